@@ -1,0 +1,103 @@
+#pragma once
+
+/* The configuration: rekeyd.yaml and its drop-ins, checked whole, as one struct. */
+
+#include "lib/schedule.h"
+#include "lib/util/error.h"
+#include "lib/util/files.h"
+#include "lib/util/log.h"
+
+#define CONFIG_SIZE_MAX (4u * 1024 * 1024) /* all files together */
+#define CONFIG_DEPTH_MAX 32
+
+enum config_protocol {
+        PROTOCOL_COMPASS,
+        PROTOCOL_MAX,
+};
+
+struct config_connector {
+        char *name;
+        enum config_protocol protocol;
+        char *url;       /* certificate-secured door; NULL: taken from `configuration` at enrolment */
+        char *enrol_url; /* token-secured door; NULL: this Connector cannot enrol */
+        char *trust;     /* PEM file that its server certificate verifies to; NULL: the system's */
+        usec_t timeout_usec;   /* of one call, 120 s: the Connector itself gives up after 100 s */
+        usec_t ca_window_usec; /* 60 s */
+};
+
+/* What `defaults` gives and each certificate may override. */
+struct config_policy {
+        struct share_or_usec renew_before; /* 33% */
+        struct share_or_usec jitter;       /* 5% */
+        usec_t clock_skew_usec;            /* 5m */
+        struct {
+                unsigned bits; /* 2048, 3072 or 4096 (default); type is always rsa */
+        } key;
+        unsigned keep; /* generations, 2 to 100 */
+};
+
+enum config_notify_kind {
+        NOTIFY_COMMAND,
+        NOTIFY_SIGNAL,
+        NOTIFY_MAX,
+};
+
+struct config_notify {
+        enum config_notify_kind kind;
+        char **command;      /* NULL-terminated argument list; [0] is an absolute path */
+        int signal;          /* SIGHUP ... */
+        char *pid_file;
+        usec_t timeout_usec; /* 30 s */
+};
+
+struct config_certificate {
+        char *name;
+        const struct config_connector *connector; /* borrowed from config.connectors */
+        char *directory;
+        char *token_file;
+        struct {
+                char *key, *certificate, *ca; /* NULL, or key and certificate are both set */
+        } import;
+        struct file_access key_access;    /* `owner`, `group`, `mode` (0600); uid and gid are looked up */
+        struct file_access public_access; /* same owner and group, 0644 */
+        struct config_policy policy;
+        struct config_notify *notify;
+        size_t n_notify;
+};
+
+struct config {
+        char *state_directory;
+        struct {
+                enum log_format format;
+                int level; /* LOG_ERR to LOG_DEBUG */
+        } log;
+        struct {
+                unsigned concurrent_renewals; /* 1 to 1000, 16 */
+                unsigned key_workers;         /* 0 is auto: one for each processor */
+        } limits;
+        struct config_connector *connectors;
+        size_t n_connectors;
+        struct config_certificate *certificates; /* in the order of the files */
+        size_t n_certificates;
+};
+
+struct config *config_free(struct config *config);
+DEFINE_CLEANUP(struct config *, config_free);
+
+/* Every complaint, in the order of files and lines. */
+struct config_errors {
+        char **items; /* "file:line:column: what is wrong, and what would be right" */
+        size_t n;
+};
+void config_errors_clear(struct config_errors *errors);
+
+/*
+ * Reads PATH and then PATH's sibling folder conf.d, every *.yaml in it in the order of names. 0, or -EINVAL with at
+ * least one item in ERRORS. Reads files and the user database, touches nothing else; so it may run in a daemon that
+ * keeps its present configuration when this fails.
+ */
+int config_load(const char *path, struct config **ret, struct config_errors *errors);
+
+/* The effective configuration as YAML that config_load() reads back to the same: every option with its value, defaults
+ * included. Owned by the caller. 0 or -ENOMEM. */
+int config_format(const struct config *config, char **ret_yaml);

@@ -1,0 +1,41 @@
+#pragma once
+
+/* When: pure arithmetic on times, so that a year can be simulated in a second. */
+
+#include "lib/failure.h"
+#include "lib/util/parse.h"
+
+/* A duration, or a share of a certificate's lifetime. */
+struct share_or_usec {
+        bool is_share;
+        unsigned ppm; /* of SHARE_ONE */
+        usec_t usec;
+};
+
+/* The span that S means for a lifetime of LIFETIME_USEC. */
+usec_t share_of(struct share_or_usec s, usec_t lifetime_usec);
+
+struct schedule_policy {
+        struct share_or_usec renew_before; /* the effective expiry; at most the lifetime */
+        struct share_or_usec jitter;       /* the most that a renewal is brought forward */
+        usec_t skew_usec;                  /* tolerated between the Connector's clock and ours */
+        usec_t ca_window_usec;             /* in which a Connector may still sign with a CA that was replaced */
+};
+
+/* A number in [0, 2^32) that is stable for a machine and a certificate: FNV-1a over both, finalised. */
+uint32_t schedule_seed(const uint8_t machine_id[16], const char *name);
+
+/* The instant to renew: EFFECTIVE_EXPIRY - renew_before - SEED's part of jitter, never before NOT_BEFORE. */
+usec_t schedule_due(const struct schedule_policy *policy, usec_t not_before, usec_t effective_expiry, uint32_t seed);
+
+/* False when NOW lies before NOT_BEFORE by more than the tolerated skew: the clock is wrong, not the certificate. */
+bool schedule_clock_plausible(const struct schedule_policy *policy, usec_t now, usec_t not_before);
+
+/*
+ * How long to wait after the N-th failure in a row (1 for the first): 5 s doubling up to 1 h (5 min doubling up to
+ * 1 h for refused and rejected), times 0.8 to 1.2 by RANDOM; or RETRY_AFTER_USEC where that is longer; capped to a
+ * tenth of TIME_LEFT_USEC before expiry (0: nothing left to lose, no cap) but never below 1 s. A bad reply never waits
+ * less than the policy's CA window: an earlier call would get the same certificate again.
+ */
+usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failure, unsigned n, uint32_t random,
+                        usec_t retry_after_usec, usec_t time_left_usec);

@@ -1,0 +1,102 @@
+#pragma once
+
+/* One certificate's directory: generations, the current one, and what is staged for the next. */
+
+#include "lib/cert.h"
+#include "lib/key.h"
+
+/* The names that readers use. Each is a symbolic link into `..data`, which is a link to the current generation. */
+#define STORE_KEY "tls.key"
+#define STORE_CERTIFICATE "tls.crt"
+#define STORE_CA "ca.crt"
+#define STORE_CONNECTION "connection.json"
+#define STORE_CURRENT "..data"
+
+struct store;
+
+struct store_options {
+        struct file_access key_access;    /* 0600 unless asked otherwise */
+        struct file_access public_access; /* tls.crt, ca.crt, connection.json: 0644 */
+        unsigned keep;                    /* generations to keep, the current one included; at least 2 */
+};
+
+/*
+ * Opens and locks the directory PATH, creating its last component (mode 0755) where it is missing. It must be a real
+ * directory that belongs to this user or root and that nobody else may write to. Then finishes or removes what a
+ * crash left behind: a complete newer generation becomes current, temporary files go.
+ * 0; -EWOULDBLOCK when another process works on it; -EPERM, -ELOOP, -ENOTDIR or another -errno with a sentence.
+ */
+int store_open(const char *path, const struct store_options *options, struct store **ret, struct error *error);
+
+/* Closes and unlocks. Accepts NULL, returns NULL. */
+struct store *store_close(struct store *store);
+DEFINE_CLEANUP(struct store *, store_close);
+
+/* One set in memory: what a generation holds. */
+struct set {
+        uint64_t generation;
+        struct key *key;
+        char *certificate_pem; /* leaf, then intermediates */
+        char *ca_pem;          /* NULL for an adopted pair that came without its CA */
+        char *connection_json; /* NULL where there is none yet */
+        struct cert *leaf;
+        usec_t not_before;
+        usec_t effective_expiry;
+        uint8_t spki[SPKI_HASH_SIZE];
+        uint8_t fingerprint[FINGERPRINT_SIZE];
+};
+void set_clear(struct set *set);
+
+/* Reads the current generation through one open of its directory and checks that its parts belong together (the key
+ * is the leaf's, the leaf verifies to ca.crt where there is one, whatever the time). 0; -ENOENT when there is no
+ * current generation; -EBADMSG when its parts are damaged or do not match; another -errno. */
+int store_load(const struct store *store, struct set *ret, struct error *error);
+
+/*
+ * Adopts an existing pair as generation 0, when nothing is current. store_adopt_plain() takes regular files with the
+ * names above that lie in the directory itself, and puts links in their place without a moment in which a name is
+ * missing; -ENOENT when there are none. store_adopt_files() copies KEY, CERTIFICATE and CA (may be NULL) from
+ * elsewhere and leaves those as they are. Both refuse a pair that does not match. *RET_WARNING, owned, is a sentence
+ * or NULL: the key could be read by everybody.
+ */
+int store_adopt_plain(struct store *store, char **ret_warning, struct error *error);
+int store_adopt_files(struct store *store, const char *key, const char *certificate, const char *ca,
+                      char **ret_warning, struct error *error);
+
+/*
+ * Staging for the next generation: a directory of its own, mode 0700, that no reader looks at. Each function is
+ * durable when it returns 0: file and directory are fsynced. What is staged survives a restart; a stage that is older
+ * than the current generation is dropped by store_open().
+ */
+int store_stage_key(struct store *store, const struct key *key, struct error *error); /* drops what else was staged */
+int store_stage_csr(struct store *store, const char *csr_pem, struct error *error);
+int store_stage_token(struct store *store, const char *token, struct error *error);
+int store_stage_connection(struct store *store, const char *connection_json, struct error *error);
+int store_stage_certificate(struct store *store, const char *certificate_pem, const char *ca_pem, struct error *error);
+
+/* What is staged. Absent parts are NULL. The token is cleansed by stage_clear(). */
+struct stage {
+        struct key *key;
+        char *csr_pem;
+        char *token;
+        char *connection_json;
+        char *certificate_pem;
+        char *ca_pem;
+};
+void stage_clear(struct stage *stage);
+int store_stage_load(const struct store *store, struct stage *ret, struct error *error);
+
+/* Forgets the staged token, or the staged certificate, keeping the rest. 0 also when there is none. */
+int store_stage_drop_token(struct store *store, struct error *error);
+int store_stage_drop_certificate(struct store *store, struct error *error);
+
+/*
+ * Makes the staged set current: completes and fsyncs its directory, renames it to the next generation, and renames one
+ * link over `..data`. The caller has run the gate and the proof. On failure the old set is current and the stage is
+ * as it was. Then removes generations beyond `keep` that have been out of use for a minute, so that a reader in the
+ * middle of its work keeps its files; failing at that is not an error.
+ */
+int store_commit(struct store *store, uint64_t *ret_generation, struct error *error);
+
+/* The directory, for error texts and dependents. Borrowed. */
+const char *store_path(const struct store *store);

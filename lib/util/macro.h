@@ -1,0 +1,69 @@
+#pragma once
+
+/* Compiler attributes and ownership helpers that every floor uses. */
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define _cleanup_(f) __attribute__((cleanup(f)))
+#define _printf_(a, b) __attribute__((format(printf, a, b)))
+#define _unused_ __attribute__((unused))
+
+#define ELEMENTSOF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Hands an owned pointer over: the variable is NULL afterwards, so its cleanup does nothing. */
+#define take_ptr(pointer)                                                                                    \
+        ({                                                                                                   \
+                __auto_type *_slot = &(pointer);                                                             \
+                __auto_type _value = *_slot;                                                                 \
+                *_slot = NULL;                                                                               \
+                _value;                                                                                      \
+        })
+
+/* The same for a file descriptor, whose empty value is -1. */
+static inline int take_fd(int *fd) {
+        int value = *fd;
+
+        *fd = -1;
+        return value;
+}
+
+/* Closes FD unless it is -1, keeps errno, and returns -1. */
+int fd_close(int fd);
+
+static inline void fd_closep(int *fd) {
+        fd_close(*fd);
+}
+
+static inline void freep(void *p) {
+        free(*(void **)p);
+}
+
+/* Defines DESTRUCTORp() for use with _cleanup_() from a destructor that accepts NULL. */
+#define DEFINE_CLEANUP(type, destructor)                                                                     \
+        static inline void destructor##p(type *p) {                                                          \
+                destructor(*p);                                                                              \
+        }                                                                                                    \
+        struct destructor##_wants_a_semicolon
+
+static inline bool streq(const char *a, const char *b) {
+        return strcmp(a, b) == 0;
+}
+
+static inline bool strempty(const char *s) {
+        return !s || !*s;
+}
+
+/* Strings may be NULL; two NULLs are equal. */
+static inline bool streq_null(const char *a, const char *b) {
+        return a == b || (a && b && streq(a, b));
+}
+
+static inline bool has_prefix(const char *s, const char *prefix) {
+        return strncmp(s, prefix, strlen(prefix)) == 0;
+}

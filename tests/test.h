@@ -1,0 +1,35 @@
+#pragma once
+
+/* What every test program shares: Check, and a main() that speaks TAP. */
+
+#include <check.h>
+#include <stdio.h>
+
+#include "lib/util/macro.h"
+
+/* Runs SUITE, prints TAP on stdout and returns the exit status for main(). CK_FORK=no is honoured (valgrind). */
+static inline int test_run(Suite *suite) {
+        SRunner *runner = srunner_create(suite);
+        int failed;
+
+        srunner_set_tap(runner, "-");
+        srunner_run_all(runner, CK_SILENT);
+        failed = srunner_ntests_failed(runner);
+        srunner_free(runner);
+        return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* A measurement that the test run shows to its reader: "# swap: 4711 reads, 0 mismatches". */
+#define test_report(format, ...)                                                                             \
+        do {                                                                                                 \
+                printf("# " format "\n", ##__VA_ARGS__);                                                     \
+                fflush(stdout);                                                                              \
+        } while (0)
+
+/* Defines the suite NAME from test functions, one case each so that every one has its own line. */
+#define TEST_CASE(suite, test)                                                                               \
+        do {                                                                                                 \
+                TCase *tcase_ = tcase_create(#test);                                                         \
+                tcase_add_test(tcase_, test);                                                                \
+                suite_add_tcase(suite, tcase_);                                                              \
+        } while (0)
