@@ -1,1 +1,601 @@
-typedef int empty_for_now;
+/*
+ * The store: one directory, many generations, one link that says which is current.
+ *
+ * Readers go through `..data`, a symbolic link that is only ever replaced by rename(), so they see the old set or the
+ * new one and never a mixture. A generation directory gets its name by a rename as well, after all that is in it was
+ * fsynced: a `..gen-N` that exists is complete, and one that is newer than the current is a commit that a crash cut
+ * off after the proof. Opening the store finishes it. There is no other recovery and no state besides the names.
+ *
+ * The store refuses directories that somebody else could write to: whoever can rename our links can hand a stranger's
+ * key to every dependent.
+ */
+
+#include "lib/store-private.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "lib/chain.h"
+#include "lib/connection.h"
+#include "lib/util/parse.h"
+
+/* A reader that opened `..data` just before a swap may still be reading: generations stay for a minute at least. */
+#define PRUNE_GRACE_USEC USEC_PER_MINUTE
+
+const char *const store_public_names[] = { STORE_KEY, STORE_CERTIFICATE, STORE_CA, STORE_CONNECTION, NULL };
+
+static void dir_closep(DIR **dir) {
+        if (*dir)
+                closedir(*dir);
+}
+
+const char *store_numbered_name(char buffer[NUMBERED_NAME_MAX], const char *prefix, uint64_t number) {
+        snprintf(buffer, NUMBERED_NAME_MAX, "%s%06" PRIu64, prefix, number);
+        return buffer;
+}
+
+static bool parse_numbered_name(const char *name, const char *prefix, uint64_t *ret_number) {
+        char canonical[NUMBERED_NAME_MAX];
+        uint64_t number;
+
+        if (!has_prefix(name, prefix) || parse_unsigned(name + strlen(prefix), 0, UINT64_MAX - 1, &number) < 0)
+                return false;
+        if (!streq(store_numbered_name(canonical, prefix, number), name))
+                return false;
+        *ret_number = number;
+        return true;
+}
+
+uint64_t store_next(const struct store *store) {
+        return store->has_current ? store->current + 1 : 1;
+}
+
+const char *store_path(const struct store *store) {
+        return store->path;
+}
+
+/* Directory entries ---------------------------------------------------------------------------------------- */
+
+/* Calls FUNCTION for each name in the directory, until it returns a negative value. */
+static int for_each_name(int dir_fd, int (*function)(const char *name, void *userdata), void *userdata) {
+        _cleanup_(dir_closep) DIR *dir = NULL;
+        struct dirent *entry;
+        int fd, r;
+
+        fd = dir_open_at(dir_fd, ".");
+        if (fd < 0)
+                return fd;
+        dir = fdopendir(fd);
+        if (!dir) {
+                r = -errno;
+                fd_close(fd);
+                return r;
+        }
+
+        while ((errno = 0, entry = readdir(dir))) {
+                r = function(entry->d_name, userdata);
+                if (r < 0)
+                        return r;
+        }
+        return -errno;
+}
+
+struct generations {
+        uint64_t *numbers;
+        size_t n;
+};
+
+static void generations_clear(struct generations *generations) {
+        free(generations->numbers);
+        *generations = (struct generations) { 0 };
+}
+
+static int compare_numbers(const void *a, const void *b) {
+        uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+        return x < y ? -1 : x > y;
+}
+
+static int collect_generation(const char *name, void *userdata) {
+        struct generations *generations = userdata;
+        uint64_t number, *numbers;
+
+        if (!parse_numbered_name(name, GENERATION_PREFIX, &number))
+                return 0;
+        numbers = reallocarray(generations->numbers, generations->n + 1, sizeof(*numbers));
+        if (!numbers)
+                return -ENOMEM;
+        generations->numbers = numbers;
+        generations->numbers[generations->n++] = number;
+        return 0;
+}
+
+/* All generations, oldest first. */
+static int list_generations(const struct store *store, struct generations *ret) {
+        _cleanup_(generations_clear) struct generations generations = { 0 };
+        int r;
+
+        r = for_each_name(store->fd, collect_generation, &generations);
+        if (r < 0)
+                return r;
+        if (generations.n > 0)
+                qsort(generations.numbers, generations.n, sizeof(*generations.numbers), compare_numbers);
+        *ret = generations;
+        generations = (struct generations) { 0 };
+        return 0;
+}
+
+/* Opening -------------------------------------------------------------------------------------------------- */
+
+static const char *user_name(uid_t uid, char buffer[32]) {
+        const struct passwd *passwd = getpwuid(uid); /* not thread-safe, and only ever read for an error text */
+
+        if (passwd)
+                snprintf(buffer, 32, "'%.24s'", passwd->pw_name);
+        else
+                snprintf(buffer, 32, "%u", (unsigned)uid);
+        return buffer;
+}
+
+static int check_directory(int fd, const char *path, struct error *error) {
+        char user[32];
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return error_set_errno(error, -errno, "cannot look at directory %s", path);
+        if (st.st_uid != geteuid() && st.st_uid != 0)
+                return error_set(error, -EPERM,
+                                 "will not use directory %s: it belongs to user %s, who could put a key of their own "
+                                 "in it; give it to the user that rekeyd runs as (`owner:` is for the files)",
+                                 path, user_name(st.st_uid, user));
+        if (st.st_mode & (S_IWGRP | S_IWOTH))
+                return error_set(error, -EPERM,
+                                 "will not use directory %s: its mode %04o lets others write to it, who could put a "
+                                 "key of their own in it; chmod go-w",
+                                 path, st.st_mode & 07777u);
+        return 0;
+}
+
+/* mkdir -p, durable: each directory that is made is synced into its parent. */
+static int make_directories(const char *path) {
+        _cleanup_(freep) char *copy = strdup(path);
+
+        if (!copy)
+                return -ENOMEM;
+
+        for (char *slash = copy;;) {
+                _cleanup_(fd_closep) int parent_fd = -1;
+                char *end = strchr(slash + 1, '/'), *name;
+
+                if (end)
+                        *end = '\0';
+                if (mkdir(copy, 0755) < 0) {
+                        if (errno != EEXIST)
+                                return -errno;
+                } else {
+                        name = strrchr(copy, '/');
+                        *name = '\0';
+                        parent_fd = open(*copy ? copy : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                        *name = '/';
+                        if (parent_fd < 0)
+                                return -errno;
+                        if (fsync(parent_fd) < 0)
+                                return -errno;
+                }
+                if (!end)
+                        return 0;
+                *end = '/';
+                slash = end;
+        }
+}
+
+static int open_directory(const char *path, struct error *error) {
+        _cleanup_(fd_closep) int fd = -1;
+        int r;
+
+        fd = dir_open_at(AT_FDCWD, path);
+        if (fd == -ENOENT) {
+                r = make_directories(path);
+                if (r < 0)
+                        return error_set_errno(error, r, "cannot create directory %s", path);
+                fd = dir_open_at(AT_FDCWD, path);
+        }
+        if (fd == -ELOOP || fd == -ENOTDIR)
+                return error_set(error, fd, "will not use %s: it is %s, and a real directory is needed", path,
+                                 fd == -ELOOP ? "a symbolic link" : "not a directory, or a symbolic link");
+        if (fd < 0)
+                return error_set_errno(error, fd, "cannot open directory %s", path);
+        r = check_directory(fd, path, error);
+        if (r < 0)
+                return r;
+        return take_fd(&fd);
+}
+
+/* Which generation `..data` names. -ENOENT when there is no such link, -EBADMSG when it names something else. */
+static int read_current(const struct store *store, uint64_t *ret_number) {
+        _cleanup_(freep) char *target = NULL;
+        int r;
+
+        r = link_read_at(store->fd, STORE_CURRENT, &target);
+        if (r < 0)
+                return r == -EINVAL ? -EBADMSG : r;
+        return parse_numbered_name(target, GENERATION_PREFIX, ret_number) ? 0 : -EBADMSG;
+}
+
+static int make_current(struct store *store, uint64_t number) {
+        char name[NUMBERED_NAME_MAX];
+        int r;
+
+        r = link_replace_at(store->fd, store_numbered_name(name, GENERATION_PREFIX, number), STORE_CURRENT);
+        if (r < 0)
+                return r;
+        store->has_current = true;
+        store->current = number;
+        return dir_sync(store->fd);
+}
+
+static bool is_temporary(const char *name) {
+        size_t n = strlen(name), suffix = strlen(".rekeyd");
+
+        return name[0] == '.' && n > suffix + 1 && streq(name + n - suffix, ".rekeyd");
+}
+
+static int remove_litter(const char *name, void *userdata) {
+        const struct store *store = userdata;
+        uint64_t number;
+
+        if (is_temporary(name))
+                return unlinkat(store->fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+        if (!parse_numbered_name(name, STAGE_PREFIX, &number) || number == store_next(store))
+                return 0;
+        return dir_remove_at(store->fd, name);
+}
+
+/* Removes what is beyond `keep` and was replaced more than a minute ago: the successor's directory tells when. */
+static void prune(const struct store *store) {
+        _cleanup_(generations_clear) struct generations generations = { 0 };
+        usec_t now = now_usec(CLOCK_REALTIME);
+
+        if (list_generations(store, &generations) < 0)
+                return;
+
+        for (size_t i = 0; i + store->options.keep < generations.n; i++) {
+                char name[NUMBERED_NAME_MAX], successor[NUMBERED_NAME_MAX];
+                struct stat st;
+
+                if (generations.numbers[i] == store->current)
+                        continue;
+                store_numbered_name(name, GENERATION_PREFIX, generations.numbers[i]);
+                store_numbered_name(successor, GENERATION_PREFIX, generations.numbers[i + 1]);
+                if (fstatat(store->fd, successor, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                        continue;
+                if (usec_sub(now, (usec_t)st.st_ctim.tv_sec * USEC_PER_SEC) < PRUNE_GRACE_USEC)
+                        continue;
+                (void)dir_remove_at(store->fd, name);
+        }
+}
+
+/* Finishes what a crash interrupted. */
+static int recover(struct store *store, struct error *error) {
+        _cleanup_(generations_clear) struct generations generations = { 0 };
+        uint64_t newest;
+        int r;
+
+        r = read_current(store, &store->current);
+        if (r < 0 && r != -ENOENT && r != -EBADMSG)
+                return error_set_errno(error, r, "cannot read link %s/%s", store->path, STORE_CURRENT);
+        store->has_current = r == 0;
+
+        r = list_generations(store, &generations);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot list directory %s", store->path);
+
+        if (generations.n > 0) {
+                newest = generations.numbers[generations.n - 1];
+                if (!store->has_current || newest > store->current) {
+                        r = make_current(store, newest);
+                        if (r < 0)
+                                return error_set_errno(error, r, "cannot make generation %" PRIu64 " current in %s",
+                                                       newest, store->path);
+                }
+                r = store_make_links(store, error);
+                if (r < 0)
+                        return r;
+        }
+
+        r = for_each_name(store->fd, remove_litter, store);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot clean up directory %s", store->path);
+        prune(store);
+        return 0;
+}
+
+int store_open(const char *path, const struct store_options *options, struct store **ret, struct error *error) {
+        _cleanup_(store_closep) struct store *store = NULL;
+        int r;
+
+        store = calloc(1, sizeof(*store));
+        if (!store)
+                return error_set(error, -ENOMEM, "out of memory");
+        store->fd = -1;
+        store->options = *options;
+        store->path = strdup(path);
+        if (!store->path)
+                return error_set(error, -ENOMEM, "out of memory");
+
+        store->fd = open_directory(path, error);
+        if (store->fd < 0)
+                return store->fd;
+        if (flock(store->fd, LOCK_EX | LOCK_NB) < 0) {
+                r = -errno;
+                if (r == -EWOULDBLOCK)
+                        return error_set(error, r, "another rekeyd is working on directory %s", path);
+                return error_set_errno(error, r, "cannot lock directory %s", path);
+        }
+        r = recover(store, error);
+        if (r < 0)
+                return r;
+
+        *ret = take_ptr(store);
+        return 0;
+}
+
+struct store *store_close(struct store *store) {
+        if (!store)
+                return NULL;
+        fd_close(store->fd);
+        free(store->path);
+        free(store);
+        return NULL;
+}
+
+/* Reading the current set ---------------------------------------------------------------------------------- */
+
+void set_clear(struct set *set) {
+        key_free(set->key);
+        cert_free(set->leaf);
+        free(set->certificate_pem);
+        free(set->ca_pem);
+        free(set->connection_json);
+        *set = (struct set) { 0 };
+}
+
+static int damaged(struct error *error, int r) {
+        if (r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO || r == -EACCES)
+                return r;
+        if (error)
+                error->code = -EBADMSG;
+        return -EBADMSG;
+}
+
+/* A file of the generation; an optional one may be absent. */
+static int read_part(int dir_fd, const char *name, size_t max, bool optional, char **ret, struct error *error) {
+        int r;
+
+        r = file_read_at(dir_fd, name, FILE_NOFOLLOW, max, ret, NULL);
+        if (r == -ENOENT && optional)
+                return 0;
+        if (r == -ELOOP)
+                return error_set(error, r, "%s is a symbolic link where a file is expected", name);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot read %s", name);
+        return 0;
+}
+
+static int read_parts(int dir_fd, struct set *set, struct error *error) {
+        int r;
+
+        r = key_read_at(dir_fd, STORE_KEY, FILE_NOFOLLOW, &set->key, error);
+        if (r < 0)
+                return r;
+        r = read_part(dir_fd, STORE_CERTIFICATE, CERT_PEM_MAX, false, &set->certificate_pem, error);
+        if (r < 0)
+                return r;
+        r = read_part(dir_fd, STORE_CA, CERT_PEM_MAX, true, &set->ca_pem, error);
+        if (r < 0)
+                return r;
+        return read_part(dir_fd, STORE_CONNECTION, CONNECTION_JSON_MAX, true, &set->connection_json, error);
+}
+
+/* Over the chain that signatures give; an adopted leaf without its issuers counts alone. */
+static usec_t effective_expiry(const struct cert_list *certs, const struct cert_list *anchors) {
+        _cleanup_(chain_clear) struct chain chain = { 0 };
+        struct cert *items[2 * CERT_LIST_MAX]; /* borrowed */
+        struct cert_list all = { .items = items };
+
+        for (size_t i = 0; i < certs->n; i++)
+                items[all.n++] = certs->items[i];
+        for (size_t i = 0; i < anchors->n; i++)
+                items[all.n++] = anchors->items[i];
+        if (chain_build(certs->items[0], &all, &chain, NULL) < 0)
+                return cert_not_after(certs->items[0]);
+        return chain_effective_expiry(&chain);
+}
+
+/* Fills in what follows from the parts, and checks that they belong together. */
+static int examine_set(struct set *set, struct error *error) {
+        _cleanup_(cert_list_clear) struct cert_list certs = { 0 }, anchors = { 0 };
+        uint8_t spki[SPKI_HASH_SIZE];
+        int r;
+
+        r = cert_list_parse(set->certificate_pem, strlen(set->certificate_pem), &certs, error);
+        if (r < 0)
+                return error_prefix(error, STORE_CERTIFICATE);
+        cert_spki(certs.items[0], set->spki);
+        key_spki(set->key, spki);
+        if (memcmp(spki, set->spki, sizeof(spki)) != 0)
+                return error_set(error, -EBADMSG, "%s is not the key of the first certificate in %s", STORE_KEY,
+                                 STORE_CERTIFICATE);
+
+        if (set->ca_pem) {
+                r = cert_list_parse(set->ca_pem, strlen(set->ca_pem), &anchors, error);
+                if (r < 0)
+                        return error_prefix(error, STORE_CA);
+                r = chain_verify(certs.items[0], &certs, &anchors, USEC_INFINITY, error);
+                if (r < 0)
+                        return error_prefix(error, "%s does not verify to %s", STORE_CERTIFICATE, STORE_CA);
+        }
+
+        set->effective_expiry = effective_expiry(&certs, &anchors);
+        set->not_before = cert_not_before(certs.items[0]);
+        cert_fingerprint(certs.items[0], set->fingerprint);
+        set->leaf = take_ptr(certs.items[0]);
+        return 0;
+}
+
+int store_load(const struct store *store, struct set *ret, struct error *error) {
+        _cleanup_(set_clear) struct set set = { 0 };
+        _cleanup_(fd_closep) int dir_fd = -1;
+        char name[NUMBERED_NAME_MAX];
+        int r;
+
+        if (!store->has_current)
+                return error_set(error, -ENOENT, "there is no certificate in %s yet", store->path);
+
+        set.generation = store->current;
+        dir_fd = dir_open_at(store->fd, store_numbered_name(name, GENERATION_PREFIX, store->current));
+        if (dir_fd < 0) {
+                error_set_errno(error, dir_fd, "the set in %s is damaged: cannot open %s", store->path, name);
+                return damaged(error, dir_fd);
+        }
+        r = read_parts(dir_fd, &set, error);
+        if (r == 0)
+                r = examine_set(&set, error);
+        if (r < 0) {
+                error_prefix(error, "the set in %s/%s is damaged", store->path, name);
+                return damaged(error, r);
+        }
+
+        *ret = set;
+        set = (struct set) { 0 };
+        return 0;
+}
+
+/* Making a set current ------------------------------------------------------------------------------------- */
+
+int store_make_links(struct store *store, struct error *error) {
+        bool made = false;
+        int r;
+
+        for (const char *const *name = store_public_names; *name; name++) {
+                char target[64];
+
+                snprintf(target, sizeof(target), "%s/%s", STORE_CURRENT, *name);
+                if (symlinkat(target, store->fd, *name) == 0)
+                        made = true;
+                else if (errno != EEXIST)
+                        return error_set_errno(error, -errno, "cannot create link %s/%s", store->path, *name);
+        }
+        if (!made)
+                return 0;
+        r = dir_sync(store->fd);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot sync directory %s", store->path);
+        return 0;
+}
+
+/*
+ * The order is the invariant: whatever may fail for want of room comes before the first rename; the generation is
+ * durable under its name before any link names it; the swap itself is one rename.
+ */
+int store_publish(struct store *store, const char *stage_name, uint64_t number, struct error *error) {
+        static const char swap_name[] = ".data.rekeyd";
+        char name[NUMBERED_NAME_MAX];
+        int r;
+
+        store_numbered_name(name, GENERATION_PREFIX, number);
+
+        r = store_make_links(store, error);
+        if (r < 0)
+                return r;
+        if ((unlinkat(store->fd, swap_name, 0) < 0 && errno != ENOENT) ||
+            symlinkat(name, store->fd, swap_name) < 0)
+                return error_set_errno(error, -errno, "cannot create link %s/%s", store->path, swap_name);
+
+        if (renameat(store->fd, stage_name, store->fd, name) < 0) {
+                r = error_set_errno(error, -errno, "cannot rename %s/%s to %s", store->path, stage_name, name);
+                goto undo_link;
+        }
+        r = dir_sync(store->fd);
+        if (r < 0) {
+                error_set_errno(error, r, "cannot sync directory %s", store->path);
+                goto undo_rename;
+        }
+        if (renameat(store->fd, swap_name, store->fd, STORE_CURRENT) < 0) {
+                r = error_set_errno(error, -errno, "cannot replace link %s/%s", store->path, STORE_CURRENT);
+                goto undo_rename;
+        }
+        store->has_current = true;
+        store->current = number;
+
+        /* From here on readers see the new set. That the swap is not durable yet is no reason to call it failed: a
+         * power cut brings the old link back, and opening the store finishes the commit again. */
+        (void)dir_sync(store->fd);
+        return 0;
+
+undo_rename:
+        (void)renameat(store->fd, name, store->fd, stage_name);
+undo_link:
+        (void)unlinkat(store->fd, swap_name, 0);
+        return r;
+}
+
+/* The new generation keeps the URLs of the current one unless `configuration` brought others. */
+static int inherit_connection(const struct store *store, int stage_fd, struct error *error) {
+        _cleanup_(freep) char *json = NULL;
+        char name[NUMBERED_NAME_MAX + sizeof("/" STORE_CONNECTION)];
+        size_t size;
+        int r;
+
+        if (!store->has_current || faccessat(stage_fd, STORE_CONNECTION, F_OK, 0) == 0)
+                return 0;
+        store_numbered_name(name, GENERATION_PREFIX, store->current);
+        strcat(name, "/" STORE_CONNECTION);
+        r = file_read_at(store->fd, name, FILE_NOFOLLOW, CONNECTION_JSON_MAX, &json, &size);
+        if (r == 0)
+                r = file_create_at(stage_fd, STORE_CONNECTION, json, size, store->options.public_access);
+        if (r < 0 && r != -ENOENT)
+                return error_set_errno(error, r, "cannot carry over %s/%s", store->path, name);
+        return 0;
+}
+
+int store_commit(struct store *store, uint64_t *ret_generation, struct error *error) {
+        static const char *const leftovers[] = { STAGE_CSR, STAGE_TOKEN };
+        static const char *const required[] = { STORE_KEY, STORE_CERTIFICATE, STORE_CA };
+        _cleanup_(fd_closep) int stage_fd = -1;
+        char stage_name[NUMBERED_NAME_MAX];
+        uint64_t number = store_next(store);
+        int r;
+
+        stage_fd = dir_open_at(store->fd, store_numbered_name(stage_name, STAGE_PREFIX, number));
+        if (stage_fd < 0)
+                return error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, stage_name);
+
+        for (size_t i = 0; i < ELEMENTSOF(required); i++)
+                if (faccessat(stage_fd, required[i], F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                        return error_set_errno(error, -errno, "cannot commit %s/%s: no %s", store->path, stage_name,
+                                               required[i]);
+        r = inherit_connection(store, stage_fd, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < ELEMENTSOF(leftovers); i++)
+                if (unlinkat(stage_fd, leftovers[i], 0) < 0 && errno != ENOENT)
+                        return error_set_errno(error, -errno, "cannot remove %s/%s/%s", store->path, stage_name,
+                                               leftovers[i]);
+        if (fchmod(stage_fd, 0755) < 0)
+                return error_set_errno(error, -errno, "cannot open %s/%s to readers", store->path, stage_name);
+        r = dir_sync(stage_fd);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot sync %s/%s", store->path, stage_name);
+
+        r = store_publish(store, stage_name, number, error);
+        if (r < 0)
+                return r;
+        prune(store);
+        *ret_generation = number;
+        return 0;
+}

@@ -55,7 +55,8 @@ int store_load(const struct store *store, struct set *ret, struct error *error);
 /*
  * Adopts an existing pair as generation 0, when nothing is current. store_adopt_plain() takes regular files with the
  * names above that lie in the directory itself, and puts links in their place without a moment in which a name is
- * missing; -ENOENT when there are none. store_adopt_files() copies KEY, CERTIFICATE and CA (may be NULL) from
+ * missing; it finishes an adoption that was cut off; -ENOENT (without a text) when there are no such files, -EEXIST
+ * when there is a current set and they are of another origin. store_adopt_files() copies KEY, CERTIFICATE and CA (may be NULL) from
  * elsewhere and leaves those as they are. Both refuse a pair that does not match. *RET_WARNING, owned, is a sentence
  * or NULL: the key could be read by everybody.
  */
