@@ -7,7 +7,7 @@
 #include "lib/util/time.h"
 
 #define FINGERPRINT_SIZE 32 /* SHA-256 over the DER certificate */
-#define FINGERPRINT_HEX (2 * FINGERPRINT_SIZE + 1)
+#define FINGERPRINT_HEX  (2 * FINGERPRINT_SIZE + 1)
 
 struct cert;
 
@@ -22,14 +22,15 @@ struct cert_list {
 void cert_list_clear(struct cert_list *list);
 
 #define CERT_LIST_MAX 10 /* certificates in one PEM text: chains longer than that are refused */
-#define CERT_PEM_MAX (256u * 1024)
+#define CERT_PEM_MAX  (256u * 1024)
 
-/* Reads every CERTIFICATE block of a PEM text, in its order; text between blocks and other kinds of blocks are
- * passed over. At least one, at most CERT_LIST_MAX. 0, -EINVAL (nothing readable, bytes after DER, a damaged block),
- * -E2BIG. */
+/* Reads every CERTIFICATE block of a PEM text, in its order; text between blocks and other kinds of blocks
+ * are passed over. At least one, at most CERT_LIST_MAX. 0, -EINVAL (nothing readable, bytes after DER, a
+ * damaged block), -E2BIG, -ENOMEM. */
 int cert_list_parse(const char *pem, size_t size, struct cert_list *ret, struct error *error);
 
-/* Times on CLOCK_REALTIME; notAfter "99991231235959Z" (RFC 5280 4.1.2.5: no expiry) is USEC_INFINITY. */
+/* Times on CLOCK_REALTIME, 0 for those before 1970; notAfter "99991231235959Z" (RFC 5280 4.1.2.5: no expiry)
+ * is USEC_INFINITY. */
 usec_t cert_not_before(const struct cert *cert);
 usec_t cert_not_after(const struct cert *cert);
 
@@ -44,7 +45,16 @@ void cert_fingerprint(const struct cert *cert, uint8_t ret[FINGERPRINT_SIZE]);
 void cert_spki(const struct cert *cert, uint8_t ret[SPKI_HASH_SIZE]);
 int cert_subject(const struct cert *cert, struct subject **ret, struct error *error);
 
-/* CHILD carries ISSUER's signature: issuer name, key identifier and key usage agree and the signature verifies. */
+/* The same certificate, byte for byte. */
+bool cert_equal(const struct cert *a, const struct cert *b);
+
+/* Subject and issuer for error texts, "(unreadable)" where there is no text; owned by the caller, NULL when
+ * memory is out. */
+char *cert_subject_text(const struct cert *cert);
+char *cert_issuer_text(const struct cert *cert);
+
+/* CHILD carries ISSUER's signature: issuer name, key identifier and key usage agree and the signature
+ * verifies. Whether ISSUER is a CA is cert_is_ca(). */
 bool cert_is_issued_by(const struct cert *child, const struct cert *issuer);
 
 /* SIZE bytes as lower-case hexadecimal into BUFFER (2 * SIZE + 1). Returns BUFFER. */

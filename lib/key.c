@@ -1,1 +1,255 @@
-typedef int empty_for_now;
+/*
+ * Private keys. A key is made or read once and is complete from then on: the OpenSSL handle, its PKCS#8 PEM
+ * and the hash of its public half are computed together, so that nothing that asks a key later can fail. The
+ * PEM is the only copy of the key that this program holds as bytes, and it is cleansed with the key.
+ *
+ * There is no passphrase anywhere: a service that starts without a person cannot be asked for one, and a
+ * passphrase that lies beside the key protects nothing. Encrypted keys are recognised and refused, never
+ * decrypted.
+ */
+
+#include "lib/key.h"
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+#include "lib/openssl-util.h"
+
+struct key {
+        EVP_PKEY *handle;
+        char *pem; /* with a NUL after it */
+        size_t pem_size;
+        uint8_t spki[SPKI_HASH_SIZE];
+        unsigned bits;
+        bool rsa;
+};
+
+struct key *key_free(struct key *key) {
+        if (!key)
+                return NULL;
+        if (key->pem)
+                explicit_bzero(key->pem, key->pem_size);
+        free(key->pem);
+        EVP_PKEY_free(key->handle);
+        free(key);
+        return NULL;
+}
+
+static int key_write_pem(struct key *key) {
+        _cleanup_(BIO_freep) BIO *bio =
+                BIO_new(BIO_s_secmem()); /* cleanses as it grows and when it is freed */
+        char *data;
+        long size;
+
+        if (!bio || PEM_write_bio_PKCS8PrivateKey(bio, key->handle, NULL, NULL, 0, NULL, NULL) != 1)
+                return -EIO;
+        size = BIO_get_mem_data(bio, &data);
+        if (size <= 0)
+                return -EIO;
+        key->pem = malloc((size_t)size + 1);
+        if (!key->pem)
+                return -ENOMEM;
+        memcpy(key->pem, data, (size_t)size);
+        key->pem[size] = '\0';
+        key->pem_size = (size_t)size;
+        return 0;
+}
+
+static int key_hash_public_half(struct key *key) {
+        unsigned char *der = NULL;
+        int size, r;
+
+        size = i2d_PUBKEY(key->handle, &der);
+        if (size <= 0)
+                return -EIO;
+        r = sha256(der, (size_t)size, key->spki);
+        OPENSSL_free(der);
+        return r;
+}
+
+/* Takes over HANDLE, also on failure. */
+static int key_new(EVP_PKEY *handle, struct key **ret, struct error *error) {
+        _cleanup_(key_freep) struct key *key = calloc(1, sizeof(*key));
+        int r;
+
+        if (!key) {
+                EVP_PKEY_free(handle);
+                return error_set_errno(error, -ENOMEM, "cannot keep the private key");
+        }
+        key->handle = handle;
+        key->bits = (unsigned)EVP_PKEY_get_bits(handle);
+        key->rsa = EVP_PKEY_is_a(handle, "RSA");
+
+        r = key_write_pem(key);
+        if (r == -ENOMEM)
+                return error_set_errno(error, r, "cannot keep the private key");
+        if (r < 0)
+                return error_set(error, r, "cannot write the private key as PKCS#8: %s", openssl_reason());
+        r = key_hash_public_half(key);
+        if (r < 0)
+                return error_set(error, r, "cannot hash the public half of the key: %s", openssl_reason());
+
+        *ret = take_ptr(key);
+        return 0;
+}
+
+int key_generate(unsigned bits, struct key **ret, struct error *error) {
+        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *context = NULL;
+        size_t modulus_bits = bits;
+        unsigned exponent = 65537;
+        OSSL_PARAM parameters[] = {
+                OSSL_PARAM_construct_size_t(OSSL_PKEY_PARAM_RSA_BITS, &modulus_bits),
+                OSSL_PARAM_construct_uint(OSSL_PKEY_PARAM_RSA_E, &exponent),
+                OSSL_PARAM_construct_end(),
+        };
+        EVP_PKEY *handle = NULL;
+
+        if (bits != 2048 && bits != 3072 && bits != 4096)
+                return error_set(error, -EINVAL,
+                                 "cannot make an RSA key of %u bits: the size must be 2048, 3072 or 4096",
+                                 bits);
+
+        context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+        if (!context || EVP_PKEY_keygen_init(context) != 1 ||
+            EVP_PKEY_CTX_set_params(context, parameters) != 1 || EVP_PKEY_generate(context, &handle) != 1)
+                return error_set(error, -EIO, "cannot make an RSA key of %u bits: %s", bits,
+                                 openssl_reason());
+        return key_new(handle, ret, error);
+}
+
+static bool is_key_block(const struct pem_block *block) {
+        static const char suffix[] = "PRIVATE KEY";
+        size_t size = strlen(block->name);
+
+        return size >= sizeof(suffix) - 1 && streq(block->name + size - (sizeof(suffix) - 1), suffix);
+}
+
+/* PKCS#8 says it in its label, the traditional form in its header. */
+static bool is_encrypted(const struct pem_block *block) {
+        return streq(block->name, PEM_STRING_PKCS8) || strstr(block->header, "ENCRYPTED");
+}
+
+/* The one private key of a PEM text, left in BLOCK. */
+static int find_key_block(BIO *text, struct pem_block *block, struct error *error) {
+        struct pem_block next = { 0 };
+        int r;
+
+        while ((r = pem_block_next(text, &next)) > 0) {
+                if (!is_key_block(&next))
+                        continue;
+                if (block->name) {
+                        pem_block_clear(&next);
+                        return error_set(error, -EINVAL, "it holds more than one private key");
+                }
+                *block = next;
+                next = (struct pem_block) { 0 };
+        }
+        if (r < 0)
+                return error_set(error, r, "its PEM is damaged: %s", openssl_reason());
+        if (!block->name)
+                return error_set(error, -EINVAL,
+                                 "it holds no private key: a PEM block 'BEGIN PRIVATE KEY' is expected");
+        if (is_encrypted(block))
+                return error_set(error, -EINVAL,
+                                 "the key is encrypted; decrypt it with `openssl pkey` and protect it by its "
+                                 "mode, 0600");
+        return 0;
+}
+
+int key_parse(const char *pem, size_t size, struct key **ret, struct error *error) {
+        _cleanup_(pem_block_clear) struct pem_block block = { 0 };
+        _cleanup_(BIO_freep) BIO *text = NULL;
+        const unsigned char *end;
+        EVP_PKEY *handle;
+        int r;
+
+        if (size > KEY_PEM_MAX)
+                return error_set(error, -EINVAL, "it is larger than %u KiB, which no private key is",
+                                 KEY_PEM_MAX / 1024);
+        text = BIO_new_mem_buf(pem, (int)size);
+        if (!text)
+                return error_set_errno(error, -ENOMEM, "cannot read the private key");
+        r = find_key_block(text, &block, error);
+        if (r < 0)
+                return r;
+
+        /* From DER there is no way to a passphrase prompt, whatever hides behind the label. */
+        end = block.data;
+        handle = d2i_AutoPrivateKey_ex(NULL, &end, block.size, NULL, NULL);
+        if (!handle)
+                return error_set(error, -EINVAL, "the private key is damaged or of an unknown kind: %s",
+                                 openssl_reason());
+        ERR_clear_error(); /* kinds that were tried before the right one */
+        if (end != block.data + block.size) {
+                EVP_PKEY_free(handle);
+                return error_set(error, -EINVAL, "there are bytes after the private key in its PEM block");
+        }
+        return key_new(handle, ret, error);
+}
+
+int key_read_at(int dir_fd, const char *name, enum file_links links, struct key **ret, struct error *error) {
+        char *data;
+        size_t size;
+        int r;
+
+        r = file_read_at(dir_fd, name, links, KEY_PEM_MAX, &data, &size);
+        if (r == -EFBIG)
+                return error_set(error, r, "cannot read the private key %s: it is larger than %u KiB", name,
+                                 KEY_PEM_MAX / 1024);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot read the private key %s", name);
+
+        r = key_parse(data, size, ret, error);
+        explicit_bzero(data, size);
+        free(data);
+        if (r < 0)
+                error_prefix(error, "cannot use the private key %s", name);
+        return r;
+}
+
+int key_create_at(const struct key *key, int dir_fd, const char *name, struct file_access access,
+                  struct error *error) {
+        int r;
+
+        r = file_create_at(dir_fd, name, key->pem, key->pem_size, access);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot write the private key %s", name);
+        return 0;
+}
+
+bool key_is_rsa(const struct key *key) {
+        return key->rsa;
+}
+
+unsigned key_bits(const struct key *key) {
+        return key->bits;
+}
+
+void key_spki(const struct key *key, uint8_t ret[SPKI_HASH_SIZE]) {
+        memcpy(ret, key->spki, SPKI_HASH_SIZE);
+}
+
+void key_pem(const struct key *key, const char **ret_pem, size_t *ret_size) {
+        *ret_pem = key->pem;
+        *ret_size = key->pem_size;
+}
+
+EVP_PKEY *key_handle(const struct key *key) {
+        return key->handle;
+}
+
+unsigned key_algorithm_bits(const char *key_algorithm) {
+        static const struct {
+                const char *name;
+                unsigned bits;
+        } algorithms[] = {
+                { "rsa2048", 2048 },
+                { "rsa3072", 3072 },
+                { "rsa4096", 4096 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(algorithms); i++)
+                if (streq(algorithms[i].name, key_algorithm))
+                        return algorithms[i].bits;
+        return 0;
+}

@@ -8,28 +8,31 @@
 #define SPKI_HASH_SIZE 32 /* SHA-256 over the DER SubjectPublicKeyInfo, RFC 7469 section 2.4 */
 
 #define KEY_BITS_DEFAULT 4096u
-#define KEY_BITS_MIN 2048u
-#define KEY_PEM_MAX (64u * 1024)
+#define KEY_BITS_MIN     2048u
+#define KEY_PEM_MAX      (64u * 1024)
 
 struct key;
 
 struct key *key_free(struct key *key);
 DEFINE_CLEANUP(struct key *, key_free);
 
-/* Makes an RSA key of BITS (2048, 3072 or 4096). Takes from a tenth of a second to several seconds: never call it on
- * the loop's thread. 0, -EINVAL for other sizes, -EIO when OpenSSL fails. */
+/* Makes an RSA key of BITS (2048, 3072 or 4096). Takes from a tenth of a second to several seconds: never
+ * call it on the loop's thread. 0, -EINVAL for other sizes, -EIO when OpenSSL fails. */
 int key_generate(unsigned bits, struct key **ret, struct error *error);
 
-/* Reads an unencrypted PEM private key (PKCS#8, or the traditional form that `openssl genrsa` once wrote), the only
- * block of its kind in the text. An encrypted key is refused at once, without a prompt. Any algorithm is read;
- * key_bits() and key_is_rsa() tell. 0 or -EINVAL. */
+/* Reads an unencrypted PEM private key (PKCS#8, or the traditional form that `openssl genrsa` once wrote),
+ * the only block of its kind in the text. An encrypted key is refused at once, without a prompt. Any
+ * algorithm is read; key_bits() and key_is_rsa() tell. 0 or -EINVAL. */
 int key_parse(const char *pem, size_t size, struct key **ret, struct error *error);
 
-/* Reads the file NAME and parses it; the file's bytes are cleansed. 0 or -errno; -ENOENT has an error text too. */
+/* Reads the file NAME and parses it; the file's bytes are cleansed. 0 or -errno; -ENOENT has an error text
+ * too. */
 int key_read_at(int dir_fd, const char *name, enum file_links links, struct key **ret, struct error *error);
 
-/* Writes the key as PKCS#8 PEM, durably: file_create_at(). The mode is set before the first byte. 0 or -errno. */
-int key_create_at(const struct key *key, int dir_fd, const char *name, struct file_access access, struct error *error);
+/* Writes the key as PKCS#8 PEM, durably: file_create_at(). The mode is set before the first byte. 0 or
+ * -errno. */
+int key_create_at(const struct key *key, int dir_fd, const char *name, struct file_access access,
+                  struct error *error);
 
 bool key_is_rsa(const struct key *key);
 unsigned key_bits(const struct key *key);
@@ -37,7 +40,8 @@ unsigned key_bits(const struct key *key);
 /* SHA-256 of the public half, to compare with a certificate's. */
 void key_spki(const struct key *key, uint8_t ret[SPKI_HASH_SIZE]);
 
-/* PKCS#8 PEM, borrowed, valid as long as the key: for handing to the TLS library as a memory blob. Do not copy. */
+/* PKCS#8 PEM, borrowed, valid as long as the key: for handing to the TLS library as a memory blob. Do not
+ * copy. */
 void key_pem(const struct key *key, const char **ret_pem, size_t *ret_size);
 
 /* For csr.c: the OpenSSL handle, borrowed. */
