@@ -1,1 +1,98 @@
-typedef int empty_for_now;
+/*
+ * When to renew, and how long to wait after a failure. Everything here is arithmetic on arguments: no clock
+ * is read, no random number drawn, nothing remembered, so the tests walk through years in microseconds. Sums
+ * saturate and products are taken in 128 bits: an expiry of "never" or a lifetime of ten thousand years is
+ * only a large number.
+ */
+
+#include "lib/schedule.h"
+
+#include <assert.h>
+
+#include "lib/util/macro.h"
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+#define BACKOFF_MIN_USEC USEC_PER_SEC
+#define BACKOFF_MAX_USEC USEC_PER_HOUR
+
+/* At least this part of a lifetime passes before a renewal. Without it a renew_before that exceeds the
+ * lifetime, or a CA that expires within renew_before and so cuts each new certificate short, would make each
+ * new one due at birth. */
+#define LIVED_PART 10
+
+/* VALUE * PART / WHOLE for PART <= WHOLE; does not overflow. */
+static usec_t part_of(usec_t value, uint64_t part, uint64_t whole) {
+        return (usec_t)((unsigned __int128)value * part / whole);
+}
+
+usec_t share_of(struct share_or_usec s, usec_t lifetime_usec) {
+        if (!s.is_share)
+                return s.usec;
+        if (lifetime_usec == USEC_INFINITY)
+                return USEC_INFINITY;
+        return part_of(lifetime_usec, MIN(s.ppm, SHARE_ONE), SHARE_ONE);
+}
+
+uint32_t schedule_seed(const uint8_t machine_id[16], const char *name) {
+        uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+        for (size_t i = 0; i < 16; i++)
+                hash = (hash ^ machine_id[i]) * UINT64_C(0x100000001b3);
+        for (; *name; name++)
+                hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
+
+        /* FNV leaves the last letter in the low bits, and names mostly differ there: spread it over all of
+         * them. */
+        hash = (hash ^ (hash >> 33)) * UINT64_C(0xff51afd7ed558ccd);
+        hash = (hash ^ (hash >> 33)) * UINT64_C(0xc4ceb9fe1a85ec53);
+        return (uint32_t)(hash >> 32);
+}
+
+usec_t schedule_due(const struct schedule_policy *policy, usec_t not_before, usec_t effective_expiry,
+                    uint32_t seed) {
+        usec_t lifetime, before, jitter, due, earliest;
+
+        if (effective_expiry == USEC_INFINITY)
+                return USEC_INFINITY;
+
+        lifetime = usec_sub(effective_expiry, not_before);
+        before = MIN(share_of(policy->renew_before, lifetime), lifetime);
+        jitter = MIN(share_of(policy->jitter, lifetime), lifetime);
+
+        due = usec_sub(effective_expiry, before);
+        due = usec_sub(due, part_of(jitter, seed, UINT64_C(1) << 32));
+        earliest = usec_add(not_before, lifetime / LIVED_PART);
+        return MAX(due, earliest);
+}
+
+bool schedule_clock_plausible(const struct schedule_policy *policy, usec_t now, usec_t not_before) {
+        return usec_add(now, policy->skew_usec) >= not_before;
+}
+
+usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failure, unsigned n,
+                        uint32_t random, usec_t retry_after_usec, usec_t time_left_usec) {
+        static const usec_t first_usec[FAILURE_MAX] = {
+                [FAILURE_TRANSIENT] = 5 * USEC_PER_SEC,   [FAILURE_REFUSED] = 5 * USEC_PER_MINUTE,
+                [FAILURE_REJECTED] = 5 * USEC_PER_MINUTE, [FAILURE_BAD_REPLY] = 5 * USEC_PER_SEC,
+                [FAILURE_LOCAL] = 5 * USEC_PER_SEC,
+        };
+        usec_t wait;
+
+        assert(failure > FAILURE_NONE && failure < FAILURE_MAX);
+
+        wait = first_usec[failure];
+        for (unsigned i = 1; i < n && wait < BACKOFF_MAX_USEC; i++)
+                wait *= 2;
+        wait = MIN(wait, BACKOFF_MAX_USEC);
+
+        /* 0.8 and, for the largest random number, all but 1.2 */
+        wait = wait / 5 * 4 + part_of(wait / 5 * 2, random, UINT64_C(1) << 32);
+
+        wait = MAX(wait, MIN(retry_after_usec, SCHEDULE_RETRY_AFTER_MAX_USEC));
+        if (time_left_usec > 0)
+                wait = MIN(wait, time_left_usec / 10);
+        wait = MAX(wait, BACKOFF_MIN_USEC);
+        return failure == FAILURE_BAD_REPLY ? MAX(wait, policy->ca_window_usec) : wait;
+}

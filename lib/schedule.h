@@ -12,11 +12,11 @@ struct share_or_usec {
         usec_t usec;
 };
 
-/* The span that S means for a lifetime of LIFETIME_USEC. */
+/* The span that S means for a lifetime of LIFETIME_USEC; it may be longer than that where S is a duration. */
 usec_t share_of(struct share_or_usec s, usec_t lifetime_usec);
 
 struct schedule_policy {
-        struct share_or_usec renew_before; /* the effective expiry; at most the lifetime */
+        struct share_or_usec renew_before; /* the effective expiry */
         struct share_or_usec jitter;       /* the most that a renewal is brought forward */
         usec_t skew_usec;                  /* tolerated between the Connector's clock and ours */
         usec_t ca_window_usec;             /* in which a Connector may still sign with a CA that was replaced */
@@ -25,11 +25,15 @@ struct schedule_policy {
 /* A number in [0, 2^32) that is stable for a machine and a certificate: FNV-1a over both, finalised. */
 uint32_t schedule_seed(const uint8_t machine_id[16], const char *name);
 
-/* The instant to renew: EFFECTIVE_EXPIRY - renew_before - SEED's part of jitter, never before NOT_BEFORE. */
+/* The instant to renew: EFFECTIVE_EXPIRY - renew_before - SEED's part of jitter, but never in the first tenth of the
+ * lifetime, so that no policy makes a certificate due at birth. USEC_INFINITY for one that never expires. */
 usec_t schedule_due(const struct schedule_policy *policy, usec_t not_before, usec_t effective_expiry, uint32_t seed);
 
 /* False when NOW lies before NOT_BEFORE by more than the tolerated skew: the clock is wrong, not the certificate. */
 bool schedule_clock_plausible(const struct schedule_policy *policy, usec_t now, usec_t not_before);
+
+/* A Retry-After is believed up to here: a slip in a server's unit must not silence a client for a year. */
+#define SCHEDULE_RETRY_AFTER_MAX_USEC USEC_PER_DAY
 
 /*
  * How long to wait after the N-th failure in a row (1 for the first): 5 s doubling up to 1 h (5 min doubling up to

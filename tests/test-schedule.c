@@ -1,0 +1,282 @@
+/* Times: exact values at the edges first, then that jitter spreads and that back-off keeps its bounds. */
+
+#include "lib/schedule.h"
+
+#include "tests/test.h"
+
+#define SHARE(percent) \
+        { .is_share = true, .ppm = (percent)*10000 }
+#define SPAN(value) \
+        { .usec = (value) }
+
+static const uint8_t machine_id[16] = { 0xde, 0xad, 0xbe, 0xef, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 };
+
+static const struct schedule_policy usual = {
+        .renew_before = SHARE(33),
+        .jitter = SHARE(5),
+        .skew_usec = 5 * USEC_PER_MINUTE,
+        .ca_window_usec = USEC_PER_MINUTE,
+};
+
+/* 2026-11-20T17:57:22Z, when a certificate of the transcripts was signed */
+#define BIRTH (UINT64_C(1795197442) * USEC_PER_SEC)
+
+START_TEST(test_share_of) {
+        static const struct {
+                struct share_or_usec share;
+                usec_t lifetime, expected;
+        } cases[] = {
+                { SHARE(0), USEC_PER_DAY, 0 },
+                { SHARE(100), USEC_PER_DAY, USEC_PER_DAY },
+                { SHARE(33), 90 * USEC_PER_DAY, UINT64_C(2566080) * USEC_PER_SEC },
+                { SHARE(33), 1, 0 },
+                { SHARE(50), 3, 1 },
+                { SHARE(50), 0, 0 },
+                { SHARE(33), USEC_INFINITY, USEC_INFINITY },
+                { SHARE(50), USEC_INFINITY - 1, USEC_INFINITY / 2 },
+                { SHARE(100), USEC_INFINITY - 1, USEC_INFINITY - 1 },
+                { { .is_share = true, .ppm = UINT32_MAX }, 1000, 1000 }, /* no more than all of it */
+                { SPAN(7), 3, 7 },
+                { SPAN(30 * USEC_PER_DAY), USEC_INFINITY, 30 * USEC_PER_DAY },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                ck_assert_msg(share_of(cases[i].share, cases[i].lifetime) == cases[i].expected,
+                              "case %zu: %" PRI_USEC, i, share_of(cases[i].share, cases[i].lifetime));
+}
+END_TEST
+
+START_TEST(test_due) {
+        static const struct {
+                struct share_or_usec renew_before, jitter;
+                usec_t not_before, lifetime;
+                uint32_t seed;
+                usec_t expected; /* after not_before */
+        } cases[] = {
+                /* 33% of a lifetime before its end, no jitter */
+                { SHARE(33), SHARE(0), BIRTH, USEC_PER_SEC, UINT32_MAX, 670000 },
+                { SHARE(33), SHARE(5), BIRTH, 20 * USEC_PER_SEC, 0, 13400000 },
+                { SHARE(33), SHARE(5), BIRTH, 24 * USEC_PER_HOUR, 0, 57888 * USEC_PER_SEC },
+                { SHARE(33), SHARE(5), BIRTH, 90 * USEC_PER_DAY, 0, UINT64_C(5209920) * USEC_PER_SEC },
+                /* half of the jitter, and all of it but one part in 2^32 (rounded down: 1 us less brought
+                   forward) */
+                { SHARE(33), SHARE(5), BIRTH, 20 * USEC_PER_SEC, 0x80000000, 12900000 },
+                { SHARE(33), SHARE(5), BIRTH, 20 * USEC_PER_SEC, UINT32_MAX, 12400001 },
+                { SHARE(33), SHARE(5), BIRTH, 90 * USEC_PER_DAY, 0x80000000,
+                  UINT64_C(5015520) * USEC_PER_SEC },
+                /* durations */
+                { SPAN(30 * USEC_PER_DAY), SPAN(USEC_PER_HOUR), BIRTH, 90 * USEC_PER_DAY, 0,
+                  60 * USEC_PER_DAY },
+                { SPAN(30 * USEC_PER_DAY), SPAN(USEC_PER_HOUR), BIRTH, 90 * USEC_PER_DAY, 0x80000000,
+                  60 * USEC_PER_DAY - 30 * USEC_PER_MINUTE },
+                { SPAN(0), SPAN(0), BIRTH, USEC_PER_DAY, UINT32_MAX, USEC_PER_DAY },
+                /* never in the first tenth: too long by itself, exactly, with jitter, and beyond all bounds
+                 */
+                { SPAN(30 * USEC_PER_DAY), SHARE(5), BIRTH, USEC_PER_DAY, 0, USEC_PER_DAY / 10 },
+                { SHARE(90), SHARE(0), BIRTH, USEC_PER_DAY, 0, USEC_PER_DAY / 10 },
+                { SHARE(89), SHARE(0), BIRTH, 100 * USEC_PER_SEC, 0, 11 * USEC_PER_SEC },
+                { SHARE(89), SHARE(5), BIRTH, 100 * USEC_PER_SEC, UINT32_MAX, 10 * USEC_PER_SEC },
+                { SHARE(100), SHARE(100), BIRTH, 1000, UINT32_MAX, 100 },
+                { SPAN(USEC_INFINITY), SPAN(USEC_INFINITY), BIRTH, USEC_PER_DAY, UINT32_MAX,
+                  USEC_PER_DAY / 10 },
+                { SPAN(USEC_INFINITY - 1), SPAN(0), 0, USEC_INFINITY - 1, 0, (USEC_INFINITY - 1) / 10 },
+                /* no lifetime at all */
+                { SHARE(33), SHARE(5), BIRTH, 0, UINT32_MAX, 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                struct schedule_policy policy = { cases[i].renew_before, cases[i].jitter, 0, 0 };
+                usec_t due = schedule_due(&policy, cases[i].not_before,
+                                          cases[i].not_before + cases[i].lifetime, cases[i].seed);
+
+                ck_assert_msg(due == cases[i].not_before + cases[i].expected, "case %zu: %" PRI_USEC, i,
+                              due - cases[i].not_before);
+        }
+
+        /* Never expires, so is never due; and an issuer that expired before the leaf was born. */
+        ck_assert_uint_eq(schedule_due(&usual, BIRTH, USEC_INFINITY, 0), USEC_INFINITY);
+        ck_assert_uint_eq(schedule_due(&usual, 0, USEC_INFINITY, UINT32_MAX), USEC_INFINITY);
+        ck_assert_uint_eq(schedule_due(&usual, BIRTH, BIRTH - USEC_PER_DAY, 7), BIRTH);
+}
+END_TEST
+
+START_TEST(test_due_before_a_short_lived_issuer) {
+        usec_t ca_expiry = BIRTH + 29 * USEC_PER_DAY, now = BIRTH;
+        struct schedule_policy policy = { SPAN(30 * USEC_PER_DAY), SHARE(5), 0, 0 };
+        unsigned renewals = 0;
+
+        /* Each new certificate ends with the CA and is overdue by the policy. The first tenth keeps that from
+         * becoming a storm: about log(29 d / 1 h) / log(10 / 9) of them until the last hour. */
+        while (ca_expiry - now > USEC_PER_HOUR) {
+                now = schedule_due(&policy, now, ca_expiry, schedule_seed(machine_id, "orders"));
+                renewals++;
+                ck_assert_uint_lt(renewals, 100);
+        }
+        ck_assert_uint_eq(renewals, 63);
+}
+END_TEST
+
+START_TEST(test_clock_plausible) {
+        ck_assert(schedule_clock_plausible(&usual, BIRTH, BIRTH));
+        ck_assert(schedule_clock_plausible(&usual, BIRTH - 5 * USEC_PER_MINUTE, BIRTH));
+        ck_assert(!schedule_clock_plausible(&usual, BIRTH - 5 * USEC_PER_MINUTE - 1, BIRTH));
+        ck_assert(!schedule_clock_plausible(&usual, 0, BIRTH)); /* a host without a battery, 1970 */
+        ck_assert(schedule_clock_plausible(&usual, USEC_INFINITY - 1, BIRTH));
+        ck_assert(schedule_clock_plausible(&usual, 0, 0));
+        ck_assert(!schedule_clock_plausible(&usual, BIRTH, USEC_INFINITY));
+}
+END_TEST
+
+START_TEST(test_seed_is_stable) {
+        uint8_t other[16];
+
+        /* Fixed for ever: another value would renew a whole fleet at other times after an upgrade. */
+        ck_assert_uint_eq(schedule_seed(machine_id, "orders"), schedule_seed(machine_id, "orders"));
+        ck_assert_uint_eq(schedule_seed((const uint8_t[16]) { 0 }, ""), 0xa5e0dba6u);
+        ck_assert_uint_eq(schedule_seed(machine_id, "orders"), 0x86938064u);
+
+        memcpy(other, machine_id, sizeof(other));
+        other[15] ^= 1;
+        ck_assert_uint_ne(schedule_seed(other, "orders"), schedule_seed(machine_id, "orders"));
+        ck_assert_uint_ne(schedule_seed(machine_id, "orders2"), schedule_seed(machine_id, "orders"));
+        ck_assert_uint_ne(schedule_seed(machine_id, "\xff"), schedule_seed(machine_id, "\x7f"));
+}
+END_TEST
+
+/* Chi-square over 100 bins: 99 degrees of freedom, so 148.2 is passed by chance once in a thousand. The names
+ * and the hash are fixed, so this gives the same number each time. */
+static double chi_square(const unsigned *bins, size_t n_bins, unsigned n) {
+        double expected = (double)n / (double)n_bins, sum = 0;
+
+        for (size_t i = 0; i < n_bins; i++)
+                sum += ((double)bins[i] - expected) * ((double)bins[i] - expected) / expected;
+        return sum;
+}
+
+START_TEST(test_jitter_spreads) {
+        const unsigned n = 10000;
+        const usec_t lifetime = 90 * USEC_PER_DAY, window = lifetime / 20;
+        const usec_t latest = schedule_due(&usual, BIRTH, BIRTH + lifetime, 0);
+        unsigned by_name[100] = { 0 }, by_machine[100] = { 0 };
+        double names, machines;
+
+        for (unsigned i = 0; i < n; i++) {
+                uint8_t id[16] = { (uint8_t)(i >> 8), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+                                   (uint8_t)i };
+                char name[32];
+                usec_t due;
+
+                snprintf(name, sizeof(name), "certificate-%05u", i);
+                due = schedule_due(&usual, BIRTH, BIRTH + lifetime, schedule_seed(machine_id, name));
+                ck_assert_uint_le(due, latest);
+                ck_assert_uint_lt(latest - due, window);
+                by_name[(latest - due) * 100 / window]++;
+
+                due = schedule_due(&usual, BIRTH, BIRTH + lifetime, schedule_seed(id, "orders"));
+                by_machine[(latest - due) * 100 / window]++;
+        }
+
+        names = chi_square(by_name, ELEMENTSOF(by_name), n);
+        machines = chi_square(by_machine, ELEMENTSOF(by_machine), n);
+        test_report("jitter: chi-square %.1f over names, %.1f over machines (99 degrees of freedom)", names,
+                    machines);
+        ck_assert(names < 148.2);
+        ck_assert(machines < 148.2);
+}
+END_TEST
+
+#define MIDDLE 0x80000000u
+
+START_TEST(test_backoff) {
+        static const struct {
+                enum failure failure;
+                unsigned n;
+                uint32_t random;
+                usec_t retry_after, time_left, expected;
+        } cases[] = {
+                /* the doubling, with a random number that changes nothing */
+                { FAILURE_TRANSIENT, 1, MIDDLE, 0, 0, 5 * USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 2, MIDDLE, 0, 0, 10 * USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 3, MIDDLE, 0, 0, 20 * USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 10, MIDDLE, 0, 0, 2560 * USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 11, MIDDLE, 0, 0, USEC_PER_HOUR },
+                { FAILURE_TRANSIENT, UINT32_MAX, MIDDLE, 0, 0, USEC_PER_HOUR },
+                { FAILURE_TRANSIENT, 0, MIDDLE, 0, 0, 5 * USEC_PER_SEC },
+                { FAILURE_LOCAL, 1, MIDDLE, 0, 0, 5 * USEC_PER_SEC },
+                { FAILURE_LOCAL, 12, MIDDLE, 0, 0, USEC_PER_HOUR },
+                { FAILURE_REFUSED, 1, MIDDLE, 0, 0, 5 * USEC_PER_MINUTE },
+                { FAILURE_REFUSED, 4, MIDDLE, 0, 0, 40 * USEC_PER_MINUTE },
+                { FAILURE_REFUSED, 5, MIDDLE, 0, 0, USEC_PER_HOUR },
+                { FAILURE_REJECTED, 1, MIDDLE, 0, 0, 5 * USEC_PER_MINUTE },
+                { FAILURE_REJECTED, 5, MIDDLE, 0, 0, USEC_PER_HOUR },
+                /* +-20% */
+                { FAILURE_TRANSIENT, 1, 0, 0, 0, 4 * USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 1, UINT32_MAX, 0, 0, 6 * USEC_PER_SEC - 1 },
+                { FAILURE_TRANSIENT, 99, 0, 0, 0, 48 * USEC_PER_MINUTE },
+                { FAILURE_TRANSIENT, 99, UINT32_MAX, 0, 0, 72 * USEC_PER_MINUTE - 1 },
+                /* Retry-After: only where longer, and believed up to a day */
+                { FAILURE_TRANSIENT, 1, MIDDLE, 3 * USEC_PER_SEC, 0, 5 * USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 7 * USEC_PER_SEC, 0, 7 * USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 5 * USEC_PER_HOUR, 0, 5 * USEC_PER_HOUR },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 365 * USEC_PER_DAY, 0, USEC_PER_DAY },
+                { FAILURE_TRANSIENT, 1, MIDDLE, USEC_INFINITY, 0, USEC_PER_DAY },
+                /* a tenth of the time left, both for our own wait and for Retry-After; 1 s at least */
+                { FAILURE_TRANSIENT, 11, MIDDLE, 0, USEC_PER_HOUR, 6 * USEC_PER_MINUTE },
+                { FAILURE_TRANSIENT, 1, MIDDLE, USEC_PER_HOUR, USEC_PER_HOUR, 6 * USEC_PER_MINUTE },
+                { FAILURE_REFUSED, 9, MIDDLE, 0, 10 * USEC_PER_MINUTE, USEC_PER_MINUTE },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 0, 50 * USEC_PER_SEC, 5 * USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 0, 49 * USEC_PER_SEC, 4900 * USEC_PER_MSEC },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 0, 10 * USEC_PER_SEC, USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 0, 9 * USEC_PER_SEC, USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 0, 1, USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 99, MIDDLE, 0, USEC_INFINITY, USEC_PER_HOUR },
+                /* a bad reply waits out the CA window whatever else holds */
+                { FAILURE_BAD_REPLY, 1, MIDDLE, 0, 0, USEC_PER_MINUTE },
+                { FAILURE_BAD_REPLY, 4, MIDDLE, 0, 0, USEC_PER_MINUTE },
+                { FAILURE_BAD_REPLY, 5, MIDDLE, 0, 0, 80 * USEC_PER_SEC },
+                { FAILURE_BAD_REPLY, 5, 0, 0, 0, 64 * USEC_PER_SEC },
+                { FAILURE_BAD_REPLY, 1, 0, 0, 20 * USEC_PER_SEC, USEC_PER_MINUTE },
+                { FAILURE_BAD_REPLY, 11, MIDDLE, 0, 0, USEC_PER_HOUR },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                usec_t wait = schedule_backoff(&usual, cases[i].failure, cases[i].n, cases[i].random,
+                                               cases[i].retry_after, cases[i].time_left);
+
+                ck_assert_msg(wait == cases[i].expected, "case %zu: %" PRI_USEC, i, wait);
+        }
+}
+END_TEST
+
+START_TEST(test_backoff_never_wears_out_a_certificate) {
+        /* An outage that begins a day before the expiry: it is tried often enough, and not too often, until
+         * the end. */
+        usec_t left = USEC_PER_DAY;
+        unsigned n = 1;
+
+        for (; left > 20 * USEC_PER_SEC; n++) {
+                usec_t wait = schedule_backoff(&usual, FAILURE_TRANSIENT, n, n * 2654435761u, 0, left);
+
+                ck_assert_uint_le(wait, left / 10);
+                ck_assert_uint_ge(wait, USEC_PER_SEC);
+                left -= wait;
+        }
+        test_report("outage of the last day: %u attempts until 20 s before the expiry", n);
+        ck_assert_uint_gt(n, 50);
+        ck_assert_uint_lt(n, 200);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("schedule");
+
+        TEST_CASE(suite, test_share_of);
+        TEST_CASE(suite, test_due);
+        TEST_CASE(suite, test_due_before_a_short_lived_issuer);
+        TEST_CASE(suite, test_clock_plausible);
+        TEST_CASE(suite, test_seed_is_stable);
+        TEST_CASE(suite, test_jitter_spreads);
+        TEST_CASE(suite, test_backoff);
+        TEST_CASE(suite, test_backoff_never_wears_out_a_certificate);
+        return test_run(suite);
+}
