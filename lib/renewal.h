@@ -59,12 +59,15 @@ struct renewal {
         enum renewal_state state;
         enum renewal_step step;     /* under way; STEP_NONE between attempts */
         bool by_token;              /* this attempt enrols */
+        bool configured;            /* this attempt's `configuration` is done: it mints tokens, so never twice */
         bool forced;                /* renew although it is not due; cleared by success */
+        bool rejected;              /* the current set was; need not survive a restart, one call finds out again */
+        bool token_offered;         /* the last look saw what an enrolment could start with */
         unsigned failures;          /* in a row */
         enum failure failure;       /* the last one; FAILURE_NONE after a success */
         usec_t expiry;              /* effective, of the current set; 0 without one */
 
-        /* When to wake, once step is STEP_NONE. Either may be USEC_INFINITY. */
+        /* When to wake, once step is STEP_NONE. Either may be USEC_INFINITY; so are both during an attempt. */
         usec_t due_usec;            /* CLOCK_REALTIME, absolute */
         usec_t backoff_usec;        /* a span on CLOCK_BOOTTIME, from now */
 };
@@ -80,7 +83,28 @@ struct renewal_context {
 /*
  * Takes the event, moves the machine and returns the step to take next, which is then `renewal->step`. STEP_NONE means
  * wait for due_usec, backoff_usec or a token. A wake during an attempt changes nothing but `forced`, which the caller
- * may set at any time.
+ * may set at any time; an event that does not belong to the step under way changes nothing at all.
+ *
+ * A wake is the permission to try: between attempts the caller wakes the machine when a time above has come, a token
+ * has appeared, the clock was set or an operator asks, and at once
+ *   - after it started, with what survived the restart in failures, failure and forced;
+ *   - after STEP_COMMIT is done: both times are infinite then, and the next due time comes from what is on disk.
+ *
+ * What a look leads to (the first row that fits):
+ *   no set: staged reply, grant or token   ENROLLING from the furthest step that these allow
+ *   no set                                 WAITING_FOR_TOKEN, no time to wake
+ *   now is before notBefore and the skew   FAILURE_LOCAL; state stays CURRENT, or is RETRYING
+ *   expired or rejected: reply, grant ...  ENROLLING as above
+ *   expired or rejected                    the first time WAITING_FOR_TOKEN, as FAILURE_REJECTED; woken in that state or
+ *                                          forced: RENEWING with the certificate that there is. A CA may come back
+ *   not due, not forced, same key asked    CURRENT until due_usec
+ *   otherwise                              RENEWING; a grant is of no use at the certificate-secured door
+ *
+ * What a failure leads to:
+ *   ENROLLING: refused, rejected           WAITING_FOR_TOKEN: the token is burnt by the call that carried it
+ *   RENEWING: rejected, or expired by now  WAITING_FOR_TOKEN with the slow back-off; none where a token is on offer
+ *   otherwise                              RETRYING; the old set stays in use
+ * At STEP_PROOF it is the new certificate that the edge rejects, not the one in use: that counts as FAILURE_BAD_REPLY.
  */
 enum renewal_step renewal_next(struct renewal *renewal, const struct renewal_event *event,
                                const struct renewal_context *context);
