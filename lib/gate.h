@@ -47,7 +47,7 @@ struct gate_result {
 };
 void gate_result_clear(struct gate_result *result);
 
-/* Runs the checks in their order. 0 and *RET filled; or -EKEYREJECTED, *RET_FAILED says which check, ERROR why; or
- * -ENOMEM. Pure: the same input gives the same answer. */
+/* Runs the checks in their order. 0 and *RET filled; or -EKEYREJECTED, *RET_FAILED says which check, ERROR
+ * why; or -ENOMEM. Pure: the same input gives the same answer. */
 int gate_run(const struct gate_input *input, struct gate_result *ret, enum gate_check *ret_failed,
              struct error *error);
