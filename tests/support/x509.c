@@ -1,0 +1,133 @@
+/*
+ * Certificates for tests. Keys are few and shared, because making them is what takes time; everything else
+ * about a certificate can be chosen. Serial numbers are all 2 unless asked otherwise, so that a test notices
+ * when the code under test trusts them.
+ */
+
+#include "tests/support/x509.h"
+
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+
+/* Not Check's assertions: main() makes keys before any test runs. */
+#define must(expression)                                                                          \
+        do {                                                                                      \
+                if (!(expression)) {                                                              \
+                        fprintf(stderr, "%s:%d: refused: %s\n", __FILE__, __LINE__, #expression); \
+                        abort();                                                                  \
+                }                                                                                 \
+        } while (0)
+
+EVP_PKEY *x509_key(unsigned i) {
+        static EVP_PKEY *keys[X509_KEYS_MAX];
+
+        must(i < X509_KEYS_MAX);
+        for (unsigned k = 0; k <= i; k++)
+                if (!keys[k])
+                        must(keys[k] = EVP_RSA_gen(2048));
+        return keys[i];
+}
+
+static char *bio_text(BIO *bio) {
+        char *data, *text;
+        long size = BIO_get_mem_data(bio, &data);
+
+        must(text = strndup(data, (size_t)size));
+        BIO_free(bio);
+        return text;
+}
+
+char *x509_key_pem(EVP_PKEY *key) {
+        BIO *bio = BIO_new(BIO_s_mem());
+
+        must(PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1);
+        return bio_text(bio);
+}
+
+void x509_cert_clear(struct x509_cert *cert) {
+        X509_free(cert->handle);
+        free(cert->pem);
+        *cert = (struct x509_cert) { 0 };
+}
+
+static void set_subject(X509 *cert, const char *subject) {
+        _cleanup_(freep) char *copy = strdup(subject);
+        char *rest = NULL;
+
+        for (char *name = strtok_r(copy, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
+                char *value = strchr(name, '=');
+
+                must(value);
+                *value++ = '\0';
+                must(X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), name, MBSTRING_UTF8,
+                                                (unsigned char *)value, -1, -1, 0) == 1);
+        }
+}
+
+static void set_time(const ASN1_TIME *slot, usec_t when) {
+        ASN1_TIME *time = (ASN1_TIME *)slot;
+
+        if (when == USEC_INFINITY)
+                must(ASN1_TIME_set_string(time, "99991231235959Z") == 1);
+        else
+                must(ASN1_TIME_set(time, (time_t)(when / USEC_PER_SEC)));
+}
+
+static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value, const char *fallback) {
+        X509_EXTENSION *extension;
+        X509V3_CTX context;
+
+        if (!value)
+                value = fallback;
+        if (strempty(value))
+                return;
+        X509V3_set_ctx(&context, issuer, cert, NULL, NULL, 0);
+        must(extension = X509V3_EXT_conf_nid(NULL, &context, nid, value));
+        must(X509_add_ext(cert, extension, -1) == 1);
+        X509_EXTENSION_free(extension);
+}
+
+struct x509_cert x509_make(const struct x509_options *o) {
+        struct x509_cert cert = { .key = o->key ? o->key : x509_key(o->ca ? 1 : 0) };
+        usec_t life = o->ca ? 3650 * USEC_PER_DAY : 90 * USEC_PER_DAY;
+        X509 *x, *issuer;
+        BIO *bio = BIO_new(BIO_s_mem());
+
+        must(x = cert.handle = X509_new());
+        issuer = o->issuer ? o->issuer->handle : x;
+        must(X509_set_version(x, X509_VERSION_3) == 1);
+        must(ASN1_INTEGER_set(X509_get_serialNumber(x), o->serial ? o->serial : 2) == 1);
+        set_subject(x, o->subject ? o->subject : o->ca ? "CN=CA" : "CN=leaf");
+        must(X509_set_issuer_name(x, X509_get_subject_name(issuer)) == 1);
+        set_time(X509_get0_notBefore(x), o->not_before ? o->not_before : X509_NOW - USEC_PER_DAY);
+        set_time(X509_get0_notAfter(x), o->not_after ? o->not_after : X509_NOW + life);
+        must(X509_set_pubkey(x, cert.key) == 1);
+
+        add_extension(x, issuer, NID_basic_constraints, o->basic_constraints,
+                      o->ca ? "critical,CA:TRUE" : NULL);
+        add_extension(x, issuer, NID_key_usage, o->key_usage,
+                      o->ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature");
+        add_extension(x, issuer, NID_ext_key_usage, o->extended_key_usage, o->ca ? NULL : "clientAuth");
+        add_extension(x, issuer, NID_subject_key_identifier, NULL, o->ca ? "hash" : NULL);
+        add_extension(x, issuer, NID_authority_key_identifier, o->authority_key_id, "keyid");
+        add_extension(x, issuer, NID_subject_alt_name, o->subject_alternatives, NULL);
+
+        must(X509_sign(x, o->issuer ? o->issuer->key : cert.key, EVP_sha256()) > 0);
+        must(PEM_write_bio_X509(bio, x) == 1);
+        cert.pem = bio_text(bio);
+        return cert;
+}
+
+char *x509_join(const struct x509_cert *const *certs, size_t n) {
+        char *text = NULL;
+        size_t size;
+        FILE *stream = open_memstream(&text, &size);
+
+        must(stream);
+        for (size_t i = 0; i < n; i++)
+                fputs(certs[i]->pem, stream);
+        must(fclose(stream) == 0);
+        return text;
+}
