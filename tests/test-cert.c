@@ -1,0 +1,305 @@
+#include "lib/cert.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include "tests/support/x509.h"
+#include "tests/test.h"
+
+static char *pem_of(const char *label, const unsigned char *der, long size) {
+        BIO *bio = BIO_new(BIO_s_mem());
+        char *data, *text;
+        long n;
+
+        ck_assert_int_gt(PEM_write_bio(bio, label, "", der, size), 0);
+        n = BIO_get_mem_data(bio, &data);
+        text = strndup(data, (size_t)n);
+        BIO_free(bio);
+        return text;
+}
+
+static void assert_refused(const char *pem, size_t size, int code, const char *expected) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct cert_list list = { 0 };
+
+        ck_assert_int_eq(cert_list_parse(pem, size, &list, &error), code);
+        ck_assert_ptr_null(list.items);
+        ck_assert_msg(strstr(error_text(&error), expected), "'%s' instead of '%s'", error_text(&error),
+                      expected);
+        ck_assert_uint_eq(ERR_peek_error(), 0);
+        ck_assert_int_eq(cert_list_parse(pem, size, &list, NULL), code);
+}
+
+static struct cert_list parsed(const char *pem) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct cert_list list;
+
+        ck_assert_msg(cert_list_parse(pem, strlen(pem), &list, &error) == 0, "%s", error_text(&error));
+        return list;
+}
+
+/* The certificate that OPTIONS describe, read back by the code under test. */
+static struct cert_list read_back(const struct x509_options *options) {
+        _cleanup_(x509_cert_clear) struct x509_cert made = x509_make(options);
+
+        return parsed(made.pem);
+}
+
+START_TEST(test_parse_refuses) {
+        static const struct {
+                const char *pem;
+                const char *error;
+        } cases[] = {
+                { "", "there is no certificate: a PEM block 'BEGIN CERTIFICATE' is expected" },
+                { "hello\n", "there is no certificate" },
+                { "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+                  "there is no certificate" },
+                { "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                  "certificate 1 cannot be read: it is damaged" },
+                { "-----BEGIN CERTIFICATE-----\nA*AA\n-----END CERTIFICATE-----\n", "the PEM is damaged" },
+                { "-----BEGIN CERTIFICATE-----\nAAAA\n",
+                  "the PEM is damaged after 0 certificates: bad end line" },
+                { "-----BEGIN CERTIFICATE-----\nAAAA\n-----END X-----\n", "the PEM is damaged" },
+                { "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", "" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                assert_refused(cases[i].pem, strlen(cases[i].pem), -EINVAL, cases[i].error);
+}
+END_TEST
+
+START_TEST(test_parse_refuses_damage_in_a_later_block) {
+        _cleanup_(x509_cert_clear) struct x509_cert made = x509_make(&(struct x509_options) { 0 });
+        _cleanup_(freep) char *text = NULL, *cut = NULL;
+
+        ck_assert_int_ge(
+                asprintf(&text, "%s-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", made.pem),
+                0);
+        assert_refused(text, strlen(text), -EINVAL, "certificate 2 cannot be read: it is damaged");
+
+        ck_assert_int_ge(asprintf(&cut, "%s%.*s", made.pem, (int)strlen(made.pem) / 2, made.pem), 0);
+        assert_refused(cut, strlen(cut), -EINVAL, "the PEM is damaged after 1 certificates");
+}
+END_TEST
+
+START_TEST(test_parse_refuses_bytes_after_der) {
+        _cleanup_(x509_cert_clear) struct x509_cert made = x509_make(&(struct x509_options) { 0 });
+        _cleanup_(freep) char *pem = NULL;
+        unsigned char der[8192] = { 0 }, *end = der;
+        int size = i2d_X509(made.handle, NULL);
+
+        ck_assert_int_lt(size, (int)sizeof(der));
+        i2d_X509(made.handle, &end);
+        pem = pem_of("CERTIFICATE", der, size + 3);
+        assert_refused(pem, strlen(pem), -EINVAL, "certificate 1 cannot be read: there are 3 bytes after it");
+}
+END_TEST
+
+START_TEST(test_parse_refuses_damaged_extensions) {
+        _cleanup_(x509_cert_clear) struct x509_cert made =
+                x509_make(&(struct x509_options) { .basic_constraints = "critical,DER:0101" });
+
+        assert_refused(made.pem, strlen(made.pem), -EINVAL,
+                       "it has an extension that is damaged or contradicts");
+}
+END_TEST
+
+START_TEST(test_parse_limits) {
+        _cleanup_(x509_cert_clear) struct x509_cert made = x509_make(&(struct x509_options) { 0 });
+        const struct x509_cert *many[CERT_LIST_MAX + 1];
+        _cleanup_(cert_list_clear) struct cert_list list = { 0 };
+        _cleanup_(freep) char *too_many = NULL, *most = NULL, *big = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(many); i++)
+                many[i] = &made;
+        too_many = x509_join(many, CERT_LIST_MAX + 1);
+        assert_refused(too_many, strlen(too_many), -E2BIG, "there are more than 10 certificates");
+        most = x509_join(many, CERT_LIST_MAX);
+        list = parsed(most);
+        ck_assert_uint_eq(list.n, CERT_LIST_MAX);
+
+        big = calloc(1, CERT_PEM_MAX + 1);
+        memset(big, '\n', CERT_PEM_MAX + 1);
+        assert_refused(big, CERT_PEM_MAX + 1, -E2BIG, "larger than 256 KiB");
+}
+END_TEST
+
+START_TEST(test_parse_passes_over_what_is_between) {
+        _cleanup_(x509_cert_clear) struct x509_cert leaf = x509_make(&(struct x509_options) { 0 });
+        _cleanup_(x509_cert_clear) struct x509_cert ca = x509_make(&(struct x509_options) { .ca = true });
+        _cleanup_(freep) char *key = x509_key_pem(leaf.key), *text = NULL;
+        _cleanup_(cert_list_clear) struct cert_list list = { 0 };
+
+        ck_assert_int_ge(
+                asprintf(&text, "subject=CN = leaf\r\n%s\n%s# the CA\n%strailer", key, leaf.pem, ca.pem), 0);
+        list = parsed(text);
+        ck_assert_uint_eq(list.n, 2);
+        ck_assert(!cert_is_ca(list.items[0]));
+        ck_assert(cert_is_ca(list.items[1]));
+}
+END_TEST
+
+START_TEST(test_times) {
+        static const struct {
+                usec_t made;
+                usec_t read;
+        } cases[] = {
+                { X509_NOW, X509_NOW },
+                { X509_NOW + 1, X509_NOW },
+                { UINT64_C(2524607999) * USEC_PER_SEC,
+                  UINT64_C(2524607999) * USEC_PER_SEC }, /* the last UTCTime */
+                { UINT64_C(2524608000) * USEC_PER_SEC,
+                  UINT64_C(2524608000) * USEC_PER_SEC }, /* GeneralizedTime */
+                { UINT64_C(253402300798) * USEC_PER_SEC, UINT64_C(253402300798) * USEC_PER_SEC },
+                { USEC_INFINITY, USEC_INFINITY },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(cert_list_clear) struct cert_list list = read_back(
+                        &(struct x509_options) { .not_before = USEC_PER_SEC, .not_after = cases[i].made });
+
+                ck_assert_uint_eq(cert_not_before(list.items[0]), USEC_PER_SEC);
+                ck_assert_uint_eq(cert_not_after(list.items[0]), cases[i].read);
+        }
+}
+END_TEST
+
+START_TEST(test_times_before_the_epoch_are_zero) {
+        _cleanup_(x509_cert_clear) struct x509_cert made = x509_make(&(struct x509_options) { 0 });
+        _cleanup_(cert_list_clear) struct cert_list list = { 0 };
+        _cleanup_(freep) char *pem = NULL;
+        unsigned char *der = NULL;
+        int size;
+
+        ck_assert_int_eq(ASN1_TIME_set_string(X509_getm_notBefore(made.handle), "19650101000000Z"), 1);
+        ck_assert_int_gt(X509_sign(made.handle, made.key, EVP_sha256()), 0);
+        size = i2d_X509(made.handle, &der);
+        pem = pem_of("CERTIFICATE", der, size);
+        list = parsed(pem);
+        ck_assert_uint_eq(cert_not_before(list.items[0]), 0);
+        OPENSSL_free(der);
+}
+END_TEST
+
+START_TEST(test_client_auth) {
+        static const struct {
+                const char *extended_key_usage;
+                bool allowed;
+        } cases[] = {
+                { "serverAuth", false },
+                { "critical,codeSigning,serverAuth", false },
+                { "clientAuth", true },
+                { "serverAuth,clientAuth", true },
+                { "", true },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(cert_list_clear) struct cert_list list = read_back(
+                        &(struct x509_options) { .extended_key_usage = cases[i].extended_key_usage });
+
+                ck_assert_int_eq(cert_allows_client_auth(list.items[0]), cases[i].allowed);
+        }
+}
+END_TEST
+
+START_TEST(test_self_signed_is_a_signature_not_a_name) {
+        _cleanup_(x509_cert_clear) struct x509_cert ca = x509_make(&(struct x509_options) { .ca = true });
+        _cleanup_(x509_cert_clear) struct x509_cert namesake =
+                x509_make(&(struct x509_options) { .ca = true, .key = x509_key(2), .issuer = &ca });
+        _cleanup_(freep) char *pem = X509_JOIN(&ca, &namesake);
+        _cleanup_(cert_list_clear) struct cert_list list = parsed(pem);
+
+        ck_assert(cert_is_self_signed(list.items[0]));
+        ck_assert(!cert_is_self_signed(list.items[1]));
+        ck_assert(cert_is_issued_by(list.items[1], list.items[0]));
+        ck_assert(!cert_is_issued_by(list.items[0], list.items[1]));
+}
+END_TEST
+
+START_TEST(test_hashes) {
+        _cleanup_(x509_cert_clear) struct x509_cert first = x509_make(&(struct x509_options) { 0 });
+        _cleanup_(x509_cert_clear) struct x509_cert second =
+                x509_make(&(struct x509_options) { .serial = 3 });
+        _cleanup_(freep) char *pem = X509_JOIN(&first, &second), *key_text = x509_key_pem(first.key);
+        _cleanup_(cert_list_clear) struct cert_list list = parsed(pem);
+        _cleanup_(key_freep) struct key *key = NULL;
+        uint8_t a[FINGERPRINT_SIZE], b[FINGERPRINT_SIZE];
+        unsigned char digest[EVP_MAX_MD_SIZE];
+        unsigned size;
+
+        cert_fingerprint(list.items[0], a);
+        cert_fingerprint(list.items[1], b);
+        ck_assert_mem_ne(a, b, FINGERPRINT_SIZE);
+        ck_assert(!cert_equal(list.items[0], list.items[1]));
+        ck_assert_int_eq(X509_digest(first.handle, EVP_sha256(), digest, &size), 1);
+        ck_assert_mem_eq(a, digest, FINGERPRINT_SIZE);
+
+        cert_spki(list.items[0], a);
+        cert_spki(list.items[1], b);
+        ck_assert_mem_eq(a, b, SPKI_HASH_SIZE);
+        ck_assert_int_eq(key_parse(key_text, strlen(key_text), &key, NULL), 0);
+        key_spki(key, b);
+        ck_assert_mem_eq(a, b, SPKI_HASH_SIZE);
+}
+END_TEST
+
+START_TEST(test_subject_and_issuer) {
+        _cleanup_(x509_cert_clear) struct x509_cert ca =
+                x509_make(&(struct x509_options) { .ca = true, .subject = "O=Org,CN=Root" });
+        _cleanup_(x509_cert_clear) struct x509_cert leaf =
+                x509_make(&(struct x509_options) { .issuer = &ca, .subject = "CN=id,O=Org,C=DE" });
+        _cleanup_(cert_list_clear) struct cert_list list = parsed(leaf.pem);
+        _cleanup_(subject_freep) struct subject *subject = NULL, *asked = NULL;
+        _cleanup_(freep) char *own = cert_subject_text(list.items[0]),
+                              *issuer = cert_issuer_text(list.items[0]);
+
+        ck_assert_int_eq(cert_subject(list.items[0], &subject, NULL), 0);
+        ck_assert_int_eq(subject_parse("O=Org,C=DE,CN=id", &asked, NULL), 0);
+        ck_assert(subject_equal(asked, subject));
+        ck_assert_str_eq(own, "CN=id,O=Org,C=DE");
+        ck_assert_str_eq(issuer, "O=Org,CN=Root");
+}
+END_TEST
+
+START_TEST(test_ref_outlives_the_list) {
+        struct cert_list list = read_back(&(struct x509_options) { 0 });
+        _cleanup_(cert_freep) struct cert *ref = cert_ref(list.items[0]);
+        _cleanup_(freep) char *subject = NULL;
+
+        ck_assert(cert_equal(ref, list.items[0]));
+        cert_list_clear(&list);
+        ck_assert_uint_eq(list.n, 0);
+        subject = cert_subject_text(ref);
+        ck_assert_str_eq(subject, "CN=leaf");
+}
+END_TEST
+
+START_TEST(test_hex) {
+        static const uint8_t bytes[] = { 0x00, 0x0f, 0xa5, 0xff };
+        char buffer[2 * sizeof(bytes) + 1];
+
+        ck_assert_str_eq(hex_format(buffer, bytes, sizeof(bytes)), "000fa5ff");
+        ck_assert_str_eq(hex_format(buffer, bytes, 0), "");
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("cert");
+
+        x509_key(2);
+        TEST_CASE(suite, test_parse_refuses);
+        TEST_CASE(suite, test_parse_refuses_damage_in_a_later_block);
+        TEST_CASE(suite, test_parse_refuses_bytes_after_der);
+        TEST_CASE(suite, test_parse_refuses_damaged_extensions);
+        TEST_CASE(suite, test_parse_limits);
+        TEST_CASE(suite, test_parse_passes_over_what_is_between);
+        TEST_CASE(suite, test_times);
+        TEST_CASE(suite, test_times_before_the_epoch_are_zero);
+        TEST_CASE(suite, test_client_auth);
+        TEST_CASE(suite, test_self_signed_is_a_signature_not_a_name);
+        TEST_CASE(suite, test_hashes);
+        TEST_CASE(suite, test_subject_and_issuer);
+        TEST_CASE(suite, test_ref_outlives_the_list);
+        TEST_CASE(suite, test_hex);
+        return test_run(suite);
+}
