@@ -111,7 +111,8 @@ struct x509_cert x509_make(const struct x509_options *o) {
                       o->ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature");
         add_extension(x, issuer, NID_ext_key_usage, o->extended_key_usage, o->ca ? NULL : "clientAuth");
         add_extension(x, issuer, NID_subject_key_identifier, NULL, o->ca ? "hash" : NULL);
-        add_extension(x, issuer, NID_authority_key_identifier, o->authority_key_id, "keyid");
+        add_extension(x, issuer, NID_authority_key_identifier, o->authority_key_id,
+                      X509_get_ext_by_NID(issuer, NID_subject_key_identifier, -1) >= 0 ? "keyid" : NULL);
         add_extension(x, issuer, NID_subject_alt_name, o->subject_alternatives, NULL);
 
         must(X509_sign(x, o->issuer ? o->issuer->key : cert.key, EVP_sha256()) > 0);

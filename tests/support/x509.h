@@ -40,7 +40,7 @@ struct x509_options {
         const char *basic_constraints; /* none; "critical,CA:TRUE" for a CA */
         const char *key_usage; /* "critical,digitalSignature"; "critical,keyCertSign,cRLSign" for a CA */
         const char *extended_key_usage;   /* "clientAuth"; none for a CA */
-        const char *authority_key_id;     /* "keyid" */
+        const char *authority_key_id;     /* "keyid" where the issuer has one */
         const char *subject_alternatives; /* none */
 };
 struct x509_cert x509_make(const struct x509_options *options);
