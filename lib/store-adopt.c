@@ -1,8 +1,8 @@
 /*
- * Adoption: a pair that somebody made by hand becomes generation 0. The bytes are taken as they are, so dependents see
- * no change; only a certificate file that does not start with the leaf is put in order. Nothing is adopted that does
- * not match, and the files that were there are only replaced by links once the generation with the same content is
- * current.
+ * Adoption: a pair that somebody made by hand becomes generation 0. The bytes are taken as they are, so
+ * dependents see no change; only a certificate file that does not start with the leaf is put in order.
+ * Nothing is adopted that does not match, and the files that were there are only replaced by links once the
+ * generation with the same content is current.
  */
 
 #include "lib/store-private.h"
@@ -38,13 +38,16 @@ static int check_key_mode(int dir_fd, const char *name, const char *shown, char 
         if (!(st.st_mode & S_IROTH))
                 return 0;
         return asprintf(ret_warning,
-                        "key %s has mode %04o and can be read by every user of this machine; the copy in the store "
+                        "key %s has mode %04o and can be read by every user of this machine; the copy in the "
+                        "store "
                         "cannot, but renew soon, since this key may be known to others",
                         shown, st.st_mode & 07777u) < 0
-                ? -ENOMEM : 0;
+                       ? -ENOMEM
+                       : 0;
 }
 
-/* The leaf is the certificate of the key. Puts it first, followed by its intermediates, unless it is first already. */
+/* The leaf is the certificate of the key. Puts it first, followed by its intermediates, unless it is first
+ * already. */
 static int order_pair(struct pair *pair, struct error *error) {
         _cleanup_(cert_list_clear) struct cert_list certs = { 0 };
         _cleanup_(chain_clear) struct chain chain = { 0 };
@@ -67,7 +70,8 @@ static int order_pair(struct pair *pair, struct error *error) {
         r = chain_build(certs.items[leaf], &certs, &chain, NULL);
         if (leaf > 0) {
                 if (r < 0)
-                        return error_set(error, -EBADMSG, "its %zu certificates do not make a chain", certs.n);
+                        return error_set(error, -EBADMSG, "its %zu certificates do not make a chain",
+                                         certs.n);
                 free(take_ptr(pair->certificate_pem));
                 r = chain_leaf_pem(&chain, &pair->certificate_pem);
                 if (r < 0)
@@ -123,7 +127,8 @@ static int publish_pair(struct store *store, const struct pair *pair, struct err
         if (r == 0)
                 r = create_text(stage_fd, STORE_CA, pair->ca_pem, store->options.public_access);
         if (r == 0)
-                r = create_text(stage_fd, STORE_CONNECTION, pair->connection_json, store->options.public_access);
+                r = create_text(stage_fd, STORE_CONNECTION, pair->connection_json,
+                                store->options.public_access);
         if (r == 0 && fchmod(stage_fd, 0755) < 0)
                 r = -errno;
         if (r == 0)
@@ -185,18 +190,22 @@ static int is_plain(const struct store *store, const char *name, struct error *e
         struct stat st;
 
         if (fstatat(store->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return errno == ENOENT ? 0 : error_set_errno(error, -errno, "cannot look at %s/%s", store->path, name);
+                return errno == ENOENT
+                               ? 0
+                               : error_set_errno(error, -errno, "cannot look at %s/%s", store->path, name);
         if (S_ISREG(st.st_mode))
                 return 1;
         if (!S_ISLNK(st.st_mode))
-                return error_set(error, -EINVAL, "will not touch %s/%s: it is neither a file nor a link", store->path,
-                                 name);
+                return error_set(error, -EINVAL, "will not touch %s/%s: it is neither a file nor a link",
+                                 store->path, name);
         if (link_read_at(store->fd, name, &target) == 0 && has_prefix(target, STORE_CURRENT "/") &&
             streq(target + strlen(STORE_CURRENT "/"), name))
                 return 0;
-        return error_set(error, -ELOOP,
-                         "will not adopt %s/%s: it is a symbolic link to %s where a file is expected; name that file "
-                         "under `import:` and remove the link", store->path, name, target ? target : "something");
+        return error_set(
+                error, -ELOOP,
+                "will not adopt %s/%s: it is a symbolic link to %s where a file is expected; name that file "
+                "under `import:` and remove the link",
+                store->path, name, target ? target : "something");
 }
 
 static int replace_plain(struct store *store, struct error *error) {
@@ -208,7 +217,8 @@ static int replace_plain(struct store *store, struct error *error) {
                 snprintf(target, sizeof(target), "%s/%s", STORE_CURRENT, *name);
                 r = link_replace_at(store->fd, target, *name);
                 if (r < 0)
-                        return error_set_errno(error, r, "cannot replace %s/%s by a link", store->path, *name);
+                        return error_set_errno(error, r, "cannot replace %s/%s by a link", store->path,
+                                               *name);
         }
         r = dir_sync(store->fd);
         if (r < 0)
@@ -216,7 +226,8 @@ static int replace_plain(struct store *store, struct error *error) {
         return 0;
 }
 
-static int read_plain(const struct store *store, const char *name, size_t max, char **ret, struct error *error) {
+static int read_plain(const struct store *store, const char *name, size_t max, char **ret,
+                      struct error *error) {
         int r;
 
         r = file_read_at(store->fd, name, FILE_NOFOLLOW, max, ret, NULL);
@@ -243,24 +254,27 @@ static int read_plain_pair(const struct store *store, struct pair *pair, struct 
 }
 
 /*
- * An adoption that was cut off leaves generation 0 current and plain files, from which it was made, beside the links.
- * Each name, whether it is a link or still a file, must then say what the generation says.
+ * An adoption that was cut off leaves generation 0 current and plain files, from which it was made, beside
+ * the links. Each name, whether it is a link or still a file, must then say what the generation says.
  */
 static int finish_adoption(struct store *store, struct error *error) {
         _cleanup_(pair_clear) struct pair pair = { 0 };
         _cleanup_(set_clear) struct set set = { 0 };
         uint8_t spki[SPKI_HASH_SIZE];
 
-        if (store->current == 0 && store_load(store, &set, NULL) == 0 && read_plain_pair(store, &pair, NULL) == 0 &&
-            order_pair(&pair, NULL) == 0) {
+        if (store->current == 0 && store_load(store, &set, NULL) == 0 &&
+            read_plain_pair(store, &pair, NULL) == 0 && order_pair(&pair, NULL) == 0) {
                 key_spki(pair.key, spki);
-                if (memcmp(spki, set.spki, sizeof(spki)) == 0 && streq(pair.certificate_pem, set.certificate_pem) &&
-                    streq_null(pair.ca_pem, set.ca_pem) && streq_null(pair.connection_json, set.connection_json))
+                if (memcmp(spki, set.spki, sizeof(spki)) == 0 &&
+                    streq(pair.certificate_pem, set.certificate_pem) && streq_null(pair.ca_pem, set.ca_pem) &&
+                    streq_null(pair.connection_json, set.connection_json))
                         return replace_plain(store, error);
         }
-        return error_set(error, -EEXIST,
-                         "files of another origin lie among the links in %s; move them away, or name them under "
-                         "`import:` of a certificate with a new directory", store->path);
+        return error_set(
+                error, -EEXIST,
+                "files of another origin lie among the links in %s; move them away, or name them under "
+                "`import:` of a certificate with a new directory",
+                store->path);
 }
 
 int store_adopt_plain(struct store *store, char **ret_warning, struct error *error) {

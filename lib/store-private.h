@@ -6,7 +6,7 @@
 
 #include "lib/store.h"
 
-#define STAGE_CSR "tls.csr"
+#define STAGE_CSR   "tls.csr"
 #define STAGE_TOKEN "token"
 
 #define STORE_TOKEN_MAX (16u * 1024)
@@ -21,7 +21,7 @@ struct store {
 
 /* "..gen-000042" and "..stage-000043". */
 #define GENERATION_PREFIX "..gen-"
-#define STAGE_PREFIX "..stage-"
+#define STAGE_PREFIX      "..stage-"
 #define NUMBERED_NAME_MAX 40
 const char *store_numbered_name(char buffer[NUMBERED_NAME_MAX], const char *prefix, uint64_t number);
 

@@ -1,8 +1,8 @@
 /*
- * The stage: the next generation while it is being made, in a directory of mode 0700 that readers never look at. It is
- * where a renewal finds its key again after a crash, a lost reply or a rejected proof, so that no second key is made
- * and no signature is thrown away. Its number is the generation it is to become: a stage that is left behind by a
- * commit or an adoption is older than the current set and recognised by that.
+ * The stage: the next generation while it is being made, in a directory of mode 0700 that readers never look
+ * at. It is where a renewal finds its key again after a crash, a lost reply or a rejected proof, so that no
+ * second key is made and no signature is thrown away. Its number is the generation it is to become: a stage
+ * that is left behind by a commit or an adoption is older than the current set and recognised by that.
  */
 
 #include "lib/store-private.h"
@@ -139,7 +139,8 @@ int store_stage_load(const struct store *store, struct stage *ret, struct error 
 
         r = key_read_at(stage_fd, STORE_KEY, FILE_NOFOLLOW, &stage.key, error);
         if (r == -ENOENT || r == -EINVAL) {
-                /* A stage is worth its key: one that lost it is as good as none, and is replaced by the next. */
+                /* A stage is worth its key: one that lost it is as good as none, and is replaced by the next.
+                 */
                 error_clear(error);
                 *ret = (struct stage) { 0 };
                 return 0;
@@ -167,8 +168,8 @@ static int drop(struct store *store, const char *file, struct error *error) {
                 return error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
         if (unlinkat(stage_fd, file, 0) < 0)
                 return errno == ENOENT ? 0
-                                       : error_set_errno(error, -errno, "cannot remove %s/%s/%s", store->path, name,
-                                                         file);
+                                       : error_set_errno(error, -errno, "cannot remove %s/%s/%s", store->path,
+                                                         name, file);
         r = dir_sync(stage_fd);
         if (r < 0)
                 return error_set_errno(error, r, "cannot sync %s/%s", store->path, name);

@@ -1,13 +1,14 @@
 /*
  * The store: one directory, many generations, one link that says which is current.
  *
- * Readers go through `..data`, a symbolic link that is only ever replaced by rename(), so they see the old set or the
- * new one and never a mixture. A generation directory gets its name by a rename as well, after all that is in it was
- * fsynced: a `..gen-N` that exists is complete, and one that is newer than the current is a commit that a crash cut
- * off after the proof. Opening the store finishes it. There is no other recovery and no state besides the names.
+ * Readers go through `..data`, a symbolic link that is only ever replaced by rename(), so they see the old
+ * set or the new one and never a mixture. A generation directory gets its name by a rename as well, after all
+ * that is in it was fsynced: a `..gen-N` that exists is complete, and one that is newer than the current is a
+ * commit that a crash cut off after the proof. Opening the store finishes it. There is no other recovery and
+ * no state besides the names.
  *
- * The store refuses directories that somebody else could write to: whoever can rename our links can hand a stranger's
- * key to every dependent.
+ * The store refuses directories that somebody else could write to: whoever can rename our links can hand a
+ * stranger's key to every dependent.
  */
 
 #include "lib/store-private.h"
@@ -23,7 +24,8 @@
 #include "lib/connection.h"
 #include "lib/util/parse.h"
 
-/* A reader that opened `..data` just before a swap may still be reading: generations stay for a minute at least. */
+/* A reader that opened `..data` just before a swap may still be reading: generations stay for a minute at
+ * least. */
 #define PRUNE_GRACE_USEC USEC_PER_MINUTE
 
 const char *const store_public_names[] = { STORE_KEY, STORE_CERTIFICATE, STORE_CA, STORE_CONNECTION, NULL };
@@ -42,7 +44,8 @@ static bool parse_numbered_name(const char *name, const char *prefix, uint64_t *
         char canonical[NUMBERED_NAME_MAX];
         uint64_t number;
 
-        if (!has_prefix(name, prefix) || parse_unsigned(name + strlen(prefix), 0, UINT64_MAX - 1, &number) < 0)
+        if (!has_prefix(name, prefix) ||
+            parse_unsigned(name + strlen(prefix), 0, UINT64_MAX - 1, &number) < 0)
                 return false;
         if (!streq(store_numbered_name(canonical, prefix, number), name))
                 return false;
@@ -58,7 +61,11 @@ const char *store_path(const struct store *store) {
         return store->path;
 }
 
-/* Directory entries ---------------------------------------------------------------------------------------- */
+bool store_is_empty(const struct store *store) {
+        return !store->has_current;
+}
+
+/* --- Directory entries --- */
 
 /* Calls FUNCTION for each name in the directory, until it returns a negative value. */
 static int for_each_name(int dir_fd, int (*function)(const char *name, void *userdata), void *userdata) {
@@ -129,34 +136,38 @@ static int list_generations(const struct store *store, struct generations *ret) 
         return 0;
 }
 
-/* Opening -------------------------------------------------------------------------------------------------- */
+/* --- Opening --- */
 
-static const char *user_name(uid_t uid, char buffer[32]) {
-        const struct passwd *passwd = getpwuid(uid); /* not thread-safe, and only ever read for an error text */
+/* For error texts; threads look at directories, so not getpwuid(). */
+static const char *user_name(uid_t uid, char buffer[64]) {
+        char strings[1024];
+        struct passwd passwd, *found;
 
-        if (passwd)
-                snprintf(buffer, 32, "'%.24s'", passwd->pw_name);
+        if (getpwuid_r(uid, &passwd, strings, sizeof(strings), &found) == 0 && found)
+                snprintf(buffer, 64, "'%.60s'", found->pw_name);
         else
-                snprintf(buffer, 32, "%u", (unsigned)uid);
+                snprintf(buffer, 64, "%u", (unsigned)uid);
         return buffer;
 }
 
 static int check_directory(int fd, const char *path, struct error *error) {
-        char user[32];
+        char user[64];
         struct stat st;
 
         if (fstat(fd, &st) < 0)
                 return error_set_errno(error, -errno, "cannot look at directory %s", path);
         if (st.st_uid != geteuid() && st.st_uid != 0)
-                return error_set(error, -EPERM,
-                                 "will not use directory %s: it belongs to user %s, who could put a key of their own "
-                                 "in it; give it to the user that rekeyd runs as (`owner:` is for the files)",
-                                 path, user_name(st.st_uid, user));
+                return error_set(
+                        error, -EPERM,
+                        "will not use directory %s: it belongs to user %s, who could put a key of their own "
+                        "in it; give it to the user that rekeyd runs as (`owner:` is for the files)",
+                        path, user_name(st.st_uid, user));
         if (st.st_mode & (S_IWGRP | S_IWOTH))
-                return error_set(error, -EPERM,
-                                 "will not use directory %s: its mode %04o lets others write to it, who could put a "
-                                 "key of their own in it; chmod go-w",
-                                 path, st.st_mode & 07777u);
+                return error_set(
+                        error, -EPERM,
+                        "will not use directory %s: its mode %04o lets others write to it, who could put a "
+                        "key of their own in it; chmod go-w",
+                        path, st.st_mode & 07777u);
         return 0;
 }
 
@@ -215,7 +226,8 @@ static int open_directory(const char *path, struct error *error) {
         return take_fd(&fd);
 }
 
-/* Which generation `..data` names. -ENOENT when there is no such link, -EBADMSG when it names something else. */
+/* Which generation `..data` names. -ENOENT when there is no such link, -EBADMSG when it names something else.
+ */
 static int read_current(const struct store *store, uint64_t *ret_number) {
         _cleanup_(freep) char *target = NULL;
         int r;
@@ -255,7 +267,8 @@ static int remove_litter(const char *name, void *userdata) {
         return dir_remove_at(store->fd, name);
 }
 
-/* Removes what is beyond `keep` and was replaced more than a minute ago: the successor's directory tells when. */
+/* Removes what is beyond `keep` and was replaced more than a minute ago: the successor's directory tells
+ * when. */
 static void prune(const struct store *store) {
         _cleanup_(generations_clear) struct generations generations = { 0 };
         usec_t now = now_usec(CLOCK_REALTIME);
@@ -299,7 +312,8 @@ static int recover(struct store *store, struct error *error) {
                 if (!store->has_current || newest > store->current) {
                         r = make_current(store, newest);
                         if (r < 0)
-                                return error_set_errno(error, r, "cannot make generation %" PRIu64 " current in %s",
+                                return error_set_errno(error, r,
+                                                       "cannot make generation %" PRIu64 " current in %s",
                                                        newest, store->path);
                 }
                 r = store_make_links(store, error);
@@ -314,7 +328,8 @@ static int recover(struct store *store, struct error *error) {
         return 0;
 }
 
-int store_open(const char *path, const struct store_options *options, struct store **ret, struct error *error) {
+int store_open(const char *path, const struct store_options *options, struct store **ret,
+               struct error *error) {
         _cleanup_(store_closep) struct store *store = NULL;
         int r;
 
@@ -353,7 +368,7 @@ struct store *store_close(struct store *store) {
         return NULL;
 }
 
-/* Reading the current set ---------------------------------------------------------------------------------- */
+/* --- Reading the current set --- */
 
 void set_clear(struct set *set) {
         key_free(set->key);
@@ -373,7 +388,8 @@ static int damaged(struct error *error, int r) {
 }
 
 /* A file of the generation; an optional one may be absent. */
-static int read_part(int dir_fd, const char *name, size_t max, bool optional, char **ret, struct error *error) {
+static int read_part(int dir_fd, const char *name, size_t max, bool optional, char **ret,
+                     struct error *error) {
         int r;
 
         r = file_read_at(dir_fd, name, FILE_NOFOLLOW, max, ret, NULL);
@@ -428,8 +444,8 @@ static int examine_set(struct set *set, struct error *error) {
         cert_spki(certs.items[0], set->spki);
         key_spki(set->key, spki);
         if (memcmp(spki, set->spki, sizeof(spki)) != 0)
-                return error_set(error, -EBADMSG, "%s is not the key of the first certificate in %s", STORE_KEY,
-                                 STORE_CERTIFICATE);
+                return error_set(error, -EBADMSG, "%s is not the key of the first certificate in %s",
+                                 STORE_KEY, STORE_CERTIFICATE);
 
         if (set->ca_pem) {
                 r = cert_list_parse(set->ca_pem, strlen(set->ca_pem), &anchors, error);
@@ -475,7 +491,7 @@ int store_load(const struct store *store, struct set *ret, struct error *error) 
         return 0;
 }
 
-/* Making a set current ------------------------------------------------------------------------------------- */
+/* --- Making a set current --- */
 
 int store_make_links(struct store *store, struct error *error) {
         bool made = false;
@@ -499,8 +515,8 @@ int store_make_links(struct store *store, struct error *error) {
 }
 
 /*
- * The order is the invariant: whatever may fail for want of room comes before the first rename; the generation is
- * durable under its name before any link names it; the swap itself is one rename.
+ * The order is the invariant: whatever may fail for want of room comes before the first rename; the
+ * generation is durable under its name before any link names it; the swap itself is one rename.
  */
 int store_publish(struct store *store, const char *stage_name, uint64_t number, struct error *error) {
         static const char swap_name[] = ".data.rekeyd";
@@ -517,7 +533,8 @@ int store_publish(struct store *store, const char *stage_name, uint64_t number, 
                 return error_set_errno(error, -errno, "cannot create link %s/%s", store->path, swap_name);
 
         if (renameat(store->fd, stage_name, store->fd, name) < 0) {
-                r = error_set_errno(error, -errno, "cannot rename %s/%s to %s", store->path, stage_name, name);
+                r = error_set_errno(error, -errno, "cannot rename %s/%s to %s", store->path, stage_name,
+                                    name);
                 goto undo_link;
         }
         r = dir_sync(store->fd);
@@ -532,8 +549,8 @@ int store_publish(struct store *store, const char *stage_name, uint64_t number, 
         store->has_current = true;
         store->current = number;
 
-        /* From here on readers see the new set. That the swap is not durable yet is no reason to call it failed: a
-         * power cut brings the old link back, and opening the store finishes the commit again. */
+        /* From here on readers see the new set. That the swap is not durable yet is no reason to call it
+         * failed: a power cut brings the old link back, and opening the store finishes the commit again. */
         (void)dir_sync(store->fd);
         return 0;
 
@@ -577,17 +594,18 @@ int store_commit(struct store *store, uint64_t *ret_generation, struct error *er
 
         for (size_t i = 0; i < ELEMENTSOF(required); i++)
                 if (faccessat(stage_fd, required[i], F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-                        return error_set_errno(error, -errno, "cannot commit %s/%s: no %s", store->path, stage_name,
-                                               required[i]);
+                        return error_set_errno(error, -errno, "cannot commit %s/%s: no %s", store->path,
+                                               stage_name, required[i]);
         r = inherit_connection(store, stage_fd, error);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < ELEMENTSOF(leftovers); i++)
                 if (unlinkat(stage_fd, leftovers[i], 0) < 0 && errno != ENOENT)
-                        return error_set_errno(error, -errno, "cannot remove %s/%s/%s", store->path, stage_name,
-                                               leftovers[i]);
+                        return error_set_errno(error, -errno, "cannot remove %s/%s/%s", store->path,
+                                               stage_name, leftovers[i]);
         if (fchmod(stage_fd, 0755) < 0)
-                return error_set_errno(error, -errno, "cannot open %s/%s to readers", store->path, stage_name);
+                return error_set_errno(error, -errno, "cannot open %s/%s to readers", store->path,
+                                       stage_name);
         r = dir_sync(stage_fd);
         if (r < 0)
                 return error_set_errno(error, r, "cannot sync %s/%s", store->path, stage_name);

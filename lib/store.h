@@ -5,12 +5,13 @@
 #include "lib/cert.h"
 #include "lib/key.h"
 
-/* The names that readers use. Each is a symbolic link into `..data`, which is a link to the current generation. */
-#define STORE_KEY "tls.key"
+/* The names that readers use. Each is a symbolic link into `..data`, which is a link to the current
+ * generation. */
+#define STORE_KEY         "tls.key"
 #define STORE_CERTIFICATE "tls.crt"
-#define STORE_CA "ca.crt"
-#define STORE_CONNECTION "connection.json"
-#define STORE_CURRENT "..data"
+#define STORE_CA          "ca.crt"
+#define STORE_CONNECTION  "connection.json"
+#define STORE_CURRENT     "..data"
 
 struct store;
 
@@ -21,16 +22,20 @@ struct store_options {
 };
 
 /*
- * Opens and locks the directory PATH, creating its last component (mode 0755) where it is missing. It must be a real
- * directory that belongs to this user or root and that nobody else may write to. Then finishes or removes what a
- * crash left behind: a complete newer generation becomes current, temporary files go.
- * 0; -EWOULDBLOCK when another process works on it; -EPERM, -ELOOP, -ENOTDIR or another -errno with a sentence.
+ * Opens and locks the directory PATH, creating its last component (mode 0755) where it is missing. It must be
+ * a real directory that belongs to this user or root and that nobody else may write to. Then finishes or
+ * removes what a crash left behind: a complete newer generation becomes current, temporary files go. 0;
+ * -EWOULDBLOCK when another process works on it; -EPERM, -ELOOP, -ENOTDIR or another -errno with a sentence.
  */
-int store_open(const char *path, const struct store_options *options, struct store **ret, struct error *error);
+int store_open(const char *path, const struct store_options *options, struct store **ret,
+               struct error *error);
 
 /* Closes and unlocks. Accepts NULL, returns NULL. */
 struct store *store_close(struct store *store);
 DEFINE_CLEANUP(struct store *, store_close);
+
+/* No generation is current: nothing was committed or adopted yet. */
+bool store_is_empty(const struct store *store);
 
 /* One set in memory: what a generation holds. */
 struct set {
@@ -47,33 +52,35 @@ struct set {
 };
 void set_clear(struct set *set);
 
-/* Reads the current generation through one open of its directory and checks that its parts belong together (the key
- * is the leaf's, the leaf verifies to ca.crt where there is one, whatever the time). 0; -ENOENT when there is no
- * current generation; -EBADMSG when its parts are damaged or do not match; another -errno. */
+/* Reads the current generation through one open of its directory and checks that its parts belong together
+ * (the key is the leaf's, the leaf verifies to ca.crt where there is one, whatever the time). 0; -ENOENT when
+ * there is no current generation; -EBADMSG when its parts are damaged or do not match; another -errno. */
 int store_load(const struct store *store, struct set *ret, struct error *error);
 
 /*
- * Adopts an existing pair as generation 0, when nothing is current. store_adopt_plain() takes regular files with the
- * names above that lie in the directory itself, and puts links in their place without a moment in which a name is
- * missing; it finishes an adoption that was cut off; -ENOENT (without a text) when there are no such files, -EEXIST
- * when there is a current set and they are of another origin. store_adopt_files() copies KEY, CERTIFICATE and CA (may be NULL) from
- * elsewhere and leaves those as they are. Both refuse a pair that does not match. *RET_WARNING, owned, is a sentence
- * or NULL: the key could be read by everybody.
+ * Adopts an existing pair as generation 0, when nothing is current. store_adopt_plain() takes regular files
+ * with the names above that lie in the directory itself, and puts links in their place without a moment in
+ * which a name is missing; it finishes an adoption that was cut off; -ENOENT (without a text) when there are
+ * no such files, -EEXIST when there is a current set and they are of another origin. store_adopt_files()
+ * copies KEY, CERTIFICATE and CA (may be NULL) from elsewhere and leaves those as they are. Both refuse a
+ * pair that does not match. *RET_WARNING, owned, is a sentence or NULL: the key could be read by everybody.
  */
 int store_adopt_plain(struct store *store, char **ret_warning, struct error *error);
 int store_adopt_files(struct store *store, const char *key, const char *certificate, const char *ca,
                       char **ret_warning, struct error *error);
 
 /*
- * Staging for the next generation: a directory of its own, mode 0700, that no reader looks at. Each function is
- * durable when it returns 0: file and directory are fsynced. What is staged survives a restart; a stage that is older
- * than the current generation is dropped by store_open().
+ * Staging for the next generation: a directory of its own, mode 0700, that no reader looks at. Each function
+ * is durable when it returns 0: file and directory are fsynced. What is staged survives a restart; a stage
+ * that is older than the current generation is dropped by store_open().
  */
-int store_stage_key(struct store *store, const struct key *key, struct error *error); /* drops what else was staged */
+int store_stage_key(struct store *store, const struct key *key,
+                    struct error *error); /* drops what else was staged */
 int store_stage_csr(struct store *store, const char *csr_pem, struct error *error);
 int store_stage_token(struct store *store, const char *token, struct error *error);
 int store_stage_connection(struct store *store, const char *connection_json, struct error *error);
-int store_stage_certificate(struct store *store, const char *certificate_pem, const char *ca_pem, struct error *error);
+int store_stage_certificate(struct store *store, const char *certificate_pem, const char *ca_pem,
+                            struct error *error);
 
 /* What is staged. Absent parts are NULL. The token is cleansed by stage_clear(). */
 struct stage {
@@ -92,10 +99,10 @@ int store_stage_drop_token(struct store *store, struct error *error);
 int store_stage_drop_certificate(struct store *store, struct error *error);
 
 /*
- * Makes the staged set current: completes and fsyncs its directory, renames it to the next generation, and renames one
- * link over `..data`. The caller has run the gate and the proof. On failure the old set is current and the stage is
- * as it was. Then removes generations beyond `keep` that have been out of use for a minute, so that a reader in the
- * middle of its work keeps its files; failing at that is not an error.
+ * Makes the staged set current: completes and fsyncs its directory, renames it to the next generation, and
+ * renames one link over `..data`. The caller has run the gate and the proof. On failure the old set is
+ * current and the stage is as it was. Then removes generations beyond `keep` that have been out of use for a
+ * minute, so that a reader in the middle of its work keeps its files; failing at that is not an error.
  */
 int store_commit(struct store *store, uint64_t *ret_generation, struct error *error);
 

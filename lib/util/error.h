@@ -8,7 +8,8 @@
 
 /*
  * code: 0 while there is no error, else the negative errno that the failing function returned.
- * text: owned; consequence first, cause last: "cannot store the new set: write tls.key: No space left on device".
+ * text: owned; consequence first, cause last: "cannot store the new set: write tls.key: No space left on
+ * device".
  *
  * Every function that takes a struct error accepts NULL, for callers who only want the code.
  * Texts never hold keys, tokens or passphrases.
@@ -18,9 +19,9 @@ struct error {
         char *text;
 };
 
-#define ERROR_INIT                                                                                           \
-        (struct error) {                                                                                     \
-                0                                                                                            \
+#define ERROR_INIT       \
+        (struct error) { \
+                0        \
         }
 
 /* Replaces whatever ERROR holds. Returns CODE, so that `return error_set(...)` reads well. */

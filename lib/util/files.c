@@ -1,7 +1,7 @@
 /*
- * Files that survive a power cut. The pieces are small on purpose: the store composes them in the order that its
- * invariants need, and the tests fail each of them. Temporary names are fixed, so that what a crash leaves behind
- * is found and replaced by the next attempt instead of piling up.
+ * Files that survive a power cut. The pieces are small on purpose: the store composes them in the order that
+ * its invariants need, and the tests fail each of them. Temporary names are fixed, so that what a crash
+ * leaves behind is found and replaced by the next attempt instead of piling up.
  */
 
 #include "lib/util/files.h"
@@ -96,6 +96,26 @@ int file_read_at(int dir_fd, const char *name, enum file_links links, size_t max
         if (fd < 0)
                 return fd;
         return fd_read_all(fd, max, ret_data, ret_size);
+}
+
+int file_identify(int dir_fd, const char *name, struct file_identity *ret) {
+        struct stat st;
+
+        *ret = (struct file_identity) { 0 };
+        if (fstatat(dir_fd, name, &st, 0) < 0)
+                return -errno;
+        *ret = (struct file_identity) {
+                .device = st.st_dev,
+                .inode = st.st_ino,
+                .size = (uint64_t)st.st_size,
+                .modified_nsec = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+        };
+        return 0;
+}
+
+bool file_identity_equal(const struct file_identity *a, const struct file_identity *b) {
+        return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+               a->modified_nsec == b->modified_nsec;
 }
 
 static int write_all(int fd, const char *data, size_t size) {

@@ -14,18 +14,19 @@ int dir_open_at(int dir_fd, const char *name);
 /* fsync() on a directory: what was renamed, linked or removed in it before is durable after. 0 or -errno. */
 int dir_sync(int dir_fd);
 
-/* Opens a regular file for reading. With NOFOLLOW a symbolic link gives -ELOOP; anything that is not a regular
- * file gives -EINVAL. Never blocks on a FIFO. Returns the descriptor or -errno. */
+/* Opens a regular file for reading. With NOFOLLOW a symbolic link gives -ELOOP; anything that is not a
+ * regular file gives -EINVAL. Never blocks on a FIFO. Returns the descriptor or -errno. */
 enum file_links { FILE_NOFOLLOW, FILE_FOLLOW };
 int file_open_at(int dir_fd, const char *name, enum file_links links);
 
 /* Reads all of FD, at most MAX bytes. *RET_DATA is owned by the caller and has a NUL after its last byte.
- * 0, -EFBIG when there is more than MAX, or -errno. Reads into one buffer that is never reallocated, so a caller
- * that must cleanse it has no stale copies. */
+ * 0, -EFBIG when there is more than MAX, or -errno. Reads into one buffer that is never reallocated, so a
+ * caller that must cleanse it has no stale copies. */
 int fd_read_all(int fd, size_t max, char **ret_data, size_t *ret_size);
 
 /* file_open_at() and fd_read_all(). */
-int file_read_at(int dir_fd, const char *name, enum file_links links, size_t max, char **ret_data, size_t *ret_size);
+int file_read_at(int dir_fd, const char *name, enum file_links links, size_t max, char **ret_data,
+                 size_t *ret_size);
 
 /* Who may read a file: -1 leaves the owner or the group as the process has it. */
 struct file_access {
@@ -33,24 +34,35 @@ struct file_access {
         gid_t gid;
         mode_t mode;
 };
-#define FILE_ACCESS(m)                                                                                       \
-        (struct file_access) {                                                                               \
-                .uid = (uid_t)-1, .gid = (gid_t)-1, .mode = (m)                                              \
+#define FILE_ACCESS(m)                                          \
+        (struct file_access) {                                  \
+                .uid = (uid_t)-1, .gid = (gid_t)-1, .mode = (m) \
         }
 
-/* Creates NAME, which must not exist (-EEXIST), writes it and fsyncs it. Owner and mode are set before the first
- * byte is written. On failure the file is removed again. The directory is not synced. */
+/* What tells one version of a file from the next; all zero for none. */
+struct file_identity {
+        uint64_t device, inode, size;
+        int64_t modified_nsec;
+};
+
+/* Follows symbolic links. 0, or -errno with *RET all zero. */
+int file_identify(int dir_fd, const char *name, struct file_identity *ret);
+bool file_identity_equal(const struct file_identity *a, const struct file_identity *b);
+
+/* Creates NAME, which must not exist (-EEXIST), writes it and fsyncs it. Owner and mode are set before the
+ * first byte is written. On failure the file is removed again. The directory is not synced. */
 int file_create_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access);
 
 /* Replaces or creates NAME atomically: temporary file, fsync, rename, fsync of the directory. */
 int file_replace_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access);
 
-/* Makes NAME a symbolic link to TARGET by one rename, whatever NAME was (not a directory). The directory is not
- * synced. */
+/* Makes NAME a symbolic link to TARGET by one rename, whatever NAME was (not a directory). The directory is
+ * not synced. */
 int link_replace_at(int dir_fd, const char *target, const char *name);
 
 /* The target of the symbolic link NAME, owned by the caller. -EINVAL when it is not a link. */
 int link_read_at(int dir_fd, const char *name, char **ret_target);
 
-/* Removes the directory NAME and the files in it; a directory in it gives -ENOTEMPTY. 0 also when there is none. */
+/* Removes the directory NAME and the files in it; a directory in it gives -ENOTEMPTY. 0 also when there is
+ * none. */
 int dir_remove_at(int dir_fd, const char *name);

@@ -1,6 +1,6 @@
 /*
- * One line a change of state, written by a single write() so that lines of several processes on one pipe do not
- * mix. JSON lines carry every field; text lines carry the message only, which names what matters already.
+ * One line a change of state, written by a single write() so that lines of several processes on one pipe do
+ * not mix. JSON lines carry every field; text lines carry the message only, which names what matters already.
  * There is no log level below debug, no log file and no rotation: that is the supervisor's work.
  */
 

@@ -15,24 +15,26 @@ enum log_format {
 };
 extern const char *const log_format_names[LOG_FORMAT_MAX];
 
-/* A field of a structured line. NAME as in the journal, "REKEYD_CERTIFICATE"; a NULL VALUE leaves the field out. */
+/* A field of a structured line. NAME as in the journal, "REKEYD_CERTIFICATE"; a NULL VALUE leaves the field
+ * out. */
 struct log_field {
         const char *name;
         const char *value;
 };
 
-/* FORMAT and the highest priority that is written, LOG_ERR to LOG_DEBUG. Before the first call: text, LOG_INFO. */
+/* FORMAT and the highest priority that is written, LOG_ERR to LOG_DEBUG. Before the first call: text,
+ * LOG_INFO. */
 void log_configure(enum log_format format, int max_priority);
 
 bool log_enabled(int priority);
 
-/* Writes one line by one write(). MESSAGE_ID is 32 hex digits or NULL. Control characters in what is logged are
- * escaped, so nothing from outside can forge a line. */
+/* Writes one line by one write(). MESSAGE_ID is 32 hex digits or NULL. Control characters in what is logged
+ * are escaped, so nothing from outside can forge a line. */
 void log_fields(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
                 const char *format, ...) _printf_(5, 6);
 
 #define log_line(priority, ...) log_fields(priority, NULL, NULL, 0, __VA_ARGS__)
-#define log_error(...) log_line(LOG_ERR, __VA_ARGS__)
-#define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
-#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+#define log_error(...)          log_line(LOG_ERR, __VA_ARGS__)
+#define log_warning(...)        log_line(LOG_WARNING, __VA_ARGS__)
+#define log_info(...)           log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)          log_line(LOG_DEBUG, __VA_ARGS__)

@@ -19,8 +19,8 @@
 /* Hands an owned pointer over: the variable is NULL afterwards, so its cleanup does nothing. */
 #define take_ptr(pointer)                                                                                    \
         ({                                                                                                   \
-                __auto_type *_slot = &(pointer);                                                             \
-                __auto_type _value = *_slot;                                                                 \
+                __typeof__(pointer) *_slot = &(pointer);                                                     \
+                __typeof__(pointer) _value = *_slot;                                                         \
                 *_slot = NULL;                                                                               \
                 _value;                                                                                      \
         })

@@ -1,0 +1,308 @@
+/*
+ * The steps that work on this machine only: files and RSA. They run on worker threads, so they log nothing
+ * and touch nothing but their attempt.
+ */
+
+#include "daemon/attempt.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/csr.h"
+
+#define TOKEN_FILE_MAX 16384u
+
+static void fail_local(struct attempt *attempt, int code) {
+        /* A damaged or hostile file, a full disk, a missing right: no Connector can help with any of it. */
+        if (attempt->error.code == 0)
+                error_set_errno(&attempt->error, code, "cannot work in %s", attempt->config->directory);
+        attempt->failure = FAILURE_LOCAL;
+}
+
+static void add_warning(struct attempt *attempt, const char *text) {
+        char *both;
+
+        if (!attempt->warning)
+                attempt->warning = strdup(text);
+        else if (asprintf(&both, "%s; %s", attempt->warning, text) >= 0) {
+                free(attempt->warning);
+                attempt->warning = both;
+        }
+}
+
+/* --- Look --- */
+
+static int adopt(struct attempt *attempt) {
+        const struct config_certificate *config = attempt->config;
+        _cleanup_(freep) char *warning = NULL;
+        const char *source = config->directory;
+        int r;
+
+        r = store_adopt_plain(attempt->store, &warning, &attempt->error);
+        if (r == -ENOENT) {
+                if (!config->import.key || !store_is_empty(attempt->store))
+                        return 0;
+                if (faccessat(AT_FDCWD, config->import.key, F_OK, AT_EACCESS) < 0 && errno == ENOENT)
+                        return 0; /* a pair that is still to come, or that was removed after its import */
+                source = config->import.certificate;
+                r = store_adopt_files(attempt->store, config->import.key, source, config->import.ca, &warning,
+                                      &attempt->error);
+        }
+        if (r < 0)
+                return r;
+
+        if (warning)
+                add_warning(attempt, warning);
+        attempt->adopted = strdup(source);
+        return attempt->adopted ? 0 : -ENOMEM;
+}
+
+/* One line of printable characters without blanks; white space around it is forgiven. */
+static bool trim_token(char *text) {
+        char *begin = text, *end = text + strlen(text);
+
+        while (isspace((unsigned char)*begin))
+                begin++;
+        while (end > begin && isspace((unsigned char)end[-1]))
+                end--;
+        *end = '\0';
+        memmove(text, begin, (size_t)(end - begin) + 1);
+        if (!*text)
+                return false;
+        for (const char *p = text; *p; p++)
+                if (!isgraph((unsigned char)*p))
+                        return false;
+        return true;
+}
+
+static void read_token(struct attempt *attempt) {
+        const char *path = attempt->config->token_file;
+        _cleanup_(freep) char *warning = NULL;
+        char *text;
+        int r;
+
+        if (!path)
+                return;
+        /* Before it is read: a file that is replaced meanwhile will look new, never old. */
+        (void)file_identify(AT_FDCWD, path, &attempt->token_identity);
+        r = file_read_at(AT_FDCWD, path, FILE_FOLLOW, TOKEN_FILE_MAX, &text, NULL);
+        if (r == -ENOENT)
+                return;
+        if (r < 0) {
+                if (asprintf(&warning, "cannot read token file %s: %s", path, strerrordesc_np(-r)) >= 0)
+                        add_warning(attempt, warning);
+                return;
+        }
+        if (trim_token(text)) {
+                attempt->token = text;
+                return;
+        }
+        if (*text &&
+            asprintf(&warning, "token file %s does not hold one line with a one-time token", path) >= 0)
+                add_warning(attempt, warning);
+        explicit_bzero(text, strlen(text));
+        free(text);
+}
+
+static bool key_fits(const struct key *key, unsigned bits) {
+        return key && key_is_rsa(key) && key_bits(key) >= bits;
+}
+
+static void fill_sight(struct attempt *attempt) {
+        const struct stage *stage = &attempt->stage;
+        unsigned bits = attempt->config->policy.key.bits;
+        bool has_staged_key = key_fits(stage->key, bits);
+
+        attempt->sight = (struct renewal_sight) {
+                .has_set = attempt->has_set,
+                .not_before = attempt->has_set ? attempt->set.not_before : 0,
+                .expiry = attempt->has_set ? attempt->set.effective_expiry : 0,
+                .has_token = attempt->token,
+                .has_staged_key = has_staged_key,
+                .has_staged_grant = has_staged_key && stage->csr_pem && stage->token,
+                .has_staged_reply = has_staged_key && stage->certificate_pem && stage->ca_pem,
+                .other_key_asked = attempt->has_set && !key_fits(attempt->set.key, bits),
+        };
+}
+
+/* What goes with a staged reply or grant is staged too; everything else starts from what is current. */
+static void read_connection(struct attempt *attempt) {
+        bool resume = attempt->sight.has_staged_reply || !attempt->has_set;
+        const char *json = resume && attempt->stage.connection_json ? attempt->stage.connection_json
+                                                                    : attempt->set.connection_json;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        if (!json || connection_parse(json, strlen(json), &attempt->connection, &error) == 0)
+                return;
+        error_prefix(&error, "passing over " STORE_CONNECTION " in %s", attempt->config->directory);
+        add_warning(attempt, error_text(&error));
+}
+
+void attempt_look(struct attempt *attempt) {
+        const struct config_certificate *config = attempt->config;
+        const struct store_options options = {
+                .key_access = config->key_access,
+                .public_access = config->public_access,
+                .keep = config->policy.keep,
+        };
+        int r;
+
+        r = store_open(config->directory, &options, &attempt->store, &attempt->error);
+        if (r == 0)
+                r = adopt(attempt);
+        if (r == 0) {
+                r = store_load(attempt->store, &attempt->set, &attempt->error);
+                attempt->has_set = r == 0;
+                if (r == -EBADMSG) {
+                        add_warning(attempt, error_text(&attempt->error));
+                        r = 0;
+                }
+                if (r == -ENOENT)
+                        r = 0;
+                if (r == 0)
+                        error_clear(&attempt->error);
+        }
+        if (r == 0)
+                r = store_stage_load(attempt->store, &attempt->stage, &attempt->error);
+        if (r < 0) {
+                fail_local(attempt, r);
+                return;
+        }
+        read_token(attempt);
+        fill_sight(attempt);
+        read_connection(attempt);
+
+        /* A look without the right to renew keeps nothing open: thousands of them may be under way. */
+        if (!attempt->certificate->has_slot)
+                attempt->store = store_close(attempt->store);
+}
+
+/* --- Key and CSR --- */
+
+void attempt_make_key(struct attempt *attempt) {
+        unsigned bits = attempt->config->policy.key.bits;
+        int r;
+
+        if (attempt->key_bits < bits)
+                attempt->key_bits = bits;
+        stage_clear(&attempt->stage);
+        r = key_generate(attempt->key_bits, &attempt->stage.key, &attempt->error);
+        if (r == 0)
+                r = store_stage_key(attempt->store, attempt->stage.key, &attempt->error);
+        if (r < 0)
+                fail_local(attempt, r);
+}
+
+static int choose_subject(struct attempt *attempt, struct subject **ret) {
+        int r;
+
+        if (attempt->director_down)
+                return cert_subject(attempt->set.leaf, ret, &attempt->error);
+        r = subject_parse(attempt->configuration.subject, ret, &attempt->error);
+        if (r < 0)
+                return error_prefix(&attempt->error, "the Connector asks for a subject that cannot be used");
+        return 0;
+}
+
+static int stage_request(struct attempt *attempt, const char *csr_pem) {
+        _cleanup_(freep) char *json = NULL;
+        int r;
+
+        r = connection_format(&attempt->connection, &json);
+        if (r < 0)
+                return error_set_errno(&attempt->error, r, "cannot write " STORE_CONNECTION);
+        r = store_stage_connection(attempt->store, json, &attempt->error);
+        if (r < 0)
+                return r;
+        if (attempt->by_token && attempt->configuration.token) {
+                r = store_stage_token(attempt->store, attempt->configuration.token, &attempt->error);
+                if (r < 0)
+                        return r;
+        }
+        return store_stage_csr(attempt->store, csr_pem, &attempt->error);
+}
+
+void attempt_make_csr(struct attempt *attempt) {
+        _cleanup_(subject_freep) struct subject *subject = NULL;
+        _cleanup_(freep) char *csr_pem = NULL;
+        int r;
+
+        r = choose_subject(attempt, &subject);
+        if (r < 0) {
+                attempt->failure = FAILURE_BAD_REPLY;
+                return;
+        }
+        r = csr_make(attempt->stage.key, subject, &csr_pem, &attempt->error);
+        if (r < 0) {
+                attempt->failure = r == -EINVAL ? FAILURE_BAD_REPLY : FAILURE_LOCAL;
+                return;
+        }
+        r = stage_request(attempt, csr_pem);
+        if (r < 0) {
+                fail_local(attempt, r);
+                return;
+        }
+        free(attempt->stage.csr_pem);
+        attempt->stage.csr_pem = take_ptr(csr_pem);
+}
+
+/* --- Gate and commit --- */
+
+void attempt_gate(struct attempt *attempt) {
+        _cleanup_(gate_result_clear) struct gate_result result = { 0 };
+        _cleanup_(subject_freep) struct subject *subject = NULL;
+        struct stage *stage = &attempt->stage;
+        enum gate_check failed = GATE_MAX;
+        int r;
+
+        r = csr_check(stage->csr_pem, strlen(stage->csr_pem), stage->key, &subject, &attempt->error);
+        if (r < 0) {
+                error_prefix(&attempt->error, "the staged CSR in %s is damaged", attempt->config->directory);
+                attempt->failure = FAILURE_LOCAL;
+                return;
+        }
+
+        const struct gate_input input = {
+                .leaf_pem = attempt->reply.leaf,
+                .chain_pem = attempt->reply.chain,
+                .ca_pem = attempt->reply.ca,
+                .key = stage->key,
+                .subject = subject,
+                .current_spki = attempt->has_set ? attempt->set.spki : NULL,
+                .current_expiry = attempt->has_set ? attempt->set.effective_expiry : 0,
+                .now = now_usec(CLOCK_REALTIME),
+                .skew_usec = attempt->config->policy.clock_skew_usec,
+                .forced = attempt->forced,
+        };
+        r = gate_run(&input, &result, &failed, &attempt->error);
+        if (r < 0) {
+                attempt->failure = r == -ENOMEM ? FAILURE_LOCAL : FAILURE_BAD_REPLY;
+                return;
+        }
+        r = store_stage_certificate(attempt->store, result.certificate_pem, result.ca_pem, &attempt->error);
+        if (r < 0) {
+                fail_local(attempt, r);
+                return;
+        }
+        free(stage->certificate_pem);
+        stage->certificate_pem = take_ptr(result.certificate_pem);
+        free(stage->ca_pem);
+        stage->ca_pem = take_ptr(result.ca_pem);
+}
+
+void attempt_commit(struct attempt *attempt) {
+        int r;
+
+        r = store_commit(attempt->store, &attempt->generation, &attempt->error);
+        if (r < 0) {
+                error_prefix(&attempt->error, "the proven certificate could not be made current");
+                attempt->failure = FAILURE_LOCAL;
+                return;
+        }
+        /* What is current now, as a reader would find it: for the log, and the last check of our own work. */
+        set_clear(&attempt->set);
+        r = store_load(attempt->store, &attempt->set, &attempt->error);
+        if (r < 0)
+                fail_local(attempt, r);
+}

@@ -1,0 +1,115 @@
+/*
+ * An attempt: memory for what one walk along the steps gathers, and the table that says where each step runs.
+ * Steps know nothing of what comes next; that is the machine's, in lib/renewal.c.
+ */
+
+#include "daemon/attempt.h"
+
+static void attempt_discard(struct attempt *attempt);
+
+/* Steps that may block run in a pool; steps that call the Connector are started on the loop. */
+static const struct {
+        void (*run)(struct attempt *attempt);
+        void (*call)(struct attempt *attempt);
+        bool is_key_work;
+} steps[STEP_MAX] = {
+        [STEP_LOOK] = { .run = attempt_look },
+        [STEP_KEY] = { .run = attempt_make_key, .is_key_work = true },
+        [STEP_CONFIGURATION] = { .call = attempt_call_configuration },
+        [STEP_CSR] = { .run = attempt_make_csr },
+        [STEP_SIGN] = { .call = attempt_call_sign },
+        [STEP_GATE] = { .run = attempt_gate },
+        [STEP_PROOF] = { .call = attempt_call_proof },
+        [STEP_COMMIT] = { .run = attempt_commit },
+};
+
+static struct attempt *job_attempt(struct job *job) {
+        return (struct attempt *)((char *)job - offsetof(struct attempt, job));
+}
+
+static void run_step(struct job *job) {
+        struct attempt *attempt = job_attempt(job);
+
+        steps[attempt->step].run(attempt);
+}
+
+static void run_discard(struct job *job) {
+        attempt_discard(job_attempt(job));
+}
+
+static void step_is_done(struct job *job) {
+        certificate_step_done(job_attempt(job)->certificate);
+}
+
+struct attempt *attempt_new(struct certificate *certificate) {
+        struct attempt *attempt = calloc(1, sizeof(*attempt));
+
+        if (attempt) {
+                attempt->certificate = certificate;
+                attempt->config = certificate->config;
+        }
+        return attempt;
+}
+
+struct attempt *attempt_free(struct attempt *attempt) {
+        if (!attempt)
+                return NULL;
+        connector_call_free(attempt->call);
+        set_clear(&attempt->set);
+        stage_clear(&attempt->stage);
+        store_close(attempt->store);
+        if (attempt->token)
+                explicit_bzero(attempt->token, strlen(attempt->token));
+        free(attempt->token);
+        connection_clear(&attempt->connection);
+        compass_configuration_clear(&attempt->configuration);
+        compass_certificates_clear(&attempt->reply);
+        free(attempt->adopted);
+        free(attempt->warning);
+        error_clear(&attempt->error);
+        free(attempt);
+        return NULL;
+}
+
+/* A reply that failed its proof, and a token that was burnt, must not be found again by the next attempt. */
+static bool must_discard(const struct attempt *attempt) {
+        if (attempt->failure == FAILURE_NONE || attempt->failure == FAILURE_TRANSIENT)
+                return false;
+        return attempt->step == STEP_PROOF || (attempt->step == STEP_SIGN && attempt->by_token);
+}
+
+static void attempt_discard(struct attempt *attempt) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        int r;
+
+        r = attempt->step == STEP_PROOF ? store_stage_drop_certificate(attempt->store, &error)
+                                        : store_stage_drop_token(attempt->store, &error);
+        if (r < 0)
+                error_prefix(&attempt->error, "%s; then", error_text(&error));
+}
+
+void attempt_start(struct attempt *attempt, enum renewal_step step) {
+        struct manager *manager = attempt->certificate->manager;
+
+        attempt->step = step;
+        attempt->failure = FAILURE_NONE;
+        attempt->retry_after_usec = 0;
+        error_clear(&attempt->error);
+
+        if (steps[step].call) {
+                steps[step].call(attempt);
+                return;
+        }
+        attempt->job = (struct job) { .run = run_step, .done = step_is_done };
+        workers_submit(steps[step].is_key_work ? manager->key_workers : manager->disk_workers, &attempt->job);
+}
+
+void attempt_call_done(struct attempt *attempt) {
+        attempt->call = connector_call_free(attempt->call);
+        if (!must_discard(attempt)) {
+                certificate_step_done(attempt->certificate);
+                return;
+        }
+        attempt->job = (struct job) { .run = run_discard, .done = step_is_done };
+        workers_submit(attempt->certificate->manager->disk_workers, &attempt->job);
+}

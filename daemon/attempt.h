@@ -1,0 +1,74 @@
+#pragma once
+
+/* One walk along the steps: what it gathered, and the step under way. Shared by certificate.c and attempt-*.c
+ * only. */
+
+#include "daemon/certificate.h"
+#include "daemon/connector-client.h"
+#include "lib/connection.h"
+#include "lib/gate.h"
+#include "lib/store.h"
+
+/*
+ * Lives from a look until the machine rests. The loop's thread owns it, except while a job is under way: then
+ * the worker does.
+ */
+struct attempt {
+        struct job job;
+        struct certificate *certificate;
+        const struct config_certificate *config;
+        enum renewal_step step;
+
+        /* Found by the look. */
+        struct store *store; /* open and locked */
+        bool has_set;
+        struct set set;
+        struct stage stage;
+        char *token; /* from token_file; cleansed */
+        struct file_identity token_identity;
+        struct connection connection; /* of the current set, or as `configuration` changed it */
+        struct renewal_sight sight;
+
+        /* Gathered on the way. */
+        bool by_token, forced;
+        bool director_down;
+        struct compass_configuration configuration;
+        struct compass_certificates reply;
+        uint64_t generation; /* committed */
+        unsigned key_bits;   /* to make: configured, or what keyAlgorithm asks for when that is more */
+
+        /* Outcome of the step. */
+        struct connector_call *call;
+        enum failure failure;
+        bool key_too_small;
+        usec_t retry_after_usec;
+        char request_id[40];
+        char *adopted; /* what the look adopted, for the log */
+        char *warning;
+        struct error error;
+};
+
+struct attempt *attempt_new(struct certificate *certificate);
+struct attempt *attempt_free(struct attempt *attempt);
+DEFINE_CLEANUP(struct attempt *, attempt_free);
+
+/* Starts STEP; certificate_step_done() is called later, from the loop. */
+void attempt_start(struct attempt *attempt, enum renewal_step step);
+
+/* Steps on a worker thread: they touch the attempt and nothing else. */
+void attempt_look(struct attempt *attempt);
+void attempt_make_key(struct attempt *attempt);
+void attempt_make_csr(struct attempt *attempt);
+void attempt_gate(struct attempt *attempt);
+void attempt_commit(struct attempt *attempt);
+
+/* Steps that call the Connector; each ends with attempt_call_done(), maybe before it returns. */
+void attempt_call_configuration(struct attempt *attempt);
+void attempt_call_sign(struct attempt *attempt);
+void attempt_call_proof(struct attempt *attempt);
+
+/* The call is over: discards what must not be used again, then goes on to certificate_step_done(). */
+void attempt_call_done(struct attempt *attempt);
+
+/* By certificate.c: the step is over. The attempt may be freed by it. */
+void certificate_step_done(struct certificate *certificate);

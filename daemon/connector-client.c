@@ -1,0 +1,311 @@
+/*
+ * The one place where curl's options are set, so the promises of the manual are kept or broken here: https
+ * only, TLS 1.2 or newer, the Connector's certificate always verified, no redirects, replies of at most 1
+ * MiB. There is no option to relax any of them.
+ *
+ * Key and certificate go to curl as memory blobs: the staged pair has no path that a stranger's process could
+ * swap between the check and the use.
+ */
+
+#include "daemon/connector-client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <systemd/sd-id128.h>
+
+#include "lib/util/error.h"
+
+#define CONNECT_TIMEOUT_MS 20000L
+
+/* The trust file is parsed once in this time for all calls, instead of at each handshake (140 roots: 10 ms).
+ * A file that was replaced counts after it. */
+#define TRUST_CACHE_SEC 60L
+
+struct connector_call {
+        struct curl_glue *glue;
+        connector_done_t done;
+        void *userdata;
+
+        CURL *easy;
+        struct curl_slist *headers;
+        char *url;
+        char *body;
+        char *reply;
+        size_t reply_size, reply_room;
+        bool reply_too_large;
+        char request_id[SD_ID128_UUID_STRING_MAX];
+        char curl_error[CURL_ERROR_SIZE];
+};
+
+/* RFC 8446 section 6.2 and RFC 5246 section 7.2.2: alerts by which a server refuses a client certificate. */
+static bool alert_rejects_certificate(unsigned alert) {
+        switch (alert) {
+        case 40:  /* handshake_failure: what TLS 1.2 servers send when there is no certificate */
+        case 42:  /* bad_certificate */
+        case 43:  /* unsupported_certificate */
+        case 44:  /* certificate_revoked */
+        case 45:  /* certificate_expired */
+        case 46:  /* certificate_unknown */
+        case 48:  /* unknown_ca */
+        case 49:  /* access_denied */
+        case 116: /* certificate_required */
+                return true;
+        default:
+                return false;
+        }
+}
+
+static unsigned alert_in_text(const char *text) {
+        const char *p = strstr(text, "error:0A");
+        unsigned reason;
+
+        if (!p || sscanf(p, "error:0A%6x", &reason) != 1)
+                return 0;
+        return reason > 1000 && reason < 1256 ? reason - 1000 : 0;
+}
+
+enum failure connector_classify(CURLcode code, const char *text) {
+        if (alert_rejects_certificate(alert_in_text(text)))
+                return FAILURE_REJECTED;
+
+        switch (code) {
+        case CURLE_OK:
+                return FAILURE_NONE;
+        case CURLE_SSL_CACERT_BADFILE:
+        case CURLE_SSL_CERTPROBLEM:
+        case CURLE_SSL_CIPHER:
+        case CURLE_SSL_ENGINE_INITFAILED:
+        case CURLE_URL_MALFORMAT:
+        case CURLE_UNSUPPORTED_PROTOCOL:
+        case CURLE_OUT_OF_MEMORY:
+        case CURLE_FAILED_INIT:
+                return FAILURE_LOCAL;
+        case CURLE_WRITE_ERROR: /* our own limit on the size of replies */
+        case CURLE_WEIRD_SERVER_REPLY:
+                return FAILURE_BAD_REPLY;
+        default:
+                return FAILURE_TRANSIENT;
+        }
+}
+
+/* Not realloc(): it would leave copies of a reply, and so of a token, in freed memory. */
+static bool make_room(struct connector_call *call, size_t needed) {
+        size_t room = needed < 8192 ? 8192 : 2 * needed;
+        char *reply = malloc(room);
+
+        if (!reply)
+                return false;
+        if (call->reply) {
+                memcpy(reply, call->reply, call->reply_size);
+                explicit_bzero(call->reply, call->reply_size);
+                free(call->reply);
+        }
+        call->reply = reply;
+        call->reply_room = room;
+        return true;
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
+        struct connector_call *call = userdata;
+        size_t more = size * n;
+
+        if (call->reply_size + more > COMPASS_REPLY_MAX) {
+                call->reply_too_large = true;
+                return 0;
+        }
+        if (call->reply_size + more + 1 > call->reply_room && !make_room(call, call->reply_size + more + 1))
+                return 0;
+        memcpy(call->reply + call->reply_size, data, more);
+        call->reply_size += more;
+        call->reply[call->reply_size] = '\0';
+        return more;
+}
+
+static void describe(const struct connector_call *call, CURLcode code, enum failure failure,
+                     struct error *error) {
+        const char *detail = call->curl_error[0] ? call->curl_error : curl_easy_strerror(code);
+
+        if (call->reply_too_large)
+                error_set(error, -EFBIG, "the reply of %s is larger than %u bytes", call->url,
+                          COMPASS_REPLY_MAX);
+        else if (failure == FAILURE_REJECTED)
+                error_set(error, -EACCES, "%s does not accept the client certificate: %s", call->url, detail);
+        else if (code == CURLE_PEER_FAILED_VERIFICATION)
+                error_set(error, -EPROTO,
+                          "the certificate of %s cannot be trusted: %s; is `trust` the CA of the Connector's "
+                          "server "
+                          "certificate? (ca.crt is not, it is the CA of the clients)",
+                          call->url, detail);
+        else
+                error_set(error, -EIO, "the call to %s failed: %s", call->url, detail);
+}
+
+static void on_done(CURL *easy, CURLcode code, void *userdata) {
+        struct connector_call *call = userdata;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct connector_answer answer = { .request_id = call->request_id };
+        curl_off_t retry_after = 0;
+        long status = 0;
+
+        answer.failure = connector_classify(code, call->curl_error);
+        if (answer.failure == FAILURE_NONE) {
+                curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+                curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);
+                answer.reply = (struct compass_reply) {
+                        .status = (unsigned)status,
+                        .body = call->reply ? call->reply : "",
+                        .size = call->reply_size,
+                };
+                if (retry_after > 0)
+                        answer.retry_after_usec = usec_add(0, (usec_t)retry_after * USEC_PER_SEC);
+        } else {
+                describe(call, code, answer.failure, &error);
+                answer.error = error_text(&error);
+        }
+        call->done(&answer, call->userdata);
+}
+
+static int add_header(struct connector_call *call, const char *name, const char *value) {
+        _cleanup_(freep) char *line = NULL;
+        struct curl_slist *headers;
+
+        if (asprintf(&line, "%s: %s", name, value) < 0) {
+                line = NULL;
+                return -ENOMEM;
+        }
+        headers = curl_slist_append(call->headers, line);
+        explicit_bzero(line, strlen(line));
+        if (!headers)
+                return -ENOMEM;
+        call->headers = headers;
+        return 0;
+}
+
+static int make_headers(struct connector_call *call, const struct connector_request *request) {
+        sd_id128_t id;
+        int r;
+
+        r = sd_id128_randomize(&id);
+        if (r < 0)
+                return r;
+        sd_id128_to_uuid_string(id, call->request_id);
+
+        r = add_header(call, "Content-Type", COMPASS_CONTENT_TYPE);
+        if (r < 0)
+                return r;
+        r = add_header(call, "x-request-id", call->request_id);
+        if (r < 0)
+                return r;
+        r = add_header(call, "Expect", "");
+        if (r < 0)
+                return r;
+        return request->token ? add_header(call, COMPASS_TOKEN_HEADER, request->token) : 0;
+}
+
+static int set_blob(CURL *easy, CURLoption option, const char *data, size_t size) {
+        struct curl_blob blob = { .data = (void *)(uintptr_t)data, .len = size, .flags = CURL_BLOB_NOCOPY };
+
+        return curl_easy_setopt(easy, option, &blob) == CURLE_OK ? 0 : -EIO;
+}
+
+static int set_identity(CURL *easy, const struct connector_request *request) {
+        const char *pem;
+        size_t size;
+        int r;
+
+        if (!request->key)
+                return 0;
+        r = set_blob(easy, CURLOPT_SSLCERT_BLOB, request->certificate_pem, strlen(request->certificate_pem));
+        if (r < 0)
+                return r;
+        key_pem(request->key, &pem, &size);
+        return set_blob(easy, CURLOPT_SSLKEY_BLOB, pem, size);
+}
+
+static int set_options(struct connector_call *call, const struct connector_request *request) {
+        CURL *easy = call->easy;
+        CURLcode code = CURLE_OK;
+
+#define SET(option, value)    \
+        if (code == CURLE_OK) \
+        code = curl_easy_setopt(easy, option, value)
+
+        SET(CURLOPT_URL, call->url);
+        SET(CURLOPT_PROTOCOLS_STR, "https");
+        SET(CURLOPT_FOLLOWLOCATION, 0L);
+        SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+        SET(CURLOPT_SSL_VERIFYPEER, 1L);
+        SET(CURLOPT_SSL_VERIFYHOST, 2L);
+        SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
+        SET(CURLOPT_CA_CACHE_TIMEOUT, TRUST_CACHE_SEC);
+        if (request->trust) {
+                SET(CURLOPT_CAINFO, request->trust);
+                SET(CURLOPT_CAPATH, NULL);
+        }
+        if (request->fresh) {
+                SET(CURLOPT_FRESH_CONNECT, 1L);
+                SET(CURLOPT_FORBID_REUSE, 1L);
+        }
+        SET(CURLOPT_NOSIGNAL, 1L);
+        SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+        SET(CURLOPT_TIMEOUT_MS, (long)(request->timeout_usec / USEC_PER_MSEC));
+        SET(CURLOPT_USERAGENT, "rekeyd/" REKEYD_VERSION);
+        SET(CURLOPT_HTTPHEADER, call->headers);
+        SET(CURLOPT_POSTFIELDS, call->body);
+        SET(CURLOPT_WRITEFUNCTION, on_body);
+        SET(CURLOPT_WRITEDATA, call);
+        SET(CURLOPT_ERRORBUFFER, call->curl_error);
+#undef SET
+        return code == CURLE_OK ? set_identity(easy, request) : -EIO;
+}
+
+int connector_call_new(struct curl_glue *glue, struct connector_request *request, connector_done_t done,
+                       void *userdata, struct connector_call **ret) {
+        _cleanup_(connector_call_freep) struct connector_call *call = NULL;
+        _cleanup_(freep) char *body = take_ptr(request->body);
+        int r;
+
+        call = calloc(1, sizeof(*call));
+        if (!call)
+                return -ENOMEM;
+        call->glue = glue;
+        call->done = done;
+        call->userdata = userdata;
+        call->body = take_ptr(body);
+        call->url = strdup(request->url);
+        call->easy = curl_easy_init();
+        if (!call->url || !call->easy)
+                return -ENOMEM;
+
+        r = make_headers(call, request);
+        if (r < 0)
+                return r;
+        r = set_options(call, request);
+        if (r < 0)
+                return r;
+        r = curl_glue_start(glue, call->easy, on_done, call);
+        if (r < 0)
+                return r;
+
+        *ret = take_ptr(call);
+        return 0;
+}
+
+struct connector_call *connector_call_free(struct connector_call *call) {
+        if (!call)
+                return NULL;
+        if (call->easy) {
+                curl_glue_cancel(call->glue, call->easy);
+                curl_easy_cleanup(call->easy);
+        }
+        for (struct curl_slist *header = call->headers; header; header = header->next)
+                explicit_bzero(header->data, strlen(header->data)); /* one of them is the token */
+        curl_slist_free_all(call->headers);
+        if (call->reply)
+                explicit_bzero(call->reply, call->reply_size); /* may hold the next token */
+        free(call->reply);
+        free(call->body);
+        free(call->url);
+        free(call);
+        return NULL;
+}

@@ -1,0 +1,28 @@
+#pragma once
+
+/* libcurl's multi interface inside an sd_event loop. */
+
+#include <curl/curl.h>
+#include <systemd/sd-event.h>
+
+#include "lib/util/macro.h"
+
+struct curl_glue;
+
+/* Called on the loop, once for a transfer that was started and not cancelled. The handle is already out of
+ * the multi handle, and the callback owns it again. */
+typedef void (*curl_glue_done_t)(CURL *easy, CURLcode result, void *userdata);
+
+/* 0 or -errno. curl_global_init() is the caller's. */
+int curl_glue_new(sd_event *event, struct curl_glue **ret);
+
+/* No transfer may be under way. Accepts NULL, returns NULL. */
+struct curl_glue *curl_glue_free(struct curl_glue *glue);
+DEFINE_CLEANUP(struct curl_glue *, curl_glue_free);
+
+/* Starts the transfer that EASY describes; CURLOPT_PRIVATE is used by the glue. EASY stays the caller's, who
+ * must cancel it before cleaning it up early. 0 or -errno. */
+int curl_glue_start(struct curl_glue *glue, CURL *easy, curl_glue_done_t done, void *userdata);
+
+/* Takes EASY out of the loop: `done` will not be called. Does nothing for a handle that is not under way. */
+void curl_glue_cancel(struct curl_glue *glue, CURL *easy);

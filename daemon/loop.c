@@ -1,0 +1,33 @@
+/*
+ * sd_event_loop(), with a clock around each dispatch. What is measured is wall time: on a busy machine it
+ * includes the moments in which the loop's thread was ready and another had the processor, as a caller would
+ * feel it.
+ */
+
+#include "daemon/loop.h"
+
+int loop_run(sd_event *event, usec_t *ret_longest_usec) {
+        usec_t longest = 0, begin, turn;
+        int r, code;
+
+        while (sd_event_get_state(event) != SD_EVENT_FINISHED) {
+                r = sd_event_prepare(event);
+                if (r == 0)
+                        r = sd_event_wait(event, UINT64_MAX);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        continue;
+                begin = now_usec(CLOCK_MONOTONIC);
+                r = sd_event_dispatch(event);
+                turn = now_usec(CLOCK_MONOTONIC) - begin;
+                if (turn > longest)
+                        longest = turn;
+                if (r < 0)
+                        return r;
+        }
+
+        *ret_longest_usec = longest;
+        r = sd_event_get_exit_code(event, &code);
+        return r < 0 ? r : code;
+}

@@ -1,0 +1,32 @@
+#pragma once
+
+/* The names that other tools may rely on: message ids and journal fields. An id is never given a new meaning.
+ */
+
+#define FIELD_CERTIFICATE "REKEYD_CERTIFICATE"
+#define FIELD_FINGERPRINT "REKEYD_FINGERPRINT"
+#define FIELD_NOT_AFTER   "REKEYD_NOT_AFTER"
+#define FIELD_STATE       "REKEYD_STATE"
+#define FIELD_STEP        "REKEYD_STEP"
+#define FIELD_FAILURE     "REKEYD_FAILURE"
+#define FIELD_ATTEMPT     "REKEYD_ATTEMPT"
+#define FIELD_REQUEST_ID  "REKEYD_REQUEST_ID"
+#define FIELD_ERROR       "REKEYD_ERROR"
+#define FIELD_GENERATION  "REKEYD_GENERATION"
+#define FIELD_DEPENDENT   "REKEYD_DEPENDENT"
+
+#define MESSAGE_STARTED "f5a350c2dca549c1bb2bd0d28e9bb899"
+#define MESSAGE_STOPPED "8c9df623b66c47c4b1dbf87287f8392d"
+#define MESSAGE_CURRENT \
+        "0a1fcfe379664508aa35fb18adcb084a" /* a set is current; says when it will be renewed */
+#define MESSAGE_RENEWED  "f0f2ec2e6b344c87a5a07c6aaa884943" /* a new set became current */
+#define MESSAGE_ENROLLED "1ddb3962c4e34c96a943c78915f4ec2d" /* the first set, by a token */
+#define MESSAGE_ADOPTED  "6266ff9ecaa54b8cafffac8b75aca7a2" /* an existing pair became generation 0 */
+#define MESSAGE_FAILED \
+        "0f7a5a9945fb482d87ea04200b638353" /* an attempt failed; REKEYD_FAILURE says the class */
+#define MESSAGE_WAITING      "16dd654bdd0c49288614c38cd191a91d" /* a one-time token is needed */
+#define MESSAGE_BEGUN        "f462d6ad3a954d05b6f5389010b09a79" /* an attempt to enrol or renew begins */
+#define MESSAGE_NOTIFIED     "c7e8d06debc24529ba44660cec1209a0" /* a dependent learned of a set */
+#define MESSAGE_NOT_NOTIFIED "156a0ccc8fef4fd59c54b933639cb940" /* a dependent did not */
+#define MESSAGE_WARNING \
+        "2643cfc8096442f4bba6a6dc899b8667" /* something about files that should be looked at */

@@ -1,0 +1,32 @@
+#pragma once
+
+/* Threads for whatever would hold up the loop: key generation, RSA signatures, fsync. */
+
+#include <systemd/sd-event.h>
+
+#include "lib/util/macro.h"
+
+struct workers;
+
+/*
+ * One piece of work, embedded in the caller's own struct. RUN is called on a worker thread and may touch
+ * nothing that the loop's thread uses meanwhile; DONE is called on the loop's thread afterwards. The job
+ * belongs to the pool from workers_submit() until DONE is called.
+ */
+struct job {
+        void (*run)(struct job *job);
+        void (*done)(struct job *job);
+        struct job *next;
+};
+
+/* Starts N_THREADS threads, which run at a lower priority than the loop, and an event source for finished
+ * work. 0 or -errno. */
+int workers_new(sd_event *event, unsigned n_threads, struct workers **ret);
+
+/* First in, first out. Never blocks, cannot fail. */
+void workers_submit(struct workers *workers, struct job *job);
+
+/* Waits for the jobs that are running; those that have not begun are dropped, and no DONE is called any more:
+ * the owner frees its jobs after this. Accepts NULL, returns NULL. */
+struct workers *workers_free(struct workers *workers);
+DEFINE_CLEANUP(struct workers *, workers_free);
