@@ -3,11 +3,12 @@
 /* The configuration: rekeyd.yaml and its drop-ins, checked whole, as one struct. */
 
 #include "lib/schedule.h"
+#include "lib/util/arena.h"
 #include "lib/util/error.h"
 #include "lib/util/files.h"
 #include "lib/util/log.h"
 
-#define CONFIG_SIZE_MAX (4u * 1024 * 1024) /* all files together */
+#define CONFIG_SIZE_MAX  (4u * 1024 * 1024) /* all files together */
 #define CONFIG_DEPTH_MAX 32
 
 enum config_protocol {
@@ -18,9 +19,9 @@ enum config_protocol {
 struct config_connector {
         char *name;
         enum config_protocol protocol;
-        char *url;       /* certificate-secured door; NULL: taken from `configuration` at enrolment */
-        char *enrol_url; /* token-secured door; NULL: this Connector cannot enrol */
-        char *trust;     /* PEM file that its server certificate verifies to; NULL: the system's */
+        char *url;             /* certificate-secured door; NULL: taken from `configuration` at enrolment */
+        char *enrol_url;       /* token-secured door; NULL: this Connector cannot enrol */
+        char *trust;           /* PEM file that its server certificate verifies to; NULL: the system's */
         usec_t timeout_usec;   /* of one call, 120 s: the Connector itself gives up after 100 s */
         usec_t ca_window_usec; /* 60 s */
 };
@@ -44,8 +45,8 @@ enum config_notify_kind {
 
 struct config_notify {
         enum config_notify_kind kind;
-        char **command;      /* NULL-terminated argument list; [0] is an absolute path */
-        int signal;          /* SIGHUP ... */
+        char **command; /* NULL-terminated argument list; [0] is an absolute path */
+        int signal;     /* SIGHUP ... */
         char *pid_file;
         usec_t timeout_usec; /* 30 s */
 };
@@ -65,6 +66,8 @@ struct config_certificate {
         size_t n_notify;
 };
 
+/* All that hangs below a config lives in its memory, many strings once for all who use them: change nothing
+ * in it. */
 struct config {
         char *state_directory;
         struct {
@@ -77,8 +80,10 @@ struct config {
         } limits;
         struct config_connector *connectors;
         size_t n_connectors;
+        struct config_policy defaults;           /* applied to the certificates already */
         struct config_certificate *certificates; /* in the order of the files */
         size_t n_certificates;
+        struct arena memory;
 };
 
 struct config *config_free(struct config *config);
@@ -91,13 +96,21 @@ struct config_errors {
 };
 void config_errors_clear(struct config_errors *errors);
 
+/* Every option there is, for the manual and for tests. Needs lib/yaml-table.h. */
+struct yaml_table;
+extern const struct yaml_table config_table;
+
 /*
- * Reads PATH and then PATH's sibling folder conf.d, every *.yaml in it in the order of names. 0, or -EINVAL with at
- * least one item in ERRORS. Reads files and the user database, touches nothing else; so it may run in a daemon that
- * keeps its present configuration when this fails.
+ * Reads PATH and then PATH's sibling folder conf.d, every *.yaml in it in the order of names. 0; -EINVAL with
+ * at least one item in ERRORS; or -ENOMEM. Reads files and the user database, touches nothing else; so it may
+ * run in a daemon that keeps its present configuration when this fails.
  */
 int config_load(const char *path, struct config **ret, struct config_errors *errors);
 
-/* The effective configuration as YAML that config_load() reads back to the same: every option with its value, defaults
- * included. Owned by the caller. 0 or -ENOMEM. */
+/* The same for one document in memory; NAME stands for the file in ERRORS. */
+int config_parse(const char *name, const char *text, size_t size, struct config **ret,
+                 struct config_errors *errors);
+
+/* The effective configuration as YAML that config_load() reads back to the same: every option with its value,
+ * defaults included. Owned by the caller. 0 or -ENOMEM. */
 int config_format(const struct config *config, char **ret_yaml);
