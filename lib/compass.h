@@ -6,7 +6,7 @@
 #include "lib/util/error.h"
 
 #define COMPASS_REPLY_MAX (1024u * 1024)
-#define COMPASS_DEPTH_MAX 32
+#define COMPASS_DEPTH_MAX 32 /* JSON_DEPTH_MAX of lib/json.h */
 #define COMPASS_CONTENT_TYPE "application/json"
 #define COMPASS_TOKEN_HEADER "Connector-Token"
 
@@ -33,7 +33,7 @@ struct compass_configuration {
 };
 void compass_configuration_clear(struct compass_configuration *configuration);
 
-/* The three PEM texts of a signature, decoded from base64; none is empty. */
+/* The three texts of a signature, decoded from base64; none is empty, and each has at least one PEM block. */
 struct compass_certificates {
         char *chain;
         char *ca;
@@ -48,13 +48,14 @@ void compass_certificates_clear(struct compass_certificates *certificates);
 /*
  * Each returns 0 and fills RET, or a positive enum failure (or COMPASS_DIRECTOR_DOWN) with one sentence in ERROR, or
  * -ENOMEM. RET is untouched unless 0 is returned. Server texts are quoted up to 300 bytes, control characters
- * replaced; a body that echoes a token is never quoted.
+ * replaced, and without any run of characters that may be a token.
  *
  *   5xx, 429, 408, 400 with an empty body     FAILURE_TRANSIENT
  *   400 with an HTML page of a TLS edge       FAILURE_REJECTED  (nginx: "SSL certificate error", "No required ...")
- *   GraphQL errors, other 4xx                 FAILURE_REFUSED
- *   3xx, 200 that does not parse, an empty or missing field, base64 that is none
- *                                             FAILURE_BAD_REPLY
+ *   GraphQL errors, whatever data is beside them, other 4xx, a revocation that says false
+ *                                             FAILURE_REFUSED
+ *   3xx, 200 that does not parse or exceeds the limits above, an empty or missing field, base64 that is none,
+ *   a URL that is not https                   FAILURE_BAD_REPLY
  */
 int compass_read_configuration(const struct compass_reply *reply, struct compass_configuration *ret,
                                struct error *error);
