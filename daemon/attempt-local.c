@@ -144,6 +144,7 @@ void attempt_look(struct attempt *attempt) {
         const struct store_options options = {
                 .key_access = config->key_access,
                 .public_access = config->public_access,
+                .grace_usec = STORE_GRACE_USEC,
                 .keep = config->policy.keep,
         };
         int r;

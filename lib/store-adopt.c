@@ -226,11 +226,17 @@ static int replace_plain(struct store *store, struct error *error) {
         return 0;
 }
 
+/* is_plain() has refused every link but our own. Those are met when an adoption was cut off, and only then.
+ */
+static enum file_links public_links(const struct store *store) {
+        return store->has_current ? FILE_FOLLOW : FILE_NOFOLLOW;
+}
+
 static int read_plain(const struct store *store, const char *name, size_t max, char **ret,
                       struct error *error) {
         int r;
 
-        r = file_read_at(store->fd, name, FILE_NOFOLLOW, max, ret, NULL);
+        r = file_read_at(store->fd, name, public_links(store), max, ret, NULL);
         if (r < 0 && r != -ENOENT)
                 return error_set_errno(error, r, "cannot read %s/%s", store->path, name);
         return 0;
@@ -239,7 +245,7 @@ static int read_plain(const struct store *store, const char *name, size_t max, c
 static int read_plain_pair(const struct store *store, struct pair *pair, struct error *error) {
         int r;
 
-        r = key_read_at(store->fd, STORE_KEY, FILE_NOFOLLOW, &pair->key, error);
+        r = key_read_at(store->fd, STORE_KEY, public_links(store), &pair->key, error);
         if (r < 0)
                 return r;
         r = read_plain(store, STORE_CERTIFICATE, CERT_PEM_MAX, &pair->certificate_pem, error);

@@ -15,9 +15,13 @@
 
 struct store;
 
+/* A reader that opened `..data` just before a swap may still be reading. */
+#define STORE_GRACE_USEC USEC_PER_MINUTE
+
 struct store_options {
         struct file_access key_access;    /* 0600 unless asked otherwise */
         struct file_access public_access; /* tls.crt, ca.crt, connection.json: 0644 */
+        usec_t grace_usec;                /* a generation out of use for less than this is not removed */
         unsigned keep;                    /* generations to keep, the current one included; at least 2 */
 };
 

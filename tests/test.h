@@ -26,6 +26,9 @@ static inline int test_run(Suite *suite) {
                 fflush(stdout);                                                                              \
         } while (0)
 
+/* A test that cannot run here, and why. It is counted as skipped. */
+#define test_skip(format, ...) test_report("SKIP " format, ##__VA_ARGS__)
+
 /* Defines the suite NAME from test functions, one case each so that every one has its own line. */
 #define TEST_CASE(suite, test)                                                                               \
         do {                                                                                                 \

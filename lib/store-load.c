@@ -1,0 +1,134 @@
+/*
+ * Reading the current set: all of it through one open of its generation's directory, so that a swap in the
+ * middle cannot mix two, and never without asking whether its parts belong together. Nobody gets a set from
+ * here that a TLS library would refuse for what it is; whether it is still valid is a question of time, and
+ * the caller's.
+ */
+
+#include "lib/store-private.h"
+
+#include <fcntl.h>
+
+#include "lib/chain.h"
+#include "lib/connection.h"
+
+void set_clear(struct set *set) {
+        key_free(set->key);
+        cert_free(set->leaf);
+        free(set->certificate_pem);
+        free(set->ca_pem);
+        free(set->connection_json);
+        *set = (struct set) { 0 };
+}
+
+static int damaged(struct error *error, int r) {
+        if (r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO || r == -EACCES)
+                return r;
+        if (error)
+                error->code = -EBADMSG;
+        return -EBADMSG;
+}
+
+/* A file of the generation; an optional one may be absent. */
+static int read_part(int dir_fd, const char *name, size_t max, bool optional, char **ret,
+                     struct error *error) {
+        int r;
+
+        r = file_read_at(dir_fd, name, FILE_NOFOLLOW, max, ret, NULL);
+        if (r == -ENOENT && optional)
+                return 0;
+        if (r == -ELOOP)
+                return error_set(error, r, "%s is a symbolic link where a file is expected", name);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot read %s", name);
+        return 0;
+}
+
+static int read_parts(int dir_fd, struct set *set, struct error *error) {
+        int r;
+
+        r = key_read_at(dir_fd, STORE_KEY, FILE_NOFOLLOW, &set->key, error);
+        if (r < 0)
+                return r;
+        r = read_part(dir_fd, STORE_CERTIFICATE, CERT_PEM_MAX, false, &set->certificate_pem, error);
+        if (r < 0)
+                return r;
+        r = read_part(dir_fd, STORE_CA, CERT_PEM_MAX, true, &set->ca_pem, error);
+        if (r < 0)
+                return r;
+        return read_part(dir_fd, STORE_CONNECTION, CONNECTION_JSON_MAX, true, &set->connection_json, error);
+}
+
+/* Over the chain that signatures give; an adopted leaf without its issuers counts alone. */
+static usec_t effective_expiry(const struct cert_list *certs, const struct cert_list *anchors) {
+        _cleanup_(chain_clear) struct chain chain = { 0 };
+        struct cert *items[2 * CERT_LIST_MAX]; /* borrowed */
+        struct cert_list all = { .items = items };
+
+        for (size_t i = 0; i < certs->n; i++)
+                items[all.n++] = certs->items[i];
+        for (size_t i = 0; i < anchors->n; i++)
+                items[all.n++] = anchors->items[i];
+        if (chain_build(certs->items[0], &all, &chain, NULL) < 0)
+                return cert_not_after(certs->items[0]);
+        return chain_effective_expiry(&chain);
+}
+
+/* Fills in what follows from the parts, and checks that they belong together. */
+static int examine_set(struct set *set, struct error *error) {
+        _cleanup_(cert_list_clear) struct cert_list certs = { 0 }, anchors = { 0 };
+        uint8_t spki[SPKI_HASH_SIZE];
+        int r;
+
+        r = cert_list_parse(set->certificate_pem, strlen(set->certificate_pem), &certs, error);
+        if (r < 0)
+                return error_prefix(error, STORE_CERTIFICATE);
+        cert_spki(certs.items[0], set->spki);
+        key_spki(set->key, spki);
+        if (memcmp(spki, set->spki, sizeof(spki)) != 0)
+                return error_set(error, -EBADMSG, "%s is not the key of the first certificate in %s",
+                                 STORE_KEY, STORE_CERTIFICATE);
+
+        if (set->ca_pem) {
+                r = cert_list_parse(set->ca_pem, strlen(set->ca_pem), &anchors, error);
+                if (r < 0)
+                        return error_prefix(error, STORE_CA);
+                r = chain_verify(certs.items[0], &certs, &anchors, USEC_INFINITY, error);
+                if (r < 0)
+                        return error_prefix(error, "%s does not verify to %s", STORE_CERTIFICATE, STORE_CA);
+        }
+
+        set->effective_expiry = effective_expiry(&certs, &anchors);
+        set->not_before = cert_not_before(certs.items[0]);
+        cert_fingerprint(certs.items[0], set->fingerprint);
+        set->leaf = take_ptr(certs.items[0]);
+        return 0;
+}
+
+int store_load(const struct store *store, struct set *ret, struct error *error) {
+        _cleanup_(set_clear) struct set set = { 0 };
+        _cleanup_(fd_closep) int dir_fd = -1;
+        char name[NUMBERED_NAME_MAX];
+        int r;
+
+        if (!store->has_current)
+                return error_set(error, -ENOENT, "there is no certificate in %s yet", store->path);
+
+        set.generation = store->current;
+        dir_fd = dir_open_at(store->fd, store_numbered_name(name, GENERATION_PREFIX, store->current));
+        if (dir_fd < 0) {
+                error_set_errno(error, dir_fd, "the set in %s is damaged: cannot open %s", store->path, name);
+                return damaged(error, dir_fd);
+        }
+        r = read_parts(dir_fd, &set, error);
+        if (r == 0)
+                r = examine_set(&set, error);
+        if (r < 0) {
+                error_prefix(error, "the set in %s/%s is damaged", store->path, name);
+                return damaged(error, r);
+        }
+
+        *ret = set;
+        set = (struct set) { 0 };
+        return 0;
+}

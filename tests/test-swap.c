@@ -1,0 +1,177 @@
+/*
+ * The first invariant: a reader at any instant sees a complete, matching set. Several processes read without
+ * pause while one swaps. To show that they would notice, the same readers also watch a directory that is
+ * renewed as most tools do it, by one rename() for each of three files.
+ */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "lib/chain.h"
+#include "tests/support/scratch.h"
+#include "tests/support/sets.h"
+#include "tests/test.h"
+
+#define N_READERS         3
+#define N_SWAPS           200
+#define N_SETS            4
+#define CONTROL_SWAPS_MAX 20000
+
+/* Shared by the readers and the test. */
+struct tally {
+        atomic_bool stop;
+        atomic_ulong reads, mismatches, missing;
+};
+
+static struct test_set sets[N_SETS];
+
+/* Opens what READERS look at: the directory that holds the three files. */
+typedef int (*open_set_t)(const char *directory);
+
+static int open_current(const char *directory) {
+        _cleanup_(freep) char *path = scratch_path(directory, STORE_CURRENT);
+
+        return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int open_flat(const char *directory) {
+        return open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void read_once(const char *directory, open_set_t open_set, struct tally *tally) {
+        _cleanup_(cert_list_clear) struct cert_list certs = { 0 }, anchors = { 0 };
+        _cleanup_(freep) char *certificate_pem = NULL, *ca_pem = NULL;
+        _cleanup_(key_freep) struct key *key = NULL;
+        _cleanup_(fd_closep) int fd = open_set(directory);
+        uint8_t spki[SPKI_HASH_SIZE], other[SPKI_HASH_SIZE];
+
+        atomic_fetch_add(&tally->reads, 1);
+        if (fd < 0 || key_read_at(fd, STORE_KEY, FILE_NOFOLLOW, &key, NULL) < 0 ||
+            file_read_at(fd, STORE_CERTIFICATE, FILE_NOFOLLOW, CERT_PEM_MAX, &certificate_pem, NULL) < 0 ||
+            file_read_at(fd, STORE_CA, FILE_NOFOLLOW, CERT_PEM_MAX, &ca_pem, NULL) < 0) {
+                atomic_fetch_add(&tally->missing, 1);
+                return;
+        }
+        if (cert_list_parse(certificate_pem, strlen(certificate_pem), &certs, NULL) < 0 ||
+            cert_list_parse(ca_pem, strlen(ca_pem), &anchors, NULL) < 0) {
+                atomic_fetch_add(&tally->mismatches, 1);
+                return;
+        }
+        key_spki(key, spki);
+        cert_spki(certs.items[0], other);
+        if (memcmp(spki, other, sizeof(spki)) != 0 ||
+            chain_verify(certs.items[0], &certs, &anchors, USEC_INFINITY, NULL) < 0)
+                atomic_fetch_add(&tally->mismatches, 1);
+}
+
+static void start_readers(const char *directory, open_set_t open_set, struct tally *tally,
+                          pid_t readers[N_READERS]) {
+        for (unsigned i = 0; i < N_READERS; i++) {
+                readers[i] = fork();
+                ck_assert_int_ge(readers[i], 0);
+                if (readers[i] == 0) {
+                        while (!atomic_load(&tally->stop))
+                                read_once(directory, open_set, tally);
+                        _exit(EXIT_SUCCESS);
+                }
+        }
+}
+
+static void stop_readers(struct tally *tally, const pid_t readers[N_READERS]) {
+        atomic_store(&tally->stop, true);
+        for (unsigned i = 0; i < N_READERS; i++) {
+                int status;
+
+                ck_assert_int_eq(waitpid(readers[i], &status, 0), readers[i]);
+                ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS);
+        }
+}
+
+static struct tally *tally_new(void) {
+        struct tally *tally =
+                mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+        ck_assert_ptr_ne(tally, MAP_FAILED);
+        return tally;
+}
+
+START_TEST(readers_never_see_a_mixture) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        struct tally *tally = tally_new();
+        pid_t readers[N_READERS];
+
+        test_set_commit(store, &sets[0]);
+        start_readers(scratch, open_current, tally, readers);
+        for (unsigned i = 1; i <= N_SWAPS; i++)
+                test_set_commit(store, &sets[i % N_SETS]);
+        stop_readers(tally, readers);
+
+        test_report("swap: %lu reads, %lu mismatches, %lu missing files during %d swaps", tally->reads,
+                    tally->mismatches, tally->missing, N_SWAPS);
+        ck_assert_uint_eq(tally->mismatches, 0);
+        ck_assert_uint_eq(tally->missing, 0);
+        ck_assert_uint_gt(tally->reads, N_SWAPS);
+        munmap(tally, sizeof(*tally));
+}
+END_TEST
+
+/* One rename() for each file, as nearly everybody does it. */
+static void replace_plainly(const char *directory, const struct test_set *set) {
+        const char *key;
+        size_t key_size;
+
+        key_pem(set->key, &key, &key_size);
+        const struct {
+                const char *name, *text;
+        } files[] = {
+                { STORE_KEY, key },
+                { STORE_CERTIFICATE, set->certificate_pem },
+                { STORE_CA, set->ca_pem },
+        };
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                _cleanup_(freep) char *temporary = scratch_path(directory, "new"),
+                                      *path = scratch_path(directory, files[i].name);
+
+                scratch_write(directory, "new", files[i].text, 0600);
+                ck_assert_int_eq(rename(temporary, path), 0);
+        }
+}
+
+START_TEST(the_same_readers_catch_three_renames) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        struct tally *tally = tally_new();
+        pid_t readers[N_READERS];
+        unsigned swaps = 0;
+
+        replace_plainly(scratch, &sets[0]);
+        start_readers(scratch, open_flat, tally, readers);
+        while (atomic_load(&tally->mismatches) == 0 && swaps < CONTROL_SWAPS_MAX)
+                replace_plainly(scratch, &sets[++swaps % N_SETS]);
+        stop_readers(tally, readers);
+
+        test_report("swap: the same readers saw %lu mismatches in %lu reads after %u times three renames",
+                    tally->mismatches, tally->reads, swaps);
+        ck_assert_uint_gt(tally->mismatches, 0);
+        munmap(tally, sizeof(*tally));
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("swap");
+        int r;
+
+        for (unsigned i = 0; i < N_SETS; i++)
+                sets[i] = test_set_make(i);
+        TEST_CASE(suite, readers_never_see_a_mixture);
+        TEST_CASE(suite, the_same_readers_catch_three_renames);
+        r = test_run(suite);
+        for (unsigned i = 0; i < N_SETS; i++)
+                test_set_clear(&sets[i]);
+        return r;
+}
