@@ -9,6 +9,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+static const char *code_text(int code) {
+        const char *text = strerrordesc_np(abs(code));
+
+        return text ? text : "unknown error";
+}
+
 static void error_replace(struct error *error, int code, char *text) {
         free(error->text);
         error->text = text;
@@ -43,7 +49,7 @@ int error_set_errno(struct error *error, int code, const char *format, ...) {
                 what = NULL;
         va_end(args);
 
-        return error_set(error, code, "%s: %s", what ? what : "out of memory", strerrordesc_np(abs(code)));
+        return error_set(error, code, "%s: %s", what ? what : "out of memory", code_text(code));
 }
 
 int error_prefix(struct error *error, const char *format, ...) {
@@ -65,13 +71,14 @@ int error_prefix(struct error *error, const char *format, ...) {
 }
 
 const char *error_text(const struct error *error) {
-        if (error->text)
+        if (error && error->text)
                 return error->text;
-        return error->code == 0 ? "no error" : strerrordesc_np(abs(error->code));
+        return !error || error->code == 0 ? "no error" : code_text(error->code);
 }
 
 void error_clear(struct error *error) {
-        error_replace(error, 0, NULL);
+        if (error)
+                error_replace(error, 0, NULL);
 }
 
 int error_move(struct error *to, struct error *from) {
