@@ -1,0 +1,85 @@
+/* Clocks, sums that do not wrap, and times as people read them. */
+
+#include "lib/util/time.h"
+
+#include "tests/test.h"
+
+START_TEST(sums_do_not_wrap) {
+        ck_assert_uint_eq(usec_add(USEC_INFINITY, 1), USEC_INFINITY);
+        ck_assert_uint_eq(usec_add(USEC_INFINITY - 1, 2), USEC_INFINITY);
+        ck_assert_uint_eq(usec_add(40, 2), 42);
+        ck_assert_uint_eq(usec_sub(1, 2), 0);
+        ck_assert_uint_eq(usec_sub(2, 2), 0);
+        ck_assert_uint_eq(usec_sub(44, 2), 42);
+        ck_assert_uint_eq(usec_sub(USEC_INFINITY, 5), USEC_INFINITY); /* never is never */
+        ck_assert_uint_eq(usec_sub(5, USEC_INFINITY), 0);
+}
+END_TEST
+
+START_TEST(timestamps) {
+        static const struct {
+                usec_t when;
+                const char *text;
+        } rows[] = {
+                { 0, "1970-01-01T00:00:00Z" },
+                { 999999, "1970-01-01T00:00:00Z" },
+                { UINT64_C(1795198013) * USEC_PER_SEC, "2026-11-20T18:06:53Z" },
+                { UINT64_C(253402300799) * USEC_PER_SEC, "9999-12-31T23:59:59Z" },
+                { UINT64_C(253402300800) * USEC_PER_SEC, "10000-01-01T00:00:00Z" },
+                { USEC_INFINITY, "never" },
+        };
+        char buffer[TIMESTAMP_MAX];
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                ck_assert_str_eq(format_timestamp(buffer, rows[i].when), rows[i].text);
+                ck_assert_ptr_eq(format_timestamp(buffer, rows[i].when), buffer);
+        }
+        /* The last instant before never still fits. */
+        ck_assert_uint_lt(strlen(format_timestamp(buffer, USEC_INFINITY - 1)), TIMESTAMP_MAX);
+}
+END_TEST
+
+START_TEST(timespans) {
+        static const struct {
+                usec_t span;
+                const char *text;
+        } rows[] = {
+                { 0, "0s" },
+                { 999, "0s" },
+                { USEC_PER_MSEC, "1ms" },
+                { 350 * USEC_PER_MSEC, "350ms" },
+                { USEC_PER_SEC - 1, "999ms" },
+                { 3 * USEC_PER_SEC + 20 * USEC_PER_MSEC, "3s" },
+                { 250 * USEC_PER_SEC, "4m 10s" },
+                { 240 * USEC_PER_SEC, "4m" },
+                { USEC_PER_HOUR + 59 * USEC_PER_SEC, "1h" },
+                { 90 * USEC_PER_DAY - 1, "89d 23h" },
+                { USEC_PER_DAY + 5 * USEC_PER_MINUTE, "1d" },
+                { USEC_INFINITY, "forever" },
+        };
+        char buffer[TIMESPAN_MAX];
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                ck_assert_str_eq(format_timespan(buffer, rows[i].span), rows[i].text);
+        ck_assert_uint_lt(strlen(format_timespan(buffer, USEC_INFINITY - 1)), TIMESPAN_MAX);
+}
+END_TEST
+
+START_TEST(clocks_tick) {
+        usec_t a = now_usec(CLOCK_MONOTONIC), b = now_usec(CLOCK_MONOTONIC);
+
+        ck_assert_uint_ge(b, a);
+        ck_assert_uint_gt(now_usec(CLOCK_REALTIME), UINT64_C(1700000000) * USEC_PER_SEC);
+        ck_assert_uint_lt(now_usec(CLOCK_BOOTTIME), UINT64_C(1000) * 365 * USEC_PER_DAY);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("time");
+
+        TEST_CASE(suite, sums_do_not_wrap);
+        TEST_CASE(suite, timestamps);
+        TEST_CASE(suite, timespans);
+        TEST_CASE(suite, clocks_tick);
+        return test_run(suite);
+}
