@@ -8,7 +8,6 @@
 
 #include "lib/compass.h"
 
-#include "lib/connection.h"
 #include "lib/json.h"
 #include "lib/util/base64.h"
 
@@ -308,27 +307,25 @@ static bool is_header_value(const char *text) {
         return length <= TOKEN_MAX;
 }
 
+#define CSR_INFO     "certificateSigningRequestInfo"
+#define PLANE_INFO   "managementPlaneInfo"
+#define SLOT(member) offsetof(struct compass_configuration, member)
+
 int compass_read_configuration(const struct compass_reply *reply, struct compass_configuration *ret,
                                struct error *error) {
         static const struct {
                 const char *object;
+                enum presence object_presence;
                 const char *field;
-                enum presence object_presence, presence;
-                bool (*is_valid)(const char *text);
-                const char *otherwise;
-                size_t offset;
+                enum presence presence;
+                size_t slot;
         } rows[] = {
-                { "token", "token.token", NULLABLE, REQUIRED, is_header_value, "not a token",
-                  offsetof(struct compass_configuration, token) },
-                { "certificateSigningRequestInfo", "certificateSigningRequestInfo.subject", REQUIRED,
-                  REQUIRED, NULL, NULL, offsetof(struct compass_configuration, subject) },
-                { "certificateSigningRequestInfo", "certificateSigningRequestInfo.keyAlgorithm", REQUIRED,
-                  NULLABLE, NULL, NULL, offsetof(struct compass_configuration, key_algorithm) },
-                { "managementPlaneInfo", "managementPlaneInfo.directorURL", NULLABLE, NULLABLE, url_is_https,
-                  "not an https URL", offsetof(struct compass_configuration, director_url) },
-                { "managementPlaneInfo", "managementPlaneInfo.certificateSecuredConnectorURL", NULLABLE,
-                  NULLABLE, url_is_https, "not an https URL",
-                  offsetof(struct compass_configuration, connector_url) },
+                { "token", NULLABLE, "token.token", REQUIRED, SLOT(token) },
+                { CSR_INFO, REQUIRED, CSR_INFO ".subject", REQUIRED, SLOT(subject) },
+                { CSR_INFO, REQUIRED, CSR_INFO ".keyAlgorithm", NULLABLE, SLOT(key_algorithm) },
+                { PLANE_INFO, NULLABLE, PLANE_INFO ".directorURL", NULLABLE, SLOT(director_url) },
+                { PLANE_INFO, NULLABLE, PLANE_INFO ".certificateSecuredConnectorURL", NULLABLE,
+                  SLOT(connector_url) },
         };
         _cleanup_(compass_configuration_clear) struct compass_configuration configuration = { 0 };
         _cleanup_(json_decrefp) json_t *root = NULL;
@@ -357,14 +354,13 @@ int compass_read_configuration(const struct compass_reply *reply, struct compass
                         return r;
                 if (!text)
                         continue;
-                if (rows[i].is_valid && !rows[i].is_valid(text))
-                        return field_wrong(error, rows[i].field, rows[i].otherwise);
-
                 copy = strdup(text);
                 if (!copy)
                         return -ENOMEM;
-                *(char **)((char *)&configuration + rows[i].offset) = copy;
+                *(char **)((char *)&configuration + rows[i].slot) = copy;
         }
+        if (configuration.token && !is_header_value(configuration.token))
+                return field_wrong(error, "token.token", "not a token");
 
         *ret = configuration;
         configuration = (struct compass_configuration) { 0 };

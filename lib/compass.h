@@ -23,7 +23,9 @@ struct compass_reply {
         size_t size;
 };
 
-/* What `configuration` returned. Everything but the subject may be NULL: the schema says nullable. */
+/* What `configuration` returned. Everything but the subject may be NULL: the schema says nullable. What is
+ * there is not empty; whether a URL may be used is for url_is_https() to say, so that a bad one need not cost the
+ * renewal. */
 struct compass_configuration {
         char *token; /* one-time, for the sign call over the token-secured door; cleansed when cleared */
         char *subject;
@@ -54,8 +56,8 @@ void compass_certificates_clear(struct compass_certificates *certificates);
  *   400 with an HTML page of a TLS edge       FAILURE_REJECTED  (nginx: "SSL certificate error", "No required ...")
  *   GraphQL errors, whatever data is beside them, other 4xx, a revocation that says false
  *                                             FAILURE_REFUSED
- *   3xx, 200 that does not parse or exceeds the limits above, an empty or missing field, base64 that is none,
- *   a URL that is not https                   FAILURE_BAD_REPLY
+ *   3xx, 200 that does not parse or exceeds the limits above, an empty or missing field, base64 that is none
+ *                                             FAILURE_BAD_REPLY
  */
 int compass_read_configuration(const struct compass_reply *reply, struct compass_configuration *ret,
                                struct error *error);

@@ -7,7 +7,6 @@
 #include <ctype.h>
 
 #include "lib/compass.h"
-#include "lib/connection.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -43,8 +42,8 @@ static void configuration(const struct compass_reply *reply) {
         }
         require(!strempty(found.subject));
         require(!found.token || (*found.token && !strpbrk(found.token, "\r\n ")));
-        require(!found.director_url || url_is_https(found.director_url));
-        require(!found.connector_url || url_is_https(found.connector_url));
+        require(!found.director_url || *found.director_url);
+        require(!found.connector_url || *found.connector_url);
 }
 
 static void certificates(const struct compass_reply *reply) {
