@@ -95,8 +95,8 @@ struct renewal_context {
  *   no set                                 WAITING_FOR_TOKEN, no time to wake
  *   now is before notBefore and the skew   FAILURE_LOCAL; state stays CURRENT, or is RETRYING
  *   expired or rejected: reply, grant ...  ENROLLING as above
- *   expired or rejected                    the first time WAITING_FOR_TOKEN, as FAILURE_REJECTED; woken in that state or
- *                                          forced: RENEWING with the certificate that there is. A CA may come back
+ *   expired or rejected                    first WAITING_FOR_TOKEN, as FAILURE_REJECTED; woken in that state or forced:
+ *                                          RENEWING with the certificate that there is. A CA may come back
  *   not due, not forced, same key asked    CURRENT until due_usec
  *   otherwise                              RENEWING; a grant is of no use at the certificate-secured door
  *
