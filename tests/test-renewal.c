@@ -136,6 +136,12 @@ START_TEST(test_a_look_that_fails) {
         ck_renewal(&r, RENEWAL_RETRYING, STEP_NONE);
         ck_assert_uint_eq(r.backoff_usec, 5 * USEC_PER_SEC);
         ck_assert_uint_eq(r.due_usec, USEC_INFINITY);
+
+        /* It is no part of the enrolment before it: no token was burnt by looking. */
+        r = (struct renewal) { .state = RENEWAL_RETRYING, .by_token = true, .failures = 1 };
+        ck_assert_int_eq(wake(&r), STEP_LOOK);
+        failed(&r, FAILURE_REFUSED);
+        ck_renewal(&r, RENEWAL_RETRYING, STEP_NONE);
 }
 END_TEST
 
