@@ -227,9 +227,29 @@ static int find_word(const struct yaml_option *option, const char *text) {
         return -1;
 }
 
+/* "auto, text or json" */
+static char *list_words(const struct yaml_option *option) {
+        size_t size, left = 0, n;
+        char *text = NULL;
+        FILE *out = open_memstream(&text, &size);
+
+        if (!out)
+                return NULL;
+        for (size_t i = 0; i < option->n_words; i++)
+                left += option->words[i] != NULL;
+        n = left;
+        for (size_t i = 0; i < option->n_words; i++)
+                if (option->words[i]) {
+                        fprintf(out, "%s%s", left == n ? "" : left == 1 ? " or " : ", ", option->words[i]);
+                        left--;
+                }
+        return fclose(out) == 0 ? text : NULL;
+}
+
 static int unsigned_parse(_unused_ struct yaml_run *run, const struct yaml_option *option, const char *text,
-                          void *field, _unused_ struct error *error) {
+                          void *field, struct error *error) {
         int word = find_word(option, text);
+        char echo[YAML_TEXT_MAX];
         uint64_t value;
         int r;
 
@@ -238,6 +258,12 @@ static int unsigned_parse(_unused_ struct yaml_run *run, const struct yaml_optio
                 return 0;
         }
         r = parse_unsigned(text, option->min, option->max > 0 ? option->max : UINT32_MAX, &value);
+        if (r == -EINVAL && option->n_words > 0) {
+                _cleanup_(freep) char *words = list_words(option);
+
+                return error_set(error, r, "must be %s or a whole number, not '%s'",
+                                 words ? words : "a known word", yaml_echo(text, echo));
+        }
         if (r < 0)
                 return r;
         *(unsigned *)field = (unsigned)value;
@@ -262,25 +288,6 @@ const struct yaml_type yaml_unsigned = {
         .parse = unsigned_parse,
         .format = unsigned_format,
 };
-
-/* "auto, text or json" */
-static char *list_words(const struct yaml_option *option) {
-        size_t size, left = 0, n;
-        char *text = NULL;
-        FILE *out = open_memstream(&text, &size);
-
-        if (!out)
-                return NULL;
-        for (size_t i = 0; i < option->n_words; i++)
-                left += option->words[i] != NULL;
-        n = left;
-        for (size_t i = 0; i < option->n_words; i++)
-                if (option->words[i]) {
-                        fprintf(out, "%s%s", left == n ? "" : left == 1 ? " or " : ", ", option->words[i]);
-                        left--;
-                }
-        return fclose(out) == 0 ? text : NULL;
-}
 
 static int word_parse(_unused_ struct yaml_run *run, const struct yaml_option *option, const char *text,
                       void *field, struct error *error) {

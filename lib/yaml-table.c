@@ -227,20 +227,33 @@ static struct yaml_place place_of_byte(unsigned file, const char *text, size_t o
         return place;
 }
 
+static bool is_ascii(char c) {
+        return (unsigned char)c < 0x80;
+}
+
 static void complain_bytes(struct reader *reader, const yaml_parser_t *parser, const char *text,
                            size_t size) {
+        bool control = parser->problem && strstr(parser->problem, "control");
         size_t offset = parser->problem_offset < size ? parser->problem_offset : size;
-        struct yaml_place place = place_of_byte(reader->file, text, offset);
-        unsigned byte = offset < size ? (unsigned char)text[offset] : 0;
+        struct yaml_place place;
 
-        if (offset < size && (byte < 0x20 || byte == 0x7f))
-                yaml_complain(
-                        reader->run, place,
-                        "the %s 0x%02x is not text; remove it, or write it as an escape in double quotes",
-                        byte == 0 ? "NUL byte" : "control character", byte);
+        /* A character that is cut short: libyaml points behind it, at what is innocent. */
+        if (!control && offset > 0 && (offset == size || is_ascii(text[offset])) &&
+            !is_ascii(text[offset - 1]))
+                offset--;
+        place = place_of_byte(reader->file, text, offset);
+
+        if (control && parser->problem_value == 0)
+                yaml_complain(reader->run, place, "a NUL byte is not text; is this a YAML file?");
+        else if (control)
+                yaml_complain(reader->run, place,
+                              "the control character U+%04X is not text; remove it, or write it as "
+                              "an escape in double quotes",
+                              (unsigned)parser->problem_value);
         else
                 yaml_complain(reader->run, place,
-                              "the byte 0x%02x is not valid UTF-8 here; save the file as UTF-8", byte);
+                              "the byte 0x%02x is not valid UTF-8 here; save the file as UTF-8",
+                              offset < size ? (unsigned char)text[offset] : 0u);
 }
 
 static void complain_syntax(struct reader *reader, const yaml_parser_t *parser, const char *text,

@@ -1,0 +1,706 @@
+/* The reader of YAML, the walk along a table, every type, and the writer, on a table made for the purpose. */
+
+#include "lib/yaml-table.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "lib/schedule.h"
+#include "lib/util/time.h"
+#include "tests/test.h"
+
+struct item {
+        char *name;
+        char *text;
+        char **argv;
+        unsigned inherited;
+        struct part {
+                unsigned number;
+        } * parts;
+        size_t n_parts;
+};
+
+struct thing {
+        char *text, *path, *url;
+        usec_t duration;
+        struct share_or_usec share;
+        unsigned number, auto_number, parent;
+        int word;
+        mode_t mode;
+        bool flag;
+        uid_t user;
+        gid_t group;
+        char **argv;
+        unsigned nested;
+        struct item *items;
+        size_t n_items;
+};
+
+static const char *const word_names[] = { [1] = "one", [3] = "three", [4] = "four" };
+static const char *const auto_names[] = { "auto" };
+
+static const struct yaml_option nested_options[] = {
+        { .key = "nested",
+          .type = &yaml_unsigned,
+          .offset = offsetof(struct thing, nested),
+          .standard = "7" },
+};
+static const struct yaml_table nested_table = { .name = "table", .options = nested_options, .n_options = 1 };
+
+static const struct yaml_option part_options[] = {
+        { .key = "number",
+          .type = &yaml_unsigned,
+          .offset = offsetof(struct part, number),
+          .max = 9,
+          .required = true,
+          .help = "a digit" },
+};
+static const struct yaml_table part_table = {
+        .name = "part", .options = part_options, .n_options = 1, .size = sizeof(struct part)
+};
+
+static const struct yaml_option item_options[] = {
+        { .key = "text", .type = &yaml_string, .offset = offsetof(struct item, text) },
+        { .key = "argv", .type = &yaml_argv, .offset = offsetof(struct item, argv) },
+        { .key = "inherited",
+          .type = &yaml_unsigned,
+          .offset = offsetof(struct item, inherited),
+          .inherits = true,
+          .inherit_offset = offsetof(struct thing, parent) },
+        { .key = "parts",
+          .type = &yaml_list,
+          .offset = offsetof(struct item, parts),
+          .count_offset = offsetof(struct item, n_parts),
+          .table = &part_table,
+          .max = 1000000 },
+};
+static const char *const item_later[] = { "future", NULL };
+static const struct yaml_table item_table = {
+        .name = "item",
+        .options = item_options,
+        .n_options = ELEMENTSOF(item_options),
+        .size = sizeof(struct item),
+        .name_offset = offsetof(struct item, name),
+        .later = item_later,
+};
+
+#define ROW(k, t, f) .key = (k), .type = (t), .offset = offsetof(struct thing, f)
+static const struct yaml_option thing_options[] = {
+        { ROW("text", &yaml_string, text) },
+        { ROW("path", &yaml_path, path), .standard = "/a" },
+        { ROW("url", &yaml_https_url, url) },
+        { ROW("duration", &yaml_duration, duration), .min = USEC_PER_SEC, .max = USEC_PER_DAY,
+          .standard = "90s" },
+        { ROW("share", &yaml_share_or_duration, share), .min = USEC_PER_SEC, .max = USEC_PER_DAY,
+          .standard = "33%" },
+        { ROW("number", &yaml_unsigned, number), .min = 2, .max = 100, .standard = "16" },
+        { ROW("auto_number", &yaml_unsigned, auto_number), .min = 1, .max = 64, .standard = "auto",
+          .words = auto_names, .n_words = 1 },
+        { ROW("parent", &yaml_unsigned, parent), .standard = "5" },
+        { ROW("word", &yaml_word, word), .standard = "three", .words = word_names,
+          .n_words = ELEMENTSOF(word_names) },
+        { ROW("mode", &yaml_mode, mode), .standard = "0640" },
+        { ROW("flag", &yaml_bool, flag), .standard = "yes" },
+        { ROW("user", &yaml_user, user) },
+        { ROW("group", &yaml_group, group) },
+        { ROW("argv", &yaml_argv, argv) },
+        { .key = "table", .type = &yaml_struct, .table = &nested_table },
+        { ROW("items", &yaml_map, items), .count_offset = offsetof(struct thing, n_items),
+          .table = &item_table, .max = 500000 },
+};
+static const struct yaml_table thing_table = { .name = "thing",
+                                               .options = thing_options,
+                                               .n_options = ELEMENTSOF(thing_options),
+                                               .size = sizeof(struct thing) };
+
+/* What a reading gave; its errors as one text, a line each. */
+struct result {
+        struct arena memory;
+        struct thing thing;
+        char *errors;
+        size_t n_errors;
+};
+
+static void result_clear(struct result *result) {
+        arena_clear(&result->memory);
+        free(result->errors);
+        *result = (struct result) { 0 };
+}
+
+struct text {
+        const char *data;
+        size_t size;
+};
+
+static void read_texts(struct result *result, const struct text *texts, size_t n_texts) {
+        _cleanup_(yaml_run_freep) struct yaml_run *run = NULL;
+        char **items = NULL;
+        size_t size;
+        FILE *out;
+
+        result_clear(result);
+        run = yaml_run_new(&result->memory);
+        for (size_t i = 0; i < n_texts; i++) {
+                const char name[] = { (char)('a' + i), '\0' };
+                unsigned file;
+
+                ck_assert_int_eq(yaml_run_file(run, name, &file), 0);
+                ck_assert_int_eq(yaml_run_read(run, file, texts[i].data, texts[i].size), 0);
+        }
+        ck_assert_int_eq(yaml_run_apply(run, &thing_table, &result->thing), 0);
+        ck_assert_int_eq(yaml_run_errors(run, &items, &result->n_errors), 0);
+
+        out = open_memstream(&result->errors, &size);
+        for (size_t i = 0; i < result->n_errors; i++) {
+                fprintf(out, "%s\n", items[i]);
+                free(items[i]);
+        }
+        fclose(out);
+        free(items);
+}
+
+static void read_text(struct result *result, const char *text) {
+        read_texts(result, &(struct text) { text, strlen(text) }, 1);
+}
+
+static void check_errors(const char *text, const char *errors) {
+        _cleanup_(result_clear) struct result result = { 0 };
+
+        read_text(&result, text);
+        ck_assert_msg(streq(result.errors, errors), "for:\n%s\nexpected:\n%sfound:\n%s", text, errors,
+                      result.errors);
+}
+
+START_TEST(documents_refused) {
+        static const struct {
+                const char *text, *errors;
+        } rows[] = {
+                { "[a, b]\n",
+                  "a:1:1: expected a mapping of options, such as 'certificates:', found a list\n" },
+                { "text\n",
+                  "a:1:1: expected a mapping of options, such as 'certificates:', found a single value\n" },
+                { "text: a\n---\ntext: b\n",
+                  "a:2:1: a second YAML document begins here, and a file has only one; remove "
+                  "the '---', or make what follows a file of its own in conf.d\n" },
+                /* What the first document has is looked at all the same. */
+                { "nmuber: 3\n---\n",
+                  "a:1:1: unknown option 'nmuber'; did you mean 'number'?\n"
+                  "a:2:1: a second YAML document begins here, and a file has only one; remove "
+                  "the '---', or make what follows a file of its own in conf.d\n" },
+                { "text: !!str x\n", "a:1:7: the YAML tag 'tag:yaml.org,2002:str' is not accepted; each "
+                                     "option has its one type, so leave "
+                                     "the tag out\n" },
+                { "text: ! x\n", "a:1:7: the YAML tag '!' is not accepted; each option has its one type, so "
+                                 "leave the tag out\n" },
+                { "argv: !mine [x]\n", "a:1:7: the YAML tag '!mine' is not accepted; each option has its one "
+                                       "type, so leave the tag out\n" },
+                { "table: !!map {}\n", "a:1:8: the YAML tag 'tag:yaml.org,2002:map' is not accepted; each "
+                                       "option has its one type, so leave "
+                                       "the tag out\n" },
+                { "text: *no\n", "a:1:7: nothing above has the anchor '&no' that this alias names\n" },
+                { "items: &i\n  x: *i\n",
+                  "a:2:6: the alias '*i' stands inside what it names, which would never end\n" },
+                { "&a [*a]\n", "a:1:5: the alias '*a' stands inside what it names, which would never end\n" },
+                { "text: \"a\\0b\"\n", "a:1:7: the text contains a NUL character, which nothing accepts; "
+                                       "remove the \\0 from it\n" },
+                { "table:\n\tnested: 1\n",
+                  "a:2:1: not valid YAML: found character that cannot start any token, while scanning for "
+                  "the next "
+                  "token that begins in line 2; indent with blanks instead of a tab\n" },
+                { "text: a: b\n",
+                  "a:1:8: not valid YAML: mapping values are not allowed in this context; look for a ':' "
+                  "too many, or a line that is indented too far\n" },
+                { "argv: [a\n",
+                  "a:2:1: not valid YAML: did not find expected ',' or ']', while parsing a flow sequence "
+                  "that begins in line 1\n" },
+                { "number: 3\ntext: \"a\n",
+                  "a:3:1: not valid YAML: found unexpected end of stream, while scanning a "
+                  "quoted scalar that begins in line 2\n" },
+                { "text: \xff\n", "a:1:7: the byte 0xff is not valid UTF-8 here; save the file as UTF-8\n" },
+                { "# M\xc3\xbcller\ntext: \xc3\xbc\xc3(\n",
+                  "a:2:8: the byte 0xc3 is not valid UTF-8 here; save the file as UTF-8\n" },
+                { "text: a\n# \x01\n", "a:2:3: the control character 0x01 is not text; remove it, or write "
+                                       "it as an escape in double quotes\n" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                check_errors(rows[i].text, rows[i].errors);
+}
+END_TEST
+
+START_TEST(nul_bytes_refused) {
+        static const char text[] = "number: 3\ntext: a\0b\n";
+        _cleanup_(result_clear) struct result result = { 0 };
+
+        read_texts(&result, &(struct text) { text, sizeof(text) - 1 }, 1);
+        ck_assert_str_eq(result.errors,
+                         "a:2:8: the NUL byte 0x00 is not text; remove it, or write it as an escape in "
+                         "double quotes\n");
+}
+END_TEST
+
+START_TEST(empty_is_defaults) {
+        static const char *const texts[] = { "",           "\n\n", "# only this\n", "---\n",
+                                             "---\n...\n", "{}\n", "\xef\xbb\xbf" };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                _cleanup_(result_clear) struct result result = { 0 };
+
+                read_text(&result, texts[i]);
+                ck_assert_str_eq(result.errors, "");
+                ck_assert_uint_eq(result.thing.number, 16);
+                ck_assert_uint_eq(result.thing.nested, 7);
+                ck_assert_str_eq(result.thing.path, "/a");
+                ck_assert_ptr_null(result.thing.text);
+                ck_assert_uint_eq(result.thing.user, (uid_t)-1);
+                ck_assert_uint_eq(result.thing.n_items, 0);
+        }
+}
+END_TEST
+
+#define KNOWN                                                                                            \
+        "text, path, url, duration, share, number, auto_number, parent, word, mode, flag, user, group, " \
+        "argv, "                                                                                         \
+        "table and items"
+
+START_TEST(structure_refused) {
+        static const struct {
+                const char *text, *errors;
+        } rows[] = {
+                { "nubmer: 3\n", "a:1:1: unknown option 'nubmer'; did you mean 'number'?\n" },
+                { "xyzzy: 3\n", "a:1:1: unknown option 'xyzzy'; what is known here: " KNOWN "\n" },
+                { "table:\n  nest: 1\n", "a:2:3: unknown option 'nest'; did you mean 'nested'?\n" },
+                { "items: {a: {future: 1}}\n",
+                  "a:1:13: option 'future' is not supported by this version of rekeyd; remove it\n" },
+                { "items:\n  a: &a {text: x}\n  b:\n    <<: *a\n",
+                  "a:4:5: merge keys ('<<') are not supported; what certificates share belongs under "
+                  "'defaults'\n" },
+                { "text: a\nnumber: 3\ntext: b\n", "a:3:1: 'text' is given twice; the first is in line 1\n" },
+                { "items:\n  a: {}\n  b: {}\n  a: {}\n",
+                  "a:4:3: item 'a' is defined twice; the first is in line 2\n" },
+                { "text: [a]\n", "a:1:7: 'text': expected a single value, found a list\n" },
+                { "text: {a: b}\n", "a:1:7: 'text': expected a single value, found a mapping\n" },
+                { "argv: a\n", "a:1:7: 'argv': expected a list, found a single value\n" },
+                { "argv: []\n", "a:1:7: 'argv' is an empty list; it needs at least one entry\n" },
+                { "argv: [a, [b]]\n", "a:1:11: 'argv': expected a single value, found a list\n" },
+                { "argv: [a, ~]\n", "a:1:11: 'argv' has no value; give it one, or remove the line\n" },
+                { "table: [a]\n", "a:1:8: 'table': expected a mapping, found a list\n" },
+                { "items:\n  - a\n", "a:2:3: 'items': expected a mapping, found a list\n" },
+                { "items: {a: [b]}\n", "a:1:12: 'a': expected a mapping, found a list\n" },
+                { "items: {a: {parts: {number: 1}}}\n",
+                  "a:1:20: 'parts': expected a list, found a mapping\n" },
+                { "items: {a: {parts: [1]}}\n",
+                  "a:1:21: 'parts': expected a mapping, found a single value\n" },
+                { "items: {a: {parts: [{}]}}\n", "a:1:21: the part lacks 'number': a digit\n" },
+                { "[a]: b\n", "a:1:1: expected a name before the ':', found a list\n" },
+                { "{a: b}: c\n", "a:1:1: expected a name before the ':', found a mapping\n" },
+                { "? \n: c\n", "a:1:2: expected a name before the ':', found nothing\n" },
+                { "text:\n", "a:1:6: 'text' has no value; give it one, or remove the line\n" },
+                { "text: ''\n", "a:1:7: 'text' has no value; give it one, or remove the line\n" },
+                { "text: ~\n", "a:1:7: 'text' has no value; give it one, or remove the line\n" },
+                { "text: null\n", "a:1:7: 'text' has no value; give it one, or remove the line\n" },
+                { "table:\nnumber: 3\n", "a:1:7: 'table' has no value; give it one, or remove the line\n" },
+                { "items: {a: }\n", "a:1:12: 'a' has no value; give it one, or remove the line\n" },
+                { "items: {-a: {}, .b: {}, 'c d': {}}\n",
+                  "a:1:9: '-a' cannot name a item; a name has 1 to 64 letters, digits, '.', '_' or '-' and "
+                  "begins with a "
+                  "letter or digit\n"
+                  "a:1:17: '.b' cannot name a item; a name has 1 to 64 letters, digits, '.', '_' or '-' and "
+                  "begins with a "
+                  "letter or digit\n"
+                  "a:1:25: 'c d' cannot name a item; a name has 1 to 64 letters, digits, '.', '_' or '-' and "
+                  "begins with "
+                  "a letter or digit\n" },
+                /* An error about an alias points to the alias. */
+                { "path: &p /x\ntext: &t abc\nduration: *t\n",
+                  "a:3:11: 'duration' must be a duration such as 90s, 30m, 12h or 30d, not 'abc'\n" },
+                /* What comes from the file cannot steer a terminal or fill the screen. */
+                { "number: \"\\e[2J\\x9b\"\n",
+                  "a:1:9: 'number' must be a whole number, not '\\x1b[2J\\u009b'\n" },
+                { "word: "
+                  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                  "xxx\n",
+                  "a:1:7: 'word' must be one, three or four, not "
+                  "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...'\n" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                check_errors(rows[i].text, rows[i].errors);
+}
+END_TEST
+
+START_TEST(values_refused) {
+        static const struct {
+                const char *text, *error;
+        } rows[] = {
+                { "text: \"a\\tb\"", "'text' must be a text without control characters, not 'a\\x09b'" },
+                { "path: a/b", "'path' must be an absolute path, one that begins with '/'" },
+                { "path: \"/a\\nb\"", "'path' must be a path without control characters" },
+                { "url: http://h/p",
+                  "'url' must begin with https://; a Connector is never called without TLS" },
+                { "url: https://", "'url' must name a host after https://" },
+                { "url: https:///path", "'url' must name a host after https://" },
+                { "url: https://:443/path", "'url' must name a host after https://" },
+                { "url: https://me:secret@h/",
+                  "'url' must be without a user name or password; Connectors know "
+                  "certificates and one-time tokens only" },
+                { "url: https://h/?token=secret",
+                  "'url' must be without '?' and '#'; a one-time token belongs into the "
+                  "file that 'token_file' names" },
+                { "url: https://h/#x", "'url' must be without '?' and '#'; a one-time token belongs into the "
+                                       "file that 'token_file' names" },
+                { "url: https://h/a b",
+                  "'url' must be written as a URL, with blanks and special characters as %20 and the like" },
+                { "url: https://h/\xc3\xbc",
+                  "'url' must be written as a URL, with blanks and special characters as %20 and the like" },
+                { "duration: 90", "'duration' must be a duration such as 90s, 30m, 12h or 30d, not '90'" },
+                { "duration: 1500ms x",
+                  "'duration' must be a duration such as 90s, 30m, 12h or 30d, not '1500ms x'" },
+                { "duration: 500ms", "'duration' must be between 1s and 1d, not 500ms" },
+                { "duration: 25h", "'duration' must be between 1s and 1d, not 25h" },
+                { "duration: 99999999999999999999d",
+                  "'duration' must be between 1s and 1d, not 99999999999999999999d" },
+                { "share: 33", "'share' must be a share of the lifetime such as 33%, or a duration such as "
+                               "12h or 30d, not "
+                               "'33'" },
+                { "share: 3x%",
+                  "'share' must be a share of the lifetime such as 33%, or a duration such as 12h or 30d, "
+                  "not '3x%'" },
+                { "share: 101%", "'share' must be a share of the lifetime, at most 100%, not 101%" },
+                { "share: 2d", "'share' must be between 1s and 1d, not 2d" },
+                { "number: 1", "'number' must be between 2 and 100, not 1" },
+                { "number: 101", "'number' must be between 2 and 100, not 101" },
+                { "number: -1", "'number' must be a whole number, not '-1'" },
+                { "number: 0x10", "'number' must be a whole number, not '0x10'" },
+                { "auto_number: 0", "'auto_number' must be between 1 and 64, not 0" },
+                { "auto_number: atuo", "'auto_number' must be auto or a whole number, not 'atuo'" },
+                { "word: tow", "'word' must be one, three or four, not 'tow'" },
+                { "word: 1", "'word' must be one, three or four, not '1'" },
+                { "mode: 0o640", "'mode' must be an octal file mode such as 0640, not '0o640'" },
+                { "mode: 1777", "'mode' must be an octal file mode such as 0640, not '1777'" },
+                { "flag: maybe", "'flag' must be true or false, not 'maybe'" },
+                { "user: no-such-user",
+                  "'user' names the user 'no-such-user', which this machine does not know; create "
+                  "it, or correct the name" },
+                { "group: no-such-group",
+                  "'group' names the group 'no-such-group', which this machine does not know; "
+                  "create it, or correct the name" },
+                { "user: 4294967295",
+                  "'user' must be a user name or number, and '4294967295' is too large for one" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(result_clear) struct result result = { 0 };
+                const char *found;
+
+                read_text(&result, rows[i].text);
+                found = result.errors + strcspn(result.errors, " ");
+                ck_assert_msg(result.n_errors == 1 && strlen(found) == strlen(rows[i].error) + 2 &&
+                                      strncmp(found + 1, rows[i].error, strlen(rows[i].error)) == 0,
+                              "for: %s\nexpected: %s\nfound: %s", rows[i].text, rows[i].error, result.errors);
+        }
+}
+END_TEST
+
+static const char everything[] =
+        "text: \"33%\"\n"
+        "path: //x///y/\n"
+        "url: HTTPS://h.example:8443/p%20q\n"
+        "duration: '1h'\n"
+        "share: 12.5%\n"
+        "number: 2\n"
+        "auto_number: 64\n"
+        "parent: 9\n"
+        "word: one\n"
+        "mode: 600\n"
+        "flag: off\n"
+        "user: root\n"
+        "group: 0\n"
+        "argv: [/bin/x, '', 'yes', \"a\\nb \\\"q\\\" \\\\ \\u2028 \\x7f \\U0001f511\", \"~\"]\n"
+        "table: {nested: 8}\n"
+        "items:\n"
+        "  b:\n"
+        "    text: 'null'\n"
+        "  a:\n"
+        "    argv: [x]\n"
+        "    inherited: 1\n"
+        "    parts: [{number: 1}, {number: 2}]\n"
+        "  123: {}\n";
+
+static void check_everything(const struct thing *thing) {
+        ck_assert_str_eq(thing->text, "33%");
+        ck_assert_str_eq(thing->path, "/x/y");
+        ck_assert_str_eq(thing->url, "HTTPS://h.example:8443/p%20q");
+        ck_assert_uint_eq(thing->duration, USEC_PER_HOUR);
+        ck_assert(thing->share.is_share && thing->share.ppm == 125000);
+        ck_assert_uint_eq(thing->number, 2);
+        ck_assert_uint_eq(thing->auto_number, 64);
+        ck_assert_int_eq(thing->word, 1);
+        ck_assert_uint_eq(thing->mode, 0600);
+        ck_assert(!thing->flag);
+        ck_assert_uint_eq(thing->user, 0);
+        ck_assert_uint_eq(thing->group, 0);
+        ck_assert_str_eq(thing->argv[0], "/bin/x");
+        ck_assert_str_eq(thing->argv[1], "");
+        ck_assert_str_eq(thing->argv[2], "yes");
+        ck_assert_str_eq(thing->argv[3], "a\nb \"q\" \\ \xe2\x80\xa8 \x7f \xf0\x9f\x94\x91");
+        ck_assert_str_eq(thing->argv[4], "~");
+        ck_assert_ptr_null(thing->argv[5]);
+        ck_assert_uint_eq(thing->nested, 8);
+        ck_assert_uint_eq(thing->n_items, 3);
+        ck_assert_str_eq(thing->items[0].name, "b"); /* the order of the file */
+        ck_assert_str_eq(thing->items[0].text, "null");
+        ck_assert_uint_eq(thing->items[0].inherited, 9);
+        ck_assert_str_eq(thing->items[1].name, "a");
+        ck_assert_uint_eq(thing->items[1].inherited, 1);
+        ck_assert_uint_eq(thing->items[1].n_parts, 2);
+        ck_assert_uint_eq(thing->items[1].parts[1].number, 2);
+        ck_assert_str_eq(thing->items[2].name, "123");
+}
+
+START_TEST(everything_read_and_written) {
+        _cleanup_(result_clear) struct result first = { 0 }, second = { 0 };
+        _cleanup_(freep) char *once = NULL, *twice = NULL;
+        size_t size;
+        FILE *out;
+
+        read_text(&first, everything);
+        ck_assert_str_eq(first.errors, "");
+        check_everything(&first.thing);
+
+        out = open_memstream(&once, &size);
+        yaml_emit(&thing_table, &first.thing, out);
+        fclose(out);
+        read_text(&second, once);
+        ck_assert_msg(*second.errors == '\0', "%s%s", second.errors, once);
+        check_everything(&second.thing);
+
+        out = open_memstream(&twice, &size);
+        yaml_emit(&thing_table, &second.thing, out);
+        fclose(out);
+        ck_assert_str_eq(once, twice);
+        /* Safe in the eyes of any other reader of YAML as well. */
+        ck_assert_ptr_nonnull(strstr(once, "\n  \"123\":\n"));
+        ck_assert_ptr_nonnull(strstr(once,
+                                     "argv: [/bin/x, \"\", \"yes\", \"a\\nb \\\"q\\\" \\\\ \\u2028 \\u007F "
+                                     "\xf0\x9f\x94\x91\", \"~\"]\n"));
+        ck_assert_ptr_nonnull(strstr(once, "\n      - number: 1\n      - number: 2\n"));
+}
+END_TEST
+
+START_TEST(defaults_are_valid) {
+        /* set_standard() asserts it; an empty file makes it parse every default, also those inside entries.
+         */
+        _cleanup_(result_clear) struct result result = { 0 };
+
+        read_text(&result, "items: {a: {}}");
+        ck_assert_str_eq(result.errors, "");
+        ck_assert_uint_eq(result.thing.duration, 90 * USEC_PER_SEC);
+        ck_assert_uint_eq(result.thing.auto_number, 0);
+        ck_assert_uint_eq(result.thing.items[0].inherited, 5);
+}
+END_TEST
+
+START_TEST(files_merge) {
+        static const char a[] =
+                "text: a\nnumber: 3\ntable: {nested: 1}\nargv: [a, b]\nitems: {x: {text: x}}\n";
+        static const char b[] =
+                "number: 4\nparent: 6\ntable: {nested: 2}\nargv: [c]\nitems: {y: {text: y}}\n";
+        static const char c[] = "nubmer: 4\nitems:\n  x: {}\n";
+        _cleanup_(result_clear) struct result result = { 0 };
+
+        read_texts(&result, (const struct text[]) { { a, strlen(a) }, { "", 0 }, { b, strlen(b) } }, 3);
+        ck_assert_str_eq(result.errors, "");
+        ck_assert_str_eq(result.thing.text, "a");
+        ck_assert_uint_eq(result.thing.number, 4);
+        ck_assert_uint_eq(result.thing.nested, 2);
+        ck_assert_str_eq(result.thing.argv[0], "c");
+        ck_assert_uint_eq(result.thing.n_items, 2);
+        ck_assert_str_eq(result.thing.items[1].name, "y");
+        ck_assert_uint_eq(result.thing.items[0].inherited, 6); /* from a later file than the item */
+
+        read_texts(&result, (const struct text[]) { { a, strlen(a) }, { c, strlen(c) } }, 2);
+        ck_assert_str_eq(result.errors, "b:1:1: unknown option 'nubmer'; did you mean 'number'?\n"
+                                        "b:3:3: item 'x' is defined twice; the first is in a:5\n");
+}
+END_TEST
+
+START_TEST(aliases_work) {
+        _cleanup_(result_clear) struct result result = { 0 };
+
+        read_text(&result,
+                  "text: &t hello\n&k parent: 3\nitems:\n  a: &a {text: *t, argv: &v [x, y]}\n  b: *a\n  c: "
+                  "{argv: *v}\n");
+        ck_assert_str_eq(result.errors, "");
+        ck_assert_str_eq(result.thing.items[1].text, "hello");
+        ck_assert_str_eq(result.thing.items[2].argv[1], "y");
+}
+END_TEST
+
+/* Each level names the one below nine times: 9^9 values in 400 bytes. */
+START_TEST(alias_bomb) {
+        _cleanup_(result_clear) struct result result = { 0 };
+        _cleanup_(freep) char *text = NULL;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+
+        fprintf(out, "text: &a0 [x]\n");
+        for (int i = 1; i <= 9; i++)
+                fprintf(out, "level%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1,
+                        i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+        fprintf(out, "argv: *a9\n");
+        fclose(out);
+        read_text(&result, text);
+        ck_assert_uint_ge(result.n_errors, 10);
+}
+END_TEST
+
+/* A bomb that fits the tables: 4000 items that share a list of 4000 parts. */
+START_TEST(alias_bomb_in_shape) {
+        _cleanup_(result_clear) struct result result = { 0 };
+        _cleanup_(freep) char *text = NULL;
+        usec_t begin = now_usec(CLOCK_MONOTONIC);
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+
+        fprintf(out, "items:\n  first:\n    parts: &p\n");
+        for (int i = 0; i < 4000; i++)
+                fprintf(out, "    - {number: 1}\n");
+        for (int i = 0; i < 4000; i++)
+                fprintf(out, "  i%d: {parts: *p}\n", i);
+        fclose(out);
+        read_text(&result, text);
+        ck_assert_uint_eq(result.n_errors, 1);
+        ck_assert_ptr_nonnull(
+                strstr(result.errors, "with its aliases followed, the configuration has more than 1000000"));
+        test_report("alias bomb: refused after %" PRIu64 " ms, %zu KiB",
+                    (now_usec(CLOCK_MONOTONIC) - begin) / 1000, result.memory.size / 1024);
+}
+END_TEST
+
+START_TEST(limits) {
+        _cleanup_(result_clear) struct result result = { 0 };
+        _cleanup_(freep) char *text = malloc(4 * 1024 * 1024 + 1);
+        usec_t begin = now_usec(CLOCK_MONOTONIC);
+        const size_t size = 4 * 1024 * 1024;
+
+        /* Deep: in flow style, in block style, and as indentation. */
+        memset(text, '[', size);
+        read_texts(&result, &(struct text) { text, size }, 1);
+        ck_assert_str_eq(result.errors,
+                         "a:1:33: lists and mappings are nested deeper than 32 levels here; no option needs "
+                         "that\n");
+        for (size_t i = 0; i < size; i++)
+                text[i] = i % 2 == 0 ? '-' : ' ';
+        read_texts(&result, &(struct text) { text, size }, 1);
+        ck_assert_str_eq(result.errors,
+                         "a:1:65: lists and mappings are nested deeper than 32 levels here; no option needs "
+                         "that\n");
+        memset(text, '{', size);
+        read_texts(&result, &(struct text) { text, size }, 1);
+        ck_assert_uint_eq(result.n_errors, 1);
+
+        /* Many. */
+        for (size_t i = 0; i < size; i += 2)
+                memcpy(text + i, "-\n", 2);
+        read_texts(&result, &(struct text) { text, size }, 1);
+        ck_assert_str_eq(result.errors,
+                         "a:1000000:2: the configuration has more than 1000000 values; split it between "
+                         "several instances of rekeyd\n");
+        for (size_t i = 0; i < size; i += 4)
+                memcpy(text + i, "a: \n", 4);
+        read_texts(&result, &(struct text) { text, size }, 1);
+        ck_assert_uint_eq(result.n_errors, 1);
+
+        /* Long. */
+        memset(text, 'x', size);
+        memcpy(text, "text: ", 6);
+        read_texts(&result, &(struct text) { text, size }, 1);
+        ck_assert_str_eq(result.errors, "");
+        ck_assert_uint_eq(strlen(result.thing.text), size - 6);
+        test_report("limits: six hostile files of 4 MiB in %" PRIu64 " ms",
+                    (now_usec(CLOCK_MONOTONIC) - begin) / 1000);
+}
+END_TEST
+
+START_TEST(errors_are_limited) {
+        _cleanup_(result_clear) struct result result = { 0 };
+        _cleanup_(freep) char *text = NULL;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+
+        for (int i = 0; i < 3000; i++)
+                fprintf(out, "unknown%d: x\n", i);
+        fclose(out);
+        read_text(&result, text);
+        ck_assert_uint_eq(result.n_errors, YAML_ERRORS_MAX + 1);
+        ck_assert_ptr_nonnull(strstr(result.errors, "\nthere are more errors"));
+}
+END_TEST
+
+START_TEST(too_many_anchors) {
+        _cleanup_(result_clear) struct result result = { 0 };
+        _cleanup_(freep) char *text = NULL;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+
+        fprintf(out, "argv:\n");
+        for (int i = 0; i < 1001; i++)
+                fprintf(out, "- &a%d x\n", i);
+        fclose(out);
+        read_text(&result, text);
+        ck_assert_str_eq(result.errors,
+                         "a:1002:3: the file has more than 1000 anchors; what certificates share belongs "
+                         "under 'defaults'\n");
+}
+END_TEST
+
+START_TEST(truncations) {
+        for (size_t n = 0; n < sizeof(everything); n++) {
+                _cleanup_(result_clear) struct result result = { 0 };
+                _cleanup_(freep) char *copy =
+                        malloc(n ? n : 1); /* exact, so that a sanitizer sees one byte too many */
+
+                memcpy(copy, everything, n);
+                read_texts(&result, &(struct text) { copy, n }, 1);
+        }
+}
+END_TEST
+
+START_TEST(names_are_those_of_the_machine) {
+        _cleanup_(result_clear) struct result result = { 0 };
+        struct passwd *user = getpwnam("daemon");
+        struct group *group = getgrnam("daemon");
+
+        if (!user || !group)
+                return;
+        read_text(&result, "user: daemon\ngroup: daemon\n");
+        ck_assert_str_eq(result.errors, "");
+        ck_assert_uint_eq(result.thing.user, user->pw_uid);
+        ck_assert_uint_eq(result.thing.group, group->gr_gid);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("yaml-table");
+
+        TEST_CASE(suite, documents_refused);
+        TEST_CASE(suite, nul_bytes_refused);
+        TEST_CASE(suite, structure_refused);
+        TEST_CASE(suite, values_refused);
+        TEST_CASE(suite, alias_bomb);
+        TEST_CASE(suite, alias_bomb_in_shape);
+        TEST_CASE(suite, limits);
+        TEST_CASE(suite, errors_are_limited);
+        TEST_CASE(suite, too_many_anchors);
+        TEST_CASE(suite, truncations);
+        TEST_CASE(suite, empty_is_defaults);
+        TEST_CASE(suite, defaults_are_valid);
+        TEST_CASE(suite, everything_read_and_written);
+        TEST_CASE(suite, files_merge);
+        TEST_CASE(suite, aliases_work);
+        TEST_CASE(suite, names_are_those_of_the_machine);
+        return test_run(suite);
+}
