@@ -221,7 +221,9 @@ START_TEST(documents_refused) {
                 { "text: \xff\n", "a:1:7: the byte 0xff is not valid UTF-8 here; save the file as UTF-8\n" },
                 { "# M\xc3\xbcller\ntext: \xc3\xbc\xc3(\n",
                   "a:2:8: the byte 0xc3 is not valid UTF-8 here; save the file as UTF-8\n" },
-                { "text: a\n# \x01\n", "a:2:3: the control character 0x01 is not text; remove it, or write "
+                { "# \xc3\xbc\xef\xbf\xbf\n", "a:1:4: the control character U+FFFF is not text; remove it, "
+                                              "or write it as an escape in double quotes\n" },
+                { "text: a\n# \x01\n", "a:2:3: the control character U+0001 is not text; remove it, or write "
                                        "it as an escape in double quotes\n" },
         };
 
@@ -235,9 +237,7 @@ START_TEST(nul_bytes_refused) {
         _cleanup_(result_clear) struct result result = { 0 };
 
         read_texts(&result, &(struct text) { text, sizeof(text) - 1 }, 1);
-        ck_assert_str_eq(result.errors,
-                         "a:2:8: the NUL byte 0x00 is not text; remove it, or write it as an escape in "
-                         "double quotes\n");
+        ck_assert_str_eq(result.errors, "a:2:8: a NUL byte is not text; is this a YAML file?\n");
 }
 END_TEST
 

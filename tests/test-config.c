@@ -1,0 +1,709 @@
+/* The configuration: what is refused and in which words, what is read, what merges, and how fast it all is.
+ */
+
+#include "lib/config.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "lib/util/time.h"
+#include "lib/yaml-table.h"
+#include "tests/test.h"
+
+/* Every mistake of TEXT, a line each, without the name of the file. */
+static char *complaints(const char *text) {
+        struct config_errors errors = { 0 };
+        struct config *config = NULL;
+        char *lines = NULL;
+        size_t size;
+        FILE *out;
+        int r;
+
+        r = config_parse("f", text, strlen(text), &config, &errors);
+        ck_assert_msg((r == 0) == (errors.n == 0) && (r == 0) == (config != NULL) && (r == 0 || r == -EINVAL),
+                      "%d", r);
+
+        out = open_memstream(&lines, &size);
+        for (size_t i = 0; i < errors.n; i++)
+                fprintf(out, "%s\n",
+                        has_prefix(errors.items[i], "f:") ? errors.items[i] + 2 : errors.items[i]);
+        fclose(out);
+        config_errors_clear(&errors);
+        config_free(config);
+        return lines;
+}
+
+#define HEAD                                                                     \
+        "connectors: {ucl: {enrol_url: https://c/g}, old: {url: https://o/g}}\n" \
+        "certificates:\n"                                                        \
+        "  a:\n"                                                                 \
+        "    connector: ucl\n"                                                   \
+        "    directory: /srv/a\n"
+
+START_TEST(mistakes) {
+        static const struct {
+                const char *text, *errors;
+        } rows[] = {
+                /* What comes later is no slip of the pen. */
+                { "control: {socket: /run/x}\n",
+                  "1:1: option 'control' is not supported by this version of rekeyd; remove it\n" },
+                { "http: {listen: 1}\n",
+                  "1:1: option 'http' is not supported by this version of rekeyd; remove it\n" },
+                { HEAD "    exports: []\n",
+                  "6:5: option 'exports' is not supported by this version of rekeyd; remove it\n" },
+                { HEAD "    notify: [{unit: x.service}]\n",
+                  "6:15: option 'unit' is not supported by this version of rekeyd; remove it\n" },
+                { HEAD "    notify: [{http: 'http://127.0.0.1/', method: POST}]\n",
+                  "6:15: option 'http' is not supported by this version of rekeyd; remove it\n"
+                  "6:42: option 'method' is not supported by this version of rekeyd; remove it\n" },
+                { "connectors: {c: {protocol: connector-service, url: https://c/}}\n",
+                  "1:28: 'protocol' must be compass, not 'connector-service'\n" },
+                { "log: {format: journal}\n", "1:15: 'format' must be auto, text or json, not 'journal'\n" },
+                { "log: {level: warn}\n",
+                  "1:14: 'level' must be error, warning, info or debug, not 'warn'\n" },
+                { "limits: {key_workers: 65}\n", "1:23: 'key_workers' must be between 1 and 64, not 65\n" },
+                { "limits: {key_workers: 0}\n", "1:23: 'key_workers' must be between 1 and 64, not 0\n" },
+
+                { "connectors: {c: {protocol: compass}}\n",
+                  "1:14: connector 'c' cannot be reached: give it 'url', 'enrol_url' or both\n" },
+                { "connectors: {c: {url: 'http://c/'}}\n",
+                  "1:23: 'url' must begin with https://; a Connector is never called without TLS\n" },
+                { "connectors: {'c/d': {url: 'https://c/'}}\n",
+                  "1:14: 'c/d' cannot name a connector; a name has 1 to 64 letters, digits, '.', '_' or '-' "
+                  "and begins "
+                  "with a letter or digit\n" },
+
+                { "certificates: {a: {directory: /a}}\n",
+                  "1:16: the certificate lacks 'connector': the name of the connector that signs it\n" },
+                { HEAD "  b: {connector: ucl}\n",
+                  "6:3: the certificate lacks 'directory': the directory that holds its key, "
+                  "certificate and CA, and nothing else\n" },
+                { "certificates: {a: {connector: c, directory: /a}}\n",
+                  "1:31: 'connector' names the unknown connector 'c'; define it under 'connectors'\n" },
+                { HEAD "  b: {connector: ulc, directory: /b}\n",
+                  "6:18: 'connector' names the unknown connector 'ulc'; did you mean 'ucl'?\n" },
+                { HEAD "  b: {connector: production, directory: /b}\n",
+                  "6:18: 'connector' names the unknown connector 'production'; those defined: ucl, old\n" },
+                /* A connector that could not be read is not unknown. */
+                { "connectors: {c: []}\ncertificates: {a: {connector: c, directory: /a}}\n",
+                  "1:17: 'c': expected a mapping, found a list\n" },
+
+                { HEAD "  b: {connector: ucl, directory: //srv//a/}\n",
+                  "6:34: 'directory' is the same as that of certificate 'a' (line 3); give each certificate "
+                  "a directory "
+                  "of its own\n" },
+                { HEAD "  b: {connector: ucl, directory: /srv/a/b}\n"
+                       "  c: {connector: ucl, directory: /srv/a-b}\n"
+                       "  d: {connector: ucl, directory: /srv/a/b/c}\n",
+                  "6:34: 'directory' lies inside that of certificate 'a' (line 3); give each certificate a "
+                  "directory "
+                  "of its own\n"
+                  "8:34: 'directory' lies inside that of certificate 'a' (line 3); give each certificate a "
+                  "directory "
+                  "of its own\n" },
+                { HEAD "  b: {connector: ucl, directory: /srv}\n",
+                  "5:16: 'directory' lies inside that of certificate 'b' (line 6); give each certificate a "
+                  "directory "
+                  "of its own\n" },
+                { HEAD "  b: {connector: ucl, directory: /srv/../b}\n",
+                  "6:34: 'directory' must be written without '.' and '..' in the path\n" },
+                { HEAD "  b: {connector: ucl, directory: /srv/.}\n",
+                  "6:34: 'directory' must be written without '.' and '..' in the path\n" },
+                { HEAD "  b: {connector: ucl, directory: //}\n",
+                  "6:34: 'directory' must be a directory of its own, not '/'\n" },
+                { HEAD "  b: {connector: ucl, directory: b}\n",
+                  "6:34: 'directory' must be an absolute path, one that begins with '/'\n" },
+
+                { HEAD "  b: {connector: old, directory: /b, token_file: /t}\n",
+                  "6:50: 'token_file' is of no use: connector 'old' has no 'enrol_url' to enrol at; give it "
+                  "one\n" },
+                /* ... but not when its enrol_url is only wrong. */
+                { "connectors: {c: {url: https://c/, enrol_url: http://c/}}\n"
+                  "certificates: {a: {connector: c, directory: /a, token_file: /t}}\n",
+                  "1:46: 'enrol_url' must begin with https://; a Connector is never called without TLS\n" },
+                /* A token where a file name belongs does not end up in a log. */
+                { HEAD "    token_file: c2VjcmV0\n",
+                  "6:17: 'token_file' must be an absolute path, one that begins with '/'\n" },
+
+                { HEAD "    import: {key: /k}\n",
+                  "6:13: 'import' must name both 'key' and 'certificate'; 'certificate' is missing\n" },
+                { HEAD "    import: {certificate: /c, ca: /ca}\n",
+                  "6:13: 'import' must name both 'key' and 'certificate'; 'key' is missing\n" },
+
+                { HEAD "    mode: 0755\n",
+                  "6:11: 'mode' must be without execute bits, such as 0640, not 0755: a key is not "
+                  "a program\n" },
+                { HEAD "    mode: 0644\n",
+                  "6:11: 'mode' must keep others away from the key, such as 0640, not 0644; let "
+                  "readers into it by 'group'\n" },
+                { HEAD "    mode: 0602\n",
+                  "6:11: 'mode' must keep others away from the key, such as 0640, not 0602; let "
+                  "readers into it by 'group'\n" },
+                { HEAD "    mode: 0040\n",
+                  "6:11: 'mode' must let the owner read the key, such as 0600, not 0040\n" },
+                { HEAD "    mode: rw\n",
+                  "6:11: 'mode' must be an octal file mode such as 0600 or 0640, not 'rw'\n" },
+                { HEAD "    owner: no-such-user\n",
+                  "6:12: 'owner' names the user 'no-such-user', which this machine does not "
+                  "know; create it, or correct the name\n" },
+
+                { HEAD "    renew_before: 100%\n",
+                  "6:19: 'renew_before' must be more than 0% and less than 100% of the "
+                  "lifetime: a certificate would be renewed for ever\n" },
+                { HEAD "    renew_before: 0%\n",
+                  "6:19: 'renew_before' must be more than 0% and less than 100% of the "
+                  "lifetime: a certificate would be renewed when it expires\n" },
+                { HEAD "    renew_before: 60%\n    jitter: 50%\n",
+                  "7:13: 'renew_before' and 'jitter' must not be more than 100% together: a certificate "
+                  "would be renewed "
+                  "before it is valid\n" },
+                { HEAD "    renew_before: 98%\n",
+                  "6:19: 'renew_before' and 'jitter' must not be more than 100% together: a "
+                  "certificate would be renewed before it is valid\n" },
+                /* Wrong once in the defaults is one error, however many certificates have it from there. */
+                { "defaults: {jitter: 80%}\n" HEAD "  b: {connector: ucl, directory: /b}\n",
+                  "1:20: 'renew_before' and 'jitter' must not be more than 100% together: a certificate "
+                  "would be renewed "
+                  "before it is valid\n" },
+                { HEAD "    keep: 1\n", "6:11: 'keep' must be between 2 and 100, not 1\n" },
+                { HEAD "    key: {type: ed25519, bits: 1024}\n",
+                  "6:17: 'type' must be rsa, not 'ed25519': Connectors sign RSA keys only and refuse all "
+                  "others\n"
+                  "6:32: 'bits' must be 2048, 3072 or 4096, not '1024'\n" },
+                { "defaults: {key: {type: ecdsa, bits: 2500}}\n",
+                  "1:24: 'type' must be rsa, not 'ecdsa': Connectors sign RSA keys only and refuse all "
+                  "others\n"
+                  "1:37: 'bits' must be 2048, 3072 or 4096, not '2500'\n" },
+
+                { HEAD "    notify: [{command: [reload]}]\n",
+                  "6:25: 'command' must name its program by an absolute path, one that begins with '/'\n" },
+                { HEAD "    notify: [{command: [/x], signal: HUP, pid_file: /p}]\n",
+                  "6:38: 'signal' stands beside 'command', but an entry is one notification; make it two "
+                  "entries\n" },
+                { HEAD "    notify: [{timeout: 3s}]\n", "6:14: the notification says nothing to do: give it "
+                                                        "'command', or 'signal' and 'pid_file'\n" },
+                { HEAD "    notify: [{signal: HUP}]\n",
+                  "6:23: 'signal' needs 'pid_file', which tells the process it is for\n" },
+                { HEAD "    notify: [{pid_file: /p}]\n",
+                  "6:25: 'pid_file' needs 'signal', such as HUP, to send to the process\n" },
+                { HEAD "    notify: [{command: [/x], pid_file: /p}]\n",
+                  "6:40: 'pid_file' needs 'signal', such as HUP, to send to the process\n" },
+                { HEAD "    notify: [{signal: KILL, pid_file: /p}]\n",
+                  "6:23: 'signal' must be HUP, INT, QUIT, USR1, USR2, TERM, CONT or WINCH, not 'KILL'\n" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(freep) char *found = complaints(rows[i].text);
+
+                ck_assert_msg(streq(found, rows[i].errors), "for:\n%s\nexpected:\n%sfound:\n%s", rows[i].text,
+                              rows[i].errors, found);
+        }
+}
+END_TEST
+
+/* The file PATH of the source tree's tests/data. */
+static char *data_path(const char *path) {
+        const char *root = getenv("REKEYD_TEST_DATA");
+        char *whole;
+
+        ck_assert_int_ge(asprintf(&whole, "%s/config/%s", root ? root : "tests/data", path), 0);
+        return whole;
+}
+
+START_TEST(ten_mistakes) {
+        static const char *const expected[] = {
+                "3:6: 'log': expected a mapping, found a list",
+                "5:24: 'concurrent_renewals' must be between 1 and 1000, not 5000",
+                "9:16: 'enrol_url' must begin with https://; a Connector is never called without TLS",
+                "10:14: 'timeout' must be a duration such as 90s, 30m, 12h or 30d, not '120'",
+                "12:11: 'jitter' must be a share of the lifetime, at most 100%, not 105%",
+                "15:16: 'connector' names the unknown connector 'ulc'; did you mean 'ucl'?",
+                "17:5: unknown option 'renew_befor'; did you mean 'renew_before'?",
+                "20:16: 'directory' must be an absolute path, one that begins with '/'",
+                "23:5: 'mode' is given twice; the first is in line 21",
+                "28:13: 'type' must be rsa, not 'ec': Connectors sign RSA keys only and refuse all others",
+        };
+        _cleanup_(freep) char *path = data_path("ten-mistakes.yaml");
+        struct config_errors errors = { 0 };
+        struct config *config = NULL;
+
+        ck_assert_int_eq(config_load(path, &config, &errors), -EINVAL);
+        ck_assert_ptr_null(config);
+        ck_assert_uint_eq(errors.n, ELEMENTSOF(expected));
+        for (size_t i = 0; i < errors.n; i++) {
+                ck_assert_msg(has_prefix(errors.items[i], path), "%s", errors.items[i]);
+                ck_assert_str_eq(errors.items[i] + strlen(path) + 1, expected[i]);
+        }
+        config_errors_clear(&errors);
+}
+END_TEST
+
+static struct config *parse_good(const char *text) {
+        struct config_errors errors = { 0 };
+        struct config *config = NULL;
+
+        ck_assert_msg(config_parse("f", text, strlen(text), &config, &errors) == 0, "%s",
+                      errors.n > 0 ? errors.items[0] : "no text");
+        ck_assert_uint_eq(errors.n, 0);
+        return config;
+}
+
+START_TEST(defaults) {
+        _cleanup_(config_freep) struct config *config = parse_good(HEAD);
+        const struct config_certificate *certificate = &config->certificates[0];
+        const struct config_connector *connector = certificate->connector;
+
+        ck_assert_str_eq(config->state_directory, "/var/lib/rekeyd");
+        ck_assert_int_eq(config->log.format, LOG_FORMAT_AUTO);
+        ck_assert_int_eq(config->log.level, LOG_INFO);
+        ck_assert_uint_eq(config->limits.concurrent_renewals, 16);
+        ck_assert_uint_eq(config->limits.key_workers, 0);
+
+        ck_assert_ptr_eq(connector, &config->connectors[0]);
+        ck_assert_int_eq(connector->protocol, PROTOCOL_COMPASS);
+        ck_assert_str_eq(connector->enrol_url, "https://c/g");
+        ck_assert_ptr_null(connector->url);
+        ck_assert_ptr_null(connector->trust);
+        ck_assert_uint_eq(connector->timeout_usec, 120 * USEC_PER_SEC);
+        ck_assert_uint_eq(connector->ca_window_usec, 60 * USEC_PER_SEC);
+
+        ck_assert_str_eq(certificate->name, "a");
+        ck_assert_str_eq(certificate->directory, "/srv/a");
+        ck_assert_ptr_null(certificate->token_file);
+        ck_assert_ptr_null(certificate->import.key);
+        ck_assert_uint_eq(certificate->key_access.mode, 0600);
+        ck_assert_uint_eq(certificate->key_access.uid, (uid_t)-1);
+        ck_assert_uint_eq(certificate->key_access.gid, (gid_t)-1);
+        ck_assert_uint_eq(certificate->public_access.mode, 0644);
+        ck_assert_uint_eq(certificate->public_access.uid, (uid_t)-1);
+        ck_assert(certificate->policy.renew_before.is_share &&
+                  certificate->policy.renew_before.ppm == 330000);
+        ck_assert(certificate->policy.jitter.is_share && certificate->policy.jitter.ppm == 50000);
+        ck_assert_uint_eq(certificate->policy.clock_skew_usec, 5 * USEC_PER_MINUTE);
+        ck_assert_uint_eq(certificate->policy.key.bits, 4096);
+        ck_assert_uint_eq(certificate->policy.keep, 2);
+        ck_assert_uint_eq(certificate->n_notify, 0);
+}
+END_TEST
+
+static const char full[] = "state_directory: /s\n"
+                           "log: {format: json, level: debug}\n"
+                           "limits: {concurrent_renewals: 1, key_workers: 2}\n"
+                           "connectors:\n"
+                           "  one: {url: https://a/b, trust: /t.pem, timeout: 1500ms, ca_window: 0}\n"
+                           "  two: {enrol_url: 'https://c:1/d', protocol: compass}\n"
+                           "certificates:\n"
+                           "  x:\n"
+                           "    connector: two\n"
+                           "    directory: /d/x y/\n"
+                           "    token_file: /tok\n"
+                           "    import: {key: /k, certificate: /c, ca: /ca}\n"
+                           "    owner: root\n"
+                           "    group: 7\n"
+                           "    mode: 640\n"
+                           "    renew_before: 30d\n"
+                           "    jitter: 0s\n"
+                           "    clock_skew: 1s\n"
+                           "    key: {type: rsa, bits: 3072}\n"
+                           "    keep: 9\n"
+                           "    notify:\n"
+                           "    - {command: [/bin/sh, -c, \"true; # \\\"x\\\"\\n\"], timeout: 1m}\n"
+                           "    - {signal: USR2, pid_file: /p}\n"
+                           "  y: {connector: one, directory: /d/y, jitter: 12.3456%}\n"
+                           "defaults: {renew_before: 12.5%, keep: 3, key: {bits: 2048}}\n";
+
+static void check_full(const struct config *config) {
+        const struct config_certificate *x = &config->certificates[0], *y = &config->certificates[1];
+
+        ck_assert_str_eq(config->state_directory, "/s");
+        ck_assert_int_eq(config->log.format, LOG_FORMAT_JSON);
+        ck_assert_int_eq(config->log.level, LOG_DEBUG);
+        ck_assert_uint_eq(config->limits.concurrent_renewals, 1);
+        ck_assert_uint_eq(config->limits.key_workers, 2);
+        ck_assert_uint_eq(config->n_connectors, 2);
+        ck_assert_str_eq(config->connectors[0].trust, "/t.pem");
+        ck_assert_uint_eq(config->connectors[0].timeout_usec, 1500 * USEC_PER_MSEC);
+        ck_assert_uint_eq(config->connectors[0].ca_window_usec, 0);
+        ck_assert_uint_eq(config->n_certificates, 2);
+        ck_assert_ptr_eq(x->connector, &config->connectors[1]);
+        ck_assert_str_eq(x->directory, "/d/x y");
+        ck_assert_str_eq(x->token_file, "/tok");
+        ck_assert_str_eq(x->import.key, "/k");
+        ck_assert_str_eq(x->import.certificate, "/c");
+        ck_assert_str_eq(x->import.ca, "/ca");
+        ck_assert_uint_eq(x->key_access.uid, 0);
+        ck_assert_uint_eq(x->key_access.gid, 7);
+        ck_assert_uint_eq(x->key_access.mode, 0640);
+        ck_assert_uint_eq(x->public_access.uid, 0);
+        ck_assert_uint_eq(x->public_access.gid, 7);
+        ck_assert_uint_eq(x->public_access.mode, 0644);
+        ck_assert(!x->policy.renew_before.is_share && x->policy.renew_before.usec == 30 * USEC_PER_DAY);
+        ck_assert(!x->policy.jitter.is_share && x->policy.jitter.usec == 0);
+        ck_assert_uint_eq(x->policy.clock_skew_usec, USEC_PER_SEC);
+        ck_assert_uint_eq(x->policy.key.bits, 3072);
+        ck_assert_uint_eq(x->policy.keep, 9);
+        ck_assert_uint_eq(x->n_notify, 2);
+        ck_assert_int_eq(x->notify[0].kind, NOTIFY_COMMAND);
+        ck_assert_str_eq(x->notify[0].command[2], "true; # \"x\"\n");
+        ck_assert_ptr_null(x->notify[0].command[3]);
+        ck_assert_uint_eq(x->notify[0].timeout_usec, USEC_PER_MINUTE);
+        ck_assert_int_eq(x->notify[1].kind, NOTIFY_SIGNAL);
+        ck_assert_int_eq(x->notify[1].signal, SIGUSR2);
+        ck_assert_str_eq(x->notify[1].pid_file, "/p");
+        ck_assert_uint_eq(x->notify[1].timeout_usec, 30 * USEC_PER_SEC);
+
+        /* What stands under `defaults`, though that comes last in the file; the rest as ever. */
+        ck_assert(y->policy.renew_before.is_share && y->policy.renew_before.ppm == 125000);
+        ck_assert_uint_eq(y->policy.jitter.ppm, 123456);
+        ck_assert_uint_eq(y->policy.keep, 3);
+        ck_assert_uint_eq(y->policy.key.bits, 2048);
+        ck_assert_uint_eq(y->policy.clock_skew_usec, 5 * USEC_PER_MINUTE);
+}
+
+START_TEST(round_trip) {
+        _cleanup_(config_freep) struct config *first = parse_good(full), *second = NULL;
+        _cleanup_(freep) char *once = NULL, *twice = NULL;
+
+        check_full(first);
+        ck_assert_int_eq(config_format(first, &once), 0);
+        second = parse_good(once);
+        check_full(second);
+        ck_assert_int_eq(config_format(second, &twice), 0);
+        ck_assert_str_eq(once, twice);
+}
+END_TEST
+
+static void check_documented(const struct yaml_table *table, const char *text) {
+        for (size_t i = 0; i < table->n_options; i++) {
+                const struct yaml_option *option = &table->options[i];
+
+                ck_assert_ptr_nonnull(option->type);
+                ck_assert_msg(!strempty(option->help), "%s/%s has no help", table->name, option->key);
+                ck_assert_msg(option->max == 0 || option->min <= option->max, "%s", option->key);
+                ck_assert_msg(!option->required || !option->standard, "%s", option->key);
+                for (size_t k = i + 1; k < table->n_options; k++)
+                        ck_assert_msg(!streq(option->key, table->options[k].key), "%s is there twice",
+                                      option->key);
+                ck_assert_msg(strstr(text, option->key) != NULL, "the example says nothing about %s",
+                              option->key);
+                if (option->table)
+                        check_documented(option->table, text);
+        }
+}
+
+/* conf/rekeyd.yaml is valid, says the defaults, and forgets no option. */
+START_TEST(example) {
+        _cleanup_(config_freep) struct config *config = NULL;
+        _cleanup_(freep) char *path = data_path("../../../conf/rekeyd.yaml"), *text = NULL;
+        struct config_errors errors = { 0 };
+
+        ck_assert_int_eq(file_read_at(AT_FDCWD, path, FILE_FOLLOW, CONFIG_SIZE_MAX, &text, NULL), 0);
+        ck_assert_msg(config_load(path, &config, &errors) == 0, "%s",
+                      errors.n > 0 ? errors.items[0] : "no text");
+        check_documented(&config_table, text);
+        ck_assert_uint_eq(config->defaults.keep, 2);
+        ck_assert_uint_eq(config->certificates[0].n_notify, 2);
+}
+END_TEST
+
+static char root[32];
+
+static void setup(void) {
+        strcpy(root, "/tmp/rekeyd-config-XXXXXX");
+        ck_assert_ptr_nonnull(mkdtemp(root));
+}
+
+static void teardown(void) {
+        char folder[64];
+
+        snprintf(folder, sizeof(folder), "%s/conf.d", root);
+        ck_assert_int_eq(dir_remove_at(AT_FDCWD, folder), 0);
+        ck_assert_int_eq(dir_remove_at(AT_FDCWD, root), 0);
+}
+
+static void write_file(const char *name, const char *text) {
+        _cleanup_(fd_closep) int fd = dir_open_at(AT_FDCWD, root);
+
+        (void)mkdirat(fd, "conf.d", 0755);
+        ck_assert_int_eq(file_create_at(fd, name, text, strlen(text), FILE_ACCESS(0644)), 0);
+}
+
+/* Loads ROOT/rekeyd.yaml; its errors without ROOT, a line each. */
+static char *load(struct config **ret) {
+        struct config_errors errors = { 0 };
+        char path[64], *lines = NULL;
+        size_t size;
+        FILE *out;
+        int r;
+
+        snprintf(path, sizeof(path), "%s/rekeyd.yaml", root);
+        r = config_load(path, ret, &errors);
+        ck_assert(r == 0 || r == -EINVAL);
+        ck_assert((r == 0) == (errors.n == 0));
+        out = open_memstream(&lines, &size);
+        for (size_t i = 0; i < errors.n; i++) {
+                ck_assert_msg(has_prefix(errors.items[i], root), "%s", errors.items[i]);
+                fprintf(out, "%s\n", errors.items[i] + strlen(root) + 1);
+        }
+        fclose(out);
+        config_errors_clear(&errors);
+        return lines;
+}
+
+static void check_load(const char *expected) {
+        struct config *config = NULL;
+        _cleanup_(freep) char *found = load(&config);
+
+        ck_assert_ptr_null(config);
+        ck_assert_str_eq(found, expected);
+}
+
+START_TEST(missing_file) {
+        check_load("rekeyd.yaml: the configuration cannot be read: No such file or directory; write it, or "
+                   "name another "
+                   "one\n");
+        /* Drop-ins are looked at nonetheless. */
+        write_file("conf.d/a.yaml", "lgo: {}\n");
+        check_load("rekeyd.yaml: the configuration cannot be read: No such file or directory; write it, or "
+                   "name another "
+                   "one\nconf.d/a.yaml:1:1: unknown option 'lgo'; did you mean 'log'?\n");
+}
+END_TEST
+
+START_TEST(untrusted_files) {
+        char path[64];
+
+        write_file("rekeyd.yaml", "log: {level: debug}\n");
+        snprintf(path, sizeof(path), "%s/rekeyd.yaml", root);
+        ck_assert_int_eq(chmod(path, 0646), 0);
+        check_load("rekeyd.yaml: may be written by everybody, who could make rekeyd run any command; take "
+                   "that right away "
+                   "(chmod o-w)\n");
+        ck_assert_int_eq(chmod(path, 0644), 0);
+        if (geteuid() == 0) {
+                ck_assert_int_eq(chown(path, 4711, 0), 0);
+                check_load("rekeyd.yaml: belongs to user 4711, who could make rekeyd run any command; make "
+                           "it root's or "
+                           "that of the user rekeyd runs as (chown root)\n");
+        }
+}
+END_TEST
+
+START_TEST(odd_files) {
+        char path[64];
+
+        snprintf(path, sizeof(path), "%s/rekeyd.yaml", root);
+        ck_assert_int_eq(mkfifo(path, 0600), 0);
+        check_load("rekeyd.yaml: the configuration cannot be read: Invalid argument\n");
+        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_int_eq(symlink("rekeyd.yaml", path), 0);
+        check_load("rekeyd.yaml: the configuration cannot be read: Too many levels of symbolic links\n");
+        ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
+START_TEST(too_large) {
+        _cleanup_(freep) char *text = malloc(CONFIG_SIZE_MAX + 2);
+        char *found;
+
+        memset(text, '#', CONFIG_SIZE_MAX + 1);
+        text[CONFIG_SIZE_MAX + 1] = '\0';
+        write_file("rekeyd.yaml", text);
+        check_load("rekeyd.yaml: makes the configuration larger than 4 MiB, the most that is read\n");
+
+        /* The limit is for all files together. */
+        text[CONFIG_SIZE_MAX] = '\0';
+        write_file("conf.d/0.yaml", "{}\n");
+        write_file("conf.d/1.yaml", text);
+        check_load("rekeyd.yaml: makes the configuration larger than 4 MiB, the most that is read\n"
+                   "conf.d/1.yaml: makes the configuration larger than 4 MiB, the most that is read\n");
+
+        /* Exactly the most is fine. */
+        found = complaints(text);
+        ck_assert_str_eq(found, "");
+        free(found);
+}
+END_TEST
+
+START_TEST(drop_ins) {
+        _cleanup_(config_freep) struct config *config = NULL;
+        _cleanup_(freep) char *found = NULL;
+
+        write_file("rekeyd.yaml", "log: {level: debug, format: json}\ndefaults: {keep: 3}\n"
+                                  "certificates: {m: {connector: c, directory: /m}}\n");
+        write_file("conf.d/20-b.yaml",
+                   "certificates: {b: {connector: c, directory: /b}}\ndefaults: {keep: 5}\n");
+        write_file("conf.d/10-a.yaml",
+                   "certificates: {a: {connector: c, directory: /a}}\ndefaults: {keep: 4}\n"
+                   "log: {level: error}\n");
+        write_file("conf.d/30-c.yaml", "connectors: {c: {url: 'https://c/'}}\n");
+        write_file("conf.d/empty.yaml", "");
+        write_file("conf.d/.hidden.yaml", "no such option: 1\n");
+        write_file("conf.d/b.yaml~", "no such option: 1\n");
+        write_file("conf.d/README", "no such option: 1\n");
+
+        found = load(&config);
+        ck_assert_str_eq(found, "");
+        ck_assert_int_eq(config->log.level, LOG_ERR);
+        ck_assert_int_eq(config->log.format, LOG_FORMAT_JSON);
+        ck_assert_uint_eq(config->n_certificates, 3);
+        ck_assert_str_eq(config->certificates[0].name, "m");
+        ck_assert_str_eq(config->certificates[1].name, "a");
+        ck_assert_str_eq(config->certificates[2].name, "b");
+        ck_assert_uint_eq(config->certificates[0].policy.keep, 5);
+        ck_assert_str_eq(config->certificates[0].connector->url, "https://c/");
+}
+END_TEST
+
+START_TEST(drop_ins_refused) {
+        char expected[512];
+
+        write_file(
+                "rekeyd.yaml",
+                "connectors: {c: {url: 'https://c/'}}\ncertificates: {a: {connector: c, directory: /a}}\n");
+        write_file(
+                "conf.d/1.yaml",
+                "connectors:\n  c: {url: 'https://c/'}\ncertificates:\n  a: {connector: c, directory: /x}\n"
+                "  b: {connector: c, directory: /a/b}\n");
+        write_file("conf.d/2.yaml", "log: [");
+        snprintf(expected, sizeof(expected),
+                 "conf.d/1.yaml:2:3: connector 'c' is defined twice; the first is in %s/rekeyd.yaml:1\n"
+                 "conf.d/1.yaml:4:3: certificate 'a' is defined twice; the first is in %s/rekeyd.yaml:2\n"
+                 "conf.d/1.yaml:5:32: 'directory' lies inside that of certificate 'a' (%s/rekeyd.yaml:2); "
+                 "give each "
+                 "certificate a directory of its own\n"
+                 "conf.d/2.yaml:2:1: not valid YAML: did not find expected node content, while parsing a "
+                 "flow node that "
+                 "begins in line 2\n",
+                 root, root, root);
+        check_load(expected);
+}
+END_TEST
+
+/* Every beginning of a valid file, and the same with each byte overwritten, is either valid or has an error.
+ */
+START_TEST(truncations) {
+        static const char bytes[] = { '\0', '\n', '\t', ':', '[', '{', '&', '*', '!', '"', '\xff' };
+
+        for (size_t n = 0; n < sizeof(full); n++) {
+                _cleanup_(freep) char *copy = malloc(n + 1); /* exact, for the sanitizers' sake */
+                struct config_errors errors = { 0 };
+                struct config *config = NULL;
+                int r;
+
+                memcpy(copy, full, n);
+                r = config_parse("f", copy, n, &config, &errors);
+                ck_assert(r == 0 ? config != NULL && errors.n == 0 : config == NULL && errors.n > 0);
+                config = config_free(config);
+                config_errors_clear(&errors);
+
+                memcpy(copy, full, n);
+                if (n > 0)
+                        copy[n / 2] = bytes[n % ELEMENTSOF(bytes)];
+                r = config_parse("f", copy, n, &config, &errors);
+                ck_assert(r == 0 ? config != NULL && errors.n == 0 : config == NULL && errors.n > 0);
+                config_free(config);
+                config_errors_clear(&errors);
+        }
+}
+END_TEST
+
+START_TEST(ten_thousand) {
+        enum { N = 10000 };
+        _cleanup_(config_freep) struct config *config = NULL, *again = NULL;
+        _cleanup_(freep) char *text = NULL, *yaml = NULL;
+        struct config_errors errors = { 0 };
+        size_t size, strings = 0;
+        usec_t begin, load_usec;
+        FILE *out = open_memstream(&text, &size);
+
+        fprintf(out,
+                "connectors: {ucl: {enrol_url: https://c.example.com/connector/graphql}}\ncertificates:\n");
+        for (int i = 0; i < N; i++)
+                fprintf(out,
+                        "  certificate-%05d:\n"
+                        "    connector: ucl\n"
+                        "    directory: /var/lib/rekeyd/certs/certificate-%05d\n"
+                        "    token_file: /run/credentials/rekeyd.service/certificate-%05d.token\n"
+                        "    owner: root\n"
+                        "    notify:\n"
+                        "      - command: [/usr/libexec/reload-what-uses-it, now]\n",
+                        i, i, i);
+        fclose(out);
+
+        begin = now_usec(CLOCK_MONOTONIC);
+        ck_assert_int_eq(config_parse("f", text, size, &config, &errors), 0);
+        load_usec = now_usec(CLOCK_MONOTONIC) - begin;
+        ck_assert_uint_eq(config->n_certificates, N);
+        ck_assert_str_eq(config->certificates[N - 1].name, "certificate-09999");
+        /* Interned: one string for all. */
+        ck_assert_ptr_eq(config->certificates[0].notify[0].command[0],
+                         config->certificates[N - 1].notify[0].command[0]);
+        for (size_t i = 0; i < N; i++)
+                strings += strlen(config->certificates[i].name) + strlen(config->certificates[i].directory) +
+                           strlen(config->certificates[i].token_file) + 3;
+        test_report("%d certificates, %zu KiB of YAML: %" PRIu64 " ms, %zu bytes each beyond its strings", N,
+                    size / 1024, load_usec / 1000, (config->memory.size - strings) / N);
+        ck_assert_uint_lt((config->memory.size - strings) / N, 1024);
+
+        begin = now_usec(CLOCK_MONOTONIC);
+        ck_assert_int_eq(config_format(config, &yaml), 0);
+        test_report("written as %zu KiB of YAML in %" PRIu64 " ms", strlen(yaml) / 1024,
+                    (now_usec(CLOCK_MONOTONIC) - begin) / 1000);
+        ck_assert_int_eq(config_parse("f", yaml, strlen(yaml), &again, &errors), 0);
+        ck_assert_uint_eq(again->n_certificates, N);
+        /* Generous: a sanitizer or valgrind makes it many times slower. */
+        ck_assert_uint_lt(load_usec, 60 * USEC_PER_SEC);
+}
+END_TEST
+
+/* The worst for the checks across certificates: each directory inside the one before, each name unknown. */
+START_TEST(hostile_checks) {
+        _cleanup_(freep) char *text = NULL, *found = NULL;
+        usec_t begin;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+
+        fprintf(out, "connectors:\n");
+        for (int i = 0; i < 900; i++)
+                fprintf(out, "  c%d: {url: https://x/}\n", i);
+        fprintf(out, "certificates:\n");
+        for (int i = 0; i < 20000; i++)
+                fprintf(out, "  x%d: {connector: x%d, directory: /d/e%d}\n", i, i, i % 100);
+        fclose(out);
+        begin = now_usec(CLOCK_MONOTONIC);
+        found = complaints(text);
+        test_report("20,000 wrong certificates: %" PRIu64 " ms", (now_usec(CLOCK_MONOTONIC) - begin) / 1000);
+        ck_assert_ptr_nonnull(strstr(found, "\nthere are more errors"));
+}
+END_TEST
+
+#define FOLDER_TEST(test)                                           \
+        do {                                                        \
+                TCase *tcase_ = tcase_create(#test);                \
+                tcase_add_checked_fixture(tcase_, setup, teardown); \
+                tcase_add_test(tcase_, test);                       \
+                suite_add_tcase(suite, tcase_);                     \
+        } while (0)
+
+int main(void) {
+        Suite *suite = suite_create("config");
+
+        TEST_CASE(suite, mistakes);
+        TEST_CASE(suite, ten_mistakes);
+        FOLDER_TEST(missing_file);
+        FOLDER_TEST(untrusted_files);
+        FOLDER_TEST(odd_files);
+        FOLDER_TEST(too_large);
+        FOLDER_TEST(drop_ins_refused);
+        TEST_CASE(suite, truncations);
+        TEST_CASE(suite, hostile_checks);
+        TEST_CASE(suite, defaults);
+        TEST_CASE(suite, round_trip);
+        TEST_CASE(suite, example);
+        FOLDER_TEST(drop_ins);
+        TEST_CASE(suite, ten_thousand);
+        return test_run(suite);
+}
