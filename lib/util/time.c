@@ -42,7 +42,7 @@ const char *format_timespan(char buffer[TIMESPAN_MAX], usec_t span) {
                 const char *name;
                 usec_t usec;
         } units[] = {
-                { "d", USEC_PER_DAY }, { "h", USEC_PER_HOUR },   { "m", USEC_PER_MINUTE },
+                { "d", USEC_PER_DAY }, { "h", USEC_PER_HOUR },  { "m", USEC_PER_MINUTE },
                 { "s", USEC_PER_SEC }, { "ms", USEC_PER_MSEC },
         };
 
@@ -58,10 +58,11 @@ const char *format_timespan(char buffer[TIMESPAN_MAX], usec_t span) {
                         continue;
 
                 /* A second unit only where it helps: "4m 10s" but "3s", not "3s 20ms". */
-                usec_t next = i + 1 < ELEMENTSOF(units) && units[i].usec > USEC_PER_SEC
-                        ? rest / units[i + 1].usec : 0;
+                unsigned next = i + 1 < ELEMENTSOF(units) && units[i].usec > USEC_PER_SEC
+                                        ? (unsigned)(rest / units[i + 1].usec) % 60
+                                        : 0; /* below 60 in any case; said so that compilers see it fit */
                 if (next > 0)
-                        snprintf(buffer, TIMESPAN_MAX, "%" PRIu64 "%s %" PRIu64 "%s", whole, units[i].name, next,
+                        snprintf(buffer, TIMESPAN_MAX, "%" PRIu64 "%s %u%s", whole, units[i].name, next,
                                  units[i + 1].name);
                 else
                         snprintf(buffer, TIMESPAN_MAX, "%" PRIu64 "%s", whole, units[i].name);
