@@ -53,19 +53,13 @@ static int key_bits_parse(_unused_ struct yaml_run *run, const struct yaml_optio
         return 0;
 }
 
-static const char *number_format(_unused_ const struct yaml_option *option, const void *field,
-                                 char buffer[YAML_TEXT_MAX]) {
-        snprintf(buffer, YAML_TEXT_MAX, "%u", *(const unsigned *)field);
-        return buffer;
-}
-
 static const struct yaml_type key_bits = {
         .name = "number",
         .expected = "2048, 3072 or 4096",
         .bare = true,
         .size = sizeof(unsigned),
         .parse = key_bits_parse,
-        .format = number_format,
+        .format = yaml_format_unsigned,
 };
 
 /* The mode of a file that holds a private key. */
@@ -92,19 +86,13 @@ static int key_mode_parse(_unused_ struct yaml_run *run, _unused_ const struct y
         return 0;
 }
 
-static const char *key_mode_format(_unused_ const struct yaml_option *option, const void *field,
-                                   char buffer[YAML_TEXT_MAX]) {
-        snprintf(buffer, YAML_TEXT_MAX, "%04o", *(const mode_t *)field);
-        return buffer;
-}
-
 static const struct yaml_type key_mode = {
         .name = "file mode",
         .expected = "an octal file mode such as 0600 or 0640",
         .bare = true,
         .size = sizeof(mode_t),
         .parse = key_mode_parse,
-        .format = key_mode_format,
+        .format = yaml_format_mode,
 };
 
 /* A directory that is compared with others, so that it must have one spelling. */
@@ -121,27 +109,28 @@ static int directory_parse(struct yaml_run *run, const struct yaml_option *optio
         return yaml_path.parse(run, option, text, field, error);
 }
 
-static const char *directory_format(_unused_ const struct yaml_option *option, const void *field,
-                                    _unused_ char buffer[YAML_TEXT_MAX]) {
-        return *(char *const *)field;
-}
-
 static const struct yaml_type directory_type = {
         .name = "absolute path",
         .expected = "an absolute path, one that begins with '/'",
         .size = sizeof(char *),
         .parse = directory_parse,
-        .format = directory_format,
+        .format = yaml_format_string,
 };
 
-static char *list_connectors(const struct config *config) {
+/* "define it under 'connectors'", or what is there already. */
+static char *connector_choices(const struct yaml_run *run) {
         enum { SHOWN_MAX = 8 };
+        const struct config *config = yaml_run_object(run);
         char *text = NULL;
         size_t size;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out;
 
+        if (config->n_connectors == 0)
+                return strdup("define it under 'connectors'");
+        out = open_memstream(&text, &size);
         if (!out)
                 return NULL;
+        fputs("those defined: ", out);
         for (size_t i = 0; i < config->n_connectors && i < SHOWN_MAX; i++)
                 fprintf(out, "%s%s", i == 0 ? "" : ", ", config->connectors[i].name);
         if (config->n_connectors > SHOWN_MAX)
@@ -176,16 +165,13 @@ static int connector_parse(struct yaml_run *run, _unused_ const struct yaml_opti
         if (!yaml_run_complete(run) || yaml_run_full(run))
                 return 0; /* it may be in what could not be read; that is an error already */
         yaml_echo(text, echo);
-        if (config->n_connectors == 0)
-                return error_set(error, -EINVAL,
-                                 "names the unknown connector '%s'; define it under 'connectors'", echo);
         nearest = nearest_connector(config, text);
         if (nearest)
                 return error_set(error, -EINVAL, "names the unknown connector '%s'; did you mean '%s'?", echo,
                                  nearest);
-        known = list_connectors(config);
-        return error_set(error, -EINVAL, "names the unknown connector '%s'; those defined: %s", echo,
-                         known ? known : "");
+        known = connector_choices(run);
+        return error_set(error, -EINVAL, "names the unknown connector '%s'; %s", echo,
+                         known ? known : "correct the name");
 }
 
 static const char *connector_format(_unused_ const struct yaml_option *option, const void *field,
@@ -201,6 +187,7 @@ static const struct yaml_type connector_type = {
         .size = sizeof(const struct config_connector *),
         .parse = connector_parse,
         .format = connector_format,
+        .choices = connector_choices,
 };
 
 static const char *const log_level_names[] = {

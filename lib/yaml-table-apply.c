@@ -423,6 +423,16 @@ static void fill_option(struct yaml_run *run, const struct yaml_option *option, 
                 fill_list(run, option, layers, field, count);
 }
 
+static void complain_missing(struct yaml_run *run, const struct yaml_table *table,
+                             const struct yaml_option *option, struct yaml_place place) {
+        _cleanup_(freep) char *choices = NULL;
+
+        if (option->type->choices && !yaml_run_full(run))
+                choices = option->type->choices(run);
+        yaml_complain(run, place, "the %s lacks '%s', %s%s%s", table->name, option->key, option->help,
+                      choices ? "; " : "", choices ? choices : "");
+}
+
 static void apply_table(struct yaml_run *run, const struct yaml_table *table, void *object,
                         struct layers layers) {
         const struct yaml_node **found, **names;
@@ -445,8 +455,7 @@ static void apply_table(struct yaml_run *run, const struct yaml_table *table, vo
                         if (found[l * table->n_options + i])
                                 names[n_names++] = found[l * table->n_options + i];
                 if (n_names == 0 && option->required)
-                        yaml_complain(run, layers.place, "the %s lacks '%s': %s", table->name, option->key,
-                                      option->help);
+                        complain_missing(run, table, option, layers.place);
                 fill_option(run, option, object, names, n_names, layers.place);
         }
 }

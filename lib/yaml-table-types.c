@@ -22,8 +22,8 @@ static int store_string(struct yaml_run *run, const char *text, void *field) {
         return 0;
 }
 
-static const char *string_format(_unused_ const struct yaml_option *option, const void *field,
-                                 _unused_ char buffer[YAML_TEXT_MAX]) {
+const char *yaml_format_string(_unused_ const struct yaml_option *option, const void *field,
+                               _unused_ char buffer[YAML_TEXT_MAX]) {
         return *(char *const *)field;
 }
 
@@ -44,7 +44,7 @@ const struct yaml_type yaml_string = {
         .expected = "a text without control characters",
         .size = sizeof(char *),
         .parse = string_parse,
-        .format = string_format,
+        .format = yaml_format_string,
 };
 
 /* Removes double and trailing slashes, so that one directory has one spelling. */
@@ -81,7 +81,7 @@ const struct yaml_type yaml_path = {
         .expected = "an absolute path, one that begins with '/'",
         .size = sizeof(char *),
         .parse = path_parse,
-        .format = string_format,
+        .format = yaml_format_string,
 };
 
 static int https_url_parse(struct yaml_run *run, _unused_ const struct yaml_option *option, const char *text,
@@ -117,7 +117,7 @@ const struct yaml_type yaml_https_url = {
         .expected = "a URL that begins with https://",
         .size = sizeof(char *),
         .parse = https_url_parse,
-        .format = string_format,
+        .format = yaml_format_string,
 };
 
 /* In the largest unit that gives the exact value: what is parsed is always whole milliseconds. */
@@ -270,8 +270,8 @@ static int unsigned_parse(_unused_ struct yaml_run *run, const struct yaml_optio
         return 0;
 }
 
-static const char *unsigned_format(const struct yaml_option *option, const void *field,
-                                   char buffer[YAML_TEXT_MAX]) {
+const char *yaml_format_unsigned(const struct yaml_option *option, const void *field,
+                                 char buffer[YAML_TEXT_MAX]) {
         unsigned value = *(const unsigned *)field;
 
         if (value < option->n_words && option->words[value])
@@ -286,7 +286,7 @@ const struct yaml_type yaml_unsigned = {
         .bare = true,
         .size = sizeof(unsigned),
         .parse = unsigned_parse,
-        .format = unsigned_format,
+        .format = yaml_format_unsigned,
 };
 
 static int word_parse(_unused_ struct yaml_run *run, const struct yaml_option *option, const char *text,
@@ -329,8 +329,8 @@ static int mode_parse(_unused_ struct yaml_run *run, _unused_ const struct yaml_
         return 0;
 }
 
-static const char *mode_format(_unused_ const struct yaml_option *option, const void *field,
-                               char buffer[YAML_TEXT_MAX]) {
+const char *yaml_format_mode(_unused_ const struct yaml_option *option, const void *field,
+                             char buffer[YAML_TEXT_MAX]) {
         snprintf(buffer, YAML_TEXT_MAX, "%04o", *(const mode_t *)field);
         return buffer;
 }
@@ -341,7 +341,7 @@ const struct yaml_type yaml_mode = {
         .bare = true,
         .size = sizeof(mode_t),
         .parse = mode_parse,
-        .format = mode_format,
+        .format = yaml_format_mode,
 };
 
 static int bool_parse(_unused_ struct yaml_run *run, _unused_ const struct yaml_option *option,

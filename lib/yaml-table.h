@@ -76,6 +76,10 @@ struct yaml_type {
                               char buffer[YAML_TEXT_MAX]);
 
         void (*unset)(void *field); /* where zero bytes do not mean "not set" */
+
+        /* What there is to choose from, for whoever gave nothing: "those defined: a, b". Owned; NULL: nothing
+         * to say. */
+        char *(*choices)(const struct yaml_run *run);
 };
 
 /* One option: a row that says everything about it. */
@@ -130,6 +134,13 @@ extern const struct yaml_type yaml_argv;     /* char ** */
 extern const struct yaml_type yaml_struct;
 extern const struct yaml_type yaml_map;
 extern const struct yaml_type yaml_list;
+
+/* For types of one's own: format() of a char *, an unsigned and a mode_t. */
+const char *yaml_format_string(const struct yaml_option *option, const void *field,
+                               char buffer[YAML_TEXT_MAX]);
+const char *yaml_format_unsigned(const struct yaml_option *option, const void *field,
+                                 char buffer[YAML_TEXT_MAX]);
+const char *yaml_format_mode(const struct yaml_option *option, const void *field, char buffer[YAML_TEXT_MAX]);
 
 /* One reading of a set of files. What is read into structs lives in MEMORY, everything else in the run. */
 struct yaml_run *yaml_run_new(struct arena *memory);

@@ -75,10 +75,14 @@ START_TEST(mistakes) {
                   "and begins "
                   "with a letter or digit\n" },
 
-                { "certificates: {a: {directory: /a}}\n",
-                  "1:16: the certificate lacks 'connector': the name of the connector that signs it\n" },
+                { "certificates: {a: {directory: /a}}\n", "1:16: the certificate lacks 'connector', the name "
+                                                          "of the connector that signs it; define it under "
+                                                          "'connectors'\n" },
+                { HEAD "  b: {directory: /b}\n",
+                  "6:3: the certificate lacks 'connector', the name of the connector that "
+                  "signs it; those defined: ucl, old\n" },
                 { HEAD "  b: {connector: ucl}\n",
-                  "6:3: the certificate lacks 'directory': the directory that holds its key, "
+                  "6:3: the certificate lacks 'directory', the directory that holds its key, "
                   "certificate and CA, and nothing else\n" },
                 { "certificates: {a: {connector: c, directory: /a}}\n",
                   "1:31: 'connector' names the unknown connector 'c'; define it under 'connectors'\n" },

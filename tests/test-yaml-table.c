@@ -293,7 +293,7 @@ START_TEST(structure_refused) {
                   "a:1:20: 'parts': expected a list, found a mapping\n" },
                 { "items: {a: {parts: [1]}}\n",
                   "a:1:21: 'parts': expected a mapping, found a single value\n" },
-                { "items: {a: {parts: [{}]}}\n", "a:1:21: the part lacks 'number': a digit\n" },
+                { "items: {a: {parts: [{}]}}\n", "a:1:21: the part lacks 'number', a digit\n" },
                 { "[a]: b\n", "a:1:1: expected a name before the ':', found a list\n" },
                 { "{a: b}: c\n", "a:1:1: expected a name before the ':', found a mapping\n" },
                 { "? \n: c\n", "a:1:2: expected a name before the ':', found nothing\n" },
