@@ -1,0 +1,16 @@
+#pragma once
+
+/* The faults that change what a door answers. */
+
+#include "devconnector/faults.h"
+#include "devconnector/reply.h"
+
+/* Answers REQUEST in place of the Connector, by a FAULT of FAULT_STAGE_GATEWAY. Returns the HTTP status sent.
+ */
+unsigned spoil_gateway(const struct fault *fault, struct evhttp_request *request);
+
+/* Changes one field in REPLY where FAULT is of that kind. */
+void spoil_field(const struct fault *fault, json_t *reply);
+
+/* Another body where FAULT replaces it, owned by the caller; else NULL. */
+char *spoil_body(const struct fault *fault, size_t *ret_size);
