@@ -1,0 +1,354 @@
+/*
+ * A call is decided when it arrives: which faults strike it, whether its token or certificate is good (the
+ * token is burnt then), what its GraphQL says. Then it may have to pause, delayed or held. Only after that is
+ * it executed, so a held signature is issued by the CA and the clock of the moment in which it is let go.
+ *
+ * A client may go away while its call pauses; evhttp reads nothing meanwhile and does not notice. The call is
+ * then executed all the same, as by a server that cannot know either, and dropped only when the connection
+ * itself is freed.
+ */
+
+#include "devconnector/call.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/keyvalq_struct.h>
+#include <openssl/err.h>
+
+#include "devconnector/query.h"
+#include "devconnector/spoil.h"
+
+#define NOT_FOUND                                                 \
+        "{\"error\": {\"code\": 404, \"status\": \"Not Found\", " \
+        "\"message\": \"Requested url does not match any rules\"}}"
+#define TIMED_OUT "{\"Message\":\"operation has timed out\"}"
+
+/* A connection that has carried a request. Ends with its evhttp_connection. */
+struct connection {
+        struct evhttp_connection *evhttp;
+        SSL *ssl;
+        struct tls_peer *peer;
+        struct call *call; /* the one at work, or NULL */
+        struct event
+                *abort; /* ends the connection from the loop: never from inside one of its own callbacks */
+};
+
+struct call {
+        struct call **slot, *next; /* in server->calls */
+        struct server *server;
+        struct connection *connection;
+        struct evhttp_request *request;
+        struct caller caller;
+        struct query query;
+        json_t *request_id;
+        const char *refusal; /* why the caller is not let in, or NULL */
+        struct fault *pause, *fault;
+        struct event *timer; /* while the call is delayed */
+        bool held;
+        char issued[FINGERPRINT_HEX];
+};
+
+static void call_free(struct call *call) {
+        *call->slot = call->next;
+        if (call->next)
+                call->next->slot = call->slot;
+        call->connection->call = NULL;
+        if (call->timer)
+                event_free(call->timer);
+        free(call->caller.client);
+        query_clear(&call->query);
+        json_decref(call->request_id);
+        fault_unref(call->pause);
+        fault_unref(call->fault);
+        free(call);
+}
+
+static void on_abort(_unused_ evutil_socket_t fd, _unused_ short what, void *userdata) {
+        struct connection *connection = userdata;
+
+        evhttp_connection_free(connection->evhttp);
+}
+
+/* Ends the connection without another byte, not even TLS's own good-bye. */
+static void connection_abort(_unused_ struct evhttp_connection *evhttp, void *userdata) {
+        struct connection *connection = userdata;
+
+        connection->peer->cut = true;
+        event_active(connection->abort, EV_TIMEOUT, 0);
+}
+
+static void on_close(_unused_ struct evhttp_connection *evhttp, void *userdata) {
+        struct connection *connection = userdata;
+
+        if (connection->call)
+                call_free(connection->call);
+        if (!connection->peer->cut)
+                SSL_shutdown(connection->ssl); /* libevent closes the socket without */
+        ERR_clear_error();
+        event_free(connection->abort);
+        connection->peer->userdata = NULL;
+        free(connection);
+}
+
+static struct connection *connection_of(struct server *server, struct evhttp_request *request) {
+        struct evhttp_connection *evhttp = evhttp_request_get_connection(request);
+        SSL *ssl = bufferevent_openssl_get_ssl(evhttp_connection_get_bufferevent(evhttp));
+        struct tls_peer *peer = ssl ? tls_peer(ssl) : NULL;
+        struct connection *connection;
+
+        if (!peer)
+                return NULL;
+        if (peer->userdata)
+                return peer->userdata;
+
+        connection = calloc(1, sizeof(*connection));
+        if (!connection)
+                return NULL;
+        *connection = (struct connection) { .evhttp = evhttp, .ssl = ssl, .peer = peer };
+        connection->abort = event_new(server->base, -1, 0, on_abort, connection);
+        if (!connection->abort) {
+                free(connection);
+                return NULL;
+        }
+        peer->userdata = connection;
+        evhttp_connection_set_closecb(evhttp, on_close, connection);
+        return connection;
+}
+
+/* Reports the call and forgets it. The request has been answered or is about to be cut. */
+static void call_finish(struct call *call, unsigned status, const char *result) {
+        const struct fault *fault = call->fault ? call->fault : call->pause;
+        const char *fingerprint = call->caller.fingerprint;
+
+        events_emit(call->server->events,
+                    json_pack("{s:s,s:s,s:s,s:s?,s:o,s:i,s:o,s:O,s:s?,s:s?}", "event", "call", "door",
+                              door_names[call->caller.door], "operation",
+                              operation_kind_names[call->query.kind], "fingerprint", fingerprint, "client",
+                              call->caller.client
+                                      ? graphql_string(call->caller.client, strlen(call->caller.client))
+                                      : json_null(),
+                              "status", (int)status, "result", graphql_string(result, strlen(result)),
+                              "request_id", call->request_id, "fault", fault ? fault_name(fault) : NULL,
+                              "issued", *call->issued ? call->issued : NULL));
+        call_free(call);
+}
+
+static void call_reply(struct call *call, unsigned status, const char *content_type, const char *body,
+                       const char *result) {
+        reply_send(call->request, status, content_type, body, strlen(body));
+        call_finish(call, status, result);
+}
+
+/* The text of the first error of REPLY, "ok" without one. Borrowed. */
+static const char *result_of(const json_t *reply) {
+        const char *message = json_string_value(
+                json_object_get(json_array_get(json_object_get(reply, "errors"), 0), "message"));
+
+        return message ? message : "ok";
+}
+
+/* Sends REPLY, unless a fault makes something else of it. */
+static void call_reply_json(struct call *call, unsigned status, json_t *reply) {
+        _cleanup_(freep) char *body = NULL;
+        const char *content_type = call->query.wrong_transport ? REPLY_JSON_CHARSET : REPLY_JSON;
+        size_t size;
+
+        spoil_field(call->fault, reply);
+        body = spoil_body(call->fault, &size);
+        if (!body) {
+                body = graphql_format(reply);
+                size = body ? strlen(body) : 0;
+        }
+        if (!body)
+                call_reply(call, 500, NULL, "", "out of memory");
+        else if (fault_is(call->fault, FAULT_CUT_CONNECTION)) {
+                connection_abort(NULL, call->connection);
+                call_finish(call, 0, result_of(reply));
+        } else if (fault_is(call->fault, FAULT_CUT_BODY)) {
+                reply_cut(call->request, body, size, streq(fault_text(call->fault, "framing"), "chunked"),
+                          connection_abort, call->connection);
+                call_finish(call, status, result_of(reply));
+        } else {
+                reply_send(call->request, status, content_type, body, size);
+                call_finish(call, status, result_of(reply));
+        }
+}
+
+static void call_execute(struct call *call) {
+        struct connector_call execution = {
+                .connector = &call->server->connector,
+                .caller = &call->caller,
+                .fault = call->fault,
+        };
+        _cleanup_(json_decrefp) json_t *reply = NULL;
+        unsigned status = call->query.refusal ? call->query.refusal : 200;
+
+        if (call->query.refusal)
+                reply = graphql_refusal(call->query.errors);
+        else
+                reply = graphql_execute(call->query.document, call->query.operation, call->query.variables,
+                                        connector_resolve, &execution);
+        memcpy(call->issued, execution.issued, sizeof(call->issued));
+        if (reply)
+                call_reply_json(call, status, reply);
+        else
+                call_reply(call, 500, NULL, "", "out of memory");
+}
+
+/* A body that is neither JSON nor about the field that was asked for needs no call to be executed. */
+static void call_proceed(struct call *call) {
+        if (call->fault && fault_stage(call->fault) == FAULT_STAGE_GATEWAY)
+                call_finish(call, spoil_gateway(call->fault, call->request), "fault");
+        else if (call->refusal)
+                call_reply(call, 400, REPLY_JSON_CHARSET, "", call->refusal);
+        else if (fault_is(call->fault, FAULT_TIMEOUT))
+                call_reply(call, 503, REPLY_JSON, TIMED_OUT, "fault");
+        else if (fault_is(call->fault, FAULT_CUT_CONNECTION) && !fault_flag(call->fault, "executed")) {
+                connection_abort(NULL, call->connection);
+                call_finish(call, 0, "fault");
+        } else
+                call_execute(call);
+}
+
+static void on_delay_over(_unused_ evutil_socket_t fd, _unused_ short what, void *userdata) {
+        call_proceed(userdata);
+}
+
+static void call_pause(struct call *call) {
+        struct server *server = call->server;
+
+        if (fault_is(call->pause, FAULT_DELAY)) {
+                usec_t delay = fault_duration(call->pause, "delay");
+                struct timeval tv = { (time_t)(delay / USEC_PER_SEC), (suseconds_t)(delay % USEC_PER_SEC) };
+
+                call->timer = evtimer_new(server->base, on_delay_over, call);
+                if (call->timer && evtimer_add(call->timer, &tv) == 0)
+                        return;
+        } else if (fault_is(call->pause, FAULT_HOLD)) {
+                call->held = true;
+                events_emit(server->events,
+                            json_pack("{s:s,s:s,s:s,s:s?,s:O}", "event", "held", "door",
+                                      door_names[call->caller.door], "operation",
+                                      operation_kind_names[call->query.kind], "fingerprint",
+                                      call->caller.fingerprint, "request_id", call->request_id));
+                return;
+        }
+        call_proceed(call);
+}
+
+size_t call_release_held(struct server *server) {
+        size_t n = 0;
+
+        for (struct call *call = server->calls, *next; call; call = next) {
+                next = call->next;
+                if (!call->held)
+                        continue;
+                call->held = false;
+                call_proceed(call);
+                n++;
+        }
+        return n;
+}
+
+/* The token of the call: the header wins over the query parameter. Borrowed. */
+static const char *token_of(struct evhttp_request *request, const struct evkeyvalq *parameters) {
+        const char *token = evhttp_find_header(evhttp_request_get_input_headers(request), "Connector-Token");
+
+        return token ? token : evhttp_find_header(parameters, "token");
+}
+
+static void admit(struct call *call, const char *token) {
+        struct connector *connector = &call->server->connector;
+
+        if (call->caller.door == DOOR_CERTIFICATE)
+                call->refusal = connector_admit_certificate(connector, &call->caller);
+        else
+                call->refusal = connector_admit_token(connector, token, &call->caller);
+}
+
+static void decide(struct call *call, const char *token) {
+        struct faults *faults = call->server->faults;
+        enum door door = call->caller.door;
+        enum operation kind = call->query.kind;
+
+        call->pause = faults_take(faults, FAULT_STAGE_PAUSE, door, kind);
+        call->fault = faults_take(faults, FAULT_STAGE_GATEWAY, door, kind);
+        if (!call->fault || fault_flag(call->fault, "burn_token"))
+                admit(call, token);
+        if (!call->fault && !call->refusal)
+                call->fault = faults_take(faults, FAULT_STAGE_CALL, door, kind);
+}
+
+static int read_query(struct call *call, const struct evkeyvalq *parameters) {
+        struct evbuffer *input = evhttp_request_get_input_buffer(call->request);
+        size_t size = evbuffer_get_length(input);
+        const char *body = size > 0 ? (const char *)evbuffer_pullup(input, -1) : "";
+
+        if (evhttp_request_get_command(call->request) == EVHTTP_REQ_GET)
+                return query_read_get(evhttp_find_header(parameters, "query"),
+                                      evhttp_find_header(parameters, "operationName"),
+                                      evhttp_find_header(parameters, "variables"), &call->query);
+        return query_read_post(
+                evhttp_find_header(evhttp_request_get_input_headers(call->request), "Content-Type"),
+                body ? body : "", body ? size : 0, &call->query);
+}
+
+static struct call *call_new(struct server *server, struct connection *connection,
+                             struct evhttp_request *request) {
+        const char *id = evhttp_find_header(evhttp_request_get_input_headers(request), "x-request-id");
+        const struct tls_peer *peer = connection->peer;
+        struct call *call = calloc(1, sizeof(*call));
+
+        if (!call)
+                return NULL;
+        call->server = server;
+        call->connection = connection;
+        call->request = request;
+        call->request_id = id ? graphql_string(id, strlen(id)) : json_null();
+        call->caller.door = peer->door;
+        if (peer->door == DOOR_CERTIFICATE) {
+                call->caller.fingerprint = peer->fingerprint;
+                call->caller.client = strdup(peer->client ? peer->client : "");
+        }
+        call->next = server->calls;
+        if (call->next)
+                call->next->slot = &call->next;
+        call->slot = &server->calls;
+        server->calls = call;
+        connection->call = call;
+        return call;
+}
+
+void call_start(struct server *server, struct evhttp_request *request) {
+        const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+        enum evhttp_cmd_type method = evhttp_request_get_command(request);
+        const char *path = evhttp_uri_get_path(uri), *query = evhttp_uri_get_query(uri);
+        struct connection *connection = connection_of(server, request);
+        struct evkeyvalq parameters = { 0 };
+        struct call *call;
+
+        if (!connection) { /* no TLS, for want of memory: say nothing to whoever that is */
+                reply_send(request, 500, NULL, "", 0);
+                return;
+        }
+        if (!path || !streq(path, CALL_PATH) || (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_POST)) {
+                reply_send(request, 404, REPLY_JSON, NOT_FOUND, strlen(NOT_FOUND));
+                return;
+        }
+
+        call = call_new(server, connection, request);
+        if (!call || evhttp_parse_query_str(query ? query : "", &parameters) < 0) {
+                if (call)
+                        call_free(call);
+                reply_send(request, 400, NULL, "", 0);
+                return;
+        }
+        if (read_query(call, &parameters) < 0) {
+                call_free(call);
+                reply_send(request, 500, NULL, "", 0);
+        } else {
+                decide(call, token_of(request, &parameters));
+                call_pause(call);
+        }
+        evhttp_clear_headers(&parameters);
+}

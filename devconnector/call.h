@@ -1,0 +1,13 @@
+#pragma once
+
+/* One HTTP call at a door, from its arrival to its answer. */
+
+#include "devconnector/server.h"
+
+#define CALL_PATH "/connector/graphql"
+
+/* Takes over a request that arrived at a door. */
+void call_start(struct server *server, struct evhttp_request *request);
+
+/* Lets all held calls go on. Returns how many there were. */
+size_t call_release_held(struct server *server);

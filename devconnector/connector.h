@@ -1,0 +1,57 @@
+#pragma once
+
+/* The Connector itself: who may call, and what the three fields of its schema do. Knows nothing of HTTP. */
+
+#include "devconnector/ca.h"
+#include "devconnector/faults.h"
+#include "devconnector/graphql.h"
+#include "devconnector/registry.h"
+#include "devconnector/tokens.h"
+
+struct connector {
+        const struct settings *settings; /* borrowed */
+        struct ca *ca;
+        struct tokens *tokens;
+        struct registry *revoked;  /* fingerprints */
+        struct registry *unpaired; /* client ids */
+        char *certificate_url, *token_url, *director_url;
+};
+
+int connector_open(int dir_fd, const struct settings *settings, struct connector *ret, struct error *error);
+void connector_close(struct connector *connector);
+
+/* Once the ports are known. 0 or -ENOMEM. */
+int connector_set_ports(struct connector *connector, unsigned certificate_port, unsigned token_port);
+
+/* Who calls. */
+struct caller {
+        enum door door;
+        const char *fingerprint; /* of the client certificate; NULL at the token door */
+        char *client;            /* owned; NULL until known */
+        enum client_type type;
+};
+
+/* Both return NULL when the caller may go on, else why not: for the log, a caller is never told. The token is
+ * burnt. TOKEN may be NULL. */
+const char *connector_admit_certificate(const struct connector *connector, const struct caller *caller);
+const char *connector_admit_token(struct connector *connector, const char *token, struct caller *caller);
+
+/* One GraphQL call while it is executed; the userdata of connector_resolve(). */
+struct connector_call {
+        struct connector *connector;
+        const struct caller *caller;
+        const struct fault *fault;    /* of the stage FAULT_STAGE_CALL, or NULL */
+        char issued[FINGERPRINT_HEX]; /* of the leaf that was issued, else "" */
+};
+
+/* A graphql_resolve_fn. */
+int connector_resolve(void *userdata, const char *field, const json_t *arguments, json_t **ret_value,
+                      struct error *error);
+
+/* Mints a token for CLIENT and pairs it again where it was unpaired. LIFETIME 0: the default. *RET is
+ * borrowed. */
+int connector_mint(struct connector *connector, const char *client, enum client_type type, usec_t lifetime,
+                   const char **ret, struct error *error);
+
+/* Unpairs CLIENT: its certificates and tokens are refused from now on. */
+int connector_unpair(struct connector *connector, const char *client, struct error *error);

@@ -1,0 +1,24 @@
+#pragma once
+
+/* A GraphQL call as HTTP carries it: from a body or a URL to an operation that may run, or the refusal it
+ * gets. */
+
+#include "devconnector/faults.h"
+#include "devconnector/graphql.h"
+
+struct query {
+        unsigned refusal;     /* HTTP status, 0 when the operation may run */
+        bool wrong_transport; /* the one refusal with a charset in its content type */
+        json_t *errors;
+        json_t *variables; /* coerced */
+        struct graphql_document *document;
+        const struct graphql_operation *operation;
+        enum operation kind;
+};
+void query_clear(struct query *query);
+
+/* 0, also when the call is refused, or -ENOMEM. CONTENT_TYPE may be NULL. */
+int query_read_post(const char *content_type, const char *body, size_t size, struct query *ret);
+
+/* The three members of a request as query parameters; each may be NULL. */
+int query_read_get(const char *text, const char *operation_name, const char *variables, struct query *ret);
