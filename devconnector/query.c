@@ -99,10 +99,12 @@ static int refuse_json(struct query *query, const char *body, size_t size, const
         else if (json_error_code(error) == json_error_premature_end_of_input)
                 reason = strdup("unexpected EOF");
         else {
-                size_t at = error->position > 0 ? (size_t)error->position - 1 : 0;
+                /* jansson shows the token that it could not take: "invalid token near 'query'" */
+                const char *near = strstr(error->text, "near '");
+                char c = near ? near[strlen("near '")] : '\0';
 
                 if (asprintf(&reason, "invalid character '%c' looking for beginning of value",
-                             at < size && isprint((unsigned char)body[at]) ? body[at] : '?') < 0)
+                             isprint((unsigned char)c) ? c : '?') < 0)
                         reason = NULL;
         }
         if (!reason)
