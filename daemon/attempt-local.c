@@ -274,7 +274,8 @@ void attempt_gate(struct attempt *attempt) {
                 .current_expiry = attempt->has_set ? attempt->set.effective_expiry : 0,
                 .now = now_usec(CLOCK_REALTIME),
                 .skew_usec = attempt->config->policy.clock_skew_usec,
-                .forced = attempt->forced,
+                /* Who asks for another key takes the expiry that comes with it. */
+                .forced = attempt->forced || attempt->sight.other_key_asked,
         };
         r = gate_run(&input, &result, &failed, &attempt->error);
         if (r < 0) {

@@ -217,8 +217,9 @@ static void on_proof(const struct connector_answer *answer, void *userdata) {
 
         if (take_answer(attempt, answer)) {
                 r = compass_read_probe(&answer->reply, &attempt->error);
-                /* An empty 400 where configuration and signature just passed is about the certificate. */
-                if (r > 0 && answer->reply.status == 400)
+                /* Whatever it has against the call, it is about the new certificate: nothing else is new in it. An
+                 * empty 400 too, where configuration and signature have just passed. */
+                if (r == FAILURE_REFUSED || r == FAILURE_REJECTED || (r > 0 && answer->reply.status == 400))
                         r = FAILURE_BAD_REPLY;
                 take_result(attempt, &answer->reply, r);
         }

@@ -32,6 +32,8 @@ static void log_certificate(const struct certificate *certificate, int priority,
         const struct attempt *attempt = certificate->attempt;
         char not_after[TIMESTAMP_MAX], generation[24], failures[16];
         bool failed = attempt && attempt->failure != FAILURE_NONE;
+        /* The machine's view where it has one: what an edge rejects at the proof is a bad reply to us. */
+        enum failure failure = certificate->renewal.failure;
         const struct log_field fields[] = {
                 { FIELD_CERTIFICATE, certificate->config->name },
                 { FIELD_STATE, renewal_state_names[certificate->renewal.state] },
@@ -40,7 +42,7 @@ static void log_certificate(const struct certificate *certificate, int priority,
                 { FIELD_NOT_AFTER, certificate->renewal.expiry > 0 ? not_after : NULL },
                 { FIELD_ATTEMPT, certificate->renewal.failures > 0 ? failures : NULL },
                 { FIELD_STEP, failed ? renewal_step_names[attempt->step] : NULL },
-                { FIELD_FAILURE, failed ? failure_names[attempt->failure] : NULL },
+                { FIELD_FAILURE, failed ? failure_names[failure] : NULL },
                 { FIELD_ERROR, failed ? error_text(&attempt->error) : NULL },
                 { FIELD_REQUEST_ID, attempt && attempt->request_id[0] ? attempt->request_id : NULL },
         };
@@ -80,11 +82,11 @@ static void say_failure(const struct certificate *certificate) {
 
         if (certificate->manager->once)
                 say(certificate, LOG_ERR, MESSAGE_FAILED, "%s failed (%s): %s; %s",
-                    renewal_step_names[attempt->step], failure_names[attempt->failure],
+                    renewal_step_names[attempt->step], failure_names[renewal->failure],
                     error_text(&attempt->error), set);
         else
                 say(certificate, LOG_ERR, MESSAGE_FAILED, "%s failed (%s): %s; %s, trying again in %s",
-                    renewal_step_names[attempt->step], failure_names[attempt->failure],
+                    renewal_step_names[attempt->step], failure_names[renewal->failure],
                     error_text(&attempt->error), set, format_timespan(span, renewal->backoff_usec));
 }
 

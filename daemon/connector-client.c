@@ -33,8 +33,10 @@ struct connector_call {
         char *reply;
         size_t reply_size, reply_room;
         bool reply_too_large;
+        bool presents_certificate;
+        CURLcode doubtful; /* how the call ended, while a second one finds out why; CURLE_OK otherwise */
         char request_id[SD_ID128_UUID_STRING_MAX];
-        char curl_error[CURL_ERROR_SIZE];
+        char curl_error[CURL_ERROR_SIZE], first_error[CURL_ERROR_SIZE];
 };
 
 /* RFC 8446 section 6.2 and RFC 5246 section 7.2.2: alerts by which a server refuses a client certificate. */
@@ -140,6 +142,43 @@ static void describe(const struct connector_call *call, CURLcode code, enum fail
                 error_set(error, -EIO, "the call to %s failed: %s", call->url, detail);
 }
 
+/*
+ * Under TLS 1.3 a server judges the client certificate after the client has finished its handshake. The alert
+ * then races the end of the connection, and what is left may be a bare EOF or a reset, as if the network had
+ * failed. Under TLS 1.2 the alert comes within the handshake. So a doubtful end is looked into by a second,
+ * harmless call that is limited to TLS 1.2; the first one is not repeated, since it may have been a
+ * signature.
+ */
+static bool is_doubtful(const struct connector_call *call, CURLcode code) {
+        return call->presents_certificate && call->doubtful == CURLE_OK &&
+               (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
+                code == CURLE_GOT_NOTHING);
+}
+
+static void on_done(CURL *easy, CURLcode code, void *userdata);
+
+static int look_into(struct connector_call *call, CURLcode code) {
+        int r;
+
+        free(take_ptr(call->body));
+        r = compass_request_probe(&call->body);
+        if (r < 0)
+                return r;
+        if (curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, call->body) != CURLE_OK ||
+            curl_easy_setopt(call->easy, CURLOPT_SSLVERSION,
+                             (long)(CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_2)) != CURLE_OK ||
+            curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, 1L) != CURLE_OK ||
+            curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L) != CURLE_OK)
+                return -EIO;
+        snprintf(call->first_error, sizeof(call->first_error), "%s", call->curl_error);
+        call->curl_error[0] = '\0';
+        call->reply_size = 0;
+        r = curl_glue_start(call->glue, call->easy, on_done, call);
+        if (r == 0)
+                call->doubtful = code;
+        return r;
+}
+
 static void on_done(CURL *easy, CURLcode code, void *userdata) {
         struct connector_call *call = userdata;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
@@ -148,6 +187,14 @@ static void on_done(CURL *easy, CURLcode code, void *userdata) {
         long status = 0;
 
         answer.failure = connector_classify(code, call->curl_error);
+        if (answer.failure == FAILURE_TRANSIENT && is_doubtful(call, code) && look_into(call, code) == 0)
+                return;
+        if (call->doubtful != CURLE_OK && answer.failure != FAILURE_REJECTED) {
+                /* It was the network, then. What the second call heard is no answer to the first. */
+                code = call->doubtful;
+                snprintf(call->curl_error, sizeof(call->curl_error), "%s", call->first_error);
+                answer.failure = FAILURE_TRANSIENT;
+        }
         if (answer.failure == FAILURE_NONE) {
                 curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
                 curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);
@@ -272,6 +319,7 @@ int connector_call_new(struct curl_glue *glue, struct connector_request *request
         call->done = done;
         call->userdata = userdata;
         call->body = take_ptr(body);
+        call->presents_certificate = request->key;
         call->url = strdup(request->url);
         call->easy = curl_easy_init();
         if (!call->url || !call->easy)

@@ -47,7 +47,7 @@ static void print_help(void) {
                          options[i].argument ? options[i].argument : "");
                 printf("  %-20s  %s\n", left, options[i].help);
         }
-        puts("\nSignals: TERM and INT end it. Manual: rekeyd(8), rekeyd.yaml(5).");
+        puts("\nTERM and INT end it in good order. /etc/rekeyd/rekeyd.yaml explains every option.");
 }
 
 /* 0 to go on, 1 to exit successfully, -EINVAL. */

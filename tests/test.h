@@ -7,7 +7,8 @@
 
 #include "lib/util/macro.h"
 
-/* Runs SUITE, prints TAP on stdout and returns the exit status for main(). CK_FORK=no is honoured (valgrind). */
+/* Runs SUITE, prints TAP on stdout and returns the exit status for main(). CK_FORK=no is honoured (valgrind).
+ */
 static inline int test_run(Suite *suite) {
         SRunner *runner = srunner_create(suite);
         int failed;
@@ -20,19 +21,20 @@ static inline int test_run(Suite *suite) {
 }
 
 /* A measurement that the test run shows to its reader: "# swap: 4711 reads, 0 mismatches". */
-#define test_report(format, ...)                                                                             \
-        do {                                                                                                 \
-                printf("# " format "\n", ##__VA_ARGS__);                                                     \
-                fflush(stdout);                                                                              \
+#define test_report(format, ...)                         \
+        do {                                             \
+                printf("# " format "\n", ##__VA_ARGS__); \
+                fflush(stdout);                          \
         } while (0)
 
 /* A test that cannot run here, and why. It is counted as skipped. */
 #define test_skip(format, ...) test_report("SKIP " format, ##__VA_ARGS__)
 
 /* Defines the suite NAME from test functions, one case each so that every one has its own line. */
-#define TEST_CASE(suite, test)                                                                               \
-        do {                                                                                                 \
-                TCase *tcase_ = tcase_create(#test);                                                         \
-                tcase_add_test(tcase_, test);                                                                \
-                suite_add_tcase(suite, tcase_);                                                              \
+#define TEST_CASE(suite, test)                                                    \
+        do {                                                                      \
+                TCase *tcase_ = tcase_create(#test);                              \
+                tcase_set_timeout(tcase_, 0); /* Meson has one for the program */ \
+                tcase_add_test(tcase_, test);                                     \
+                suite_add_tcase(suite, tcase_);                                   \
         } while (0)

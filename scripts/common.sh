@@ -1,0 +1,56 @@
+# Sourced by scripts/demo and scripts/test: the packages from Debian, and the builds.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() {
+        printf '\n==> %s\n' "$*"
+}
+
+die() {
+        printf '\n%s: %s\n' "${0##*/}" "$*" >&2
+        exit 1
+}
+
+build_packages=(
+        gcc libc6-dev meson ninja-build pkg-config
+        libssl-dev libcurl4-openssl-dev libyaml-dev libjansson-dev libsystemd-dev libevent-dev
+        check
+)
+
+# install_packages PACKAGE...: what is missing, from Debian's archive; nothing when nothing is.
+install_packages() {
+        local package missing=() sudo=()
+
+        for package; do
+                dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
+                        missing+=("$package")
+        done
+        [ ${#missing[@]} -eq 0 ] && return 0
+
+        if [ "$(id -u)" -ne 0 ]; then
+                command -v sudo >/dev/null ||
+                        die "these packages are missing and only root can install them: ${missing[*]}"
+                sudo=(sudo)
+        fi
+        say "Installing from Debian: ${missing[*]}"
+        # A daemon that is installed for a test must not be started on this machine by its package.
+        "${sudo[@]}" apt-get -q update >/dev/null || die "apt-get update failed"
+        "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+                apt-get -q -y --no-install-recommends install "${missing[@]}" >/dev/null ||
+                die "apt-get install failed"
+}
+
+# build DIRECTORY [MESON_OPTION...]: configures once, then builds what changed.
+build() {
+        local directory=$1
+        shift
+
+        say "Building in $directory"
+        if [ ! -f "$directory/build.ninja" ]; then
+                meson setup "$directory" "$@" >"$directory.log" 2>&1 ||
+                        { cat "$directory.log" >&2; die "meson setup failed"; }
+                rm -f "$directory.log"
+        fi
+        ninja -C "$directory" | tail -n 1
+        [ "${PIPESTATUS[0]}" -eq 0 ] || { ninja -C "$directory" >&2; die "the build failed"; }
+}

@@ -1,0 +1,191 @@
+/* The stand for end-to-end tests. Paths of the two programs come from the environment that Meson sets. */
+
+#include "tests/support/stand.h"
+
+#include <check.h>
+#include <curl/curl.h>
+#include <signal.h>
+#include <stdarg.h>
+
+struct reply {
+        char *text;
+        size_t size;
+};
+
+const char *member(const json_t *object, const char *name) {
+        const char *text = json_string_value(json_object_get(object, name));
+
+        return text ? text : "";
+}
+
+static json_t *parse_line(char *line) {
+        json_t *json = line ? json_loads(line, 0, NULL) : NULL;
+
+        if (line && !json)
+                ck_abort_msg("not JSON: %s", line);
+        free(line);
+        return json;
+}
+
+struct stand *stand_new(const char *const *options) {
+        struct stand *stand = calloc(1, sizeof(*stand));
+        const char *argv[32] = { getenv("REKEYD_TEST_DEVCONNECTOR") };
+        size_t n = 1;
+        json_t *ready;
+
+        ck_assert_ptr_nonnull(stand);
+        ck_assert_ptr_nonnull(argv[0]);
+        stand->directory = scratch_new();
+        _cleanup_(freep) char *directory = scratch_path(stand->directory, "connector");
+
+        argv[n++] = "--directory";
+        argv[n++] = directory;
+        for (; options && *options; options++)
+                argv[n++] = *options;
+        stand->connector = process_start(argv, true);
+        ready = parse_line(process_await(stand->connector, PROCESS_STDOUT, "\"ready\""));
+        ck_assert_ptr_nonnull(ready);
+        stand->certificate_url = strdup(member(ready, "certificate_url"));
+        stand->token_url = strdup(member(ready, "token_url"));
+        stand->admin_url = strdup(member(ready, "admin_url"));
+        stand->trust = strdup(member(ready, "trust"));
+        json_decref(ready);
+        return stand;
+}
+
+struct stand *stand_free(struct stand *stand) {
+        if (!stand)
+                return NULL;
+        process_free(stand->rekeyd);
+        if (stand->connector) {
+                process_signal(stand->connector, SIGTERM);
+                ck_assert_msg(process_wait(stand->connector) == 0, "devconnector ended badly: %s",
+                              process_output(stand->connector, PROCESS_STDERR));
+        }
+        process_free(stand->connector);
+        scratch_free(stand->directory);
+        free(stand->certificate_url);
+        free(stand->token_url);
+        free(stand->admin_url);
+        free(stand->trust);
+        free(stand);
+        return NULL;
+}
+
+static size_t take_reply(char *data, size_t size, size_t n, void *userdata) {
+        struct reply *reply = userdata;
+
+        reply->text = realloc(reply->text, reply->size + size * n + 1);
+        memcpy(reply->text + reply->size, data, size * n);
+        reply->size += size * n;
+        reply->text[reply->size] = '\0';
+        return size * n;
+}
+
+json_t *stand_admin(struct stand *stand, const char *path, const char *body) {
+        bool is_delete = has_prefix(path, "DELETE ");
+        _cleanup_(freep) char *url = NULL;
+        struct reply reply = { 0 };
+        CURL *easy = curl_easy_init();
+        long status = 0;
+        json_t *json;
+
+        ck_assert_int_ge(
+                asprintf(&url, "%s%s", stand->admin_url, is_delete ? path + strlen("DELETE ") : path), 0);
+        curl_easy_setopt(easy, CURLOPT_URL, url);
+        curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_reply);
+        curl_easy_setopt(easy, CURLOPT_WRITEDATA, &reply);
+        if (is_delete)
+                curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "DELETE");
+        else if (body)
+                curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
+        ck_assert_int_eq(curl_easy_perform(easy), CURLE_OK);
+        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+        curl_easy_cleanup(easy);
+        ck_assert_msg(status / 100 == 2, "%s: %ld %s", path, status, reply.text ? reply.text : "");
+        json = reply.text ? json_loads(reply.text, JSON_DECODE_ANY, NULL) : NULL;
+        free(reply.text);
+        return json ? json : json_null();
+}
+
+void stand_fault(struct stand *stand, const char *json) {
+        json_decref(stand_admin(stand, "/faults", json));
+}
+
+void stand_lift_faults(struct stand *stand) {
+        json_decref(stand_admin(stand, "DELETE /faults", NULL));
+}
+
+void stand_token(struct stand *stand, const char *id, const char *file) {
+        _cleanup_(freep) char *body = NULL;
+        json_t *reply;
+
+        ck_assert_int_ge(asprintf(&body, "{\"client\":\"%s\"}", id), 0);
+        reply = stand_admin(stand, "/tokens", body);
+        scratch_write(stand->directory, file, member(reply, "token"), 0600);
+        json_decref(reply);
+}
+
+void stand_configure(struct stand *stand, const char *certificates) {
+        _cleanup_(freep) char *yaml = NULL, *indented = NULL;
+        const char *d = stand->directory;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        ck_assert_int_ge(asprintf(&indented, certificates, d, d, d, d, d, d, d, d), 0);
+#pragma GCC diagnostic pop
+        ck_assert_int_ge(asprintf(&yaml,
+                                  "state_directory: %s/state\n"
+                                  "log: {format: json, level: debug}\n"
+                                  "connectors:\n"
+                                  "  dev: {enrol_url: '%s', trust: %s, ca_window: 1s}\n"
+                                  "defaults: {key: {bits: 2048}, jitter: 0%%}\n"
+                                  "certificates:\n%s",
+                                  d, stand->token_url, stand->trust, indented),
+                         0);
+        scratch_write(stand->directory, "rekeyd.yaml", yaml, 0600);
+}
+
+void stand_start(struct stand *stand, const char *option) {
+        _cleanup_(freep) char *config = scratch_path(stand->directory, "rekeyd.yaml");
+        const char *argv[] = { getenv("REKEYD_TEST_REKEYD"), "--config", config, option, NULL };
+
+        ck_assert_ptr_nonnull(argv[0]);
+        process_free(stand->rekeyd);
+        stand->rekeyd = process_start(argv, true);
+}
+
+int stand_run(struct stand *stand, const char *option) {
+        stand_start(stand, option);
+        return process_wait(stand->rekeyd);
+}
+
+int stand_stop(struct stand *stand) {
+        process_signal(stand->rekeyd, SIGTERM);
+        return process_wait(stand->rekeyd);
+}
+
+json_t *stand_await(struct stand *stand, const char *message_id) {
+        char *line = process_await(stand->rekeyd, PROCESS_STDERR, message_id);
+
+        ck_assert_msg(line != NULL, "rekeyd never logged message %s", message_id);
+        return parse_line(line);
+}
+
+json_t *stand_await_connector(struct stand *stand, const char *text) {
+        char *line = process_await(stand->connector, PROCESS_STDOUT, text);
+
+        ck_assert_msg(line != NULL, "devconnector never said %s", text);
+        return parse_line(line);
+}
+
+unsigned stand_calls(struct stand *stand, const char *operation) {
+        json_t *calls = stand_admin(stand, "/calls", NULL), *list, *call;
+        unsigned n = 0;
+        size_t i;
+
+        list = json_is_array(calls) ? calls : json_object_get(calls, "calls");
+        json_array_foreach(list, i, call) n += streq(member(call, "operation"), operation);
+        json_decref(calls);
+        return n;
+}

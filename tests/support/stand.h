@@ -1,0 +1,58 @@
+#pragma once
+
+/* The test stand: a real devconnector, a real rekeyd, a scratch directory, and a configuration between them.
+ */
+
+#include <jansson.h>
+
+#include "tests/support/process.h"
+#include "tests/support/scratch.h"
+
+struct stand {
+        char *directory;           /* scratch */
+        struct process *connector; /* devconnector */
+        struct process *rekeyd;    /* NULL until started */
+        char *certificate_url, *token_url, *admin_url, *trust;
+};
+
+/* Starts devconnector with --directory and free ports, plus OPTIONS (NULL-terminated, may be NULL). */
+struct stand *stand_new(const char *const *options);
+struct stand *stand_free(struct stand *stand);
+DEFINE_CLEANUP(struct stand *, stand_free);
+
+/* A request to devconnector's admin endpoint. BODY NULL: GET, or DELETE for a path that starts with "DELETE
+ * ". Aborts the test on anything but a 2xx. The reply is owned by the caller. */
+json_t *stand_admin(struct stand *stand, const char *path, const char *body);
+
+/* Arms a fault: JSON as devconnector's POST /faults takes it. */
+void stand_fault(struct stand *stand, const char *json);
+void stand_lift_faults(struct stand *stand);
+
+/* Mints a one-time token for client ID and writes it to FILE in the scratch directory. */
+void stand_token(struct stand *stand, const char *id, const char *file);
+
+/* Writes rekeyd.yaml: connector `dev`, JSON log at debug, 2048-bit keys, no jitter, and CERTIFICATES, YAML
+ * indented by two blanks, in which %s stands for the scratch directory (up to eight times). */
+void stand_configure(struct stand *stand, const char *certificates);
+
+/* Starts rekeyd on that configuration, with OPTION (may be NULL). */
+void stand_start(struct stand *stand, const char *option);
+
+/* Runs `rekeyd OPTION` to its end and returns its exit status; its output is in stand->rekeyd. */
+int stand_run(struct stand *stand, const char *option);
+
+/* Stops rekeyd by SIGTERM and returns its exit status. */
+int stand_stop(struct stand *stand);
+
+/* The next log line of rekeyd with MESSAGE_ID, as JSON owned by the caller; aborts the test when it does not
+ * come. */
+json_t *stand_await(struct stand *stand, const char *message_id);
+
+/* The next event of devconnector that contains TEXT ("\"event\":\"held\""). */
+json_t *stand_await_connector(struct stand *stand, const char *text);
+
+/* A member of OBJECT as text; "" when absent or null. Borrowed. */
+const char *member(const json_t *object, const char *name);
+
+/* How many calls of OPERATION ("sign") devconnector has answered. */
+unsigned stand_calls(struct stand *stand, const char *operation);

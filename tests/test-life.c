@@ -1,0 +1,381 @@
+/*
+ * The main job from end to end: the real rekeyd against the real devconnector, over real TLS, with real
+ * files.
+ */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "daemon/messages.h"
+#include "lib/connection.h"
+#include "lib/csr.h"
+#include "lib/store.h"
+#include "tests/support/stand.h"
+#include "tests/test.h"
+
+/* A certificate that enrols by a token and is renewed at a third of its lifetime before its end. */
+#define ORDERS                       \
+        "  orders:\n"                \
+        "    connector: dev\n"       \
+        "    directory: %s/orders\n" \
+        "    token_file: %s/token\n"
+
+static const struct store_options store_options = {
+        .key_access = { .uid = (uid_t)-1, .gid = (gid_t)-1, .mode = 0600 },
+        .public_access = { .uid = (uid_t)-1, .gid = (gid_t)-1, .mode = 0644 },
+        .grace_usec = STORE_GRACE_USEC,
+        .keep = 2,
+};
+
+/* The current set, read as the library reads it; checks that it is whole. rekeyd must not be in the middle of
+ * an attempt, or the directory is locked. */
+static void load(struct stand *stand, struct set *ret) {
+        _cleanup_(freep) char *directory = scratch_path(stand->directory, "orders");
+        _cleanup_(store_closep) struct store *store = NULL;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        ck_assert_msg(store_open(directory, &store_options, &store, &error) == 0, "%s", error_text(&error));
+        ck_assert_msg(store_load(store, ret, &error) == 0, "%s", error_text(&error));
+        ck_assert_ptr_nonnull(ret->ca_pem);
+}
+
+static void assert_no_stage(struct stand *stand) {
+        _cleanup_(freep) char *directory = scratch_path(stand->directory, "orders"),
+                              *list = scratch_list(directory);
+
+        ck_assert_msg(!strstr(list, "stage") && !strstr(list, ".rekeyd"), "litter: %s", list);
+}
+
+START_TEST(enrols_and_renews_unattended) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new((const char *[]) { "--lifetime", "6s", NULL });
+        char fingerprints[3][80];
+
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        stand_start(stand, NULL);
+        for (unsigned i = 0; i < 3; i++) {
+                json_t *line = stand_await(stand, i == 0 ? MESSAGE_ENROLLED : MESSAGE_RENEWED);
+
+                ck_assert_str_eq(member(line, "certificate"), "orders");
+                ck_assert_int_eq(atoi(member(line, "generation")), (int)i + 1);
+                snprintf(fingerprints[i], sizeof(fingerprints[i]), "%s", member(line, "fingerprint"));
+                for (unsigned j = 0; j < i; j++)
+                        ck_assert_str_ne(fingerprints[i], fingerprints[j]);
+                json_decref(line);
+        }
+        ck_assert_int_eq(stand_stop(stand), 0);
+        assert_no_stage(stand);
+        ck_assert_uint_eq(stand_calls(stand, "configuration"), stand_calls(stand, "sign"));
+        ck_assert_uint_eq(stand_calls(stand, "probe"), stand_calls(stand, "sign"));
+}
+END_TEST
+
+START_TEST(the_set_is_whole_and_private) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(set_clear) struct set set = { 0 };
+        _cleanup_(connection_clear) struct connection connection = { 0 };
+        _cleanup_(freep) char *key = scratch_path(stand->directory, "orders/tls.key");
+        struct stat st;
+
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        load(stand, &set);
+        ck_assert_uint_eq(set.generation, 1);
+        ck_assert_uint_eq(key_bits(set.key), 2048);
+        ck_assert_int_eq(stat(key, &st), 0);
+        ck_assert_uint_eq(st.st_mode & 07777u, 0600);
+        ck_assert_int_eq(
+                connection_parse(set.connection_json, strlen(set.connection_json), &connection, NULL), 0);
+        ck_assert_str_eq(connection.connector_url, stand->certificate_url);
+        ck_assert_ptr_nonnull(connection.director_url);
+
+        /* Nothing due: 0, and no call to the Connector. */
+        ck_assert_int_eq(stand_run(stand, "--once"), 0);
+        ck_assert_uint_eq(stand_calls(stand, "configuration"), 1);
+}
+END_TEST
+
+START_TEST(the_key_is_on_disk_before_its_csr_leaves) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(freep) char *stage = scratch_path(stand->directory, "orders/..stage-000001"),
+                              *csr_pem = NULL;
+        _cleanup_(key_freep) struct key *key = NULL;
+        _cleanup_(subject_freep) struct subject *subject = NULL;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        int fd;
+
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"sign\"}");
+        stand_start(stand, NULL);
+        json_decref(stand_await_connector(stand, "\"held\""));
+
+        /* devconnector has the CSR now, and has not answered. */
+        fd = dir_open_at(AT_FDCWD, stage);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_msg(key_read_at(fd, "tls.key", FILE_NOFOLLOW, &key, &error) == 0, "%s", error_text(&error));
+        ck_assert_int_eq(file_read_at(fd, "tls.csr", FILE_NOFOLLOW, CSR_PEM_MAX, &csr_pem, NULL), 0);
+        ck_assert_int_eq(csr_check(csr_pem, strlen(csr_pem), key, &subject, &error), 0);
+        close(fd);
+
+        json_decref(stand_admin(stand, "/release", "{}"));
+        json_decref(stand_await(stand, MESSAGE_ENROLLED));
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
+START_TEST(a_lost_reply_costs_no_second_key) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(set_clear) struct set set = { 0 };
+        _cleanup_(freep) char *before = NULL, *after = NULL;
+        const char *pem;
+        size_t size;
+
+        /* The token for `sign` came with `configuration` and is staged: an enrolment survives a cut at `sign`
+         * unless the Connector has burnt it, which a connection cut before the call does not. */
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        stand_fault(stand, "{\"fault\":\"rate-limit\",\"at\":\"sign\",\"count\":1}");
+        ck_assert_int_eq(stand_run(stand, "--once"), 1);
+        before = scratch_read(stand->directory, "orders/..stage-000001/tls.key");
+        ck_assert_ptr_nonnull(before);
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        load(stand, &set);
+        key_pem(set.key, &pem, &size);
+        after = strndup(pem, size);
+        ck_assert_str_eq(after, before);
+        ck_assert_uint_eq(stand_calls(stand, "configuration"), 1);
+}
+END_TEST
+
+START_TEST(waits_for_a_token_that_comes_later) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(freep) char *folder = scratch_path(stand->directory, "later");
+
+        stand_configure(stand, "  orders:\n"
+                               "    connector: dev\n"
+                               "    directory: %s/orders\n"
+                               "    token_file: %s/later/token\n");
+        stand_start(stand, NULL);
+        json_decref(stand_await(stand, MESSAGE_WAITING));
+        ck_assert_int_eq(mkdir(folder, 0755), 0);
+        stand_token(stand, "client-1", "later/token");
+        json_decref(stand_await(stand, MESSAGE_ENROLLED));
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
+START_TEST(a_used_token_is_reported_and_a_fresh_one_helps) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        json_t *line;
+
+        stand_configure(stand, ORDERS);
+        scratch_write(stand->directory, "token", "not-a-token-of-this-connector\n", 0600);
+        stand_start(stand, NULL);
+        line = stand_await(stand, MESSAGE_FAILED);
+        ck_assert_str_eq(member(line, "failure"), "rejected");
+        ck_assert_ptr_nonnull(strstr(member(line, "error"), "does not accept the one-time token"));
+        ck_assert_ptr_null(strstr(member(line, "error"), "not-a-token-of-this-connector"));
+        json_decref(line);
+        json_decref(stand_await(stand, MESSAGE_WAITING));
+        stand_token(stand, "client-1", "token");
+        json_decref(stand_await(stand, MESSAGE_ENROLLED));
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
+START_TEST(adopts_an_imported_pair_and_renews_it) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new((const char *[]) { "--lifetime", "8s", NULL });
+        _cleanup_(freep) char *key = NULL, *certificate = NULL;
+        json_t *line;
+
+        /* A pair as a person would have made it by hand, here by a first rekeyd. */
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        key = scratch_read(stand->directory, "orders/tls.key");
+        certificate = scratch_read(stand->directory, "orders/tls.crt");
+        scratch_write(stand->directory, "my.key", key, 0644);
+        scratch_write(stand->directory, "my.crt", certificate, 0644);
+
+        _cleanup_(freep) char *yaml = NULL;
+        ck_assert_int_ge(asprintf(&yaml,
+                                  "state_directory: %s/state\n"
+                                  "log: {format: json, level: debug}\n"
+                                  "connectors:\n"
+                                  "  dev: {url: '%s', trust: %s}\n"
+                                  "defaults: {key: {bits: 2048}, jitter: 0%%}\n"
+                                  "certificates:\n"
+                                  "  adopted:\n"
+                                  "    connector: dev\n"
+                                  "    directory: %s/adopted\n"
+                                  "    import: {key: %s/my.key, certificate: %s/my.crt}\n",
+                                  stand->directory, stand->certificate_url, stand->trust, stand->directory,
+                                  stand->directory, stand->directory),
+                         0);
+        scratch_write(stand->directory, "rekeyd.yaml", yaml, 0600);
+        stand_start(stand, NULL);
+        json_decref(stand_await(stand, MESSAGE_ADOPTED));
+        line = stand_await(stand, MESSAGE_WARNING);
+        ck_assert_ptr_nonnull(strstr(member(line, "message"), "can be read by every user"));
+        json_decref(line);
+        line = stand_await(stand, MESSAGE_RENEWED);
+        ck_assert_str_eq(member(line, "generation"), "1");
+        json_decref(line);
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
+START_TEST(adopts_plain_files_in_place) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(freep) char *key = NULL, *certificate = NULL,
+                              *directory = scratch_path(stand->directory, "plain");
+        _cleanup_(freep) char *list = NULL;
+
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        key = scratch_read(stand->directory, "orders/tls.key");
+        certificate = scratch_read(stand->directory, "orders/tls.crt");
+        ck_assert_int_eq(mkdir(directory, 0755), 0);
+        scratch_write(directory, "tls.key", key, 0600);
+        scratch_write(directory, "tls.crt", certificate, 0644);
+
+        stand_configure(stand, "  plain:\n    connector: dev\n    directory: %s/plain\n");
+        ck_assert_int_eq(stand_run(stand, "--once"), 0);
+        ck_assert_ptr_nonnull(strstr(process_output(stand->rekeyd, PROCESS_STDERR), MESSAGE_ADOPTED));
+        list = scratch_list(directory);
+        ck_assert_str_eq(list, "..data ..gen-000000 ca.crt connection.json tls.crt tls.key");
+}
+END_TEST
+
+START_TEST(a_larger_key_is_made_at_once) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(set_clear) struct set set = { 0 };
+
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        stand_configure(stand, ORDERS "    key: {bits: 3072}\n");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        load(stand, &set);
+        ck_assert_uint_eq(key_bits(set.key), 3072);
+        ck_assert_uint_eq(set.generation, 2);
+        ck_assert_int_eq(stand_run(stand, "--once"), 0);
+}
+END_TEST
+
+START_TEST(never_below_what_the_connector_asks) {
+        _cleanup_(stand_freep) struct stand *stand =
+                stand_new((const char *[]) { "--key-algorithm", "rsa3072", NULL });
+        _cleanup_(set_clear) struct set set = { 0 };
+
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        load(stand, &set);
+        ck_assert_uint_eq(key_bits(set.key), 3072);
+        ck_assert_uint_eq(stand_calls(stand, "configuration"), 1);
+        ck_assert_int_eq(stand_run(stand, "--once"), 0);
+}
+END_TEST
+
+START_TEST(the_director_may_be_down) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(set_clear) struct set set = { 0 };
+
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        stand_fault(stand, "{\"fault\":\"director-down\",\"at\":\"any\"}");
+        stand_configure(stand, ORDERS "    key: {bits: 3072}\n");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        load(stand, &set);
+        ck_assert_uint_eq(set.generation, 2);
+}
+END_TEST
+
+START_TEST(follows_a_new_url_over_a_restart) {
+        /* `configuration` names 127.0.0.1 although enrolment went to localhost. */
+        _cleanup_(stand_freep) struct stand *stand =
+                stand_new((const char *[]) { "--host", "127.0.0.1", NULL });
+        _cleanup_(freep) char *connection = NULL;
+
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        connection = scratch_read(stand->directory, "orders/connection.json");
+        ck_assert_ptr_nonnull(strstr(connection, "https://127.0.0.1:"));
+        stand_configure(stand, ORDERS "    key: {bits: 3072}\n");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+}
+END_TEST
+
+START_TEST(a_large_key_does_not_stall_the_loop) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(freep) char *line = NULL;
+        const char *found;
+        double longest;
+
+        if (getenv("REKEYD_TEST_WRAPPER")) {
+                test_skip("a_large_key_does_not_stall_the_loop: time under valgrind says nothing");
+                return;
+        }
+        stand_configure(stand, ORDERS "    key: {bits: 4096}\n");
+        stand_token(stand, "client-1", "token");
+        stand_start(stand, NULL);
+        json_decref(stand_await(stand, MESSAGE_ENROLLED));
+        process_signal(stand->rekeyd, SIGTERM);
+        line = process_await(stand->rekeyd, PROCESS_STDERR, MESSAGE_STOPPED);
+        ck_assert_ptr_nonnull(line);
+        found = strstr(line, "took ");
+        ck_assert_ptr_nonnull(found);
+        longest = atof(found + strlen("took "));
+        test_report("loop: longest turn %.3f ms while a 4096-bit key was made and signed", longest);
+        ck_assert_double_lt(longest, 20);
+        ck_assert_double_gt(longest, 0);
+}
+END_TEST
+
+START_TEST(no_secret_is_logged) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(freep) char *token = NULL, *key = NULL;
+        const char *log;
+
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        token = scratch_read(stand->directory, "token");
+        stand_fault(stand, "{\"fault\":\"wrong-key\",\"at\":\"sign\",\"count\":1}");
+        ck_assert_int_eq(stand_run(stand, "--once"), 1);
+        log = process_output(stand->rekeyd, PROCESS_STDERR);
+        key = scratch_read(stand->directory, "orders/..stage-000001/tls.key");
+        ck_assert_ptr_nonnull(key);
+        ck_assert_ptr_null(strstr(log, token));
+        ck_assert_ptr_null(strstr(log, "PRIVATE KEY"));
+        /* A line from the middle of the key's base64. */
+        key[100] = '\0';
+        ck_assert_ptr_null(strstr(log, key + 70));
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("life");
+
+        TEST_CASE(suite, enrols_and_renews_unattended);
+        TEST_CASE(suite, the_set_is_whole_and_private);
+        TEST_CASE(suite, the_key_is_on_disk_before_its_csr_leaves);
+        TEST_CASE(suite, a_lost_reply_costs_no_second_key);
+        TEST_CASE(suite, waits_for_a_token_that_comes_later);
+        TEST_CASE(suite, a_used_token_is_reported_and_a_fresh_one_helps);
+        TEST_CASE(suite, adopts_an_imported_pair_and_renews_it);
+        TEST_CASE(suite, adopts_plain_files_in_place);
+        TEST_CASE(suite, a_larger_key_is_made_at_once);
+        TEST_CASE(suite, never_below_what_the_connector_asks);
+        TEST_CASE(suite, the_director_may_be_down);
+        TEST_CASE(suite, follows_a_new_url_over_a_restart);
+        TEST_CASE(suite, a_large_key_does_not_stall_the_loop);
+        TEST_CASE(suite, no_secret_is_logged);
+        return test_run(suite);
+}

@@ -1,0 +1,188 @@
+/*
+ * The second invariant: the old set stays until the new one is proven. One certificate, which has become due
+ * because a larger key was asked for, meets every kind of bad answer; each time the set on disk must be the
+ * same, byte for byte, and the staged key too. When the fault is lifted the renewal goes through.
+ */
+
+#include "daemon/messages.h"
+#include "lib/store.h"
+#include "tests/support/stand.h"
+#include "tests/test.h"
+
+#define ORDERS                       \
+        "  orders:\n"                \
+        "    connector: dev\n"       \
+        "    directory: %s/orders\n" \
+        "    token_file: %s/token\n"
+
+static const struct {
+        const char *fault;   /* as devconnector takes it */
+        const char *failure; /* class */
+        const char *step;
+        const char *text; /* in the error */
+} refusals[] = {
+        { "{\"fault\":\"wrong-key\",\"at\":\"sign\"}", "bad-reply", "gate", "not for the key" },
+        { "{\"fault\":\"wrong-subject\",\"at\":\"sign\"}", "bad-reply", "gate", "subject" },
+        { "{\"fault\":\"expired-leaf\",\"at\":\"sign\"}", "bad-reply", "gate", "expired" },
+        { "{\"fault\":\"not-yet-valid-leaf\",\"at\":\"sign\",\"by\":\"1h\"}", "bad-reply", "gate", "valid" },
+        { "{\"fault\":\"no-client-auth\",\"at\":\"sign\"}", "bad-reply", "gate", "client" },
+        { "{\"fault\":\"two-leaves\",\"at\":\"sign\"}", "bad-reply", "gate", "" },
+        { "{\"fault\":\"mixed-ca\",\"at\":\"sign\"}", "bad-reply", "gate", "" },
+        { "{\"fault\":\"long-chain\",\"at\":\"sign\"}", "bad-reply", "gate", "10" },
+        { "{\"fault\":\"other-ca\",\"at\":\"sign\"}", "bad-reply", "proof", "could not be proven" },
+        { "{\"fault\":\"empty-field\",\"at\":\"sign\",\"field\":\"clientCertificate\"}", "bad-reply", "sign",
+          "clientCertificate" },
+        { "{\"fault\":\"missing-field\",\"at\":\"sign\",\"field\":\"caCertificate\"}", "bad-reply", "sign",
+          "caCertificate" },
+        { "{\"fault\":\"null-field\",\"at\":\"sign\",\"field\":\"certificateChain\"}", "bad-reply", "sign",
+          "certificateChain" },
+        { "{\"fault\":\"garbage-base64\",\"at\":\"sign\",\"field\":\"clientCertificate\"}", "bad-reply",
+          "sign", "base64" },
+        { "{\"fault\":\"cut-body\",\"at\":\"sign\"}", "transient", "sign", "" },
+        { "{\"fault\":\"cut-connection\",\"at\":\"sign\"}", "transient", "sign", "" },
+        { "{\"fault\":\"oversized-body\",\"at\":\"sign\"}", "bad-reply", "sign",
+          "larger than 1048576 bytes" },
+        { "{\"fault\":\"deep-nesting\",\"at\":\"sign\"}", "bad-reply", "sign", "32" },
+        { "{\"fault\":\"garbage\",\"at\":\"sign\"}", "bad-reply", "sign", "" },
+        { "{\"fault\":\"redirect\",\"at\":\"sign\"}", "bad-reply", "sign", "302" },
+        { "{\"fault\":\"empty-400\",\"at\":\"sign\"}", "transient", "sign", "400" },
+        { "{\"fault\":\"rate-limit\",\"at\":\"sign\"}", "transient", "sign", "429" },
+        { "{\"fault\":\"timeout-503\",\"at\":\"sign\"}", "transient", "sign", "503" },
+        { "{\"fault\":\"graphql-error\",\"at\":\"sign\",\"message\":\"CSR: Invalid common name provided.\"}",
+          "refused", "sign", "Invalid common name" },
+        { "{\"fault\":\"html-400\",\"at\":\"sign\"}", "rejected", "sign", "" },
+        { "{\"fault\":\"empty-400\",\"at\":\"probe\"}", "bad-reply", "proof", "could not be proven" },
+        { "{\"fault\":\"html-400\",\"at\":\"probe\"}", "bad-reply", "proof", "could not be proven" },
+        { "{\"fault\":\"status\",\"at\":\"probe\",\"status\":500}", "transient", "proof",
+          "could not be proven" },
+};
+
+struct snapshot {
+        char *key, *certificate, *ca, *link;
+};
+
+static void snapshot_clear(struct snapshot *snapshot) {
+        free(snapshot->key);
+        free(snapshot->certificate);
+        free(snapshot->ca);
+        free(snapshot->link);
+        *snapshot = (struct snapshot) { 0 };
+}
+
+static struct snapshot snapshot_take(struct stand *stand) {
+        _cleanup_(freep) char *link = scratch_path(stand->directory, "orders/..data");
+        char target[64] = { 0 };
+
+        ck_assert_int_gt(readlink(link, target, sizeof(target) - 1), 0);
+        return (struct snapshot) {
+                .key = scratch_read(stand->directory, "orders/tls.key"),
+                .certificate = scratch_read(stand->directory, "orders/tls.crt"),
+                .ca = scratch_read(stand->directory, "orders/ca.crt"),
+                .link = strdup(target),
+        };
+}
+
+static void assert_unchanged(struct stand *stand, const struct snapshot *before) {
+        _cleanup_(snapshot_clear) struct snapshot now = snapshot_take(stand);
+
+        ck_assert_str_eq(now.link, before->link);
+        ck_assert_str_eq(now.key, before->key);
+        ck_assert_str_eq(now.certificate, before->certificate);
+        ck_assert_str_eq(now.ca, before->ca);
+}
+
+static struct stand *stand_with_due_certificate(void) {
+        struct stand *stand = stand_new((const char *[]) { "--lifetime", "1h", NULL });
+
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        stand_configure(stand, ORDERS "    key: {bits: 3072}\n");
+        return stand;
+}
+
+START_TEST(nothing_bad_replaces_the_good) {
+        _cleanup_(stand_freep) struct stand *stand = stand_with_due_certificate();
+        _cleanup_(snapshot_clear) struct snapshot before = snapshot_take(stand);
+        _cleanup_(freep) char *staged = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(refusals); i++) {
+                _cleanup_(freep) char *now_staged = NULL;
+                json_t *line;
+                int status;
+
+                stand_fault(stand, refusals[i].fault);
+                status = stand_run(stand, "--once");
+                ck_assert_msg(status == 1, "%s: status %d: %s", refusals[i].fault, status,
+                              process_output(stand->rekeyd, PROCESS_STDERR));
+                line = stand_await(stand, MESSAGE_FAILED);
+                ck_assert_msg(streq(member(line, "failure"), refusals[i].failure) &&
+                                      streq(member(line, "step"), refusals[i].step) &&
+                                      strstr(member(line, "error"), refusals[i].text),
+                              "%s: %s at %s: %s", refusals[i].fault, member(line, "failure"),
+                              member(line, "step"), member(line, "error"));
+                test_report("refused: %-28s %-9s at %-5s %s", strtok(strdupa(refusals[i].fault + 10), "\""),
+                            member(line, "failure"), member(line, "step"), member(line, "error"));
+                json_decref(line);
+                assert_unchanged(stand, &before);
+
+                now_staged = scratch_read(stand->directory, "orders/..stage-000002/tls.key");
+                ck_assert_ptr_nonnull(now_staged);
+                if (staged)
+                        ck_assert_str_eq(now_staged, staged);
+                else
+                        staged = take_ptr(now_staged);
+                stand_lift_faults(stand);
+        }
+
+        /* The last fault left a reply that was never disproved: it is proven now, without another signature.
+         */
+        unsigned signatures = stand_calls(stand, "sign");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        ck_assert_uint_eq(stand_calls(stand, "sign"), signatures);
+        _cleanup_(freep) char *key = scratch_read(stand->directory, "orders/tls.key");
+        ck_assert_str_eq(key, staged);
+}
+END_TEST
+
+START_TEST(a_refused_proof_in_tls_keeps_the_old_set) {
+        _cleanup_(stand_freep) struct stand *stand = stand_with_due_certificate();
+        _cleanup_(snapshot_clear) struct snapshot before = snapshot_take(stand);
+        json_t *line;
+
+        stand_fault(stand, "{\"fault\":\"refuse-certificate\",\"at\":\"any\"}");
+        ck_assert_int_eq(stand_run(stand, "--once"), 1);
+        line = stand_await(stand, MESSAGE_FAILED);
+        ck_assert_str_eq(member(line, "failure"), "rejected");
+        ck_assert_msg(strstr(member(line, "error"), "does not accept the client certificate") != NULL, "%s",
+                      member(line, "error"));
+        json_decref(line);
+        assert_unchanged(stand, &before);
+}
+END_TEST
+
+START_TEST(an_untrusted_connector_is_never_spoken_to) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL), *stranger = stand_new(NULL);
+        json_t *line;
+
+        free(stand->trust);
+        stand->trust = strdup(stranger->trust);
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        ck_assert_int_eq(stand_run(stand, "--once"), 1);
+        line = stand_await(stand, MESSAGE_FAILED);
+        ck_assert_msg(strstr(member(line, "error"), "cannot be trusted") != NULL, "%s",
+                      member(line, "error"));
+        json_decref(line);
+        ck_assert_uint_eq(stand_calls(stand, "configuration"), 0);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("refusals");
+
+        TEST_CASE(suite, nothing_bad_replaces_the_good);
+        TEST_CASE(suite, a_refused_proof_in_tls_keeps_the_old_set);
+        TEST_CASE(suite, an_untrusted_connector_is_never_spoken_to);
+        return test_run(suite);
+}
