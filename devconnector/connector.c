@@ -13,10 +13,27 @@
 #define NO_TOKEN \
         "Failed to get one-time token during fetching configuration process: could not get one time token: "
 
+/* The common name is the client's and comes last, behind a comma. */
+static int check_subject(const char *subject, struct error *error) {
+        _cleanup_(X509_NAME_freep) X509_NAME *name = NULL;
+        int r;
+
+        r = pki_parse_name(subject, &name, error);
+        if (r < 0)
+                return error_prefix(error, "--subject");
+        if (X509_NAME_get_index_by_NID(name, NID_commonName, -1) >= 0)
+                return error_set(error, -EINVAL, "--subject=%s: leave CN out, it is the client's id",
+                                 subject);
+        return 0;
+}
+
 int connector_open(int dir_fd, const struct settings *settings, struct connector *ret, struct error *error) {
         _cleanup_(connector_close) struct connector connector = { .settings = settings };
         int r;
 
+        r = check_subject(settings->subject, error);
+        if (r < 0)
+                return r;
         r = ca_open(dir_fd, settings, &connector.ca, error);
         if (r < 0)
                 return r;

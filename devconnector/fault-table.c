@@ -27,10 +27,10 @@ const char *const operation_kind_names[OPERATION_KIND_MAX] = {
 };
 
 /* clang-format off */
-#define TEXT(name, fallback)     { name, PARAMETER_TEXT, fallback }
-#define DURATION(name, fallback) { name, PARAMETER_DURATION, fallback }
-#define NUMBER(name, fallback)   { name, PARAMETER_NUMBER, fallback }
-#define FLAG(name)               { name, PARAMETER_FLAG, NULL }
+#define TEXT(name, fallback)     { name, PARAMETER_TEXT, fallback, 0, 0 }
+#define DURATION(name, fallback) { name, PARAMETER_DURATION, fallback, 0, 0 }
+#define NUMBER(name, fallback, min, max) { name, PARAMETER_NUMBER, fallback, min, max }
+#define FLAG(name)               { name, PARAMETER_FLAG, NULL, 0, 0 }
 #define FAULT(kind, name, stage, operations, ...) \
         [FAULT_##kind] = { name, FAULT_STAGE_##stage, operations, { __VA_ARGS__ } }
 
@@ -41,7 +41,7 @@ const struct fault_row fault_rows[FAULT_KIND_MAX] = {
         FAULT(REFUSE_CERTIFICATE, "refuse-certificate", TLS, AT_ANY),
         FAULT(DELAY, "delay", PAUSE, AT_ANY, DURATION("delay", "1s")),
         FAULT(HOLD, "hold", PAUSE, AT_ANY),
-        FAULT(STATUS, "status", GATEWAY, AT_ANY, NUMBER("status", "503"), TEXT("body", ""),
+        FAULT(STATUS, "status", GATEWAY, AT_ANY, NUMBER("status", "503", 200, 599), TEXT("body", ""),
               FLAG("burn_token")),
         FAULT(TIMEOUT, "timeout-503", CALL, AT_ANY),
         FAULT(BAD_GATEWAY, "bad-gateway-502", GATEWAY, AT_ANY, FLAG("burn_token")),
@@ -57,8 +57,8 @@ const struct fault_row fault_rows[FAULT_KIND_MAX] = {
         FAULT(CUT_BODY, "cut-body", CALL, AT_ANY, TEXT("framing", "length")),
         FAULT(GARBAGE, "garbage", CALL, AT_ANY),
         FAULT(NOT_JSON, "not-json", CALL, AT_ANY),
-        FAULT(OVERSIZED_BODY, "oversized-body", CALL, AT_ANY, NUMBER("bytes", "3145728")),
-        FAULT(DEEP_NESTING, "deep-nesting", CALL, AT_ANY, NUMBER("depth", "64")),
+        FAULT(OVERSIZED_BODY, "oversized-body", CALL, AT_ANY, NUMBER("bytes", "3145728", 0, 64 << 20)),
+        FAULT(DEEP_NESTING, "deep-nesting", CALL, AT_ANY, NUMBER("depth", "64", 1, 1 << 20)),
         FAULT(GRAPHQL_ERROR, "graphql-error", CALL, AT_ANY, TEXT("message", "injected")),
         FAULT(DIRECTOR_DOWN, "director-down", CALL, AT(CONFIGURATION)),
         FAULT(REVOKE_FAILS, "revoke-fails", CALL, AT(REVOKE)),
@@ -72,7 +72,7 @@ const struct fault_row fault_rows[FAULT_KIND_MAX] = {
         FAULT(MIXED_CA, "mixed-ca", CALL, AT(SIGN)),
         FAULT(TWO_LEAVES, "two-leaves", CALL, AT(SIGN)),
         FAULT(NO_CLIENT_AUTH, "no-client-auth", CALL, AT(SIGN)),
-        FAULT(LONG_CHAIN, "long-chain", CALL, AT(SIGN), NUMBER("certificates", "11")),
+        FAULT(LONG_CHAIN, "long-chain", CALL, AT(SIGN), NUMBER("certificates", "11", 2, 200)),
         FAULT(EMPTY_FIELD, "empty-field", CALL, AT_ANY, TEXT("field", "clientCertificate")),
         FAULT(MISSING_FIELD, "missing-field", CALL, AT_ANY, TEXT("field", "clientCertificate")),
         FAULT(NULL_FIELD, "null-field", CALL, AT_ANY, TEXT("field", "clientCertificate")),
@@ -213,13 +213,11 @@ static int check_parameter(const struct fault_parameter *parameter, const json_t
                                          parameter->name);
                 return 0;
         case PARAMETER_NUMBER:
-                if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-                    json_integer_value(value) > 64 * 1024 * 1024)
-                        return error_set(error, -EINVAL, "\"%s\" must be a number up to 67108864",
-                                         parameter->name);
-                if (streq(parameter->name, "status") &&
-                    (json_integer_value(value) < 200 || json_integer_value(value) > 599))
-                        return error_set(error, -EINVAL, "\"status\" must be a status from 200 to 599");
+                if (!json_is_integer(value) || json_integer_value(value) < parameter->min ||
+                    json_integer_value(value) > parameter->max)
+                        return error_set(error, -EINVAL, "\"%s\" must be a number from %lld to %lld",
+                                         parameter->name, (long long)parameter->min,
+                                         (long long)parameter->max);
                 return 0;
         case PARAMETER_FLAG:
                 if (!json_is_boolean(value))

@@ -16,6 +16,7 @@ struct fault_parameter {
         const char *name;
         enum fault_parameter_type type;
         const char *fallback;
+        json_int_t min, max; /* of a number */
 };
 
 #define FAULT_PARAMETERS_MAX 3

@@ -99,12 +99,16 @@ static int refuse_json(struct query *query, const char *body, size_t size, const
         else if (json_error_code(error) == json_error_premature_end_of_input)
                 reason = strdup("unexpected EOF");
         else {
-                /* jansson shows the token that it could not take: "invalid token near 'query'" */
-                const char *near = strstr(error->text, "near '");
-                char c = near ? near[strlen("near '")] : '\0';
+                /* jansson stops behind the token that it could not take, Go names its first character */
+                size_t at = error->position > 0 ? (size_t)error->position - 1 : 0;
+                unsigned char c;
 
+                while (at > 0 && at < size && isalnum((unsigned char)body[at]) &&
+                       isalnum((unsigned char)body[at - 1]))
+                        at--;
+                c = at < size ? (unsigned char)body[at] : 0;
                 if (asprintf(&reason, "invalid character '%c' looking for beginning of value",
-                             isprint((unsigned char)c) ? c : '?') < 0)
+                             isprint(c) ? c : '?') < 0)
                         reason = NULL;
         }
         if (!reason)

@@ -52,8 +52,10 @@ static struct bufferevent *accept_at(struct server *server, enum door door) {
 
         if (!ssl)
                 return NULL;
+        /* Deferred, so that a reply to a client that has gone cannot free its connection while it is written.
+         */
         bev = bufferevent_openssl_socket_new(server->base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
-                                             BEV_OPT_CLOSE_ON_FREE);
+                                             BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
         if (!bev) {
                 SSL_free(ssl);
                 return NULL;
