@@ -97,7 +97,9 @@ static void harden_process(void) {
         const struct rlimit none = { 0 };
 
         (void)setrlimit(RLIMIT_CORE, &none);
+#ifndef __SANITIZE_ADDRESS__ /* whose search for leaks attaches to the process */
         (void)prctl(PR_SET_DUMPABLE, 0);
+#endif
         umask(022);
 }
 

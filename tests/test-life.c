@@ -48,7 +48,8 @@ static void assert_no_stage(struct stand *stand) {
 }
 
 START_TEST(enrols_and_renews_unattended) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new((const char *[]) { "--lifetime", "6s", NULL });
+        _cleanup_(stand_freep) struct stand *stand =
+                stand_new((const char *[]) { "--lifetime", lifetime(6), NULL });
         char fingerprints[3][80];
 
         stand_configure(stand, ORDERS);
@@ -187,7 +188,8 @@ START_TEST(a_used_token_is_reported_and_a_fresh_one_helps) {
 END_TEST
 
 START_TEST(adopts_an_imported_pair_and_renews_it) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new((const char *[]) { "--lifetime", "8s", NULL });
+        _cleanup_(stand_freep) struct stand *stand =
+                stand_new((const char *[]) { "--lifetime", lifetime(8), NULL });
         _cleanup_(freep) char *key = NULL, *certificate = NULL;
         json_t *line;
 

@@ -173,6 +173,19 @@ void process_signal(struct process *process, int signal) {
                 kill(process->pid, signal);
 }
 
+/* What sanitizers and valgrind say of a child counts, whatever its exit status was expected to be. */
+static bool is_clean(struct process *process) {
+        static const char *const findings[] = { "Sanitizer", "runtime error:", "\n==" };
+        const char *text = process_output(process, PROCESS_STDERR);
+
+        for (size_t i = 0; i < ELEMENTSOF(findings); i++)
+                if (strstr(text, findings[i])) {
+                        fprintf(stderr, "%s has a fault:\n%s\n", process->name, text);
+                        return false;
+                }
+        return true;
+}
+
 int process_wait(struct process *process) {
         usec_t deadline = usec_add(now_usec(CLOCK_MONOTONIC), patience_usec());
 
@@ -190,6 +203,8 @@ int process_wait(struct process *process) {
         while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
                 ;
         process->pid = 0;
-        process->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        process->status = !is_clean(process)  ? 254
+                          : WIFEXITED(status) ? WEXITSTATUS(status)
+                                              : 128 + WTERMSIG(status);
         return process->status;
 }

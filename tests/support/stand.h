@@ -15,6 +15,10 @@ struct stand {
         char *certificate_url, *token_url, *admin_url, *trust;
 };
 
+/* "6s": a lifetime that leaves time for renewals; ten times that under valgrind. Valid until the next call.
+ */
+const char *lifetime(unsigned seconds);
+
 /* Starts devconnector with --directory and free ports, plus OPTIONS (NULL-terminated, may be NULL). */
 struct stand *stand_new(const char *const *options);
 struct stand *stand_free(struct stand *stand);
