@@ -175,7 +175,7 @@ void attempt_look(struct attempt *attempt) {
         read_connection(attempt);
 
         /* A look without the right to renew keeps nothing open: thousands of them may be under way. */
-        if (!attempt->certificate->has_slot)
+        if (!attempt->may_renew)
                 attempt->store = store_close(attempt->store);
 }
 

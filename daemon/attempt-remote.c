@@ -17,7 +17,7 @@ static const char *certificate_url(const struct attempt *attempt) {
                 return configured;
         if (!configured)
                 return stored;
-        return attempt->certificate->renewal.failures % 2 == 0 ? stored : configured;
+        return attempt->n_failures % 2 == 0 ? stored : configured;
 }
 
 /* The proof goes to the certificate-secured door whichever door the attempt came through. */
@@ -47,7 +47,7 @@ static void start_call(struct attempt *attempt, struct connector_request *reques
         }
         request->trust = connector->trust;
         request->timeout_usec = connector->timeout_usec;
-        r = connector_call_new(attempt->certificate->manager->curl, request, done, attempt, &attempt->call);
+        r = connector_call_new(attempt->context->curl, request, done, attempt, &attempt->call);
         if (r < 0)
                 fail_unstarted(attempt, r);
 }
@@ -217,8 +217,8 @@ static void on_proof(const struct connector_answer *answer, void *userdata) {
 
         if (take_answer(attempt, answer)) {
                 r = compass_read_probe(&answer->reply, &attempt->error);
-                /* Whatever it has against the call, it is about the new certificate: nothing else is new in it. An
-                 * empty 400 too, where configuration and signature have just passed. */
+                /* Whatever it has against the call, it is about the new certificate: nothing else is new in
+                 * it. An empty 400 too, where configuration and signature have just passed. */
                 if (r == FAILURE_REFUSED || r == FAILURE_REJECTED || (r > 0 && answer->reply.status == 400))
                         r = FAILURE_BAD_REPLY;
                 take_result(attempt, &answer->reply, r);

@@ -38,15 +38,20 @@ static void run_discard(struct job *job) {
 }
 
 static void step_is_done(struct job *job) {
-        certificate_step_done(job_attempt(job)->certificate);
+        struct attempt *attempt = job_attempt(job);
+
+        attempt->done(attempt->userdata);
 }
 
-struct attempt *attempt_new(struct certificate *certificate) {
+struct attempt *attempt_new(struct context *context, const struct config_certificate *config,
+                            void (*done)(void *userdata), void *userdata) {
         struct attempt *attempt = calloc(1, sizeof(*attempt));
 
         if (attempt) {
-                attempt->certificate = certificate;
-                attempt->config = certificate->config;
+                attempt->context = context;
+                attempt->config = config;
+                attempt->done = done;
+                attempt->userdata = userdata;
         }
         return attempt;
 }
@@ -89,7 +94,7 @@ static void attempt_discard(struct attempt *attempt) {
 }
 
 void attempt_start(struct attempt *attempt, enum renewal_step step) {
-        struct manager *manager = attempt->certificate->manager;
+        struct context *context = attempt->context;
 
         attempt->step = step;
         attempt->failure = FAILURE_NONE;
@@ -101,15 +106,15 @@ void attempt_start(struct attempt *attempt, enum renewal_step step) {
                 return;
         }
         attempt->job = (struct job) { .run = run_step, .done = step_is_done };
-        workers_submit(steps[step].is_key_work ? manager->key_workers : manager->disk_workers, &attempt->job);
+        workers_submit(steps[step].is_key_work ? context->key_workers : context->disk_workers, &attempt->job);
 }
 
 void attempt_call_done(struct attempt *attempt) {
         attempt->call = connector_call_free(attempt->call);
         if (!must_discard(attempt)) {
-                certificate_step_done(attempt->certificate);
+                attempt->done(attempt->userdata);
                 return;
         }
         attempt->job = (struct job) { .run = run_discard, .done = step_is_done };
-        workers_submit(attempt->certificate->manager->disk_workers, &attempt->job);
+        workers_submit(attempt->context->disk_workers, &attempt->job);
 }

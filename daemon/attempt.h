@@ -3,10 +3,12 @@
 /* One walk along the steps: what it gathered, and the step under way. Shared by certificate.c and attempt-*.c
  * only. */
 
-#include "daemon/certificate.h"
 #include "daemon/connector-client.h"
+#include "daemon/context.h"
+#include "lib/config.h"
 #include "lib/connection.h"
 #include "lib/gate.h"
+#include "lib/renewal.h"
 #include "lib/store.h"
 
 /*
@@ -15,9 +17,15 @@
  */
 struct attempt {
         struct job job;
-        struct certificate *certificate;
+        struct context *context;
         const struct config_certificate *config;
+        void (*done)(void *userdata); /* a step is over; see `failure` */
+        void *userdata;
         enum renewal_step step;
+
+        /* Set by the owner before the look. */
+        bool may_renew;      /* keep the store open and locked after the look */
+        unsigned n_failures; /* in a row, before this attempt */
 
         /* Found by the look. */
         struct store *store; /* open and locked */
@@ -48,11 +56,14 @@ struct attempt {
         struct error error;
 };
 
-struct attempt *attempt_new(struct certificate *certificate);
+/* CONTEXT and CONFIG are borrowed. NULL only when memory is out. */
+struct attempt *attempt_new(struct context *context, const struct config_certificate *config,
+                            void (*done)(void *userdata), void *userdata);
 struct attempt *attempt_free(struct attempt *attempt);
 DEFINE_CLEANUP(struct attempt *, attempt_free);
 
-/* Starts STEP; certificate_step_done() is called later, from the loop. */
+/* Starts STEP. `done` is called from the loop when it is over, maybe before this returns; it may free the
+ * attempt. */
 void attempt_start(struct attempt *attempt, enum renewal_step step);
 
 /* Steps on a worker thread: they touch the attempt and nothing else. */
@@ -67,8 +78,5 @@ void attempt_call_configuration(struct attempt *attempt);
 void attempt_call_sign(struct attempt *attempt);
 void attempt_call_proof(struct attempt *attempt);
 
-/* The call is over: discards what must not be used again, then goes on to certificate_step_done(). */
+/* The call is over: discards what must not be used again, then calls `done`. */
 void attempt_call_done(struct attempt *attempt);
-
-/* By certificate.c: the step is over. The attempt may be freed by it. */
-void certificate_step_done(struct certificate *certificate);

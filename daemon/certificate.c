@@ -80,7 +80,7 @@ static void say_failure(const struct certificate *certificate) {
                                                                         : "keeping the old set";
         char span[TIMESPAN_MAX];
 
-        if (certificate->manager->once)
+        if (certificate->context->once)
                 say(certificate, LOG_ERR, MESSAGE_FAILED, "%s failed (%s): %s; %s",
                     renewal_step_names[attempt->step], failure_names[renewal->failure],
                     error_text(&attempt->error), set);
@@ -129,7 +129,7 @@ static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
  * well. */
 static void arm_timer(struct certificate *certificate) {
         const struct renewal *renewal = &certificate->renewal;
-        sd_event *event = certificate->manager->event;
+        sd_event *event = certificate->context->event;
         int r = 0;
 
         certificate->timer = sd_event_source_disable_unref(certificate->timer);
@@ -174,7 +174,7 @@ static void arm_watch(struct certificate *certificate) {
         }
         if (certificate->token_watch)
                 return;
-        r = watch_new(certificate->manager->event, path, on_token_event, certificate,
+        r = watch_new(certificate->context->event, path, on_token_event, certificate,
                       &certificate->token_watch);
         if (r < 0)
                 say(certificate, LOG_WARNING, MESSAGE_WARNING, "cannot watch for token file %s: %s", path,
@@ -185,35 +185,35 @@ static void arm_watch(struct certificate *certificate) {
 }
 
 static void settle(struct certificate *certificate) {
-        if (!certificate->manager->once || certificate->settled)
+        if (!certificate->context->once || certificate->settled)
                 return;
         if (certificate->dependents && dependents_owed(certificate->dependents) > 0)
                 return; /* on_dependents_settled() comes back here */
         certificate->settled = true;
-        manager_settled(certificate->manager, certificate->renewed, certificate->failed);
+        certificate->context->settled(certificate->context, certificate->renewed, certificate->failed);
 }
 
 static void on_dependents_settled(bool all_delivered, void *userdata) {
         struct certificate *certificate = userdata;
 
-        if (!certificate->manager->once)
+        if (!certificate->context->once)
                 return;
         certificate->failed = certificate->failed || !all_delivered;
         certificate->settled = true;
-        manager_settled(certificate->manager, certificate->renewed, certificate->failed);
+        certificate->context->settled(certificate->context, certificate->renewed, certificate->failed);
 }
 
 static void end_attempt(struct certificate *certificate) {
         certificate->attempt = attempt_free(certificate->attempt);
         if (certificate->has_slot) {
                 certificate->has_slot = false;
-                manager_return_slot(certificate->manager);
+                slots_return(&certificate->context->slots);
         }
 }
 
 static void rest(struct certificate *certificate) {
         end_attempt(certificate);
-        if (certificate->manager->once) {
+        if (certificate->context->once) {
                 settle(certificate);
                 return;
         }
@@ -234,24 +234,6 @@ static enum renewal_step take_event(struct certificate *certificate, struct rene
 
         (void)getrandom(&context.random, sizeof(context.random), GRND_NONBLOCK);
         return renewal_next(renewal, event, &context);
-}
-
-void certificate_wake(struct certificate *certificate) {
-        static const struct renewal_event wake = { .type = RENEWAL_WAKE };
-
-        if (certificate->attempt || certificate->is_waiting)
-                return;
-
-        certificate->timer = sd_event_source_disable_unref(certificate->timer);
-        certificate->attempt = attempt_new(certificate);
-        if (!certificate->attempt) {
-                log_error("%s: out of memory", certificate->config->name);
-                sd_event_exit(certificate->manager->event, EXIT_FAILURE);
-                return;
-        }
-        if (!certificate->has_slot)
-                certificate->has_slot = manager_take_slot(certificate->manager);
-        attempt_start(certificate->attempt, take_event(certificate, &certificate->renewal, &wake));
 }
 
 /* Keeps the facts of the current set that outlive the attempt. */
@@ -294,7 +276,7 @@ static void take_sight(struct certificate *certificate) {
                 if (!certificate->has_slot) {
                         certificate->renewal.step = STEP_NONE;
                         certificate->attempt = attempt_free(attempt);
-                        manager_enqueue(certificate->manager, certificate);
+                        slots_wait(&certificate->context->slots, &certificate->slot_waiter);
                         return;
                 }
                 certificate->renewal = next;
@@ -311,8 +293,7 @@ static void take_sight(struct certificate *certificate) {
                 attempt->failure = FAILURE_LOCAL;
                 error_set(&attempt->error, -ETIME,
                           "the clock of this machine lies before the certificate's notBefore: it is wrong, "
-                          "and nothing "
-                          "is renewed by it");
+                          "and nothing is renewed by it");
                 say_failure(certificate);
                 certificate->failed = true;
         } else if (next.state == RENEWAL_WAITING_FOR_TOKEN) {
@@ -368,7 +349,8 @@ static void take_failure(struct certificate *certificate) {
         rest(certificate);
 }
 
-void certificate_step_done(struct certificate *certificate) {
+static void on_step_done(void *userdata) {
+        struct certificate *certificate = userdata;
         struct attempt *attempt = certificate->attempt;
         struct renewal_event event = { .type = RENEWAL_DONE };
         enum renewal_step step = attempt->step, next;
@@ -393,7 +375,36 @@ void certificate_step_done(struct certificate *certificate) {
                 attempt_start(attempt, next);
 }
 
-int certificate_new(struct manager *manager, const struct config_certificate *config,
+void certificate_wake(struct certificate *certificate) {
+        static const struct renewal_event wake = { .type = RENEWAL_WAKE };
+
+        if (certificate->attempt || certificate->slot_waiter.is_waiting)
+                return;
+
+        certificate->timer = sd_event_source_disable_unref(certificate->timer);
+        certificate->attempt =
+                attempt_new(certificate->context, certificate->config, on_step_done, certificate);
+        if (!certificate->attempt) {
+                log_error("%s: out of memory", certificate->config->name);
+                sd_event_exit(certificate->context->event, EXIT_FAILURE);
+                return;
+        }
+        if (!certificate->has_slot)
+                certificate->has_slot = slots_take(&certificate->context->slots);
+        certificate->attempt->may_renew = certificate->has_slot;
+        certificate->attempt->n_failures = certificate->renewal.failures;
+        attempt_start(certificate->attempt, take_event(certificate, &certificate->renewal, &wake));
+}
+
+static void on_slot(struct slot_waiter *waiter) {
+        struct certificate *certificate =
+                (struct certificate *)((char *)waiter - offsetof(struct certificate, slot_waiter));
+
+        certificate->has_slot = true;
+        certificate_wake(certificate);
+}
+
+int certificate_new(struct context *context, const struct config_certificate *config,
                     struct certificate **ret) {
         _cleanup_(certificate_freep) struct certificate *certificate = NULL;
         int r;
@@ -401,13 +412,14 @@ int certificate_new(struct manager *manager, const struct config_certificate *co
         certificate = calloc(1, sizeof(*certificate));
         if (!certificate)
                 return -ENOMEM;
-        certificate->manager = manager;
+        certificate->context = context;
+        certificate->slot_waiter.granted = on_slot;
         certificate->config = config;
-        certificate->seed = schedule_seed(manager->machine_id, config->name);
+        certificate->seed = schedule_seed(context->machine_id, config->name);
         certificate->renewal.due_usec = certificate->renewal.backoff_usec = USEC_INFINITY;
 
         if (config->n_notify > 0) {
-                r = dependents_new(manager->event, config, !manager->once, on_dependents_settled, certificate,
+                r = dependents_new(context->event, config, !context->once, on_dependents_settled, certificate,
                                    &certificate->dependents);
                 if (r < 0)
                         return r;
@@ -419,8 +431,7 @@ int certificate_new(struct manager *manager, const struct config_certificate *co
 struct certificate *certificate_free(struct certificate *certificate) {
         if (!certificate)
                 return NULL;
-        if (certificate->is_waiting)
-                manager_dequeue(certificate->manager, certificate);
+        slots_leave(&certificate->context->slots, &certificate->slot_waiter);
         attempt_free(certificate->attempt);
         sd_event_source_disable_unref(certificate->timer);
         watch_free(certificate->token_watch);

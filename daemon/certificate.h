@@ -2,8 +2,8 @@
 
 /* One tracked certificate: the renewal machine, and the hands that do what it says. */
 
+#include "daemon/context.h"
 #include "daemon/dependents.h"
-#include "daemon/manager.h"
 #include "daemon/watch.h"
 #include "lib/cert.h"
 #include "lib/renewal.h"
@@ -11,14 +11,14 @@
 struct attempt;
 
 struct certificate {
-        struct manager *manager;
+        struct context *context;
         const struct config_certificate *config;
         uint32_t seed;
 
         struct renewal renewal;
         struct attempt *attempt; /* while a look or a step is under way */
-        bool has_slot, is_waiting;
-        struct certificate *next_waiting;
+        bool has_slot;
+        struct slot_waiter slot_waiter;
 
         /* The current set, as last seen; fingerprint is empty without one. */
         uint64_t generation;
@@ -33,7 +33,7 @@ struct certificate {
         struct dependents *dependents;
 };
 
-int certificate_new(struct manager *manager, const struct config_certificate *config,
+int certificate_new(struct context *context, const struct config_certificate *config,
                     struct certificate **ret);
 struct certificate *certificate_free(struct certificate *certificate);
 DEFINE_CLEANUP(struct certificate *, certificate_free);

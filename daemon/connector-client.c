@@ -70,6 +70,13 @@ enum failure connector_classify(CURLcode code, const char *text) {
         if (alert_rejects_certificate(alert_in_text(text)))
                 return FAILURE_REJECTED;
 
+        /* libcurl 7.88 folds two alerts into texts of its own (lib/vtls/openssl.c, ossl_connect_step2): alert
+         * 45, certificate_expired, into the code for a bad server certificate, but without a verify result to
+         * name; and alert 116, certificate_required, into a code. */
+        if (code == CURLE_SSL_CLIENTCERT ||
+            (code == CURLE_PEER_FAILED_VERIFICATION && streq(text, "SSL certificate verification failed")))
+                return FAILURE_REJECTED;
+
         switch (code) {
         case CURLE_OK:
                 return FAILURE_NONE;

@@ -169,9 +169,6 @@ static int run(struct config *owned_config, bool once) {
                 return EXIT_FAILURE;
         }
 
-        log_fields(LOG_INFO, MESSAGE_STARTED, NULL, 0,
-                   "rekeyd " REKEYD_VERSION " looks after %zu certificate%s", manager->n_certificates,
-                   manager->n_certificates == 1 ? "" : "s");
         manager_start(manager);
         r = loop_run(event, &longest_usec);
         if (r < 0) {

@@ -362,6 +362,20 @@ START_TEST(no_secret_is_logged) {
 }
 END_TEST
 
+START_TEST(ten_mistakes_are_reported_at_once) {
+        _cleanup_(freep) char *path = scratch_path(getenv("REKEYD_TEST_DATA"), "config/ten-mistakes.yaml");
+        const char *argv[] = { getenv("REKEYD_TEST_REKEYD"), "--check-config", "--config", path, NULL };
+        _cleanup_(process_freep) struct process *rekeyd = process_start(argv, true);
+        unsigned n = 0;
+
+        ck_assert_int_eq(process_wait(rekeyd), 1);
+        ck_assert_str_eq(process_output(rekeyd, PROCESS_STDOUT), "");
+        for (const char *p = process_output(rekeyd, PROCESS_STDERR); (p = strstr(p, path)); p += strlen(path))
+                n++;
+        ck_assert_uint_eq(n, 10);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("life");
 
@@ -379,5 +393,6 @@ int main(void) {
         TEST_CASE(suite, follows_a_new_url_over_a_restart);
         TEST_CASE(suite, a_large_key_does_not_stall_the_loop);
         TEST_CASE(suite, no_secret_is_logged);
+        TEST_CASE(suite, ten_mistakes_are_reported_at_once);
         return test_run(suite);
 }

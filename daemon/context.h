@@ -1,0 +1,24 @@
+#pragma once
+
+/* What all certificates share. Owned by the manager, borrowed by everybody else. */
+
+#include <systemd/sd-event.h>
+
+#include "daemon/curl-glue.h"
+#include "daemon/slots.h"
+#include "daemon/workers.h"
+
+struct context {
+        sd_event *event;
+        bool once; /* one attempt for each certificate, then exit */
+
+        struct workers *key_workers;  /* key generation: every processor, for seconds */
+        struct workers *disk_workers; /* everything else that blocks: milliseconds */
+        struct curl_glue *curl;
+        struct slots slots; /* `limits.concurrent_renewals` */
+
+        uint8_t machine_id[16]; /* derived for this application; the same after a restart */
+
+        /* --once: a certificate has nothing more to do. */
+        void (*settled)(struct context *context, bool renewed, bool failed);
+};

@@ -1,0 +1,77 @@
+/* What transport errors mean. The texts are those that libcurl 7.88 with OpenSSL 3.0 gives. */
+
+#include "daemon/connector-client.h"
+
+#include "tests/test.h"
+
+static const struct {
+        CURLcode code;
+        const char *text;
+        enum failure failure;
+} cases[] = {
+        { CURLE_OK, "", FAILURE_NONE },
+        { CURLE_COULDNT_RESOLVE_HOST, "Could not resolve host: connector.example.com", FAILURE_TRANSIENT },
+        { CURLE_COULDNT_CONNECT,
+          "Failed to connect to localhost port 1 after 0 ms: Couldn't connect to server", FAILURE_TRANSIENT },
+        { CURLE_OPERATION_TIMEDOUT, "Operation timed out after 120001 milliseconds with 0 bytes received",
+          FAILURE_TRANSIENT },
+        { CURLE_GOT_NOTHING, "Empty reply from server", FAILURE_TRANSIENT },
+        { CURLE_PARTIAL_FILE, "transfer closed with 3259 bytes remaining to read", FAILURE_TRANSIENT },
+        { CURLE_RECV_ERROR, "OpenSSL SSL_read: Connection reset by peer, errno 104", FAILURE_TRANSIENT },
+        { CURLE_RECV_ERROR,
+          "OpenSSL SSL_read: OpenSSL/3.0.15: error:0A000126:SSL routines::unexpected eof while reading, "
+          "errno 0",
+          FAILURE_TRANSIENT },
+        /* Alerts: unknown_ca, certificate_expired, bad_certificate, certificate_required, handshake_failure.
+         */
+        { CURLE_RECV_ERROR,
+          "OpenSSL SSL_read: OpenSSL/3.0.15: error:0A000418:SSL routines::tlsv1 alert unknown ca, errno 0",
+          FAILURE_REJECTED },
+        { CURLE_RECV_ERROR,
+          "OpenSSL SSL_read: OpenSSL/3.0.15: error:0A000415:SSL routines::sslv3 alert certificate expired, "
+          "errno 0",
+          FAILURE_REJECTED },
+        { CURLE_SSL_CONNECT_ERROR, "OpenSSL/3.0.15: error:0A000412:SSL routines::sslv3 alert bad certificate",
+          FAILURE_REJECTED },
+        { CURLE_RECV_ERROR,
+          "OpenSSL SSL_read: OpenSSL/3.0.15: error:0A00045C:SSL routines::tlsv13 alert certificate required, "
+          "errno 0",
+          FAILURE_REJECTED },
+        { CURLE_SSL_CONNECT_ERROR,
+          "OpenSSL/3.0.15: error:0A000410:SSL routines::sslv3 alert handshake failure", FAILURE_REJECTED },
+        { CURLE_SSL_CLIENTCERT,
+          "OpenSSL/3.0.15: error:0A00045C:SSL routines::tlsv13 alert certificate required",
+          FAILURE_REJECTED },
+        { CURLE_PEER_FAILED_VERIFICATION, "SSL certificate verification failed", FAILURE_REJECTED },
+        /* Alerts that are not about the certificate: protocol_version, internal_error. */
+        { CURLE_SSL_CONNECT_ERROR,
+          "OpenSSL/3.0.15: error:0A00042E:SSL routines::tlsv1 alert protocol version", FAILURE_TRANSIENT },
+        { CURLE_RECV_ERROR,
+          "OpenSSL SSL_read: OpenSSL/3.0.15: error:0A000438:SSL routines::tlsv1 alert internal error",
+          FAILURE_TRANSIENT },
+        /* The server's own certificate: nothing that a token could mend. */
+        { CURLE_PEER_FAILED_VERIFICATION, "SSL certificate problem: unable to get local issuer certificate",
+          FAILURE_TRANSIENT },
+        { CURLE_PEER_FAILED_VERIFICATION,
+          "SSL: no alternative certificate subject name matches target host name 'connector.example.com'",
+          FAILURE_TRANSIENT },
+        { CURLE_SSL_CACERT_BADFILE, "error setting certificate verify locations:  CAfile: /nonexistent",
+          FAILURE_LOCAL },
+        { CURLE_SSL_CERTPROBLEM, "unable to set private key file: '(memory blob)' type PEM", FAILURE_LOCAL },
+        { CURLE_WRITE_ERROR, "Failure writing output to destination", FAILURE_BAD_REPLY },
+};
+
+START_TEST(every_end_has_its_class) {
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                ck_assert_msg(connector_classify(cases[i].code, cases[i].text) == cases[i].failure,
+                              "%d '%s' is %s", cases[i].code, cases[i].text,
+                              failure_names[connector_classify(cases[i].code, cases[i].text)]);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("connector-client");
+
+        TEST_CASE(suite, every_end_has_its_class);
+        return test_run(suite);
+}
