@@ -13,7 +13,6 @@ cd "$work" || exit 1
 
 echo 1..1
 if ! command -v jq >/dev/null; then
-        echo "# SKIP tutorial: jq is not installed"
         echo "ok 1 - tutorial # SKIP jq is not installed"
         exit 0
 fi
