@@ -54,7 +54,7 @@ static int get_text(const json_t *body, const char *name, const char **ret, stru
 /* One of the two words A and B; *RET is whether it is B. Missing means A. */
 static int get_choice(const json_t *body, const char *name, const char *a, const char *b, bool *ret,
                       struct error *error) {
-        const char *text;
+        const char *text = NULL;
         int r;
 
         r = get_text(body, name, &text, error);
@@ -74,7 +74,7 @@ static int get_root(struct server *server, _unused_ const json_t *body, json_t *
 
 static int post_tokens(struct server *server, const json_t *body, json_t **ret, struct error *error) {
         enum client_type type = CLIENT_APPLICATION;
-        const char *client, *type_name, *lifetime_text, *token;
+        const char *client = NULL, *type_name = NULL, *lifetime_text = NULL, *token;
         char uuid[UUID_TEXT];
         usec_t lifetime = 0;
         int r;
@@ -137,7 +137,7 @@ static int read_fingerprint(const char *text, char ret[FINGERPRINT_HEX], struct 
 
 static int post_revoke(struct server *server, const json_t *body, json_t **ret, struct error *error) {
         char fingerprint[FINGERPRINT_HEX];
-        const char *text;
+        const char *text = NULL;
         int r;
 
         r = check_members(body, (const char *const[]) { "fingerprint", NULL }, error);
@@ -154,7 +154,7 @@ static int post_revoke(struct server *server, const json_t *body, json_t **ret, 
 }
 
 static int post_unpair(struct server *server, const json_t *body, json_t **ret, struct error *error) {
-        const char *client;
+        const char *client = NULL;
         int r;
 
         r = check_members(body, (const char *const[]) { "client", NULL }, error);

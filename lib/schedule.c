@@ -96,3 +96,31 @@ usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failu
         wait = MAX(wait, BACKOFF_MIN_USEC);
         return failure == FAILURE_BAD_REPLY ? MAX(wait, policy->ca_window_usec) : wait;
 }
+
+usec_t schedule_budget_wait(const usec_t *times, size_t n, unsigned per_hour, usec_t now) {
+        if (per_hour == 0)
+                return USEC_INFINITY;
+        per_hour = MIN(per_hour, SCHEDULE_BUDGET_MAX);
+        if (n < per_hour)
+                return 0;
+
+        /* Together with one more, the PER_HOUR-th last would be one too many until it is an hour old. */
+        return usec_sub(USEC_PER_HOUR, usec_sub(now, times[n - per_hour]));
+}
+
+size_t schedule_budget_record(usec_t *times, size_t n, size_t size, usec_t now) {
+        size_t gone = 0;
+
+        assert(size > 0 && n <= size);
+
+        while (gone < n && usec_sub(now, times[gone]) >= USEC_PER_HOUR)
+                gone++;
+        if (n - gone == size)
+                gone++;
+        n -= gone;
+        memmove(times, times + gone, n * sizeof(*times));
+
+        /* In order, even for a caller whose clock went back. */
+        times[n] = n > 0 ? MAX(now, times[n - 1]) : now;
+        return n + 1;
+}

@@ -43,3 +43,22 @@ bool schedule_clock_plausible(const struct schedule_policy *policy, usec_t now, 
  */
 usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failure, unsigned n, uint32_t random,
                         usec_t retry_after_usec, usec_t time_left_usec);
+
+/*
+ * The issuance budget: how many signatures may be asked for in an hour, whatever else goes wrong. TIMES are the
+ * instants of the last requests, oldest first.
+ *
+ * They are CLOCK_BOOTTIME, and so is NOW: that clock counts while the machine sleeps and nobody can set it. In any
+ * hour of it, from its first instant up to but without its last, there are no more than PER_HOUR requests, provided
+ * that each is recorded before it leaves. With CLOCK_REALTIME no such promise could be kept: a clock that is set
+ * forward by an hour would forget them all. What carries the promise through a restart is lib/journal.h.
+ */
+#define SCHEDULE_BUDGET_MAX 100u /* the largest PER_HOUR that is kept; a larger one is taken for it */
+
+/* 0 when one more request is allowed at NOW; else how long until it is, an hour at most: an instant later than NOW
+ * counts as NOW. USEC_INFINITY where PER_HOUR is 0. */
+usec_t schedule_budget_wait(const usec_t *times, size_t n, unsigned per_hour, usec_t now);
+
+/* Adds a request at NOW to TIMES, which holds N and has room for SIZE (1 at least; per_hour for the promise to hold).
+ * Those that no longer count go; of a full array the oldest. Returns the new N. */
+size_t schedule_budget_record(usec_t *times, size_t n, size_t size, usec_t now);

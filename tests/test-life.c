@@ -315,32 +315,6 @@ START_TEST(follows_a_new_url_over_a_restart) {
 }
 END_TEST
 
-START_TEST(a_large_key_does_not_stall_the_loop) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
-        _cleanup_(freep) char *line = NULL;
-        const char *found;
-        double longest;
-
-        if (getenv("REKEYD_TEST_WRAPPER")) {
-                test_skip("a_large_key_does_not_stall_the_loop: time under valgrind says nothing");
-                return;
-        }
-        stand_configure(stand, ORDERS "    key: {bits: 4096}\n");
-        stand_token(stand, "client-1", "token");
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_ENROLLED));
-        process_signal(stand->rekeyd, SIGTERM);
-        line = process_await(stand->rekeyd, PROCESS_STDERR, MESSAGE_STOPPED);
-        ck_assert_ptr_nonnull(line);
-        found = strstr(line, "took ");
-        ck_assert_ptr_nonnull(found);
-        longest = atof(found + strlen("took "));
-        test_report("loop: longest turn %.3f ms while a 4096-bit key was made and signed", longest);
-        ck_assert_double_lt(longest, 20);
-        ck_assert_double_gt(longest, 0);
-}
-END_TEST
-
 START_TEST(no_secret_is_logged) {
         _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
         _cleanup_(freep) char *token = NULL, *key = NULL;
@@ -391,7 +365,6 @@ int main(void) {
         TEST_CASE(suite, never_below_what_the_connector_asks);
         TEST_CASE(suite, the_director_may_be_down);
         TEST_CASE(suite, follows_a_new_url_over_a_restart);
-        TEST_CASE(suite, a_large_key_does_not_stall_the_loop);
         TEST_CASE(suite, no_secret_is_logged);
         TEST_CASE(suite, ten_mistakes_are_reported_at_once);
         return test_run(suite);

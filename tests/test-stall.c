@@ -1,0 +1,48 @@
+/* How long the loop is busy with one thing, at most. Runs alone, since it measures. */
+
+#include <signal.h>
+
+#include "daemon/messages.h"
+#include "tests/support/stand.h"
+#include "tests/test.h"
+
+#define ORDERS                       \
+        "  orders:\n"                \
+        "    connector: dev\n"       \
+        "    directory: %s/orders\n" \
+        "    token_file: %s/token\n"
+
+/* The budget: whoever asks the daemon something waits no longer than this. */
+#define STALL_MAX_MS 20.0
+
+START_TEST(a_large_key_does_not_stall_the_loop) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(freep) char *line = NULL;
+        const char *found;
+        double longest;
+
+        stand_configure(stand, ORDERS "    key: {bits: 4096}\n");
+        stand_token(stand, "client-1", "token");
+        stand_start(stand, NULL);
+        json_decref(stand_await(stand, MESSAGE_ENROLLED));
+        process_signal(stand->rekeyd, SIGTERM);
+        line = process_await(stand->rekeyd, PROCESS_STDERR, MESSAGE_STOPPED);
+        ck_assert_ptr_nonnull(line);
+        found = strstr(line, "took ");
+        ck_assert_ptr_nonnull(found);
+        longest = atof(found + strlen("took "));
+        test_report("loop: longest turn %.3f ms while a 4096-bit key was made and signed", longest);
+        ck_assert_double_lt(longest, STALL_MAX_MS);
+        ck_assert_double_gt(longest, 0);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("stall");
+
+        if (getenv("REKEYD_TEST_WRAPPER"))
+                test_skip("a_large_key_does_not_stall_the_loop: time under valgrind says nothing");
+        else
+                TEST_CASE(suite, a_large_key_does_not_stall_the_loop);
+        return test_run(suite);
+}
