@@ -41,6 +41,9 @@ static int adopt(struct attempt *attempt) {
 
         r = store_adopt_plain(attempt->store, &warning, &attempt->error);
         if (r == -ENOENT) {
+                if (warning)
+                        add_warning(attempt, warning); /* what was not adopted was set aside */
+                free(take_ptr(warning));
                 if (!config->import.key || !store_is_empty(attempt->store))
                         return 0;
                 if (faccessat(AT_FDCWD, config->import.key, F_OK, AT_EACCESS) < 0 && errno == ENOENT)
@@ -49,11 +52,10 @@ static int adopt(struct attempt *attempt) {
                 r = store_adopt_files(attempt->store, config->import.key, source, config->import.ca, &warning,
                                       &attempt->error);
         }
-        if (r < 0)
-                return r;
-
         if (warning)
                 add_warning(attempt, warning);
+        if (r < 0)
+                return r;
         attempt->adopted = strdup(source);
         return attempt->adopted ? 0 : -ENOMEM;
 }
@@ -139,6 +141,34 @@ static void read_connection(struct attempt *attempt) {
         add_warning(attempt, error_text(&error));
 }
 
+/* The current set; where it is damaged, the last good one in its place. None at all is no failure. */
+static int load_or_repair(struct attempt *attempt) {
+        _cleanup_(freep) char *text = NULL;
+        uint64_t generation;
+        int r;
+
+        r = store_load(attempt->store, &attempt->set, &attempt->error);
+        if (r == -EBADMSG) {
+                _cleanup_(error_clear) struct error damage = ERROR_INIT;
+
+                error_move(&damage, &attempt->error);
+                r = store_repair(attempt->store, &generation, &attempt->error);
+                if (r == 0 && asprintf(&text, "%s; generation %" PRIu64 " is in use again",
+                                       error_text(&damage), generation) >= 0)
+                        add_warning(attempt, text);
+                else if (r == -ENOENT)
+                        add_warning(attempt, error_text(&damage));
+                if (r == 0)
+                        r = store_load(attempt->store, &attempt->set, &attempt->error);
+        }
+        attempt->has_set = r == 0;
+        if (r == -ENOENT) {
+                error_clear(&attempt->error);
+                return 0;
+        }
+        return r;
+}
+
 void attempt_look(struct attempt *attempt) {
         const struct config_certificate *config = attempt->config;
         const struct store_options options = {
@@ -153,16 +183,7 @@ void attempt_look(struct attempt *attempt) {
         if (r == 0)
                 r = adopt(attempt);
         if (r == 0) {
-                r = store_load(attempt->store, &attempt->set, &attempt->error);
-                attempt->has_set = r == 0;
-                if (r == -EBADMSG) {
-                        add_warning(attempt, error_text(&attempt->error));
-                        r = 0;
-                }
-                if (r == -ENOENT)
-                        r = 0;
-                if (r == 0)
-                        error_clear(&attempt->error);
+                r = load_or_repair(attempt);
         }
         if (r == 0)
                 r = store_stage_load(attempt->store, &attempt->stage, &attempt->error);
@@ -188,7 +209,8 @@ void attempt_make_key(struct attempt *attempt) {
         if (attempt->key_bits < bits)
                 attempt->key_bits = bits;
         stage_clear(&attempt->stage);
-        r = key_generate(attempt->key_bits, &attempt->stage.key, &attempt->error);
+        r = key_generate(attempt->key_bits, &attempt->context->stopping, &attempt->stage.key,
+                         &attempt->error);
         if (r == 0)
                 r = store_stage_key(attempt->store, attempt->stage.key, &attempt->error);
         if (r < 0)

@@ -269,7 +269,8 @@ static void take_sight(struct certificate *certificate) {
 
         remember_set(certificate);
         if (attempt->adopted)
-                say(certificate, LOG_NOTICE, MESSAGE_ADOPTED, "adopted %s as generation 0", attempt->adopted);
+                say(certificate, LOG_NOTICE, MESSAGE_ADOPTED, "adopted %s as generation %" PRIu64,
+                    attempt->adopted, attempt->set.generation);
         say_warning(certificate);
 
         if (take_event(certificate, &next, &event) != STEP_NONE) {

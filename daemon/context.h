@@ -2,6 +2,7 @@
 
 /* What all certificates share. Owned by the manager, borrowed by everybody else. */
 
+#include <stdatomic.h>
 #include <systemd/sd-event.h>
 
 #include "daemon/curl-glue.h"
@@ -11,6 +12,8 @@
 struct context {
         sd_event *event;
         bool once; /* one attempt for each certificate, then exit */
+
+        atomic_bool stopping; /* read by the key workers, who give up then */
 
         struct workers *key_workers;  /* key generation: every processor, for seconds */
         struct workers *disk_workers; /* everything else that blocks: milliseconds */

@@ -118,7 +118,9 @@ void manager_start(struct manager *manager) {
 struct manager *manager_free(struct manager *manager) {
         if (!manager)
                 return NULL;
-        /* The threads first: what they work on belongs to the certificates. */
+        /* The threads first: what they work on belongs to the certificates. A key that is being made is given
+         * up; a commit is finished. */
+        atomic_store(&manager->context.stopping, true);
         workers_free(manager->context.key_workers);
         workers_free(manager->context.disk_workers);
         for (size_t i = 0; i < manager->n_certificates; i++)

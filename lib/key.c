@@ -93,7 +93,14 @@ static int key_new(EVP_PKEY *handle, struct key **ret, struct error *error) {
         return 0;
 }
 
-int key_generate(unsigned bits, struct key **ret, struct error *error) {
+/* OpenSSL calls this between its trials of candidates for a prime; 0 ends the search. */
+static int go_on(EVP_PKEY_CTX *context) {
+        const atomic_bool *cancel = EVP_PKEY_CTX_get_app_data(context);
+
+        return !cancel || !atomic_load(cancel);
+}
+
+int key_generate(unsigned bits, const atomic_bool *cancel, struct key **ret, struct error *error) {
         _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *context = NULL;
         size_t modulus_bits = bits;
         unsigned exponent = 65537;
@@ -111,9 +118,19 @@ int key_generate(unsigned bits, struct key **ret, struct error *error) {
 
         context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
         if (!context || EVP_PKEY_keygen_init(context) != 1 ||
-            EVP_PKEY_CTX_set_params(context, parameters) != 1 || EVP_PKEY_generate(context, &handle) != 1)
+            EVP_PKEY_CTX_set_params(context, parameters) != 1)
                 return error_set(error, -EIO, "cannot make an RSA key of %u bits: %s", bits,
                                  openssl_reason());
+        EVP_PKEY_CTX_set_app_data(context, (void *)(uintptr_t)cancel);
+        EVP_PKEY_CTX_set_cb(context, go_on);
+        if (EVP_PKEY_generate(context, &handle) != 1) {
+                const char *reason = openssl_reason(); /* drains the queue in any case */
+
+                if (cancel && atomic_load(cancel))
+                        return error_set(error, -ECANCELED,
+                                         "the making of an RSA key of %u bits was cancelled", bits);
+                return error_set(error, -EIO, "cannot make an RSA key of %u bits: %s", bits, reason);
+        }
         return key_new(handle, ret, error);
 }
 
@@ -232,6 +249,25 @@ void key_spki(const struct key *key, uint8_t ret[SPKI_HASH_SIZE]) {
 void key_pem(const struct key *key, const char **ret_pem, size_t *ret_size) {
         *ret_pem = key->pem;
         *ret_size = key->pem_size;
+}
+
+DEFINE_OPENSSL_CLEANUP(PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free); /* cleanses */
+
+int key_der(const struct key *key, char **ret_der, size_t *ret_size, struct error *error) {
+        _cleanup_(PKCS8_PRIV_KEY_INFO_freep) PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key->handle);
+        unsigned char *der, *end;
+        int size;
+
+        size = info ? i2d_PKCS8_PRIV_KEY_INFO(info, NULL) : -1;
+        if (size <= 0)
+                return error_set(error, -EIO, "cannot encode the private key as DER: %s", openssl_reason());
+        der = end = malloc((size_t)size);
+        if (!der)
+                return error_set_errno(error, -ENOMEM, "cannot encode the private key as DER");
+        i2d_PKCS8_PRIV_KEY_INFO(info, &end);
+        *ret_der = (char *)der;
+        *ret_size = (size_t)size;
+        return 0;
 }
 
 EVP_PKEY *key_handle(const struct key *key) {

@@ -2,6 +2,8 @@
 
 /* Private keys. Key bytes live in this module only and are cleansed when a key is freed. */
 
+#include <stdatomic.h>
+
 #include "lib/util/error.h"
 #include "lib/util/files.h"
 
@@ -17,8 +19,9 @@ struct key *key_free(struct key *key);
 DEFINE_CLEANUP(struct key *, key_free);
 
 /* Makes an RSA key of BITS (2048, 3072 or 4096). Takes from a tenth of a second to several seconds: never
- * call it on the loop's thread. 0, -EINVAL for other sizes, -EIO when OpenSSL fails. */
-int key_generate(unsigned bits, struct key **ret, struct error *error);
+ * call it on the loop's thread. It is given up soon after *CANCEL, which another thread may set, has become
+ * true; CANCEL may be NULL. 0, -EINVAL for other sizes, -ECANCELED, -EIO when OpenSSL fails. */
+int key_generate(unsigned bits, const atomic_bool *cancel, struct key **ret, struct error *error);
 
 /* Reads an unencrypted PEM private key (PKCS#8, or the traditional form that `openssl genrsa` once wrote),
  * the only block of its kind in the text. An encrypted key is refused at once, without a prompt. Any
@@ -42,10 +45,13 @@ unsigned key_bits(const struct key *key);
 void key_spki(const struct key *key, uint8_t ret[SPKI_HASH_SIZE]);
 
 /* PKCS#8 PEM, borrowed, valid as long as the key: for handing to the TLS library as a memory blob. Do not
- * copy. */
+ * copy; exports, which are copies, cleanse theirs. */
 void key_pem(const struct key *key, const char **ret_pem, size_t *ret_size);
 
-/* For csr.c: the OpenSSL handle, borrowed. */
+/* PKCS#8 DER, a copy that the caller owns and cleanses. 0, -EIO or -ENOMEM. */
+int key_der(const struct key *key, char **ret_der, size_t *ret_size, struct error *error);
+
+/* For csr.c and export-pkcs12.c: the OpenSSL handle, borrowed. */
 typedef struct evp_pkey_st EVP_PKEY;
 EVP_PKEY *key_handle(const struct key *key);
 

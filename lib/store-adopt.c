@@ -14,21 +14,6 @@
 #include "lib/chain.h"
 #include "lib/connection.h"
 
-struct pair {
-        struct key *key;
-        char *certificate_pem;
-        char *ca_pem;
-        char *connection_json;
-};
-
-static void pair_clear(struct pair *pair) {
-        key_free(pair->key);
-        free(pair->certificate_pem);
-        free(pair->ca_pem);
-        free(pair->connection_json);
-        *pair = (struct pair) { 0 };
-}
-
 /* A sentence when everybody can read the key, since such a key may be known to others already. */
 static int check_key_mode(int dir_fd, const char *name, const char *shown, char **ret_warning) {
         struct stat st;
@@ -100,52 +85,6 @@ static int check_ca(const struct pair *pair, struct error *error) {
         return chain_verify(certs.items[0], &certs, &anchors, USEC_INFINITY, error);
 }
 
-static int create_text(int dir_fd, const char *name, const char *text, struct file_access access) {
-        return text ? file_create_at(dir_fd, name, text, strlen(text), access) : 0;
-}
-
-/* Writes the pair as a finished generation 0 and makes it current. */
-static int publish_pair(struct store *store, const struct pair *pair, struct error *error) {
-        _cleanup_(fd_closep) int stage_fd = -1;
-        char name[NUMBERED_NAME_MAX];
-        int r;
-
-        store_numbered_name(name, STAGE_PREFIX, 0);
-        r = dir_remove_at(store->fd, name);
-        if (r < 0)
-                return error_set_errno(error, r, "cannot clear %s/%s", store->path, name);
-        if (mkdirat(store->fd, name, 0700) < 0)
-                return error_set_errno(error, -errno, "cannot create %s/%s", store->path, name);
-        stage_fd = dir_open_at(store->fd, name);
-        if (stage_fd < 0)
-                return error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
-
-        r = key_create_at(pair->key, stage_fd, STORE_KEY, store->options.key_access, error);
-        if (r < 0)
-                goto fail;
-        r = create_text(stage_fd, STORE_CERTIFICATE, pair->certificate_pem, store->options.public_access);
-        if (r == 0)
-                r = create_text(stage_fd, STORE_CA, pair->ca_pem, store->options.public_access);
-        if (r == 0)
-                r = create_text(stage_fd, STORE_CONNECTION, pair->connection_json,
-                                store->options.public_access);
-        if (r == 0 && fchmod(stage_fd, 0755) < 0)
-                r = -errno;
-        if (r == 0)
-                r = dir_sync(stage_fd);
-        if (r < 0) {
-                error_set_errno(error, r, "cannot write %s/%s", store->path, name);
-                goto fail;
-        }
-        r = store_publish(store, name, 0, error);
-        if (r == 0)
-                return 0;
-
-fail:
-        (void)dir_remove_at(store->fd, name);
-        return r;
-}
-
 int store_adopt_files(struct store *store, const char *key, const char *certificate, const char *ca,
                       char **ret_warning, struct error *error) {
         _cleanup_(pair_clear) struct pair pair = { 0 };
@@ -176,7 +115,7 @@ int store_adopt_files(struct store *store, const char *key, const char *certific
         if (r < 0)
                 return error_prefix(error, "cannot import certificate %s with CA %s", certificate,
                                     ca ? ca : "of its own chain");
-        r = publish_pair(store, &pair, error);
+        r = store_publish_pair(store, &pair, 0, error);
         if (r < 0)
                 return error_prefix(error, "cannot import certificate %s", certificate);
 
@@ -226,10 +165,15 @@ static int replace_plain(struct store *store, struct error *error) {
         return 0;
 }
 
-/* is_plain() has refused every link but our own. Those are met when an adoption was cut off, and only then.
- */
+/* is_plain() has refused every link but our own; those are met once there is a set. */
 static enum file_links public_links(const struct store *store) {
         return store->has_current ? FILE_FOLLOW : FILE_NOFOLLOW;
+}
+
+static bool is_regular(const struct store *store, const char *name) {
+        struct stat st;
+
+        return fstatat(store->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
 static int read_plain(const struct store *store, const char *name, size_t max, char **ret,
@@ -242,7 +186,10 @@ static int read_plain(const struct store *store, const char *name, size_t max, c
         return 0;
 }
 
-static int read_plain_pair(const struct store *store, struct pair *pair, struct error *error) {
+/* Reads the pair that the public names give, links and plain files together, and checks that it is one. A CA
+ * and URLs that are not among the plain files are not part of it; the current CA serves where the chain
+ * brings none. */
+static int examine_plain_pair(const struct store *store, struct pair *pair, struct error *error) {
         int r;
 
         r = key_read_at(store->fd, STORE_KEY, public_links(store), &pair->key, error);
@@ -253,34 +200,114 @@ static int read_plain_pair(const struct store *store, struct pair *pair, struct 
                 return r;
         if (!pair->certificate_pem)
                 return error_set(error, -EINVAL, "there is no %s beside %s", STORE_CERTIFICATE, STORE_KEY);
-        r = read_plain(store, STORE_CA, CERT_PEM_MAX, &pair->ca_pem, error);
+        if (is_regular(store, STORE_CA))
+                r = read_plain(store, STORE_CA, CERT_PEM_MAX, &pair->ca_pem, error);
+        if (r == 0 && is_regular(store, STORE_CONNECTION))
+                r = read_plain(store, STORE_CONNECTION, CONNECTION_JSON_MAX, &pair->connection_json, error);
+        if (r == 0)
+                r = order_pair(pair, error);
         if (r < 0)
                 return r;
-        return read_plain(store, STORE_CONNECTION, CONNECTION_JSON_MAX, &pair->connection_json, error);
+
+        if (!pair->ca_pem) {
+                r = read_plain(store, STORE_CA, CERT_PEM_MAX, &pair->ca_pem, error);
+                if (r < 0)
+                        return r;
+                if (check_ca(pair, NULL) < 0)
+                        free(take_ptr(pair->ca_pem));
+                return 0;
+        }
+        return check_ca(pair, error);
+}
+
+static bool pair_is_set(const struct store *store, const struct pair *pair, const struct set *set) {
+        uint8_t spki[SPKI_HASH_SIZE];
+
+        key_spki(pair->key, spki);
+        return memcmp(spki, set->spki, sizeof(spki)) == 0 &&
+               streq(pair->certificate_pem, set->certificate_pem) &&
+               (!is_regular(store, STORE_CA) || streq_null(pair->ca_pem, set->ca_pem)) &&
+               (!is_regular(store, STORE_CONNECTION) ||
+                streq_null(pair->connection_json, set->connection_json));
+}
+
+static usec_t pair_expiry(const struct pair *pair) {
+        _cleanup_(cert_list_clear) struct cert_list certs = { 0 };
+
+        if (cert_list_parse(pair->certificate_pem, strlen(pair->certificate_pem), &certs, NULL) < 0)
+                return 0;
+        return cert_not_after(certs.items[0]);
+}
+
+/* How long ago the youngest of the plain files was made or changed. */
+static usec_t plain_age(const struct store *store) {
+        usec_t now = now_usec(CLOCK_REALTIME), age = USEC_INFINITY;
+
+        for (const char *const *name = store_public_names; *name; name++) {
+                struct stat st;
+
+                if (fstatat(store->fd, *name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
+                        usec_t since = usec_sub(now, (usec_t)st.st_ctim.tv_sec * USEC_PER_SEC);
+
+                        age = since < age ? since : age;
+                }
+        }
+        return age;
+}
+
+/* Gives each plain file a second name beside it, then puts the link in its place: nothing is lost, and no
+ * name is missing at any moment. */
+static int set_aside(struct store *store, struct error *error) {
+        for (const char *const *name = store_public_names; *name; name++) {
+                char aside[64];
+                struct stat st;
+
+                if (fstatat(store->fd, *name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+                        continue;
+                snprintf(aside, sizeof(aside), "%s.set-aside", *name);
+                if ((unlinkat(store->fd, aside, 0) < 0 && errno != ENOENT) ||
+                    linkat(store->fd, *name, store->fd, aside, 0) < 0)
+                        return error_set_errno(error, -errno, "cannot set %s/%s aside", store->path, *name);
+        }
+        return replace_plain(store, error);
 }
 
 /*
- * An adoption that was cut off leaves generation 0 current and plain files, from which it was made, beside
- * the links. Each name, whether it is a link or still a file, must then say what the generation says.
+ * Plain files among the links of a store that has a set. They are the rest of an adoption that was cut off,
+ * or a newer pair that somebody put there; both become links again. Anything else is given a minute, in which
+ * whoever copies file after file gets done, and is then set aside.
  */
-static int finish_adoption(struct store *store, struct error *error) {
+static int take_foreign(struct store *store, char **ret_warning, struct error *error) {
+        _cleanup_(error_clear) struct error reason = ERROR_INIT;
         _cleanup_(pair_clear) struct pair pair = { 0 };
         _cleanup_(set_clear) struct set set = { 0 };
-        uint8_t spki[SPKI_HASH_SIZE];
+        bool has_set;
+        int r;
 
-        if (store->current == 0 && store_load(store, &set, NULL) == 0 &&
-            read_plain_pair(store, &pair, NULL) == 0 && order_pair(&pair, NULL) == 0) {
-                key_spki(pair.key, spki);
-                if (memcmp(spki, set.spki, sizeof(spki)) == 0 &&
-                    streq(pair.certificate_pem, set.certificate_pem) && streq_null(pair.ca_pem, set.ca_pem) &&
-                    streq_null(pair.connection_json, set.connection_json))
+        has_set = store_load(store, &set, NULL) == 0;
+        if (examine_plain_pair(store, &pair, &reason) == 0) {
+                if (has_set && pair_is_set(store, &pair, &set))
                         return replace_plain(store, error);
+                if (!has_set || pair_expiry(&pair) > set.effective_expiry) {
+                        r = store_publish_pair(store, &pair, store_next(store), error);
+                        return r < 0 ? r : replace_plain(store, error);
+                }
+                error_set(&reason, -EEXIST, "they are a pair that does not last longer than the current one");
         }
-        return error_set(
-                error, -EEXIST,
-                "files of another origin lie among the links in %s; move them away, or name them under "
-                "`import:` of a certificate with a new directory",
-                store->path);
+
+        if (plain_age(store) < store->options.grace_usec)
+                return error_set(error, -EAGAIN,
+                                 "files of another origin lie among the links in %s and are not used: %s; "
+                                 "they are set "
+                                 "aside if they are still the same in a minute",
+                                 store->path, error_text(&reason));
+        r = set_aside(store, error);
+        if (r < 0)
+                return r;
+        if (asprintf(ret_warning, "files of another origin in %s were set aside as *.set-aside: %s",
+                     store->path, error_text(&reason)) < 0)
+                *ret_warning = NULL;
+        return -ENOENT;
 }
 
 int store_adopt_plain(struct store *store, char **ret_warning, struct error *error) {
@@ -299,7 +326,7 @@ int store_adopt_plain(struct store *store, char **ret_warning, struct error *err
         if (!plain)
                 return -ENOENT;
         if (store->has_current)
-                return finish_adoption(store, error);
+                return take_foreign(store, ret_warning, error);
         if (!plain_key)
                 return error_set(error, -EINVAL, "cannot adopt the files in %s: there is no %s among them",
                                  store->path, STORE_KEY);
@@ -309,13 +336,9 @@ int store_adopt_plain(struct store *store, char **ret_warning, struct error *err
         r = check_key_mode(store->fd, STORE_KEY, shown, &warning);
         if (r < 0)
                 return error_set_errno(error, r, "cannot adopt %s", shown);
-        r = read_plain_pair(store, &pair, error);
+        r = examine_plain_pair(store, &pair, error);
         if (r == 0)
-                r = order_pair(&pair, error);
-        if (r == 0)
-                r = check_ca(&pair, error);
-        if (r == 0)
-                r = publish_pair(store, &pair, error);
+                r = store_publish_pair(store, &pair, 0, error);
         if (r == 0)
                 r = replace_plain(store, error);
         if (r < 0)

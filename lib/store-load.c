@@ -105,17 +105,14 @@ static int examine_set(struct set *set, struct error *error) {
         return 0;
 }
 
-int store_load(const struct store *store, struct set *ret, struct error *error) {
+int store_load_generation(const struct store *store, uint64_t number, struct set *ret, struct error *error) {
         _cleanup_(set_clear) struct set set = { 0 };
         _cleanup_(fd_closep) int dir_fd = -1;
         char name[NUMBERED_NAME_MAX];
         int r;
 
-        if (!store->has_current)
-                return error_set(error, -ENOENT, "there is no certificate in %s yet", store->path);
-
-        set.generation = store->current;
-        dir_fd = dir_open_at(store->fd, store_numbered_name(name, GENERATION_PREFIX, store->current));
+        set.generation = number;
+        dir_fd = dir_open_at(store->fd, store_numbered_name(name, GENERATION_PREFIX, number));
         if (dir_fd < 0) {
                 error_set_errno(error, dir_fd, "the set in %s is damaged: cannot open %s", store->path, name);
                 return damaged(error, dir_fd);
@@ -131,4 +128,10 @@ int store_load(const struct store *store, struct set *ret, struct error *error) 
         *ret = set;
         set = (struct set) { 0 };
         return 0;
+}
+
+int store_load(const struct store *store, struct set *ret, struct error *error) {
+        if (!store->has_current)
+                return error_set(error, -ENOENT, "there is no certificate in %s yet", store->path);
+        return store_load_generation(store, store->current, ret, error);
 }

@@ -34,4 +34,28 @@ int store_publish(struct store *store, const char *stage_name, uint64_t number, 
 /* Every public name that is missing becomes a link into `..data`; one that is another file is left alone. */
 int store_make_links(struct store *store, struct error *error);
 
+/* A set as it comes from elsewhere, or from an older generation. */
+struct pair {
+        struct key *key;
+        char *certificate_pem;
+        char *ca_pem;          /* may be NULL */
+        char *connection_json; /* may be NULL */
+};
+void pair_clear(struct pair *pair);
+
+/* Writes PAIR as generation NUMBER, durably, and makes it current. What is staged for that number is dropped.
+ */
+int store_publish_pair(struct store *store, const struct pair *pair, uint64_t number, struct error *error);
+
+/* store_load() for any generation. */
+int store_load_generation(const struct store *store, uint64_t number, struct set *ret, struct error *error);
+
+/* All generations on disk, oldest first; the numbers are owned by the caller. */
+struct generations {
+        uint64_t *numbers;
+        size_t n;
+};
+void generations_clear(struct generations *generations);
+int store_list_generations(const struct store *store, struct generations *ret);
+
 extern const char *const store_public_names[];

@@ -86,12 +86,7 @@ static int for_each_name(int dir_fd, int (*function)(const char *name, void *use
         return -errno;
 }
 
-struct generations {
-        uint64_t *numbers;
-        size_t n;
-};
-
-static void generations_clear(struct generations *generations) {
+void generations_clear(struct generations *generations) {
         free(generations->numbers);
         *generations = (struct generations) { 0 };
 }
@@ -116,8 +111,7 @@ static int collect_generation(const char *name, void *userdata) {
         return 0;
 }
 
-/* All generations, oldest first. */
-static int list_generations(const struct store *store, struct generations *ret) {
+int store_list_generations(const struct store *store, struct generations *ret) {
         _cleanup_(generations_clear) struct generations generations = { 0 };
         int r;
 
@@ -268,7 +262,7 @@ static void prune(const struct store *store) {
         _cleanup_(generations_clear) struct generations generations = { 0 };
         usec_t now = now_usec(CLOCK_REALTIME);
 
-        if (list_generations(store, &generations) < 0)
+        if (store_list_generations(store, &generations) < 0)
                 return;
 
         for (size_t i = 0; i + store->options.keep < generations.n; i++) {
@@ -298,7 +292,7 @@ static int recover(struct store *store, struct error *error) {
                 return error_set_errno(error, r, "cannot read link %s/%s", store->path, STORE_CURRENT);
         store->has_current = r == 0;
 
-        r = list_generations(store, &generations);
+        r = store_list_generations(store, &generations);
         if (r < 0)
                 return error_set_errno(error, r, "cannot list directory %s", store->path);
 

@@ -62,16 +62,29 @@ void set_clear(struct set *set);
 int store_load(const struct store *store, struct set *ret, struct error *error);
 
 /*
- * Adopts an existing pair as generation 0, when nothing is current. store_adopt_plain() takes regular files
- * with the names above that lie in the directory itself, and puts links in their place without a moment in
- * which a name is missing; it finishes an adoption that was cut off; -ENOENT (without a text) when there are
- * no such files, -EEXIST when there is a current set and they are of another origin. store_adopt_files()
- * copies KEY, CERTIFICATE and CA (may be NULL) from elsewhere and leaves those as they are. Both refuse a
- * pair that does not match. *RET_WARNING, owned, is a sentence or NULL: the key could be read by everybody.
+ * Adopts an existing pair. store_adopt_plain() takes regular files with the names above that lie in the
+ * directory itself, and puts links in their place without a moment in which a name is missing: as generation
+ * 0 when nothing is current, as the next one when they are a pair that lasts longer than the current. It
+ * finishes an adoption that was cut off. Other files are refused with -EAGAIN for `grace_usec`, then set
+ * aside. -ENOENT, without a text, when there are no such files (any more). store_adopt_files() copies KEY,
+ * CERTIFICATE and CA (may be NULL) from elsewhere as generation 0, when nothing is current, and leaves those
+ * as they are. Both refuse a pair that does not match. *RET_WARNING, owned, is a sentence or untouched: the
+ * key could be read by everybody, or files were set aside.
  */
 int store_adopt_plain(struct store *store, char **ret_warning, struct error *error);
 int store_adopt_files(struct store *store, const char *key, const char *certificate, const char *ca,
                       char **ret_warning, struct error *error);
+
+/*
+ * Makes a copy of an older generation the current one. The copy gets the next number; what was staged is
+ * dropped. 0; -ENOENT when there is no such generation, -EBADMSG when it is damaged, -EKEYEXPIRED when it is
+ * no longer valid at NOW, -EALREADY when it is the current one.
+ */
+int store_rollback(struct store *store, uint64_t generation, usec_t now, struct error *error);
+
+/* For a damaged current set: a copy of the newest generation that is whole becomes current; *RET_GENERATION
+ * tells which. Whether it is still valid is another question. 0; -ENOENT when none is whole. */
+int store_repair(struct store *store, uint64_t *ret_generation, struct error *error);
 
 /*
  * Staging for the next generation: a directory of its own, mode 0700, that no reader looks at. Each function

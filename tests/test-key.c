@@ -199,7 +199,7 @@ START_TEST(test_generate_refuses_sizes) {
                 _cleanup_(error_clear) struct error error = ERROR_INIT;
                 struct key *key = NULL;
 
-                ck_assert_int_eq(key_generate(sizes[i], &key, &error), -EINVAL);
+                ck_assert_int_eq(key_generate(sizes[i], NULL, &key, &error), -EINVAL);
                 ck_assert_ptr_null(key);
                 ck_assert_ptr_nonnull(strstr(error_text(&error), "must be 2048, 3072 or 4096"));
         }
@@ -211,8 +211,8 @@ START_TEST(test_generate) {
         uint8_t spki[SPKI_HASH_SIZE], other_spki[SPKI_HASH_SIZE];
         BIGNUM *exponent = NULL;
 
-        ck_assert_int_eq(key_generate(KEY_BITS_MIN, &key, NULL), 0);
-        ck_assert_int_eq(key_generate(KEY_BITS_MIN, &other, NULL), 0);
+        ck_assert_int_eq(key_generate(KEY_BITS_MIN, NULL, &key, NULL), 0);
+        ck_assert_int_eq(key_generate(KEY_BITS_MIN, NULL, &other, NULL), 0);
         ck_assert(key_is_rsa(key));
         ck_assert_uint_eq(key_bits(key), 2048);
         ck_assert_int_eq(EVP_PKEY_get_bn_param(key_handle(key), "e", &exponent), 1);
@@ -292,6 +292,18 @@ START_TEST(test_algorithm_bits) {
 }
 END_TEST
 
+START_TEST(generation_can_be_cancelled) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        const atomic_bool cancel = true;
+        struct key *key = NULL;
+
+        ck_assert_int_eq(key_generate(4096, &cancel, &key, &error), -ECANCELED);
+        ck_assert_ptr_null(key);
+        ck_assert_msg(strstr(error_text(&error), "cancelled") != NULL, "%s", error_text(&error));
+        ck_assert_uint_eq(ERR_peek_error(), 0);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("key");
 
@@ -308,5 +320,6 @@ int main(void) {
         TEST_CASE(suite, test_file_refuses);
         TEST_CASE(suite, test_file_and_back);
         TEST_CASE(suite, test_algorithm_bits);
+        TEST_CASE(suite, generation_can_be_cancelled);
         return test_run(suite);
 }

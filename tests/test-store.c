@@ -462,12 +462,130 @@ START_TEST(files_of_another_origin_are_not_lost) {
         _cleanup_(freep) char *warning = NULL, *link = scratch_path(scratch, "tls.crt");
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
         _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct store_options no_grace = options;
 
         test_set_commit(store, &set);
         ck_assert_int_eq(unlink(link), 0);
         scratch_write(scratch, "tls.crt", other.certificate_pem, 0644);
-        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), -EEXIST);
+        /* Somebody may be about to copy the key as well. */
+        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), -EAGAIN);
+        ck_assert_msg(strstr(error_text(&error), "does not belong"), "%s", error_text(&error));
         assert_file(scratch, "tls.crt", other.certificate_pem);
+        assert_loads(store, 1, &set);
+
+        store = store_close(store);
+        no_grace.grace_usec = 0;
+        ck_assert_int_eq(store_open(scratch, &no_grace, &store, NULL), 0);
+        ck_assert_int_eq(store_adopt_plain(store, &warning, NULL), -ENOENT);
+        ck_assert_msg(warning && strstr(warning, "set aside"), "%s", warning);
+        assert_file(scratch, "tls.crt", set.certificate_pem);
+        assert_file(scratch, "tls.crt.set-aside", other.certificate_pem);
+}
+END_TEST
+
+static struct test_set test_set_make_longer(unsigned i) {
+        _cleanup_(x509_cert_clear) struct x509_cert ca = x509_make(
+                &(struct x509_options) { .ca = true, .key = x509_key(7), .subject = "CN=Newer CA" });
+        _cleanup_(x509_cert_clear) struct x509_cert leaf =
+                x509_make(&(struct x509_options) { .issuer = &ca,
+                                                   .key = x509_key(i),
+                                                   .subject = "O=Org,CN=orders",
+                                                   .not_after = X509_NOW + 200 * USEC_PER_DAY });
+        struct test_set set = test_set_make(i);
+
+        free(set.certificate_pem);
+        free(set.ca_pem);
+        set.certificate_pem = strdup(leaf.pem);
+        set.ca_pem = strdup(ca.pem);
+        return set;
+}
+
+START_TEST(a_newer_pair_that_somebody_put_there_is_adopted) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0), newer = test_set_make_longer(1);
+        _cleanup_(freep) char *key = key_text(&newer), *warning = NULL,
+                              *key_link = scratch_path(scratch, "tls.key"),
+                              *crt_link = scratch_path(scratch, "tls.crt"), *list = NULL;
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        test_set_commit(store, &set);
+        ck_assert_int_eq(unlink(key_link), 0);
+        ck_assert_int_eq(unlink(crt_link), 0);
+        scratch_write(scratch, "tls.key", key, 0600);
+        scratch_write(scratch, "tls.crt", newer.certificate_pem, 0644);
+        ck_assert_msg(store_adopt_plain(store, &warning, &error) == 0, "%s", error_text(&error));
+        assert_loads(store, 2, &newer);
+        assert_file(scratch, "tls.crt", newer.certificate_pem);
+        list = scratch_list(scratch);
+        ck_assert_str_eq(list, "..data ..gen-000001 ..gen-000002 ca.crt connection.json tls.crt tls.key");
+        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), -ENOENT);
+}
+END_TEST
+
+/* --- Rollback and repair --- */
+
+START_TEST(rolls_back_by_a_copy) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        test_set_commit(store, &first);
+        test_set_commit(store, &second);
+        ck_assert_int_eq(store_rollback(store, 2, X509_NOW, &error), -EALREADY);
+        ck_assert_int_eq(store_rollback(store, 7, X509_NOW, &error), -ENOENT);
+        ck_assert_int_eq(store_rollback(store, 1, X509_NOW + 365 * USEC_PER_DAY, &error), -EKEYEXPIRED);
+        ck_assert_msg(strstr(error_text(&error), "expired at"), "%s", error_text(&error));
+        assert_loads(store, 2, &second);
+
+        ck_assert_msg(store_rollback(store, 1, X509_NOW, &error) == 0, "%s", error_text(&error));
+        assert_loads(store, 3, &first);
+        /* A restart does not undo it. */
+        store = store_close(store);
+        store = test_store_open(scratch);
+        assert_loads(store, 3, &first);
+        assert_file(scratch, "tls.crt", first.certificate_pem);
+}
+END_TEST
+
+START_TEST(does_not_roll_back_to_what_is_damaged) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
+        _cleanup_(freep) char *generation = scratch_path(scratch, "..gen-000001");
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        test_set_commit(store, &first);
+        test_set_commit(store, &second);
+        scratch_write(generation, "tls.crt", second.certificate_pem, 0644);
+        ck_assert_int_eq(store_rollback(store, 1, X509_NOW, &error), -EBADMSG);
+        assert_loads(store, 2, &second);
+}
+END_TEST
+
+START_TEST(repairs_from_the_last_good_generation) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
+        _cleanup_(freep) char *old = scratch_path(scratch, "..gen-000001"),
+                              *new = scratch_path(scratch, "..gen-000002");
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        uint64_t generation;
+
+        test_set_commit(store, &first);
+        test_set_commit(store, &second);
+        scratch_write(new, "tls.key", "", 0600);
+        assert_damaged(store, "tls.key");
+        ck_assert_msg(store_repair(store, &generation, &error) == 0, "%s", error_text(&error));
+        ck_assert_uint_eq(generation, 1);
+        assert_loads(store, 3, &first);
+
+        scratch_write(old, "tls.key", "", 0600);
+        _cleanup_(freep) char *copy = scratch_path(scratch, "..gen-000003");
+        scratch_write(copy, "tls.crt", "", 0600);
+        ck_assert_int_eq(store_repair(store, &generation, &error), -ENOENT);
+        ck_assert_msg(strstr(error_text(&error), "no generation"), "%s", error_text(&error));
 }
 END_TEST
 
@@ -525,6 +643,10 @@ int main(void) {
         TEST_CASE(suite, a_link_to_elsewhere_is_not_adopted);
         TEST_CASE(suite, finishes_an_adoption_that_was_cut_off);
         TEST_CASE(suite, files_of_another_origin_are_not_lost);
+        TEST_CASE(suite, a_newer_pair_that_somebody_put_there_is_adopted);
+        TEST_CASE(suite, rolls_back_by_a_copy);
+        TEST_CASE(suite, does_not_roll_back_to_what_is_damaged);
+        TEST_CASE(suite, repairs_from_the_last_good_generation);
         TEST_CASE(suite, imports_from_elsewhere_and_orders_the_chain);
         return test_run(suite);
 }
