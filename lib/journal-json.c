@@ -1,0 +1,273 @@
+/*
+ * The journal as JSON, by hand in both directions. Every member that is written is needed to read: one that
+ * is missing is damage, not a default, because a default of "no issuances" would hand out a fresh budget in
+ * silence. Members that a later rekeyd has added without a new version are passed over.
+ */
+
+#include <limits.h>
+#include <stdio.h>
+
+#include "lib/journal.h"
+#include "lib/json.h"
+
+#define JOURNAL_VERSION 1
+
+/* The end of the year 9999. */
+#define TIME_MAX_USEC (UINT64_C(253402300799) * USEC_PER_SEC)
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+
+/* A time that the file can hold. "Never" becomes one that the next start takes for a clock that was set. */
+static json_int_t time_value(usec_t when) {
+        return (json_int_t)MIN(when, TIME_MAX_USEC);
+}
+
+static json_t *format_issuances(const struct journal *journal) {
+        _cleanup_(json_decrefp) json_t *list = json_array();
+
+        for (size_t i = 0; i < journal->n_issuances; i++)
+                if (json_array_append_new(list, json_integer(time_value(journal->issuances[i]))) < 0)
+                        return NULL;
+        return take_ptr(list);
+}
+
+static json_t *format_owed(const struct journal *journal) {
+        _cleanup_(json_decrefp) json_t *list = json_array();
+
+        for (size_t i = 0; i < journal->n_owed; i++) {
+                const struct journal_owed *owed = &journal->owed[i];
+                json_t *item = json_pack("{s:s, s:I, s:I, s:I}", "dependent", owed->key, "generation",
+                                         (json_int_t)owed->generation, "failures", (json_int_t)owed->failures,
+                                         "next_attempt_usec", time_value(owed->next_attempt_usec));
+
+                if (json_array_append_new(list, item) < 0)
+                        return NULL;
+        }
+        return take_ptr(list);
+}
+
+int journal_format(const struct journal *journal, const struct journal_instant *now, char **ret_json,
+                   struct error *error) {
+        _cleanup_(json_decrefp) json_t *root = NULL, *issuances = NULL, *owed = NULL;
+        _cleanup_(freep) char *text = NULL;
+        char boot_id[2 * sizeof(now->boot_id) + 1], *line;
+        int r;
+
+        r = journal_check(journal, error);
+        if (r < 0)
+                return r;
+
+        hex_format(boot_id, now->boot_id, sizeof(now->boot_id));
+        issuances = format_issuances(journal);
+        owed = format_owed(journal);
+        if (!issuances || !owed)
+                return -ENOMEM;
+        root = json_pack("{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:O, s:I, s:s, s:O}", "version",
+                         JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
+                         time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
+                         (json_int_t)journal->failures, "failure", failure_names[journal->failure],
+                         "next_attempt_usec", time_value(journal->next_attempt_usec),
+                         "issuances_boottime_usec", issuances, "generation", (json_int_t)journal->generation,
+                         "fingerprint", journal->fingerprint, "owed", owed);
+        if (!root)
+                return -ENOMEM;
+        text = json_dumps(root, JSON_INDENT(4));
+        if (!text || asprintf(&line, "%s\n", text) < 0)
+                return -ENOMEM;
+
+        *ret_json = line;
+        return 0;
+}
+
+static int take_number(const json_t *object, const char *name, uint64_t max, uint64_t *ret,
+                       struct error *error) {
+        const json_t *member = json_object_get(object, name);
+        json_int_t value = json_is_integer(member) ? json_integer_value(member) : -1;
+
+        if (value < 0 || (uint64_t)value > max)
+                return error_set(error, -EINVAL, "member %s is not a number from 0 to %" PRIu64, name, max);
+        *ret = (uint64_t)value;
+        return 0;
+}
+
+static int take_count(const json_t *object, const char *name, unsigned *ret, struct error *error) {
+        uint64_t value;
+        int r;
+
+        r = take_number(object, name, UINT_MAX, &value, error);
+        if (r == 0)
+                *ret = (unsigned)value;
+        return r;
+}
+
+static int take_time(const json_t *object, const char *name, usec_t *ret, struct error *error) {
+        return take_number(object, name, TIME_MAX_USEC, ret, error);
+}
+
+/* Borrowed from OBJECT; NULL where there is no such string. */
+static const char *string_of(const json_t *object, const char *name) {
+        return json_string_value(json_object_get(object, name));
+}
+
+/* A list of at most MAX entries. */
+static int find_list(const json_t *object, const char *name, size_t max, const json_t **ret,
+                     struct error *error) {
+        const json_t *member = json_object_get(object, name);
+
+        if (!json_is_array(member) || json_array_size(member) > max)
+                return error_set(error, -EINVAL, "member %s is not a list of at most %zu entries", name, max);
+        *ret = member;
+        return 0;
+}
+
+/* SIZE bytes from lower-case hexadecimal, as hex_format() writes it. */
+static bool hex_read(const char *text, uint8_t *bytes, size_t size) {
+        static const char digits[] = "0123456789abcdef";
+
+        if (strspn(text, digits) != 2 * size || text[2 * size])
+                return false;
+        for (size_t i = 0; i < 2 * size; i++)
+                bytes[i / 2] = (uint8_t)(bytes[i / 2] << 4 | (strchr(digits, text[i]) - digits));
+        return true;
+}
+
+static int take_saved(const json_t *root, struct journal_instant *ret, struct error *error) {
+        const json_t *saved = json_object_get(root, "saved");
+        const char *boot_id = string_of(saved, "boot_id");
+        int r;
+
+        if (!boot_id || !hex_read(boot_id, ret->boot_id, sizeof(ret->boot_id)))
+                return error_set(error, -EINVAL, "member saved.boot_id is not %zu hexadecimal digits",
+                                 2 * sizeof(ret->boot_id));
+        r = take_time(saved, "boottime_usec", &ret->boottime, error);
+        if (r < 0)
+                return r;
+        return take_time(saved, "realtime_usec", &ret->realtime, error);
+}
+
+static int take_failure(const json_t *root, enum failure *ret, struct error *error) {
+        const char *name = string_of(root, "failure");
+
+        for (enum failure failure = FAILURE_NONE; failure < FAILURE_MAX; failure++)
+                if (streq_null(failure_names[failure], name)) {
+                        *ret = failure;
+                        return 0;
+                }
+        return error_set(error, -EINVAL, "member failure is not a known class of failures");
+}
+
+static int take_fingerprint(const json_t *root, char ret[FINGERPRINT_HEX], struct error *error) {
+        const char *text = string_of(root, "fingerprint");
+
+        if (!text || strlen(text) >= FINGERPRINT_HEX)
+                return error_set(error, -EINVAL, "member fingerprint is not %d hexadecimal digits",
+                                 FINGERPRINT_HEX - 1);
+        memcpy(ret, text, strlen(text) + 1);
+        return 0;
+}
+
+static int take_issuances(const json_t *root, struct journal *journal, struct error *error) {
+        const json_t *list;
+        int r;
+
+        r = find_list(root, "issuances_boottime_usec", SCHEDULE_BUDGET_MAX, &list, error);
+        if (r < 0)
+                return r;
+        if (json_array_size(list) == 0)
+                return 0;
+        journal->issuances = calloc(json_array_size(list), sizeof(*journal->issuances));
+        if (!journal->issuances)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < json_array_size(list); i++) {
+                const json_t *item = json_array_get(list, i);
+                json_int_t value = json_is_integer(item) ? json_integer_value(item) : -1;
+
+                if (value < 0 || (usec_t)value > TIME_MAX_USEC)
+                        return error_set(error, -EINVAL, "issuance %zu is not a time", i + 1);
+                journal->issuances[journal->n_issuances++] = (usec_t)value;
+        }
+        return 0;
+}
+
+static int take_debt(const json_t *item, struct journal *journal, struct error *error) {
+        const char *key = string_of(item, "dependent");
+        struct journal_owed *owed;
+        uint64_t generation;
+        int r;
+
+        if (!key || journal_find_owed(journal, key))
+                return error_set(error, -EINVAL, "member dependent is missing, or as in another entry");
+        r = take_number(item, "generation", INT64_MAX, &generation, error);
+        if (r < 0)
+                return r;
+        r = journal_owe(journal, key, generation, &owed);
+        if (r == -EINVAL)
+                return error_set(error, r, "member dependent is not a text of 1 to %u bytes",
+                                 JOURNAL_KEY_MAX);
+        if (r < 0)
+                return r;
+        r = take_count(item, "failures", &owed->failures, error);
+        if (r < 0)
+                return r;
+        return take_time(item, "next_attempt_usec", &owed->next_attempt_usec, error);
+}
+
+static int take_owed(const json_t *root, struct journal *journal, struct error *error) {
+        const json_t *list;
+        int r;
+
+        r = find_list(root, "owed", JOURNAL_OWED_MAX, &list, error);
+        for (size_t i = 0; r == 0 && i < json_array_size(list); i++) {
+                r = take_debt(json_array_get(list, i), journal, error);
+                if (r < 0)
+                        error_prefix(error, "entry %zu of owed", i + 1);
+        }
+        return r;
+}
+
+int journal_parse(const char *json, size_t size, struct journal *ret, struct journal_instant *ret_saved,
+                  struct error *error) {
+        _cleanup_(journal_clear) struct journal journal = { 0 };
+        _cleanup_(json_decrefp) json_t *root = NULL;
+        struct journal_instant saved = { 0 };
+        uint64_t version;
+        int r;
+
+        r = json_read(json, size, JOURNAL_SIZE_MAX, &root, error);
+        if (r < 0)
+                return r;
+
+        r = take_number(root, "version", INT64_MAX, &version, error);
+        if (r < 0)
+                return r;
+        if (version != JOURNAL_VERSION)
+                return error_set(error, version > JOURNAL_VERSION ? -EPROTONOSUPPORT : -EINVAL,
+                                 "it has version %" PRIu64 ", and this rekeyd reads version %d", version,
+                                 JOURNAL_VERSION);
+
+        r = take_saved(root, &saved, error);
+        if (r == 0)
+                r = take_count(root, "failures", &journal.failures, error);
+        if (r == 0)
+                r = take_failure(root, &journal.failure, error);
+        if (r == 0)
+                r = take_time(root, "next_attempt_usec", &journal.next_attempt_usec, error);
+        if (r == 0)
+                r = take_issuances(root, &journal, error);
+        if (r == 0)
+                r = take_number(root, "generation", INT64_MAX, &journal.generation, error);
+        if (r == 0)
+                r = take_fingerprint(root, journal.fingerprint, error);
+        if (r == 0)
+                r = take_owed(root, &journal, error);
+        if (r == 0)
+                r = journal_check(&journal, error);
+        if (r < 0)
+                return r;
+
+        *ret = journal;
+        journal = (struct journal) { 0 };
+        *ret_saved = saved;
+        return 0;
+}

@@ -1,0 +1,130 @@
+#pragma once
+
+/* What must survive a restart besides the certificates themselves: failures, the issuance budget, and who is
+ * still to be told of what. */
+
+#include "lib/cert.h"
+#include "lib/failure.h"
+#include "lib/schedule.h"
+#include "lib/util/error.h"
+
+#define JOURNAL_SIZE_MAX (256u * 1024) /* the file */
+#define JOURNAL_OWED_MAX 100u          /* dependents of one certificate */
+#define JOURNAL_KEY_MAX  512u          /* bytes of a dependent's key */
+
+/* What is owed to one dependent. */
+struct journal_owed {
+        char *key;           /* names the dependent, the same after a restart; the caller makes it up */
+        uint64_t generation; /* that it must be told of */
+        unsigned failures;   /* in a row */
+        usec_t next_attempt_usec;
+};
+
+/*
+ * A plain struct; {0} is empty. next_attempt_usec is CLOCK_REALTIME, 0 where nothing is waited for; the span
+ * that is left of it is the caller's to cap by what is left of the certificate.
+ */
+struct journal {
+        unsigned failures;    /* in a row */
+        enum failure failure; /* the class of the last one */
+        usec_t next_attempt_usec;
+
+        usec_t *issuances; /* CLOCK_BOOTTIME of this boot, oldest first; lib/schedule.h says why */
+        size_t n_issuances;
+
+        /* What notices are about; 0 and empty for none. A current set of another fingerprint is one that
+         * nobody was told of yet: the process died in between. */
+        uint64_t generation;
+        char fingerprint[FINGERPRINT_HEX];
+
+        struct journal_owed *owed;
+        size_t n_owed;
+};
+
+/* Forgets everything and frees what was owned. */
+void journal_clear(struct journal *journal);
+
+/* Nothing in it that a restart must know: it need not be saved, and a saved one may be removed. */
+bool journal_is_empty(const struct journal *journal);
+
+/* One instant on all clocks. */
+struct journal_instant {
+        uint8_t boot_id[16]; /* of the running kernel; all zero where it cannot be had */
+        usec_t realtime, boottime;
+};
+
+/*
+ * Brings JOURNAL, saved at SAVED, to NOW. Pure. journal_load() does it.
+ *
+ * Issuances keep their times within one boot, whatever was done to the wall clock. From another boot they
+ * keep their age at SAVED, to which the time in between is added: as the wall clock has it, but no more than
+ * this boot is old and no less than nothing. Those of an hour ago or more go. One that lies in the future
+ * counts as now. What follows for the budget:
+ *   - A clock that is set forward, by however much, makes it forget nothing. Not at a reboot either: what an
+ *     earlier boot did is at least as old as this boot.
+ *   - A clock that is set back, by years, blocks for one hour at most.
+ *   - The price: a budget that was used up when the machine went down may stay so for up to an hour of the
+ *     next boot, even if the machine was down for longer.
+ *   - Not covered: a state directory that moves to another machine whose wall clock is ahead of the first
+ *     one's, by as much as it is ahead; and one that is lost, damaged or restored from a copy.
+ *
+ * An attempt more than a day away (SCHEDULE_RETRY_AFTER_MAX_USEC; nothing waits longer) is due at once: the
+ * clock was set back, and how much is left of the wait cannot be known. As with a clock that is set forward,
+ * that costs one early attempt; the next one is spaced by the failures, which are kept.
+ */
+void journal_sanitise(struct journal *journal, const struct journal_instant *saved,
+                      const struct journal_instant *now);
+
+/* Records a request for a signature at NOW (CLOCK_BOOTTIME). To be done, and saved, before the request
+ * leaves; where either fails, it must not leave. 0 or -ENOMEM. */
+int journal_record_issuance(struct journal *journal, usec_t now);
+
+/* What is owed to KEY, or NULL. Borrowed until the next change of what is owed. */
+struct journal_owed *journal_find_owed(const struct journal *journal, const char *key);
+
+/* Owes GENERATION to KEY anew, in place of what was owed before. Failures and next attempt are 0 in *RET (may
+ * be NULL; borrowed as above). 0, -ENOMEM, -ENOSPC beyond JOURNAL_OWED_MAX, or -EINVAL for a key that is
+ * empty, longer than JOURNAL_KEY_MAX, not UTF-8, or has control characters. */
+int journal_owe(struct journal *journal, const char *key, uint64_t generation, struct journal_owed **ret);
+
+/* Nothing is owed to KEY any more. */
+void journal_settle(struct journal *journal, const char *key);
+
+/*
+ * One JSON file for each certificate, `NAME.json` in the directory DIR_FD, mode 0600. NAME is a
+ * certificate's, [A-Za-z0-9][A-Za-z0-9._-]{0,63}, or the result is -EINVAL.
+ *
+ * journal_load() returns 0 with an empty journal where there is no file. A file that is damaged, too large,
+ * or of a newer version is set aside as `NAME.json.damaged`, in place of an older one; then *RET is empty and
+ * *RET_WARNING a sentence, owned by the caller; otherwise it is NULL. What such a file owed is lost: after a
+ * warning the caller should owe the current generation to everybody again. A file that cannot be read is an
+ * error.
+ *
+ * A caller that finds issuances in what it has loaded, which is rare, saves it at once: from then on they are
+ * on the clock of this boot, and another restart does not count their age anew.
+ */
+int journal_load(int dir_fd, const char *name, const struct journal_instant *now, struct journal *ret,
+                 char **ret_warning, struct error *error);
+
+/* Durable when it returns 0. On failure the file is the old one, as it was; or the new one, where only the
+ * directory could not be synced. It waits for the disk: on the event loop, call journal_format() and leave
+ * journal_write() to a worker. */
+int journal_save(int dir_fd, const char *name, const struct journal *journal,
+                 const struct journal_instant *now, struct error *error);
+
+/* Removes NAME's files. 0 also when there are none. */
+int journal_remove(int dir_fd, const char *name, struct error *error);
+
+/* Whether all of JOURNAL is within the limits above, as it is when only these functions made it. 0 or
+ * -EINVAL. */
+int journal_check(const struct journal *journal, struct error *error);
+
+/* The two halves of saving. The text is owned by the caller. 0, -ENOMEM, or -EINVAL from journal_check(). */
+int journal_format(const struct journal *journal, const struct journal_instant *now, char **ret_json,
+                   struct error *error);
+int journal_write(int dir_fd, const char *name, const char *json, struct error *error);
+
+/* The reading half, without the files: the journal as it was at *RET_SAVED. Checks all limits. 0, -EINVAL,
+ * -ENOMEM, or -EPROTONOSUPPORT for a newer version. */
+int journal_parse(const char *json, size_t size, struct journal *ret, struct journal_instant *ret_saved,
+                  struct error *error);
