@@ -360,6 +360,11 @@ START_TEST(test_budget_record) {
         ck_assert_uint_eq(n, 1);
         ck_assert_uint_eq(times[0], T + 3 * HOUR);
 
+        /* at the hour itself, with room for both */
+        ck_assert_uint_eq(schedule_budget_record(times, 1, 3, T + 4 * HOUR - 1), 2);
+        ck_assert_uint_eq(schedule_budget_record(times, 1, 3, T + 4 * HOUR), 1);
+        times[0] = T + 3 * HOUR;
+
         /* always in order */
         n = schedule_budget_record(times, n, 3, T);
         ck_assert_uint_eq(n, 2);
