@@ -327,6 +327,7 @@ void attempt_commit(struct attempt *attempt) {
         /* What is current now, as a reader would find it: for the log, and the last check of our own work. */
         set_clear(&attempt->set);
         r = store_load(attempt->store, &attempt->set, &attempt->error);
+        attempt->has_set = r == 0;
         if (r < 0)
                 fail_local(attempt, r);
 }

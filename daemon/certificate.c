@@ -133,6 +133,9 @@ static void arm_timer(struct certificate *certificate) {
         int r = 0;
 
         certificate->timer = sd_event_source_disable_unref(certificate->timer);
+        certificate->backoff_until = 0;
+        if (renewal->backoff_usec != USEC_INFINITY)
+                certificate->backoff_until = usec_add(now_usec(CLOCK_BOOTTIME), renewal->backoff_usec);
         if (renewal->backoff_usec != USEC_INFINITY)
                 r = sd_event_add_time_relative(event, &certificate->timer, CLOCK_BOOTTIME,
                                                renewal->backoff_usec, 0, on_timer, certificate);
@@ -163,7 +166,7 @@ static void on_token_event(void *userdata) {
 }
 
 /* The token file is watched while a token would be of use. */
-static void arm_watch(struct certificate *certificate) {
+static void arm_token_watch(struct certificate *certificate) {
         const struct renewal *renewal = &certificate->renewal;
         const char *path = certificate->config->token_file;
         int r;
@@ -182,6 +185,29 @@ static void arm_watch(struct certificate *certificate) {
         /* It may have come between the look and the watch. */
         if (token_is_new(certificate))
                 certificate_wake(certificate);
+}
+
+static void on_set_event(void *userdata) {
+        certificate_look(userdata);
+}
+
+/* The files are watched as soon as there is a directory, and before they are looked at: what changes after
+ * the look is then an event. */
+static void arm_set_watch(struct certificate *certificate) {
+        int r;
+
+        if (certificate->context->once)
+                return;
+        if (certificate->set_watch) {
+                set_watch_follow(certificate->set_watch);
+                return;
+        }
+        r = set_watch_new(certificate->context->event, certificate->config->directory, on_set_event,
+                          certificate, &certificate->set_watch);
+        if (r < 0 && r != -ENOENT)
+                say(certificate, LOG_WARNING, MESSAGE_WARNING,
+                    "cannot watch directory %s: %s; changes by others are found at the next renewal only",
+                    certificate->config->directory, strerrordesc_np(-r));
 }
 
 static void settle(struct certificate *certificate) {
@@ -218,7 +244,9 @@ static void rest(struct certificate *certificate) {
                 return;
         }
         arm_timer(certificate);
-        arm_watch(certificate);
+        arm_token_watch(certificate);
+        if (certificate->look_again)
+                certificate_look(certificate);
 }
 
 /* --- Events --- */
@@ -236,17 +264,19 @@ static enum renewal_step take_event(struct certificate *certificate, struct rene
         return renewal_next(renewal, event, &context);
 }
 
-/* Keeps the facts of the current set that outlive the attempt. */
-static void remember_set(struct certificate *certificate) {
+/* Keeps the facts of the current set that outlive the attempt. Returns whether it is another one. */
+static bool remember_set(struct certificate *certificate) {
         const struct attempt *attempt = certificate->attempt;
+        char fingerprint[FINGERPRINT_HEX] = "";
+        bool changed;
 
         certificate->token_identity = attempt->token_identity;
-        if (!attempt->has_set && attempt->generation == 0) {
-                certificate->fingerprint[0] = '\0';
-                return;
-        }
+        if (attempt->has_set)
+                hex_format(fingerprint, attempt->set.fingerprint, FINGERPRINT_SIZE);
+        changed = !streq(fingerprint, certificate->fingerprint);
         certificate->generation = attempt->set.generation;
-        hex_format(certificate->fingerprint, attempt->set.fingerprint, FINGERPRINT_SIZE);
+        memcpy(certificate->fingerprint, fingerprint, sizeof(fingerprint));
+        return changed;
 }
 
 /* A step may succeed and still have something to tell. */
@@ -266,12 +296,21 @@ static void take_sight(struct certificate *certificate) {
         struct attempt *attempt = certificate->attempt;
         struct renewal next = certificate->renewal;
         enum renewal_state before = certificate->renewal.state;
+        bool changed = remember_set(certificate);
 
-        remember_set(certificate);
         if (attempt->adopted)
                 say(certificate, LOG_NOTICE, MESSAGE_ADOPTED, "adopted %s as generation %" PRIu64,
                     attempt->adopted, attempt->set.generation);
         say_warning(certificate);
+
+        if (certificate->look_only && !changed && certificate->backoff_until > now_usec(CLOCK_BOOTTIME)) {
+                certificate->renewal = certificate->resting;
+                certificate->renewal.backoff_usec =
+                        usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME));
+                log_debug("%s: looked, nothing has changed, the back-off goes on", certificate->config->name);
+                rest(certificate);
+                return;
+        }
 
         if (take_event(certificate, &next, &event) != STEP_NONE) {
                 if (!certificate->has_slot) {
@@ -376,11 +415,8 @@ static void on_step_done(void *userdata) {
                 attempt_start(attempt, next);
 }
 
-void certificate_wake(struct certificate *certificate) {
+static void begin_look(struct certificate *certificate) {
         static const struct renewal_event wake = { .type = RENEWAL_WAKE };
-
-        if (certificate->attempt || certificate->slot_waiter.is_waiting)
-                return;
 
         certificate->timer = sd_event_source_disable_unref(certificate->timer);
         certificate->attempt =
@@ -394,7 +430,26 @@ void certificate_wake(struct certificate *certificate) {
                 certificate->has_slot = slots_take(&certificate->context->slots);
         certificate->attempt->may_renew = certificate->has_slot;
         certificate->attempt->n_failures = certificate->renewal.failures;
+        arm_set_watch(certificate);
         attempt_start(certificate->attempt, take_event(certificate, &certificate->renewal, &wake));
+}
+
+void certificate_wake(struct certificate *certificate) {
+        if (certificate->attempt || certificate->slot_waiter.is_waiting)
+                return;
+        certificate->look_only = false;
+        begin_look(certificate);
+}
+
+void certificate_look(struct certificate *certificate) {
+        if (certificate->slot_waiter.is_waiting)
+                return; /* it looks anyway when its turn comes */
+        certificate->look_again = certificate->attempt;
+        if (certificate->attempt)
+                return;
+        certificate->look_only = true;
+        certificate->resting = certificate->renewal;
+        begin_look(certificate);
 }
 
 static void on_slot(struct slot_waiter *waiter) {
@@ -436,6 +491,7 @@ struct certificate *certificate_free(struct certificate *certificate) {
         attempt_free(certificate->attempt);
         sd_event_source_disable_unref(certificate->timer);
         watch_free(certificate->token_watch);
+        set_watch_free(certificate->set_watch);
         dependents_free(certificate->dependents);
         free(certificate);
         return NULL;

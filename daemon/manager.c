@@ -8,6 +8,7 @@
 #include <systemd/sd-id128.h>
 
 #include "daemon/certificate.h"
+#include "daemon/clock.h"
 #include "daemon/messages.h"
 
 /* Threads for files: enough that a slow disk under one certificate does not hold up the others. */
@@ -18,6 +19,7 @@
 
 struct manager {
         struct context context;
+        sd_event_source *clock;
         struct config *config;
         struct certificate **certificates;
         size_t n_certificates;
@@ -49,6 +51,15 @@ static void on_settled(struct context *context, bool renewed, bool failed) {
         manager->any_failed = manager->any_failed || failed;
         if (--manager->n_unsettled == 0)
                 sd_event_exit(context->event, manager->any_failed ? 1 : manager->any_renewed ? 2 : 0);
+}
+
+static void on_clock_set(void *userdata) {
+        struct manager *manager = userdata;
+
+        log_fields(LOG_NOTICE, MESSAGE_CLOCK, NULL, 0,
+                   "the clock was set; looking at every certificate again");
+        for (size_t i = 0; i < manager->n_certificates; i++)
+                certificate_look(manager->certificates[i]);
 }
 
 static int start_context(struct context *context, const struct config *config, struct error *error) {
@@ -89,6 +100,10 @@ int manager_new(sd_event *event, struct config *config, bool once, struct manage
         if (r < 0)
                 return r;
 
+        r = once ? 0 : clock_watch(event, on_clock_set, manager, &manager->clock);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot watch the clock");
+
         manager->certificates = calloc(config->n_certificates + 1, sizeof(*manager->certificates));
         if (!manager->certificates)
                 return error_set(error, -ENOMEM, "out of memory");
@@ -126,6 +141,7 @@ struct manager *manager_free(struct manager *manager) {
         for (size_t i = 0; i < manager->n_certificates; i++)
                 certificate_free(manager->certificates[i]);
         free(manager->certificates);
+        sd_event_source_disable_unref(manager->clock);
         curl_glue_free(manager->context.curl);
         sd_event_unref(manager->context.event);
         config_free(manager->config);

@@ -29,4 +29,5 @@
 #define MESSAGE_NOTIFIED     "c7e8d06debc24529ba44660cec1209a0" /* a dependent learned of a set */
 #define MESSAGE_NOT_NOTIFIED "156a0ccc8fef4fd59c54b933639cb940" /* a dependent did not */
 #define MESSAGE_WARNING \
-        "2643cfc8096442f4bba6a6dc899b8667" /* something about files that should be looked at */
+        "2643cfc8096442f4bba6a6dc899b8667"               /* something about files that should be looked at */
+#define MESSAGE_CLOCK "38e0e27216ec411f8255aef7c87618f3" /* the wall clock was set */

@@ -251,22 +251,20 @@ void key_pem(const struct key *key, const char **ret_pem, size_t *ret_size) {
         *ret_size = key->pem_size;
 }
 
-DEFINE_OPENSSL_CLEANUP(PKCS8_PRIV_KEY_INFO, PKCS8_PRIV_KEY_INFO_free); /* cleanses */
-
 int key_der(const struct key *key, char **ret_der, size_t *ret_size, struct error *error) {
-        _cleanup_(PKCS8_PRIV_KEY_INFO_freep) PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key->handle);
-        unsigned char *der, *end;
-        int size;
+        /* From the PEM, since OpenSSL's own way from a key to DER leaves an uncleansed copy on the heap. */
+        _cleanup_(BIO_freep) BIO *text = BIO_new_mem_buf(key->pem, (int)key->pem_size);
+        _cleanup_(pem_block_clear) struct pem_block block = { 0 };
+        char *der;
 
-        size = info ? i2d_PKCS8_PRIV_KEY_INFO(info, NULL) : -1;
-        if (size <= 0)
+        if (!text || pem_block_next(text, &block) <= 0)
                 return error_set(error, -EIO, "cannot encode the private key as DER: %s", openssl_reason());
-        der = end = malloc((size_t)size);
+        der = malloc((size_t)block.size);
         if (!der)
                 return error_set_errno(error, -ENOMEM, "cannot encode the private key as DER");
-        i2d_PKCS8_PRIV_KEY_INFO(info, &end);
-        *ret_der = (char *)der;
-        *ret_size = (size_t)size;
+        memcpy(der, block.data, (size_t)block.size);
+        *ret_der = der;
+        *ret_size = (size_t)block.size;
         return 0;
 }
 

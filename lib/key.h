@@ -51,7 +51,7 @@ void key_pem(const struct key *key, const char **ret_pem, size_t *ret_size);
 /* PKCS#8 DER, a copy that the caller owns and cleanses. 0, -EIO or -ENOMEM. */
 int key_der(const struct key *key, char **ret_der, size_t *ret_size, struct error *error);
 
-/* For csr.c and export-pkcs12.c: the OpenSSL handle, borrowed. */
+/* For csr.c: the OpenSSL handle, borrowed. */
 typedef struct evp_pkey_st EVP_PKEY;
 EVP_PKEY *key_handle(const struct key *key);
 
