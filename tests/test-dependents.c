@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -209,8 +210,9 @@ START_TEST(a_reused_number_is_a_stranger) {
 
         ck_assert_int_ge(pid, 0);
         if (pid == 0) {
-                pause();
-                _exit(0);
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                for (;;)
+                        pause();
         }
         /* The file is from yesterday, the process is not. */
         ck_assert_int_ge(asprintf(&text, "%d\n", pid), 0);
@@ -305,7 +307,10 @@ int main(void) {
         TEST_CASE(suite, arguments_meet_no_shell);
         TEST_CASE(suite, a_flood_of_output_does_not_block);
         TEST_CASE(suite, pid_files_that_cannot_be_used);
-        TEST_CASE(suite, a_reused_number_is_a_stranger);
+        if (getenv("REKEYD_TEST_WRAPPER"))
+                test_skip("a_reused_number_is_a_stranger: Debian's valgrind does not know pidfd_open()");
+        else
+                TEST_CASE(suite, a_reused_number_is_a_stranger);
         TEST_CASE(suite, one_failure_does_not_hold_up_the_next);
         TEST_CASE(suite, a_failed_delivery_is_tried_again);
         return test_run(suite);

