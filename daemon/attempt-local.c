@@ -92,7 +92,9 @@ static void read_token(struct attempt *attempt) {
         if (r == -ENOENT)
                 return;
         if (r < 0) {
-                if (asprintf(&warning, "cannot read token file %s: %s", path, strerrordesc_np(-r)) >= 0)
+                if (asprintf(&warning, "cannot read token file %s: %s", path,
+                             r == -EINVAL || r == -EISDIR ? "it is not a regular file"
+                                                          : strerrordesc_np(-r)) >= 0)
                         add_warning(attempt, warning);
                 return;
         }

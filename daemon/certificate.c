@@ -71,6 +71,19 @@ static void say(const struct certificate *certificate, int priority, const char 
         log_certificate(certificate, priority, message_id, text ? text : "out of memory");
 }
 
+/* What was being done, for the sentence "... failed". */
+static const char *const step_texts[STEP_MAX] = {
+        [STEP_NONE] = "waiting",
+        [STEP_LOOK] = "reading the files",
+        [STEP_KEY] = "making the key",
+        [STEP_CONFIGURATION] = "asking for the configuration",
+        [STEP_CSR] = "making the CSR",
+        [STEP_SIGN] = "having it signed",
+        [STEP_GATE] = "checking the reply",
+        [STEP_PROOF] = "the proof",
+        [STEP_COMMIT] = "the swap",
+};
+
 /* What follows a failure, in words: whether the old set is still good, and what is waited for. */
 static void say_failure(const struct certificate *certificate) {
         const struct renewal *renewal = &certificate->renewal;
@@ -81,13 +94,12 @@ static void say_failure(const struct certificate *certificate) {
         char span[TIMESPAN_MAX];
 
         if (certificate->context->once)
-                say(certificate, LOG_ERR, MESSAGE_FAILED, "%s failed (%s): %s; %s",
-                    renewal_step_names[attempt->step], failure_names[renewal->failure],
-                    error_text(&attempt->error), set);
+                say(certificate, LOG_ERR, MESSAGE_FAILED, "%s failed (%s): %s; %s", step_texts[attempt->step],
+                    failure_names[renewal->failure], error_text(&attempt->error), set);
         else
                 say(certificate, LOG_ERR, MESSAGE_FAILED, "%s failed (%s): %s; %s, trying again in %s",
-                    renewal_step_names[attempt->step], failure_names[renewal->failure],
-                    error_text(&attempt->error), set, format_timespan(span, renewal->backoff_usec));
+                    step_texts[attempt->step], failure_names[renewal->failure], error_text(&attempt->error),
+                    set, format_timespan(span, renewal->backoff_usec));
 }
 
 static void say_waiting(const struct certificate *certificate) {
@@ -323,7 +335,9 @@ static void take_sight(struct certificate *certificate) {
                 attempt->by_token = next.by_token;
                 attempt->forced = next.forced;
                 say(certificate, LOG_INFO, MESSAGE_BEGUN, "%s",
-                    next.by_token ? "enrolling with a one-time token" : "renewing");
+                    next.by_token                    ? "enrolling with a one-time token"
+                    : attempt->sight.other_key_asked ? "renewing, since a larger key is asked for"
+                                                     : "renewing");
                 attempt_start(attempt, next.step);
                 return;
         }

@@ -175,9 +175,10 @@ static int run(struct config *owned_config, bool once) {
                 log_error("the event loop failed: %s", strerrordesc_np(-r));
                 return EXIT_FAILURE;
         }
-        log_fields(LOG_INFO, MESSAGE_STOPPED, NULL, 0,
-                   "stopped; the longest turn of the loop took %" PRIu64 ".%03u ms",
-                   longest_usec / USEC_PER_MSEC, (unsigned)(longest_usec % USEC_PER_MSEC));
+        log_debug("the longest turn of the loop took %" PRIu64 ".%03u ms", longest_usec / USEC_PER_MSEC,
+                  (unsigned)(longest_usec % USEC_PER_MSEC));
+        if (!once)
+                log_fields(LOG_INFO, MESSAGE_STOPPED, NULL, 0, "stopped");
         return r;
 }
 

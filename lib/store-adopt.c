@@ -95,7 +95,7 @@ int store_adopt_files(struct store *store, const char *key, const char *certific
 
         r = key_read_at(AT_FDCWD, key, FILE_FOLLOW, &pair.key, error);
         if (r < 0)
-                return error_prefix(error, "cannot import key %s", key);
+                return r;
         r = check_key_mode(AT_FDCWD, key, key, &warning);
         if (r < 0)
                 return error_set_errno(error, r, "cannot import key %s", key);

@@ -195,6 +195,7 @@ static int make_directories(const char *path) {
 
 static int open_directory(const char *path, struct error *error) {
         _cleanup_(fd_closep) int fd = -1;
+        struct stat st;
         int r;
 
         fd = dir_open_at(AT_FDCWD, path);
@@ -206,7 +207,8 @@ static int open_directory(const char *path, struct error *error) {
         }
         if (fd == -ELOOP || fd == -ENOTDIR)
                 return error_set(error, fd, "will not use %s: it is %s, and a real directory is needed", path,
-                                 fd == -ELOOP ? "a symbolic link" : "not a directory, or a symbolic link");
+                                 lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? "a symbolic link"
+                                                                              : "not a directory");
         if (fd < 0)
                 return error_set_errno(error, fd, "cannot open directory %s", path);
         r = check_directory(fd, path, error);

@@ -135,24 +135,28 @@ START_TEST(tells_a_keystore_that_is_not_current) {
 END_TEST
 
 START_TEST(counts_to_no_number_of_iterations_but_its_own) {
+        static const char ours[] = { 0x02, 0x02, 0x27, 0x10 }; /* INTEGER 10000, the last thing in the file */
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(material_clear) struct material m = material_make(0);
         _cleanup_(freep) char *path = scratch_path(scratch, "x.p12"), *pass = scratch_path(scratch, "pass"),
                               *file = NULL;
+        _cleanup_(fd_closep) int dir_fd = dir_open_at(AT_FDCWD, scratch);
         struct export export = pkcs12_to(path, pass);
-        static const char ours[] = { 0x02, 0x02, 0x27, 0x10 }; /* INTEGER 10000, the last one of the file */
-        char *place = NULL;
         size_t size;
 
         scratch_write(scratch, "pass", PASSPHRASE, 0600);
         assert_written(&export, &m.set);
-        ck_assert_int_eq(file_read_at(AT_FDCWD, path, FILE_NOFOLLOW, 16384, &file, &size), 0);
-        place = file + size - sizeof(ours);
-        ck_assert_mem_eq(place, ours, sizeof(ours));
-        place[3]++;
-        ck_assert_int_eq(file_replace_at(AT_FDCWD, path, file, size, (struct file_access)FILE_ACCESS(0600)),
-                         -ENOENT);
-        _cleanup_(fd_closep) int dir_fd = dir_open_at(AT_FDCWD, scratch);
+        ck_assert_int_eq(file_read_at(dir_fd, "x.p12", FILE_NOFOLLOW, 16384, &file, &size), 0);
+        ck_assert_mem_eq(file + size - sizeof(ours), ours, sizeof(ours));
+        file[size - 1]++;
+        ck_assert_int_eq(file_replace_at(dir_fd, "x.p12", file, size, FILE_ACCESS(0600)), 0);
+        ck_assert(!export_is_current(&export, &m.set));
+        file[size - 1]--;
+        ck_assert_int_eq(file_replace_at(dir_fd, "x.p12", file, size, FILE_ACCESS(0600)), 0);
+        ck_assert(export_is_current(&export, &m.set));
+
+        /* Before the number is the salt of the MAC: all there is agrees, and yet it is not sound. */
+        file[size - sizeof(ours) - 1] ^= 1;
         ck_assert_int_eq(file_replace_at(dir_fd, "x.p12", file, size, FILE_ACCESS(0600)), 0);
         ck_assert(!export_is_current(&export, &m.set));
 }
@@ -385,30 +389,38 @@ END_TEST
 START_TEST(no_passphrase_stays_in_memory) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(material_clear) struct material m = material_make(0);
-        _cleanup_(freep) char *path = scratch_path(scratch, "x.p12"), *pass = scratch_path(scratch, "pass");
+        _cleanup_(freep) char *path = scratch_path(scratch, "x.p12"), *pass = scratch_path(scratch, "pass"),
+                              *warning = NULL;
         struct export export = pkcs12_to(path, pass);
         struct search *search = search_new();
+        char filler[700];
 
-        /* 31 random letters, which exist in the file and in the search only. */
-        search->size = 31;
+        /* Random letters, which exist in the file and in the search only, and at the end of so many others
+         * that their place in memory is not soon used again. */
+        search->size = sizeof(search->needle);
         ck_assert_int_eq(getrandom(search->needle, search->size, 0), (ssize_t)search->size);
         for (size_t i = 0; i < search->size; i++)
                 search->needle[i] = (char)('a' + (unsigned char)search->needle[i] % 26);
+        memset(filler, 'x', sizeof(filler));
         ck_assert_uint_eq(search_memory(search), 0);
 
         for (unsigned i = 0; i < 4; i++) {
                 /* On the second line, what follows the passphrase is nobody's business either. */
                 int fd = open(pass, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
-                if (i & 1)
-                        ck_assert_int_eq(write(fd, "x\n", 2), 2);
+                filler[sizeof(filler) - 1] = i & 1 ? '\n' : 'x';
+                ck_assert_int_eq(write(fd, filler, sizeof(filler)), sizeof(filler));
                 ck_assert_int_eq(write(fd, search->needle, search->size), (ssize_t)search->size);
                 close(fd);
                 export.legacy = i & 2;
-                use(&export, &m.set);
+                /* As text: OpenSSL's key derivation for PKCS#12 frees it, in letters of 16 bits, as it is. */
+                ck_assert_int_eq(export_check(&export, &warning, NULL), 0);
+                ck_assert_uint_eq(search_memory(search), 0);
+                ck_assert_int_eq(export_write(&export, &m.set, NULL), 0);
+                ck_assert_uint_eq(search_memory(search), 0);
+                ck_assert(export_is_current(&export, &m.set));
+                ck_assert_uint_eq(search_memory(search), 0);
         }
-        /* As text only: OpenSSL's key derivation for PKCS#12 frees it, in letters of 16 bits, as it is. */
-        ck_assert_uint_eq(search_memory(search), 0);
         munmap(search, sizeof(*search));
 }
 END_TEST

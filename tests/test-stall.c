@@ -26,7 +26,7 @@ START_TEST(a_large_key_does_not_stall_the_loop) {
         stand_start(stand, NULL);
         json_decref(stand_await(stand, MESSAGE_ENROLLED));
         process_signal(stand->rekeyd, SIGTERM);
-        line = process_await(stand->rekeyd, PROCESS_STDERR, MESSAGE_STOPPED);
+        line = process_await(stand->rekeyd, PROCESS_STDERR, "the longest turn");
         ck_assert_ptr_nonnull(line);
         found = strstr(line, "took ");
         ck_assert_ptr_nonnull(found);
