@@ -8,7 +8,7 @@
 
 #define EXPORT_SIZE_MAX (1024u * 1024) /* of a file that is compared: larger than any set */
 
-/* Bytes that may be a key or a passphrase: cleansed before they are freed. There is a NUL after them. */
+/* Bytes that may be a key or a passphrase: cleansed before they are freed. */
 struct export_bytes {
         char *data;
         size_t size;

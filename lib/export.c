@@ -134,7 +134,7 @@ static int take_first_line(struct export_bytes *bytes, const char *path, struct 
         return 0;
 }
 
-/* RET_MODE may be NULL. */
+/* RET, a string as well, is the first line. RET_MODE may be NULL. */
 static int read_passphrase(const struct export *export, struct export_bytes *ret, mode_t *ret_mode,
                            struct error *error) {
         _cleanup_(export_bytes_clear) struct export_bytes bytes = { 0 };
