@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "daemon/loop.h"
@@ -92,11 +91,8 @@ static int parse_arguments(int argc, char *argv[], struct arguments *ret) {
 }
 
 /* Keys pass through this process: no core file, no ptrace by others, no surprise in the modes of new files.
- */
+ * Not by RLIMIT_CORE, which the commands of dependents would inherit. */
 static void harden_process(void) {
-        const struct rlimit none = { 0 };
-
-        (void)setrlimit(RLIMIT_CORE, &none);
 #ifndef __SANITIZE_ADDRESS__ /* whose search for leaks attaches to the process */
         (void)prctl(PR_SET_DUMPABLE, 0);
 #endif
