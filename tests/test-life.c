@@ -49,7 +49,7 @@ static void assert_no_stage(struct stand *stand) {
 
 START_TEST(enrols_and_renews_unattended) {
         _cleanup_(stand_freep) struct stand *stand =
-                stand_new((const char *[]) { "--lifetime", lifetime(6), NULL });
+                stand_new((const char *[]) { "--lifetime", lifetime(9), NULL });
         char fingerprints[3][80];
 
         stand_configure(stand, ORDERS);
@@ -189,7 +189,7 @@ END_TEST
 
 START_TEST(adopts_an_imported_pair_and_renews_it) {
         _cleanup_(stand_freep) struct stand *stand =
-                stand_new((const char *[]) { "--lifetime", lifetime(8), NULL });
+                stand_new((const char *[]) { "--lifetime", lifetime(9), NULL });
         _cleanup_(freep) char *key = NULL, *certificate = NULL;
         json_t *line;
 
