@@ -12,6 +12,7 @@
 #include "daemon/loop.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
+#include "lib/key.h"
 
 #define CONFIG_PATH "/etc/rekeyd/rekeyd.yaml"
 
@@ -93,6 +94,8 @@ static int parse_arguments(int argc, char *argv[], struct arguments *ret) {
 /* Keys pass through this process: no core file, no ptrace by others, no surprise in the modes of new files.
  * Not by RLIMIT_CORE, which the commands of dependents would inherit. */
 static void harden_process(void) {
+        if (!key_cleanse_memory())
+                log_warning("OpenSSL was in use too early; copies of keys may stay in freed memory");
 #ifndef __SANITIZE_ADDRESS__ /* whose search for leaks attaches to the process */
         (void)prctl(PR_SET_DUMPABLE, 0);
 #endif

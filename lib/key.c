@@ -10,6 +10,8 @@
 
 #include "lib/key.h"
 
+#include <malloc.h>
+
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 
@@ -91,6 +93,39 @@ static int key_new(EVP_PKEY *handle, struct key **ret, struct error *error) {
 
         *ret = take_ptr(key);
         return 0;
+}
+
+static void *memory_alloc(size_t size, _unused_ const char *file, _unused_ int line) {
+        return malloc(size);
+}
+
+static void memory_free(void *data, _unused_ const char *file, _unused_ int line) {
+        if (data)
+                explicit_bzero(data, malloc_usable_size(data));
+        free(data);
+}
+
+/* Not realloc(), which may move the bytes and leave the old ones. */
+static void *memory_realloc(void *data, size_t size, const char *file, int line) {
+        size_t old_size = data ? malloc_usable_size(data) : 0;
+        void *moved;
+
+        if (size == 0) {
+                memory_free(data, file, line);
+                return NULL;
+        }
+        if (size <= old_size)
+                return data;
+        moved = malloc(size);
+        if (moved && data) {
+                memcpy(moved, data, old_size);
+                memory_free(data, file, line);
+        }
+        return moved;
+}
+
+bool key_cleanse_memory(void) {
+        return CRYPTO_set_mem_functions(memory_alloc, memory_realloc, memory_free) == 1;
 }
 
 /* OpenSSL calls this between its trials of candidates for a prime; 0 ends the search. */

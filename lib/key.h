@@ -18,6 +18,10 @@ struct key;
 struct key *key_free(struct key *key);
 DEFINE_CLEANUP(struct key *, key_free);
 
+/* From now on OpenSSL cleanses whatever memory it frees: its decoders and encoders leave copies of keys
+ * behind. Must be called before anything else uses OpenSSL; returns false when it is too late. */
+bool key_cleanse_memory(void);
+
 /* Makes an RSA key of BITS (2048, 3072 or 4096). Takes from a tenth of a second to several seconds: never
  * call it on the loop's thread. It is given up soon after *CANCEL, which another thread may set, has become
  * true; CANCEL may be NULL. 0, -EINVAL for other sizes, -ECANCELED, -EIO when OpenSSL fails. */

@@ -1,6 +1,6 @@
 #pragma once
 
-/* What key.c, csr.c, cert.c, chain.c and subject.c share about OpenSSL; no other file includes this.
+/* What the modules of this floor that speak to OpenSSL share about it; HACKING.md names them.
  *
  * OpenSSL keeps a queue of errors for each thread. Whoever fails reads the reason with openssl_reason(),
  * which also drains the queue, so that no later failure is told with an older reason. Reasons are constant

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "tests/support/exports.h"
+#include "tests/support/memory.h"
 #include "tests/support/scratch.h"
 #include "tests/support/x509.h"
 #include "tests/test.h"
@@ -282,66 +283,6 @@ END_TEST
 
 /* --- Nothing stays in memory --- */
 
-/* A mapping of its own, which the search passes over: what is looked for is nowhere else. */
-struct search {
-        char needle[64];
-        size_t size;
-        char buffer[1 << 20];
-};
-
-static struct search *search_new(void) {
-        void *search =
-                mmap(NULL, sizeof(struct search), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-        ck_assert_ptr_ne(search, MAP_FAILED);
-        return search;
-}
-
-static unsigned search_range(struct search *search, int memory_fd, uint64_t start, uint64_t end) {
-        unsigned n = 0;
-
-        while (start < end) {
-                size_t size = end - start < sizeof(search->buffer) ? end - start : sizeof(search->buffer);
-                ssize_t got = pread(memory_fd, search->buffer, size, (off_t)start);
-                char *p = search->buffer;
-
-                if (got <= 0)
-                        break;
-                while ((p = memmem(p, (size_t)(search->buffer + got - p), search->needle, search->size))) {
-                        n++;
-                        p++;
-                }
-                if ((size_t)got < size || start + size == end)
-                        break;
-                start += size - search->size + 1;
-        }
-        return n;
-}
-
-/* How often the needle is in this process's memory: heap, data and mappings, but not what lies dead on the
- * stack. */
-static unsigned search_memory(struct search *search) {
-        _cleanup_(fd_closep) int memory_fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-        FILE *maps = fopen("/proc/self/maps", "re");
-        char line[512];
-        unsigned n = 0;
-
-        ck_assert(maps && memory_fd >= 0);
-        while (fgets(line, sizeof(line), maps)) {
-                uint64_t start, end;
-                char rights[8];
-
-                ck_assert_int_eq(sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &start, &end, rights), 3);
-                /* The shadow memory of sanitizers is terabytes of nothing. */
-                if (!has_prefix(rights, "rw") || strstr(line, "[stack") || end - start > UINT64_C(1) << 29 ||
-                    start == (uintptr_t)search)
-                        continue;
-                n += search_range(search, memory_fd, start, end);
-        }
-        fclose(maps);
-        return n;
-}
-
 static void use(const struct export *export, const struct set *set) {
         ck_assert_int_eq(export_write(export, set, NULL), 0);
         ck_assert(export_is_current(export, set));
@@ -382,7 +323,7 @@ START_TEST(no_key_stays_in_memory) {
         pkcs12.legacy = true;
         use(&pkcs12, &m.set);
         ck_assert_uint_le(search_memory(search), before);
-        munmap(search, sizeof(*search));
+        search_free(search);
 }
 END_TEST
 
@@ -421,7 +362,7 @@ START_TEST(no_passphrase_stays_in_memory) {
                 ck_assert(export_is_current(&export, &m.set));
                 ck_assert_uint_eq(search_memory(search), 0);
         }
-        munmap(search, sizeof(*search));
+        search_free(search);
 }
 END_TEST
 

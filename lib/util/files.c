@@ -142,7 +142,7 @@ int file_create_at(int dir_fd, const char *name, const void *data, size_t size, 
 
         if ((access.uid != (uid_t)-1 || access.gid != (gid_t)-1) && fchown(fd, access.uid, access.gid) < 0)
                 r = -errno;
-        if (r == 0 && access.mode != 0600 && fchmod(fd, access.mode) < 0)
+        if (r == 0 && fchmod(fd, access.mode) < 0)
                 r = -errno;
         if (r == 0)
                 r = write_all(fd, data, size);
