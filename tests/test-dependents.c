@@ -76,7 +76,11 @@ START_TEST(a_command_that_is_not_there) {
         const char *const command[] = { "/nonexistent/command", NULL };
         _cleanup_(freep) char *error = deliver(command, USEC_PER_SEC);
 
-        ck_assert_str_eq(error, "No such file or directory");
+        /* valgrind makes a fork of posix_spawn()'s vfork, and the child can only tell by its exit status. */
+        ck_assert_str_eq(error,
+                         getenv("REKEYD_TEST_WRAPPER")
+                                 ? "command /nonexistent/command could not be run, or ended with status 127"
+                                 : "No such file or directory");
 }
 END_TEST
 
