@@ -108,8 +108,10 @@ END_TEST
 START_TEST(noise_among_the_files_ends_no_back_off) {
         _cleanup_(stand_freep) struct stand *stand = stand_new(an_hour);
 
-        make_two_generations(stand);
-        stand_configure(stand, ORDERS "    key: {bits: 4096}\n");
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        stand_configure(stand, ORDERS LARGER_KEY);
         stand_fault(stand, "{\"fault\":\"status\",\"status\":403,\"at\":\"any\"}");
         stand_start(stand, NULL);
         json_decref(stand_await(stand, MESSAGE_FAILED));
