@@ -91,7 +91,7 @@ static int take_number(const json_t *object, const char *name, uint64_t max, uin
 }
 
 static int take_count(const json_t *object, const char *name, unsigned *ret, struct error *error) {
-        uint64_t value;
+        uint64_t value = 0;
         int r;
 
         r = take_number(object, name, UINT_MAX, &value, error);
@@ -167,7 +167,7 @@ static int take_fingerprint(const json_t *root, char ret[FINGERPRINT_HEX], struc
 }
 
 static int take_issuances(const json_t *root, struct journal *journal, struct error *error) {
-        const json_t *list;
+        const json_t *list = NULL;
         int r;
 
         r = find_list(root, "issuances_boottime_usec", SCHEDULE_BUDGET_MAX, &list, error);
@@ -193,7 +193,7 @@ static int take_issuances(const json_t *root, struct journal *journal, struct er
 static int take_debt(const json_t *item, struct journal *journal, struct error *error) {
         const char *key = string_of(item, "dependent");
         struct journal_owed *owed;
-        uint64_t generation;
+        uint64_t generation = 0;
         int r;
 
         if (!key || journal_find_owed(journal, key))
@@ -214,7 +214,7 @@ static int take_debt(const json_t *item, struct journal *journal, struct error *
 }
 
 static int take_owed(const json_t *root, struct journal *journal, struct error *error) {
-        const json_t *list;
+        const json_t *list = NULL;
         int r;
 
         r = find_list(root, "owed", JOURNAL_OWED_MAX, &list, error);
@@ -231,7 +231,7 @@ int journal_parse(const char *json, size_t size, struct journal *ret, struct jou
         _cleanup_(journal_clear) struct journal journal = { 0 };
         _cleanup_(json_decrefp) json_t *root = NULL;
         struct journal_instant saved = { 0 };
-        uint64_t version;
+        uint64_t version = 0;
         int r;
 
         r = json_read(json, size, JOURNAL_SIZE_MAX, &root, error);
