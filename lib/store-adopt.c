@@ -272,6 +272,11 @@ static int set_aside(struct store *store, struct error *error) {
         return replace_plain(store, error);
 }
 
+/* The machine failed and not the files: that says nothing of them. */
+static bool is_machine_failure(int r) {
+        return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
+}
+
 /*
  * Plain files among the links of a store that has a set. They are the rest of an adoption that was cut off,
  * or a newer pair that somebody put there; both become links again. Anything else is given a minute, in which
@@ -284,8 +289,18 @@ static int take_foreign(struct store *store, char **ret_warning, struct error *e
         bool has_set;
         int r;
 
-        has_set = store_load(store, &set, NULL) == 0;
-        if (examine_plain_pair(store, &pair, &reason) == 0) {
+        r = store_load(store, &set, error);
+        if (r < 0 && r != -EBADMSG)
+                return error_prefix(error, "cannot compare the files of another origin in %s", store->path);
+        has_set = r == 0;
+        error_clear(error);
+
+        r = examine_plain_pair(store, &pair, &reason);
+        if (is_machine_failure(r)) {
+                error_move(error, &reason);
+                return error_prefix(error, "cannot examine the files of another origin in %s", store->path);
+        }
+        if (r == 0) {
                 if (has_set && pair_is_set(store, &pair, &set))
                         return replace_plain(store, error);
                 if (!has_set || pair_expiry(&pair) > set.effective_expiry) {

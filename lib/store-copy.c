@@ -37,8 +37,10 @@ int store_publish_pair(struct store *store, const struct pair *pair, uint64_t nu
                 return error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
 
         r = key_create_at(pair->key, stage_fd, STORE_KEY, store->options.key_access, error);
-        if (r < 0)
+        if (r < 0) {
+                error_prefix(error, "cannot write %s/%s", store->path, name);
                 goto fail;
+        }
         r = create_text(stage_fd, STORE_CERTIFICATE, pair->certificate_pem, store->options.public_access);
         if (r == 0)
                 r = create_text(stage_fd, STORE_CA, pair->ca_pem, store->options.public_access);
@@ -105,8 +107,13 @@ int store_repair(struct store *store, uint64_t *ret_generation, struct error *er
         for (size_t i = generations.n; i-- > 0;) {
                 _cleanup_(set_clear) struct set set = { 0 };
 
-                if (store_load_generation(store, generations.numbers[i], &set, NULL) < 0)
+                r = store_load_generation(store, generations.numbers[i], &set, error);
+                if (r == -EBADMSG) {
+                        error_clear(error);
                         continue;
+                }
+                if (r < 0) /* too many open files, say: no reason to go back further than needed */
+                        return error_prefix(error, "cannot look for the newest whole generation");
                 r = publish_copy(store, &set, error);
                 if (r < 0)
                         return r;

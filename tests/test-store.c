@@ -1,7 +1,9 @@
 #include "lib/store.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -59,6 +61,20 @@ static void assert_damaged(const struct store *store, const char *text) {
         ck_assert_int_eq(store_load(store, &set, &error), -EBADMSG);
         ck_assert_msg(strstr(error_text(&error), text), "%s", error_text(&error));
         ck_assert_ptr_null(set.key);
+}
+
+/* From now on N more descriptors can be opened; returns the limit to put back. */
+static struct rlimit leave_descriptors(unsigned n) {
+        int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        struct rlimit before, limit;
+
+        ck_assert_int_ge(next, 0);
+        fd_close(next);
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+        limit = before;
+        limit.rlim_cur = (rlim_t)next + n;
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        return before;
 }
 
 /* --- Opening --- */
@@ -523,6 +539,40 @@ START_TEST(a_newer_pair_that_somebody_put_there_is_adopted) {
 }
 END_TEST
 
+/* Files that wait since before the start are past the time of grace. */
+START_TEST(a_machine_out_of_descriptors_sets_nothing_aside) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0), newer = test_set_make_longer(1);
+        _cleanup_(freep) char *key = key_text(&newer), *warning = NULL,
+                              *key_link = scratch_path(scratch, "tls.key"),
+                              *crt_link = scratch_path(scratch, "tls.crt");
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct store_options no_grace = options;
+        struct rlimit limit;
+        int r;
+
+        test_set_commit(store, &set);
+        ck_assert_int_eq(unlink(key_link), 0);
+        ck_assert_int_eq(unlink(crt_link), 0);
+        scratch_write(scratch, "tls.key", key, 0600);
+        scratch_write(scratch, "tls.crt", newer.certificate_pem, 0644);
+        store = store_close(store);
+        no_grace.grace_usec = 0;
+        ck_assert_int_eq(store_open(scratch, &no_grace, &store, NULL), 0);
+
+        limit = leave_descriptors(0);
+        r = store_adopt_plain(store, &warning, &error);
+        setrlimit(RLIMIT_NOFILE, &limit);
+        ck_assert_int_eq(r, -EMFILE);
+        ck_assert_msg(strstr(error_text(&error), scratch), "%s", error_text(&error));
+        ck_assert_ptr_null(warning);
+
+        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), 0);
+        assert_loads(store, 2, &newer);
+}
+END_TEST
+
 /* --- Rollback and repair --- */
 
 START_TEST(rolls_back_by_a_copy) {
@@ -589,6 +639,57 @@ START_TEST(repairs_from_the_last_good_generation) {
 }
 END_TEST
 
+/* Otherwise a moment without descriptors would bring back a set that is older than need be. */
+START_TEST(repairs_nothing_while_generations_cannot_be_read) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
+        _cleanup_(freep) char *new = scratch_path(scratch, "..gen-000003");
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        uint64_t generation;
+        struct rlimit limit;
+        int r;
+
+        test_set_commit(store, &first);
+        test_set_commit(store, &second);
+        test_set_commit(store, &first);
+        scratch_write(new, "tls.key", "", 0600);
+
+        limit = leave_descriptors(1); /* for the directory of a generation, and none for what is in it */
+        r = store_repair(store, &generation, &error);
+        setrlimit(RLIMIT_NOFILE, &limit);
+        ck_assert_int_eq(r, -EMFILE);
+        ck_assert_msg(strstr(error_text(&error), scratch), "%s", error_text(&error));
+
+        ck_assert_int_eq(store_repair(store, &generation, &error), 0);
+        ck_assert_uint_eq(generation, 2);
+        assert_loads(store, 4, &second);
+}
+END_TEST
+
+START_TEST(a_rollback_that_fails_names_the_directory) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct rlimit limit, before;
+        int r;
+
+        test_set_commit(store, &first);
+        test_set_commit(store, &second);
+        ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+        limit = before;
+        limit.rlim_cur = 1;
+        ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        r = store_rollback(store, 1, X509_NOW, &error);
+        setrlimit(RLIMIT_FSIZE, &before);
+        ck_assert_int_eq(r, -EFBIG);
+        ck_assert_msg(strstr(error_text(&error), scratch), "%s", error_text(&error));
+        assert_loads(store, 2, &second);
+}
+END_TEST
+
 START_TEST(imports_from_elsewhere_and_orders_the_chain) {
         _cleanup_(scratch_freep) char *scratch = scratch_new(), *source = scratch_new();
         _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
@@ -644,9 +745,12 @@ int main(void) {
         TEST_CASE(suite, finishes_an_adoption_that_was_cut_off);
         TEST_CASE(suite, files_of_another_origin_are_not_lost);
         TEST_CASE(suite, a_newer_pair_that_somebody_put_there_is_adopted);
+        TEST_CASE(suite, a_machine_out_of_descriptors_sets_nothing_aside);
         TEST_CASE(suite, rolls_back_by_a_copy);
+        TEST_CASE(suite, a_rollback_that_fails_names_the_directory);
         TEST_CASE(suite, does_not_roll_back_to_what_is_damaged);
         TEST_CASE(suite, repairs_from_the_last_good_generation);
+        TEST_CASE(suite, repairs_nothing_while_generations_cannot_be_read);
         TEST_CASE(suite, imports_from_elsewhere_and_orders_the_chain);
         return test_run(suite);
 }
