@@ -1,0 +1,671 @@
+/*
+ * The store killed, and failed, at every system call. A first run of crash-store under strace tells the calls
+ * of a scenario; then it runs once for each of them and is killed there, and once for each that can fail and
+ * each of four errors. What readers see then, what opening the store makes of it, and whether the scenario
+ * gets done when it runs again, are compared with the invariants in store.h.
+ *
+ * A kill comes before the call: the one before the next call, of any kind, is the one after this call. strace
+ * counts calls by name from the start of the program, so a point is a name and a number. (Its --seccomp-bpf,
+ * which would be faster, injects no signals.) That kills at these points leave the disk as the store wants it
+ * says nothing about power cuts: the order of fsyncs is not seen.
+ *
+ * The control is a directory whose files are renamed one by one; the same checks must object to it.
+ */
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "lib/util/time.h"
+#include "tests/support/process.h"
+#include "tests/support/scratch.h"
+#include "tests/support/sets.h"
+#include "tests/test.h"
+
+#define POINTS_MAX  1024
+#define WORKERS_MAX 4
+
+/* What the three names hold: all of one set, or something that must not be. */
+enum view { VIEW_NONE, VIEW_OLD, VIEW_NEW, VIEW_DAMAGED, VIEW_MIXED };
+
+static const char *const view_names[] = {
+        [VIEW_NONE] = "none",       [VIEW_OLD] = "old",     [VIEW_NEW] = "new",
+        [VIEW_DAMAGED] = "damaged", [VIEW_MIXED] = "mixed",
+};
+
+static struct test_set older, old, new;
+static char *sets_directory; /* new.key, new.crt, new.ca for crash-store */
+
+#define DAMAGED_CERTIFICATE "-----BEGIN CERTIFICATE-----\n"
+
+/* --- Scenarios --- */
+
+static void write_plain(const char *directory, const struct test_set *set) {
+        static const char *const names[] = { STORE_KEY, STORE_CERTIFICATE, STORE_CA };
+        const char *texts[] = { NULL, set->certificate_pem, set->ca_pem };
+        size_t key_size;
+
+        key_pem(set->key, &texts[0], &key_size);
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                _cleanup_(freep) char *path = scratch_path(directory, names[i]);
+
+                if (unlink(path) < 0 && errno != ENOENT)
+                        abort();
+                scratch_write(directory, names[i], texts[i], i == 0 ? 0600 : 0644);
+        }
+}
+
+static void commit(const char *directory, const struct test_set *const *sets) {
+        _cleanup_(store_closep) struct store *store = test_store_open(directory);
+
+        for (; *sets; sets++)
+                test_set_commit(store, *sets);
+}
+
+static void prepare_nothing(_unused_ const char *directory) {
+}
+
+static void prepare_current(const char *directory) {
+        commit(directory, (const struct test_set *const[]) { &older, &old, NULL });
+}
+
+static void prepare_plain(const char *directory) {
+        ck_assert_int_eq(mkdir(directory, 0755), 0);
+        write_plain(directory, &new);
+}
+
+static void prepare_newer(const char *directory) {
+        commit(directory, (const struct test_set *const[]) { &old, NULL });
+        write_plain(directory, &new);
+}
+
+static void prepare_rollback(const char *directory) {
+        commit(directory, (const struct test_set *const[]) { &new, &old, NULL });
+}
+
+static void prepare_damaged(const char *directory) {
+        commit(directory, (const struct test_set *const[]) { &older, &new, &old, NULL });
+        scratch_write(directory, "..gen-000003/" STORE_CERTIFICATE, DAMAGED_CERTIFICATE, 0644);
+}
+
+static void prepare_control(const char *directory) {
+        ck_assert_int_eq(mkdir(directory, 0755), 0);
+        write_plain(directory, &old);
+}
+
+struct scenario {
+        const char *name;
+        void (*prepare)(const char *directory);
+        enum view current; /* through `..data`, before the swap */
+        enum view names;   /* through the names in the directory itself */
+        unsigned n_failures;
+};
+
+static const struct scenario scenarios[] = {
+        { "enrolment", prepare_nothing, VIEW_NONE, VIEW_NONE, 4 },
+        { "renewal", prepare_current, VIEW_OLD, VIEW_OLD, 4 },
+        { "adopt-plain", prepare_plain, VIEW_NONE, VIEW_NEW, 4 },
+        { "adopt-newer", prepare_newer, VIEW_OLD, VIEW_NEW, 4 },
+        /* Files that may not be read are set aside there, by design. */
+        { "adopt-late", prepare_newer, VIEW_OLD, VIEW_NEW, 2 },
+        { "rollback", prepare_rollback, VIEW_OLD, VIEW_OLD, 4 },
+        { "repair", prepare_damaged, VIEW_DAMAGED, VIEW_DAMAGED, 4 },
+};
+
+static const struct scenario control = { "plain", prepare_control, VIEW_NONE, VIEW_OLD, 0 };
+
+/* --- Points --- */
+
+/* What the program could rely on when it came to a point. */
+enum promise { PROMISE_KEY = 1, PROMISE_CERTIFICATE = 2, PROMISE_SWAP = 4 };
+
+struct point {
+        char call[24];
+        unsigned when;     /* the how manieth call of this name, from the start of the program */
+        unsigned promises; /* of enum promise */
+        bool can_fail;
+        bool only_reads; /* opens a file that exists: that needs no space */
+};
+
+struct points {
+        struct point items[POINTS_MAX];
+        size_t n;
+};
+
+static const char *const failing_calls[] = {
+        "open",      "openat", "creat",  "write",   "fsync",     "fdatasync", "rename",  "renameat",
+        "renameat2", "link",   "linkat", "symlink", "symlinkat", "mkdir",     "mkdirat", "unlink",
+        "unlinkat",  "rmdir",  "chmod",  "fchmod",  "fchmodat",  "chown",     "fchown",  "fchownat",
+};
+/* The first two are of the machine, whatever the call. */
+static const char *const failures[] = { "EIO", "EMFILE", "EACCES", "ENOSPC" };
+
+static bool contains(const char *const *list, size_t n, const char *wanted) {
+        for (size_t i = 0; i < n; i++)
+                if (streq(list[i], wanted))
+                        return true;
+        return false;
+}
+
+/* Calls that have nothing to do with files make no state of their own on the disk. */
+static bool is_about_memory(const char *call) {
+        static const char *const calls[] = { "brk",           "mmap",        "munmap",        "mremap",
+                                             "mprotect",      "madvise",     "futex",         "getrandom",
+                                             "clock_gettime", "sched_yield", "rt_sigprocmask" };
+
+        return contains(calls, ELEMENTSOF(calls), call);
+}
+
+/* Lines are "PID name(arguments) = result", with or without the PID. */
+static bool parse_call(const char *line, char ret[24]) {
+        size_t n;
+
+        line += strspn(line, "0123456789 ");
+        n = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789_");
+        if (n == 0 || n >= 24 || line[n] != '(')
+                return false;
+        memcpy(ret, line, n);
+        ret[n] = '\0';
+        return true;
+}
+
+static void parse_trace(char *text, struct points *ret) {
+        struct {
+                char call[24];
+                unsigned n;
+        } counts[128] = { 0 };
+        bool inside = false, done = false;
+        unsigned promises = 0;
+        char *saved;
+
+        ret->n = 0;
+        for (char *line = strtok_r(text, "\n", &saved); line && !done; line = strtok_r(NULL, "\n", &saved)) {
+                char call[24];
+                size_t i = 0;
+
+                if (!parse_call(line, call))
+                        continue;
+                while (counts[i].n > 0 && !streq(counts[i].call, call))
+                        ck_assert_uint_lt(++i, ELEMENTSOF(counts));
+                strcpy(counts[i].call, call);
+                counts[i].n++;
+
+                if (strstr(line, "\"/marker-begin\"")) {
+                        inside = true;
+                        continue;
+                }
+                done = strstr(line, "\"/marker-end\"");
+                if (inside && !is_about_memory(call)) {
+                        struct point *point = &ret->items[ret->n];
+
+                        ck_assert_uint_lt(ret->n++, POINTS_MAX);
+                        *point = (struct point) {
+                                .when = counts[i].n,
+                                .promises = promises,
+                                .can_fail = contains(failing_calls, ELEMENTSOF(failing_calls), call),
+                                .only_reads = strstr(call, "open") && !strstr(line, "O_CREAT"),
+                        };
+                        strcpy(point->call, call);
+                }
+                if (strstr(line, "\"/marker-key\""))
+                        promises |= PROMISE_KEY;
+                if (strstr(line, "\"/marker-certificate\""))
+                        promises |= PROMISE_CERTIFICATE;
+                if (has_prefix(call, "rename") && strstr(line, "\"" STORE_CURRENT "\""))
+                        promises |= PROMISE_SWAP;
+        }
+        ck_assert_msg(done, "the trace has no end marker");
+}
+
+/* --- Running --- */
+
+/* One directory of its own for each worker. */
+struct bench {
+        const struct scenario *scenario;
+        char *scratch, *directory, *trace;
+        atomic_uint *violations;
+        char where[80];
+};
+
+static void bench_clear(struct bench *bench) {
+        scratch_free(bench->scratch);
+        free(bench->directory);
+        free(bench->trace);
+}
+
+static void bench_renew(struct bench *bench) {
+        bench_clear(bench);
+        bench->scratch = scratch_new();
+        bench->directory = scratch_path(bench->scratch, "orders");
+        bench->trace = scratch_path(bench->scratch, "trace");
+        bench->scenario->prepare(bench->directory);
+}
+
+static void violation(struct bench *bench, const char *format, ...) _printf_(2, 3);
+static void violation(struct bench *bench, const char *format, ...) {
+        char text[1024];
+        va_list ap;
+
+        va_start(ap, format);
+        vsnprintf(text, sizeof(text), format, ap);
+        va_end(ap);
+        /* The control's are wanted, and not worth a line each. */
+        if (bench->scenario != &control)
+                test_report("crash: violation: %s, %s: %s", bench->scenario->name, bench->where, text);
+        atomic_fetch_add(bench->violations, 1);
+}
+
+/* Runs crash-store, under strace unless INJECT is NULL; its standard error without what strace itself said.
+ */
+static int run(struct bench *bench, const char *inject, const char *call, char **ret_stderr) {
+        const char *program = getenv("REKEYD_TEST_CRASH_STORE");
+        _cleanup_(process_freep) struct process *process = NULL;
+        _cleanup_(freep) char *trace = NULL, *copy = NULL;
+        char *saved, *text;
+        size_t size = 0;
+        FILE *out;
+        int status;
+
+        if (call && asprintf(&trace, "trace=%s", call) < 0)
+                abort();
+        process = process_start(
+                !inject ? (const char *const[]) { program, bench->directory, bench->scenario->name, NULL }
+                : !call ? (const char *const[]) { "strace", "-f", "-o", bench->trace, program,
+                                                  bench->directory, bench->scenario->name, NULL }
+                        : (const char *const[]) { "strace", "-f", "-o", bench->trace, "-e", trace, "-e",
+                                                  inject, program, bench->directory, bench->scenario->name,
+                                                  NULL },
+                false);
+        status = process_wait(process);
+
+        out = open_memstream(&text, &size);
+        copy = strdup(process_output(process, PROCESS_STDERR));
+        if (!out || !copy)
+                abort();
+        for (char *line = strtok_r(copy, "\n", &saved); line; line = strtok_r(NULL, "\n", &saved))
+                if (!has_prefix(line, "strace:") || !inject)
+                        fprintf(out, "%s\n", line);
+        fclose(out);
+        *ret_stderr = text;
+        return status;
+}
+
+/* --- Invariants --- */
+
+/* Through one open of DIRECTORY, or of `..data` in it. */
+static enum view look(const char *directory, const char *name) {
+        const struct {
+                enum view view;
+                const struct test_set *set;
+                const char *certificate_pem;
+        } known[] = {
+                { VIEW_OLD, &old, old.certificate_pem },
+                { VIEW_NEW, &new, new.certificate_pem },
+                { VIEW_DAMAGED, &old, DAMAGED_CERTIFICATE },
+        };
+        _cleanup_(freep) char *path = scratch_path(directory, name), *key = scratch_read(path, STORE_KEY),
+                              *certificate = scratch_read(path, STORE_CERTIFICATE),
+                              *ca = scratch_read(path, STORE_CA);
+
+        if (!key && !certificate && !ca)
+                return VIEW_NONE;
+        for (size_t i = 0; i < ELEMENTSOF(known); i++) {
+                const char *pem;
+                size_t size;
+
+                key_pem(known[i].set->key, &pem, &size);
+                if (streq_null(key, pem) && streq_null(certificate, known[i].certificate_pem) &&
+                    streq_null(ca, known[i].set->ca_pem))
+                        return known[i].view;
+        }
+        return VIEW_MIXED;
+}
+
+/* Nobody may see anything but what was there before, or the new set. Returns what `..data` gives. */
+static enum view check_views(struct bench *bench, const char *time) {
+        enum view current = look(bench->directory, STORE_CURRENT), names = look(bench->directory, ".");
+
+        if (current != bench->scenario->current && current != VIEW_NEW)
+                violation(bench, "%s the current set is %s", time, view_names[current]);
+        if (names != bench->scenario->names && names != VIEW_NEW)
+                violation(bench, "%s the names give a set that is %s", time, view_names[names]);
+        if (current == VIEW_NEW && names != VIEW_NEW)
+                violation(bench, "%s the names give a set that is %s, and the new one is current", time,
+                          view_names[names]);
+        return current;
+}
+
+static void check_directory(struct bench *bench, const char *name, const char *const *allowed, size_t n) {
+        _cleanup_(freep) char *path = scratch_path(bench->directory, name), *list = scratch_list(path);
+        unsigned stages = 0;
+        char *saved;
+
+        for (char *entry = strtok_r(list, " ", &saved); entry; entry = strtok_r(NULL, " ", &saved)) {
+                bool is_top = streq(name, ".");
+
+                if (is_top && has_prefix(entry, "..gen-"))
+                        check_directory(bench, entry, allowed, 4);
+                else if (is_top && has_prefix(entry, "..stage-"))
+                        stages++;
+                else if (!contains(allowed, n, entry))
+                        violation(bench, "litter %s/%s", name, entry);
+        }
+        if (stages > 1)
+                violation(bench, "%u stages", stages);
+}
+
+/* In the store, and in each of its generations; the first four are those of a generation. */
+static void check_litter(struct bench *bench) {
+        static const char *const allowed[] = { STORE_KEY, STORE_CERTIFICATE, STORE_CA, STORE_CONNECTION,
+                                               STORE_CURRENT };
+
+        check_directory(bench, ".", allowed, ELEMENTSOF(allowed));
+}
+
+static void check_promises(struct bench *bench, const struct store *store, unsigned promises) {
+        _cleanup_(stage_clear) struct stage stage = { 0 };
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        uint8_t spki[SPKI_HASH_SIZE], wanted[SPKI_HASH_SIZE];
+
+        if (store_stage_load(store, &stage, &error) < 0) {
+                violation(bench, "the stage cannot be read: %s", error_text(&error));
+                return;
+        }
+        if (look(bench->directory, STORE_CURRENT) == VIEW_NEW)
+                return;
+        if (promises & PROMISE_KEY) {
+                key_spki(new.key, wanted);
+                if (stage.key)
+                        key_spki(stage.key, spki);
+                if (!stage.key || memcmp(spki, wanted, sizeof(spki)) != 0)
+                        violation(bench, "the staged key is lost");
+        }
+        if ((promises & PROMISE_CERTIFICATE) &&
+            (!streq_null(stage.certificate_pem, new.certificate_pem) ||
+             !streq_null(stage.ca_pem, new.ca_pem) || !stage.connection_json))
+                violation(bench, "the staged certificate is lost");
+}
+
+/* Opens the store in the test itself. Returns what is current then. */
+static enum view check_opened(struct bench *bench, unsigned promises) {
+        static const struct store_options options = {
+                .key_access = FILE_ACCESS(0600),
+                .public_access = FILE_ACCESS(0644),
+                .grace_usec = STORE_GRACE_USEC,
+                .keep = 2,
+        };
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(store_closep) struct store *store = NULL;
+        _cleanup_(set_clear) struct set set = { 0 };
+        enum view current;
+        int expected, r;
+
+        if (store_open(bench->directory, &options, &store, &error) < 0) {
+                violation(bench, "the store cannot be opened: %s", error_text(&error));
+                return VIEW_MIXED;
+        }
+        current = check_views(bench, "after opening");
+        expected = current == VIEW_NONE ? -ENOENT : current == VIEW_DAMAGED ? -EBADMSG : 0;
+        r = store_load(store, &set, &error);
+        if (r != expected)
+                violation(bench, "the set cannot be loaded: %s", error_text(&error));
+        check_promises(bench, store, promises);
+        check_litter(bench);
+        return current;
+}
+
+/* What must hold after anything that may have happened, and that the scenario gets done after all. */
+static void check_store(struct bench *bench, unsigned promises, bool must_be_old) {
+        _cleanup_(freep) char *text = NULL;
+        enum view before, after;
+        int status;
+
+        before = check_views(bench, "before opening");
+        if ((promises & PROMISE_SWAP) && before != VIEW_NEW)
+                violation(bench, "the swap is undone");
+        if (must_be_old && before != bench->scenario->current)
+                violation(bench, "it failed, and the new set is current");
+        after = check_opened(bench, promises);
+        if (before == VIEW_NEW && after != VIEW_NEW)
+                violation(bench, "opening undid the swap");
+        if (must_be_old && after != bench->scenario->current)
+                violation(bench, "it failed, and opening makes the new set current");
+
+        status = run(bench, NULL, NULL, &text);
+        if (status != 0)
+                violation(bench, "the next run ends with %d: %s", status, text);
+        else if (check_views(bench, "after the next run") != VIEW_NEW)
+                violation(bench, "the next run succeeds without the new set");
+        check_litter(bench);
+}
+
+/* --- The runs --- */
+
+static void run_killed(struct bench *bench, const struct point *point) {
+        _cleanup_(freep) char *text = NULL, *inject = NULL;
+        int status;
+
+        bench_renew(bench);
+        snprintf(bench->where, sizeof(bench->where), "killed at %s %u", point->call, point->when);
+        if (asprintf(&inject, "inject=%s:signal=KILL:when=%u", point->call, point->when) < 0)
+                abort();
+        status = run(bench, inject, point->call, &text);
+        if (status != 128 + SIGKILL)
+                violation(bench, "it was not killed but ended with %d: %s", status, text);
+        if (bench->scenario == &control)
+                check_views(bench, "then");
+        else
+                check_store(bench, point->promises, false);
+}
+
+static void check_sentence(struct bench *bench, const char *text) {
+        const char *end = strchr(text, '\n');
+
+        if (!end || end[1] != '\0' || !strstr(text, bench->directory))
+                violation(bench, "this is not one sentence with the path: %s", text);
+}
+
+static void run_failed(struct bench *bench, const struct point *point, const char *failure) {
+        _cleanup_(freep) char *text = NULL, *inject = NULL, *trace = NULL;
+        int status;
+
+        bench_renew(bench);
+        snprintf(bench->where, sizeof(bench->where), "%s from %s %u", failure, point->call, point->when);
+        if (asprintf(&inject, "inject=%s:error=%s:when=%u", point->call, failure, point->when) < 0)
+                abort();
+        status = run(bench, inject, point->call, &text);
+        trace = scratch_read(bench->scratch, "trace");
+        if (!trace || !strstr(trace, "(INJECTED)"))
+                violation(bench, "nothing was injected");
+
+        if (status == 0 && look(bench->directory, STORE_CURRENT) != VIEW_NEW)
+                violation(bench, "it says that it succeeded, without the new set");
+        else if (status == 0 && *text)
+                violation(bench, "it succeeded and says: %s", text);
+        else if (status == 1)
+                check_sentence(bench, text);
+        else if (status != 0)
+                violation(bench, "it ended with %d: %s", status, text);
+        check_store(bench, point->promises, status == 1 && !(point->promises & PROMISE_SWAP));
+}
+
+struct tally {
+        atomic_uint kills, errors, violations;
+};
+
+/* Each worker takes every N_WORKERS-th run. */
+static void work(const struct scenario *scenario, const struct points *points, unsigned worker,
+                 unsigned n_workers, struct tally *tally) {
+        _cleanup_(bench_clear) struct bench bench = { .scenario = scenario,
+                                                      .violations = &tally->violations };
+        unsigned turn = 0;
+
+        for (size_t i = 0; i < points->n; i++) {
+                const struct point *point = &points->items[i];
+
+                if (turn++ % n_workers == worker) {
+                        run_killed(&bench, point);
+                        atomic_fetch_add(&tally->kills, 1);
+                }
+                if (!point->can_fail)
+                        continue;
+                for (size_t j = 0; j < scenario->n_failures; j++) {
+                        if (point->only_reads && streq(failures[j], "ENOSPC"))
+                                continue;
+                        if (turn++ % n_workers == worker) {
+                                run_failed(&bench, point, failures[j]);
+                                atomic_fetch_add(&tally->errors, 1);
+                        }
+                }
+        }
+}
+
+static void run_workers(const struct scenario *scenario, const struct points *points, struct tally *tally) {
+        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+        unsigned n = cpus < 1 ? 1 : cpus > WORKERS_MAX ? WORKERS_MAX : (unsigned)cpus;
+        pid_t workers[WORKERS_MAX];
+
+        for (unsigned i = 0; i < n; i++) {
+                workers[i] = fork();
+                ck_assert_int_ge(workers[i], 0);
+                if (workers[i] == 0) {
+                        work(scenario, points, i, n, tally);
+                        _exit(EXIT_SUCCESS);
+                }
+        }
+        for (unsigned i = 0; i < n; i++) {
+                int status;
+
+                ck_assert_int_eq(waitpid(workers[i], &status, 0), workers[i]);
+                ck_assert_int_eq(status, 0);
+        }
+}
+
+static struct tally *tally_new(void) {
+        struct tally *tally =
+                mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+        ck_assert_ptr_ne(tally, MAP_FAILED);
+        return tally;
+}
+
+/* The calls of a whole run. False when strace is missing or may not trace here. */
+static bool find_points(const struct scenario *scenario, struct points *ret) {
+        atomic_uint violations = 0;
+        _cleanup_(bench_clear) struct bench bench = { .scenario = scenario, .violations = &violations };
+        _cleanup_(freep) char *text = NULL, *trace = NULL;
+        int status;
+
+        bench_renew(&bench);
+        status = run(&bench, "", NULL, &text);
+        trace = scratch_read(bench.scratch, "trace");
+        if (!trace || !strstr(trace, "\"/marker-begin\"")) {
+                test_skip("strace cannot trace a program here (exit status %d)", status);
+                return false;
+        }
+        ck_assert_msg(status == 0, "%s ends with %d: %s", scenario->name, status, text);
+        if (scenario != &control)
+                ck_assert_int_eq(check_views(&bench, "at the end"), VIEW_NEW);
+        parse_trace(trace, ret);
+        return true;
+}
+
+START_TEST(every_call_may_be_the_last_or_fail) {
+        static struct points points;
+        struct tally *tally = tally_new();
+
+        for (size_t i = 0; i < ELEMENTSOF(scenarios); i++) {
+                unsigned kills = tally->kills, errors = tally->errors, violations = tally->violations;
+                usec_t begin = now_usec(CLOCK_MONOTONIC);
+
+                if (!find_points(&scenarios[i], &points))
+                        return;
+                run_workers(&scenarios[i], &points, tally);
+                test_report("crash: %s: %u kill points, %u error points, %u violations in %.1f s",
+                            scenarios[i].name, tally->kills - kills, tally->errors - errors,
+                            tally->violations - violations,
+                            (double)(now_usec(CLOCK_MONOTONIC) - begin) / USEC_PER_SEC);
+        }
+        test_report("crash: %u kill points, %u error points, %u violations", tally->kills, tally->errors,
+                    tally->violations);
+        ck_assert_uint_gt(tally->kills, 0);
+        ck_assert_uint_gt(tally->errors, 0);
+        ck_assert_uint_eq(tally->violations, 0);
+        munmap(tally, sizeof(*tally));
+}
+END_TEST
+
+START_TEST(the_same_checks_catch_three_renames) {
+        static struct points points;
+        struct tally *tally = tally_new();
+
+        if (!find_points(&control, &points))
+                return;
+        run_workers(&control, &points, tally);
+        test_report("crash: the same checks find %u violations at %u kill points of three renames",
+                    tally->violations, tally->kills);
+        ck_assert_uint_gt(tally->violations, 0);
+        ck_assert_uint_lt(tally->violations, tally->kills);
+        munmap(tally, sizeof(*tally));
+}
+END_TEST
+
+/* The set that comes: it outlasts the others, as adoption wants it. */
+static struct test_set make_new(void) {
+        _cleanup_(x509_cert_clear) struct x509_cert ca =
+                x509_make(&(struct x509_options) { .ca = true, .key = x509_key(7), .subject = "CN=CA new" });
+        _cleanup_(x509_cert_clear) struct x509_cert leaf =
+                x509_make(&(struct x509_options) { .issuer = &ca,
+                                                   .key = x509_key(2),
+                                                   .subject = "O=Org,CN=orders",
+                                                   .not_after = X509_NOW + 180 * USEC_PER_DAY });
+        _cleanup_(freep) char *pem = x509_key_pem(x509_key(2));
+        struct test_set set = { .certificate_pem = strdup(leaf.pem), .ca_pem = strdup(ca.pem) };
+
+        if (key_parse(pem, strlen(pem), &set.key, NULL) < 0)
+                abort();
+        return set;
+}
+
+/* Thousands of runs with dozens of fsyncs each: in memory where that can be, since no power is cut.
+ * LeakSanitizer cannot work in a traced program. */
+static void set_up(void) {
+        const char *pem, *sanitizer = getenv("ASAN_OPTIONS");
+        _cleanup_(freep) char *sanitizer_options = NULL;
+        size_t size;
+
+        if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
+                setenv("TMPDIR", "/dev/shm", 1);
+        if (asprintf(&sanitizer_options, "%s:detect_leaks=0", sanitizer ? sanitizer : "") < 0)
+                abort();
+        setenv("ASAN_OPTIONS", sanitizer_options, 1);
+
+        older = test_set_make(0);
+        old = test_set_make(1);
+        new = make_new();
+        sets_directory = scratch_new();
+        key_pem(new.key, &pem, &size);
+        scratch_write(sets_directory, "new.key", pem, 0600);
+        scratch_write(sets_directory, "new.crt", new.certificate_pem, 0644);
+        scratch_write(sets_directory, "new.ca", new.ca_pem, 0644);
+        setenv("REKEYD_TEST_SETS", sets_directory, 1);
+}
+
+int main(void) {
+        Suite *suite = suite_create("crash-store");
+        int r;
+
+        set_up();
+        TEST_CASE(suite, every_call_may_be_the_last_or_fail);
+        TEST_CASE(suite, the_same_checks_catch_three_renames);
+        r = test_run(suite);
+        test_set_clear(&older);
+        test_set_clear(&old);
+        test_set_clear(&new);
+        scratch_free(sets_directory);
+        return r;
+}
