@@ -23,10 +23,12 @@ static int create_text(int dir_fd, const char *name, const char *text, struct fi
 
 int store_publish_pair(struct store *store, const struct pair *pair, uint64_t number, struct error *error) {
         _cleanup_(fd_closep) int stage_fd = -1;
-        char name[NUMBERED_NAME_MAX];
+        char name[NUMBERED_NAME_MAX], staged[NUMBERED_NAME_MAX];
         int r;
 
-        store_numbered_name(name, STAGE_PREFIX, number);
+        /* Not in the stage of NUMBER: cut off there, the copy would pass for a renewal, which would go on
+         * with its key. Number 0 is nobody's stage, and opening the store removes it. */
+        store_numbered_name(name, STAGE_PREFIX, 0);
         r = dir_remove_at(store->fd, name);
         if (r < 0)
                 return error_set_errno(error, r, "cannot clear %s/%s", store->path, name);
@@ -56,8 +58,10 @@ int store_publish_pair(struct store *store, const struct pair *pair, uint64_t nu
                 goto fail;
         }
         r = store_publish(store, name, number, error);
-        if (r == 0)
-                return 0;
+        if (r < 0)
+                goto fail;
+        (void)dir_remove_at(store->fd, store_numbered_name(staged, STAGE_PREFIX, number));
+        return 0;
 
 fail:
         (void)dir_remove_at(store->fd, name);

@@ -639,6 +639,32 @@ START_TEST(repairs_from_the_last_good_generation) {
 }
 END_TEST
 
+/* It survives a rollback that fails or is cut off; one that is done drops it. */
+START_TEST(a_rollback_drops_what_is_staged) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
+        _cleanup_(stage_clear) struct stage stage = { 0 };
+        _cleanup_(freep) char *cut_off = scratch_path(scratch, "..stage-000000");
+
+        test_set_commit(store, &first);
+        test_set_commit(store, &second);
+        ck_assert_int_eq(mkdir(cut_off, 0700), 0);
+        scratch_write(cut_off, "tls.key", "", 0600);
+        store = store_close(store);
+        store = test_store_open(scratch);
+        assert_list(scratch, "..data ..gen-000001 ..gen-000002 ca.crt connection.json tls.crt tls.key");
+
+        ck_assert_int_eq(store_stage_key(store, second.key, NULL), 0);
+        ck_assert_int_eq(store_rollback(store, 1, X509_NOW, NULL), 0);
+        assert_loads(store, 3, &first);
+        assert_list(scratch,
+                    "..data ..gen-000001 ..gen-000002 ..gen-000003 ca.crt connection.json tls.crt tls.key");
+        ck_assert_int_eq(store_stage_load(store, &stage, NULL), 0);
+        ck_assert_ptr_null(stage.key);
+}
+END_TEST
+
 /* Otherwise a moment without descriptors would bring back a set that is older than need be. */
 START_TEST(repairs_nothing_while_generations_cannot_be_read) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
@@ -748,6 +774,7 @@ int main(void) {
         TEST_CASE(suite, a_machine_out_of_descriptors_sets_nothing_aside);
         TEST_CASE(suite, rolls_back_by_a_copy);
         TEST_CASE(suite, a_rollback_that_fails_names_the_directory);
+        TEST_CASE(suite, a_rollback_drops_what_is_staged);
         TEST_CASE(suite, does_not_roll_back_to_what_is_damaged);
         TEST_CASE(suite, repairs_from_the_last_good_generation);
         TEST_CASE(suite, repairs_nothing_while_generations_cannot_be_read);
