@@ -247,14 +247,27 @@ static bool is_temporary(const char *name) {
         return name[0] == '.' && n > suffix + 1 && streq(name + n - suffix, ".rekeyd");
 }
 
+static int remove_temporary(const char *name, void *userdata) {
+        const int *dir_fd = userdata;
+
+        return is_temporary(name) && unlinkat(*dir_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* What a crash left half-written in the stage would become part of the next generation: a token, say. */
+static int clean_stage(const struct store *store, const char *name) {
+        _cleanup_(fd_closep) int stage_fd = dir_open_at(store->fd, name);
+
+        return stage_fd < 0 ? stage_fd : for_each_name(stage_fd, remove_temporary, &stage_fd);
+}
+
 static int remove_litter(const char *name, void *userdata) {
-        const struct store *store = userdata;
+        struct store *store = userdata;
         uint64_t number;
 
-        if (is_temporary(name))
-                return unlinkat(store->fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
-        if (!parse_numbered_name(name, STAGE_PREFIX, &number) || number == store_next(store))
-                return 0;
+        if (!parse_numbered_name(name, STAGE_PREFIX, &number))
+                return remove_temporary(name, &store->fd);
+        if (number == store_next(store))
+                return clean_stage(store, name);
         return dir_remove_at(store->fd, name);
 }
 

@@ -665,6 +665,20 @@ START_TEST(a_rollback_drops_what_is_staged) {
 }
 END_TEST
 
+START_TEST(opening_removes_what_is_half_written_in_the_stage) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
+        _cleanup_(freep) char *stage = scratch_path(scratch, "..stage-000001");
+
+        ck_assert_int_eq(store_stage_key(store, set.key, NULL), 0);
+        scratch_write(stage, ".token.rekeyd", "half a tok", 0600);
+        store = store_close(store);
+        store = test_store_open(scratch);
+        assert_list(stage, "tls.key");
+}
+END_TEST
+
 /* Otherwise a moment without descriptors would bring back a set that is older than need be. */
 START_TEST(repairs_nothing_while_generations_cannot_be_read) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
@@ -775,6 +789,7 @@ int main(void) {
         TEST_CASE(suite, rolls_back_by_a_copy);
         TEST_CASE(suite, a_rollback_that_fails_names_the_directory);
         TEST_CASE(suite, a_rollback_drops_what_is_staged);
+        TEST_CASE(suite, opening_removes_what_is_half_written_in_the_stage);
         TEST_CASE(suite, does_not_roll_back_to_what_is_damaged);
         TEST_CASE(suite, repairs_from_the_last_good_generation);
         TEST_CASE(suite, repairs_nothing_while_generations_cannot_be_read);
