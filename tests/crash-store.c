@@ -123,7 +123,7 @@ static int replace_plainly(const char *directory, const struct material *new) {
 
 static int run_scenario(size_t i, const char *directory, const struct material *new, struct error *error) {
         const struct store_options options = {
-                .key_access = FILE_ACCESS(0600),
+                .key_access = { .uid = geteuid(), .gid = getegid(), .mode = 0600 },
                 .public_access = FILE_ACCESS(0644),
                 .grace_usec = scenarios[i].grace_usec,
                 .keep = 2,

@@ -12,7 +12,6 @@
  * The control is a directory whose files are renamed one by one; the same checks must object to it.
  */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -21,12 +20,12 @@
 #include <sys/wait.h>
 
 #include "lib/util/time.h"
+#include "tests/support/points.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
 #include "tests/support/sets.h"
 #include "tests/test.h"
 
-#define POINTS_MAX  1024
 #define WORKERS_MAX 4
 
 /* What the three names hold: all of one set, or something that must not be. */
@@ -119,108 +118,8 @@ static const struct scenario scenarios[] = {
 
 static const struct scenario control = { "plain", prepare_control, VIEW_NONE, VIEW_OLD, 0, false };
 
-/* --- Points --- */
-
-/* What the program could rely on when it came to a point. */
-enum promise { PROMISE_KEY = 1, PROMISE_CERTIFICATE = 2, PROMISE_SWAP = 4 };
-
-struct point {
-        char call[24];
-        unsigned when;     /* the number among the calls of this name, from the start of the program */
-        unsigned promises; /* of enum promise */
-        bool can_fail;
-        bool only_reads; /* opens a file that exists: that needs no space */
-};
-
-struct points {
-        struct point items[POINTS_MAX];
-        size_t n;
-};
-
-static const char *const failing_calls[] = {
-        "open",      "openat", "creat",  "write",   "fsync",     "fdatasync", "rename",  "renameat",
-        "renameat2", "link",   "linkat", "symlink", "symlinkat", "mkdir",     "mkdirat", "unlink",
-        "unlinkat",  "rmdir",  "chmod",  "fchmod",  "fchmodat",  "chown",     "fchown",  "fchownat",
-};
 /* The first two are of the machine, whatever the call. */
 static const char *const failures[] = { "EIO", "EMFILE", "EACCES", "ENOSPC" };
-
-static bool contains(const char *const *list, size_t n, const char *wanted) {
-        for (size_t i = 0; i < n; i++)
-                if (streq(list[i], wanted))
-                        return true;
-        return false;
-}
-
-/* Calls that have nothing to do with files make no state of their own on the disk. */
-static bool is_about_memory(const char *call) {
-        static const char *const calls[] = { "brk",           "mmap",        "munmap",        "mremap",
-                                             "mprotect",      "madvise",     "futex",         "getrandom",
-                                             "clock_gettime", "sched_yield", "rt_sigprocmask" };
-
-        return contains(calls, ELEMENTSOF(calls), call);
-}
-
-/* Lines are "PID name(arguments) = result", with or without the PID. */
-static bool parse_call(const char *line, char ret[24]) {
-        size_t n;
-
-        line += strspn(line, "0123456789 ");
-        n = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789_");
-        if (n == 0 || n >= 24 || line[n] != '(')
-                return false;
-        memcpy(ret, line, n);
-        ret[n] = '\0';
-        return true;
-}
-
-static void parse_trace(char *text, struct points *ret) {
-        struct {
-                char call[24];
-                unsigned n;
-        } counts[128] = { 0 };
-        bool inside = false, done = false;
-        unsigned promises = 0;
-        char *saved;
-
-        ret->n = 0;
-        for (char *line = strtok_r(text, "\n", &saved); line && !done; line = strtok_r(NULL, "\n", &saved)) {
-                char call[24];
-                size_t i = 0;
-
-                if (!parse_call(line, call))
-                        continue;
-                while (counts[i].n > 0 && !streq(counts[i].call, call))
-                        ck_assert_uint_lt(++i, ELEMENTSOF(counts));
-                strcpy(counts[i].call, call);
-                counts[i].n++;
-
-                if (strstr(line, "\"/marker-begin\"")) {
-                        inside = true;
-                        continue;
-                }
-                done = strstr(line, "\"/marker-end\"");
-                if (inside && !is_about_memory(call)) {
-                        struct point *point = &ret->items[ret->n];
-
-                        ck_assert_uint_lt(ret->n++, POINTS_MAX);
-                        *point = (struct point) {
-                                .when = counts[i].n,
-                                .promises = promises,
-                                .can_fail = contains(failing_calls, ELEMENTSOF(failing_calls), call),
-                                .only_reads = strstr(call, "open") && !strstr(line, "O_CREAT"),
-                        };
-                        strcpy(point->call, call);
-                }
-                if (strstr(line, "\"/marker-key\""))
-                        promises |= PROMISE_KEY;
-                if (strstr(line, "\"/marker-certificate\""))
-                        promises |= PROMISE_CERTIFICATE;
-                if (has_prefix(call, "rename") && strstr(line, "\"" STORE_CURRENT "\""))
-                        promises |= PROMISE_SWAP;
-        }
-        ck_assert_msg(done, "the trace has no end marker");
-}
 
 /* --- Running --- */
 
@@ -339,6 +238,13 @@ static enum view check_views(struct bench *bench, const char *time) {
                 violation(bench, "%s the names give a set that is %s, and the new one is current", time,
                           view_names[names]);
         return current;
+}
+
+static bool contains(const char *const *list, size_t n, const char *wanted) {
+        for (size_t i = 0; i < n; i++)
+                if (streq(list[i], wanted))
+                        return true;
+        return false;
 }
 
 /* A generation holds the first four of these, a stage all. */
@@ -576,7 +482,7 @@ static bool find_points(const struct scenario *scenario, struct points *ret) {
         ck_assert_msg(status == 0, "%s ends with %d: %s", scenario->name, status, text);
         if (scenario != &control)
                 ck_assert_int_eq(check_views(&bench, "at the end"), VIEW_NEW);
-        parse_trace(trace, ret);
+        points_parse(trace, ret);
         return true;
 }
 
