@@ -83,7 +83,8 @@ int store_adopt_files(struct store *store, const char *key, const char *certific
 int store_rollback(struct store *store, uint64_t generation, usec_t now, struct error *error);
 
 /* For a damaged current set: a copy of the newest generation that is whole becomes current; *RET_GENERATION
- * tells which. Whether it is still valid is another question. 0; -ENOENT when none is whole. */
+ * tells which. Whether it is still valid is another question. 0; -ENOENT when none is whole; another -errno
+ * when a newer one could not be read for now. */
 int store_repair(struct store *store, uint64_t *ret_generation, struct error *error);
 
 /*
