@@ -132,10 +132,9 @@ START_TEST(a_clock_before_the_certificate_stops_renewal) {
         _cleanup_(stand_freep) struct stand *stand = stand_new(an_hour);
         json_t *line;
 
-        if (access("/usr/bin/faketime", X_OK) < 0 || getenv("REKEYD_TEST_WRAPPER")) {
+        if (access("/usr/bin/faketime", X_OK) < 0 || test_is_instrumented()) {
                 test_skip("a_clock_before_the_certificate_stops_renewal: %s",
-                          getenv("REKEYD_TEST_WRAPPER") ? "faketime and valgrind do not go together"
-                                                        : "faketime is not installed");
+                          test_is_instrumented() ? test_is_instrumented() : "faketime is not installed");
                 return;
         }
         make_two_generations(stand);

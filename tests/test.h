@@ -27,6 +27,15 @@ static inline int test_run(Suite *suite) {
                 fflush(stdout);                          \
         } while (0)
 
+/* Whether times say something here, and whether a library can be preloaded: NULL, or why not. */
+static inline const char *test_is_instrumented(void) {
+#ifdef __SANITIZE_ADDRESS__
+        return "the program is built with sanitizers";
+#else
+        return getenv("REKEYD_TEST_WRAPPER") ? "the program runs under valgrind" : NULL;
+#endif
+}
+
 /* A test that cannot run here, and why. It is counted as skipped. */
 #define test_skip(format, ...) test_report("SKIP " format, ##__VA_ARGS__)
 
