@@ -222,11 +222,10 @@ static void arm_set_watch(struct certificate *certificate) {
                     certificate->config->directory, strerrordesc_np(-r));
 }
 
+/* --once: nothing more is to come of this certificate. */
 static void settle(struct certificate *certificate) {
         if (!certificate->context->once || certificate->settled)
                 return;
-        if (certificate->dependents && dependents_owed(certificate->dependents) > 0)
-                return; /* on_dependents_settled() comes back here */
         certificate->settled = true;
         certificate->context->settled(certificate->context, certificate->renewed, certificate->failed);
 }
@@ -234,11 +233,8 @@ static void settle(struct certificate *certificate) {
 static void on_dependents_settled(bool all_delivered, void *userdata) {
         struct certificate *certificate = userdata;
 
-        if (!certificate->context->once)
-                return;
         certificate->failed = certificate->failed || !all_delivered;
-        certificate->settled = true;
-        certificate->context->settled(certificate->context, certificate->renewed, certificate->failed);
+        settle(certificate);
 }
 
 static void end_attempt(struct certificate *certificate) {
@@ -252,7 +248,9 @@ static void end_attempt(struct certificate *certificate) {
 static void rest(struct certificate *certificate) {
         end_attempt(certificate);
         if (certificate->context->once) {
-                settle(certificate);
+                /* What is owed to dependents is waited for; on_dependents_settled() tells. */
+                if (!certificate->dependents || dependents_owed(certificate->dependents) == 0)
+                        settle(certificate);
                 return;
         }
         arm_timer(certificate);

@@ -13,7 +13,6 @@
 
 #include "lib/store-private.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -24,11 +23,6 @@
 #include "lib/util/parse.h"
 
 const char *const store_public_names[] = { STORE_KEY, STORE_CERTIFICATE, STORE_CA, STORE_CONNECTION, NULL };
-
-static void dir_closep(DIR **dir) {
-        if (*dir)
-                closedir(*dir);
-}
 
 const char *store_numbered_name(char buffer[NUMBERED_NAME_MAX], const char *prefix, uint64_t number) {
         snprintf(buffer, NUMBERED_NAME_MAX, "%s%06" PRIu64, prefix, number);
@@ -52,39 +46,11 @@ uint64_t store_next(const struct store *store) {
         return store->has_current ? store->current + 1 : 1;
 }
 
-const char *store_path(const struct store *store) {
-        return store->path;
-}
-
 bool store_is_empty(const struct store *store) {
         return !store->has_current;
 }
 
 /* --- Directory entries --- */
-
-/* Calls FUNCTION for each name in the directory, until it returns a negative value. */
-static int for_each_name(int dir_fd, int (*function)(const char *name, void *userdata), void *userdata) {
-        _cleanup_(dir_closep) DIR *dir = NULL;
-        struct dirent *entry;
-        int fd, r;
-
-        fd = dir_open_at(dir_fd, ".");
-        if (fd < 0)
-                return fd;
-        dir = fdopendir(fd);
-        if (!dir) {
-                r = -errno;
-                fd_close(fd);
-                return r;
-        }
-
-        while ((errno = 0, entry = readdir(dir))) {
-                r = function(entry->d_name, userdata);
-                if (r < 0)
-                        return r;
-        }
-        return -errno;
-}
 
 void generations_clear(struct generations *generations) {
         free(generations->numbers);
@@ -115,7 +81,7 @@ int store_list_generations(const struct store *store, struct generations *ret) {
         _cleanup_(generations_clear) struct generations generations = { 0 };
         int r;
 
-        r = for_each_name(store->fd, collect_generation, &generations);
+        r = dir_for_each(store->fd, collect_generation, &generations);
         if (r < 0)
                 return r;
         if (generations.n > 0)
@@ -257,7 +223,7 @@ static int remove_temporary(const char *name, void *userdata) {
 static int clean_stage(const struct store *store, const char *name) {
         _cleanup_(fd_closep) int stage_fd = dir_open_at(store->fd, name);
 
-        return stage_fd < 0 ? stage_fd : for_each_name(stage_fd, remove_temporary, &stage_fd);
+        return stage_fd < 0 ? stage_fd : dir_for_each(stage_fd, remove_temporary, &stage_fd);
 }
 
 static int remove_litter(const char *name, void *userdata) {
@@ -325,7 +291,7 @@ static int recover(struct store *store, struct error *error) {
                         return r;
         }
 
-        r = for_each_name(store->fd, remove_litter, store);
+        r = dir_for_each(store->fd, remove_litter, store);
         if (r < 0)
                 return error_set_errno(error, r, "cannot clean up directory %s", store->path);
         prune(store);

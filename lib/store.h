@@ -123,6 +123,3 @@ int store_stage_drop_certificate(struct store *store, struct error *error);
  * minute, so that a reader in the middle of its work keeps its files; failing at that is not an error.
  */
 int store_commit(struct store *store, uint64_t *ret_generation, struct error *error);
-
-/* The directory, for error texts and dependents. Borrowed. */
-const char *store_path(const struct store *store);

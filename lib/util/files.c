@@ -220,18 +220,17 @@ static void dir_closep(DIR **dir) {
                 closedir(*dir);
 }
 
-int dir_remove_at(int dir_fd, const char *name) {
+int dir_for_each(int dir_fd, int (*function)(const char *name, void *userdata), void *userdata) {
         _cleanup_(dir_closep) DIR *dir = NULL;
         struct dirent *entry;
-        int fd;
+        int fd, r;
 
-        fd = dir_open_at(dir_fd, name);
+        fd = dir_open_at(dir_fd, ".");
         if (fd < 0)
-                return fd == -ENOENT ? 0 : fd;
+                return fd;
         dir = fdopendir(fd);
         if (!dir) {
-                int r = -errno;
-
+                r = -errno;
                 fd_close(fd);
                 return r;
         }
@@ -239,10 +238,30 @@ int dir_remove_at(int dir_fd, const char *name) {
         while ((errno = 0, entry = readdir(dir))) {
                 if (streq(entry->d_name, ".") || streq(entry->d_name, ".."))
                         continue;
-                if (unlinkat(dirfd(dir), entry->d_name, 0) < 0)
-                        return errno == EISDIR ? -ENOTEMPTY : -errno;
+                r = function(entry->d_name, userdata);
+                if (r < 0)
+                        return r;
         }
-        if (errno != 0)
-                return -errno;
+        return -errno;
+}
+
+static int remove_file(const char *name, void *userdata) {
+        const int *dir_fd = userdata;
+
+        if (unlinkat(*dir_fd, name, 0) < 0)
+                return errno == EISDIR ? -ENOTEMPTY : -errno;
+        return 0;
+}
+
+int dir_remove_at(int dir_fd, const char *name) {
+        _cleanup_(fd_closep) int fd = -1;
+        int r;
+
+        fd = dir_open_at(dir_fd, name);
+        if (fd < 0)
+                return fd == -ENOENT ? 0 : fd;
+        r = dir_for_each(fd, remove_file, &fd);
+        if (r < 0)
+                return r;
         return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
