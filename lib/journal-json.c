@@ -4,6 +4,7 @@
  * silence. Members that a later rekeyd has added without a new version are passed over.
  */
 
+#include <endian.h>
 #include <limits.h>
 #include <stdio.h>
 
@@ -16,6 +17,25 @@
 #define TIME_MAX_USEC (UINT64_C(253402300799) * USEC_PER_SEC)
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
+
+/* A file's identity is four numbers of 64 bits, of which JSON's integers hold 63. */
+#define IDENTITY_NUMBERS 4
+#define IDENTITY_HEX     (2 * IDENTITY_NUMBERS * sizeof(uint64_t) + 1)
+
+static void format_identity(const struct file_identity *identity, char ret[IDENTITY_HEX]) {
+        static const struct file_identity none;
+        const uint64_t numbers[IDENTITY_NUMBERS] = {
+                htobe64(identity->device),
+                htobe64(identity->inode),
+                htobe64(identity->size),
+                htobe64((uint64_t)identity->modified_nsec),
+        };
+
+        if (file_identity_equal(identity, &none))
+                *ret = '\0';
+        else
+                hex_format(ret, (const uint8_t *)numbers, sizeof(numbers));
+}
 
 /* A time that the file can hold. "Never" becomes one that the next start takes for a clock that was set. */
 static json_int_t time_value(usec_t when) {
@@ -50,7 +70,7 @@ int journal_format(const struct journal *journal, const struct journal_instant *
                    struct error *error) {
         _cleanup_(json_decrefp) json_t *root = NULL, *issuances = NULL, *owed = NULL;
         _cleanup_(freep) char *text = NULL;
-        char boot_id[2 * sizeof(now->boot_id) + 1], *line;
+        char boot_id[2 * sizeof(now->boot_id) + 1], token[IDENTITY_HEX], *line;
         int r;
 
         r = journal_check(journal, error);
@@ -58,17 +78,18 @@ int journal_format(const struct journal *journal, const struct journal_instant *
                 return r;
 
         hex_format(boot_id, now->boot_id, sizeof(now->boot_id));
+        format_identity(&journal->token, token);
         issuances = format_issuances(journal);
         owed = format_owed(journal);
         if (!issuances || !owed)
                 return -ENOMEM;
-        root = json_pack("{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:O, s:I, s:s, s:O}", "version",
+        root = json_pack("{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:O, s:s, s:I, s:s, s:O}", "version",
                          JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
                          time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
                          (json_int_t)journal->failures, "failure", failure_names[journal->failure],
                          "next_attempt_usec", time_value(journal->next_attempt_usec),
-                         "issuances_boottime_usec", issuances, "generation", (json_int_t)journal->generation,
-                         "fingerprint", journal->fingerprint, "owed", owed);
+                         "issuances_boottime_usec", issuances, "token", token, "generation",
+                         (json_int_t)journal->generation, "fingerprint", journal->fingerprint, "owed", owed);
         if (!root)
                 return -ENOMEM;
         text = json_dumps(root, JSON_INDENT(4));
@@ -154,6 +175,23 @@ static int take_failure(const json_t *root, enum failure *ret, struct error *err
                         return 0;
                 }
         return error_set(error, -EINVAL, "member failure is not a known class of failures");
+}
+
+/* Empty for none. */
+static int take_token(const json_t *root, struct file_identity *ret, struct error *error) {
+        const char *text = string_of(root, "token");
+        uint64_t numbers[IDENTITY_NUMBERS] = { 0 };
+
+        if (!text || (*text && !hex_read(text, (uint8_t *)numbers, sizeof(numbers))))
+                return error_set(error, -EINVAL, "member token is not %zu hexadecimal digits",
+                                 IDENTITY_HEX - 1);
+        *ret = (struct file_identity) {
+                .device = be64toh(numbers[0]),
+                .inode = be64toh(numbers[1]),
+                .size = be64toh(numbers[2]),
+                .modified_nsec = (int64_t)be64toh(numbers[3]),
+        };
+        return 0;
 }
 
 static int take_fingerprint(const json_t *root, char ret[FINGERPRINT_HEX], struct error *error) {
@@ -255,6 +293,8 @@ int journal_parse(const char *json, size_t size, struct journal *ret, struct jou
                 r = take_time(root, "next_attempt_usec", &journal.next_attempt_usec, error);
         if (r == 0)
                 r = take_issuances(root, &journal, error);
+        if (r == 0)
+                r = take_token(root, &journal.token, error);
         if (r == 0)
                 r = take_number(root, "generation", INT64_MAX, &journal.generation, error);
         if (r == 0)

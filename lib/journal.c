@@ -8,7 +8,8 @@
  * such an accident. So the file says on which boot and at which reading of both clocks it was written; from
  * that, journal_sanitise() finds the least age that an issuance can have.
  *
- * There is no secret in it, and nothing in it decides whom a certificate is shown to.
+ * There is no secret in it (of a token, which file it was in), and nothing in it decides whom a certificate
+ * is shown to.
  */
 
 #include "lib/journal.h"
@@ -17,7 +18,6 @@
 #include <stdio.h>
 
 #include "lib/json.h"
-#include "lib/util/files.h"
 
 #define NAME_LENGTH_MAX 64
 
@@ -39,8 +39,11 @@ void journal_clear(struct journal *journal) {
 }
 
 bool journal_is_empty(const struct journal *journal) {
+        static const struct file_identity no_token;
+
         return journal->failures == 0 && journal->failure == FAILURE_NONE &&
-               journal->next_attempt_usec == 0 && journal->n_issuances == 0 && journal->generation == 0 &&
+               journal->next_attempt_usec == 0 && journal->n_issuances == 0 &&
+               file_identity_equal(&journal->token, &no_token) && journal->generation == 0 &&
                strempty(journal->fingerprint) && journal->n_owed == 0;
 }
 

@@ -1,12 +1,13 @@
 #pragma once
 
-/* What must survive a restart besides the certificates themselves: failures, the issuance budget, and who is
- * still to be told of what. */
+/* What must survive a restart besides the certificates themselves: failures, the issuance budget, the token
+ * that was tried, and who is still to be told of what. */
 
 #include "lib/cert.h"
 #include "lib/failure.h"
 #include "lib/schedule.h"
 #include "lib/util/error.h"
+#include "lib/util/files.h"
 
 #define JOURNAL_SIZE_MAX (256u * 1024) /* the file */
 #define JOURNAL_OWED_MAX 100u          /* dependents of one certificate */
@@ -31,6 +32,10 @@ struct journal {
 
         usec_t *issuances; /* CLOCK_BOOTTIME of this boot, oldest first; lib/schedule.h says why */
         size_t n_issuances;
+
+        /* The file whose one-time token was tried last, all zero for none. A token is burnt by the call that
+         * carries it: it is not offered again until the file is another one. */
+        struct file_identity token;
 
         /* What notices are about; 0 and empty for none. A current set of another fingerprint is one that
          * nobody was told of yet: the process died in between. */

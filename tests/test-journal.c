@@ -18,12 +18,21 @@
 /* 2026-11-20T17:57:22Z */
 #define DATE (UINT64_C(1795197442) * USEC_PER_SEC)
 
+#define TOKEN       "000000000000fd02c3000000000000110000000000000025e7a1bd4a1c2f9d00"
 #define FINGERPRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 static const struct journal_instant today = {
         .boot_id = { 0xb0, 0x07, 1 },
         .realtime = DATE,
         .boottime = 5 * HOUR,
+};
+
+/* More than 63 bits, and a file from before 1970. */
+static const struct file_identity token = {
+        .device = 0xfd02,
+        .inode = UINT64_C(0xc300000000000011),
+        .size = 37,
+        .modified_nsec = -INT64_C(0x185e42b5e3d06300),
 };
 
 static char *directory;
@@ -62,6 +71,7 @@ static void fill(struct journal *journal) {
                 .failures = 3,
                 .failure = FAILURE_BAD_REPLY,
                 .next_attempt_usec = DATE + 90 * USEC_PER_SEC,
+                .token = token,
                 .generation = 42,
                 .fingerprint = FINGERPRINT,
         };
@@ -81,6 +91,7 @@ static void fill_to_the_limits(struct journal *journal) {
                 .failures = UINT32_MAX,
                 .failure = FAILURE_MAX - 1,
                 .next_attempt_usec = USEC_INFINITY,
+                .token = { UINT64_MAX, UINT64_MAX, UINT64_MAX, INT64_MIN },
                 .generation = INT64_MAX,
                 .fingerprint = FINGERPRINT,
         };
@@ -165,6 +176,11 @@ START_TEST(test_refused) {
                 { "16200000000", "253402300799000001", "issuance 2 is not a time" },
                 { "16200000000", "\"16200000000\"", "issuance 2 is not a time" },
                 { "16200000000", "14400000000", "issuance 2 is earlier than the one before it" },
+                { TOKEN, "0", "member token is not 64 hexadecimal digits" },
+                { TOKEN, TOKEN "0", "member token is not 64" },
+                { TOKEN, "x" TOKEN, "member token is not 64" },
+                { "\"" TOKEN "\"", "null", "member token is not 64" },
+                { "\"" TOKEN "\"", "[1, 2, 3, 4]", "member token is not 64" },
                 { "\"generation\": 42", "\"generation\": null", "member generation is not a number" },
                 { FINGERPRINT, "ab", "the fingerprint is not 64 hexadecimal digits" },
                 { FINGERPRINT, FINGERPRINT "0", "fingerprint is not 64 hexadecimal digits" },
@@ -181,9 +197,20 @@ START_TEST(test_refused) {
         };
         /* Each is needed. */
         static const char *const members[] = {
-                "version",  "saved",     "boot_id",           "boottime_usec",           "realtime_usec",
-                "failures", "failure",   "next_attempt_usec", "issuances_boottime_usec", "generation",
-                "owed",     "dependent", "fingerprint",
+                "version",
+                "saved",
+                "boot_id",
+                "boottime_usec",
+                "realtime_usec",
+                "failures",
+                "failure",
+                "next_attempt_usec",
+                "issuances_boottime_usec",
+                "generation",
+                "owed",
+                "dependent",
+                "fingerprint",
+                "token",
         };
         _cleanup_(journal_clear) struct journal journal = { 0 };
         _cleanup_(freep) char *json = NULL;
@@ -658,6 +685,7 @@ START_TEST(test_there_and_back) {
         ck_assert_uint_eq(back.failures, 3);
         ck_assert_int_eq(back.failure, FAILURE_BAD_REPLY);
         ck_assert_uint_eq(back.next_attempt_usec, DATE + 90 * USEC_PER_SEC);
+        ck_assert(file_identity_equal(&back.token, &token));
         ck_assert_uint_eq(back.generation, 42);
         ck_assert_str_eq(back.fingerprint, FINGERPRINT);
         ck_assert_uint_eq(back.n_issuances, 2);
@@ -701,6 +729,7 @@ START_TEST(test_all_limits_fit_the_file) {
         ck_assert_int_eq(journal_parse(json, strlen(json), &back, &saved, NULL), 0);
         again = format(&back);
         ck_assert_str_eq(again, json);
+        ck_assert(file_identity_equal(&back.token, &journal.token));
 
         /* "never" comes back as a time that no clock can mean */
         journal_sanitise(&back, &saved, &today);
@@ -730,6 +759,10 @@ START_TEST(test_is_empty) {
                 { .failure = FAILURE_LOCAL },
                 { .next_attempt_usec = 1 },
                 { .issuances = &issuance, .n_issuances = 1 },
+                { .token = { .device = 1 } },
+                { .token = { .inode = 1 } },
+                { .token = { .size = 1 } },
+                { .token = { .modified_nsec = -1 } },
                 { .generation = 1 },
                 { .fingerprint = FINGERPRINT },
                 { .owed = &owed, .n_owed = 1 },
