@@ -43,6 +43,20 @@ void config_check_notify(struct yaml_run *run, void *object, const struct yaml_n
                               "'pid_file'");
 }
 
+/*
+ * The defaults that depend on other options are filled in here, so that what config_format() writes shows them.
+ * The name that a PKCS#12 file has by default is the certificate's, which is not known here yet.
+ */
+void config_check_export(struct yaml_run *run, void *object, const struct yaml_node *node,
+                         struct yaml_place place) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct export *export = object;
+
+        if (export->path && export_validate(export, &error) < 0)
+                yaml_complain(run, place, "%s", error.text);
+        (void)node;
+}
+
 /* Shares that leave a certificate no time to be used. NODE is NULL for the defaults themselves. */
 static void check_policy(struct yaml_run *run, const struct config_policy *policy,
                          const struct yaml_node *renew_before, const struct yaml_node *jitter) {
@@ -77,6 +91,10 @@ void config_check_certificate(struct yaml_run *run, void *object, const struct y
         struct config_certificate *certificate = object;
         const struct yaml_node *import = yaml_find(node, "import"),
                                *token_file = yaml_find(node, "token_file");
+
+        for (size_t i = 0; i < certificate->n_exports; i++)
+                if (certificate->exports[i].format == EXPORT_PKCS12 && !certificate->exports[i].friendly_name)
+                        certificate->exports[i].friendly_name = certificate->name;
 
         certificate->public_access = certificate->key_access;
         certificate->public_access.mode = 0644;

@@ -10,6 +10,8 @@ void config_check_connector(struct yaml_run *run, void *object, const struct yam
                             struct yaml_place place);
 void config_check_notify(struct yaml_run *run, void *object, const struct yaml_node *node,
                          struct yaml_place place);
+void config_check_export(struct yaml_run *run, void *object, const struct yaml_node *node,
+                         struct yaml_place place);
 void config_check_certificate(struct yaml_run *run, void *object, const struct yaml_node *node,
                               struct yaml_place place);
 

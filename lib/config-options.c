@@ -43,7 +43,7 @@ static const struct yaml_type key_type = {
         .format = key_type_format,
 };
 
-static int key_bits_parse(_unused_ struct yaml_run *run, const struct yaml_option *option, const char *text,
+static int key_size_parse(_unused_ struct yaml_run *run, const struct yaml_option *option, const char *text,
                           void *field, _unused_ struct error *error) {
         uint64_t bits;
 
@@ -53,12 +53,12 @@ static int key_bits_parse(_unused_ struct yaml_run *run, const struct yaml_optio
         return 0;
 }
 
-static const struct yaml_type key_bits = {
+static const struct yaml_type key_size = {
         .name = "number",
         .expected = "2048, 3072 or 4096",
         .bare = true,
         .size = sizeof(unsigned),
-        .parse = key_bits_parse,
+        .parse = key_size_parse,
         .format = yaml_format_unsigned,
 };
 
@@ -95,18 +95,45 @@ static const struct yaml_type key_mode = {
         .format = yaml_format_mode,
 };
 
-/* A directory that is compared with others, so that it must have one spelling. */
-static int directory_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
-                           void *field, struct error *error) {
+/* The mode of an export. What it must be besides depends on whether there is a key in it. */
+static int export_mode_parse(_unused_ struct yaml_run *run, _unused_ const struct yaml_option *option,
+                             const char *text, void *field, struct error *error) {
+        unsigned mode;
+
+        if (parse_mode(text, &mode) < 0)
+                return -EINVAL;
+        if (mode == 0) /* in a struct export it means that none is given */
+                return error_set(error, -EINVAL, "must let the owner read, such as 0600, not 0000");
+        *(mode_t *)field = mode;
+        return 0;
+}
+
+static const struct yaml_type export_mode = {
+        .name = "file mode",
+        .expected = "an octal file mode such as 0600 or 0640",
+        .bare = true,
+        .size = sizeof(mode_t),
+        .parse = export_mode_parse,
+        .format = yaml_format_mode,
+};
+
+/* A path that is compared with others, so that it must have one spelling. */
+static int one_path_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
+                          void *field, struct error *error) {
         for (const char *part = text; (part = strstr(part, "/.")); part++) {
                 size_t dots = strspn(part + 1, ".");
 
                 if (dots <= 2 && (part[1 + dots] == '/' || !part[1 + dots]))
                         return error_set(error, -EINVAL, "must be written without '.' and '..' in the path");
         }
+        return yaml_path.parse(run, option, text, field, error);
+}
+
+static int directory_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
+                           void *field, struct error *error) {
         if (strspn(text, "/") == strlen(text))
                 return error_set(error, -EINVAL, "must be a directory of its own, not '/'");
-        return yaml_path.parse(run, option, text, field, error);
+        return one_path_parse(run, option, text, field, error);
 }
 
 static const struct yaml_type directory_type = {
@@ -115,6 +142,23 @@ static const struct yaml_type directory_type = {
         .size = sizeof(char *),
         .parse = directory_parse,
         .format = yaml_format_string,
+        .equal = yaml_equal_string,
+};
+
+static int file_parse(struct yaml_run *run, const struct yaml_option *option, const char *text, void *field,
+                      struct error *error) {
+        if (text[0] == '/' && text[strlen(text) - 1] == '/')
+                return error_set(error, -EINVAL, "must be the path of a file, without '/' at its end");
+        return one_path_parse(run, option, text, field, error);
+}
+
+static const struct yaml_type file_type = {
+        .name = "absolute path",
+        .expected = "an absolute path, one that begins with '/'",
+        .size = sizeof(char *),
+        .parse = file_parse,
+        .format = yaml_format_string,
+        .equal = yaml_equal_string,
 };
 
 /* "define it under 'connectors'", or what is there already. */
@@ -147,6 +191,8 @@ static const char *nearest_connector(const struct config *config, const char *na
         candidates[n] = NULL;
         return nearest_word(name, candidates);
 }
+
+static const struct yaml_table connector_table;
 
 /* The name of a Connector, which its own row, further up, has read from every file already. */
 static int connector_parse(struct yaml_run *run, _unused_ const struct yaml_option *option, const char *text,
@@ -181,12 +227,22 @@ static const char *connector_format(_unused_ const struct yaml_option *option, c
         return connector ? connector->name : NULL;
 }
 
+static bool connector_equal(const void *a, const void *b) {
+        const struct config_connector *x = *(const struct config_connector *const *)a,
+                                      *y = *(const struct config_connector *const *)b;
+
+        if (!x || !y)
+                return x == y;
+        return x == y || (streq(x->name, y->name) && yaml_equal(&connector_table, x, y));
+}
+
 static const struct yaml_type connector_type = {
         .name = "connector",
         .expected = "the name of a connector",
         .size = sizeof(const struct config_connector *),
         .parse = connector_parse,
         .format = connector_format,
+        .equal = connector_equal,
         .choices = connector_choices,
 };
 
@@ -235,6 +291,14 @@ static const struct yaml_option limits_options[] = {
           WORDS(key_workers_names),
           .unit = "threads",
           .help = "how many keys are made at once; auto: one for each processor" },
+        { .key = "issuances_per_hour",
+          .type = &yaml_unsigned,
+          FIELD(config, limits.issuances_per_hour),
+          .min = 1,
+          .max = SCHEDULE_BUDGET_MAX,
+          .standard = "6",
+          .unit = "signatures",
+          .help = "how many signatures each certificate may ask for in an hour, whatever goes wrong" },
 };
 
 static const struct yaml_table limits_table = { .name = "limits", OPTIONS(limits_options) };
@@ -300,7 +364,7 @@ static const struct yaml_table connector_table = {
 #define KEY_TYPE \
         .key = "type", .type = &key_type, .standard = "rsa", .help = "the algorithm; Connectors sign RSA only"
 #define KEY_BITS                                                                    \
-        .key = "bits", .type = &key_bits, .min = 2048, .max = 4096, .unit = "bits", \
+        .key = "bits", .type = &key_size, .min = 2048, .max = 4096, .unit = "bits", \
         .help = "the size: 2048, 3072 or 4096"
 
 static const struct yaml_option default_key_options[] = {
@@ -383,6 +447,67 @@ static const struct yaml_table notify_table = {
         .check = config_check_notify,
 };
 
+static const struct yaml_option export_options[] = {
+        { .key = "path",
+          .type = &file_type,
+          FIELD(export, path),
+          .required = true,
+          .help = "the file to write, in a directory that exists" },
+        { .key = "format",
+          .type = &yaml_word,
+          FIELD(export, format),
+          .standard = "pem",
+          .words = export_format_names,
+          .n_words = EXPORT_FORMAT_MAX,
+          .help = "how it is encoded; Java calls a pkcs12 file a keystore" },
+        { .key = "contents",
+          .type = &yaml_words,
+          FIELD(export, contents),
+          .count_offset = offsetof(struct export, n_contents),
+          .max = EXPORT_PART_MAX,
+          .words = export_part_names,
+          .n_words = EXPORT_PART_MAX,
+          .help = "what is in it, in this order; key, leaf and chain when absent" },
+        { .key = "passphrase_file",
+          .type = &yaml_path,
+          FIELD(export, passphrase_file),
+          .help = "the file whose first line is the passphrase of a pkcs12 file" },
+        { .key = "friendly_name",
+          .type = &yaml_string,
+          FIELD(export, friendly_name),
+          .help = "what the key is called in a pkcs12 file, Java's alias; the certificate's name when "
+                  "absent" },
+        { .key = "owner",
+          .type = &yaml_user,
+          FIELD(export, access.uid),
+          .help = "the user that the file belongs to; rekeyd's own when absent" },
+        { .key = "group",
+          .type = &yaml_group,
+          FIELD(export, access.gid),
+          .help = "the group that the file belongs to; rekeyd's own when absent" },
+        { .key = "mode",
+          .type = &export_mode,
+          FIELD(export, access.mode),
+          .help = "its permissions; 0600 with a key in it, else 0644, when absent" },
+        { .key = "legacy",
+          .type = &yaml_bool,
+          FIELD(export, legacy),
+          .standard = "false",
+          .help = "encrypt a pkcs12 file as Java before 8u301 and 11.0.12 wants it" },
+        { .key = "in_place",
+          .type = &yaml_bool,
+          FIELD(export, in_place),
+          .standard = "false",
+          .help = "overwrite the file instead of replacing it; readers may see half of it" },
+};
+
+static const struct yaml_table export_table = {
+        .name = "export",
+        OPTIONS(export_options),
+        .size = sizeof(struct export),
+        .check = config_check_export,
+};
+
 static const struct yaml_option certificate_options[] = {
         { .key = "connector",
           .type = &connector_type,
@@ -420,6 +545,13 @@ static const struct yaml_option certificate_options[] = {
         { CLOCK_SKEW, FIELD(config_certificate, policy.clock_skew_usec), INHERITED(clock_skew_usec) },
         { KEY, .table = &key_table },
         { KEEP, FIELD(config_certificate, policy.keep), INHERITED(keep) },
+        { .key = "exports",
+          .type = &yaml_list,
+          FIELD(config_certificate, exports),
+          .count_offset = offsetof(struct config_certificate, n_exports),
+          .table = &export_table,
+          .max = 100,
+          .help = "copies for programs that cannot use the directory" },
         { .key = "notify",
           .type = &yaml_list,
           FIELD(config_certificate, notify),
@@ -429,16 +561,17 @@ static const struct yaml_option certificate_options[] = {
           .help = "who learns of a new set" },
 };
 
-static const char *const certificate_later[] = { "exports", NULL };
-
 static const struct yaml_table certificate_table = {
         .name = "certificate",
         OPTIONS(certificate_options),
         .size = sizeof(struct config_certificate),
         .name_offset = offsetof(struct config_certificate, name),
-        .later = certificate_later,
         .check = config_check_certificate,
 };
+
+bool config_certificate_equal(const struct config_certificate *a, const struct config_certificate *b) {
+        return streq(a->name, b->name) && yaml_equal(&certificate_table, a, b);
+}
 
 /* The order counts: connectors and defaults are complete before the first certificate refers to them. */
 static const struct yaml_option top_options[] = {

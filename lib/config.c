@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -16,8 +17,14 @@
 
 static_assert(CONFIG_DEPTH_MAX == YAML_DEPTH_MAX, "the reader of YAML enforces it");
 
+struct config *config_ref(struct config *config) {
+        assert(config->n_refs > 0 && config->n_refs < UINT_MAX);
+        config->n_refs++;
+        return config;
+}
+
 struct config *config_free(struct config *config) {
-        if (config) {
+        if (config && --config->n_refs == 0) {
                 /* A copy: the struct itself is outside the arena, the arena inside the struct. */
                 struct arena memory = config->memory;
 
@@ -74,6 +81,8 @@ static void loading_clear(struct loading *loading) {
 
 static int loading_begin(struct loading *loading) {
         loading->config = calloc(1, sizeof(*loading->config));
+        if (loading->config)
+                loading->config->n_refs = 1;
         loading->run = loading->config ? yaml_run_new(&loading->config->memory) : NULL;
         loading->room = CONFIG_SIZE_MAX;
         return loading->run ? 0 : -ENOMEM;

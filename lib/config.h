@@ -2,6 +2,7 @@
 
 /* The configuration: rekeyd.yaml and its drop-ins, checked whole, as one struct. */
 
+#include "lib/export.h"
 #include "lib/schedule.h"
 #include "lib/util/arena.h"
 #include "lib/util/error.h"
@@ -62,13 +63,23 @@ struct config_certificate {
         struct file_access key_access;    /* `owner`, `group`, `mode` (0600); uid and gid are looked up */
         struct file_access public_access; /* same owner and group, 0644 */
         struct config_policy policy;
+        struct export *exports;
+        size_t n_exports;
         struct config_notify *notify;
         size_t n_notify;
 };
 
+/*
+ * Whether two certificates, of two configurations, mean the same: name, every option, and the Connector with
+ * all of its own. Derived values are not looked at, and neither is what stands outside of both, such as
+ * `limits`. Costs no memory.
+ */
+bool config_certificate_equal(const struct config_certificate *a, const struct config_certificate *b);
+
 /* All that hangs below a config lives in its memory, many strings once for all who use them: change nothing
  * in it. */
 struct config {
+        unsigned n_refs; /* of config_ref() */
         char *state_directory;
         struct {
                 enum log_format format;
@@ -77,6 +88,7 @@ struct config {
         struct {
                 unsigned concurrent_renewals; /* 1 to 1000, 16 */
                 unsigned key_workers;         /* 0 is auto: one for each processor */
+                unsigned issuances_per_hour;  /* of each certificate; 1 to SCHEDULE_BUDGET_MAX, 6 */
         } limits;
         struct config_connector *connectors;
         size_t n_connectors;
@@ -86,7 +98,10 @@ struct config {
         struct arena memory;
 };
 
-struct config *config_free(struct config *config);
+/* A config is born with one reference; certificates that outlive a reload hold the old one by theirs. The
+ * count is a plain one, for one thread: whoever has the only reference may hand it to another thread. */
+struct config *config_ref(struct config *config);  /* CONFIG */
+struct config *config_free(struct config *config); /* drops one, and with the last all of it */
 DEFINE_CLEANUP(struct config *, config_free);
 
 /* Every complaint, in the order of files and lines. */
@@ -103,7 +118,8 @@ extern const struct yaml_table config_table;
 /*
  * Reads PATH and then PATH's sibling folder conf.d, every *.yaml in it in the order of names. 0; -EINVAL with
  * at least one item in ERRORS; or -ENOMEM. Reads files and the user database, touches nothing else; so it may
- * run in a daemon that keeps its present configuration when this fails.
+ * run in a daemon that keeps its present configuration when this fails. It may block on both, and is safe on
+ * any thread beside a running loop: it shares nothing, and asks the databases through their re-entrant calls.
  */
 int config_load(const char *path, struct config **ret, struct config_errors *errors);
 

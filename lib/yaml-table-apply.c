@@ -233,6 +233,46 @@ static void fill_argv(struct yaml_run *run, const struct yaml_option *option, co
         *field = argv;
 }
 
+/* The index of the word that ITEM is; -1 after a complaint. */
+static int read_word(struct yaml_run *run, const struct yaml_option *option, const struct yaml_node *item) {
+        const struct yaml_node *node = expect(run, item, YAML_SCALAR, option->key);
+        _cleanup_(freep) char *words = NULL;
+        char echo[YAML_TEXT_MAX];
+        int word;
+
+        if (!node)
+                return -1;
+        word = yaml_find_word(option, node->text);
+        if (word < 0 && !yaml_run_full(run)) {
+                words = yaml_list_words(option);
+                yaml_complain(run, item->place, "'%s' must be a list of %s, without '%s'", option->key,
+                              words ? words : "known words", yaml_echo(node->text, echo));
+        }
+        return word;
+}
+
+static void fill_words(struct yaml_run *run, const struct yaml_option *option, const struct yaml_node *value,
+                       int *field, size_t *count) {
+        const struct yaml_node *list = expect(run, value, YAML_LIST, option->key);
+        size_t n = 0;
+
+        if (!list)
+                return;
+        if (list->n == 0 || list->n > option->max) {
+                yaml_complain(run, value->place,
+                              "'%s' has %u entries; it needs at least one, and %" PRIu64 " are the most",
+                              option->key, list->n, option->max);
+                return;
+        }
+        for (const struct yaml_node *item = list->first; item; item = item->next) {
+                int word = read_word(run, option, item);
+
+                if (word >= 0)
+                        field[n++] = word;
+        }
+        *count = n;
+}
+
 static void set_standard(struct yaml_run *run, const struct yaml_option *option, void *field) {
         if (option->inherits)
                 memcpy(field, (const char *)run->object + option->inherit_offset, option->type->size);
@@ -400,6 +440,12 @@ static void fill_option(struct yaml_run *run, const struct yaml_option *option, 
         if (shape == YAML_SHAPE_ARGV) {
                 for (size_t i = 0; i < n_names; i++)
                         fill_argv(run, option, names[i]->next, field);
+                return;
+        }
+
+        if (shape == YAML_SHAPE_WORDS) {
+                for (size_t i = 0; i < n_names; i++)
+                        fill_words(run, option, names[i]->next, field, count);
                 return;
         }
 

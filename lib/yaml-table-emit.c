@@ -110,6 +110,16 @@ static void emit_argv(struct cursor *cursor, const struct yaml_option *option, c
         fputs("]\n", cursor->out);
 }
 
+static void emit_words(struct cursor *cursor, const struct yaml_option *option, const int *words, size_t n,
+                       int indent) {
+        if (n == 0)
+                return;
+        emit_key(cursor, indent, option->key);
+        for (size_t i = 0; i < n; i++)
+                fprintf(cursor->out, "%s%s", i == 0 ? " [" : ", ", option->words[words[i]]);
+        fputs("]\n", cursor->out);
+}
+
 static void emit_entries(struct cursor *cursor, const struct yaml_option *option, const char *entries,
                          size_t n, int indent) {
         const struct yaml_table *table = option->table;
@@ -160,6 +170,9 @@ static void emit_table(struct cursor *cursor, const struct yaml_table *table, co
                 case YAML_SHAPE_ARGV:
                         emit_argv(cursor, option, *(char **const *)field, indent);
                         break;
+                case YAML_SHAPE_WORDS:
+                        emit_words(cursor, option, field, yaml_count(option, object), indent);
+                        break;
                 case YAML_SHAPE_TABLE:
                         if (is_empty(option->table, field))
                                 break;
@@ -169,8 +182,8 @@ static void emit_table(struct cursor *cursor, const struct yaml_table *table, co
                         break;
                 case YAML_SHAPE_MAP:
                 case YAML_SHAPE_LIST:
-                        emit_entries(cursor, option, *(const char *const *)field,
-                                     *(const size_t *)(const void *)(object + option->count_offset), indent);
+                        emit_entries(cursor, option, *(const char *const *)field, yaml_count(option, object),
+                                     indent);
                         break;
                 }
         }

@@ -55,5 +55,10 @@ void *yaml_run_alloc(struct yaml_run *run, struct arena *arena, size_t n, size_t
 /* Makes room for one more in an array of N objects of SIZE bytes; its room is the next power of two. */
 int yaml_grow(struct yaml_run *run, void *array, size_t n, size_t size);
 
+/* How many entries a map, a list or WORDS of OBJECT has. */
+static inline size_t yaml_count(const struct yaml_option *option, const void *object) {
+        return *(const size_t *)(const void *)((const char *)object + option->count_offset);
+}
+
 /* BOUND, an option's min or max, as somebody would write it. */
 void yaml_format_bound(const struct yaml_option *option, uint64_t bound, char buffer[YAML_TEXT_MAX]);

@@ -27,6 +27,12 @@ const char *yaml_format_string(_unused_ const struct yaml_option *option, const 
         return *(char *const *)field;
 }
 
+bool yaml_equal_string(const void *a, const void *b) {
+        const char *x = *(char *const *)a, *y = *(char *const *)b;
+
+        return x == y || (x && y && streq(x, y));
+}
+
 static bool has_control(const char *text) {
         for (; *text; text++)
                 if ((unsigned char)*text < 0x20 || *text == 0x7f)
@@ -45,6 +51,7 @@ const struct yaml_type yaml_string = {
         .size = sizeof(char *),
         .parse = string_parse,
         .format = yaml_format_string,
+        .equal = yaml_equal_string,
 };
 
 /* Removes double and trailing slashes, so that one directory has one spelling. */
@@ -82,6 +89,7 @@ const struct yaml_type yaml_path = {
         .size = sizeof(char *),
         .parse = path_parse,
         .format = yaml_format_string,
+        .equal = yaml_equal_string,
 };
 
 static int https_url_parse(struct yaml_run *run, _unused_ const struct yaml_option *option, const char *text,
@@ -118,6 +126,7 @@ const struct yaml_type yaml_https_url = {
         .size = sizeof(char *),
         .parse = https_url_parse,
         .format = yaml_format_string,
+        .equal = yaml_equal_string,
 };
 
 /* In the largest unit that gives the exact value: what is parsed is always whole milliseconds. */
@@ -210,6 +219,12 @@ static const char *share_or_duration_format(_unused_ const struct yaml_option *o
         return buffer;
 }
 
+static bool share_or_duration_equal(const void *a, const void *b) {
+        const struct share_or_usec *x = a, *y = b;
+
+        return x->is_share == y->is_share && (x->is_share ? x->ppm == y->ppm : x->usec == y->usec);
+}
+
 const struct yaml_type yaml_share_or_duration = {
         .name = "share or duration",
         .expected = "a share of the lifetime such as 33%, or a duration such as 12h or 30d",
@@ -217,10 +232,11 @@ const struct yaml_type yaml_share_or_duration = {
         .size = sizeof(struct share_or_usec),
         .parse = share_or_duration_parse,
         .format = share_or_duration_format,
+        .equal = share_or_duration_equal,
 };
 
 /* The index of TEXT among the option's words, or -1. */
-static int find_word(const struct yaml_option *option, const char *text) {
+int yaml_find_word(const struct yaml_option *option, const char *text) {
         for (size_t i = 0; i < option->n_words; i++)
                 if (option->words[i] && streq(option->words[i], text))
                         return (int)i;
@@ -228,7 +244,7 @@ static int find_word(const struct yaml_option *option, const char *text) {
 }
 
 /* "auto, text or json" */
-static char *list_words(const struct yaml_option *option) {
+char *yaml_list_words(const struct yaml_option *option) {
         size_t size, left = 0, n;
         char *text = NULL;
         FILE *out = open_memstream(&text, &size);
@@ -248,7 +264,7 @@ static char *list_words(const struct yaml_option *option) {
 
 static int unsigned_parse(_unused_ struct yaml_run *run, const struct yaml_option *option, const char *text,
                           void *field, struct error *error) {
-        int word = find_word(option, text);
+        int word = yaml_find_word(option, text);
         char echo[YAML_TEXT_MAX];
         uint64_t value;
         int r;
@@ -259,7 +275,7 @@ static int unsigned_parse(_unused_ struct yaml_run *run, const struct yaml_optio
         }
         r = parse_unsigned(text, option->min, option->max > 0 ? option->max : UINT32_MAX, &value);
         if (r == -EINVAL && option->n_words > 0) {
-                _cleanup_(freep) char *words = list_words(option);
+                _cleanup_(freep) char *words = yaml_list_words(option);
 
                 return error_set(error, r, "must be %s or a whole number, not '%s'",
                                  words ? words : "a known word", yaml_echo(text, echo));
@@ -293,10 +309,10 @@ static int word_parse(_unused_ struct yaml_run *run, const struct yaml_option *o
                       void *field, struct error *error) {
         _cleanup_(freep) char *words = NULL;
         char echo[YAML_TEXT_MAX];
-        int word = find_word(option, text);
+        int word = yaml_find_word(option, text);
 
         if (word < 0) {
-                words = list_words(option);
+                words = yaml_list_words(option);
                 return error_set(error, -EINVAL, "must be %s, not '%s'", words ? words : "a known word",
                                  yaml_echo(text, echo));
         }
@@ -497,6 +513,12 @@ const struct yaml_type yaml_argv = {
         .expected = "a list of strings",
         .shape = YAML_SHAPE_ARGV,
         .size = sizeof(char **),
+};
+
+const struct yaml_type yaml_words = {
+        .name = "list of words",
+        .expected = "a list of words",
+        .shape = YAML_SHAPE_WORDS,
 };
 
 const struct yaml_type yaml_struct = { .name = "table", .expected = "a mapping", .shape = YAML_SHAPE_TABLE };

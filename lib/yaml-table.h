@@ -49,6 +49,7 @@ struct yaml_option;
 enum yaml_shape {
         YAML_SHAPE_SCALAR, /* the type's own */
         YAML_SHAPE_ARGV,   /* list of strings -> char **, ends with NULL */
+        YAML_SHAPE_WORDS,  /* list of words -> array of `max` enums inside the struct, and a count */
         YAML_SHAPE_TABLE,  /* mapping -> a struct inside the struct */
         YAML_SHAPE_MAP,  /* mapping of names to mappings -> array of structs and a count; names are unique */
         YAML_SHAPE_LIST, /* list of mappings -> array of structs and a count */
@@ -77,6 +78,8 @@ struct yaml_type {
 
         void (*unset)(void *field); /* where zero bytes do not mean "not set" */
 
+        bool (*equal)(const void *a, const void *b); /* NULL: the bytes of both fields tell */
+
         /* What there is to choose from, for whoever gave nothing: "those defined: a, b". Owned; NULL: nothing
          * to say. */
         char *(*choices)(const struct yaml_run *run);
@@ -95,7 +98,7 @@ struct yaml_option {
         const char *const *words; /* an enumeration: names by value, holes are NULL */
         size_t n_words;
         const struct yaml_table *table; /* for the shapes TABLE, MAP and LIST */
-        size_t count_offset;            /* of a map's or list's size_t */
+        size_t count_offset;            /* of a map's, list's or WORDS' size_t */
         bool required;
         bool inherits;         /* the default is a field of the outermost struct: */
         size_t inherit_offset; /* this one */
@@ -131,16 +134,20 @@ extern const struct yaml_type yaml_bool;     /* bool */
 extern const struct yaml_type yaml_user;     /* uid_t; -1: not set */
 extern const struct yaml_type yaml_group;    /* gid_t; -1: not set */
 extern const struct yaml_type yaml_argv;     /* char ** */
+extern const struct yaml_type yaml_words;    /* int or enum[max]: indices into words */
 extern const struct yaml_type yaml_struct;
 extern const struct yaml_type yaml_map;
 extern const struct yaml_type yaml_list;
 
-/* For types of one's own: format() of a char *, an unsigned and a mode_t. */
+/* For types of one's own: format() of a char *, an unsigned and a mode_t, and equal() of a char *. */
 const char *yaml_format_string(const struct yaml_option *option, const void *field,
                                char buffer[YAML_TEXT_MAX]);
 const char *yaml_format_unsigned(const struct yaml_option *option, const void *field,
                                  char buffer[YAML_TEXT_MAX]);
 const char *yaml_format_mode(const struct yaml_option *option, const void *field, char buffer[YAML_TEXT_MAX]);
+bool yaml_equal_string(const void *a, const void *b);
+int yaml_find_word(const struct yaml_option *option, const char *text); /* its index among the words, or -1 */
+char *yaml_list_words(const struct yaml_option *option); /* "auto, text or json", owned; NULL: no memory */
 
 /* One reading of a set of files. What is read into structs lives in MEMORY, everything else in the run. */
 struct yaml_run *yaml_run_new(struct arena *memory);
@@ -191,6 +198,9 @@ const char *yaml_place_text(struct yaml_run *run, struct yaml_place place, struc
 
 /* TEXT for an error message: shortened, control characters escaped. In BUFFER. */
 const char *yaml_echo(const char *text, char buffer[YAML_TEXT_MAX]);
+
+/* Whether every option of TABLE has the same value in A and B, entries of maps and lists in the same order. */
+bool yaml_equal(const struct yaml_table *table, const void *a, const void *b);
 
 /* Writes OBJECT as YAML by TABLE: every option that is set. Errors of OUT are the caller's to check. */
 void yaml_emit(const struct yaml_table *table, const void *object, FILE *out);

@@ -51,8 +51,6 @@ START_TEST(mistakes) {
                   "1:1: option 'control' is not supported by this version of rekeyd; remove it\n" },
                 { "http: {listen: 1}\n",
                   "1:1: option 'http' is not supported by this version of rekeyd; remove it\n" },
-                { HEAD "    exports: []\n",
-                  "6:5: option 'exports' is not supported by this version of rekeyd; remove it\n" },
                 { HEAD "    notify: [{unit: x.service}]\n",
                   "6:15: option 'unit' is not supported by this version of rekeyd; remove it\n" },
                 { HEAD "    notify: [{http: 'http://127.0.0.1/', method: POST}]\n",
