@@ -24,6 +24,18 @@
 #define MESSAGE_ADOPTED  "6266ff9ecaa54b8cafffac8b75aca7a2" /* an existing pair became generation 0 */
 #define MESSAGE_FAILED \
         "0f7a5a9945fb482d87ea04200b638353" /* an attempt failed; REKEYD_FAILURE says the class */
+
+/* An attempt failed, by class (lib/failure.h), which REKEYD_FAILURE names as well. All but the first are
+ * worth an alarm at once. */
+#define MESSAGE_FAILED_TRANSIENT "1b28a3959a2b468ea8c6b7f245ff3574" /* it may pass by itself */
+#define MESSAGE_FAILED_REFUSED   "5a9a870c2fa24be6920438f30e07fb69" /* the Connector says no */
+#define MESSAGE_FAILED_REJECTED \
+        "058de4002f9545579f5a64d8925119a6" /* certificate or token is not accepted: a new token is needed */
+#define MESSAGE_FAILED_BAD_REPLY \
+        "40bf6420d531412cb5b6768c0b3b9e56" /* what came back was discarded, the old set is kept */
+#define MESSAGE_FAILED_LOCAL \
+        "bbae2ed26e72431dad4dff3790233341" /* disk, permissions or clock of this machine */
+
 #define MESSAGE_WAITING      "16dd654bdd0c49288614c38cd191a91d" /* a one-time token is needed */
 #define MESSAGE_BEGUN        "f462d6ad3a954d05b6f5389010b09a79" /* an attempt to enrol or renew begins */
 #define MESSAGE_NOTIFIED     "c7e8d06debc24529ba44660cec1209a0" /* a dependent learned of a set */
