@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdarg.h>
 
+#include "daemon/messages.h"
+
 struct reply {
         char *text;
         size_t size;
@@ -146,6 +148,7 @@ void stand_configure(struct stand *stand, const char *certificates) {
         ck_assert_int_ge(asprintf(&yaml,
                                   "state_directory: %s/state\n"
                                   "log: {format: json, level: debug}\n"
+                                  "limits: {issuances_per_hour: 100}\n"
                                   "connectors:\n"
                                   "  dev: {enrol_url: '%s', trust: %s, ca_window: 1s}\n"
                                   "defaults: {key: {bits: 2048}, jitter: 0%%}\n"
@@ -174,7 +177,35 @@ int stand_stop(struct stand *stand) {
         return process_wait(stand->rekeyd);
 }
 
+static bool is_failure(const json_t *line) {
+        static const char *const ids[] = {
+                MESSAGE_FAILED,          MESSAGE_FAILED_TRANSIENT, MESSAGE_FAILED_REFUSED,
+                MESSAGE_FAILED_REJECTED, MESSAGE_FAILED_BAD_REPLY, MESSAGE_FAILED_LOCAL,
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(ids); i++)
+                if (streq(member(line, "message_id"), ids[i]))
+                        return true;
+        return false;
+}
+
+/* Each class has an id of its own, but all have the field; so may the line that follows one. */
+static json_t *await_failure(struct stand *stand) {
+        for (;;) {
+                json_t *line = parse_line(process_await(stand->rekeyd, PROCESS_STDERR, "\"failure\":"));
+
+                if (!line)
+                        ck_abort_msg("rekeyd never logged a failure");
+                if (is_failure(line))
+                        return line;
+                json_decref(line);
+        }
+}
+
 json_t *stand_await(struct stand *stand, const char *message_id) {
+        if (streq(message_id, MESSAGE_FAILED))
+                return await_failure(stand);
+
         char *line = process_await(stand->rekeyd, PROCESS_STDERR, message_id);
 
         ck_assert_msg(line != NULL, "rekeyd never logged message %s", message_id);

@@ -35,8 +35,9 @@ void stand_lift_faults(struct stand *stand);
 /* Mints a one-time token for client ID and writes it to FILE in the scratch directory. */
 void stand_token(struct stand *stand, const char *id, const char *file);
 
-/* Writes rekeyd.yaml: connector `dev`, JSON log at debug, 2048-bit keys, no jitter, and CERTIFICATES, YAML
- * indented by two blanks, in which %s stands for the scratch directory (up to eight times). */
+/* Writes rekeyd.yaml: connector `dev`, JSON log at debug, 2048-bit keys, no jitter, the largest budget, and
+ * CERTIFICATES, YAML indented by two blanks, in which %s stands for the scratch directory (up to eight
+ * times). */
 void stand_configure(struct stand *stand, const char *certificates);
 
 /* Starts rekeyd on that configuration, with OPTION (may be NULL). */
@@ -49,7 +50,7 @@ int stand_run(struct stand *stand, const char *option);
 int stand_stop(struct stand *stand);
 
 /* The next log line of rekeyd with MESSAGE_ID, as JSON owned by the caller; aborts the test when it does not
- * come. */
+ * come. MESSAGE_FAILED stands for the ids of all classes. */
 json_t *stand_await(struct stand *stand, const char *message_id);
 
 /* The next event of devconnector that contains TEXT ("\"event\":\"held\""). */
