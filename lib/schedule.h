@@ -19,46 +19,51 @@ struct schedule_policy {
         struct share_or_usec renew_before; /* the effective expiry */
         struct share_or_usec jitter;       /* the most that a renewal is brought forward */
         usec_t skew_usec;                  /* tolerated between the Connector's clock and ours */
-        usec_t ca_window_usec;             /* in which a Connector may still sign with a CA that was replaced */
+        usec_t ca_window_usec; /* in which a Connector may still sign with a CA that was replaced */
 };
 
 /* A number in [0, 2^32) that is stable for a machine and a certificate: FNV-1a over both, finalised. */
 uint32_t schedule_seed(const uint8_t machine_id[16], const char *name);
 
-/* The instant to renew: EFFECTIVE_EXPIRY - renew_before - SEED's part of jitter, but never in the first tenth of the
- * lifetime, so that no policy makes a certificate due at birth. USEC_INFINITY for one that never expires. */
-usec_t schedule_due(const struct schedule_policy *policy, usec_t not_before, usec_t effective_expiry, uint32_t seed);
+/* The instant to renew: EFFECTIVE_EXPIRY - renew_before - SEED's part of jitter, but never in the first tenth
+ * of the lifetime, so that no policy makes a certificate due at birth. USEC_INFINITY for one that never
+ * expires. */
+usec_t schedule_due(const struct schedule_policy *policy, usec_t not_before, usec_t effective_expiry,
+                    uint32_t seed);
 
-/* False when NOW lies before NOT_BEFORE by more than the tolerated skew: the clock is wrong, not the certificate. */
+/* False when NOW lies before NOT_BEFORE by more than the tolerated skew: the clock is wrong, not the
+ * certificate. */
 bool schedule_clock_plausible(const struct schedule_policy *policy, usec_t now, usec_t not_before);
 
 /* A Retry-After is believed up to here: a slip in a server's unit must not silence a client for a year. */
 #define SCHEDULE_RETRY_AFTER_MAX_USEC USEC_PER_DAY
 
 /*
- * How long to wait after the N-th failure in a row (1 for the first): 5 s doubling up to 1 h (5 min doubling up to
- * 1 h for refused and rejected), times 0.8 to 1.2 by RANDOM; or RETRY_AFTER_USEC where that is longer; capped to a
- * tenth of TIME_LEFT_USEC before expiry (0: nothing left to lose, no cap) but never below 1 s. A bad reply never waits
- * less than the policy's CA window: an earlier call would get the same certificate again.
+ * How long to wait after the N-th failure in a row (1 for the first): 5 s doubling up to 1 h (5 min doubling
+ * up to 1 h for refused and rejected), times 0.8 to 1.2 by RANDOM; or RETRY_AFTER_USEC where that is longer;
+ * capped to a tenth of TIME_LEFT_USEC before expiry (0: nothing left to lose, no cap) but never below 1 s. A
+ * bad reply never waits less than the policy's CA window: an earlier call would get the same certificate
+ * again.
  */
-usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failure, unsigned n, uint32_t random,
-                        usec_t retry_after_usec, usec_t time_left_usec);
+usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failure, unsigned n,
+                        uint32_t random, usec_t retry_after_usec, usec_t time_left_usec);
 
 /*
- * The issuance budget: how many signatures may be asked for in an hour, whatever else goes wrong. TIMES are the
- * instants of the last requests, oldest first.
+ * The issuance budget: how many signatures may be asked for in an hour, whatever else goes wrong. TIMES are
+ * the instants of the last requests, oldest first.
  *
- * They are CLOCK_BOOTTIME, and so is NOW: that clock counts while the machine sleeps and nobody can set it. In any
- * hour of it, from its first instant up to but without its last, there are no more than PER_HOUR requests, provided
- * that each is recorded before it leaves. With CLOCK_REALTIME no such promise could be kept: a clock that is set
- * forward by an hour would forget them all. What carries the promise through a restart is lib/journal.h.
+ * They are CLOCK_BOOTTIME, and so is NOW: that clock counts while the machine sleeps and nobody can set it.
+ * In any hour of it, from its first instant up to but without its last, there are no more than PER_HOUR
+ * requests, provided that each is recorded before it leaves. With CLOCK_REALTIME no such promise could be
+ * kept: a clock that is set forward by an hour would forget them all. What carries the promise through a
+ * restart is lib/journal.h.
  */
 #define SCHEDULE_BUDGET_MAX 100u /* the largest PER_HOUR that is kept; a larger one is taken for it */
 
-/* 0 when one more request is allowed at NOW; else how long until it is, an hour at most: an instant later than NOW
- * counts as NOW. USEC_INFINITY where PER_HOUR is 0. */
+/* 0 when one more request is allowed at NOW; else how long until it is, an hour at most: an instant later
+ * than NOW counts as NOW. USEC_INFINITY where PER_HOUR is 0. */
 usec_t schedule_budget_wait(const usec_t *times, size_t n, unsigned per_hour, usec_t now);
 
-/* Adds a request at NOW to TIMES, which holds N and has room for SIZE (1 at least; per_hour for the promise to hold).
- * Those that no longer count go; of a full array the oldest. Returns the new N. */
+/* Adds a request at NOW to TIMES, which holds N and has room for SIZE (1 at least; per_hour for the promise
+ * to hold). Those that no longer count go; of a full array the oldest. Returns the new N. */
 size_t schedule_budget_record(usec_t *times, size_t n, size_t size, usec_t now);
