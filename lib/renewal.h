@@ -81,6 +81,7 @@ struct renewal_context {
         usec_t now;      /* CLOCK_REALTIME */
 };
 
+/* clang-format off */
 /*
  * Takes the event, moves the machine and returns the step to take next, which is then `renewal->step`.
  * STEP_NONE means wait for due_usec, backoff_usec or a token. A wake during an attempt changes nothing but
@@ -91,7 +92,7 @@ struct renewal_context {
  * a token has appeared, the clock was set or an operator asks, and at once
  *   - after it started, with what survived the restart in failures, failure and forced;
  *   - after STEP_COMMIT is done: both times are infinite then, and the next due time comes from what is on
- * disk.
+ *     disk.
  *
  * What a look leads to (the first row that fits):
  *   no set: staged reply, grant or token   ENROLLING from the furthest step that these allow
@@ -99,15 +100,17 @@ struct renewal_context {
  *   now is before notBefore and the skew   FAILURE_LOCAL; state stays CURRENT, or is RETRYING
  *   expired or rejected: reply, grant ...  ENROLLING as above
  *   expired or rejected                    first WAITING_FOR_TOKEN, as FAILURE_REJECTED; woken in that state
- * or forced: RENEWING with the certificate that there is. A CA may come back not due, not forced, same key
- * asked    CURRENT until due_usec otherwise                              RENEWING; a grant is of no use at
- * the certificate-secured door
+ *                                          or forced: RENEWING with what there is. A CA may come back
+ *   not due, not forced, same key asked    CURRENT until due_usec
+ *   otherwise                              RENEWING; a grant is of no use at the certificate-secured door
  *
  * What a failure leads to:
  *   ENROLLING: refused, rejected           WAITING_FOR_TOKEN: the token is burnt by the call that carried it
- *   RENEWING: rejected, or expired by now  WAITING_FOR_TOKEN with the slow back-off; none where a token is on
- * offer otherwise                              RETRYING; the old set stays in use At STEP_PROOF it is the new
- * certificate that the edge rejects, not the one in use: that counts as FAILURE_BAD_REPLY.
+ *   RENEWING: rejected, or expired by now  WAITING_FOR_TOKEN, slow back-off; none where a token is on offer
+ *   otherwise                              RETRYING; the old set stays in use
+ * At STEP_PROOF it is the new certificate that the edge rejects, not the one in use: that counts as
+ * FAILURE_BAD_REPLY.
  */
+/* clang-format on */
 enum renewal_step renewal_next(struct renewal *renewal, const struct renewal_event *event,
                                const struct renewal_context *context);
