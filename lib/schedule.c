@@ -17,6 +17,8 @@
 #define BACKOFF_MIN_USEC USEC_PER_SEC
 #define BACKOFF_MAX_USEC USEC_PER_HOUR
 
+#define RANDOM_WHOLE (UINT64_C(1) << 32) /* one more than the largest random number or seed */
+
 /* At least this part of a lifetime passes before a renewal. Without it a renew_before that exceeds the
  * lifetime, or a CA that expires within renew_before and so cuts each new certificate short, would make each
  * new one due at birth. */
@@ -62,13 +64,28 @@ usec_t schedule_due(const struct schedule_policy *policy, usec_t not_before, use
         jitter = MIN(share_of(policy->jitter, lifetime), lifetime);
 
         due = usec_sub(effective_expiry, before);
-        due = usec_sub(due, part_of(jitter, seed, UINT64_C(1) << 32));
+        due = usec_sub(due, part_of(jitter, seed, RANDOM_WHOLE));
         earliest = usec_add(not_before, lifetime / LIVED_PART);
         return MAX(due, earliest);
 }
 
 bool schedule_clock_plausible(const struct schedule_policy *policy, usec_t now, usec_t not_before) {
         return usec_add(now, policy->skew_usec) >= not_before;
+}
+
+/* At least FLOOR: where that decides, up to a fifth of it on top, but not beyond a day. A fleet that is told
+ * one and the same span must not call in one instant. */
+static usec_t at_least(usec_t wait, usec_t floor, uint32_t random) {
+        if (wait >= floor)
+                return wait;
+        return floor + part_of(MIN(floor / 5, usec_sub(USEC_PER_DAY, floor)), random, RANDOM_WHOLE);
+}
+
+/* At most CAP: where that decides, the last fifth of it. */
+static usec_t at_most(usec_t wait, usec_t cap, uint32_t random) {
+        if (wait <= cap)
+                return wait;
+        return cap / 5 * 4 + part_of(cap / 5, random, RANDOM_WHOLE);
 }
 
 usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failure, unsigned n,
@@ -88,13 +105,16 @@ usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failu
         wait = MIN(wait, BACKOFF_MAX_USEC);
 
         /* 0.8 and, for the largest random number, all but 1.2 */
-        wait = wait / 5 * 4 + part_of(wait / 5 * 2, random, UINT64_C(1) << 32);
+        wait = wait / 5 * 4 + part_of(wait / 5 * 2, random, RANDOM_WHOLE);
 
-        wait = MAX(wait, MIN(retry_after_usec, SCHEDULE_RETRY_AFTER_MAX_USEC));
+        /* A span that is not believed is no reason to come in step either. */
+        if (retry_after_usec > SCHEDULE_RETRY_AFTER_MAX_USEC)
+                retry_after_usec = SCHEDULE_RETRY_AFTER_MAX_USEC / 5 * 4;
+        wait = at_least(wait, retry_after_usec, random);
         if (time_left_usec > 0)
-                wait = MIN(wait, time_left_usec / 10);
-        wait = MAX(wait, BACKOFF_MIN_USEC);
-        return failure == FAILURE_BAD_REPLY ? MAX(wait, policy->ca_window_usec) : wait;
+                wait = at_most(wait, time_left_usec / 10, random);
+        wait = at_least(wait, BACKOFF_MIN_USEC, random);
+        return failure == FAILURE_BAD_REPLY ? at_least(wait, policy->ca_window_usec, random) : wait;
 }
 
 usec_t schedule_budget_wait(const usec_t *times, size_t n, unsigned per_hour, usec_t now) {

@@ -35,15 +35,19 @@ usec_t schedule_due(const struct schedule_policy *policy, usec_t not_before, use
  * certificate. */
 bool schedule_clock_plausible(const struct schedule_policy *policy, usec_t now, usec_t not_before);
 
-/* A Retry-After is believed up to here: a slip in a server's unit must not silence a client for a year. */
+/* A Retry-After is believed up to here: a slip in a server's unit must not silence a client for a year. A
+ * longer one is taken for four fifths of this. */
 #define SCHEDULE_RETRY_AFTER_MAX_USEC USEC_PER_DAY
 
 /*
  * How long to wait after the N-th failure in a row (1 for the first): 5 s doubling up to 1 h (5 min doubling
- * up to 1 h for refused and rejected), times 0.8 to 1.2 by RANDOM; or RETRY_AFTER_USEC where that is longer;
- * capped to a tenth of TIME_LEFT_USEC before expiry (0: nothing left to lose, no cap) but never below 1 s. A
- * bad reply never waits less than the policy's CA window: an earlier call would get the same certificate
- * again.
+ * up to 1 h for refused and rejected), times 0.8 to 1.2 by RANDOM; RETRY_AFTER_USEC and up to a fifth on top
+ * where that is longer, a day at most; the last fifth of a tenth of TIME_LEFT_USEC before expiry where that
+ * is shorter (0: nothing left to lose, no cap); but never below 1 s. A bad reply never waits less than the
+ * policy's CA window, and up to a fifth more: an earlier call would get the same certificate again.
+ *
+ * So whatever decides, those who failed together do not come back together, and nobody earlier than was
+ * asked. The one exception is a Retry-After of exactly the day that is believed at most.
  */
 usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failure, unsigned n,
                         uint32_t random, usec_t retry_after_usec, usec_t time_left_usec);

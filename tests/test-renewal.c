@@ -163,12 +163,12 @@ START_TEST(test_backoff_follows_the_failures) {
         wake(&r);
         looked(&r, (struct renewal_sight) { DUE });
         renewal_next(&r, &event, &context);
-        ck_assert_uint_eq(r.backoff_usec, 2 * USEC_PER_HOUR);
+        ck_assert_uint_eq(r.backoff_usec, 132 * USEC_PER_MINUTE);
 
         wake(&r);
         looked(&r, (struct renewal_sight) { SET(90 * USEC_PER_DAY - USEC_PER_HOUR) });
         renewal_next(&r, &event, &context);
-        ck_assert_uint_eq(r.backoff_usec, 6 * USEC_PER_MINUTE);
+        ck_assert_uint_eq(r.backoff_usec, 324 * USEC_PER_SEC);
 
         r.failures = UINT32_MAX;
         wake(&r);

@@ -215,25 +215,38 @@ START_TEST(test_backoff) {
                 { FAILURE_TRANSIENT, 1, UINT32_MAX, 0, 0, 6 * USEC_PER_SEC - 1 },
                 { FAILURE_TRANSIENT, 99, 0, 0, 0, 48 * USEC_PER_MINUTE },
                 { FAILURE_TRANSIENT, 99, UINT32_MAX, 0, 0, 72 * USEC_PER_MINUTE - 1 },
-                /* Retry-After: only where longer, and believed up to a day */
+                /* Retry-After: only where longer; never earlier, up to a fifth later */
                 { FAILURE_TRANSIENT, 1, MIDDLE, 3 * USEC_PER_SEC, 0, 5 * USEC_PER_SEC },
-                { FAILURE_TRANSIENT, 1, MIDDLE, 7 * USEC_PER_SEC, 0, 7 * USEC_PER_SEC },
-                { FAILURE_TRANSIENT, 1, MIDDLE, 5 * USEC_PER_HOUR, 0, 5 * USEC_PER_HOUR },
-                { FAILURE_TRANSIENT, 1, MIDDLE, 365 * USEC_PER_DAY, 0, USEC_PER_DAY },
-                { FAILURE_TRANSIENT, 1, MIDDLE, USEC_INFINITY, 0, USEC_PER_DAY },
-                /* a tenth of the time left, both for our own wait and for Retry-After; 1 s at least */
-                { FAILURE_TRANSIENT, 11, MIDDLE, 0, USEC_PER_HOUR, 6 * USEC_PER_MINUTE },
-                { FAILURE_TRANSIENT, 1, MIDDLE, USEC_PER_HOUR, USEC_PER_HOUR, 6 * USEC_PER_MINUTE },
-                { FAILURE_REFUSED, 9, MIDDLE, 0, 10 * USEC_PER_MINUTE, USEC_PER_MINUTE },
+                { FAILURE_TRANSIENT, 1, 0, 7 * USEC_PER_SEC, 0, 7 * USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 7 * USEC_PER_SEC, 0, 7700 * USEC_PER_MSEC },
+                { FAILURE_TRANSIENT, 1, UINT32_MAX, 7 * USEC_PER_SEC, 0, 8400 * USEC_PER_MSEC - 1 },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 5 * USEC_PER_HOUR, 0, 330 * USEC_PER_MINUTE },
+                /* a day at most; what is asked for beyond it is not believed, and not waited for in step */
+                { FAILURE_TRANSIENT, 1, 0, 22 * USEC_PER_HOUR, 0, 22 * USEC_PER_HOUR },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 22 * USEC_PER_HOUR, 0, 23 * USEC_PER_HOUR },
+                { FAILURE_TRANSIENT, 1, UINT32_MAX, 22 * USEC_PER_HOUR, 0, USEC_PER_DAY - 2 },
+                { FAILURE_TRANSIENT, 1, 0, USEC_PER_DAY, 0, USEC_PER_DAY },
+                { FAILURE_TRANSIENT, 1, UINT32_MAX, USEC_PER_DAY, 0, USEC_PER_DAY },
+                { FAILURE_TRANSIENT, 1, 0, USEC_PER_DAY + 1, 0, USEC_PER_DAY / 5 * 4 },
+                { FAILURE_TRANSIENT, 1, 0, 365 * USEC_PER_DAY, 0, USEC_PER_DAY / 5 * 4 },
+                { FAILURE_TRANSIENT, 1, UINT32_MAX, USEC_INFINITY, 0, USEC_PER_DAY / 100 * 96 - 1 },
+                /* a tenth of the time left, or up to a fifth less, both for our own wait and for Retry-After;
+                   1 s at least */
+                { FAILURE_TRANSIENT, 11, 0, 0, USEC_PER_HOUR, 288 * USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 11, MIDDLE, 0, USEC_PER_HOUR, 324 * USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 11, UINT32_MAX, 0, USEC_PER_HOUR, 6 * USEC_PER_MINUTE - 1 },
+                { FAILURE_TRANSIENT, 1, MIDDLE, USEC_PER_HOUR, USEC_PER_HOUR, 324 * USEC_PER_SEC },
+                { FAILURE_REFUSED, 9, MIDDLE, 0, 10 * USEC_PER_MINUTE, 54 * USEC_PER_SEC },
                 { FAILURE_TRANSIENT, 1, MIDDLE, 0, 50 * USEC_PER_SEC, 5 * USEC_PER_SEC },
-                { FAILURE_TRANSIENT, 1, MIDDLE, 0, 49 * USEC_PER_SEC, 4900 * USEC_PER_MSEC },
-                { FAILURE_TRANSIENT, 1, MIDDLE, 0, 10 * USEC_PER_SEC, USEC_PER_SEC },
-                { FAILURE_TRANSIENT, 1, MIDDLE, 0, 9 * USEC_PER_SEC, USEC_PER_SEC },
-                { FAILURE_TRANSIENT, 1, MIDDLE, 0, 1, USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 0, 49 * USEC_PER_SEC, 4410 * USEC_PER_MSEC },
+                { FAILURE_TRANSIENT, 1, 0, 0, 10 * USEC_PER_SEC, USEC_PER_SEC },
+                { FAILURE_TRANSIENT, 1, MIDDLE, 0, 9 * USEC_PER_SEC, 1100 * USEC_PER_MSEC },
+                { FAILURE_TRANSIENT, 1, UINT32_MAX, 0, 1, 1200 * USEC_PER_MSEC - 1 },
                 { FAILURE_TRANSIENT, 99, MIDDLE, 0, USEC_INFINITY, USEC_PER_HOUR },
-                /* a bad reply waits out the CA window whatever else holds */
-                { FAILURE_BAD_REPLY, 1, MIDDLE, 0, 0, USEC_PER_MINUTE },
-                { FAILURE_BAD_REPLY, 4, MIDDLE, 0, 0, USEC_PER_MINUTE },
+                /* a bad reply waits out the CA window whatever else holds, and up to a fifth more */
+                { FAILURE_BAD_REPLY, 1, 0, 0, 0, USEC_PER_MINUTE },
+                { FAILURE_BAD_REPLY, 1, MIDDLE, 0, 0, 66 * USEC_PER_SEC },
+                { FAILURE_BAD_REPLY, 4, UINT32_MAX, 0, 0, 72 * USEC_PER_SEC - 1 },
                 { FAILURE_BAD_REPLY, 5, MIDDLE, 0, 0, 80 * USEC_PER_SEC },
                 { FAILURE_BAD_REPLY, 5, 0, 0, 0, 64 * USEC_PER_SEC },
                 { FAILURE_BAD_REPLY, 1, 0, 0, 20 * USEC_PER_SEC, USEC_PER_MINUTE },
@@ -245,6 +258,46 @@ START_TEST(test_backoff) {
                                                cases[i].retry_after, cases[i].time_left);
 
                 ck_assert_msg(wait == cases[i].expected, "case %zu: %" PRI_USEC, i, wait);
+        }
+}
+END_TEST
+
+START_TEST(test_backoff_spreads_a_fleet) {
+        /* A thousand that fail in one instant, for each thing that can decide how long they wait. */
+        static const struct {
+                const char *what;
+                enum failure failure;
+                unsigned n;
+                usec_t retry_after, time_left, least, most;
+        } rows[] = {
+                { "the doubling", FAILURE_TRANSIENT, 11, 0, 0, 48 * USEC_PER_MINUTE, 72 * USEC_PER_MINUTE },
+                { "Retry-After", FAILURE_TRANSIENT, 1, USEC_PER_HOUR, 0, USEC_PER_HOUR,
+                  72 * USEC_PER_MINUTE },
+                { "an absurd Retry-After", FAILURE_TRANSIENT, 1, USEC_INFINITY, 0, USEC_PER_DAY / 5 * 4,
+                  USEC_PER_DAY / 100 * 96 },
+                { "the time left", FAILURE_TRANSIENT, 11, 0, USEC_PER_HOUR, 288 * USEC_PER_SEC,
+                  360 * USEC_PER_SEC },
+                { "Retry-After and the time left", FAILURE_TRANSIENT, 1, USEC_PER_DAY, USEC_PER_HOUR,
+                  288 * USEC_PER_SEC, 360 * USEC_PER_SEC },
+                { "the last second", FAILURE_TRANSIENT, 1, 0, 1, USEC_PER_SEC, 1200 * USEC_PER_MSEC },
+                { "the CA window", FAILURE_BAD_REPLY, 1, 0, 0, USEC_PER_MINUTE, 72 * USEC_PER_SEC },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                usec_t span = rows[i].most - rows[i].least;
+                unsigned bins[10] = { 0 };
+
+                for (uint32_t j = 0; j < 1000; j++) {
+                        usec_t wait = schedule_backoff(&usual, rows[i].failure, rows[i].n, j * 2654435761u,
+                                                       rows[i].retry_after, rows[i].time_left);
+
+                        ck_assert_msg(wait >= rows[i].least && wait < rows[i].most, "%s: %" PRI_USEC,
+                                      rows[i].what, wait);
+                        bins[(wait - rows[i].least) * ELEMENTSOF(bins) / span]++;
+                }
+                for (size_t j = 0; j < ELEMENTSOF(bins); j++)
+                        ck_assert_msg(bins[j] > 50 && bins[j] < 200, "%s: %u of 1000 in part %zu",
+                                      rows[i].what, bins[j], j);
         }
 }
 END_TEST
@@ -439,6 +492,7 @@ int main(void) {
         TEST_CASE(suite, test_seed_is_stable);
         TEST_CASE(suite, test_jitter_spreads);
         TEST_CASE(suite, test_backoff);
+        TEST_CASE(suite, test_backoff_spreads_a_fleet);
         TEST_CASE(suite, test_backoff_never_wears_out_a_certificate);
         TEST_CASE(suite, test_budget_wait);
         TEST_CASE(suite, test_budget_larger_than_any);
