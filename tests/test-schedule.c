@@ -229,7 +229,7 @@ START_TEST(test_backoff) {
                 { FAILURE_TRANSIENT, 1, UINT32_MAX, USEC_PER_DAY, 0, USEC_PER_DAY },
                 { FAILURE_TRANSIENT, 1, 0, USEC_PER_DAY + 1, 0, USEC_PER_DAY / 5 * 4 },
                 { FAILURE_TRANSIENT, 1, 0, 365 * USEC_PER_DAY, 0, USEC_PER_DAY / 5 * 4 },
-                { FAILURE_TRANSIENT, 1, UINT32_MAX, USEC_INFINITY, 0, USEC_PER_DAY / 100 * 96 - 1 },
+                { FAILURE_TRANSIENT, 1, UINT32_MAX, USEC_INFINITY, 0, USEC_PER_DAY / 100 * 96 - 4 },
                 /* a tenth of the time left, or up to a fifth less, both for our own wait and for Retry-After;
                    1 s at least */
                 { FAILURE_TRANSIENT, 11, 0, 0, USEC_PER_HOUR, 288 * USEC_PER_SEC },
