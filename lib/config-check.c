@@ -1,7 +1,7 @@
 /*
- * What no single option can know: what options say together, and certificates among each other. A check looks
- * at the document as well as at the struct: whether an option was given, and where to point. An option that
- * was given and is wrong has its error already, so nothing here complains that it is missing.
+ * What no single option can know: what the options of one entry say together. A check looks at the document
+ * as well as at the struct: whether an option was given, and where to point. An option that was given and is
+ * wrong has its error already, so nothing here complains that it is missing.
  */
 
 #include "lib/config-internal.h"
@@ -19,10 +19,12 @@ void config_check_connector(struct yaml_run *run, void *object, const struct yam
 void config_check_notify(struct yaml_run *run, void *object, const struct yaml_node *node,
                          struct yaml_place place) {
         const struct yaml_node *command = yaml_find(node, "command"), *signal = yaml_find(node, "signal"),
-                               *pid_file = yaml_find(node, "pid_file");
+                               *pid_file = yaml_find(node, "pid_file"), *timeout = yaml_find(node, "timeout");
         struct config_notify *notify = object;
 
         notify->kind = command ? NOTIFY_COMMAND : NOTIFY_SIGNAL;
+        if (notify->kind == NOTIFY_SIGNAL)
+                notify->timeout_usec = 0;
         if (notify->command && notify->command[0] && notify->command[0][0] != '/')
                 yaml_complain(
                         run, yaml_resolve(command)->first->place,
@@ -37,24 +39,70 @@ void config_check_notify(struct yaml_run *run, void *object, const struct yaml_n
         else if (pid_file && !signal)
                 yaml_complain(run, pid_file->place,
                               "'pid_file' needs 'signal', such as HUP, to send to the process");
+        else if (!command && signal && timeout)
+                yaml_complain(
+                        run, timeout->place,
+                        "'timeout' is of no use beside 'signal', which is sent and not waited for; remove "
+                        "it");
         else if (!command && !signal && !yaml_find(node, "unit") && !yaml_find(node, "http"))
                 yaml_complain(run, place,
                               "the notification says nothing to do: give it 'command', or 'signal' and "
                               "'pid_file'");
 }
 
-/*
- * The defaults that depend on other options are filled in here, so that what config_format() writes shows them.
- * The name that a PKCS#12 file has by default is the certificate's, which is not known here yet.
- */
+/* Whether what KEY says, if anything, was understood: TEXT is what it was taken for. */
+static bool is_read(const struct yaml_node *node, const char *key, const char *text) {
+        const struct yaml_node *value = yaml_find(node, key);
+
+        return !value || (yaml_resolve(value)->kind == YAML_SCALAR && streq(yaml_resolve(value)->text, text));
+}
+
+/* Whether all is known that export_validate() goes by. */
+static bool is_judgeable(const struct export *export, const struct yaml_node *node) {
+        return export->path && is_read(node, "format", export_format_names[export->format]) &&
+               (export->n_contents > 0 || !yaml_find(node, "contents")) &&
+               (export->access.mode != 0 || !yaml_find(node, "mode")) &&
+               (export->passphrase_file || !yaml_find(node, "passphrase_file"));
+}
+
+/* Where to point for TEXT, which begins with the option that it is about, "'mode' must ...". */
+static struct yaml_place place_of_option(const struct yaml_node *node, const char *text,
+                                         struct yaml_place otherwise) {
+        char key[YAML_NAME_MAX];
+        const struct yaml_node *value = NULL;
+
+        if (sscanf(text, "'%63[^']'", key) == 1)
+                value = yaml_find(node, key);
+        return value ? value->place : otherwise;
+}
+
+/* The defaults that depend on other options, so that what config_format() writes shows them. */
+static void complete_export(struct export *export) {
+        static const enum export_part contents[] = { EXPORT_KEY, EXPORT_LEAF, EXPORT_CHAIN };
+        bool has_key = false;
+
+        if (export->n_contents == 0) {
+                memcpy(export->contents, contents, sizeof(contents));
+                export->n_contents = ELEMENTSOF(contents);
+        }
+        for (size_t i = 0; i < export->n_contents; i++)
+                has_key = has_key || export->contents[i] == EXPORT_KEY;
+        if (export->access.mode == 0)
+                export->access.mode = has_key ? 0600 : 0644;
+}
+
 void config_check_export(struct yaml_run *run, void *object, const struct yaml_node *node,
                          struct yaml_place place) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         struct export *export = object;
 
-        if (export->path && export_validate(export, &error) < 0)
-                yaml_complain(run, place, "%s", error.text);
-        (void)node;
+        if (!is_judgeable(export, node))
+                return;
+        if (export_validate(export, &error) == 0)
+                complete_export(export);
+        else
+                yaml_complain(run, place_of_option(node, error_text(&error), place), "%s",
+                              error_text(&error));
 }
 
 /* Shares that leave a certificate no time to be used. NODE is NULL for the defaults themselves. */
@@ -118,70 +166,8 @@ void config_check_certificate(struct yaml_run *run, void *object, const struct y
         check_policy(run, &certificate->policy, yaml_find(node, "renew_before"), yaml_find(node, "jitter"));
 }
 
-struct place_of_certificate {
-        const struct config_certificate *certificate;
-        const struct yaml_node *name;
-};
-
-/* Orders paths so that what lies in a directory follows it at once: '/' before everything else. */
-static int compare_directories(const void *a, const void *b) {
-        const struct place_of_certificate *x = a, *y = b;
-        const unsigned char *p = (const unsigned char *)x->certificate->directory,
-                            *q = (const unsigned char *)y->certificate->directory;
-
-        while (*p && *p == *q)
-                p++, q++;
-        if (*p == *q) /* the same directory: in the order of the files */
-                return x->certificate < y->certificate ? -1 : 1;
-        if (!*p || !*q)
-                return *p ? 1 : -1;
-        return (*p == '/' ? 0 : *p) < (*q == '/' ? 0 : *q) ? -1 : 1;
-}
-
-static bool is_inside(const char *path, const char *directory) {
-        size_t n = strlen(directory);
-
-        return strncmp(path, directory, n) == 0 && (path[n] == '/' || !path[n]);
-}
-
-/* Two certificates in one directory would overwrite each other, and one inside another's is litter to it. */
-static void check_directories(struct yaml_run *run, const struct config *config) {
-        const struct yaml_node *const *names = yaml_run_names(run, config->certificates);
-        _cleanup_(freep) struct place_of_certificate *sorted = NULL;
-        size_t n = 0, outer = 0;
-
-        sorted = calloc(config->n_certificates + 1, sizeof(*sorted));
-        if (!sorted)
-                return;
-        for (size_t i = 0; i < config->n_certificates; i++)
-                if (config->certificates[i].directory)
-                        sorted[n++] = (struct place_of_certificate) { &config->certificates[i], names[i] };
-        qsort(sorted, n, sizeof(*sorted), compare_directories);
-
-        for (size_t i = 1; i < n; i++) {
-                const struct place_of_certificate *inner = &sorted[i], *other = &sorted[outer];
-                struct yaml_place place;
-
-                if (!is_inside(inner->certificate->directory, other->certificate->directory)) {
-                        outer = i;
-                        continue;
-                }
-                if (yaml_run_full(run))
-                        return;
-                place = yaml_find(inner->name->next, "directory")->place;
-                yaml_complain(
-                        run, place,
-                        "'directory' %s that of certificate '%s' (%s); give each certificate a directory "
-                        "of its own",
-                        streq(inner->certificate->directory, other->certificate->directory) ? "is the same as"
-                                                                                            : "lies inside",
-                        other->certificate->name, yaml_place_text(run, other->name->place, place));
-        }
-}
-
 void config_check(struct yaml_run *run, const struct config *config) {
         check_policy(run, &config->defaults, yaml_run_find(run, "defaults", "renew_before"),
                      yaml_run_find(run, "defaults", "jitter"));
-        if (config->n_certificates > 0)
-                check_directories(run, config);
+        config_check_paths(run, config);
 }

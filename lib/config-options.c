@@ -1,250 +1,18 @@
 /*
  * Every option that a configuration may have, one row each: type, default, bounds, unit and help. The reader,
  * the writer, the error texts and the manual all go by these rows, so an option is added here and nowhere
- * else. What only one option needs (the key's type, its size, its file's mode, the Connector's name) has its
- * type here as well.
+ * else. The types that only this configuration has are in config-types.c.
  */
 
 #include <signal.h>
-#include <sys/stat.h>
 
 #include "lib/config-internal.h"
-#include "lib/util/parse.h"
 
 #define FIELD(type, field) .offset = offsetof(struct type, field)
 #define INHERITED(field)   .inherits = true, .inherit_offset = offsetof(struct config, defaults.field)
 #define WORDS(array)       .words = (array), .n_words = ELEMENTSOF(array)
 #define OPTIONS(array)     .options = (array), .n_options = ELEMENTSOF(array)
 #define DAYS(n)            ((n)*USEC_PER_DAY)
-
-/* key.type: known so that the error can say why there is no choice. */
-static int key_type_parse(_unused_ struct yaml_run *run, _unused_ const struct yaml_option *option,
-                          const char *text, _unused_ void *field, struct error *error) {
-        char echo[YAML_TEXT_MAX];
-
-        if (streq(text, "rsa"))
-                return 0;
-        /* A Connector answers an EC or Ed25519 CSR with "x509: requested SignatureAlgorithm does not match
-         * private key type": it always signs for RSA. */
-        return error_set(error, -EINVAL,
-                         "must be rsa, not '%s': Connectors sign RSA keys only and refuse all others",
-                         yaml_echo(text, echo));
-}
-
-static const char *key_type_format(_unused_ const struct yaml_option *option, _unused_ const void *field,
-                                   _unused_ char buffer[YAML_TEXT_MAX]) {
-        return "rsa";
-}
-
-static const struct yaml_type key_type = {
-        .name = "word",
-        .expected = "rsa",
-        .parse = key_type_parse,
-        .format = key_type_format,
-};
-
-static int key_size_parse(_unused_ struct yaml_run *run, const struct yaml_option *option, const char *text,
-                          void *field, _unused_ struct error *error) {
-        uint64_t bits;
-
-        if (parse_unsigned(text, option->min, option->max, &bits) < 0 || bits % 1024 != 0)
-                return -EINVAL;
-        *(unsigned *)field = (unsigned)bits;
-        return 0;
-}
-
-static const struct yaml_type key_size = {
-        .name = "number",
-        .expected = "2048, 3072 or 4096",
-        .bare = true,
-        .size = sizeof(unsigned),
-        .parse = key_size_parse,
-        .format = yaml_format_unsigned,
-};
-
-/* The mode of a file that holds a private key. */
-static int key_mode_parse(_unused_ struct yaml_run *run, _unused_ const struct yaml_option *option,
-                          const char *text, void *field, struct error *error) {
-        unsigned mode;
-
-        if (parse_mode(text, &mode) < 0)
-                return -EINVAL;
-        if (mode & 0111)
-                return error_set(error, -EINVAL,
-                                 "must be without execute bits, such as 0640, not %04o: a key is not "
-                                 "a program",
-                                 mode);
-        if (mode & 0007)
-                return error_set(error, -EINVAL,
-                                 "must keep others away from the key, such as 0640, not %04o; let "
-                                 "readers into it by 'group'",
-                                 mode);
-        if (!(mode & 0400))
-                return error_set(error, -EINVAL, "must let the owner read the key, such as 0600, not %04o",
-                                 mode);
-        *(mode_t *)field = mode;
-        return 0;
-}
-
-static const struct yaml_type key_mode = {
-        .name = "file mode",
-        .expected = "an octal file mode such as 0600 or 0640",
-        .bare = true,
-        .size = sizeof(mode_t),
-        .parse = key_mode_parse,
-        .format = yaml_format_mode,
-};
-
-/* The mode of an export. What it must be besides depends on whether there is a key in it. */
-static int export_mode_parse(_unused_ struct yaml_run *run, _unused_ const struct yaml_option *option,
-                             const char *text, void *field, struct error *error) {
-        unsigned mode;
-
-        if (parse_mode(text, &mode) < 0)
-                return -EINVAL;
-        if (mode == 0) /* in a struct export it means that none is given */
-                return error_set(error, -EINVAL, "must let the owner read, such as 0600, not 0000");
-        *(mode_t *)field = mode;
-        return 0;
-}
-
-static const struct yaml_type export_mode = {
-        .name = "file mode",
-        .expected = "an octal file mode such as 0600 or 0640",
-        .bare = true,
-        .size = sizeof(mode_t),
-        .parse = export_mode_parse,
-        .format = yaml_format_mode,
-};
-
-/* A path that is compared with others, so that it must have one spelling. */
-static int one_path_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
-                          void *field, struct error *error) {
-        for (const char *part = text; (part = strstr(part, "/.")); part++) {
-                size_t dots = strspn(part + 1, ".");
-
-                if (dots <= 2 && (part[1 + dots] == '/' || !part[1 + dots]))
-                        return error_set(error, -EINVAL, "must be written without '.' and '..' in the path");
-        }
-        return yaml_path.parse(run, option, text, field, error);
-}
-
-static int directory_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
-                           void *field, struct error *error) {
-        if (strspn(text, "/") == strlen(text))
-                return error_set(error, -EINVAL, "must be a directory of its own, not '/'");
-        return one_path_parse(run, option, text, field, error);
-}
-
-static const struct yaml_type directory_type = {
-        .name = "absolute path",
-        .expected = "an absolute path, one that begins with '/'",
-        .size = sizeof(char *),
-        .parse = directory_parse,
-        .format = yaml_format_string,
-        .equal = yaml_equal_string,
-};
-
-static int file_parse(struct yaml_run *run, const struct yaml_option *option, const char *text, void *field,
-                      struct error *error) {
-        if (text[0] == '/' && text[strlen(text) - 1] == '/')
-                return error_set(error, -EINVAL, "must be the path of a file, without '/' at its end");
-        return one_path_parse(run, option, text, field, error);
-}
-
-static const struct yaml_type file_type = {
-        .name = "absolute path",
-        .expected = "an absolute path, one that begins with '/'",
-        .size = sizeof(char *),
-        .parse = file_parse,
-        .format = yaml_format_string,
-        .equal = yaml_equal_string,
-};
-
-/* "define it under 'connectors'", or what is there already. */
-static char *connector_choices(const struct yaml_run *run) {
-        enum { SHOWN_MAX = 8 };
-        const struct config *config = yaml_run_object(run);
-        char *text = NULL;
-        size_t size;
-        FILE *out;
-
-        if (config->n_connectors == 0)
-                return strdup("define it under 'connectors'");
-        out = open_memstream(&text, &size);
-        if (!out)
-                return NULL;
-        fputs("those defined: ", out);
-        for (size_t i = 0; i < config->n_connectors && i < SHOWN_MAX; i++)
-                fprintf(out, "%s%s", i == 0 ? "" : ", ", config->connectors[i].name);
-        if (config->n_connectors > SHOWN_MAX)
-                fprintf(out, " and %zu more", config->n_connectors - SHOWN_MAX);
-        return fclose(out) == 0 ? text : NULL;
-}
-
-static const char *nearest_connector(const struct config *config, const char *name) {
-        const char *candidates[128];
-        size_t n = 0;
-
-        for (; n < config->n_connectors && n + 1 < ELEMENTSOF(candidates); n++)
-                candidates[n] = config->connectors[n].name;
-        candidates[n] = NULL;
-        return nearest_word(name, candidates);
-}
-
-static const struct yaml_table connector_table;
-
-/* The name of a Connector, which its own row, further up, has read from every file already. */
-static int connector_parse(struct yaml_run *run, _unused_ const struct yaml_option *option, const char *text,
-                           void *field, struct error *error) {
-        const struct config *config = yaml_run_object(run);
-        _cleanup_(freep) char *known = NULL;
-        const char *nearest;
-        char echo[YAML_TEXT_MAX];
-
-        for (size_t i = 0; i < config->n_connectors; i++)
-                if (streq(config->connectors[i].name, text)) {
-                        *(const struct config_connector **)field = &config->connectors[i];
-                        return 0;
-                }
-
-        if (!yaml_run_complete(run) || yaml_run_full(run))
-                return 0; /* it may be in what could not be read; that is an error already */
-        yaml_echo(text, echo);
-        nearest = nearest_connector(config, text);
-        if (nearest)
-                return error_set(error, -EINVAL, "names the unknown connector '%s'; did you mean '%s'?", echo,
-                                 nearest);
-        known = connector_choices(run);
-        return error_set(error, -EINVAL, "names the unknown connector '%s'; %s", echo,
-                         known ? known : "correct the name");
-}
-
-static const char *connector_format(_unused_ const struct yaml_option *option, const void *field,
-                                    _unused_ char buffer[YAML_TEXT_MAX]) {
-        const struct config_connector *connector = *(const struct config_connector *const *)field;
-
-        return connector ? connector->name : NULL;
-}
-
-static bool connector_equal(const void *a, const void *b) {
-        const struct config_connector *x = *(const struct config_connector *const *)a,
-                                      *y = *(const struct config_connector *const *)b;
-
-        if (!x || !y)
-                return x == y;
-        return x == y || (streq(x->name, y->name) && yaml_equal(&connector_table, x, y));
-}
-
-static const struct yaml_type connector_type = {
-        .name = "connector",
-        .expected = "the name of a connector",
-        .size = sizeof(const struct config_connector *),
-        .parse = connector_parse,
-        .format = connector_format,
-        .equal = connector_equal,
-        .choices = connector_choices,
-};
 
 static const char *const log_level_names[] = {
         [LOG_ERR] = "error",
@@ -339,7 +107,7 @@ static const struct yaml_option connector_options[] = {
           .help = "how long the Connector may go on to sign with a CA that was replaced" },
 };
 
-static const struct yaml_table connector_table = {
+const struct yaml_table config_connector_table = {
         .name = "connector",
         OPTIONS(connector_options),
         .size = sizeof(struct config_connector),
@@ -361,10 +129,11 @@ static const struct yaml_table connector_table = {
         .key = "keep", .type = &yaml_unsigned, .min = 2, .max = 100, .unit = "generations", \
         .help = "how many generations stay on disk, the current one included"
 #define KEY .key = "key", .type = &yaml_struct, .help = "the private key to make for each renewal"
-#define KEY_TYPE \
-        .key = "type", .type = &key_type, .standard = "rsa", .help = "the algorithm; Connectors sign RSA only"
-#define KEY_BITS                                                                    \
-        .key = "bits", .type = &key_size, .min = 2048, .max = 4096, .unit = "bits", \
+#define KEY_TYPE                                                    \
+        .key = "type", .type = &config_key_type, .standard = "rsa", \
+        .help = "the algorithm; Connectors sign RSA only"
+#define KEY_BITS                                                                           \
+        .key = "bits", .type = &config_key_size, .min = 2048, .max = 4096, .unit = "bits", \
         .help = "the size: 2048, 3072 or 4096"
 
 static const struct yaml_option default_key_options[] = {
@@ -449,7 +218,7 @@ static const struct yaml_table notify_table = {
 
 static const struct yaml_option export_options[] = {
         { .key = "path",
-          .type = &file_type,
+          .type = &config_file,
           FIELD(export, path),
           .required = true,
           .help = "the file to write, in a directory that exists" },
@@ -486,7 +255,7 @@ static const struct yaml_option export_options[] = {
           FIELD(export, access.gid),
           .help = "the group that the file belongs to; rekeyd's own when absent" },
         { .key = "mode",
-          .type = &export_mode,
+          .type = &config_export_mode,
           FIELD(export, access.mode),
           .help = "its permissions; 0600 with a key in it, else 0644, when absent" },
         { .key = "legacy",
@@ -510,12 +279,12 @@ static const struct yaml_table export_table = {
 
 static const struct yaml_option certificate_options[] = {
         { .key = "connector",
-          .type = &connector_type,
+          .type = &config_connector_name,
           FIELD(config_certificate, connector),
           .required = true,
           .help = "the name of the connector that signs it" },
         { .key = "directory",
-          .type = &directory_type,
+          .type = &config_directory,
           FIELD(config_certificate, directory),
           .required = true,
           .help = "the directory that holds its key, certificate and CA, and nothing else" },
@@ -536,7 +305,7 @@ static const struct yaml_option certificate_options[] = {
           FIELD(config_certificate, key_access.gid),
           .help = "the group that its files belong to; rekeyd's own when absent" },
         { .key = "mode",
-          .type = &key_mode,
+          .type = &config_key_mode,
           FIELD(config_certificate, key_access.mode),
           .standard = "0600",
           .help = "the permissions of the key; all other files are 0644" },
@@ -576,17 +345,20 @@ bool config_certificate_equal(const struct config_certificate *a, const struct c
 /* The order counts: connectors and defaults are complete before the first certificate refers to them. */
 static const struct yaml_option top_options[] = {
         { .key = "state_directory",
-          .type = &directory_type,
+          .type = &config_directory,
           FIELD(config, state_directory),
           .standard = "/var/lib/rekeyd",
           .help = "where rekeyd keeps what must survive a restart" },
         { .key = "log", .type = &yaml_struct, .table = &log_table, .help = "log lines" },
-        { .key = "limits", .type = &yaml_struct, .table = &limits_table, .help = "how much happens at once" },
+        { .key = "limits",
+          .type = &yaml_struct,
+          .table = &limits_table,
+          .help = "how much happens, and how often" },
         { .key = "connectors",
           .type = &yaml_map,
           FIELD(config, connectors),
           .count_offset = offsetof(struct config, n_connectors),
-          .table = &connector_table,
+          .table = &config_connector_table,
           .max = 1000,
           .help = "the servers that sign, by name" },
         { .key = "defaults",

@@ -9,7 +9,7 @@
 #include "lib/util/files.h"
 #include "lib/util/log.h"
 
-#define CONFIG_SIZE_MAX  (4u * 1024 * 1024) /* all files together */
+#define CONFIG_SIZE_MAX  (16u * 1024 * 1024) /* all files together */
 #define CONFIG_DEPTH_MAX 32
 
 enum config_protocol {
@@ -49,7 +49,7 @@ struct config_notify {
         char **command; /* NULL-terminated argument list; [0] is an absolute path */
         int signal;     /* SIGHUP ... */
         char *pid_file;
-        usec_t timeout_usec; /* 30 s */
+        usec_t timeout_usec; /* of a command, 30 s; a signal has none: 0 */
 };
 
 struct config_certificate {

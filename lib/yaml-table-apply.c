@@ -30,9 +30,14 @@ static const char *kind_name(const struct yaml_node *node) {
         return names[node->kind];
 }
 
+/* The walk was cut short: what was not found may be there. */
+static bool has_ended(const struct yaml_run *run) {
+        return run->fatal < 0 || run->n_visited > YAML_NODES_MAX;
+}
+
 /* Counts the node in. False when the walk must end. */
 static bool visit(struct yaml_run *run, const struct yaml_node *node) {
-        if (run->fatal < 0 || run->n_visited > YAML_NODES_MAX)
+        if (has_ended(run))
                 return false;
         if (++run->n_visited <= YAML_NODES_MAX)
                 return true;
@@ -254,6 +259,7 @@ static int read_word(struct yaml_run *run, const struct yaml_option *option, con
 static void fill_words(struct yaml_run *run, const struct yaml_option *option, const struct yaml_node *value,
                        int *field, size_t *count) {
         const struct yaml_node *list = expect(run, value, YAML_LIST, option->key);
+        bool right = true;
         size_t n = 0;
 
         if (!list)
@@ -269,8 +275,10 @@ static void fill_words(struct yaml_run *run, const struct yaml_option *option, c
 
                 if (word >= 0)
                         field[n++] = word;
+                else
+                        right = false;
         }
-        *count = n;
+        *count = right ? n : 0;
 }
 
 static void set_standard(struct yaml_run *run, const struct yaml_option *option, void *field) {
@@ -500,7 +508,7 @@ static void apply_table(struct yaml_run *run, const struct yaml_table *table, vo
                 for (size_t l = 0; l < layers.n; l++)
                         if (found[l * table->n_options + i])
                                 names[n_names++] = found[l * table->n_options + i];
-                if (n_names == 0 && option->required)
+                if (n_names == 0 && option->required && !has_ended(run))
                         complain_missing(run, table, option, layers.place);
                 fill_option(run, option, object, names, n_names, layers.place);
         }

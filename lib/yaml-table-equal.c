@@ -1,6 +1,6 @@
 /*
- * Compares two structs by the rows that fill them, so that no option can be forgotten: what the table does not
- * know, such as padding or what is derived, does not count.
+ * Compares two structs by the rows that fill them, so that no option can be forgotten: what the table does
+ * not know, such as padding or what is derived, does not count.
  */
 
 #include "lib/yaml-table-internal.h"

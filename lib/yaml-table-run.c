@@ -68,6 +68,10 @@ bool yaml_run_complete(const struct yaml_run *run) {
         return !run->incomplete;
 }
 
+void *yaml_run_scratch(struct yaml_run *run, size_t n, size_t size) {
+        return yaml_run_alloc(run, &run->scratch, n, size);
+}
+
 void *yaml_run_object(const struct yaml_run *run) {
         return run->object;
 }

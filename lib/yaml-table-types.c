@@ -165,9 +165,14 @@ static int duration_parse(_unused_ struct yaml_run *run, const struct yaml_optio
         return 0;
 }
 
-static const char *duration_format(_unused_ const struct yaml_option *option, const void *field,
+/* Where 0 is out of bounds, it stands for none. */
+static const char *duration_format(const struct yaml_option *option, const void *field,
                                    char buffer[YAML_TEXT_MAX]) {
-        format_duration(*(const usec_t *)field, buffer);
+        usec_t usec = *(const usec_t *)field;
+
+        if (usec == 0 && option->min > 0)
+                return NULL;
+        format_duration(usec, buffer);
         return buffer;
 }
 

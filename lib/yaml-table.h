@@ -8,7 +8,7 @@
 #include "lib/util/error.h"
 
 #define YAML_DEPTH_MAX   32
-#define YAML_NODES_MAX   1000000u /* in all documents of a run, and again visited through aliases */
+#define YAML_NODES_MAX   2000000u /* in all documents of a run, and again visited through aliases */
 #define YAML_ANCHORS_MAX 1000u
 #define YAML_ERRORS_MAX  1000u
 #define YAML_NAME_MAX    64 /* bytes in the name of a map's entry */
@@ -125,7 +125,7 @@ struct yaml_table {
 extern const struct yaml_type yaml_string;    /* char *; no control characters */
 extern const struct yaml_type yaml_path;      /* char *; absolute, without double or trailing slashes */
 extern const struct yaml_type yaml_https_url; /* char *; without user, query and fragment */
-extern const struct yaml_type yaml_duration;  /* usec_t */
+extern const struct yaml_type yaml_duration;  /* usec_t; 0 where that is out of bounds: not set */
 extern const struct yaml_type yaml_share_or_duration; /* struct share_or_usec */
 extern const struct yaml_type yaml_unsigned; /* unsigned; a word stands for its index, bounds or not */
 extern const struct yaml_type yaml_word;     /* int or an enum: index into words */
@@ -180,7 +180,8 @@ bool yaml_run_complete(const struct yaml_run *run);
 int yaml_run_errors(struct yaml_run *run, char ***ret_items, size_t *ret_n);
 
 /* For parse() and check(). */
-void *yaml_run_object(const struct yaml_run *run); /* the outermost struct */
+void *yaml_run_scratch(struct yaml_run *run, size_t n, size_t size); /* as long as RUN; NULL makes it void */
+void *yaml_run_object(const struct yaml_run *run);                   /* the outermost struct */
 char *yaml_run_string(struct yaml_run *run,
                       const char *text); /* interned in MEMORY; NULL when there is none */
 
@@ -199,7 +200,8 @@ const char *yaml_place_text(struct yaml_run *run, struct yaml_place place, struc
 /* TEXT for an error message: shortened, control characters escaped. In BUFFER. */
 const char *yaml_echo(const char *text, char buffer[YAML_TEXT_MAX]);
 
-/* Whether every option of TABLE has the same value in A and B, entries of maps and lists in the same order. */
+/* Whether every option of TABLE has the same value in A and B, entries of maps and lists in the same order.
+ */
 bool yaml_equal(const struct yaml_table *table, const void *a, const void *b);
 
 /* Writes OBJECT as YAML by TABLE: every option that is set. Errors of OUT are the caller's to check. */

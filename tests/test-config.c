@@ -62,6 +62,12 @@ START_TEST(mistakes) {
                 { "log: {level: warn}\n",
                   "1:14: 'level' must be error, warning, info or debug, not 'warn'\n" },
                 { "limits: {key_workers: 65}\n", "1:23: 'key_workers' must be between 1 and 64, not 65\n" },
+                { "limits: {issuances_per_hour: 0}\n",
+                  "1:30: 'issuances_per_hour' must be between 1 and 100, not 0\n" },
+                { "limits: {issuances_per_hour: 101}\n",
+                  "1:30: 'issuances_per_hour' must be between 1 and 100, not 101\n" },
+                { "limits: {issuances_per_hour: unlimited}\n",
+                  "1:30: 'issuances_per_hour' must be a whole number, not 'unlimited'\n" },
                 { "limits: {key_workers: 0}\n", "1:23: 'key_workers' must be between 1 and 64, not 0\n" },
 
                 { "connectors: {c: {protocol: compass}}\n",
@@ -192,6 +198,9 @@ START_TEST(mistakes) {
                   "6:25: 'pid_file' needs 'signal', such as HUP, to send to the process\n" },
                 { HEAD "    notify: [{command: [/x], pid_file: /p}]\n",
                   "6:40: 'pid_file' needs 'signal', such as HUP, to send to the process\n" },
+                { HEAD "    notify: [{signal: HUP, pid_file: /p, timeout: 3s}]\n",
+                  "6:51: 'timeout' is of no use beside 'signal', which is sent and not waited for; remove "
+                  "it\n" },
                 { HEAD "    notify: [{signal: KILL, pid_file: /p}]\n",
                   "6:23: 'signal' must be HUP, INT, QUIT, USR1, USR2, TERM, CONT or WINCH, not 'KILL'\n" },
         };
@@ -242,6 +251,240 @@ START_TEST(ten_mistakes) {
 }
 END_TEST
 
+/* EXPORTS is what stands behind "exports:" of a certificate, in line 6 from column 14. */
+static char *export_complaints(const char *exports) {
+        _cleanup_(freep) char *text = NULL;
+
+        ck_assert_int_ge(asprintf(&text, HEAD "    exports: %s\n", exports), 0);
+        return complaints(text);
+}
+
+START_TEST(export_mistakes) {
+        static const struct {
+                const char *exports, *errors;
+        } rows[] = {
+                { "{path: /e}", "6:14: 'exports': expected a list, found a mapping\n" },
+                { "[/e]", "6:15: 'exports': expected a mapping, found a single value\n" },
+                { "[{}]", "6:15: the export lacks 'path', the file to write, in a directory that exists\n" },
+                { "[{path: e}]", "6:22: 'path' must be an absolute path, one that begins with '/'\n" },
+                { "[{path: /}]", "6:22: 'path' must be the path of a file, without '/' at its end\n" },
+                { "[{path: /e/}]", "6:22: 'path' must be the path of a file, without '/' at its end\n" },
+                { "[{path: /x/../e}]", "6:22: 'path' must be written without '.' and '..' in the path\n" },
+                { "[{path: /x/.}]", "6:22: 'path' must be written without '.' and '..' in the path\n" },
+                { "[{path: \"/e\\n\"}]", "6:22: 'path' must be a path without control characters\n" },
+                { "[{path: /e, passphrase: secret}]",
+                  "6:26: unknown option 'passphrase'; did you mean 'passphrase_file'?\n" },
+                { "[{path: /e, contnets: [key]}]",
+                  "6:26: unknown option 'contnets'; did you mean 'contents'?\n" },
+
+                { "[{path: /e, format: jks}]", "6:34: 'format' must be pem, der or pkcs12, not 'jks'\n" },
+                { "[{path: /e, contents: key}]",
+                  "6:36: 'contents': expected a list, found a single value\n" },
+                { "[{path: /e, contents: []}]",
+                  "6:36: 'contents' has 0 entries; it needs at least one, and 4 are the most\n" },
+                { "[{path: /e, contents: [key, leaf, chain, ca, key]}]",
+                  "6:36: 'contents' has 5 entries; it needs at least one, and 4 are the most\n" },
+                { "[{path: /e, contents: [key, [leaf]]}]",
+                  "6:42: 'contents': expected a single value, found a list\n" },
+                { "[{path: /e, contents: [key, ~]}]",
+                  "6:42: 'contents' has no value; give it one, or remove the line\n" },
+                { "[{path: /e, contents: [certificate, laef]}]",
+                  "6:37: 'contents' must be a list of key, leaf, chain or ca, without 'certificate'\n"
+                  "6:50: 'contents' must be a list of key, leaf, chain or ca, without 'laef'\n" },
+                { "[{path: /e, contents: [leaf, chain, leaf]}]",
+                  "6:36: 'contents' must not name leaf twice\n" },
+                { "[{path: /e, legacy: 1}]", "6:34: 'legacy' must be true or false, not '1'\n" },
+                { "[{path: /e, in_place: maybe}]", "6:36: 'in_place' must be true or false, not 'maybe'\n" },
+
+                /* What der cannot hold: the error is at the option, or at the entry when it is absent. */
+                { "[{path: /e, format: der, contents: [key, leaf]}]",
+                  "6:49: 'contents' must be [key] or [leaf] with format der, which holds one thing\n" },
+                { "[{path: /e, contents: [chain], format: der}]",
+                  "6:36: 'contents' must be [key] or [leaf] with format der, which holds one thing\n" },
+                { "[{path: /e, format: der}]",
+                  "6:15: 'contents' must be [key] or [leaf] with format der, which holds one thing\n" },
+
+                /* What is for pkcs12 only, and what that needs. */
+                { "[{path: /e, format: pkcs12}]",
+                  "6:15: 'passphrase_file' is missing: format pkcs12 cannot do without a passphrase\n" },
+                { "[{path: /e, format: pkcs12, passphrase_file: /p, contents: [leaf, chain]}]",
+                  "6:73: 'contents' must have both key and leaf with format pkcs12; for less than that, "
+                  "format "
+                  "pem has no passphrase\n" },
+                { "[{path: /e, passphrase_file: /p}]",
+                  "6:43: 'passphrase_file' is for format pkcs12 only, not for pem\n" },
+                { "[{path: /e, friendly_name: x}]",
+                  "6:41: 'friendly_name' is for format pkcs12 only, not for pem\n" },
+                { "[{path: /e, format: der, contents: [key], legacy: true}]",
+                  "6:64: 'legacy' is for format pkcs12 only, not for der\n" },
+                /* A passphrase where its file belongs does not end up in a log. */
+                { "[{path: /e, format: pkcs12, passphrase_file: hunter2}]",
+                  "6:59: 'passphrase_file' must be an absolute path, one that begins with '/'\n" },
+
+                { "[{path: /e, mode: 0644}]", "6:32: 'mode' must keep others away from the key, such as "
+                                              "0640, not 0644; let readers into it "
+                                              "by 'group'\n" },
+                { "[{path: /e, contents: [leaf, key], mode: 0602}]",
+                  "6:55: 'mode' must keep others away from the key, such as 0640, not 0602; let readers into "
+                  "it "
+                  "by 'group'\n" },
+                { "[{path: /e, mode: 0700}]",
+                  "6:32: 'mode' must be without execute and special bits, such as 0640, not 0700\n" },
+                { "[{path: /e, contents: [leaf], mode: 0044}]",
+                  "6:50: 'mode' must let the owner read, such as 0600, not 0044\n" },
+                { "[{path: /e, mode: 0}]", "6:32: 'mode' must let the owner read, such as 0600, not 0000\n" },
+                { "[{path: /e, mode: rw}]",
+                  "6:32: 'mode' must be an octal file mode such as 0600 or 0640, not 'rw'\n" },
+                { "[{path: /e, owner: no-such-user, group: no-such-group}]",
+                  "6:33: 'owner' names the user 'no-such-user', which this machine does not know; create it, "
+                  "or "
+                  "correct the name\n"
+                  "6:54: 'group' names the group 'no-such-group', which this machine does not know; create "
+                  "it, "
+                  "or correct the name\n" },
+
+                /* What could not be read is not judged by what stands in for it. */
+                { "[{path: /e, format: pkcs21, passphrase_file: /p, friendly_name: x}]",
+                  "6:34: 'format' must be pem, der or pkcs12, not 'pkcs21'\n" },
+                { "[{path: /e, format: der, contents: [laef]}]",
+                  "6:50: 'contents' must be a list of key, leaf, chain or ca, without 'laef'\n" },
+                { "[{path: /e, format: der, contents: [key, laef]}]",
+                  "6:55: 'contents' must be a list of key, leaf, chain or ca, without 'laef'\n" },
+                { "[{format: pkcs12}]",
+                  "6:15: the export lacks 'path', the file to write, in a directory that exists\n" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(freep) char *found = export_complaints(rows[i].exports);
+
+                ck_assert_msg(streq(found, rows[i].errors), "for:\n%s\nexpected:\n%sfound:\n%s",
+                              rows[i].exports, rows[i].errors, found);
+        }
+}
+END_TEST
+
+START_TEST(too_many_exports) {
+        for (int n = 100; n <= 101; n++) {
+                _cleanup_(freep) char *text = NULL, *found = NULL;
+                size_t size;
+                FILE *out = open_memstream(&text, &size);
+
+                fprintf(out, "[");
+                for (int i = 0; i < n; i++)
+                        fprintf(out, "{path: /e%d}, ", i);
+                fprintf(out, "]");
+                fclose(out);
+                found = export_complaints(text);
+                ck_assert_str_eq(found, n == 100 ? "" : "6:5: 'exports' has 101 entries; 100 are the most\n");
+        }
+}
+END_TEST
+
+#define OTHERS                                                                                        \
+        "state_directory: /var/lib/rekeyd\n"                                                          \
+        "connectors: {ucl: {enrol_url: https://c/g, trust: /trust.pem}}\n"                            \
+        "certificates:\n"                                                                             \
+        "  a:\n"                                                                                      \
+        "    connector: ucl\n"                                                                        \
+        "    directory: /srv/a\n"                                                                     \
+        "    token_file: /token\n"                                                                    \
+        "    import: {key: /in.key, certificate: /in.crt, ca: /in.ca}\n"                              \
+        "    exports: [{path: /out.pem}, {path: /p12, format: pkcs12, passphrase_file: /p12.pass}]\n" \
+        "    notify: [{signal: HUP, pid_file: /run/x.pid}]\n"                                         \
+        "  b: {connector: ucl, directory: /srv/b}\n"
+
+/* Exports against all other paths: each of these is the one export of certificate c, in line 12. */
+START_TEST(export_paths) {
+#define INSIDE(name, line)                                                                                  \
+        "'path' lies inside the directory of certificate '" name "' (line " line "), which holds rekeyd's " \
+        "own files and nothing else; choose a path outside\n"
+#define TAKEN(option, owner, line)                                                                    \
+        "12:59: 'path' is a file that '" option "' of " owner " (line " line ") names, and would be " \
+        "overwritten; give the export a file of its own\n"
+        static const struct {
+                const char *path, *errors;
+        } rows[] = {
+                { "/srv/c",
+                  "12:59: 'path' is the directory of certificate 'c' (line 12), which holds rekeyd's "
+                  "own files and nothing else; choose a path outside\n" },
+                { "/srv/c/tls.pem", "12:59: " INSIDE("c", "12") },
+                { "/srv//a/x/tls.pem", "12:59: " INSIDE("a", "4") },
+                { "/srv/b/tls.crt", "12:59: " INSIDE("b", "11") },
+                { "/var/lib/rekeyd", "12:59: 'path' is 'state_directory', which holds rekeyd's own files and "
+                                     "nothing else; choose "
+                                     "a path outside\n" },
+                { "/var/lib/rekeyd/exports/c.pem",
+                  "12:59: 'path' lies inside 'state_directory', which holds rekeyd's own files and nothing "
+                  "else; choose a path outside\n" },
+                { "/out.pem", "12:59: 'path' is the same as that of another export, of certificate 'a' (line "
+                              "9); give each export a file of its own\n" },
+                { "//p12",
+                  "12:59: 'path' is the same as that of another export, of certificate 'a' (line 9); "
+                  "give each export a file of its own\n" },
+                { "/token", TAKEN("token_file", "certificate 'a'", "4") },
+                { "/in.key", TAKEN("import", "certificate 'a'", "4") },
+                { "/in.crt", TAKEN("import", "certificate 'a'", "4") },
+                { "/in.ca", TAKEN("import", "certificate 'a'", "4") },
+                { "/p12.pass", TAKEN("passphrase_file", "certificate 'a'", "4") },
+                { "/run/x.pid", TAKEN("pid_file", "certificate 'a'", "4") },
+                { "/trust.pem", TAKEN("trust", "connector 'ucl'", "2") },
+                /* Only alike. */
+                { "/srv/c.pem", "" },
+                { "/srv/a-b", "" },
+                { "/srv/ab/tls.pem", "" },
+                { "/var/lib/rekeyd.pem", "" },
+                { "/out.pem2", "" },
+                { "/out", "" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(freep) char *text = NULL, *found = NULL;
+
+                ck_assert_int_ge(asprintf(&text,
+                                          OTHERS
+                                          "  c: {connector: ucl, directory: /srv/c, exports: [{path: %s}]}\n",
+                                          rows[i].path),
+                                 0);
+                found = complaints(text);
+                ck_assert_msg(streq(found, rows[i].errors), "for:\n%s\nexpected:\n%sfound:\n%s", rows[i].path,
+                              rows[i].errors, found);
+        }
+}
+END_TEST
+
+START_TEST(exports_of_one_certificate) {
+        static const struct {
+                const char *exports, *errors;
+        } rows[] = {
+                { "[{path: /e}, {path: //e}]", "6:34: 'path' is the same as that of another export, of "
+                                               "certificate 'a' (line 6); give each "
+                                               "export a file of its own\n" },
+                { "[{path: /e, format: pkcs12, passphrase_file: /e}]",
+                  "6:22: 'path' is a file that 'passphrase_file' of certificate 'a' (line 3) names, and "
+                  "would "
+                  "be overwritten; give the export a file of its own\n" },
+                /* An entry that is none does not shift the places of the others. */
+                { "[x, {path: /e}, [], {path: /e}]",
+                  "6:15: 'exports': expected a mapping, found a single value\n"
+                  "6:30: 'exports': expected a mapping, found a list\n"
+                  "6:41: 'path' is the same as that of another export, of certificate 'a' (line 6); give "
+                  "each "
+                  "export a file of its own\n" },
+                /* An error about an alias points to what it stands for. */
+                { "[&e {path: /e}, *e]", "6:25: 'path' is the same as that of another export, of certificate "
+                                         "'a' (line 6); give each "
+                                         "export a file of its own\n" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(freep) char *found = export_complaints(rows[i].exports);
+
+                ck_assert_msg(streq(found, rows[i].errors), "for:\n%s\nexpected:\n%sfound:\n%s",
+                              rows[i].exports, rows[i].errors, found);
+        }
+}
+END_TEST
+
 static struct config *parse_good(const char *text) {
         struct config_errors errors = { 0 };
         struct config *config = NULL;
@@ -262,6 +505,7 @@ START_TEST(defaults) {
         ck_assert_int_eq(config->log.level, LOG_INFO);
         ck_assert_uint_eq(config->limits.concurrent_renewals, 16);
         ck_assert_uint_eq(config->limits.key_workers, 0);
+        ck_assert_uint_eq(config->limits.issuances_per_hour, 6);
 
         ck_assert_ptr_eq(connector, &config->connectors[0]);
         ck_assert_int_eq(connector->protocol, PROTOCOL_COMPASS);
@@ -287,34 +531,90 @@ START_TEST(defaults) {
         ck_assert_uint_eq(certificate->policy.key.bits, 4096);
         ck_assert_uint_eq(certificate->policy.keep, 2);
         ck_assert_uint_eq(certificate->n_notify, 0);
+        ck_assert_uint_eq(certificate->n_exports, 0);
 }
 END_TEST
 
-static const char full[] = "state_directory: /s\n"
-                           "log: {format: json, level: debug}\n"
-                           "limits: {concurrent_renewals: 1, key_workers: 2}\n"
-                           "connectors:\n"
-                           "  one: {url: https://a/b, trust: /t.pem, timeout: 1500ms, ca_window: 0}\n"
-                           "  two: {enrol_url: 'https://c:1/d', protocol: compass}\n"
-                           "certificates:\n"
-                           "  x:\n"
-                           "    connector: two\n"
-                           "    directory: /d/x y/\n"
-                           "    token_file: /tok\n"
-                           "    import: {key: /k, certificate: /c, ca: /ca}\n"
-                           "    owner: root\n"
-                           "    group: 7\n"
-                           "    mode: 640\n"
-                           "    renew_before: 30d\n"
-                           "    jitter: 0s\n"
-                           "    clock_skew: 1s\n"
-                           "    key: {type: rsa, bits: 3072}\n"
-                           "    keep: 9\n"
-                           "    notify:\n"
-                           "    - {command: [/bin/sh, -c, \"true; # \\\"x\\\"\\n\"], timeout: 1m}\n"
-                           "    - {signal: USR2, pid_file: /p}\n"
-                           "  y: {connector: one, directory: /d/y, jitter: 12.3456%}\n"
-                           "defaults: {renew_before: 12.5%, keep: 3, key: {bits: 2048}}\n";
+static const char full[] =
+        "state_directory: /s\n"
+        "log: {format: json, level: debug}\n"
+        "limits: {concurrent_renewals: 1, key_workers: 2, issuances_per_hour: 100}\n"
+        "connectors:\n"
+        "  one: {url: https://a/b, trust: /t.pem, timeout: 1500ms, ca_window: 0}\n"
+        "  two: {enrol_url: 'https://c:1/d', protocol: compass}\n"
+        "certificates:\n"
+        "  x:\n"
+        "    connector: two\n"
+        "    directory: /d/x y/\n"
+        "    token_file: /tok\n"
+        "    import: {key: /k, certificate: /c, ca: /ca}\n"
+        "    owner: root\n"
+        "    group: 7\n"
+        "    mode: 640\n"
+        "    renew_before: 30d\n"
+        "    jitter: 0s\n"
+        "    clock_skew: 1s\n"
+        "    key: {type: rsa, bits: 3072}\n"
+        "    keep: 9\n"
+        "    notify:\n"
+        "    - {command: [/bin/sh, -c, \"true; # \\\"x\\\"\\n\"], timeout: 1m}\n"
+        "    - {signal: USR2, pid_file: /p}\n"
+        "    exports:\n"
+        "    - {path: /e 1.pem, contents: [ca, key], owner: 8, group: root, in_place: yes}\n"
+        "    - {path: /e2, format: der, contents: [leaf], mode: 0444}\n"
+        "    - {path: /e3, format: pkcs12, passphrase_file: /pw, friendly_name: \"a 'b'\","
+        " legacy: true, mode: 440}\n"
+        "    - {path: /e4, format: pkcs12, passphrase_file: /pw}\n"
+        "    - {path: /e5, contents: [leaf, chain, ca]}\n"
+        "  y: {connector: one, directory: /d/y, jitter: 12.3456%}\n"
+        "defaults: {renew_before: 12.5%, keep: 3, key: {bits: 2048}}\n";
+
+static void check_contents(const struct export *export, const char *expected) {
+        char found[32] = "";
+
+        for (size_t i = 0; i < export->n_contents; i++) {
+                strcat(found, i == 0 ? "" : " ");
+                strcat(found, export_part_names[export->contents[i]]);
+        }
+        ck_assert_str_eq(found, expected);
+}
+
+static void check_full_exports(const struct config_certificate *x) {
+        const struct export *e = x->exports;
+
+        ck_assert_uint_eq(x->n_exports, 5);
+        for (size_t i = 0; i < x->n_exports; i++)
+                ck_assert_int_eq(export_validate(&e[i], NULL), 0);
+
+        ck_assert_str_eq(e[0].path, "/e 1.pem");
+        ck_assert_int_eq(e[0].format, EXPORT_PEM);
+        check_contents(&e[0], "ca key");
+        ck_assert_uint_eq(e[0].access.uid, 8);
+        ck_assert_uint_eq(e[0].access.gid, 0);
+        ck_assert_uint_eq(e[0].access.mode, 0600);
+        ck_assert(e[0].in_place && !e[0].legacy);
+        ck_assert_ptr_null(e[0].friendly_name);
+
+        ck_assert_int_eq(e[1].format, EXPORT_DER);
+        check_contents(&e[1], "leaf");
+        ck_assert_uint_eq(e[1].access.uid, (uid_t)-1); /* not the certificate's */
+        ck_assert_uint_eq(e[1].access.gid, (gid_t)-1);
+        ck_assert_uint_eq(e[1].access.mode, 0444);
+        ck_assert(!e[1].in_place);
+
+        ck_assert_int_eq(e[2].format, EXPORT_PKCS12);
+        check_contents(&e[2], "key leaf chain");
+        ck_assert_str_eq(e[2].passphrase_file, "/pw");
+        ck_assert_str_eq(e[2].friendly_name, "a 'b'");
+        ck_assert_uint_eq(e[2].access.mode, 0440);
+        ck_assert(e[2].legacy);
+
+        /* What depends on other options. */
+        ck_assert_str_eq(e[3].friendly_name, "x");
+        ck_assert_uint_eq(e[3].access.mode, 0600);
+        check_contents(&e[4], "leaf chain ca");
+        ck_assert_uint_eq(e[4].access.mode, 0644);
+}
 
 static void check_full(const struct config *config) {
         const struct config_certificate *x = &config->certificates[0], *y = &config->certificates[1];
@@ -324,6 +624,7 @@ static void check_full(const struct config *config) {
         ck_assert_int_eq(config->log.level, LOG_DEBUG);
         ck_assert_uint_eq(config->limits.concurrent_renewals, 1);
         ck_assert_uint_eq(config->limits.key_workers, 2);
+        ck_assert_uint_eq(config->limits.issuances_per_hour, 100);
         ck_assert_uint_eq(config->n_connectors, 2);
         ck_assert_str_eq(config->connectors[0].trust, "/t.pem");
         ck_assert_uint_eq(config->connectors[0].timeout_usec, 1500 * USEC_PER_MSEC);
@@ -354,7 +655,8 @@ static void check_full(const struct config *config) {
         ck_assert_int_eq(x->notify[1].kind, NOTIFY_SIGNAL);
         ck_assert_int_eq(x->notify[1].signal, SIGUSR2);
         ck_assert_str_eq(x->notify[1].pid_file, "/p");
-        ck_assert_uint_eq(x->notify[1].timeout_usec, 30 * USEC_PER_SEC);
+        ck_assert_uint_eq(x->notify[1].timeout_usec, 0);
+        check_full_exports(x);
 
         /* What stands under `defaults`, though that comes last in the file; the rest as ever. */
         ck_assert(y->policy.renew_before.is_share && y->policy.renew_before.ppm == 125000);
@@ -374,6 +676,252 @@ START_TEST(round_trip) {
         check_full(second);
         ck_assert_int_eq(config_format(second, &twice), 0);
         ck_assert_str_eq(once, twice);
+}
+END_TEST
+
+/* --- Whether two certificates mean the same --- */
+
+static const char everything[] =
+        "connectors:\n"
+        "  c: {protocol: compass, url: 'https://c/s', enrol_url: 'https://c/t', trust: /trust, timeout: 9s,\n"
+        "    ca_window: 3s}\n"
+        "certificates:\n"
+        "  x:\n"
+        "    connector: c\n"
+        "    directory: /d\n"
+        "    token_file: /t\n"
+        "    import: {key: /k, certificate: /c, ca: /ca}\n"
+        "    owner: 5\n"
+        "    group: 6\n"
+        "    mode: 0640\n"
+        "    renew_before: 20%\n"
+        "    jitter: 1h\n"
+        "    clock_skew: 2s\n"
+        "    key: {type: rsa, bits: 3072}\n"
+        "    keep: 4\n"
+        "    exports:\n"
+        "    - {path: /e, format: pkcs12, contents: [key, leaf], passphrase_file: /pw, friendly_name: f,\n"
+        "       owner: 7, group: 8, mode: 0400, legacy: true, in_place: true}\n"
+        "    - {path: /e2}\n"
+        "    notify:\n"
+        "    - {command: [/bin/true, x], timeout: 5s}\n"
+        "    - {signal: HUP, pid_file: /p}\n";
+
+static const struct yaml_option *find_option(const struct yaml_table *table, const char *key) {
+        for (size_t i = 0; i < table->n_options; i++)
+                if (streq(table->options[i].key, key))
+                        return &table->options[i];
+        ck_abort_msg("the table has no option %s", key);
+        return NULL;
+}
+
+/* Two that are the same, of which one is changed in place, one option after the other. */
+struct pair {
+        struct config_certificate *a, *b;
+        unsigned n_changes;
+};
+
+static void expect_equal(const struct pair *pair, bool expected, const struct yaml_option *option) {
+        ck_assert_msg(config_certificate_equal(pair->a, pair->b) == expected &&
+                              config_certificate_equal(pair->b, pair->a) == expected,
+                      "with %s changed", option->key);
+}
+
+static void change_bytes(struct pair *pair, const struct yaml_option *option, void *field, size_t size) {
+        unsigned char *bytes = field;
+
+        for (size_t i = 0; i < size; i++) {
+                bytes[i] ^= 1;
+                expect_equal(pair, false, option);
+                bytes[i] ^= 1;
+        }
+        pair->n_changes += size > 0;
+}
+
+/* Of a name, which everything has. */
+static void change_name(struct pair *pair, const struct yaml_option *option, char **field) {
+        char *saved = *field, other[] = "other";
+
+        *field = other;
+        expect_equal(pair, false, option);
+        *field = saved;
+        pair->n_changes++;
+}
+
+static void change_string(struct pair *pair, const struct yaml_option *option, char **field) {
+        char *saved = *field, other[] = "other", *same;
+
+        *field = other;
+        expect_equal(pair, false, option);
+        *field = NULL;
+        expect_equal(pair, saved == NULL, option);
+        if (saved) {
+                same = strdup(saved);
+                *field = same;
+                expect_equal(pair, true, option);
+                free(same);
+        }
+        *field = saved;
+        pair->n_changes++;
+}
+
+static void change_share(struct pair *pair, const struct yaml_option *option, struct share_or_usec *field) {
+        struct share_or_usec saved = *field;
+
+        field->is_share = !saved.is_share;
+        expect_equal(pair, false, option);
+        *field = saved;
+        field->ppm++;
+        expect_equal(pair, !saved.is_share, option);
+        *field = saved;
+        field->usec++;
+        expect_equal(pair, saved.is_share, option);
+        *field = saved;
+        pair->n_changes++;
+}
+
+static void change_argv(struct pair *pair, const struct yaml_option *option, char ***field) {
+        char **saved = *field, *last;
+        size_t n = 0;
+
+        if (!saved)
+                return;
+        for (; saved[n]; n++)
+                change_string(pair, option, &saved[n]);
+        last = saved[n - 1];
+        saved[n - 1] = NULL;
+        expect_equal(pair, false, option);
+        saved[n - 1] = last;
+        *field = NULL;
+        expect_equal(pair, false, option);
+        *field = saved;
+}
+
+static void change_table(struct pair *pair, const struct yaml_table *table, void *object);
+
+static void change_option(struct pair *pair, const struct yaml_option *option, char *object) {
+        void *field = object + option->offset;
+        size_t *count = (size_t *)(void *)(object + option->count_offset);
+        const struct config_connector **connector = field;
+
+        expect_equal(pair, true, option);
+        switch (option->type->shape) {
+        case YAML_SHAPE_SCALAR:
+                if (option->type->size == sizeof(char *) && option->type->equal == yaml_equal_string)
+                        change_string(pair, option, field);
+                else if (option->type == &yaml_share_or_duration)
+                        change_share(pair, option, field);
+                else if (streq(option->key, "connector")) {
+                        struct config_connector copy = **connector;
+                        const struct config_connector *saved = *connector;
+
+                        *connector = &copy;
+                        change_table(pair, find_option(&config_table, "connectors")->table, &copy);
+                        change_name(pair, option, &copy.name);
+                        *connector = saved;
+                } else
+                        change_bytes(pair, option, field, option->type->size);
+                break;
+        case YAML_SHAPE_ARGV:
+                change_argv(pair, option, field);
+                break;
+        case YAML_SHAPE_WORDS:
+                change_bytes(pair, option, field, *count * sizeof(int));
+                change_bytes(pair, option, count, 1);
+                break;
+        case YAML_SHAPE_TABLE:
+                change_table(pair, option->table, field);
+                break;
+        case YAML_SHAPE_MAP:
+        case YAML_SHAPE_LIST:
+                ck_assert_uint_gt(*count, 1);
+                for (size_t i = 0; i < *count; i++)
+                        change_table(pair, option->table, *(char **)field + i * option->table->size);
+                --*count;
+                expect_equal(pair, false, option);
+                ++*count;
+                break;
+        }
+        expect_equal(pair, true, option);
+}
+
+static void change_table(struct pair *pair, const struct yaml_table *table, void *object) {
+        for (size_t i = 0; i < table->n_options; i++)
+                change_option(pair, &table->options[i], object);
+}
+
+/* No option can be changed without the certificate being another: the walk goes by the tables themselves. */
+START_TEST(every_option_counts) {
+        _cleanup_(config_freep) struct config *a = parse_good(everything), *b = parse_good(everything);
+        struct pair pair = { &a->certificates[0], &b->certificates[0], 0 };
+
+        change_table(&pair, find_option(&config_table, "certificates")->table, pair.a);
+        change_name(&pair, &(struct yaml_option) { .key = "name" }, &pair.a->name);
+        test_report("%u fields changed, each seen", pair.n_changes);
+        ck_assert_uint_gt(pair.n_changes, 40);
+}
+END_TEST
+
+/* What is written differently and means the same, and what is far away and means something else. */
+START_TEST(meanings_compared) {
+#define ONE "connectors: {c: {url: 'https://c/'}}\n"
+#define X   "certificates: {x: {connector: c, directory: /d"
+        static const struct {
+                bool equal;
+                const char *a, *b;
+        } rows[] = {
+                { false, ONE X "}}", ONE X ", keep: 3}}" },
+                { false, ONE X "}}", ONE X "}}\ndefaults: {keep: 3}" },
+                { false, ONE X "}}", ONE X "}}\ndefaults: {key: {bits: 2048}}" },
+                { false, ONE X "}}", "connectors: {c: {url: 'https://c/2'}}\n" X "}}" },
+                { false, ONE X "}}", "connectors: {c: {url: 'https://c/', timeout: 1h}}\n" X "}}" },
+                { false, ONE X "}}", ONE "certificates: {x: {connector: c, directory: /d2}}" },
+                { false, ONE X "}}", ONE "certificates: {y: {connector: c, directory: /d}}" },
+                { false, ONE X "}}", ONE X ", exports: [{path: /e}]}}" },
+                { false, ONE X ", exports: [{path: /e}]}}", ONE X ", exports: [{path: /e, mode: 0640}]}}" },
+                { false, ONE X ", exports: [{path: /e}]}}",
+                  ONE X ", exports: [{path: /e, contents: [leaf, key, chain]}]}}" },
+                { false, ONE X ", exports: [{path: /e}, {path: /f}]}}",
+                  ONE X ", exports: [{path: /f}, {path: /e}]}}" },
+                { false, ONE X ", notify: [{command: [/a]}]}}", ONE X ", notify: [{command: [/a, b]}]}}" },
+                { true, ONE X "}}", ONE X "}} # the same" },
+                { true, ONE X "}}", ONE X ", exports: [], notify: []}}" },
+                { true, ONE X "}}",
+                  "connectors:\n  d: {url: https://d}\n  c: {url: https://c/}\n"
+                  "log: {level: debug}\nlimits: {issuances_per_hour: 9}\nstate_directory: /other\n"
+                  "certificates:\n  y: {connector: d, directory: /y}\n  x: {directory: //d/, connector: "
+                  "c}\n" },
+                { true, ONE X ", renew_before: 90m}}",
+                  ONE X "}}\ndefaults: {renew_before: 5400s, keep: 2, jitter: 5.0%}" },
+                { true, ONE X ", exports: [{path: /e}]}}",
+                  ONE X ", exports: [{path: /e, format: pem, contents: [key, leaf, chain], mode: 600, "
+                        "in_place: no}]}}" },
+                { true, ONE X ", exports: [{path: /e, format: pkcs12, passphrase_file: /p}]}}",
+                  ONE X ", exports: [{path: /e, format: pkcs12, passphrase_file: /p, friendly_name: x}]}}" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(config_freep) struct config *a = parse_good(rows[i].a), *b = parse_good(rows[i].b);
+                const struct config_certificate *y = &b->certificates[b->n_certificates - 1];
+
+                ck_assert_msg(config_certificate_equal(&a->certificates[0], y) == rows[i].equal,
+                              "%s\nand\n%s", rows[i].a, rows[i].b);
+                ck_assert(config_certificate_equal(y, &a->certificates[0]) == rows[i].equal);
+                ck_assert(config_certificate_equal(y, y));
+        }
+}
+END_TEST
+
+START_TEST(references) {
+        struct config *config = parse_good(HEAD);
+
+        ck_assert_ptr_eq(config_ref(config), config);
+        ck_assert_ptr_eq(config_ref(config), config);
+        ck_assert_ptr_null(config_free(config));
+        ck_assert_ptr_null(config_free(config));
+        ck_assert_str_eq(config->certificates[0].name, "a"); /* the sanitizers see to the rest */
+        ck_assert_ptr_null(config_free(config));
+        ck_assert_ptr_null(config_free(NULL));
 }
 END_TEST
 
@@ -513,14 +1061,14 @@ START_TEST(too_large) {
         memset(text, '#', CONFIG_SIZE_MAX + 1);
         text[CONFIG_SIZE_MAX + 1] = '\0';
         write_file("rekeyd.yaml", text);
-        check_load("rekeyd.yaml: makes the configuration larger than 4 MiB, the most that is read\n");
+        check_load("rekeyd.yaml: makes the configuration larger than 16 MiB, the most that is read\n");
 
         /* The limit is for all files together. */
         text[CONFIG_SIZE_MAX] = '\0';
         write_file("conf.d/0.yaml", "{}\n");
         write_file("conf.d/1.yaml", text);
-        check_load("rekeyd.yaml: makes the configuration larger than 4 MiB, the most that is read\n"
-                   "conf.d/1.yaml: makes the configuration larger than 4 MiB, the most that is read\n");
+        check_load("rekeyd.yaml: makes the configuration larger than 16 MiB, the most that is read\n"
+                   "conf.d/1.yaml: makes the configuration larger than 16 MiB, the most that is read\n");
 
         /* Exactly the most is fine. */
         found = complaints(text);
@@ -694,6 +1242,10 @@ int main(void) {
         Suite *suite = suite_create("config");
 
         TEST_CASE(suite, mistakes);
+        TEST_CASE(suite, export_mistakes);
+        TEST_CASE(suite, too_many_exports);
+        TEST_CASE(suite, export_paths);
+        TEST_CASE(suite, exports_of_one_certificate);
         TEST_CASE(suite, ten_mistakes);
         FOLDER_TEST(missing_file);
         FOLDER_TEST(untrusted_files);
@@ -704,6 +1256,9 @@ int main(void) {
         TEST_CASE(suite, hostile_checks);
         TEST_CASE(suite, defaults);
         TEST_CASE(suite, round_trip);
+        TEST_CASE(suite, every_option_counts);
+        TEST_CASE(suite, meanings_compared);
+        TEST_CASE(suite, references);
         TEST_CASE(suite, example);
         FOLDER_TEST(drop_ins);
         TEST_CASE(suite, ten_thousand);

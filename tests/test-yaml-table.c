@@ -574,7 +574,7 @@ START_TEST(alias_bomb_in_shape) {
         read_text(&result, text);
         ck_assert_uint_eq(result.n_errors, 1);
         ck_assert_ptr_nonnull(
-                strstr(result.errors, "with its aliases followed, the configuration has more than 1000000"));
+                strstr(result.errors, "with its aliases followed, the configuration has more than 2000000"));
         test_report("alias bomb: refused after %" PRIu64 " ms, %zu KiB",
                     (now_usec(CLOCK_MONOTONIC) - begin) / 1000, result.memory.size / 1024);
 }
@@ -607,7 +607,7 @@ START_TEST(limits) {
                 memcpy(text + i, "-\n", 2);
         read_texts(&result, &(struct text) { text, size }, 1);
         ck_assert_str_eq(result.errors,
-                         "a:1000000:2: the configuration has more than 1000000 values; split it between "
+                         "a:2000000:2: the configuration has more than 2000000 values; split it between "
                          "several instances of rekeyd\n");
         for (size_t i = 0; i < size; i += 4)
                 memcpy(text + i, "a: \n", 4);
