@@ -17,6 +17,9 @@
 #define BACKOFF_MIN_USEC USEC_PER_SEC
 #define BACKOFF_MAX_USEC USEC_PER_HOUR
 
+#define NO_GAIN_FIRST_USEC (6 * USEC_PER_HOUR)
+#define NO_GAIN_MAX_USEC   USEC_PER_DAY
+
 #define RANDOM_WHOLE (UINT64_C(1) << 32) /* one more than the largest random number or seed */
 
 /* At least this part of a lifetime passes before a renewal. Without it a renew_before that exceeds the
@@ -88,6 +91,25 @@ static usec_t at_most(usec_t wait, usec_t cap, uint32_t random) {
         return cap / 5 * 4 + part_of(cap / 5, random, RANDOM_WHOLE);
 }
 
+/* FIRST for the first failure, doubling up to MAX; times 0.8 and, for the largest random number, all but 1.2.
+ */
+static usec_t doubled(usec_t first, usec_t max, unsigned n, uint32_t random) {
+        usec_t wait = first;
+
+        for (unsigned i = 1; i < n && wait < max; i++)
+                wait *= 2;
+        wait = MIN(wait, max);
+        return wait / 5 * 4 + part_of(wait / 5 * 2, random, RANDOM_WHOLE);
+}
+
+static usec_t limited(const struct schedule_policy *policy, enum failure failure, usec_t wait,
+                      uint32_t random, usec_t time_left_usec) {
+        if (time_left_usec > 0)
+                wait = at_most(wait, time_left_usec / 10, random);
+        wait = at_least(wait, BACKOFF_MIN_USEC, random);
+        return failure == FAILURE_BAD_REPLY ? at_least(wait, policy->ca_window_usec, random) : wait;
+}
+
 usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failure, unsigned n,
                         uint32_t random, usec_t retry_after_usec, usec_t time_left_usec) {
         static const usec_t first_usec[FAILURE_MAX] = {
@@ -99,22 +121,33 @@ usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failu
 
         assert(failure > FAILURE_NONE && failure < FAILURE_MAX);
 
-        wait = first_usec[failure];
-        for (unsigned i = 1; i < n && wait < BACKOFF_MAX_USEC; i++)
-                wait *= 2;
-        wait = MIN(wait, BACKOFF_MAX_USEC);
-
-        /* 0.8 and, for the largest random number, all but 1.2 */
-        wait = wait / 5 * 4 + part_of(wait / 5 * 2, random, RANDOM_WHOLE);
+        wait = doubled(first_usec[failure], BACKOFF_MAX_USEC, n, random);
 
         /* A span that is not believed is no reason to come in step either. */
         if (retry_after_usec > SCHEDULE_RETRY_AFTER_MAX_USEC)
                 retry_after_usec = SCHEDULE_RETRY_AFTER_MAX_USEC / 5 * 4;
         wait = at_least(wait, retry_after_usec, random);
+        return limited(policy, failure, wait, random, time_left_usec);
+}
+
+usec_t schedule_no_gain_backoff(const struct schedule_policy *policy, unsigned n, uint32_t random,
+                                usec_t time_left_usec) {
+        usec_t wait = doubled(NO_GAIN_FIRST_USEC, NO_GAIN_MAX_USEC, n, random);
+
+        return limited(policy, FAILURE_BAD_REPLY, at_most(wait, NO_GAIN_MAX_USEC, random), random,
+                       time_left_usec);
+}
+
+usec_t schedule_backoff_max(const struct schedule_policy *policy, enum failure failure,
+                            usec_t time_left_usec) {
+        usec_t max = USEC_PER_DAY;
+
         if (time_left_usec > 0)
-                wait = at_most(wait, time_left_usec / 10, random);
-        wait = at_least(wait, BACKOFF_MIN_USEC, random);
-        return failure == FAILURE_BAD_REPLY ? at_least(wait, policy->ca_window_usec, random) : wait;
+                max = MIN(max, time_left_usec / 10);
+        max = MAX(max, BACKOFF_MIN_USEC / 5 * 6);
+        return failure == FAILURE_BAD_REPLY
+                       ? MAX(max, usec_add(policy->ca_window_usec, policy->ca_window_usec / 5))
+                       : max;
 }
 
 usec_t schedule_budget_wait(const usec_t *times, size_t n, unsigned per_hour, usec_t now) {

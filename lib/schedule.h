@@ -53,6 +53,20 @@ usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failu
                         uint32_t random, usec_t retry_after_usec, usec_t time_left_usec);
 
 /*
+ * The same after a signature that brought nothing: a valid certificate that does not expire later than the
+ * current one, since what expires first is the CA, which cuts both short. Each attempt costs a signature and
+ * can only succeed once the CA was replaced, so they wait 6 h, doubling up to a day; spread and capped as
+ * above, with less and less time left ever more often.
+ */
+usec_t schedule_no_gain_backoff(const struct schedule_policy *policy, unsigned n, uint32_t random,
+                                usec_t time_left_usec);
+
+/* No back-off with TIME_LEFT_USEC is longer than this. One that survived a restart and is comes from a clock
+ * that was set meanwhile. */
+usec_t schedule_backoff_max(const struct schedule_policy *policy, enum failure failure,
+                            usec_t time_left_usec);
+
+/*
  * The issuance budget: how many signatures may be asked for in an hour, whatever else goes wrong. TIMES are
  * the instants of the last requests, oldest first.
  *

@@ -302,6 +302,64 @@ START_TEST(test_backoff_spreads_a_fleet) {
 }
 END_TEST
 
+START_TEST(test_no_gain_backoff) {
+        static const struct {
+                unsigned n;
+                uint32_t random;
+                usec_t time_left, expected;
+        } cases[] = {
+                { 0, MIDDLE, 0, 6 * USEC_PER_HOUR },
+                { 1, MIDDLE, 0, 6 * USEC_PER_HOUR },
+                { 2, MIDDLE, 0, 12 * USEC_PER_HOUR },
+                { 3, MIDDLE, 0, USEC_PER_DAY },
+                { UINT32_MAX, MIDDLE, 0, USEC_PER_DAY },
+                { 1, 0, 0, 288 * USEC_PER_MINUTE },
+                { 1, UINT32_MAX, 0, 432 * USEC_PER_MINUTE - 3 },
+                /* no more than a day, and not in step */
+                { 9, 0, 0, USEC_PER_DAY / 5 * 4 },
+                { 9, UINT32_MAX, 0, USEC_PER_DAY - 5 },
+                /* the time left, the CA window */
+                { 9, 0, USEC_PER_DAY, USEC_PER_DAY / 100 * 8 },
+                { 1, MIDDLE, 100 * USEC_PER_DAY, 6 * USEC_PER_HOUR },
+                { 1, 0, USEC_PER_MINUTE, USEC_PER_MINUTE },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                usec_t wait =
+                        schedule_no_gain_backoff(&usual, cases[i].n, cases[i].random, cases[i].time_left);
+
+                ck_assert_msg(wait == cases[i].expected, "case %zu: %" PRI_USEC, i, wait);
+        }
+}
+END_TEST
+
+START_TEST(test_backoff_max) {
+        static const usec_t left[] = { 0, 1, USEC_PER_SEC, USEC_PER_HOUR, 90 * USEC_PER_DAY, USEC_INFINITY };
+        static const usec_t asked[] = { 0, USEC_PER_HOUR, 23 * USEC_PER_HOUR, USEC_PER_DAY, USEC_INFINITY };
+
+        for (enum failure failure = FAILURE_NONE + 1; failure < FAILURE_MAX; failure++)
+                for (size_t i = 0; i < ELEMENTSOF(left); i++) {
+                        usec_t max = schedule_backoff_max(&usual, failure, left[i]);
+
+                        ck_assert_uint_le(max, USEC_PER_DAY);
+                        if (left[i] > 0)
+                                ck_assert_uint_le(max, left[i] / 10 + 72 * USEC_PER_SEC);
+                        for (uint32_t j = 0; j < 1000; j++) {
+                                uint32_t random = j < 999 ? j * 2654435761u : UINT32_MAX;
+                                unsigned n = 1 + j % 15;
+
+                                for (size_t k = 0; k < ELEMENTSOF(asked); k++)
+                                        ck_assert_uint_le(schedule_backoff(&usual, failure, n, random,
+                                                                           asked[k], left[i]),
+                                                          max);
+                                if (failure == FAILURE_BAD_REPLY)
+                                        ck_assert_uint_le(
+                                                schedule_no_gain_backoff(&usual, n, random, left[i]), max);
+                        }
+                }
+}
+END_TEST
+
 START_TEST(test_backoff_never_wears_out_a_certificate) {
         /* An outage that begins a day before the expiry: it is tried often enough, and not too often, until
          * the end. */
@@ -493,6 +551,8 @@ int main(void) {
         TEST_CASE(suite, test_jitter_spreads);
         TEST_CASE(suite, test_backoff);
         TEST_CASE(suite, test_backoff_spreads_a_fleet);
+        TEST_CASE(suite, test_no_gain_backoff);
+        TEST_CASE(suite, test_backoff_max);
         TEST_CASE(suite, test_backoff_never_wears_out_a_certificate);
         TEST_CASE(suite, test_budget_wait);
         TEST_CASE(suite, test_budget_larger_than_any);
