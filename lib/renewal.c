@@ -33,7 +33,15 @@ static enum renewal_step wait_for(struct renewal *renewal, enum renewal_state st
         return renewal->step = STEP_NONE;
 }
 
-static enum renewal_step attempt(struct renewal *renewal, bool by_token, enum renewal_step first) {
+/* Begins an attempt; or, while HOLD_USEC of a back-off are left, waits for it. */
+static enum renewal_step attempt(struct renewal *renewal, bool by_token, enum renewal_step first,
+                                 usec_t hold_usec) {
+        if (hold_usec > 0)
+                return wait_for(renewal,
+                                by_token && renewal->state == RENEWAL_WAITING_FOR_TOKEN
+                                        ? RENEWAL_WAITING_FOR_TOKEN
+                                        : RENEWAL_RETRYING,
+                                USEC_INFINITY, hold_usec);
         renewal->state = by_token ? RENEWAL_ENROLLING : RENEWAL_RENEWING;
         renewal->by_token = by_token;
         renewal->configured = false;
@@ -44,50 +52,89 @@ static bool is_expired(const struct renewal *renewal, const struct renewal_conte
         return renewal->expiry > 0 && renewal->expiry <= context->now;
 }
 
-/* Counts FAILURE and waits in STATE. A set that only a token can replace is not worth more than the slow
- * back-off. */
-static enum renewal_step fail(struct renewal *renewal, enum renewal_state state, enum failure failure,
-                              usec_t retry_after_usec, const struct renewal_context *context) {
-        usec_t time_left = usec_sub(renewal->expiry, context->now), backoff, slow;
+static void forget_failures(struct renewal *renewal) {
+        renewal->failures = 0;
+        renewal->failure = FAILURE_NONE;
+        renewal->past_signature = false;
+}
 
+/* What an outage has cost is not held against the new certificate that follows it; once. */
+static void count_failure(struct renewal *renewal, enum failure failure) {
+        bool past_signature = renewal->step >= STEP_GATE;
+
+        if (past_signature && !renewal->past_signature && failure != renewal->failure)
+                renewal->failures = 0;
+        renewal->past_signature |= past_signature;
         renewal->failure = failure;
         if (renewal->failures < UINT_MAX)
                 renewal->failures++;
+}
 
-        backoff = schedule_backoff(context->policy, failure, renewal->failures, context->random,
-                                   retry_after_usec, time_left);
-        if (state == RENEWAL_WAITING_FOR_TOKEN) {
-                slow = schedule_backoff(context->policy, FAILURE_REJECTED, renewal->failures, context->random,
-                                        retry_after_usec, time_left);
-                if (backoff < slow)
-                        backoff = slow;
-        }
-        return wait_for(renewal, state, USEC_INFINITY, backoff);
+/* How long to wait in STATE for the failure that was counted last. A set that only a token can replace is not
+ * worth more than the slow back-off, but a CA that has expired may come back at any time. */
+static usec_t backoff(const struct renewal *renewal, enum renewal_state state, usec_t retry_after_usec,
+                      bool no_gain, const struct renewal_context *context) {
+        usec_t time_left = usec_sub(renewal->expiry, context->now), usual, slow;
+
+        if (no_gain && state != RENEWAL_WAITING_FOR_TOKEN)
+                return schedule_no_gain_backoff(context->policy, renewal->failures, context->random,
+                                                time_left);
+
+        usual = schedule_backoff(context->policy, renewal->failure, renewal->failures, context->random,
+                                 retry_after_usec, time_left);
+        if (state != RENEWAL_WAITING_FOR_TOKEN)
+                return usual;
+        slow = schedule_backoff(context->policy, FAILURE_REJECTED, renewal->failures, context->random,
+                                retry_after_usec, time_left);
+        return usual > slow ? usual : slow;
+}
+
+static enum renewal_step fail(struct renewal *renewal, enum renewal_state state, enum failure failure,
+                              const struct renewal_context *context) {
+        count_failure(renewal, failure);
+        return wait_for(renewal, state, USEC_INFINITY, backoff(renewal, state, 0, false, context));
+}
+
+/* Whether an attempt that ends with FAILURE has shown that only a token helps now. */
+static bool needs_token(const struct renewal *renewal, enum failure failure,
+                        const struct renewal_context *context) {
+        if (renewal->by_token)
+                return failure == FAILURE_REFUSED || failure == FAILURE_REJECTED;
+        return renewal->rejected || is_expired(renewal, context);
 }
 
 static enum renewal_step take_failure(struct renewal *renewal, const struct renewal_event *event,
                                       const struct renewal_context *context) {
         enum failure failure = event->failure;
-        enum renewal_step step;
-        bool token_needed;
+        enum renewal_state state = RENEWAL_RETRYING;
+        usec_t wait;
 
         if (renewal->step == STEP_PROOF && failure == FAILURE_REJECTED)
                 failure = FAILURE_BAD_REPLY;
+        if (failure == FAILURE_REJECTED && !renewal->by_token && renewal->step != STEP_LOOK)
+                renewal->rejected = true;
+        if (needs_token(renewal, failure, context))
+                state = RENEWAL_WAITING_FOR_TOKEN;
 
-        if (renewal->by_token)
-                token_needed = failure == FAILURE_REFUSED || failure == FAILURE_REJECTED;
-        else {
-                if (failure == FAILURE_REJECTED && renewal->step != STEP_LOOK)
-                        renewal->rejected = true;
-                token_needed = renewal->rejected || is_expired(renewal, context);
-        }
-        step = fail(renewal, token_needed ? RENEWAL_WAITING_FOR_TOKEN : RENEWAL_RETRYING, failure,
-                    event->retry_after_usec, context);
+        count_failure(renewal, failure);
+        wait = backoff(renewal, state, event->retry_after_usec, event->no_gain, context);
 
         /* What is waited for is there already, and it lives for minutes only. */
-        if (token_needed && !renewal->by_token && renewal->token_offered)
-                renewal->backoff_usec = 0;
-        return step;
+        if (state == RENEWAL_WAITING_FOR_TOKEN && !renewal->by_token && renewal->token_offered)
+                wait = 0;
+        return wait_for(renewal, state, USEC_INFINITY, wait);
+}
+
+/* What is left of a back-off, as far as it can be one: 0 without a failure, and no longer than one may be. */
+static usec_t longest_hold(const struct renewal *renewal, usec_t hold_usec,
+                           const struct renewal_context *context) {
+        usec_t max;
+
+        if (renewal->failures == 0)
+                return 0;
+        max = schedule_backoff_max(context->policy, renewal->failure,
+                                   usec_sub(renewal->expiry, context->now));
+        return hold_usec < max ? hold_usec : max;
 }
 
 /* Where an attempt starts with what is staged; STEP_NONE when it cannot. */
@@ -102,40 +149,46 @@ static enum renewal_step first_step(const struct renewal_sight *sight, bool by_t
 }
 
 static enum renewal_step take_sight(struct renewal *renewal, const struct renewal_sight *sight,
-                                    const struct renewal_context *context) {
+                                    usec_t hold_usec, const struct renewal_context *context) {
         enum renewal_step enrolment = first_step(sight, true);
+        enum renewal_state state;
         usec_t due;
 
         if (!sight->has_set || sight->expiry != renewal->expiry)
                 renewal->rejected = false; /* that was another set */
         renewal->expiry = sight->has_set ? sight->expiry : 0;
         renewal->token_offered = enrolment != STEP_NONE;
+        hold_usec = longest_hold(renewal, hold_usec, context);
 
         if (!sight->has_set) {
                 if (enrolment == STEP_NONE)
                         return wait_for(renewal, RENEWAL_WAITING_FOR_TOKEN, USEC_INFINITY, USEC_INFINITY);
-                return attempt(renewal, true, enrolment);
+                return attempt(renewal, true, enrolment, hold_usec);
         }
 
-        if (!schedule_clock_plausible(context->policy, context->now, sight->not_before))
-                return fail(renewal, renewal->state == RENEWAL_CURRENT ? RENEWAL_CURRENT : RENEWAL_RETRYING,
-                            FAILURE_LOCAL, 0, context);
+        if (!schedule_clock_plausible(context->policy, context->now, sight->not_before)) {
+                state = renewal->state == RENEWAL_CURRENT ? RENEWAL_CURRENT : RENEWAL_RETRYING;
+                if (hold_usec > 0)
+                        return wait_for(renewal, state, USEC_INFINITY, hold_usec);
+                return fail(renewal, state, FAILURE_LOCAL, context);
+        }
 
         if (renewal->rejected || is_expired(renewal, context)) {
                 if (enrolment != STEP_NONE)
-                        return attempt(renewal, true, enrolment);
+                        return attempt(renewal, true, enrolment, hold_usec);
+                if (hold_usec > 0)
+                        return wait_for(renewal, RENEWAL_WAITING_FOR_TOKEN, USEC_INFINITY, hold_usec);
                 if (renewal->state != RENEWAL_WAITING_FOR_TOKEN && !renewal->forced)
-                        return fail(renewal, RENEWAL_WAITING_FOR_TOKEN, FAILURE_REJECTED, 0, context);
-                return attempt(renewal, false, first_step(sight, false));
+                        return fail(renewal, RENEWAL_WAITING_FOR_TOKEN, FAILURE_REJECTED, context);
+                return attempt(renewal, false, first_step(sight, false), 0);
         }
 
         due = schedule_due(context->policy, sight->not_before, sight->expiry, context->seed);
         if (due > context->now && !renewal->forced && !sight->other_key_asked) {
-                renewal->failures = 0;
-                renewal->failure = FAILURE_NONE;
+                forget_failures(renewal);
                 return wait_for(renewal, RENEWAL_CURRENT, due, USEC_INFINITY);
         }
-        return attempt(renewal, false, first_step(sight, false));
+        return attempt(renewal, false, first_step(sight, false), hold_usec);
 }
 
 /* The step under way is done. A look is done by what it saw, so nothing follows it here. */
@@ -153,8 +206,7 @@ static enum renewal_step take_step(struct renewal *renewal) {
                 return renewal->step = STEP_CSR;
 
         case STEP_COMMIT:
-                renewal->failures = 0;
-                renewal->failure = FAILURE_NONE;
+                forget_failures(renewal);
                 renewal->forced = false;
                 renewal->rejected = false;
                 return wait_for(renewal, RENEWAL_CURRENT, USEC_INFINITY, USEC_INFINITY);
@@ -177,7 +229,7 @@ enum renewal_step renewal_next(struct renewal *renewal, const struct renewal_eve
         case RENEWAL_LOOKED:
                 if (renewal->step != STEP_LOOK)
                         break;
-                return take_sight(renewal, event->sight, context);
+                return take_sight(renewal, event->sight, event->hold_usec, context);
 
         case RENEWAL_DONE:
                 return take_step(renewal);
@@ -194,4 +246,27 @@ enum renewal_step renewal_next(struct renewal *renewal, const struct renewal_eve
                 return take_failure(renewal, event, context);
         }
         return renewal->step;
+}
+
+usec_t renewal_assumed_backoff(const struct renewal *renewal, const struct renewal_context *context) {
+        struct renewal next = *renewal;
+        enum renewal_state state = needs_token(renewal, FAILURE_TRANSIENT, context)
+                                           ? RENEWAL_WAITING_FOR_TOKEN
+                                           : RENEWAL_RETRYING;
+
+        next.step = STEP_NONE; /* nothing is behind us yet */
+        count_failure(&next, FAILURE_TRANSIENT);
+        return backoff(&next, state, 0, false, context);
+}
+
+void renewal_restore(struct renewal *renewal, unsigned failures, enum failure failure) {
+        *renewal = (struct renewal) {
+                .due_usec = USEC_INFINITY,
+                .backoff_usec = USEC_INFINITY,
+        };
+        if (failures == 0)
+                return;
+        renewal->failures = failures;
+        renewal->failure = failure == FAILURE_NONE ? FAILURE_TRANSIENT : failure;
+        renewal->past_signature = failure == FAILURE_BAD_REPLY;
 }

@@ -53,6 +53,12 @@ struct renewal_event {
         const struct renewal_sight *sight;
         enum failure failure;
         usec_t retry_after_usec;
+
+        /* RENEWAL_FAILED at STEP_GATE: what came back is valid, but expires no later than what there is. */
+        bool no_gain;
+
+        /* RENEWAL_LOOKED: what is left of a back-off that this look must not end; 0 for none. */
+        usec_t hold_usec;
 };
 
 struct renewal {
@@ -63,6 +69,7 @@ struct renewal {
         bool forced;            /* renew although it is not due; cleared by success */
         bool rejected;        /* the current set was; need not survive a restart, one call finds out again */
         bool token_offered;   /* the last look saw what an enrolment could start with */
+        bool past_signature;  /* one of the failures in a row came at STEP_GATE or later */
         unsigned failures;    /* in a row */
         enum failure failure; /* the last one; FAILURE_NONE after a success */
         usec_t expiry;        /* effective, of the current set; 0 without one */
@@ -90,7 +97,7 @@ struct renewal_context {
  *
  * A wake is the permission to try: between attempts the caller wakes the machine when a time above has come,
  * a token has appeared, the clock was set or an operator asks, and at once
- *   - after it started, with what survived the restart in failures, failure and forced;
+ *   - after it started, with what survived the restart: renewal_restore(), and hold_usec for the first look;
  *   - after STEP_COMMIT is done: both times are infinite then, and the next due time comes from what is on
  *     disk.
  *
@@ -104,13 +111,39 @@ struct renewal_context {
  *   not due, not forced, same key asked    CURRENT until due_usec
  *   otherwise                              RENEWING; a grant is of no use at the certificate-secured door
  *
+ * A look need not be a try: one that somebody's hand on the files has caused, or the first one after a
+ * restart, must not end a back-off. With hold_usec it begins no attempt and counts no failure. Where it would
+ * have done either, the machine waits for what is left of the back-off (no longer than a back-off may be with
+ * the time that is left), in the state that an attempt leaves behind:
+ *   ENROLLING                              RETRYING; WAITING_FOR_TOKEN where it was that
+ *   RENEWING                               RETRYING; WAITING_FOR_TOKEN for a set that expired or was rejected
+ *   FAILURE_LOCAL, FAILURE_REJECTED        the same state
+ * Without a failure there is no back-off: then hold_usec is passed over.
+ *
  * What a failure leads to:
  *   ENROLLING: refused, rejected           WAITING_FOR_TOKEN: the token is burnt by the call that carried it
  *   RENEWING: rejected, or expired by now  WAITING_FOR_TOKEN, slow back-off; none where a token is on offer
- *   otherwise                              RETRYING; the old set stays in use
+ *   otherwise                              RETRYING; the old set stays in use. With no_gain the back-off of
+ *                                          schedule_no_gain_backoff()
  * At STEP_PROOF it is the new certificate that the edge rejects, not the one in use: that counts as
  * FAILURE_BAD_REPLY.
+ *
+ * The first of the failures in a row that comes after a signature, at STEP_GATE or later, starts their count
+ * anew where it is of another class than those before it: they were an outage, which is over, and say nothing
+ * of the new certificate. This happens once until the next success: a Connector that signs what then fails
+ * its proof, and that is out of order in between, is slowed down as any other.
  */
 /* clang-format on */
 enum renewal_step renewal_next(struct renewal *renewal, const struct renewal_event *event,
                                const struct renewal_context *context);
+
+/*
+ * What would be waited if the attempt under way ended now, with FAILURE_TRANSIENT. Before an attempt's first
+ * call the caller saves one failure more and this as the next attempt: so each attempt of a process that does
+ * not live to its end has failed, and a crash loop is slowed down like any other failure. Never 0.
+ */
+usec_t renewal_assumed_backoff(const struct renewal *renewal, const struct renewal_context *context);
+
+/* Begins with what survived a restart: so many failures in a row, and the class of the last one. `forced`, if
+ * it survived, is the caller's to set. */
+void renewal_restore(struct renewal *renewal, unsigned failures, enum failure failure);

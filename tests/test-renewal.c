@@ -90,9 +90,11 @@ START_TEST(test_every_failure_of_every_step) {
                         usec_t usual = schedule_backoff(&policy, failure, 3, MIDDLE, 0, 0);
                         struct renewal r;
 
-                        r = (struct renewal) {
-                                .state = RENEWAL_ENROLLING, .step = step, .by_token = true, .failures = 2
-                        };
+                        r = (struct renewal) { .state = RENEWAL_ENROLLING,
+                                               .step = step,
+                                               .by_token = true,
+                                               .failures = 2,
+                                               .past_signature = true };
                         ck_assert_int_eq(failed(&r, rows[i].failure), STEP_NONE);
                         ck_renewal(&r, new_one ? RENEWAL_RETRYING : rows[i].enrolling, STEP_NONE);
                         ck_assert_uint_eq(r.failures, 3);
@@ -104,6 +106,7 @@ START_TEST(test_every_failure_of_every_step) {
                         r = (struct renewal) { .state = RENEWAL_RENEWING,
                                                .step = step,
                                                .failures = 2,
+                                               .past_signature = true,
                                                .expiry = NOW + 10 * USEC_PER_DAY };
                         ck_assert_int_eq(failed(&r, rows[i].failure), STEP_NONE);
                         ck_renewal(&r, new_one ? RENEWAL_RETRYING : rows[i].renewing, STEP_NONE);
@@ -114,9 +117,11 @@ START_TEST(test_every_failure_of_every_step) {
                         ck_assert_uint_eq(r.backoff_usec, usual);
 
                         /* Only a token helps now: slowly, whatever it was. */
-                        r = (struct renewal) {
-                                .state = RENEWAL_RENEWING, .step = step, .failures = 2, .expiry = NOW
-                        };
+                        r = (struct renewal) { .state = RENEWAL_RENEWING,
+                                               .step = step,
+                                               .failures = 2,
+                                               .past_signature = true,
+                                               .expiry = NOW };
                         ck_assert_int_eq(failed(&r, rows[i].failure), STEP_NONE);
                         ck_renewal(&r, rows[i].expired, STEP_NONE);
                         ck_assert_int_eq(r.failure, failure);
@@ -533,7 +538,9 @@ START_TEST(test_events_out_of_place) {
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 for (enum renewal_step step = STEP_NONE; step < STEP_MAX; step++) {
-                        struct renewal_event event = { rows[i].type, &sight, FAILURE_TRANSIENT, 0 };
+                        struct renewal_event event = { .type = rows[i].type,
+                                                       .sight = &sight,
+                                                       .failure = FAILURE_TRANSIENT };
                         struct renewal before, r;
 
                         memset(&before, 0, sizeof(before));
@@ -601,7 +608,9 @@ START_TEST(test_random_events) {
                 struct renewal_sight sight = { 0 };
                 struct renewal_event event = { .sight = &sight };
                 enum renewal_step before = r.step, step;
+                unsigned failures;
                 const char *wrong;
+                bool held;
 
                 now.random = (uint32_t)random_next(&seed);
                 now.seed = (uint32_t)random_next(&seed);
@@ -618,6 +627,10 @@ START_TEST(test_random_events) {
                 sight.other_key_asked = flip(&seed);
                 event.failure = FAILURE_NONE + 1 + (enum failure)(random_next(&seed) % (FAILURE_MAX - 1));
                 event.retry_after_usec = flip(&seed) ? random_next(&seed) : 0;
+                event.no_gain = flip(&seed);
+                event.hold_usec = random_next(&seed) % 8 == 0 ? random_next(&seed) : 0;
+                held = before == STEP_LOOK && event.hold_usec > 0 && r.failures > 0;
+                failures = r.failures;
                 if (random_next(&seed) % 64 == 0)
                         r.forced = true;
 
@@ -635,6 +648,10 @@ START_TEST(test_random_events) {
                 ck_assert_msg(!wrong && step == r.step, "event %u: %s: %s", i, wrong ? wrong : "step",
                               describe(&r));
                 seen[r.state][step] = true;
+                if (held && event.type == RENEWAL_LOOKED)
+                        ck_assert_msg(step == STEP_NONE && r.failures <= failures, "event %u: not held: %s",
+                                      i, describe(&r));
+                ck_assert_uint_gt(renewal_assumed_backoff(&r, &now), 0);
 
                 /* The order within an attempt, kept by our own book. */
                 if (before == STEP_LOOK && event.type == RENEWAL_LOOKED) {

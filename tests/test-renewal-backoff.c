@@ -1,0 +1,420 @@
+/* What failures cost: signatures that bring nothing, an outage before them, a look or a restart while a
+ * back-off is under way, and a crash loop. */
+
+#include "lib/renewal.h"
+
+#include "tests/test.h"
+
+#define NOW    (UINT64_C(1795197442) * USEC_PER_SEC)
+#define MIDDLE 0x80000000u /* multiplies by 1 */
+
+static const struct schedule_policy policy = {
+        .renew_before = { .is_share = true, .ppm = 330000 },
+        .skew_usec = 5 * USEC_PER_MINUTE,
+        .ca_window_usec = USEC_PER_MINUTE,
+};
+static const struct renewal_context context = { .policy = &policy, .random = MIDDLE, .now = NOW };
+
+/* Sets of 90 days at different ages. */
+#define BORN(t)       .has_set = true, .not_before = (t), .expiry = (t) + 90 * USEC_PER_DAY
+#define SET(age_usec) BORN(NOW - (age_usec))
+#define LEFT(usec)    SET(90 * USEC_PER_DAY - (usec))
+#define FRESH         SET(USEC_PER_DAY)
+#define DUE           LEFT(20 * USEC_PER_DAY)
+#define EXPIRED       SET(91 * USEC_PER_DAY)
+#define UNBORN        BORN(NOW + USEC_PER_HOUR)
+
+static const char *describe(const struct renewal *r) {
+        static char text[160];
+
+        snprintf(text, sizeof(text), "%s/%s failures=%u (%s) due=%" PRI_USEC " backoff=%" PRI_USEC,
+                 renewal_state_names[r->state], renewal_step_names[r->step], r->failures,
+                 failure_names[r->failure], r->due_usec, r->backoff_usec);
+        return text;
+}
+
+static enum renewal_step wake(struct renewal *r) {
+        return renewal_next(r, &(struct renewal_event) { .type = RENEWAL_WAKE }, &context);
+}
+
+static enum renewal_step looked(struct renewal *r, struct renewal_sight sight, usec_t hold_usec) {
+        return renewal_next(
+                r,
+                &(struct renewal_event) { .type = RENEWAL_LOOKED, .sight = &sight, .hold_usec = hold_usec },
+                &context);
+}
+
+/* An attempt with SIGHT that goes well up to STEP and fails there. */
+static void fail_at(struct renewal *r, struct renewal_sight sight, enum renewal_step step,
+                    struct renewal_event failure) {
+        failure.type = RENEWAL_FAILED;
+        wake(r);
+        looked(r, sight, 0);
+        while (r->step != step) {
+                ck_assert_msg(r->step != STEP_NONE, "%s", describe(r));
+                renewal_next(r, &(struct renewal_event) { .type = RENEWAL_DONE }, &context);
+        }
+        ck_assert_int_eq(renewal_next(r, &failure, &context), STEP_NONE);
+}
+
+static void succeed(struct renewal *r, struct renewal_sight sight) {
+        wake(r);
+        looked(r, sight, 0);
+        while (r->step != STEP_NONE)
+                renewal_next(r, &(struct renewal_event) { .type = RENEWAL_DONE }, &context);
+        ck_assert_int_eq(r->state, RENEWAL_CURRENT);
+}
+
+static const struct renewal_event transient = { .failure = FAILURE_TRANSIENT },
+                                  bad_reply = { .failure = FAILURE_BAD_REPLY },
+                                  no_gain = { .failure = FAILURE_BAD_REPLY, .no_gain = true };
+
+/* --- A signature that brings nothing --- */
+
+START_TEST(test_no_gain_waits_long) {
+        static const usec_t hours[] = { 6, 12, 24, 24 };
+        struct renewal r = { 0 };
+
+        for (size_t i = 0; i < ELEMENTSOF(hours); i++) {
+                fail_at(&r, (struct renewal_sight) { DUE }, STEP_GATE, no_gain);
+                ck_assert_int_eq(r.state, RENEWAL_RETRYING);
+                ck_assert_int_eq(r.failure, FAILURE_BAD_REPLY);
+                ck_assert_uint_eq(r.failures, i + 1);
+                ck_assert_uint_eq(r.due_usec, USEC_INFINITY);
+                ck_assert_uint_eq(r.backoff_usec, hours[i] * USEC_PER_HOUR);
+        }
+
+        /* A tenth of the time left as ever, and the CA window at the end of it. */
+        fail_at(&r, (struct renewal_sight) { LEFT(USEC_PER_DAY) }, STEP_GATE, no_gain);
+        ck_assert_uint_eq(r.backoff_usec, USEC_PER_DAY / 100 * 9);
+        fail_at(&r, (struct renewal_sight) { LEFT(USEC_PER_MINUTE) }, STEP_GATE, no_gain);
+        ck_assert_uint_eq(r.backoff_usec, 66 * USEC_PER_SEC);
+
+        /* The next failure is an ordinary one. */
+        r.failures = 0;
+        fail_at(&r, (struct renewal_sight) { DUE }, STEP_GATE, bad_reply);
+        ck_assert_uint_eq(r.backoff_usec, 66 * USEC_PER_SEC);
+}
+END_TEST
+
+START_TEST(test_no_gain_of_an_expired_set) {
+        struct renewal r = { .state = RENEWAL_WAITING_FOR_TOKEN, .failures = 1, .failure = FAILURE_REJECTED };
+
+        /* Nothing is left to be spared: the CA may come back at any time. */
+        fail_at(&r, (struct renewal_sight) { EXPIRED }, STEP_GATE, no_gain);
+        ck_assert_int_eq(r.state, RENEWAL_WAITING_FOR_TOKEN);
+        ck_assert_uint_eq(r.backoff_usec, 5 * USEC_PER_MINUTE);
+}
+END_TEST
+
+/* --- An outage before a signature --- */
+
+START_TEST(test_progress_is_not_charged_with_an_outage) {
+        static const struct {
+                enum failure outage, failure;
+                enum renewal_step step;
+                unsigned failures;
+        } rows[] = {
+                { FAILURE_TRANSIENT, FAILURE_BAD_REPLY, STEP_GATE, 1 },
+                { FAILURE_TRANSIENT, FAILURE_BAD_REPLY, STEP_PROOF, 1 },
+                { FAILURE_TRANSIENT, FAILURE_REJECTED, STEP_PROOF, 1 },
+                { FAILURE_TRANSIENT, FAILURE_LOCAL, STEP_COMMIT, 1 },
+                { FAILURE_REFUSED, FAILURE_TRANSIENT, STEP_PROOF, 1 },
+                /* maybe the same outage */
+                { FAILURE_TRANSIENT, FAILURE_TRANSIENT, STEP_PROOF, 13 },
+                { FAILURE_BAD_REPLY, FAILURE_BAD_REPLY, STEP_GATE, 13 },
+                { FAILURE_BAD_REPLY, FAILURE_REJECTED, STEP_PROOF, 13 }, /* a bad reply as well */
+                /* no signature yet */
+                { FAILURE_TRANSIENT, FAILURE_BAD_REPLY, STEP_CONFIGURATION, 13 },
+                { FAILURE_TRANSIENT, FAILURE_REFUSED, STEP_SIGN, 13 },
+                { FAILURE_TRANSIENT, FAILURE_LOCAL, STEP_SIGN, 13 }, /* the budget */
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                const struct renewal_event outage = { .failure = rows[i].outage },
+                                           failure = { .failure = rows[i].failure };
+                struct renewal r = { 0 };
+
+                for (unsigned n = 0; n < 12; n++)
+                        fail_at(&r, (struct renewal_sight) { DUE }, STEP_CONFIGURATION, outage);
+                fail_at(&r, (struct renewal_sight) { DUE }, rows[i].step, failure);
+                ck_assert_msg(r.failures == rows[i].failures, "row %zu: %s", i, describe(&r));
+
+                /* Whatever comes next is one more, */
+                fail_at(&r, (struct renewal_sight) { DUE }, STEP_PROOF, bad_reply);
+                ck_assert_msg(r.failures == (rows[i].step < STEP_GATE && rows[i].failure != FAILURE_BAD_REPLY
+                                                     ? 1
+                                                     : rows[i].failures + 1),
+                              "row %zu: %s", i, describe(&r));
+
+                /* and a success wipes the slate. */
+                succeed(&r, (struct renewal_sight) { DUE });
+                ck_assert_uint_eq(r.failures, 0);
+                ck_assert(!r.past_signature);
+        }
+}
+END_TEST
+
+START_TEST(test_a_proof_that_always_fails_is_slowed_down) {
+        struct renewal r = { 0 };
+        usec_t elapsed = 0;
+        unsigned signatures = 0;
+
+        /* A Connector that is out of order every other time, and whose certificates nobody accepts: a failure
+         * of another class before each signature must not make each the first one. */
+        while (elapsed < USEC_PER_DAY) {
+                fail_at(&r, (struct renewal_sight) { DUE }, STEP_CONFIGURATION, transient);
+                elapsed += r.backoff_usec;
+                fail_at(&r, (struct renewal_sight) { DUE }, STEP_PROOF, bad_reply);
+                elapsed += r.backoff_usec;
+                signatures++;
+        }
+        test_report("no proof in a day: %u signatures", signatures);
+        ck_assert_uint_lt(signatures, 20);
+        ck_assert_uint_eq(r.backoff_usec, USEC_PER_HOUR);
+}
+END_TEST
+
+/* --- A look while a back-off is under way --- */
+
+#define HOLD (20 * USEC_PER_MINUTE)
+
+START_TEST(test_held_looks) {
+        static const struct {
+                const char *what;
+                enum renewal_state before, after;
+                struct renewal_sight sight;
+                bool rejected, forced;
+                usec_t wait; /* USEC_INFINITY: none */
+        } rows[] = {
+                { .what = "due", .sight = { DUE }, .after = RENEWAL_RETRYING, .wait = HOLD },
+                { .what = "due, retrying",
+                  .before = RENEWAL_RETRYING,
+                  .sight = { DUE, .has_staged_key = true },
+                  .after = RENEWAL_RETRYING,
+                  .wait = HOLD },
+                { .what = "reply",
+                  .sight = { DUE, .has_staged_key = true, .has_staged_reply = true },
+                  .after = RENEWAL_RETRYING,
+                  .wait = HOLD },
+                { .what = "forced",
+                  .before = RENEWAL_RETRYING,
+                  .forced = true,
+                  .sight = { FRESH },
+                  .after = RENEWAL_RETRYING,
+                  .wait = HOLD },
+                { .what = "other key",
+                  .sight = { FRESH, .other_key_asked = true },
+                  .after = RENEWAL_RETRYING,
+                  .wait = HOLD },
+                { .what = "expired", .sight = { EXPIRED }, .after = RENEWAL_WAITING_FOR_TOKEN, .wait = HOLD },
+                { .what = "expired, waiting",
+                  .before = RENEWAL_WAITING_FOR_TOKEN,
+                  .sight = { EXPIRED },
+                  .after = RENEWAL_WAITING_FOR_TOKEN,
+                  .wait = HOLD },
+                { .what = "rejected",
+                  .before = RENEWAL_WAITING_FOR_TOKEN,
+                  .rejected = true,
+                  .sight = { DUE },
+                  .after = RENEWAL_WAITING_FOR_TOKEN,
+                  .wait = HOLD },
+                { .what = "expired, token",
+                  .sight = { EXPIRED, .has_token = true },
+                  .after = RENEWAL_RETRYING,
+                  .wait = HOLD },
+                { .what = "expired, token, waiting",
+                  .before = RENEWAL_WAITING_FOR_TOKEN,
+                  .sight = { EXPIRED, .has_token = true },
+                  .after = RENEWAL_WAITING_FOR_TOKEN,
+                  .wait = HOLD },
+                { .what = "grant",
+                  .sight = { .has_staged_key = true, .has_staged_grant = true },
+                  .after = RENEWAL_RETRYING,
+                  .wait = HOLD },
+                { .what = "clock", .sight = { UNBORN }, .after = RENEWAL_RETRYING, .wait = HOLD },
+                { .what = "clock, current",
+                  .before = RENEWAL_CURRENT,
+                  .sight = { UNBORN },
+                  .after = RENEWAL_CURRENT,
+                  .wait = HOLD },
+                /* a tenth of the time left, for a wait that survived a clock which was set */
+                { .what = "an hour left",
+                  .sight = { LEFT(USEC_PER_HOUR) },
+                  .after = RENEWAL_RETRYING,
+                  .wait = 6 * USEC_PER_MINUTE },
+                /* nothing to hold */
+                { .what = "no set",
+                  .sight = { .has_staged_key = true },
+                  .after = RENEWAL_WAITING_FOR_TOKEN,
+                  .wait = USEC_INFINITY },
+                { .what = "not due",
+                  .before = RENEWAL_RETRYING,
+                  .sight = { FRESH },
+                  .after = RENEWAL_CURRENT,
+                  .wait = USEC_INFINITY },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct renewal r;
+
+                renewal_restore(&r, 3, FAILURE_TRANSIENT);
+                r.state = rows[i].before;
+                r.rejected = rows[i].rejected;
+                r.forced = rows[i].forced;
+                if (r.rejected)
+                        r.expiry = rows[i].sight.expiry;
+                wake(&r);
+                ck_assert_int_eq(looked(&r, rows[i].sight, HOLD), STEP_NONE);
+                ck_assert_msg(r.step == STEP_NONE && r.state == rows[i].after, "%s: %s", rows[i].what,
+                              describe(&r));
+                ck_assert_msg(r.backoff_usec == rows[i].wait, "%s: %s", rows[i].what, describe(&r));
+
+                /* Not one failure more; and none where nothing is wrong any more. */
+                ck_assert_uint_eq(r.failures,
+                                  r.state == RENEWAL_CURRENT && r.backoff_usec == USEC_INFINITY ? 0 : 3);
+                ck_assert_msg((r.due_usec == USEC_INFINITY) == (r.failures == 3), "%s: %s", rows[i].what,
+                              describe(&r));
+
+                /* When the time has come, it goes on. */
+                if (rows[i].wait == USEC_INFINITY || rows[i].sight.not_before > NOW)
+                        continue;
+                wake(&r);
+                ck_assert_msg(looked(&r, rows[i].sight, 0) > STEP_LOOK, "%s: %s", rows[i].what, describe(&r));
+        }
+}
+END_TEST
+
+START_TEST(test_nothing_to_hold) {
+        struct renewal r = { 0 };
+
+        /* Without a failure there is no back-off, whatever the caller says. */
+        wake(&r);
+        ck_assert_int_eq(looked(&r, (struct renewal_sight) { DUE }, HOLD), STEP_KEY);
+
+        /* A bad reply keeps its CA window even with little time left. */
+        renewal_restore(&r, 1, FAILURE_BAD_REPLY);
+        wake(&r);
+        looked(&r, (struct renewal_sight) { LEFT(30 * USEC_PER_SEC) }, 70 * USEC_PER_SEC);
+        ck_assert_uint_eq(r.backoff_usec, 70 * USEC_PER_SEC);
+        wake(&r);
+        looked(&r, (struct renewal_sight) { LEFT(30 * USEC_PER_SEC) }, HOLD);
+        ck_assert_uint_eq(r.backoff_usec, 72 * USEC_PER_SEC);
+}
+END_TEST
+
+/* --- Restarts --- */
+
+START_TEST(test_restore) {
+        static const struct {
+                unsigned failures;
+                enum failure failure, expected;
+                bool past_signature;
+        } rows[] = {
+                { 0, FAILURE_NONE, FAILURE_NONE, false },
+                { 0, FAILURE_BAD_REPLY, FAILURE_NONE, false },
+                { 1, FAILURE_NONE, FAILURE_TRANSIENT, false },
+                { 7, FAILURE_LOCAL, FAILURE_LOCAL, false },
+                { UINT32_MAX, FAILURE_BAD_REPLY, FAILURE_BAD_REPLY, true },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct renewal r = {
+                        .state = RENEWAL_RENEWING, .step = STEP_SIGN, .rejected = true, .expiry = 7
+                };
+
+                renewal_restore(&r, rows[i].failures, rows[i].failure);
+                ck_assert_msg(r.failures == rows[i].failures && r.failure == rows[i].expected, "row %zu: %s",
+                              i, describe(&r));
+                ck_assert_int_eq(r.past_signature, rows[i].past_signature);
+                ck_assert(r.state == RENEWAL_ABSENT && r.step == STEP_NONE && !r.rejected && r.expiry == 0);
+                ck_assert(r.due_usec == USEC_INFINITY && r.backoff_usec == USEC_INFINITY);
+                ck_assert_int_eq(wake(&r), STEP_LOOK);
+        }
+}
+END_TEST
+
+START_TEST(test_assumed_backoff) {
+        struct renewal r = { 0 }, before;
+
+        /* What a transient failure then leads to, and nothing has changed by asking. */
+        for (unsigned n = 0; n < 14; n++) {
+                usec_t assumed;
+
+                wake(&r);
+                looked(&r, (struct renewal_sight) { DUE, .has_staged_key = true }, 0);
+                memcpy(&before, &r, sizeof(r));
+                assumed = renewal_assumed_backoff(&r, &context);
+                ck_assert_int_eq(memcmp(&before, &r, sizeof(r)), 0);
+                renewal_next(&r,
+                             &(struct renewal_event) { .type = RENEWAL_FAILED, .failure = FAILURE_TRANSIENT },
+                             &context);
+                ck_assert_uint_eq(r.backoff_usec, assumed);
+        }
+        ck_assert_uint_eq(r.backoff_usec, USEC_PER_HOUR);
+
+        /* The staged reply is the last attempt's: nothing is forgiven before it is tried. */
+        renewal_restore(&r, 12, FAILURE_REFUSED);
+        wake(&r);
+        ck_assert_int_eq(looked(&r, (struct renewal_sight) { DUE, .has_staged_reply = true }, 0), STEP_PROOF);
+        ck_assert_uint_eq(renewal_assumed_backoff(&r, &context), USEC_PER_HOUR);
+
+        /* An enrolment, the slow retries of an expired set, and one whose token is on offer by now. */
+        renewal_restore(&r, 0, FAILURE_NONE);
+        wake(&r);
+        looked(&r, (struct renewal_sight) { .has_token = true }, 0);
+        ck_assert_uint_eq(renewal_assumed_backoff(&r, &context), 5 * USEC_PER_SEC);
+        renewal_restore(&r, 1, FAILURE_REJECTED);
+        r.state = RENEWAL_WAITING_FOR_TOKEN;
+        wake(&r);
+        ck_assert_int_eq(looked(&r, (struct renewal_sight) { EXPIRED }, 0), STEP_KEY);
+        ck_assert_uint_eq(renewal_assumed_backoff(&r, &context), 10 * USEC_PER_MINUTE);
+        r.token_offered = true;
+        ck_assert_uint_eq(renewal_assumed_backoff(&r, &context), 10 * USEC_PER_MINUTE);
+}
+END_TEST
+
+START_TEST(test_crash_loop) {
+        unsigned failures = 0, attempts = 0;
+        usec_t next_attempt = 0;
+
+        /* Restarted each second for an hour, dead before any reply: what is written ahead is all there is. */
+        for (usec_t t = NOW; t < NOW + USEC_PER_HOUR; t += USEC_PER_SEC) {
+                const struct renewal_sight sight = { DUE, .has_staged_key = true };
+                const struct renewal_event wake_up = { .type = RENEWAL_WAKE }, look = {
+                        .type = RENEWAL_LOOKED, .sight = &sight, .hold_usec = usec_sub(next_attempt, t)
+                };
+                struct renewal_context now = context;
+                struct renewal r;
+
+                now.now = t;
+                renewal_restore(&r, failures, failures > 0 ? FAILURE_TRANSIENT : FAILURE_NONE);
+                renewal_next(&r, &wake_up, &now);
+                if (renewal_next(&r, &look, &now) == STEP_NONE) {
+                        ck_assert_uint_eq(r.backoff_usec, next_attempt - t);
+                        continue;
+                }
+                next_attempt = t + renewal_assumed_backoff(&r, &now);
+                failures = r.failures + 1;
+                attempts++;
+        }
+        test_report("a crash loop of an hour: %u attempts in 3600 starts", attempts);
+        ck_assert_uint_ge(attempts, 9);
+        ck_assert_uint_le(attempts, 11);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("renewal-backoff");
+
+        TEST_CASE(suite, test_no_gain_waits_long);
+        TEST_CASE(suite, test_no_gain_of_an_expired_set);
+        TEST_CASE(suite, test_progress_is_not_charged_with_an_outage);
+        TEST_CASE(suite, test_a_proof_that_always_fails_is_slowed_down);
+        TEST_CASE(suite, test_held_looks);
+        TEST_CASE(suite, test_nothing_to_hold);
+        TEST_CASE(suite, test_restore);
+        TEST_CASE(suite, test_assumed_backoff);
+        TEST_CASE(suite, test_crash_loop);
+        return test_run(suite);
+}
