@@ -184,9 +184,8 @@ void attempt_look(struct attempt *attempt) {
         r = store_open(config->directory, &options, &attempt->store, &attempt->error);
         if (r == 0)
                 r = adopt(attempt);
-        if (r == 0) {
+        if (r == 0)
                 r = load_or_repair(attempt);
-        }
         if (r == 0)
                 r = store_stage_load(attempt->store, &attempt->stage, &attempt->error);
         if (r < 0) {
@@ -196,6 +195,7 @@ void attempt_look(struct attempt *attempt) {
         read_token(attempt);
         fill_sight(attempt);
         read_connection(attempt);
+        attempt_check_exports(attempt);
 
         /* A look without the right to renew keeps nothing open: thousands of them may be under way. */
         if (!attempt->may_renew)
@@ -304,6 +304,7 @@ void attempt_gate(struct attempt *attempt) {
         r = gate_run(&input, &result, &failed, &attempt->error);
         if (r < 0) {
                 attempt->failure = r == -ENOMEM ? FAILURE_LOCAL : FAILURE_BAD_REPLY;
+                attempt->no_gain = failed == GATE_EXPIRY;
                 return;
         }
         r = store_stage_certificate(attempt->store, result.certificate_pem, result.ca_pem, &attempt->error);

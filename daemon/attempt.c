@@ -69,6 +69,7 @@ struct attempt *attempt_free(struct attempt *attempt) {
         connection_clear(&attempt->connection);
         compass_configuration_clear(&attempt->configuration);
         compass_certificates_clear(&attempt->reply);
+        attempt_free_exports(attempt);
         free(attempt->adopted);
         free(attempt->warning);
         error_clear(&attempt->error);
@@ -76,9 +77,11 @@ struct attempt *attempt_free(struct attempt *attempt) {
         return NULL;
 }
 
-/* A reply that failed its proof, and a token that was burnt, must not be found again by the next attempt. */
+/* A reply that failed its proof, and a token that was burnt, must not be found again by the next attempt.
+ * What failed on this machine says nothing of either. */
 static bool must_discard(const struct attempt *attempt) {
-        if (attempt->failure == FAILURE_NONE || attempt->failure == FAILURE_TRANSIENT)
+        if (attempt->failure == FAILURE_NONE || attempt->failure == FAILURE_TRANSIENT ||
+            attempt->failure == FAILURE_LOCAL)
                 return false;
         return attempt->step == STEP_PROOF || (attempt->step == STEP_SIGN && attempt->by_token);
 }
@@ -93,12 +96,17 @@ static void attempt_discard(struct attempt *attempt) {
                 error_prefix(&attempt->error, "%s; then", error_text(&error));
 }
 
+bool attempt_step_calls(enum renewal_step step) {
+        return steps[step].call;
+}
+
 void attempt_start(struct attempt *attempt, enum renewal_step step) {
         struct context *context = attempt->context;
 
         attempt->step = step;
         attempt->failure = FAILURE_NONE;
         attempt->retry_after_usec = 0;
+        attempt->no_gain = false;
         error_clear(&attempt->error);
 
         if (steps[step].call) {

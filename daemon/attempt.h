@@ -11,6 +11,15 @@
 #include "lib/renewal.h"
 #include "lib/store.h"
 
+/* What became of one export. An error says that it could not be written, or could not be at the next renewal.
+ */
+struct export_result {
+        bool is_stale;   /* it was not what it should be */
+        bool is_written; /* and is now */
+        char *warning;
+        struct error error;
+};
+
 /*
  * Lives from a look until the machine rests. The loop's thread owns it, except while a job is under way: then
  * the worker does.
@@ -20,11 +29,13 @@ struct attempt {
         struct context *context;
         const struct config_certificate *config;
         void (*done)(void *userdata); /* a step is over; see `failure` */
+        void (*exports_done)(void *userdata);
         void *userdata;
         enum renewal_step step;
 
         /* Set by the owner before the look. */
         bool may_renew;      /* keep the store open and locked after the look */
+        bool look_closely;   /* the first look: could the exports that are current be replaced? */
         unsigned n_failures; /* in a row, before this attempt */
 
         /* Found by the look. */
@@ -36,10 +47,14 @@ struct attempt {
         struct file_identity token_identity;
         struct connection connection; /* of the current set, or as `configuration` changed it */
         struct renewal_sight sight;
+        struct export_result *exports; /* as many as are configured; NULL without a set */
+        bool exports_are_stale;        /* at least one */
 
         /* Gathered on the way. */
         bool by_token, forced;
         bool director_down;
+        bool is_recorded; /* the journal knows of this attempt */
+        bool over_budget; /* it ended before it began, since too many signatures were asked for */
         struct compass_configuration configuration;
         struct compass_certificates reply;
         uint64_t generation; /* committed */
@@ -51,6 +66,7 @@ struct attempt {
         bool key_too_small;
         usec_t retry_after_usec;
         char request_id[40];
+        bool no_gain;  /* the gate: valid, but not later than what we have */
         char *adopted; /* what the look adopted, for the log */
         char *warning;
         struct error error;
@@ -62,6 +78,9 @@ struct attempt *attempt_new(struct context *context, const struct config_certifi
 struct attempt *attempt_free(struct attempt *attempt);
 DEFINE_CLEANUP(struct attempt *, attempt_free);
 
+/* STEP calls the Connector. */
+bool attempt_step_calls(enum renewal_step step);
+
 /* Starts STEP. `done` is called from the loop when it is over, maybe before this returns; it may free the
  * attempt. */
 void attempt_start(struct attempt *attempt, enum renewal_step step);
@@ -72,6 +91,12 @@ void attempt_make_key(struct attempt *attempt);
 void attempt_make_csr(struct attempt *attempt);
 void attempt_gate(struct attempt *attempt);
 void attempt_commit(struct attempt *attempt);
+
+/* Beside the steps: the copies of the current set. The first is part of the look; the second writes what is
+ * stale on a worker thread and calls DONE from the loop. */
+void attempt_check_exports(struct attempt *attempt);
+void attempt_write_exports(struct attempt *attempt, void (*done)(void *userdata));
+void attempt_free_exports(struct attempt *attempt);
 
 /* Steps that call the Connector; each ends with attempt_call_done(), maybe before it returns. */
 void attempt_call_configuration(struct attempt *attempt);

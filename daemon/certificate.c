@@ -1,19 +1,21 @@
 /*
  * A certificate between its attempts and during them. Everything that happens to it is an event for the
  * machine in lib/renewal.c; what the machine answers is either a step, which attempt.c knows how to take, or
- * a rest, for which a timer is set here. Every change of state is logged here and nowhere else, once.
+ * a rest, for which a timer is set here. Every change of state is logged, once, in certificate-log.c.
+ *
+ * What a restart must know is in the journal before it can matter. A failure is written ahead: before the
+ * first call of an attempt the journal says that it has failed, so that a process that dies each time does
+ * not call each time. A signature is counted before it is asked for. And a set that was not told of is one
+ * that the journal does not name.
  */
-
-#include "daemon/certificate.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include <limits.h>
 #include <sys/random.h>
 
 #include "daemon/attempt.h"
-#include "daemon/messages.h"
+#include "daemon/certificate-private.h"
 
 static struct schedule_policy schedule_policy(const struct config_certificate *config) {
         return (struct schedule_policy) {
@@ -24,110 +26,24 @@ static struct schedule_policy schedule_policy(const struct config_certificate *c
         };
 }
 
-/* --- Log lines --- */
-
-/* The fields that every line of a certificate carries; the caller adds its own by name. */
-static void log_certificate(const struct certificate *certificate, int priority, const char *message_id,
-                            const char *text) {
-        const struct attempt *attempt = certificate->attempt;
-        char not_after[TIMESTAMP_MAX], generation[24], failures[16];
-        bool failed = attempt && attempt->failure != FAILURE_NONE;
-        /* The machine's view where it has one: what an edge rejects at the proof is a bad reply to us. */
-        enum failure failure = certificate->renewal.failure;
-        const struct log_field fields[] = {
-                { FIELD_CERTIFICATE, certificate->config->name },
-                { FIELD_STATE, renewal_state_names[certificate->renewal.state] },
-                { FIELD_FINGERPRINT, certificate->fingerprint[0] ? certificate->fingerprint : NULL },
-                { FIELD_GENERATION, certificate->fingerprint[0] ? generation : NULL },
-                { FIELD_NOT_AFTER, certificate->renewal.expiry > 0 ? not_after : NULL },
-                { FIELD_ATTEMPT, certificate->renewal.failures > 0 ? failures : NULL },
-                { FIELD_STEP, failed ? renewal_step_names[attempt->step] : NULL },
-                { FIELD_FAILURE, failed ? failure_names[failure] : NULL },
-                { FIELD_ERROR, failed ? error_text(&attempt->error) : NULL },
-                { FIELD_REQUEST_ID, attempt && attempt->request_id[0] ? attempt->request_id : NULL },
+static struct renewal_context renewal_context(const struct certificate *certificate,
+                                              const struct schedule_policy *policy) {
+        struct renewal_context context = {
+                .policy = policy,
+                .seed = certificate->seed,
+                .now = now_usec(CLOCK_REALTIME),
         };
 
-        format_timestamp(not_after, certificate->renewal.expiry);
-        snprintf(generation, sizeof(generation), "%" PRIu64, certificate->generation);
-        snprintf(failures, sizeof(failures), "%u", certificate->renewal.failures);
-        log_fields(priority, message_id, fields, ELEMENTSOF(fields), "%s: %s", certificate->config->name,
-                   text);
+        (void)getrandom(&context.random, sizeof(context.random), GRND_NONBLOCK);
+        return context;
 }
 
-static void say(const struct certificate *certificate, int priority, const char *message_id,
-                const char *format, ...) _printf_(4, 5);
+static enum renewal_step take_event(struct certificate *certificate, struct renewal *renewal,
+                                    const struct renewal_event *event) {
+        const struct schedule_policy policy = schedule_policy(certificate->config);
+        const struct renewal_context context = renewal_context(certificate, &policy);
 
-static void say(const struct certificate *certificate, int priority, const char *message_id,
-                const char *format, ...) {
-        _cleanup_(freep) char *text = NULL;
-        va_list args;
-
-        if (!log_enabled(priority))
-                return;
-        va_start(args, format);
-        if (vasprintf(&text, format, args) < 0)
-                text = NULL;
-        va_end(args);
-        log_certificate(certificate, priority, message_id, text ? text : "out of memory");
-}
-
-/* What was being done, for the sentence "... failed". */
-static const char *const step_texts[STEP_MAX] = {
-        [STEP_NONE] = "waiting",
-        [STEP_LOOK] = "reading the files",
-        [STEP_KEY] = "making the key",
-        [STEP_CONFIGURATION] = "asking for the configuration",
-        [STEP_CSR] = "making the CSR",
-        [STEP_SIGN] = "having it signed",
-        [STEP_GATE] = "checking the reply",
-        [STEP_PROOF] = "the proof",
-        [STEP_COMMIT] = "the swap",
-};
-
-/* What follows a failure, in words: whether the old set is still good, and what is waited for. */
-static void say_failure(const struct certificate *certificate) {
-        const struct renewal *renewal = &certificate->renewal;
-        const struct attempt *attempt = certificate->attempt;
-        const char *set = renewal->expiry == 0                          ? "there is no certificate yet"
-                          : renewal->expiry <= now_usec(CLOCK_REALTIME) ? "the certificate has expired"
-                                                                        : "keeping the old set";
-        char span[TIMESPAN_MAX];
-
-        if (certificate->context->once)
-                say(certificate, LOG_ERR, MESSAGE_FAILED, "%s failed (%s): %s; %s", step_texts[attempt->step],
-                    failure_names[renewal->failure], error_text(&attempt->error), set);
-        else
-                say(certificate, LOG_ERR, MESSAGE_FAILED, "%s failed (%s): %s; %s, trying again in %s",
-                    step_texts[attempt->step], failure_names[renewal->failure], error_text(&attempt->error),
-                    set, format_timespan(span, renewal->backoff_usec));
-}
-
-static void say_waiting(const struct certificate *certificate) {
-        const struct config_certificate *config = certificate->config;
-        const char *why =
-                certificate->renewal.expiry == 0 ? "no certificate yet" : "the certificate cannot be renewed";
-
-        if (config->token_file)
-                say(certificate, LOG_WARNING, MESSAGE_WAITING, "%s; waiting for a one-time token in %s", why,
-                    config->token_file);
-        else
-                say(certificate, LOG_WARNING, MESSAGE_WAITING,
-                    "%s, and no way to enrol: set `token_file`, or import an existing pair", why);
-}
-
-static void say_current(struct certificate *certificate) {
-        const struct renewal *renewal = &certificate->renewal;
-        usec_t now = now_usec(CLOCK_REALTIME);
-        char expiry[TIMESTAMP_MAX], due[TIMESTAMP_MAX], span[TIMESPAN_MAX];
-
-        if (certificate->told_due_usec == renewal->due_usec)
-                return;
-        certificate->told_due_usec = renewal->due_usec;
-        say(certificate, LOG_INFO, MESSAGE_CURRENT,
-            "generation %" PRIu64 " is current until %s, sha256 %.16s...; will be renewed at %s, in %s",
-            certificate->generation, format_timestamp(expiry, renewal->expiry), certificate->fingerprint,
-            format_timestamp(due, renewal->due_usec),
-            format_timespan(span, usec_sub(renewal->due_usec, now)));
+        return renewal_next(renewal, event, &context);
 }
 
 /* --- Rest --- */
@@ -146,12 +62,11 @@ static void arm_timer(struct certificate *certificate) {
 
         certificate->timer = sd_event_source_disable_unref(certificate->timer);
         certificate->backoff_until = 0;
-        if (renewal->backoff_usec != USEC_INFINITY)
+        if (renewal->backoff_usec != USEC_INFINITY) {
                 certificate->backoff_until = usec_add(now_usec(CLOCK_BOOTTIME), renewal->backoff_usec);
-        if (renewal->backoff_usec != USEC_INFINITY)
                 r = sd_event_add_time_relative(event, &certificate->timer, CLOCK_BOOTTIME,
                                                renewal->backoff_usec, 0, on_timer, certificate);
-        else if (renewal->due_usec != USEC_INFINITY)
+        } else if (renewal->due_usec != USEC_INFINITY)
                 r = sd_event_add_time(event, &certificate->timer, CLOCK_REALTIME, renewal->due_usec, 0,
                                       on_timer, certificate);
         if (r < 0) {
@@ -161,19 +76,13 @@ static void arm_timer(struct certificate *certificate) {
         }
 }
 
-/* Another file than the last look read: a token that was tried once is not tried at each noise in its folder.
- */
-static bool token_is_new(const struct certificate *certificate) {
-        struct file_identity identity;
-
-        return file_identify(AT_FDCWD, certificate->config->token_file, &identity) == 0 &&
-               !file_identity_equal(&identity, &certificate->token_identity);
-}
-
+/* Only for another file than the last look read: a token is not tried again at each noise in its folder. */
 static void on_token_event(void *userdata) {
         struct certificate *certificate = userdata;
+        struct file_identity identity;
 
-        if (token_is_new(certificate))
+        if (file_identify(AT_FDCWD, certificate->config->token_file, &identity) == 0 &&
+            !file_identity_equal(&identity, &certificate->token_identity))
                 certificate_wake(certificate);
 }
 
@@ -192,11 +101,10 @@ static void arm_token_watch(struct certificate *certificate) {
         r = watch_new(certificate->context->event, path, on_token_event, certificate,
                       &certificate->token_watch);
         if (r < 0)
-                say(certificate, LOG_WARNING, MESSAGE_WARNING, "cannot watch for token file %s: %s", path,
-                    strerrordesc_np(-r));
+                certificate_say(certificate, LOG_WARNING, MESSAGE_WARNING,
+                                "cannot watch for token file %s: %s", path, strerrordesc_np(-r));
         /* It may have come between the look and the watch. */
-        if (token_is_new(certificate))
-                certificate_wake(certificate);
+        on_token_event(certificate);
 }
 
 static void on_set_event(void *userdata) {
@@ -217,24 +125,38 @@ static void arm_set_watch(struct certificate *certificate) {
         r = set_watch_new(certificate->context->event, certificate->config->directory, on_set_event,
                           certificate, &certificate->set_watch);
         if (r < 0 && r != -ENOENT)
-                say(certificate, LOG_WARNING, MESSAGE_WARNING,
-                    "cannot watch directory %s: %s; changes by others are found at the next renewal only",
-                    certificate->config->directory, strerrordesc_np(-r));
+                certificate_say(certificate, LOG_WARNING, MESSAGE_WARNING,
+                                "cannot watch directory %s: %s; changes by others are found at the next "
+                                "renewal only",
+                                certificate->config->directory, strerrordesc_np(-r));
 }
 
-/* --once: nothing more is to come of this certificate. */
+static void take_configuration(struct certificate *certificate);
+
+/* Does what has waited until nothing is under way. The certificate may be gone afterwards. */
 static void settle(struct certificate *certificate) {
-        if (!certificate->context->once || certificate->settled)
+        struct context *context = certificate->context;
+
+        if (certificate->attempt || (certificate->dependents && dependents_is_busy(certificate->dependents)))
                 return;
-        certificate->settled = true;
-        certificate->context->settled(certificate->context, certificate->renewed, certificate->failed);
+        if (certificate->is_retired) {
+                context->retired(context, certificate);
+                return;
+        }
+        if (certificate->next_owner) {
+                take_configuration(certificate);
+                return;
+        }
+        if (context->once && !certificate->settled && !certificate->slot_waiter.is_waiting) {
+                certificate->settled = true;
+                if (certificate->dependents && dependents_owed(certificate->dependents) > 0)
+                        certificate->failed = true;
+                context->settled(context, certificate->renewed, certificate->failed);
+        }
 }
 
-static void on_dependents_settled(bool all_delivered, void *userdata) {
-        struct certificate *certificate = userdata;
-
-        certificate->failed = certificate->failed || !all_delivered;
-        settle(certificate);
+static void on_dependents_settled(void *userdata) {
+        settle(userdata);
 }
 
 static void end_attempt(struct certificate *certificate) {
@@ -245,83 +167,190 @@ static void end_attempt(struct certificate *certificate) {
         }
 }
 
+static void has_looked(struct certificate *certificate) {
+        if (certificate->has_looked)
+                return;
+        certificate->has_looked = true;
+        certificate->context->looked(certificate->context);
+}
+
 static void rest(struct certificate *certificate) {
         end_attempt(certificate);
-        if (certificate->context->once) {
-                /* What is owed to dependents is waited for; on_dependents_settled() tells. */
-                if (!certificate->dependents || dependents_owed(certificate->dependents) == 0)
-                        settle(certificate);
-                return;
+        has_looked(certificate);
+        if (!certificate->context->once && !certificate->is_retired) {
+                arm_timer(certificate);
+                arm_token_watch(certificate);
+                if (certificate->look_again)
+                        certificate_look(certificate);
         }
-        arm_timer(certificate);
-        arm_token_watch(certificate);
-        if (certificate->look_again)
-                certificate_look(certificate);
+        settle(certificate);
 }
 
-/* --- Events --- */
+/* --- Failures --- */
 
-static enum renewal_step take_event(struct certificate *certificate, struct renewal *renewal,
-                                    const struct renewal_event *event) {
-        const struct schedule_policy policy = schedule_policy(certificate->config);
-        struct renewal_context context = {
-                .policy = &policy,
-                .seed = certificate->seed,
-                .now = now_usec(CLOCK_REALTIME),
-        };
-
-        (void)getrandom(&context.random, sizeof(context.random), GRND_NONBLOCK);
-        return renewal_next(renewal, event, &context);
-}
-
-/* Keeps the facts of the current set that outlive the attempt. Returns whether it is another one. */
-static bool remember_set(struct certificate *certificate) {
-        const struct attempt *attempt = certificate->attempt;
-        char fingerprint[FINGERPRINT_HEX] = "";
-        bool changed;
-
-        certificate->token_identity = attempt->token_identity;
-        if (attempt->has_set)
-                hex_format(fingerprint, attempt->set.fingerprint, FINGERPRINT_SIZE);
-        changed = !streq(fingerprint, certificate->fingerprint);
-        certificate->generation = attempt->set.generation;
-        memcpy(certificate->fingerprint, fingerprint, sizeof(fingerprint));
-        return changed;
-}
-
-/* A step may succeed and still have something to tell. */
 static void say_warning(const struct certificate *certificate) {
         struct attempt *attempt = certificate->attempt;
 
         if (!attempt->warning)
                 return;
-        say(certificate, LOG_WARNING, MESSAGE_WARNING, "%s", attempt->warning);
+        certificate_say(certificate, LOG_WARNING, MESSAGE_WARNING, "%s", attempt->warning);
         free(take_ptr(attempt->warning));
 }
 
-/* The look is done. What it leads to is tried on a copy first: without a slot, a step must wait for one, and
- * the world may have changed by then. */
-static void take_sight(struct certificate *certificate) {
-        const struct renewal_event event = { .type = RENEWAL_LOOKED, .sight = &certificate->attempt->sight };
-        struct attempt *attempt = certificate->attempt;
-        struct renewal next = certificate->renewal;
-        enum renewal_state before = certificate->renewal.state;
-        bool changed = remember_set(certificate);
+static void remember_failure(struct certificate *certificate, unsigned failures, enum failure failure,
+                             usec_t backoff_usec) {
+        struct journal *journal = &certificate->history->journal;
 
-        if (attempt->adopted)
-                say(certificate, LOG_NOTICE, MESSAGE_ADOPTED, "adopted %s as generation %" PRIu64,
-                    attempt->adopted, attempt->set.generation);
+        journal->failures = failures;
+        journal->failure = failure;
+        journal->next_attempt_usec =
+                backoff_usec == USEC_INFINITY ? 0 : usec_add(now_usec(CLOCK_REALTIME), backoff_usec);
+}
+
+static void take_failure(struct certificate *certificate) {
+        const struct attempt *attempt = certificate->attempt;
+        const struct renewal *renewal = &certificate->renewal;
+        const struct renewal_event event = {
+                .type = RENEWAL_FAILED,
+                .failure = attempt->failure,
+                .no_gain = attempt->no_gain,
+                .retry_after_usec = attempt->retry_after_usec,
+        };
+        enum renewal_state before = renewal->state;
+
         say_warning(certificate);
+        take_event(certificate, &certificate->renewal, &event);
+        remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
+        history_save(certificate->history);
+        certificate_say_failure(certificate);
+        if (renewal->state == RENEWAL_WAITING_FOR_TOKEN && before != RENEWAL_WAITING_FOR_TOKEN)
+                certificate_say_waiting(certificate);
+        certificate->failed = true;
+        rest(certificate);
+}
 
-        if (certificate->look_only && !changed && certificate->backoff_until > now_usec(CLOCK_BOOTTIME)) {
-                certificate->renewal = certificate->resting;
-                certificate->renewal.backoff_usec =
-                        usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME));
-                log_debug("%s: looked, nothing has changed, the back-off goes on", certificate->config->name);
-                rest(certificate);
+/* --- Steps --- */
+
+static void fail_locally(struct certificate *certificate, int r, const char *sentence) {
+        certificate->attempt->failure = FAILURE_LOCAL;
+        error_clear(&certificate->attempt->error);
+        error_set(&certificate->attempt->error, r, "%s", sentence);
+        take_failure(certificate);
+}
+
+static void on_recorded(int r, const char *error, void *userdata) {
+        struct certificate *certificate = userdata;
+
+        if (r == 0)
+                attempt_start(certificate->attempt, certificate->renewal.step);
+        else
+                fail_locally(certificate, r, error);
+}
+
+/* A step that calls the Connector waits until the journal knows of it. */
+static void start_step(struct certificate *certificate, enum renewal_step step) {
+        struct attempt *attempt = certificate->attempt;
+        const struct renewal *renewal = &certificate->renewal;
+        struct journal *journal = &certificate->history->journal;
+        bool is_recorded = true;
+
+        if (!attempt_step_calls(step)) {
+                attempt_start(attempt, step);
                 return;
         }
+        if (!attempt->is_recorded) {
+                const struct schedule_policy policy = schedule_policy(certificate->config);
+                const struct renewal_context context = renewal_context(certificate, &policy);
 
+                attempt->is_recorded = true;
+                is_recorded = false;
+                remember_failure(certificate, renewal->failures < UINT_MAX ? renewal->failures + 1 : UINT_MAX,
+                                 renewal->failure != FAILURE_NONE ? renewal->failure : FAILURE_TRANSIENT,
+                                 renewal_assumed_backoff(renewal, &context));
+                if (attempt->by_token)
+                        journal->token = attempt->token_identity;
+        }
+        if (step == STEP_SIGN) {
+                is_recorded = false;
+                if (journal_record_issuance(journal, now_usec(CLOCK_BOOTTIME)) < 0) {
+                        fail_locally(certificate, -ENOMEM, "out of memory");
+                        return;
+                }
+        }
+        if (is_recorded)
+                attempt_start(attempt, step);
+        else
+                history_save_then(certificate->history, on_recorded, certificate);
+}
+
+/* How long until one more signature may be asked for. */
+static usec_t budget_wait(const struct certificate *certificate) {
+        const struct journal *journal = &certificate->history->journal;
+
+        return schedule_budget_wait(journal->issuances, journal->n_issuances,
+                                    certificate->context->issuances_per_hour, now_usec(CLOCK_BOOTTIME));
+}
+
+static void begin_attempt(struct certificate *certificate) {
+        struct attempt *attempt = certificate->attempt;
+        const struct renewal *renewal = &certificate->renewal;
+        usec_t wait = renewal->step <= STEP_SIGN ? budget_wait(certificate) : 0;
+
+        attempt->by_token = renewal->by_token;
+        attempt->forced = renewal->forced;
+        certificate_say(certificate, LOG_INFO, MESSAGE_BEGUN, "%s",
+                        renewal->by_token                ? "enrolling with a one-time token"
+                        : attempt->sight.other_key_asked ? "renewing, since a larger key is asked for"
+                                                         : "renewing");
+        if (wait > 0) {
+                /* Before `configuration`, which mints tokens. */
+                _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+                attempt->over_budget = true;
+                attempt->retry_after_usec = wait;
+                error_set(&error, -EDQUOT,
+                          "%u signatures were asked for within the last hour, which is all that "
+                          "`limits.issuances_per_hour` allows: something makes rekeyd renew again and again",
+                          certificate->context->issuances_per_hour);
+                fail_locally(certificate, -EDQUOT, error_text(&error));
+                return;
+        }
+        start_step(certificate, renewal->step);
+}
+
+/* --- The look, and what is published by it --- */
+
+/* Keeps the facts of the current set that outlive the attempt. */
+static void remember_set(struct certificate *certificate) {
+        const struct attempt *attempt = certificate->attempt;
+        char fingerprint[FINGERPRINT_HEX] = "";
+
+        if (attempt->has_set)
+                hex_format(fingerprint, attempt->set.fingerprint, FINGERPRINT_SIZE);
+        certificate->token_came = attempt->token && !file_identity_equal(&attempt->token_identity,
+                                                                         &certificate->token_identity);
+        certificate->token_identity = attempt->token_identity;
+        certificate->is_new_set = !streq(fingerprint, certificate->fingerprint);
+        certificate->generation = attempt->set.generation;
+        memcpy(certificate->fingerprint, fingerprint, sizeof(fingerprint));
+}
+
+/* What the look leads to is tried on a copy first: without a slot, a step must wait for one, and the world
+ * may have changed by then. */
+static void take_sight(struct certificate *certificate) {
+        struct attempt *attempt = certificate->attempt;
+        const usec_t now = now_usec(CLOCK_BOOTTIME);
+        const bool may_hold = certificate->look_only && !certificate->is_new_set && !certificate->token_came;
+        const struct renewal_event event = {
+                .type = RENEWAL_LOOKED,
+                .sight = &attempt->sight,
+                .hold_usec = may_hold ? usec_sub(certificate->backoff_until, now) : 0,
+        };
+        struct renewal next = certificate->renewal;
+        enum renewal_state before = certificate->renewal.state;
+        bool is_first = !certificate->has_looked;
+
+        has_looked(certificate);
         if (take_event(certificate, &next, &event) != STEP_NONE) {
                 if (!certificate->has_slot) {
                         certificate->renewal.step = STEP_NONE;
@@ -330,31 +359,47 @@ static void take_sight(struct certificate *certificate) {
                         return;
                 }
                 certificate->renewal = next;
-                attempt->by_token = next.by_token;
-                attempt->forced = next.forced;
-                say(certificate, LOG_INFO, MESSAGE_BEGUN, "%s",
-                    next.by_token                    ? "enrolling with a one-time token"
-                    : attempt->sight.other_key_asked ? "renewing, since a larger key is asked for"
-                                                     : "renewing");
-                attempt_start(attempt, next.step);
+                begin_attempt(certificate);
                 return;
         }
 
         certificate->renewal = next;
-        if (next.failure == FAILURE_LOCAL && next.failures > 0 && next.backoff_usec != USEC_INFINITY) {
+        if (next.failures == 0 && certificate->history->journal.failures > 0) {
+                /* Somebody else has mended it. */
+                remember_failure(certificate, 0, FAILURE_NONE, USEC_INFINITY);
+                history_save(certificate->history);
+        }
+        if (event.hold_usec > 0 && next.backoff_usec != USEC_INFINITY) {
+                if (is_first)
+                        certificate_say_held(certificate);
+                else
+                        log_debug("%s: looked, nothing has changed, the back-off goes on",
+                                  certificate->config->name);
+        } else if (next.failure == FAILURE_LOCAL && next.failures > 0 && next.backoff_usec != USEC_INFINITY) {
                 attempt->failure = FAILURE_LOCAL;
                 error_set(&attempt->error, -ETIME,
                           "the clock of this machine lies before the certificate's notBefore: it is wrong, "
                           "and nothing is renewed by it");
-                say_failure(certificate);
+                certificate_say_failure(certificate);
                 certificate->failed = true;
         } else if (next.state == RENEWAL_WAITING_FOR_TOKEN) {
                 if (before != RENEWAL_WAITING_FOR_TOKEN)
-                        say_waiting(certificate);
+                        certificate_say_waiting(certificate);
                 certificate->failed = true;
         } else
-                say_current(certificate);
+                certificate_say_current(certificate);
         rest(certificate);
+}
+
+static void take_look(struct certificate *certificate) {
+        const struct attempt *attempt = certificate->attempt;
+
+        remember_set(certificate);
+        if (attempt->adopted)
+                certificate_say(certificate, LOG_NOTICE, MESSAGE_ADOPTED, "adopted %s as generation %" PRIu64,
+                                attempt->adopted, attempt->set.generation);
+        say_warning(certificate);
+        certificate_publish(certificate, take_sight);
 }
 
 static void take_commit(struct certificate *certificate, bool enrolled) {
@@ -364,41 +409,15 @@ static void take_commit(struct certificate *certificate, bool enrolled) {
         certificate->renewal.expiry = attempt->set.effective_expiry;
         certificate->renewed = true;
         remember_set(certificate);
-        say(certificate, LOG_NOTICE, enrolled ? MESSAGE_ENROLLED : MESSAGE_RENEWED,
-            "%s: generation %" PRIu64 " is current until %s, sha256 %.16s...",
-            enrolled ? "enrolled" : "renewed", certificate->generation,
-            format_timestamp(expiry, certificate->renewal.expiry), certificate->fingerprint);
+        certificate_say(certificate, LOG_NOTICE, enrolled ? MESSAGE_ENROLLED : MESSAGE_RENEWED,
+                        "%s: generation %" PRIu64 " is current until %s, sha256 %.16s...",
+                        enrolled ? "enrolled" : "renewed", certificate->generation,
+                        format_timestamp(expiry, certificate->renewal.expiry), certificate->fingerprint);
 
-        const struct notice notice = {
-                .generation = certificate->generation,
-                .certificate = certificate->config->name,
-                .directory = certificate->config->directory,
-                .fingerprint = certificate->fingerprint,
-        };
-        if (certificate->dependents)
-                dependents_owe(certificate->dependents, &notice);
-
-        /* The next due time comes from what is on disk. */
+        /* What is on disk says when it is due again, and what is to be published. */
+        remember_failure(certificate, 0, FAILURE_NONE, USEC_INFINITY);
         end_attempt(certificate);
         certificate_wake(certificate);
-}
-
-static void take_failure(struct certificate *certificate) {
-        const struct attempt *attempt = certificate->attempt;
-        const struct renewal_event event = {
-                .type = RENEWAL_FAILED,
-                .failure = attempt->failure,
-                .retry_after_usec = attempt->retry_after_usec,
-        };
-        enum renewal_state before = certificate->renewal.state;
-
-        say_warning(certificate);
-        take_event(certificate, &certificate->renewal, &event);
-        say_failure(certificate);
-        if (certificate->renewal.state == RENEWAL_WAITING_FOR_TOKEN && before != RENEWAL_WAITING_FOR_TOKEN)
-                say_waiting(certificate);
-        certificate->failed = true;
-        rest(certificate);
 }
 
 static void on_step_done(void *userdata) {
@@ -412,7 +431,7 @@ static void on_step_done(void *userdata) {
                 return;
         }
         if (step == STEP_LOOK) {
-                take_sight(certificate);
+                take_look(certificate);
                 return;
         }
         say_warning(certificate);
@@ -424,7 +443,7 @@ static void on_step_done(void *userdata) {
         if (step == STEP_COMMIT)
                 take_commit(certificate, attempt->by_token);
         else
-                attempt_start(attempt, next);
+                start_step(certificate, next);
 }
 
 static void begin_look(struct certificate *certificate) {
@@ -442,6 +461,8 @@ static void begin_look(struct certificate *certificate) {
                 certificate->has_slot = slots_take(&certificate->context->slots);
         certificate->attempt->may_renew = certificate->has_slot;
         certificate->attempt->n_failures = certificate->renewal.failures;
+        certificate->attempt->look_closely = certificate->look_closely;
+        certificate->look_closely = false;
         arm_set_watch(certificate);
         attempt_start(certificate->attempt, take_event(certificate, &certificate->renewal, &wake));
 }
@@ -460,8 +481,19 @@ void certificate_look(struct certificate *certificate) {
         if (certificate->attempt)
                 return;
         certificate->look_only = true;
-        certificate->resting = certificate->renewal;
         begin_look(certificate);
+}
+
+void certificate_start(struct certificate *certificate) {
+        const struct journal *journal = &certificate->history->journal;
+        usec_t left = usec_sub(journal->next_attempt_usec, now_usec(CLOCK_REALTIME));
+
+        if (left == 0 || certificate->context->once) {
+                certificate_wake(certificate);
+                return;
+        }
+        certificate->backoff_until = usec_add(now_usec(CLOCK_BOOTTIME), left);
+        certificate_look(certificate);
 }
 
 static void on_slot(struct slot_waiter *waiter) {
@@ -472,9 +504,21 @@ static void on_slot(struct slot_waiter *waiter) {
         certificate_wake(certificate);
 }
 
-int certificate_new(struct context *context, const struct config_certificate *config,
-                    struct certificate **ret) {
+/* --- Life --- */
+
+static int make_dependents(struct certificate *certificate) {
+        if (certificate->config->n_notify == 0)
+                return 0;
+        return dependents_new(certificate->context->event, certificate->config, certificate->history,
+                              !certificate->context->once, on_dependents_settled, certificate,
+                              &certificate->dependents);
+}
+
+int certificate_new(struct context *context, struct config *owner, const struct config_certificate *config,
+                    struct certificate **ret, struct error *error) {
         _cleanup_(certificate_freep) struct certificate *certificate = NULL;
+        _cleanup_(freep) char *warning = NULL;
+        const struct journal *journal;
         int r;
 
         certificate = calloc(1, sizeof(*certificate));
@@ -482,29 +526,103 @@ int certificate_new(struct context *context, const struct config_certificate *co
                 return -ENOMEM;
         certificate->context = context;
         certificate->slot_waiter.granted = on_slot;
+        certificate->owner = config_ref(owner);
         certificate->config = config;
         certificate->seed = schedule_seed(context->machine_id, config->name);
-        certificate->renewal.due_usec = certificate->renewal.backoff_usec = USEC_INFINITY;
+        certificate->look_closely = true;
 
-        if (config->n_notify > 0) {
-                r = dependents_new(context->event, config, !context->once, on_dependents_settled, certificate,
-                                   &certificate->dependents);
-                if (r < 0)
-                        return r;
-        }
+        r = history_new(context, config->name, &certificate->history, &warning, error);
+        if (r < 0)
+                return r;
+        if (warning)
+                certificate_say(certificate, LOG_WARNING, MESSAGE_HISTORY, "%s", warning);
+        journal = &certificate->history->journal;
+        renewal_restore(&certificate->renewal, journal->failures, journal->failure);
+        certificate->token_identity = journal->token;
+        certificate->generation = journal->generation;
+        memcpy(certificate->fingerprint, journal->fingerprint, sizeof(certificate->fingerprint));
+
+        r = make_dependents(certificate);
+        if (r < 0)
+                return r;
         *ret = take_ptr(certificate);
         return 0;
+}
+
+/* Everything that waits for something to happen. */
+static void stop_waiting(struct certificate *certificate) {
+        slots_leave(&certificate->context->slots, &certificate->slot_waiter);
+        certificate->timer = sd_event_source_disable_unref(certificate->timer);
+        certificate->export_timer = sd_event_source_disable_unref(certificate->export_timer);
+        certificate->token_watch = watch_free(certificate->token_watch);
+        certificate->set_watch = set_watch_free(certificate->set_watch);
 }
 
 struct certificate *certificate_free(struct certificate *certificate) {
         if (!certificate)
                 return NULL;
-        slots_leave(&certificate->context->slots, &certificate->slot_waiter);
+        stop_waiting(certificate);
+        if (certificate->attempt && certificate->attempt->is_recorded) {
+                /* The attempt has not failed: it was told to stop. */
+                remember_failure(certificate, certificate->renewal.failures, certificate->renewal.failure,
+                                 USEC_INFINITY);
+                history_save(certificate->history);
+        }
         attempt_free(certificate->attempt);
-        sd_event_source_disable_unref(certificate->timer);
-        watch_free(certificate->token_watch);
-        set_watch_free(certificate->set_watch);
         dependents_free(certificate->dependents);
+        history_free(certificate->history);
+        config_free(certificate->next_owner);
+        config_free(certificate->owner);
         free(certificate);
         return NULL;
+}
+
+const char *certificate_name(const struct certificate *certificate) {
+        return certificate->config->name;
+}
+
+const struct config_certificate *certificate_config(const struct certificate *certificate) {
+        return certificate->config;
+}
+
+bool certificate_is_usable(const struct certificate *certificate) {
+        return certificate->renewal.expiry > now_usec(CLOCK_REALTIME);
+}
+
+/* Nothing is under way: takes the configuration that waits. */
+static void take_configuration(struct certificate *certificate) {
+        certificate->dependents = dependents_free(certificate->dependents);
+        config_free(certificate->owner);
+        certificate->owner = take_ptr(certificate->next_owner);
+        certificate->config = take_ptr(certificate->next_config);
+        if (make_dependents(certificate) < 0) {
+                log_error("%s: out of memory", certificate->config->name);
+                sd_event_exit(certificate->context->event, EXIT_FAILURE);
+                return;
+        }
+        if (certificate->dependents && certificate->fingerprint[0])
+                dependents_release(certificate->dependents);
+
+        if (!certificate->next_has_changed)
+                return;
+        certificate->next_has_changed = false;
+        stop_waiting(certificate);
+        certificate->told_due_usec = 0;
+        certificate->look_closely = true;
+        certificate_wake(certificate);
+}
+
+void certificate_reconfigure(struct certificate *certificate, struct config *owner,
+                             const struct config_certificate *config, bool has_changed) {
+        config_free(certificate->next_owner);
+        certificate->next_owner = config_ref(owner);
+        certificate->next_config = config;
+        certificate->next_has_changed = certificate->next_has_changed || has_changed;
+        settle(certificate);
+}
+
+void certificate_retire(struct certificate *certificate) {
+        certificate->is_retired = true;
+        stop_waiting(certificate);
+        settle(certificate);
 }

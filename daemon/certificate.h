@@ -3,47 +3,26 @@
 /* One tracked certificate: the renewal machine, and the hands that do what it says. */
 
 #include "daemon/context.h"
-#include "daemon/dependents.h"
-#include "daemon/set-watch.h"
-#include "daemon/watch.h"
-#include "lib/cert.h"
-#include "lib/renewal.h"
+#include "lib/config.h"
 
-struct attempt;
+struct certificate;
 
-struct certificate {
-        struct context *context;
-        const struct config_certificate *config;
-        uint32_t seed;
-
-        struct renewal renewal;
-        struct renewal resting;  /* before a look that must not end a back-off */
-        struct attempt *attempt; /* while a look or a step is under way */
-        bool has_slot;
-        struct slot_waiter slot_waiter;
-
-        /* The current set, as last seen; fingerprint is empty without one. */
-        uint64_t generation;
-        char fingerprint[FINGERPRINT_HEX];
-
-        usec_t told_due_usec;                /* what the last MESSAGE_CURRENT said */
-        struct file_identity token_identity; /* of the token file that the last look read */
-        bool renewed, failed, settled;       /* --once */
-
-        bool look_only;       /* this look may find something to repair, but ends no back-off */
-        bool look_again;      /* something happened to the files during an attempt */
-        usec_t backoff_until; /* CLOCK_BOOTTIME; 0: no back-off */
-
-        sd_event_source *timer;
-        struct watch *token_watch;
-        struct set_watch *set_watch;
-        struct dependents *dependents;
-};
-
-int certificate_new(struct context *context, const struct config_certificate *config,
-                    struct certificate **ret);
+/* CONFIG is one of OWNER's, of which a reference is taken. Loads what the last run left in the journal. 0;
+ * -ENOMEM; or -errno with a sentence. */
+int certificate_new(struct context *context, struct config *owner, const struct config_certificate *config,
+                    struct certificate **ret, struct error *error);
 struct certificate *certificate_free(struct certificate *certificate);
 DEFINE_CLEANUP(struct certificate *, certificate_free);
+
+const char *certificate_name(const struct certificate *certificate);
+const struct config_certificate *certificate_config(const struct certificate *certificate);
+
+/* There is a set on disk, as far as is known, and it has not expired. */
+bool certificate_is_usable(const struct certificate *certificate);
+
+/* The first look. What is due is done, unless a back-off of the last run goes on; with `once`, in any case.
+ */
+void certificate_start(struct certificate *certificate);
 
 /* Look whether there is something to do, and do it, back-off or not. During an attempt this does nothing. */
 void certificate_wake(struct certificate *certificate);
@@ -51,3 +30,12 @@ void certificate_wake(struct certificate *certificate);
 /* Look at the files and the clock. What is due is done, but a back-off is kept unless the set has changed.
  * During an attempt, looks again after it. */
 void certificate_look(struct certificate *certificate);
+
+/* Goes over to CONFIG of OWNER, which has the same name; the options are others where HAS_CHANGED, and the
+ * certificate is then woken. What is under way comes to its end first. */
+void certificate_reconfigure(struct certificate *certificate, struct config *owner,
+                             const struct config_certificate *config, bool has_changed);
+
+/* Ends in good order: an attempt that is under way comes to its end, those who are owed a notification get
+ * one more chance; then context->retired() is called, maybe from here. The files stay. */
+void certificate_retire(struct certificate *certificate);

@@ -9,6 +9,8 @@
 #include "daemon/slots.h"
 #include "daemon/workers.h"
 
+struct certificate;
+
 struct context {
         sd_event *event;
         bool once; /* one attempt for each certificate, then exit */
@@ -21,7 +23,14 @@ struct context {
         struct slots slots; /* `limits.concurrent_renewals` */
 
         uint8_t machine_id[16]; /* derived for this application; the same after a restart */
+        uint8_t boot_id[16];    /* all zero where it cannot be had */
+        int state_fd;           /* `state_directory`, locked */
+        unsigned issuances_per_hour;
 
+        /* A certificate has looked at its files for the first time. */
+        void (*looked)(struct context *context);
+        /* certificate_retire() is done: the certificate may be freed. */
+        void (*retired)(struct context *context, struct certificate *certificate);
         /* --once: a certificate has nothing more to do. */
         void (*settled)(struct context *context, bool renewed, bool failed);
 };

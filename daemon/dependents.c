@@ -1,7 +1,10 @@
 /*
- * What is owed to whom. Each dependent has one number, the generation that it must still be told of, and one
- * wish: to be told of the newest. A renewal raises the number; a delivery lowers it again; a failure sets a
- * timer and lets the next dependent go on. None of this can start a renewal.
+ * What is owed to whom. Each dependent has one wish: to be told of the newest set. What it must still be told
+ * of stands in the journal of the certificate, so a restart goes on where the last run ended; a delivery
+ * takes it out, a failure sets a timer and lets the next dependent go on. None of this can start a renewal.
+ *
+ * A delivery is taken out of the journal after it was made: a kill in between makes it once more. So it is at
+ * least once, and a dependent is told of the newest set only.
  */
 
 #include "daemon/dependents.h"
@@ -15,22 +18,21 @@
 struct dependent {
         struct dependents *owner;
         const struct config_notify *config;
-        char *label; /* "command /usr/bin/x", "SIGHUP by /run/x.pid" */
-        bool owed;
-        bool tried;        /* since the last notice */
-        unsigned failures; /* in a row */
+        char *label;  /* "command /usr/bin/x", "SIGHUP to the process of /run/x.pid" */
+        char key[64]; /* in the journal */
+        bool tried;   /* since the last notice */
+        bool is_new;  /* owed since the last dependents_owe(), not before */
+        bool again;   /* owed anew during its delivery */
         sd_event_source *retry;
 };
 
 struct dependents {
         sd_event *event;
         const struct config_certificate *certificate;
-        bool retry;
+        struct history *history;
+        bool retry, is_held;
         dependents_settled_t settled;
         void *userdata;
-
-        uint64_t generation;
-        char fingerprint[80];
 
         sd_event_source *next; /* deferred: chooses what to deliver next */
         struct delivery *running;
@@ -60,8 +62,46 @@ static int dependent_label(struct dependent *dependent) {
         return n < 0 ? -ENOMEM : 0;
 }
 
+static uint64_t hash_text(uint64_t hash, const char *text) {
+        for (const char *p = text; p && *p; p++)
+                hash = (hash ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
+        return (hash ^ 0xff) * UINT64_C(0x100000001b3); /* where one text ends and the next begins */
+}
+
+/* FNV-1a over what the entry says: it is the same dependent after a restart when it is told the same way,
+ * wherever it stands in the list; the same entry twice is two. Arguments of commands stay out of the file. */
+static void make_key(struct dependents *dependents, struct dependent *dependent) {
+        static const char *const kinds[NOTIFY_MAX] = {
+                [NOTIFY_COMMAND] = "command",
+                [NOTIFY_SIGNAL] = "signal",
+        };
+        const struct config_notify *config = dependent->config;
+        uint64_t hash = UINT64_C(0xcbf29ce484222325);
+        unsigned nth = 1;
+        bool taken;
+
+        if (config->kind == NOTIFY_COMMAND)
+                for (char **argument = config->command; *argument; argument++)
+                        hash = hash_text(hash, *argument);
+        else
+                hash = hash_text(hash_text(hash, sigabbrev_np(config->signal)), config->pid_file);
+
+        do {
+                snprintf(dependent->key, sizeof(dependent->key), "%s-%016" PRIx64 "-%u", kinds[config->kind],
+                         hash, nth++);
+                taken = false;
+                for (size_t i = 0; i < dependents->n; i++)
+                        taken = taken || streq(dependents->items[i].key, dependent->key);
+        } while (taken);
+}
+
+static struct journal_owed *owed_to(const struct dependent *dependent) {
+        return journal_find_owed(&dependent->owner->history->journal, dependent->key);
+}
+
 static void schedule_next(struct dependents *dependents) {
-        sd_event_source_set_enabled(dependents->next, SD_EVENT_ONESHOT);
+        if (!dependents->is_held)
+                sd_event_source_set_enabled(dependents->next, SD_EVENT_ONESHOT);
 }
 
 static int on_retry(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
@@ -81,12 +121,12 @@ static void arm_retry(struct dependent *dependent, usec_t wait_usec) {
                           dependent->owner->certificate->name, dependent->label);
 }
 
-static usec_t retry_span(const struct dependent *dependent) {
+static usec_t retry_span(unsigned failures) {
         static const struct schedule_policy policy = { 0 };
         uint32_t random = 0;
 
         (void)getrandom(&random, sizeof(random), GRND_NONBLOCK);
-        return schedule_backoff(&policy, FAILURE_TRANSIENT, dependent->failures, random, 0, 0);
+        return schedule_backoff(&policy, FAILURE_TRANSIENT, failures, random, 0, 0);
 }
 
 static void log_result(const struct dependent *dependent, const char *error, usec_t wait_usec) {
@@ -94,8 +134,10 @@ static void log_result(const struct dependent *dependent, const char *error, use
         const char *name = dependents->certificate->name;
         char generation[24], span[TIMESPAN_MAX];
         const struct log_field fields[] = {
-                { FIELD_CERTIFICATE, name },      { FIELD_DEPENDENT, dependent->label },
-                { FIELD_GENERATION, generation }, { FIELD_FINGERPRINT, dependents->fingerprint },
+                { FIELD_CERTIFICATE, name },
+                { FIELD_DEPENDENT, dependent->label },
+                { FIELD_GENERATION, generation },
+                { FIELD_FINGERPRINT, dependents->history->journal.fingerprint },
                 { FIELD_ERROR, error },
         };
 
@@ -114,24 +156,26 @@ static void log_result(const struct dependent *dependent, const char *error, use
 
 static void finish(struct dependents *dependents, const char *error) {
         struct dependent *dependent = take_ptr(dependents->current);
+        struct journal_owed *owed = owed_to(dependent);
         usec_t wait_usec = 0;
 
         dependent->tried = true;
-        if (!error) {
-                dependent->failures = 0;
-                /* A renewal during the delivery leaves the newer generation owed. */
-                if (dependents->current_generation == dependents->generation)
-                        dependent->owed = false;
-                else
-                        dependent->tried = false;
-        } else {
-                dependent->failures++;
+        if (!owed)
+                ; /* it was withdrawn meanwhile */
+        else if (!error && !dependent->again)
+                journal_settle(&dependents->history->journal, dependent->key);
+        else if (!error)
+                dependent->tried = false;
+        else {
+                owed->failures++;
                 if (dependents->retry) {
-                        wait_usec = retry_span(dependent);
+                        wait_usec = retry_span(owed->failures);
+                        owed->next_attempt_usec = usec_add(now_usec(CLOCK_REALTIME), wait_usec);
                         arm_retry(dependent, wait_usec);
                 }
         }
         log_result(dependent, error, wait_usec);
+        history_save(dependents->history);
         schedule_next(dependents);
 }
 
@@ -144,16 +188,18 @@ static void on_command_done(const char *error, void *userdata) {
 
 static void deliver(struct dependents *dependents, struct dependent *dependent) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
+        const struct journal *journal = &dependents->history->journal;
         const struct notice notice = {
-                .generation = dependents->generation,
+                .generation = journal->generation,
                 .certificate = dependents->certificate->name,
                 .directory = dependents->certificate->directory,
-                .fingerprint = dependents->fingerprint,
+                .fingerprint = journal->fingerprint,
         };
         int r;
 
         dependents->current = dependent;
-        dependents->current_generation = dependents->generation;
+        dependents->current_generation = journal->generation;
+        dependent->again = false;
 
         if (dependent->config->kind == NOTIFY_SIGNAL)
                 r = delivery_send_signal(dependent->config, &error);
@@ -170,20 +216,52 @@ static void deliver(struct dependents *dependents, struct dependent *dependent) 
 static int on_next(_unused_ sd_event_source *source, void *userdata) {
         struct dependents *dependents = userdata;
 
-        if (dependents->current)
+        if (dependents->current || dependents->is_held)
                 return 0;
         for (size_t i = 0; i < dependents->n; i++)
-                if (dependents->items[i].owed && !dependents->items[i].tried) {
+                if (owed_to(&dependents->items[i]) && !dependents->items[i].tried) {
                         deliver(dependents, &dependents->items[i]);
                         return 0;
                 }
-        if (dependents_owed(dependents) == 0 || !dependents->retry)
-                dependents->settled(dependents_owed(dependents) == 0, dependents->userdata);
+        dependents->settled(dependents->userdata);
         return 0;
 }
 
-int dependents_new(sd_event *event, const struct config_certificate *certificate, bool retry,
-                   dependents_settled_t settled, void *userdata, struct dependents **ret) {
+/* An entry of the journal that no dependent of the configuration has is of no use to anybody. */
+static void drop_strangers(struct dependents *dependents) {
+        struct journal *journal = &dependents->history->journal;
+
+        for (size_t i = journal->n_owed; i-- > 0;) {
+                const char *key = journal->owed[i].key;
+                bool known = false;
+
+                for (size_t j = 0; j < dependents->n; j++)
+                        known = known || streq(dependents->items[j].key, key);
+                if (!known)
+                        journal_settle(journal, key);
+        }
+}
+
+/* What the last run left owed waits for as long as it would have waited there; not for ever, should a clock
+ * have been set. */
+static void resume(struct dependents *dependents) {
+        for (size_t i = 0; i < dependents->n; i++) {
+                struct dependent *dependent = &dependents->items[i];
+                const struct journal_owed *owed = owed_to(dependent);
+                usec_t left;
+
+                if (!owed || !dependents->retry)
+                        continue;
+                left = usec_sub(owed->next_attempt_usec, now_usec(CLOCK_REALTIME));
+                if (left == 0)
+                        continue;
+                dependent->tried = true;
+                arm_retry(dependent, left < USEC_PER_HOUR ? left : USEC_PER_HOUR);
+        }
+}
+
+int dependents_new(sd_event *event, const struct config_certificate *certificate, struct history *history,
+                   bool retry, dependents_settled_t settled, void *userdata, struct dependents **ret) {
         _cleanup_(dependents_freep) struct dependents *dependents = NULL;
         int r;
 
@@ -192,7 +270,9 @@ int dependents_new(sd_event *event, const struct config_certificate *certificate
                 return -ENOMEM;
         dependents->event = sd_event_ref(event);
         dependents->certificate = certificate;
+        dependents->history = history;
         dependents->retry = retry;
+        dependents->is_held = true;
         dependents->settled = settled;
         dependents->userdata = userdata;
 
@@ -201,6 +281,7 @@ int dependents_new(sd_event *event, const struct config_certificate *certificate
 
                 dependent->owner = dependents;
                 dependent->config = &certificate->notify[dependents->n];
+                make_key(dependents, dependent);
                 r = dependent_label(dependent);
                 if (r < 0)
                         return r;
@@ -212,29 +293,57 @@ int dependents_new(sd_event *event, const struct config_certificate *certificate
         r = sd_event_source_set_enabled(dependents->next, SD_EVENT_OFF);
         if (r < 0)
                 return r;
+        drop_strangers(dependents);
+        resume(dependents);
 
         *ret = take_ptr(dependents);
         return 0;
 }
 
-void dependents_owe(struct dependents *dependents, const struct notice *notice) {
-        dependents->generation = notice->generation;
-        snprintf(dependents->fingerprint, sizeof(dependents->fingerprint), "%s", notice->fingerprint);
+int dependents_owe(struct dependents *dependents) {
+        struct journal *journal = &dependents->history->journal;
+        int r;
+
+        dependents->is_held = true;
         for (size_t i = 0; i < dependents->n; i++) {
                 struct dependent *dependent = &dependents->items[i];
 
-                dependent->owed = true;
+                dependent->is_new = !owed_to(dependent);
+                dependent->again = dependents->current == dependent;
+                r = journal_owe(journal, dependent->key, journal->generation, NULL);
+                if (r < 0)
+                        return r;
                 dependent->tried = false;
                 dependent->retry = sd_event_source_disable_unref(dependent->retry);
         }
+        return 0;
+}
+
+void dependents_withdraw(struct dependents *dependents) {
+        for (size_t i = 0; i < dependents->n; i++)
+                if (dependents->items[i].is_new)
+                        journal_settle(&dependents->history->journal, dependents->items[i].key);
+}
+
+void dependents_release(struct dependents *dependents) {
+        dependents->is_held = false;
         schedule_next(dependents);
+}
+
+bool dependents_is_busy(const struct dependents *dependents) {
+        if (dependents->current || dependents->is_held)
+                return dependents->current;
+        for (size_t i = 0; i < dependents->n; i++)
+                if (owed_to(&dependents->items[i]) && !dependents->items[i].tried)
+                        return true;
+        return false;
 }
 
 unsigned dependents_owed(const struct dependents *dependents) {
         unsigned n = 0;
 
         for (size_t i = 0; i < dependents->n; i++)
-                n += dependents->items[i].owed;
+                n += owed_to(&dependents->items[i]) ? 1 : 0;
         return n;
 }
 

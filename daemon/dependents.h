@@ -2,8 +2,7 @@
 
 /* Who must learn of a new set, and what is owed to each. */
 
-#include <systemd/sd-event.h>
-
+#include "daemon/history.h"
 #include "lib/config.h"
 
 struct dependents;
@@ -16,19 +15,33 @@ struct notice {
         const char *fingerprint; /* hexadecimal */
 };
 
-/* Called when nothing is owed any more to anybody (ALL_DELIVERED), or, without retries, when all were tried
- * once. */
-typedef void (*dependents_settled_t)(bool all_delivered, void *userdata);
+/* Called when nothing more is to be delivered for now: all was, or waits for its back-off. May free the
+ * dependents. */
+typedef void (*dependents_settled_t)(void *userdata);
 
-/* For CERTIFICATE's `notify` list. With RETRY, a failed delivery is tried again with back-off until it
- * succeeds or a newer generation takes its place. CERTIFICATE is borrowed. 0 or -errno. */
-int dependents_new(sd_event *event, const struct config_certificate *certificate, bool retry,
-                   dependents_settled_t settled, void *userdata, struct dependents **ret);
+/*
+ * For CERTIFICATE's `notify` list. With RETRY, a failed delivery is tried again with back-off until it
+ * succeeds or a newer generation takes its place. What HISTORY says is owed to a dependent since the last run
+ * is owed still; nothing is delivered before the first dependents_release(). All are borrowed. 0 or -errno.
+ */
+int dependents_new(sd_event *event, const struct config_certificate *certificate, struct history *history,
+                   bool retry, dependents_settled_t settled, void *userdata, struct dependents **ret);
 
-/* Owes NOTICE's generation to every dependent, and begins to deliver: one dependent after the other, in the
- * order of the configuration; one that fails does not hold up the next. A delivery still owed is replaced by
- * the newer. */
-void dependents_owe(struct dependents *dependents, const struct notice *notice);
+/*
+ * Owes the generation that the journal names to every dependent, in place of what was owed before, and holds
+ * all deliveries until dependents_release(). The caller saves the history. 0, -ENOMEM.
+ */
+int dependents_owe(struct dependents *dependents);
+
+/* Takes the last dependents_owe() back from those who were owed nothing before it. */
+void dependents_withdraw(struct dependents *dependents);
+
+/* Begins to deliver what is owed: one dependent after the other, in the order of the configuration; one that
+ * fails does not hold up the next. */
+void dependents_release(struct dependents *dependents);
+
+/* Something is being delivered, or will be without waiting for a back-off or a release. */
+bool dependents_is_busy(const struct dependents *dependents);
 
 /* How many dependents are owed something. */
 unsigned dependents_owed(const struct dependents *dependents);

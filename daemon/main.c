@@ -47,7 +47,8 @@ static void print_help(void) {
                          options[i].argument ? options[i].argument : "");
                 printf("  %-20s  %s\n", left, options[i].help);
         }
-        puts("\nTERM and INT end it in good order. /etc/rekeyd/rekeyd.yaml explains every option.");
+        puts("\nTERM and INT end it in good order, HUP reads the configuration anew. /etc/rekeyd/rekeyd.yaml "
+             "explains every option.");
 }
 
 /* 0 to go on, 1 to exit successfully, -EINVAL. */
@@ -119,13 +120,16 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
 }
 
 static int on_hangup(_unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *info,
-                     _unused_ void *userdata) {
-        log_warning(
-                "got SIGHUP: the configuration is read at the start only; restart rekeyd to apply a new one");
+                     void *userdata) {
+        struct manager **manager = userdata;
+
+        log_info("got SIGHUP, reading the configuration");
+        manager_reload(*manager);
         return 0;
 }
 
-static int set_up_signals(sd_event *event) {
+/* MANAGER will be there when the loop runs; NULL: nothing to reload. */
+static int set_up_signals(sd_event *event, struct manager **manager) {
         sigset_t mask;
         int r;
 
@@ -144,10 +148,11 @@ static int set_up_signals(sd_event *event) {
         r = sd_event_add_signal(event, NULL, SIGINT, on_stop, NULL);
         if (r < 0)
                 return r;
-        return sd_event_add_signal(event, NULL, SIGHUP, on_hangup, NULL);
+        return manager ? sd_event_add_signal(event, NULL, SIGHUP, on_hangup, manager) : 0;
 }
 
-static int run(struct config *owned_config, bool once) {
+static int run(struct config *owned_config, const struct arguments *arguments) {
+        const bool once = arguments->once;
         _cleanup_(config_freep) struct config *config = owned_config;
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         _cleanup_(manager_freep) struct manager *manager = NULL;
@@ -157,12 +162,12 @@ static int run(struct config *owned_config, bool once) {
 
         r = sd_event_new(&event);
         if (r == 0)
-                r = set_up_signals(event);
+                r = set_up_signals(event, once ? NULL : &manager);
         if (r < 0) {
                 log_error("cannot set up the event loop: %s", strerrordesc_np(-r));
                 return EXIT_FAILURE;
         }
-        r = manager_new(event, take_ptr(config), once, &manager, &error);
+        r = manager_new(event, take_ptr(config), arguments->config_path, once, &manager, &error);
         if (r < 0) {
                 log_error("%s", error_text(&error));
                 return EXIT_FAILURE;
@@ -205,7 +210,7 @@ int main(int argc, char *argv[]) {
                 log_error("cannot start libcurl");
                 return EXIT_FAILURE;
         }
-        r = run(take_ptr(config), arguments.once);
+        r = run(take_ptr(config), &arguments);
         curl_global_cleanup();
         return r;
 }

@@ -3,12 +3,13 @@
  * --once it counts those that have nothing more to do.
  */
 
-#include "daemon/manager.h"
+#include "daemon/manager-private.h"
 
 #include <systemd/sd-id128.h>
 
 #include "daemon/certificate.h"
 #include "daemon/clock.h"
+#include "daemon/history.h"
 #include "daemon/messages.h"
 
 /* Threads for files: enough that a slow disk under one certificate does not hold up the others. */
@@ -17,17 +18,9 @@
 /* For deriving our own id from the machine's, which itself must not leave the machine. */
 #define REKEYD_APP_ID SD_ID128_MAKE(79, 01, 47, 17, 69, 5f, 44, 28, 96, 9d, 47, 71, 82, c2, dc, ff)
 
-struct manager {
-        struct context context;
-        sd_event_source *clock;
-        struct config *config;
-        struct certificate **certificates;
-        size_t n_certificates;
-
-        /* --once: what is still to be heard of, and what was. */
-        size_t n_unsettled;
-        bool any_renewed, any_failed;
-};
+static struct manager *context_manager(struct context *context) {
+        return (struct manager *)((char *)context - offsetof(struct manager, context));
+}
 
 static unsigned processors(void) {
         long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -45,12 +38,37 @@ static void derive_machine_id(uint8_t ret[16]) {
 }
 
 static void on_settled(struct context *context, bool renewed, bool failed) {
-        struct manager *manager = (struct manager *)((char *)context - offsetof(struct manager, context));
+        struct manager *manager = context_manager(context);
 
         manager->any_renewed = manager->any_renewed || renewed;
         manager->any_failed = manager->any_failed || failed;
         if (--manager->n_unsettled == 0)
                 sd_event_exit(context->event, manager->any_failed ? 1 : manager->any_renewed ? 2 : 0);
+}
+
+static void on_looked(struct context *context) {
+        struct manager *manager = context_manager(context);
+        size_t n_usable = 0;
+
+        if (--manager->n_unlooked > 0)
+                return;
+        for (size_t i = 0; i < manager->n_certificates; i++)
+                n_usable += certificate_is_usable(manager->certificates[i]) ? 1 : 0;
+        log_fields(n_usable == manager->n_certificates ? LOG_INFO : LOG_WARNING, MESSAGE_READY, NULL, 0,
+                   "ready: %zu of %zu certificate%s can be used", n_usable, manager->n_certificates,
+                   manager->n_certificates == 1 ? "" : "s");
+}
+
+static void on_retired(struct context *context, struct certificate *certificate) {
+        struct manager *manager = context_manager(context);
+
+        for (size_t i = 0; i < manager->n_retiring; i++)
+                if (manager->retiring[i] == certificate) {
+                        manager->retiring[i] = manager->retiring[--manager->n_retiring];
+                        break;
+                }
+        log_debug("%s: no longer looked after", certificate_name(certificate));
+        certificate_free(certificate);
 }
 
 static void on_clock_set(void *userdata) {
@@ -62,9 +80,24 @@ static void on_clock_set(void *userdata) {
                 certificate_look(manager->certificates[i]);
 }
 
-static int start_context(struct context *context, const struct config *config, struct error *error) {
+/* --- Start and end --- */
+
+static bool is_configured(const char *name, void *userdata) {
+        const struct config *config = userdata;
+
+        for (size_t i = 0; i < config->n_certificates; i++)
+                if (streq(config->certificates[i].name, name))
+                        return true;
+        return false;
+}
+
+static int start_context(struct context *context, struct config *config, struct error *error) {
         int r;
 
+        r = history_open_directory(config->state_directory, is_configured, config, error);
+        if (r < 0)
+                return r;
+        context->state_fd = r;
         r = workers_new(context->event,
                         config->limits.key_workers > 0 ? config->limits.key_workers : processors(),
                         &context->key_workers);
@@ -78,9 +111,17 @@ static int start_context(struct context *context, const struct config *config, s
         return 0;
 }
 
-int manager_new(sd_event *event, struct config *config, bool once, struct manager **ret,
-                struct error *error) {
+void manager_apply_limits(struct manager *manager) {
+        struct context *context = &manager->context;
+
+        context->issuances_per_hour = manager->config->limits.issuances_per_hour;
+        slots_resize(&context->slots, manager->config->limits.concurrent_renewals);
+}
+
+int manager_new(sd_event *event, struct config *config, const char *config_path, bool once,
+                struct manager **ret, struct error *error) {
         _cleanup_(manager_freep) struct manager *manager = NULL;
+        sd_id128_t boot_id;
         int r;
 
         manager = calloc(1, sizeof(*manager));
@@ -92,10 +133,15 @@ int manager_new(sd_event *event, struct config *config, bool once, struct manage
         manager->context = (struct context) {
                 .event = sd_event_ref(event),
                 .once = once,
-                .slots = { .n_free = config->limits.concurrent_renewals },
+                .state_fd = -1,
+                .looked = on_looked,
+                .retired = on_retired,
                 .settled = on_settled,
         };
         derive_machine_id(manager->context.machine_id);
+        if (sd_id128_get_boot(&boot_id) == 0)
+                memcpy(manager->context.boot_id, boot_id.bytes, sizeof(manager->context.boot_id));
+        manager_apply_limits(manager);
         r = start_context(&manager->context, config, error);
         if (r < 0)
                 return r;
@@ -104,17 +150,19 @@ int manager_new(sd_event *event, struct config *config, bool once, struct manage
         if (r < 0)
                 return error_set_errno(error, r, "cannot watch the clock");
 
+        manager->config_path = strdup(config_path);
         manager->certificates = calloc(config->n_certificates + 1, sizeof(*manager->certificates));
-        if (!manager->certificates)
+        if (!manager->config_path || !manager->certificates)
                 return error_set(error, -ENOMEM, "out of memory");
         for (; manager->n_certificates < config->n_certificates; manager->n_certificates++) {
-                r = certificate_new(&manager->context, &config->certificates[manager->n_certificates],
-                                    &manager->certificates[manager->n_certificates]);
+                const struct config_certificate *certificate = &config->certificates[manager->n_certificates];
+
+                r = certificate_new(&manager->context, config, certificate,
+                                    &manager->certificates[manager->n_certificates], error);
                 if (r < 0)
-                        return error_set_errno(error, r, "cannot set up certificate %s",
-                                               config->certificates[manager->n_certificates].name);
+                        return error_set_errno(error, r, "cannot set up certificate %s", certificate->name);
         }
-        manager->n_unsettled = manager->n_certificates;
+        manager->n_unsettled = manager->n_unlooked = manager->n_certificates;
 
         *ret = take_ptr(manager);
         return 0;
@@ -127,7 +175,13 @@ void manager_start(struct manager *manager) {
         if (manager->context.once && manager->n_certificates == 0)
                 sd_event_exit(manager->context.event, 0);
         for (size_t i = 0; i < manager->n_certificates; i++)
-                certificate_wake(manager->certificates[i]);
+                certificate_start(manager->certificates[i]);
+}
+
+static void free_certificates(struct certificate **certificates, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                certificate_free(certificates[i]);
+        free(certificates);
 }
 
 struct manager *manager_free(struct manager *manager) {
@@ -138,13 +192,15 @@ struct manager *manager_free(struct manager *manager) {
         atomic_store(&manager->context.stopping, true);
         workers_free(manager->context.key_workers);
         workers_free(manager->context.disk_workers);
-        for (size_t i = 0; i < manager->n_certificates; i++)
-                certificate_free(manager->certificates[i]);
-        free(manager->certificates);
+        reload_free(manager->reload);
+        free_certificates(manager->certificates, manager->n_certificates);
+        free_certificates(manager->retiring, manager->n_retiring);
         sd_event_source_disable_unref(manager->clock);
         curl_glue_free(manager->context.curl);
+        fd_close(manager->context.state_fd);
         sd_event_unref(manager->context.event);
         config_free(manager->config);
+        free(manager->config_path);
         free(manager);
         return NULL;
 }

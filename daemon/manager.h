@@ -7,12 +7,17 @@
 
 struct manager;
 
-/* Takes CONFIG over. With ONCE the loop ends after one attempt for each certificate, with exit code 0 when
- * nothing was due, 2 when something was renewed, 1 when something failed. 0 or -errno with a sentence. */
-int manager_new(sd_event *event, struct config *config, bool once, struct manager **ret, struct error *error);
+/* Takes CONFIG over, which was read from CONFIG_PATH. With ONCE the loop ends after one attempt for each
+ * certificate, with exit code 0 when nothing was due, 2 when something was renewed, 1 when something failed.
+ * 0 or -errno with a sentence. */
+int manager_new(sd_event *event, struct config *config, const char *config_path, bool once,
+                struct manager **ret, struct error *error);
 
-/* Wakes every certificate. */
+/* Every certificate looks at its files, and goes on from there. */
 void manager_start(struct manager *manager);
+
+/* Reads the configuration anew, and goes over to it if there is no error in it. What happens is logged. */
+void manager_reload(struct manager *manager);
 
 struct manager *manager_free(struct manager *manager);
 DEFINE_CLEANUP(struct manager *, manager_free);

@@ -14,6 +14,7 @@
 #define FIELD_ERROR       "REKEYD_ERROR"
 #define FIELD_GENERATION  "REKEYD_GENERATION"
 #define FIELD_DEPENDENT   "REKEYD_DEPENDENT"
+#define FIELD_EXPORT      "REKEYD_EXPORT"
 
 #define MESSAGE_STARTED "f5a350c2dca549c1bb2bd0d28e9bb899"
 #define MESSAGE_STOPPED "8c9df623b66c47c4b1dbf87287f8392d"
@@ -43,3 +44,16 @@
 #define MESSAGE_WARNING \
         "2643cfc8096442f4bba6a6dc899b8667"               /* something about files that should be looked at */
 #define MESSAGE_CLOCK "38e0e27216ec411f8255aef7c87618f3" /* the wall clock was set */
+#define MESSAGE_READY "27cd06e492da408880a48d7c332466e4" /* every certificate has been looked at */
+#define MESSAGE_HISTORY \
+        "d59622489a3f45719a76e87596ec021f" /* what a restart must know was lost, or could not be saved */
+#define MESSAGE_BUDGET \
+        "677a7be3db6d4033a89846d17609186c" /* no more signatures are asked for within this hour */
+#define MESSAGE_EXPORTED "f77be770db6842b1a26b9c01a833cef4" /* an export was written */
+#define MESSAGE_NOT_EXPORTED                                                                               \
+        "9a5b32e384c446f3b16f214115942f98" /* an export could not be written, or could not be if it had to \
+                                            */
+#define MESSAGE_RELOADED "abdac063874845129edb410d30c7a9e6" /* a new configuration is in use */
+#define MESSAGE_NOT_RELOADED \
+        "a51b5fbf08be4725a6fc23c7e35ba3dc" /* the new configuration is wrong; the old one stays in use */
+#define MESSAGE_HELD "56af6155a93b42f7bbe588bf9d60f7bc" /* the back-off of an earlier run goes on */

@@ -3,21 +3,33 @@
 #include "daemon/slots.h"
 
 bool slots_take(struct slots *slots) {
-        if (slots->n_free == 0 || slots->first)
+        if (slots->n_used >= slots->n_total || slots->first)
                 return false;
-        slots->n_free--;
+        slots->n_used++;
         return true;
 }
 
-void slots_return(struct slots *slots) {
+static void grant_next(struct slots *slots) {
         struct slot_waiter *waiter = slots->first;
 
-        slots->n_free++;
-        if (!waiter)
+        if (!waiter || slots->n_used >= slots->n_total)
                 return;
         slots_leave(slots, waiter);
-        slots->n_free--;
+        slots->n_used++;
         waiter->granted(waiter);
+}
+
+void slots_return(struct slots *slots) {
+        slots->n_used--;
+        grant_next(slots);
+}
+
+void slots_resize(struct slots *slots, unsigned n_total) {
+        unsigned n_more = n_total > slots->n_total ? n_total - slots->n_total : 0;
+
+        slots->n_total = n_total;
+        while (n_more-- > 0)
+                grant_next(slots);
 }
 
 void slots_wait(struct slots *slots, struct slot_waiter *waiter) {

@@ -13,9 +13,13 @@ struct slot_waiter {
 };
 
 struct slots {
-        unsigned n_free;
+        unsigned n_total, n_used; /* n_used is more than n_total for a while when that was lowered */
         struct slot_waiter *first, *last;
 };
+
+/* From now on there are N_TOTAL slots. Those who wait get what is new; what is too much is not given out
+ * again. */
+void slots_resize(struct slots *slots, unsigned n_total);
 
 /* Takes a slot if one is free and nobody is before us. */
 bool slots_take(struct slots *slots);

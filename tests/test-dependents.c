@@ -237,13 +237,6 @@ END_TEST
 
 /* --- The queue --- */
 
-static void on_settled(bool all_delivered, void *userdata) {
-        struct outcome *outcome = userdata;
-
-        outcome->done = all_delivered;
-        sd_event_exit(outcome->event, 0);
-}
-
 static struct config_notify shell_notify(const char **command) {
         return (struct config_notify) {
                 .kind = NOTIFY_COMMAND,
@@ -252,51 +245,227 @@ static struct config_notify shell_notify(const char **command) {
         };
 }
 
-START_TEST(one_failure_does_not_hold_up_the_next) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(freep) char *script = NULL, *text = NULL;
-        _cleanup_(sd_event_unrefp) sd_event *event = new_loop();
-        _cleanup_(dependents_freep) struct dependents *dependents = NULL;
-        struct outcome outcome = { .event = event, .done = true };
+/* What dependents hang on in the daemon: a loop, a state directory, and the journal of "orders". */
+struct bench {
+        struct context context;
+        char *scratch;
+        struct history *history;
+        struct dependents *dependents;
+        unsigned n_settled;
+        bool stays; /* in the loop until nothing is owed */
+};
 
-        ck_assert_int_ge(asprintf(&script, "echo $REKEYD_GENERATION > %s/out", scratch), 0);
+static void on_settled(void *userdata) {
+        struct bench *bench = userdata;
+
+        bench->n_settled++;
+        if (dependents_owed(bench->dependents) == 0 || !bench->stays)
+                sd_event_exit(bench->context.event, 0);
+}
+
+static void bench_start(struct bench *bench, const struct config_certificate *certificate, bool retry) {
+        struct context *context = &bench->context;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(freep) char *warning = NULL;
+
+        *context = (struct context) { .event = new_loop() };
+        if (!bench->scratch)
+                bench->scratch = scratch_new();
+        context->state_fd = open(bench->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        ck_assert_int_ge(context->state_fd, 0);
+        ck_assert_int_eq(workers_new(context->event, 1, &context->disk_workers), 0);
+        ck_assert_int_eq(history_new(context, "orders", &bench->history, &warning, &error), 0);
+        ck_assert_ptr_null(warning);
+        ck_assert_int_eq(dependents_new(context->event, certificate, bench->history, retry, on_settled, bench,
+                                        &bench->dependents),
+                         0);
+        bench->n_settled = 0;
+}
+
+/* As the daemon ends: what it knows is on disk afterwards. */
+static void bench_stop(struct bench *bench) {
+        struct context *context = &bench->context;
+
+        atomic_store(&context->stopping, true);
+        context->disk_workers = workers_free(context->disk_workers);
+        bench->dependents = dependents_free(bench->dependents);
+        bench->history = history_free(bench->history);
+        fd_close(context->state_fd);
+        context->event = sd_event_unref(context->event);
+}
+
+static void bench_owe(struct bench *bench, uint64_t generation) {
+        struct journal *journal = &bench->history->journal;
+
+        journal->generation = generation;
+        memset(journal->fingerprint, 'a', FINGERPRINT_HEX - 1);
+        ck_assert_int_eq(dependents_owe(bench->dependents), 0);
+        history_save(bench->history);
+}
+
+static void run_until_settled(struct bench *bench) {
+        ck_assert_int_ge(sd_event_loop(bench->context.event), 0);
+        ck_assert_uint_eq(bench->n_settled, 1);
+}
+
+static void bench_clear(struct bench *bench) {
+        if (bench->context.event)
+                bench_stop(bench);
+        scratch_free(bench->scratch);
+}
+
+START_TEST(one_failure_does_not_hold_up_the_next) {
+        _cleanup_(bench_clear) struct bench bench = { .scratch = scratch_new() };
+        _cleanup_(freep) char *script = NULL, *text = NULL;
+
+        ck_assert_int_ge(asprintf(&script, "echo $REKEYD_GENERATION > %s/out", bench.scratch), 0);
         const char *bad[] = { "/bin/false", NULL }, *good[] = { "/bin/sh", "-c", script, NULL };
         struct config_notify notify[] = { shell_notify(bad), shell_notify(good) };
         char name[] = "orders";
         const struct config_certificate certificate = { .name = name, .notify = notify, .n_notify = 2 };
 
-        ck_assert_int_eq(dependents_new(event, &certificate, false, on_settled, &outcome, &dependents), 0);
-        ck_assert_uint_eq(dependents_owed(dependents), 0);
-        dependents_owe(dependents, &notice);
-        ck_assert_uint_eq(dependents_owed(dependents), 2);
-        ck_assert_int_ge(sd_event_loop(event), 0);
-        ck_assert(!outcome.done);
-        ck_assert_uint_eq(dependents_owed(dependents), 1);
-        text = scratch_read(scratch, "out");
+        bench_start(&bench, &certificate, false);
+        ck_assert_uint_eq(dependents_owed(bench.dependents), 0);
+        bench_owe(&bench, 42);
+        ck_assert_uint_eq(dependents_owed(bench.dependents), 2);
+        dependents_release(bench.dependents);
+        run_until_settled(&bench);
+        ck_assert_uint_eq(dependents_owed(bench.dependents), 1);
+        text = scratch_read(bench.scratch, "out");
         ck_assert_str_eq(text, "42\n");
 }
 END_TEST
 
 START_TEST(a_failed_delivery_is_tried_again) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(bench_clear) struct bench bench = { .scratch = scratch_new(), .stays = true };
         _cleanup_(freep) char *script = NULL;
-        _cleanup_(sd_event_unrefp) sd_event *event = new_loop();
-        _cleanup_(dependents_freep) struct dependents *dependents = NULL;
-        struct outcome outcome = { .event = event };
 
         /* Fails the first time, and succeeds after the back-off of five seconds. */
-        ck_assert_int_ge(asprintf(&script, "[ -e %s/seen ] || { touch %s/seen; exit 1; }", scratch, scratch),
+        ck_assert_int_ge(asprintf(&script, "[ -e %s/seen ] || { touch %s/seen; exit 1; }", bench.scratch,
+                                  bench.scratch),
                          0);
         const char *command[] = { "/bin/sh", "-c", script, NULL };
         struct config_notify notify[] = { shell_notify(command) };
         char name[] = "orders";
         const struct config_certificate certificate = { .name = name, .notify = notify, .n_notify = 1 };
 
-        ck_assert_int_eq(dependents_new(event, &certificate, true, on_settled, &outcome, &dependents), 0);
-        dependents_owe(dependents, &notice);
-        ck_assert_int_ge(sd_event_loop(event), 0);
-        ck_assert(outcome.done);
-        ck_assert_uint_eq(dependents_owed(dependents), 0);
+        bench_start(&bench, &certificate, true);
+        bench_owe(&bench, 42);
+        dependents_release(bench.dependents);
+        ck_assert_int_ge(sd_event_loop(bench.context.event), 0);
+        ck_assert_uint_eq(bench.n_settled, 2); /* after the failure, and in the end */
+        ck_assert_uint_eq(bench.history->journal.n_owed, 0);
+}
+END_TEST
+
+START_TEST(what_is_owed_outlives_a_restart) {
+        _cleanup_(bench_clear) struct bench bench = { .scratch = scratch_new() };
+        _cleanup_(freep) char *script = NULL, *first = NULL, *second = NULL;
+
+        ck_assert_int_ge(asprintf(&script, "echo $REKEYD_GENERATION >> %s/out", bench.scratch), 0);
+        const char *command[] = { "/bin/sh", "-c", script, NULL }, *other[] = { "/bin/true", NULL };
+        struct config_notify notify[] = { shell_notify(command), shell_notify(command), shell_notify(other) };
+        char name[] = "orders";
+        const struct config_certificate three = { .name = name, .notify = notify, .n_notify = 3 };
+        const struct config_certificate two = { .name = name, .notify = notify, .n_notify = 2 };
+
+        /* Nothing is delivered while it is held, whatever the loop does. */
+        bench_start(&bench, &three, true);
+        bench_owe(&bench, 7);
+        ck_assert_int_eq(sd_event_run(bench.context.event, 0), 0);
+        ck_assert(!dependents_is_busy(bench.dependents));
+        bench_stop(&bench);
+        first = scratch_read(bench.scratch, "out");
+        ck_assert_ptr_null(first);
+
+        /* The same entry twice is two dependents; the third is no longer configured. */
+        bench_start(&bench, &two, true);
+        ck_assert_uint_eq(dependents_owed(bench.dependents), 2);
+        ck_assert_uint_eq(bench.history->journal.n_owed, 2);
+        dependents_release(bench.dependents);
+        ck_assert(dependents_is_busy(bench.dependents));
+        run_until_settled(&bench);
+        ck_assert_uint_eq(dependents_owed(bench.dependents), 0);
+        second = scratch_read(bench.scratch, "out");
+        ck_assert_str_eq(second, "7\n7\n");
+        bench_stop(&bench);
+
+        bench_start(&bench, &two, true);
+        ck_assert_uint_eq(dependents_owed(bench.dependents), 0);
+}
+END_TEST
+
+START_TEST(a_back_off_outlives_a_restart) {
+        _cleanup_(bench_clear) struct bench bench = { .scratch = scratch_new() };
+        const char *command[] = { "/bin/false", NULL };
+        struct config_notify notify[] = { shell_notify(command) };
+        char name[] = "orders";
+        const struct config_certificate certificate = { .name = name, .notify = notify, .n_notify = 1 };
+
+        bench_start(&bench, &certificate, true);
+        bench_owe(&bench, 7);
+        dependents_release(bench.dependents);
+        run_until_settled(&bench);
+        bench_stop(&bench);
+
+        bench_start(&bench, &certificate, true);
+        ck_assert_uint_eq(dependents_owed(bench.dependents), 1);
+        ck_assert_uint_eq(bench.history->journal.owed[0].failures, 1);
+        dependents_release(bench.dependents);
+        ck_assert(!dependents_is_busy(bench.dependents));
+        bench_stop(&bench);
+
+        /* Without retries each start tries once. */
+        bench_start(&bench, &certificate, false);
+        dependents_release(bench.dependents);
+        ck_assert(dependents_is_busy(bench.dependents));
+        run_until_settled(&bench);
+        ck_assert_uint_eq(bench.history->journal.owed[0].failures, 2);
+}
+END_TEST
+
+START_TEST(owed_anew_during_the_delivery) {
+        _cleanup_(bench_clear) struct bench bench = { .scratch = scratch_new() };
+        _cleanup_(freep) char *script = NULL, *text = NULL;
+
+        ck_assert_int_ge(asprintf(&script, "echo $REKEYD_GENERATION >> %s/out", bench.scratch), 0);
+        const char *command[] = { "/bin/sh", "-c", script, NULL };
+        struct config_notify notify[] = { shell_notify(command) };
+        char name[] = "orders";
+        const struct config_certificate certificate = { .name = name, .notify = notify, .n_notify = 1 };
+
+        bench_start(&bench, &certificate, true);
+        bench_owe(&bench, 1);
+        dependents_release(bench.dependents);
+        while (sd_event_run(bench.context.event, 0) > 0)
+                if (access(bench.scratch, F_OK) == 0 && dependents_is_busy(bench.dependents))
+                        break;
+        bench_owe(&bench, 2);
+        dependents_release(bench.dependents);
+        run_until_settled(&bench);
+        ck_assert_uint_eq(dependents_owed(bench.dependents), 0);
+        text = scratch_read(bench.scratch, "out");
+        ck_assert_str_eq(text + strlen(text) - 2, "2\n");
+}
+END_TEST
+
+START_TEST(what_is_withdrawn_is_not_delivered) {
+        _cleanup_(bench_clear) struct bench bench = { .scratch = scratch_new() };
+        const char *bad[] = { "/bin/false", NULL }, *good[] = { "/bin/true", NULL };
+        struct config_notify notify[] = { shell_notify(bad), shell_notify(good) };
+        char name[] = "orders";
+        const struct config_certificate certificate = { .name = name, .notify = notify, .n_notify = 2 };
+
+        bench_start(&bench, &certificate, false);
+        bench_owe(&bench, 1);
+        dependents_release(bench.dependents);
+        run_until_settled(&bench);
+        ck_assert_uint_eq(dependents_owed(bench.dependents), 1);
+
+        bench_owe(&bench, 1);
+        ck_assert_uint_eq(dependents_owed(bench.dependents), 2);
+        dependents_withdraw(bench.dependents);
+        ck_assert_uint_eq(dependents_owed(bench.dependents), 1); /* what was owed before stays */
 }
 END_TEST
 
@@ -317,5 +486,9 @@ int main(void) {
                 TEST_CASE(suite, a_reused_number_is_a_stranger);
         TEST_CASE(suite, one_failure_does_not_hold_up_the_next);
         TEST_CASE(suite, a_failed_delivery_is_tried_again);
+        TEST_CASE(suite, what_is_owed_outlives_a_restart);
+        TEST_CASE(suite, a_back_off_outlives_a_restart);
+        TEST_CASE(suite, owed_anew_during_the_delivery);
+        TEST_CASE(suite, what_is_withdrawn_is_not_delivered);
         return test_run(suite);
 }

@@ -19,7 +19,7 @@ static void on_granted(struct slot_waiter *waiter) {
         }
 
 START_TEST(first_come_first_served) {
-        struct slots slots = { .n_free = 2 };
+        struct slots slots = { .n_total = 2 };
         struct guest guests[4] = { GUEST, GUEST, GUEST, GUEST };
 
         turns = 0;
@@ -40,13 +40,13 @@ START_TEST(first_come_first_served) {
         ck_assert_uint_eq(guests[1].turn, 0);
         ck_assert_uint_eq(guests[2].turn, 2);
         ck_assert_uint_eq(guests[3].turn, 0);
-        ck_assert_uint_eq(slots.n_free, 0);
+        ck_assert_uint_eq(slots.n_total - slots.n_used, 0);
 
         slots_return(&slots);
-        ck_assert_uint_eq(slots.n_free, 1);
+        ck_assert_uint_eq(slots.n_total - slots.n_used, 1);
         slots_wait(&slots, &guests[3].waiter); /* there is one: no need to wait */
         ck_assert_uint_eq(guests[3].turn, 3);
-        ck_assert_uint_eq(slots.n_free, 0);
+        ck_assert_uint_eq(slots.n_total - slots.n_used, 0);
 }
 END_TEST
 

@@ -1,0 +1,164 @@
+/*
+ * What the log says of a certificate: a line for each change of its state, from certificate.c, in the words
+ * of somebody who is to act on it. The fields are the same on every line.
+ */
+
+#include "daemon/certificate-private.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "daemon/attempt.h"
+
+static void log_certificate(const struct certificate *certificate, int priority, const char *message_id,
+                            const char *text) {
+        const struct attempt *attempt = certificate->attempt;
+        char not_after[TIMESTAMP_MAX], generation[24], failures[16];
+        bool failed = attempt && attempt->failure != FAILURE_NONE;
+        /* The machine's view where it has one: what an edge rejects at the proof is a bad reply to us. */
+        enum failure failure = certificate->renewal.failure;
+        const struct log_field fields[] = {
+                { FIELD_CERTIFICATE, certificate->config->name },
+                { FIELD_STATE, renewal_state_names[certificate->renewal.state] },
+                { FIELD_FINGERPRINT, certificate->fingerprint[0] ? certificate->fingerprint : NULL },
+                { FIELD_GENERATION, certificate->fingerprint[0] ? generation : NULL },
+                { FIELD_NOT_AFTER, certificate->renewal.expiry > 0 ? not_after : NULL },
+                { FIELD_ATTEMPT, certificate->renewal.failures > 0 ? failures : NULL },
+                { FIELD_STEP, failed ? renewal_step_names[attempt->step] : NULL },
+                { FIELD_FAILURE, failed ? failure_names[failure] : NULL },
+                { FIELD_ERROR, failed ? error_text(&attempt->error) : NULL },
+                { FIELD_REQUEST_ID, attempt && attempt->request_id[0] ? attempt->request_id : NULL },
+        };
+
+        format_timestamp(not_after, certificate->renewal.expiry);
+        snprintf(generation, sizeof(generation), "%" PRIu64, certificate->generation);
+        snprintf(failures, sizeof(failures), "%u", certificate->renewal.failures);
+        log_fields(priority, message_id, fields, ELEMENTSOF(fields), "%s: %s", certificate->config->name,
+                   text);
+}
+
+void certificate_say(const struct certificate *certificate, int priority, const char *message_id,
+                     const char *format, ...) {
+        _cleanup_(freep) char *text = NULL;
+        va_list args;
+
+        if (!log_enabled(priority))
+                return;
+        va_start(args, format);
+        if (vasprintf(&text, format, args) < 0)
+                text = NULL;
+        va_end(args);
+        log_certificate(certificate, priority, message_id, text ? text : "out of memory");
+}
+
+/* What was being done, for the sentence "... failed". */
+static const char *const step_texts[STEP_MAX] = {
+        [STEP_NONE] = "waiting",
+        [STEP_LOOK] = "reading the files",
+        [STEP_KEY] = "making the key",
+        [STEP_CONFIGURATION] = "asking for the configuration",
+        [STEP_CSR] = "making the CSR",
+        [STEP_SIGN] = "having it signed",
+        [STEP_GATE] = "checking the reply",
+        [STEP_PROOF] = "the proof",
+        [STEP_COMMIT] = "the swap",
+};
+
+static const char *const failure_messages[FAILURE_MAX] = {
+        [FAILURE_TRANSIENT] = MESSAGE_FAILED_TRANSIENT, [FAILURE_REFUSED] = MESSAGE_FAILED_REFUSED,
+        [FAILURE_REJECTED] = MESSAGE_FAILED_REJECTED,   [FAILURE_BAD_REPLY] = MESSAGE_FAILED_BAD_REPLY,
+        [FAILURE_LOCAL] = MESSAGE_FAILED_LOCAL,
+};
+
+/* What follows a failure, in words: whether the old set is still good, and what is waited for. */
+void certificate_say_failure(const struct certificate *certificate) {
+        const struct renewal *renewal = &certificate->renewal;
+        const struct attempt *attempt = certificate->attempt;
+        const char *set = renewal->expiry == 0                          ? "there is no certificate yet"
+                          : renewal->expiry <= now_usec(CLOCK_REALTIME) ? "the certificate has expired"
+                                                                        : "keeping the old set";
+        const char *message_id = attempt->over_budget ? MESSAGE_BUDGET : failure_messages[renewal->failure];
+        char span[TIMESPAN_MAX];
+
+        if (certificate->context->once)
+                certificate_say(certificate, LOG_ERR, message_id, "%s failed (%s): %s; %s",
+                                step_texts[attempt->step], failure_names[renewal->failure],
+                                error_text(&attempt->error), set);
+        else
+                certificate_say(certificate, LOG_ERR, message_id,
+                                "%s failed (%s): %s; %s, trying again in %s", step_texts[attempt->step],
+                                failure_names[renewal->failure], error_text(&attempt->error), set,
+                                format_timespan(span, renewal->backoff_usec));
+}
+
+void certificate_say_waiting(const struct certificate *certificate) {
+        const struct config_certificate *config = certificate->config;
+        const char *why =
+                certificate->renewal.expiry == 0 ? "no certificate yet" : "the certificate cannot be renewed";
+
+        if (config->token_file)
+                certificate_say(certificate, LOG_WARNING, MESSAGE_WAITING,
+                                "%s; waiting for a one-time token in %s", why, config->token_file);
+        else
+                certificate_say(certificate, LOG_WARNING, MESSAGE_WAITING,
+                                "%s, and no way to enrol: set `token_file`, or import an existing pair", why);
+}
+
+void certificate_say_current(struct certificate *certificate) {
+        const struct renewal *renewal = &certificate->renewal;
+        usec_t now = now_usec(CLOCK_REALTIME);
+        char expiry[TIMESTAMP_MAX], due[TIMESTAMP_MAX], span[TIMESPAN_MAX];
+
+        if (certificate->told_due_usec == renewal->due_usec)
+                return;
+        certificate->told_due_usec = renewal->due_usec;
+        certificate_say(certificate, LOG_INFO, MESSAGE_CURRENT,
+                        "generation %" PRIu64
+                        " is current until %s, sha256 %.16s...; will be renewed at %s, in %s",
+                        certificate->generation, format_timestamp(expiry, renewal->expiry),
+                        certificate->fingerprint, format_timestamp(due, renewal->due_usec),
+                        format_timespan(span, usec_sub(renewal->due_usec, now)));
+}
+
+/* A restart goes on waiting where the last run ended. */
+void certificate_say_held(const struct certificate *certificate) {
+        const struct renewal *renewal = &certificate->renewal;
+        char span[TIMESPAN_MAX];
+
+        certificate_say(certificate, LOG_WARNING, MESSAGE_HELD,
+                        "%u attempt%s failed before this start; trying again in %s", renewal->failures,
+                        renewal->failures == 1 ? "" : "s", format_timespan(span, renewal->backoff_usec));
+}
+
+void certificate_say_exports(const struct certificate *certificate) {
+        const struct attempt *attempt = certificate->attempt;
+        const struct config_certificate *config = certificate->config;
+
+        for (size_t i = 0; attempt->exports && i < config->n_exports; i++) {
+                const struct export_result *result = &attempt->exports[i];
+                const char *path = config->exports[i].path, *error = NULL;
+                char generation[24];
+                const struct log_field fields[] = {
+                        { FIELD_CERTIFICATE, config->name },
+                        { FIELD_EXPORT, path },
+                        { FIELD_GENERATION, generation },
+                        { FIELD_ERROR, result->error.code != 0 ? error_text(&result->error) : NULL },
+                };
+
+                snprintf(generation, sizeof(generation), "%" PRIu64, certificate->generation);
+                if (result->warning)
+                        log_fields(LOG_WARNING, MESSAGE_WARNING, fields, ELEMENTSOF(fields), "%s: %s",
+                                   config->name, result->warning);
+                error = fields[ELEMENTSOF(fields) - 1].value;
+                if (result->is_written)
+                        log_fields(LOG_INFO, MESSAGE_EXPORTED, fields, ELEMENTSOF(fields),
+                                   "%s: wrote export %s of generation %s", config->name, path, generation);
+                else if (error)
+                        log_fields(LOG_ERR, MESSAGE_NOT_EXPORTED, fields, ELEMENTSOF(fields),
+                                   result->is_stale
+                                           ? "%s: an export could not be written: %s"
+                                           : "%s: an export is current, but the next one could not be "
+                                             "written: %s",
+                                   config->name, error);
+        }
+}

@@ -1,0 +1,71 @@
+#pragma once
+
+/* A certificate from the inside, for certificate*.c. */
+
+#include "daemon/certificate.h"
+#include "daemon/dependents.h"
+#include "daemon/history.h"
+#include "daemon/messages.h"
+#include "daemon/set-watch.h"
+#include "daemon/watch.h"
+#include "lib/renewal.h"
+
+struct attempt;
+
+struct certificate {
+        struct context *context;
+        struct config *owner; /* a reference; `config` is in it */
+        const struct config_certificate *config;
+        uint32_t seed;
+
+        struct renewal renewal;
+        struct attempt *attempt; /* while a look or a step is under way */
+        bool has_slot;
+        struct slot_waiter slot_waiter;
+        struct history *history;
+
+        /* The current set, as last seen; fingerprint is empty without one. */
+        uint64_t generation;
+        char fingerprint[FINGERPRINT_HEX];
+
+        struct file_identity token_identity; /* of the token file that the last look read */
+        bool token_came;                     /* with the last look: it is another file */
+
+        usec_t told_due_usec;          /* what the last MESSAGE_CURRENT said */
+        bool renewed, failed, settled; /* --once */
+
+        bool has_looked;      /* once at least */
+        bool look_closely;    /* the next look, since the configuration is new to us */
+        bool is_new_set;      /* what this look saw is another set than the last one */
+        bool look_only;       /* this look may find something to repair, but ends no back-off */
+        bool look_again;      /* something happened to the files during an attempt */
+        usec_t backoff_until; /* CLOCK_BOOTTIME; 0: no back-off */
+
+        sd_event_source *timer;
+        sd_event_source *export_timer;
+        unsigned export_failures; /* in a row */
+        struct watch *token_watch;
+        struct set_watch *set_watch;
+        struct dependents *dependents;
+
+        void (*published)(struct certificate *certificate);
+        bool is_news; /* nobody was told of this set yet */
+
+        /* What has to wait until nothing is under way. */
+        struct config *next_owner;
+        const struct config_certificate *next_config;
+        bool next_has_changed;
+        bool is_retired;
+};
+
+void certificate_say(const struct certificate *certificate, int priority, const char *message_id,
+                     const char *format, ...) _printf_(4, 5);
+void certificate_say_failure(const struct certificate *certificate);
+void certificate_say_waiting(const struct certificate *certificate);
+void certificate_say_current(struct certificate *certificate);
+void certificate_say_held(const struct certificate *certificate);
+void certificate_say_exports(const struct certificate *certificate);
+
+/* The look has found a set, or none: brings the exports up to date with it and sees to it that dependents
+ * learn of it, then calls NEXT, maybe before this returns. */
+void certificate_publish(struct certificate *certificate, void (*next)(struct certificate *certificate));

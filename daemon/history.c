@@ -1,0 +1,212 @@
+/*
+ * A journal in memory, and its file. Whoever changes the journal asks for it to be saved; changes while a
+ * write is under way are written together after it. There is never more than one write of a file at a time,
+ * so the newest is what remains.
+ */
+
+#include "daemon/history.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "daemon/messages.h"
+#include "lib/directory.h"
+#include "lib/util/log.h"
+
+static struct journal_instant instant(const struct context *context) {
+        struct journal_instant now = {
+                .realtime = now_usec(CLOCK_REALTIME),
+                .boottime = now_usec(CLOCK_BOOTTIME),
+        };
+
+        memcpy(now.boot_id, context->boot_id, sizeof(now.boot_id));
+        return now;
+}
+
+/* --- The directory --- */
+
+struct sweep {
+        int fd;
+        bool (*is_known)(const char *name, void *userdata);
+        void *userdata;
+};
+
+static bool strip_suffix(char *text, const char *suffix) {
+        size_t n = strlen(text), m = strlen(suffix);
+
+        if (n < m || !streq(text + n - m, suffix))
+                return false;
+        text[n - m] = '\0';
+        return true;
+}
+
+static int sweep_one(const char *entry, void *userdata) {
+        const struct sweep *sweep = userdata;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(freep) char *name = strdup(entry);
+        struct stat st;
+
+        if (!name)
+                return -ENOMEM;
+        (void)strip_suffix(name, ".damaged");
+        if (!strip_suffix(name, ".json"))
+                return 0;
+        if (sweep->is_known(name, sweep->userdata) || fstatat(sweep->fd, entry, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return 0;
+        /* A certificate that comes back within the day finds its budget as it left it. */
+        if (usec_add((usec_t)st.st_mtim.tv_sec * USEC_PER_SEC, USEC_PER_DAY) < now_usec(CLOCK_REALTIME))
+                (void)journal_remove(sweep->fd, name, &error);
+        return 0;
+}
+
+int history_open_directory(const char *path, bool (*is_known)(const char *name, void *userdata),
+                           void *userdata, struct error *error) {
+        _cleanup_(fd_closep) int fd = -1;
+        struct sweep sweep = { .is_known = is_known, .userdata = userdata };
+        int r;
+
+        fd = directory_open(path, 0700, error);
+        if (fd < 0)
+                return error_prefix(error, "the state directory cannot be used");
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK
+                               ? error_set(error, -EWOULDBLOCK,
+                                           "another rekeyd works with state directory %s; stop it first, or "
+                                           "give this one a `state_directory` of its own",
+                                           path)
+                               : error_set_errno(error, -errno, "cannot lock state directory %s", path);
+        if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
+                return error_set_errno(error, -errno, "cannot write to state directory %s", path);
+
+        sweep.fd = fd;
+        r = dir_for_each(fd, sweep_one, &sweep);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot read state directory %s", path);
+        return take_fd(&fd);
+}
+
+/* --- One journal --- */
+
+int history_new(struct context *context, const char *name, struct history **ret, char **ret_warning,
+                struct error *error) {
+        _cleanup_(history_freep) struct history *history = NULL;
+        const struct journal_instant now = instant(context);
+        int r;
+
+        history = calloc(1, sizeof(*history));
+        if (!history)
+                return -ENOMEM;
+        history->context = context;
+        history->name = strdup(name);
+        if (!history->name)
+                return -ENOMEM;
+        r = journal_load(context->state_fd, name, &now, &history->journal, ret_warning, error);
+        if (r < 0)
+                return r;
+        history->has_file = !journal_is_empty(&history->journal);
+        /* From now on they are on the clock of this boot. */
+        if (history->journal.n_issuances > 0)
+                history_save(history);
+        *ret = take_ptr(history);
+        return 0;
+}
+
+static void run_write(struct job *job) {
+        struct history *history = (struct history *)((char *)job - offsetof(struct history, job));
+
+        history->result =
+                journal_write(history->context->state_fd, history->name, history->text, &history->error);
+}
+
+static void finish(struct history *history, int r) {
+        void (*saved)(int r, const char *error, void *userdata) = NULL;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        error_move(&error, &history->error);
+        if (r < 0 && !history->has_complained) {
+                const struct log_field fields[] = {
+                        { FIELD_CERTIFICATE, history->name },
+                        { FIELD_ERROR, error_text(&error) },
+                };
+
+                log_fields(LOG_ERR, MESSAGE_HISTORY, fields, ELEMENTSOF(fields),
+                           "%s: what a restart must know could not be saved: %s", history->name,
+                           error_text(&error));
+        }
+        history->has_complained = r < 0;
+        if (history->is_awaited) {
+                saved = history->saved;
+                history->saved = NULL;
+                history->is_awaited = false;
+        }
+        if (history->is_dirty)
+                history_save(history);
+        if (saved)
+                saved(r, r < 0 ? error_text(&error) : NULL, history->userdata);
+}
+
+static void write_is_done(struct job *job) {
+        struct history *history = (struct history *)((char *)job - offsetof(struct history, job));
+
+        history->is_writing = false;
+        if (history->is_orphan) {
+                history_free(history);
+                return;
+        }
+        free(take_ptr(history->text));
+        finish(history, history->result);
+}
+
+void history_save(struct history *history) {
+        const struct journal_instant now = instant(history->context);
+        int r;
+
+        history->is_dirty = history->has_file = true;
+        if (history->is_writing || atomic_load(&history->context->stopping))
+                return;
+        history->is_dirty = false;
+        history->is_awaited = history->saved;
+        r = journal_format(&history->journal, &now, &history->text, &history->error);
+        if (r < 0) {
+                finish(history, r);
+                return;
+        }
+        history->is_writing = true;
+        history->job = (struct job) { .run = run_write, .done = write_is_done };
+        workers_submit(history->context->disk_workers, &history->job);
+}
+
+void history_save_then(struct history *history, void (*saved)(int r, const char *error, void *userdata),
+                       void *userdata) {
+        history->saved = saved;
+        history->userdata = userdata;
+        history_save(history);
+}
+
+struct history *history_free(struct history *history) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct journal_instant now;
+
+        if (!history)
+                return NULL;
+        if (history->is_writing && !atomic_load(&history->context->stopping)) {
+                history->is_orphan = true;
+                return NULL;
+        }
+        if (history->is_dirty || history->is_writing) {
+                /* What the workers had not begun when they were stopped was dropped. */
+                now = instant(history->context);
+                if (journal_save(history->context->state_fd, history->name, &history->journal, &now, &error) <
+                    0)
+                        log_error("%s: what a restart must know could not be saved: %s", history->name,
+                                  error_text(&error));
+        }
+        free(history->text);
+        free(history->name);
+        error_clear(&history->error);
+        journal_clear(&history->journal);
+        free(history);
+        return NULL;
+}

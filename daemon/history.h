@@ -1,0 +1,49 @@
+#pragma once
+
+/* What must survive a restart, kept on disk for one certificate: its journal, and when that is written. */
+
+#include "daemon/context.h"
+#include "lib/journal.h"
+
+/* All certificates' journals lie in `state_directory`; nothing else does. */
+struct history {
+        struct context *context;
+        char *name;             /* of the certificate */
+        struct journal journal; /* change it, then call history_save() */
+        bool has_file;          /* there is one that must not become outdated */
+
+        /* The writing, for history.c only. */
+        struct job job;
+        char *text;
+        struct error error;
+        int result;
+        bool is_writing, is_dirty, is_awaited, is_orphan, has_complained;
+        void (*saved)(int r, const char *error, void *userdata);
+        void *userdata;
+};
+
+/*
+ * Opens and locks `state_directory`, making it with mode 0700 where it is missing, and removes the journals
+ * of certificates that IS_KNOWN has not heard of for a day. The descriptor, which is the lock, or -errno with
+ * a sentence: without its history rekeyd would not know what it has asked for.
+ */
+int history_open_directory(const char *path, bool (*is_known)(const char *name, void *userdata),
+                           void *userdata, struct error *error);
+
+/* Loads the journal of NAME. What cannot be understood is set aside: *RET_WARNING, owned, is then a sentence.
+ * Reads one small file on the calling thread. 0, -ENOMEM, or -errno with a sentence. */
+int history_new(struct context *context, const char *name, struct history **ret, char **ret_warning,
+                struct error *error);
+
+/* SAVED is not called any more. What is being written is written to its end; once the workers are stopped,
+ * what they have dropped is written here. Accepts NULL, returns NULL. */
+struct history *history_free(struct history *history);
+DEFINE_CLEANUP(struct history *, history_free);
+
+/* Writes the journal, soon, on a worker thread. A failure is logged, once until it works again. */
+void history_save(struct history *history);
+
+/* The same, and calls SAVED, maybe before this returns, when the journal as it is now, or newer, is durable
+ * or could not be written. One at a time. */
+void history_save_then(struct history *history, void (*saved)(int r, const char *error, void *userdata),
+                       void *userdata);

@@ -1,0 +1,35 @@
+#pragma once
+
+/* The manager from the inside, for manager*.c. */
+
+#include "daemon/certificate.h"
+#include "daemon/manager.h"
+#include "daemon/messages.h"
+
+struct reload;
+
+struct manager {
+        struct context context;
+        sd_event_source *clock;
+        struct config *config;
+        char *config_path;
+        struct certificate **certificates; /* in the order of the configuration */
+        size_t n_certificates;
+        size_t n_retiring; /* taken out of the configuration, not at their ends yet */
+        struct certificate **retiring;
+
+        size_t n_unlooked; /* have not looked at their files yet */
+
+        /* --once: what is still to be heard of, and what was. */
+        size_t n_unsettled;
+        bool any_renewed, any_failed;
+
+        struct reload *reload;
+        bool reload_again;
+};
+
+/* What `limits` says and can be changed while running. */
+void manager_apply_limits(struct manager *manager);
+
+/* Waits for nobody: the workers are stopped. Accepts NULL, returns NULL. */
+struct reload *reload_free(struct reload *reload);

@@ -1,0 +1,207 @@
+/*
+ * Reload. The new configuration is read whole, on a worker thread, and everything that the change needs is
+ * made, before anything is changed; from there on nothing can fail. So a configuration with an error in it
+ * changes nothing.
+ *
+ * Certificates are known by their names. One that is in both configurations goes on, with what it has under
+ * way; one that is not in the new one comes to its end and leaves its files where they are.
+ */
+
+#include "daemon/manager-private.h"
+
+#include <stdlib.h>
+
+struct reload {
+        struct job job;
+        struct manager *manager;
+        struct config *config;
+        struct config_errors errors;
+        int result;
+};
+
+/* What the change is made of. */
+struct plan {
+        struct certificate **certificates; /* in the order of the new configuration */
+        bool *is_new;                      /* those of them that were made for it */
+        struct certificate **known;        /* the present ones, by name */
+        bool *goes_on;                     /* those of them that the new configuration has as well */
+        struct certificate **retiring;     /* room for those that it has not */
+        size_t n_new;
+};
+
+static void plan_clear(struct plan *plan) {
+        free(plan->certificates);
+        free(plan->is_new);
+        free(plan->known);
+        free(plan->goes_on);
+        free(plan->retiring);
+}
+
+static int compare_certificates(const void *a, const void *b) {
+        return strcmp(certificate_name(*(struct certificate *const *)a),
+                      certificate_name(*(struct certificate *const *)b));
+}
+
+static int compare_name(const void *name, const void *certificate) {
+        return strcmp(name, certificate_name(*(struct certificate *const *)certificate));
+}
+
+static int plan_new_certificate(struct manager *manager, struct config *config, struct plan *plan, size_t i,
+                                struct error *error) {
+        int r;
+
+        r = certificate_new(&manager->context, config, &config->certificates[i], &plan->certificates[i],
+                            error);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot set up certificate %s",
+                                       config->certificates[i].name);
+        plan->is_new[i] = true;
+        plan->n_new++;
+        return 0;
+}
+
+static int make_plan(struct manager *manager, struct config *config, struct plan *plan, struct error *error) {
+        size_t n_old = manager->n_certificates, n = config->n_certificates;
+        int r = 0;
+
+        plan->certificates = calloc(n + 1, sizeof(*plan->certificates));
+        plan->is_new = calloc(n + 1, sizeof(*plan->is_new));
+        plan->known = calloc(n_old + 1, sizeof(*plan->known));
+        plan->goes_on = calloc(n_old + 1, sizeof(*plan->goes_on));
+        plan->retiring = calloc(manager->n_retiring + n_old + 1, sizeof(*plan->retiring));
+        if (!plan->certificates || !plan->is_new || !plan->known || !plan->goes_on || !plan->retiring)
+                return error_set(error, -ENOMEM, "out of memory");
+        for (size_t i = 0; i < n_old; i++)
+                plan->known[i] = manager->certificates[i];
+        qsort(plan->known, n_old, sizeof(*plan->known), compare_certificates);
+
+        for (size_t i = 0; i < n && r == 0; i++) {
+                struct certificate **known = bsearch(config->certificates[i].name, plan->known, n_old,
+                                                     sizeof(*plan->known), compare_name);
+
+                if (known) {
+                        plan->certificates[i] = *known;
+                        plan->goes_on[known - plan->known] = true;
+                } else
+                        r = plan_new_certificate(manager, config, plan, i, error);
+        }
+        for (size_t i = 0; i < n && r < 0; i++)
+                if (plan->is_new[i])
+                        certificate_free(plan->certificates[i]);
+        return r;
+}
+
+static void warn_of_what_stays(const struct config *old, const struct config *new) {
+        static const char later[] = "the new configuration has another `%s`, which takes a restart of rekeyd";
+
+        if (!streq(old->state_directory, new->state_directory))
+                log_fields(LOG_WARNING, MESSAGE_WARNING, NULL, 0, later, "state_directory");
+        if (old->limits.key_workers != new->limits.key_workers)
+                log_fields(LOG_WARNING, MESSAGE_WARNING, NULL, 0, later, "limits.key_workers");
+}
+
+/* Nothing in here can fail. Certificates may be freed by each call into them that lets them go on. */
+static void carry_out(struct manager *manager, struct config *config, struct plan *plan) {
+        struct certificate **old = manager->certificates;
+        size_t n_old = manager->n_certificates, n_changed = 0, n_removed = 0;
+        _cleanup_(config_freep) struct config *before = manager->config;
+
+        warn_of_what_stays(before, config);
+        manager->config = config;
+        manager->certificates = take_ptr(plan->certificates);
+        manager->n_certificates = config->n_certificates;
+        log_configure(config->log.format, config->log.level);
+        manager_apply_limits(manager);
+
+        /* Those that go first: one may be in a directory that another takes over. */
+        for (size_t i = 0; i < manager->n_retiring; i++)
+                plan->retiring[i] = manager->retiring[i];
+        free(manager->retiring);
+        manager->retiring = take_ptr(plan->retiring);
+        for (size_t i = 0; i < n_old; i++)
+                if (!plan->goes_on[i]) {
+                        manager->retiring[manager->n_retiring++] = plan->known[i];
+                        n_removed++;
+                        certificate_retire(plan->known[i]);
+                }
+        for (size_t i = 0; i < manager->n_certificates; i++) {
+                struct certificate *certificate = manager->certificates[i];
+                const struct config_certificate *new = &config->certificates[i];
+                bool has_changed =
+                        !plan->is_new[i] && !config_certificate_equal(certificate_config(certificate), new);
+
+                if (plan->is_new[i]) {
+                        manager->n_unlooked++;
+                        certificate_start(certificate);
+                        continue;
+                }
+                n_changed += has_changed ? 1 : 0;
+                certificate_reconfigure(certificate, config, new, has_changed);
+        }
+        free(old);
+        log_fields(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0,
+                   "reloaded the configuration: %zu added, %zu changed, %zu removed, %zu as before",
+                   plan->n_new, n_changed, n_removed, manager->n_certificates - plan->n_new - n_changed);
+}
+
+static void refuse(const struct reload *reload) {
+        for (size_t i = 0; i < reload->errors.n; i++)
+                log_fields(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0, "%s", reload->errors.items[i]);
+        log_fields(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                   "the configuration was not reloaded, and the old one stays in use: %zu error%s",
+                   reload->errors.n, reload->errors.n == 1 ? "" : "s");
+}
+
+static void read_configuration(struct job *job) {
+        struct reload *reload = (struct reload *)((char *)job - offsetof(struct reload, job));
+
+        reload->result = config_load(reload->manager->config_path, &reload->config, &reload->errors);
+}
+
+static void on_configuration(struct job *job) {
+        struct reload *reload = (struct reload *)((char *)job - offsetof(struct reload, job));
+        struct manager *manager = reload->manager;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(plan_clear) struct plan plan = { 0 };
+
+        if (reload->result == -ENOMEM)
+                error_set(&error, -ENOMEM, "out of memory");
+        if (reload->result == 0 && make_plan(manager, reload->config, &plan, &error) == 0)
+                carry_out(manager, take_ptr(reload->config), &plan);
+        else if (error.code == 0)
+                refuse(reload);
+        else
+                log_fields(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                           "the configuration was not reloaded, and the old one stays in use: %s",
+                           error_text(&error));
+
+        manager->reload = reload_free(reload);
+        if (manager->reload_again) {
+                manager->reload_again = false;
+                manager_reload(manager);
+        }
+}
+
+void manager_reload(struct manager *manager) {
+        if (manager->reload) {
+                manager->reload_again = true; /* it may have read the file before it was changed */
+                return;
+        }
+        manager->reload = calloc(1, sizeof(*manager->reload));
+        if (!manager->reload) {
+                log_error("the configuration was not reloaded: out of memory");
+                return;
+        }
+        manager->reload->manager = manager;
+        manager->reload->job = (struct job) { .run = read_configuration, .done = on_configuration };
+        workers_submit(manager->context.disk_workers, &manager->reload->job);
+}
+
+struct reload *reload_free(struct reload *reload) {
+        if (!reload)
+                return NULL;
+        config_free(reload->config);
+        config_errors_clear(&reload->errors);
+        free(reload);
+        return NULL;
+}
