@@ -61,7 +61,6 @@ static bool is_read(const struct yaml_node *node, const char *key, const char *t
 static bool is_judgeable(const struct export *export, const struct yaml_node *node) {
         return export->path && is_read(node, "format", export_format_names[export->format]) &&
                (export->n_contents > 0 || !yaml_find(node, "contents")) &&
-               (export->access.mode != 0 || !yaml_find(node, "mode")) &&
                (export->passphrase_file || !yaml_find(node, "passphrase_file"));
 }
 

@@ -350,6 +350,8 @@ START_TEST(export_mistakes) {
                   "6:50: 'contents' must be a list of key, leaf, chain or ca, without 'laef'\n" },
                 { "[{path: /e, format: der, contents: [key, laef]}]",
                   "6:55: 'contents' must be a list of key, leaf, chain or ca, without 'laef'\n" },
+                { "[{path: /e, format: pkcs12, passphrase_file: /p, contents: [key, laef]}]",
+                  "6:79: 'contents' must be a list of key, leaf, chain or ca, without 'laef'\n" },
                 { "[{format: pkcs12}]",
                   "6:15: the export lacks 'path', the file to write, in a directory that exists\n" },
         };
@@ -958,6 +960,44 @@ START_TEST(example) {
 }
 END_TEST
 
+/* TEXT with the options in use that stand behind a '#', but for accounts, which this machine may not have. */
+static char *uncomment(const char *text) {
+        char *result = NULL;
+        size_t size;
+        FILE *out = open_memstream(&result, &size);
+
+        for (const char *line = text, *end; *line; line = end) {
+                size_t blanks = strspn(line, " ");
+                const char *hash = line + blanks, *option = hash + strspn(hash, "# -");
+                size_t n = strspn(option, "abcdefghijklmnopqrstuvwxyz_");
+
+                end = strchr(line, '\n') + 1;
+                if (blanks == 0 || *hash != '#' || n == 0 || option[n] != ':' ||
+                    has_prefix(option, "owner") || has_prefix(option, "group"))
+                        fprintf(out, "%.*s", (int)(end - line), line);
+                else
+                        fprintf(out, "%*s%.*s", (int)blanks, "", (int)(end - hash - 2), hash + 2);
+        }
+        fclose(out);
+        return result;
+}
+
+/* What is commented out in conf/rekeyd.yaml is valid as well. */
+START_TEST(example_in_full) {
+        _cleanup_(config_freep) struct config *config = NULL;
+        _cleanup_(freep) char *path = data_path("../../../conf/rekeyd.yaml"), *text = NULL, *whole = NULL;
+
+        ck_assert_int_eq(file_read_at(AT_FDCWD, path, FILE_FOLLOW, CONFIG_SIZE_MAX, &text, NULL), 0);
+        whole = uncomment(text);
+        config = parse_good(whole);
+        ck_assert_str_eq(config->certificates[0].import.ca, "/root/ucl-ca.crt");
+        ck_assert_uint_eq(config->certificates[0].n_exports, 2);
+        ck_assert_str_eq(config->certificates[0].exports[0].path, "/etc/haproxy/orders.pem");
+        ck_assert_uint_eq(config->certificates[0].exports[0].access.mode, 0640);
+        ck_assert_str_eq(config->certificates[0].exports[1].friendly_name, "orders");
+}
+END_TEST
+
 static char root[32];
 
 static void setup(void) {
@@ -1209,6 +1249,45 @@ START_TEST(ten_thousand) {
 }
 END_TEST
 
+/* What is written in full may be several times what was read, and must still be small enough to be read. */
+START_TEST(ten_thousand_with_exports) {
+        enum { N = 10000 };
+        _cleanup_(config_freep) struct config *config = NULL, *again = NULL;
+        _cleanup_(freep) char *text = NULL, *yaml = NULL;
+        struct config_errors errors = { 0 };
+        usec_t begin, equal_usec;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+
+        fprintf(out, "connectors: {ucl: {enrol_url: https://c/g}}\ncertificates:\n");
+        for (int i = 0; i < N; i++)
+                fprintf(out,
+                        "  certificate-%05d:\n"
+                        "    connector: ucl\n"
+                        "    directory: /var/lib/rekeyd/certs/certificate-%05d\n"
+                        "    token_file: /run/credentials/rekeyd.service/certificate-%05d.token\n"
+                        "    exports:\n"
+                        "      - {path: /srv/exports/%05d.pem, contents: [key, leaf, chain, ca]}\n"
+                        "      - {path: /srv/exports/%05d.p12, format: pkcs12, passphrase_file: /etc/pass}\n"
+                        "    notify:\n"
+                        "      - command: [/usr/libexec/reload-what-uses-it, now]\n",
+                        i, i, i, i, i);
+        fclose(out);
+        ck_assert_int_eq(config_parse("f", text, size, &config, &errors), 0);
+        ck_assert_int_eq(config_format(config, &yaml), 0);
+        ck_assert_int_eq(config_parse("f", yaml, strlen(yaml), &again, &errors), 0);
+        ck_assert_uint_eq(again->n_certificates, N);
+
+        begin = now_usec(CLOCK_MONOTONIC);
+        for (size_t i = 0; i < N; i++)
+                ck_assert(config_certificate_equal(&config->certificates[i], &again->certificates[i]));
+        equal_usec = now_usec(CLOCK_MONOTONIC) - begin;
+        test_report("%d certificates with two exports each: %zu KiB, %zu KiB in full; compared in %" PRIu64
+                    " ms",
+                    N, size / 1024, strlen(yaml) / 1024, equal_usec / 1000);
+}
+END_TEST
+
 /* The worst for the checks across certificates: each directory inside the one before, each name unknown. */
 START_TEST(hostile_checks) {
         _cleanup_(freep) char *text = NULL, *found = NULL;
@@ -1260,7 +1339,9 @@ int main(void) {
         TEST_CASE(suite, meanings_compared);
         TEST_CASE(suite, references);
         TEST_CASE(suite, example);
+        TEST_CASE(suite, example_in_full);
         FOLDER_TEST(drop_ins);
         TEST_CASE(suite, ten_thousand);
+        TEST_CASE(suite, ten_thousand_with_exports);
         return test_run(suite);
 }

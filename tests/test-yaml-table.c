@@ -33,6 +33,8 @@ struct thing {
         uid_t user;
         gid_t group;
         char **argv;
+        enum letter { LETTER_A, LETTER_B, LETTER_C, LETTER_MAX } letters[LETTER_MAX];
+        size_t n_letters;
         unsigned nested;
         struct item *items;
         size_t n_items;
@@ -40,6 +42,7 @@ struct thing {
 
 static const char *const word_names[] = { [1] = "one", [3] = "three", [4] = "four" };
 static const char *const auto_names[] = { "auto" };
+static const char *const letter_names[LETTER_MAX] = { "a", "b", "c" };
 
 static const struct yaml_option nested_options[] = {
         { .key = "nested",
@@ -106,6 +109,8 @@ static const struct yaml_option thing_options[] = {
         { ROW("user", &yaml_user, user) },
         { ROW("group", &yaml_group, group) },
         { ROW("argv", &yaml_argv, argv) },
+        { ROW("letters", &yaml_words, letters), .count_offset = offsetof(struct thing, n_letters),
+          .words = letter_names, .n_words = LETTER_MAX, .max = LETTER_MAX },
         { .key = "table", .type = &yaml_struct, .table = &nested_table },
         { ROW("items", &yaml_map, items), .count_offset = offsetof(struct thing, n_items),
           .table = &item_table, .max = 500000 },
@@ -262,7 +267,7 @@ END_TEST
 
 #define KNOWN                                                                                            \
         "text, path, url, duration, share, number, auto_number, parent, word, mode, flag, user, group, " \
-        "argv, "                                                                                         \
+        "argv, letters, "                                                                                \
         "table and items"
 
 START_TEST(structure_refused) {
@@ -284,6 +289,17 @@ START_TEST(structure_refused) {
                 { "text: {a: b}\n", "a:1:7: 'text': expected a single value, found a mapping\n" },
                 { "argv: a\n", "a:1:7: 'argv': expected a list, found a single value\n" },
                 { "argv: []\n", "a:1:7: 'argv' is an empty list; it needs at least one entry\n" },
+                { "letters: b\n", "a:1:10: 'letters': expected a list, found a single value\n" },
+                { "letters: []\n",
+                  "a:1:10: 'letters' has 0 entries; it needs at least one, and 3 are the most\n" },
+                { "letters: [a, b, c, a]\n",
+                  "a:1:10: 'letters' has 4 entries; it needs at least one, and 3 are the most\n" },
+                { "letters: [a, d, ~, {}]\n",
+                  "a:1:10: 'letters' has 4 entries; it needs at least one, and 3 are the most\n" },
+                { "letters: [a, d, [b]]\n",
+                  "a:1:14: 'letters' must be a list of a, b or c, without 'd'\n"
+                  "a:1:17: 'letters': expected a single value, found a list\n" },
+                { "letters: [a, ~]\n", "a:1:14: 'letters' has no value; give it one, or remove the line\n" },
                 { "argv: [a, [b]]\n", "a:1:11: 'argv': expected a single value, found a list\n" },
                 { "argv: [a, ~]\n", "a:1:11: 'argv' has no value; give it one, or remove the line\n" },
                 { "table: [a]\n", "a:1:8: 'table': expected a mapping, found a list\n" },
@@ -419,6 +435,7 @@ static const char everything[] =
         "user: root\n"
         "group: 0\n"
         "argv: [/bin/x, '', 'yes', \"a\\nb \\\"q\\\" \\\\ \\u2028 \\x7f \\U0001f511\", \"~\"]\n"
+        "letters: [c, a]\n"
         "table: {nested: 8}\n"
         "items:\n"
         "  b:\n"
@@ -448,6 +465,9 @@ static void check_everything(const struct thing *thing) {
         ck_assert_str_eq(thing->argv[3], "a\nb \"q\" \\ \xe2\x80\xa8 \x7f \xf0\x9f\x94\x91");
         ck_assert_str_eq(thing->argv[4], "~");
         ck_assert_ptr_null(thing->argv[5]);
+        ck_assert_uint_eq(thing->n_letters, 2);
+        ck_assert_int_eq(thing->letters[0], LETTER_C);
+        ck_assert_int_eq(thing->letters[1], LETTER_A);
         ck_assert_uint_eq(thing->nested, 8);
         ck_assert_uint_eq(thing->n_items, 3);
         ck_assert_str_eq(thing->items[0].name, "b"); /* the order of the file */
@@ -487,6 +507,81 @@ START_TEST(everything_read_and_written) {
                                      "argv: [/bin/x, \"\", \"yes\", \"a\\nb \\\"q\\\" \\\\ \\u2028 \\u007F "
                                      "\xf0\x9f\x94\x91\", \"~\"]\n"));
         ck_assert_ptr_nonnull(strstr(once, "\n      - number: 1\n      - number: 2\n"));
+        ck_assert_ptr_nonnull(strstr(once, "\nletters: [c, a]\n"));
+}
+END_TEST
+
+/* Two documents that differ in one place. */
+START_TEST(compared) {
+        static const struct {
+                bool equal;
+                const char *a, *b;
+        } rows[] = {
+                { false, "text: a", "text: b" },
+                { false, "text: a", "number: 16" },
+                { false, "path: /b", "" },
+                { false, "duration: 1s", "duration: 2s" },
+                { false, "share: 33%", "share: 34%" },
+                { false, "share: 33%", "share: 33s" },
+                { false, "share: 34s", "share: 33s" },
+                { false, "number: 3", "" },
+                { false, "word: one", "word: four" },
+                { false, "mode: 0600", "" },
+                { false, "flag: no", "" },
+                { false, "user: 0", "" },
+                { false, "group: 0", "group: 1" },
+                { false, "argv: [a]", "argv: [a, b]" },
+                { false, "argv: [a, c]", "argv: [a, b]" },
+                { false, "argv: [a]", "" },
+                { false, "letters: [a]", "letters: [b]" },
+                { false, "letters: [a, b]", "letters: [b, a]" },
+                { false, "letters: [a, b]", "letters: [a]" },
+                { false, "letters: [a]", "" },
+                { false, "table: {nested: 8}", "" },
+                { false, "items: {a: {}}", "items: {b: {}}" },
+                { false, "items: {a: {}}", "items: {a: {}, b: {}}" },
+                { false, "items: {a: {}, b: {}}", "items: {b: {}, a: {}}" },
+                { false, "items: {a: {text: x}}", "items: {a: {text: y}}" },
+                { false, "items: {a: {}}\nparent: 6", "items: {a: {inherited: 6}}" },
+                { false, "items: {a: {parts: [{number: 1}]}}", "items: {a: {parts: [{number: 2}]}}" },
+                { false, "items: {a: {parts: [{number: 1}]}}", "items: {a: {}}" },
+                { true, "items: {a: {parts: []}}", "items: {a: {}}" },
+                { true, "path: //a/", "" },
+                { true, "user: root", "user: '0'" },
+                { true, "share: 33.0%", "" },
+                { true, "argv: [a, 'b']", "argv:\n  - a\n  - b" },
+                { true, "duration: 60s\nnumber: 3", "number: 3\nduration: 1m" },
+                { true, everything, everything },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(result_clear) struct result a = { 0 }, b = { 0 };
+
+                read_text(&a, rows[i].a);
+                read_text(&b, rows[i].b);
+                ck_assert_str_eq(a.errors, "");
+                ck_assert_str_eq(b.errors, "");
+                ck_assert_msg(yaml_equal(&thing_table, &a.thing, &b.thing) == rows[i].equal, "%s\nand\n%s",
+                              rows[i].a, rows[i].b);
+                ck_assert(yaml_equal(&thing_table, &b.thing, &a.thing) == rows[i].equal);
+                ck_assert(yaml_equal(&thing_table, &a.thing, &a.thing));
+        }
+}
+END_TEST
+
+/* A duration of which 0 is out of bounds: it is not set, and not written. */
+START_TEST(duration_not_set) {
+        _cleanup_(result_clear) struct result result = { 0 };
+        _cleanup_(freep) char *text = NULL;
+        size_t size;
+        FILE *out;
+
+        read_text(&result, "");
+        result.thing.duration = 0;
+        out = open_memstream(&text, &size);
+        yaml_emit(&thing_table, &result.thing, out);
+        fclose(out);
+        ck_assert_ptr_null(strstr(text, "duration"));
 }
 END_TEST
 
@@ -699,6 +794,8 @@ int main(void) {
         TEST_CASE(suite, empty_is_defaults);
         TEST_CASE(suite, defaults_are_valid);
         TEST_CASE(suite, everything_read_and_written);
+        TEST_CASE(suite, compared);
+        TEST_CASE(suite, duration_not_set);
         TEST_CASE(suite, files_merge);
         TEST_CASE(suite, aliases_work);
         TEST_CASE(suite, names_are_those_of_the_machine);
