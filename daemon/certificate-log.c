@@ -78,12 +78,12 @@ void certificate_say_failure(const struct certificate *certificate) {
                           : renewal->expiry <= now_usec(CLOCK_REALTIME) ? "the certificate has expired"
                                                                         : "keeping the old set";
         const char *message_id = attempt->over_budget ? MESSAGE_BUDGET : failure_messages[renewal->failure];
+        const char *what = attempt->over_budget ? "renewing" : step_texts[attempt->step];
         char span[TIMESPAN_MAX];
 
         if (certificate->context->once)
-                certificate_say(certificate, LOG_ERR, message_id, "%s failed (%s): %s; %s",
-                                step_texts[attempt->step], failure_names[renewal->failure],
-                                error_text(&attempt->error), set);
+                certificate_say(certificate, LOG_ERR, message_id, "%s failed (%s): %s; %s", what,
+                                failure_names[renewal->failure], error_text(&attempt->error), set);
         else
                 certificate_say(certificate, LOG_ERR, message_id,
                                 "%s failed (%s): %s; %s, trying again in %s", step_texts[attempt->step],

@@ -231,20 +231,29 @@ static void take_failure(struct certificate *certificate) {
 
 /* --- Steps --- */
 
-static void fail_locally(struct certificate *certificate, int r, const char *sentence) {
-        certificate->attempt->failure = FAILURE_LOCAL;
-        error_clear(&certificate->attempt->error);
-        error_set(&certificate->attempt->error, r, "%s", sentence);
+/* The step that is next cannot begin. */
+static void fail_before(struct certificate *certificate, int r, const char *sentence) {
+        struct attempt *attempt = certificate->attempt;
+
+        attempt->step = certificate->renewal.step;
+        attempt->failure = FAILURE_LOCAL;
+        error_clear(&attempt->error);
+        error_set(&attempt->error, r, "%s", sentence);
         take_failure(certificate);
 }
 
 static void on_recorded(int r, const char *error, void *userdata) {
         struct certificate *certificate = userdata;
 
-        if (r == 0)
+        _cleanup_(error_clear) struct error sentence = ERROR_INIT;
+
+        if (r == 0) {
                 attempt_start(certificate->attempt, certificate->renewal.step);
-        else
-                fail_locally(certificate, r, error);
+                return;
+        }
+        error_set(&sentence, r, "the Connector was not called, since a restart would not know of it: %s",
+                  error);
+        fail_before(certificate, r, error_text(&sentence));
 }
 
 /* A step that calls the Connector waits until the journal knows of it. */
@@ -273,7 +282,7 @@ static void start_step(struct certificate *certificate, enum renewal_step step) 
         if (step == STEP_SIGN) {
                 is_recorded = false;
                 if (journal_record_issuance(journal, now_usec(CLOCK_BOOTTIME)) < 0) {
-                        fail_locally(certificate, -ENOMEM, "out of memory");
+                        fail_before(certificate, -ENOMEM, "out of memory");
                         return;
                 }
         }
@@ -312,7 +321,7 @@ static void begin_attempt(struct certificate *certificate) {
                           "%u signatures were asked for within the last hour, which is all that "
                           "`limits.issuances_per_hour` allows: something makes rekeyd renew again and again",
                           certificate->context->issuances_per_hour);
-                fail_locally(certificate, -EDQUOT, error_text(&error));
+                fail_before(certificate, -EDQUOT, error_text(&error));
                 return;
         }
         start_step(certificate, renewal->step);
