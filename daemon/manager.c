@@ -54,9 +54,8 @@ static void on_looked(struct context *context) {
                 return;
         for (size_t i = 0; i < manager->n_certificates; i++)
                 n_usable += certificate_is_usable(manager->certificates[i]) ? 1 : 0;
-        log_fields(n_usable == manager->n_certificates ? LOG_INFO : LOG_WARNING, MESSAGE_READY, NULL, 0,
-                   "ready: %zu of %zu certificate%s can be used", n_usable, manager->n_certificates,
-                   manager->n_certificates == 1 ? "" : "s");
+        log_fields(LOG_INFO, MESSAGE_READY, NULL, 0, "ready: %zu of %zu certificate%s can be used", n_usable,
+                   manager->n_certificates, manager->n_certificates == 1 ? "" : "s");
 }
 
 static void on_retired(struct context *context, struct certificate *certificate) {
