@@ -44,6 +44,7 @@ struct certificate {
         sd_event_source *timer;
         sd_event_source *export_timer;
         unsigned export_failures; /* in a row */
+        unsigned n_exports_failed;
         struct watch *token_watch;
         struct set_watch *set_watch;
         struct dependents *dependents;

@@ -48,13 +48,15 @@ static void publish_is_done(struct certificate *certificate) {
 static void on_exports_written(void *userdata) {
         struct certificate *certificate = userdata;
         const struct attempt *attempt = certificate->attempt;
-        bool any_written = false, any_failed = false;
+        bool any_written = false;
+        unsigned n_failed = 0;
 
         for (size_t i = 0; i < certificate->config->n_exports; i++) {
                 any_written = any_written || attempt->exports[i].is_written;
-                any_failed = any_failed || (attempt->exports[i].is_stale && !attempt->exports[i].is_written);
+                n_failed += attempt->exports[i].is_stale && !attempt->exports[i].is_written ? 1 : 0;
         }
-        arm_export_timer(certificate, any_failed);
+        certificate->n_exports_failed = n_failed;
+        arm_export_timer(certificate, n_failed > 0);
         if (certificate->dependents && !certificate->is_news && !any_written) {
                 dependents_withdraw(certificate->dependents);
                 history_save(certificate->history);
@@ -70,6 +72,7 @@ static void on_owed(_unused_ int r, _unused_ const char *error, void *userdata) 
                 attempt_write_exports(certificate->attempt, on_exports_written);
                 return;
         }
+        certificate->n_exports_failed = 0;
         arm_export_timer(certificate, false);
         publish_is_done(certificate);
 }

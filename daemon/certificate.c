@@ -137,6 +137,7 @@ static void take_configuration(struct certificate *certificate);
 static void settle(struct certificate *certificate) {
         struct context *context = certificate->context;
 
+        context->changed(context);
         if (certificate->attempt || (certificate->dependents && dependents_is_busy(certificate->dependents)))
                 return;
         if (certificate->is_retired) {
@@ -305,6 +306,7 @@ static void begin_attempt(struct certificate *certificate) {
         const struct renewal *renewal = &certificate->renewal;
         usec_t wait = renewal->step <= STEP_SIGN ? budget_wait(certificate) : 0;
 
+        certificate->context->changed(certificate->context);
         attempt->by_token = renewal->by_token;
         attempt->forced = renewal->forced;
         certificate_say(certificate, LOG_INFO, MESSAGE_BEGUN, "%s",
@@ -596,6 +598,28 @@ const struct config_certificate *certificate_config(const struct certificate *ce
 
 bool certificate_is_usable(const struct certificate *certificate) {
         return certificate->renewal.expiry > now_usec(CLOCK_REALTIME);
+}
+
+void certificate_get_status(const struct certificate *certificate, struct certificate_status *ret) {
+        const struct renewal *renewal = &certificate->renewal;
+        const struct journal *journal = &certificate->history->journal;
+
+        *ret = (struct certificate_status) {
+                .name = certificate->config->name,
+                .state = renewal->state,
+                .is_usable = certificate_is_usable(certificate),
+                .expiry = renewal->expiry,
+                .next_usec = renewal->due_usec,
+                .failures = renewal->failures,
+                .failure = renewal->failure,
+                .n_exports_failed = certificate->n_exports_failed,
+                .n_owed = (unsigned)journal->n_owed,
+        };
+        if (renewal->backoff_usec != USEC_INFINITY)
+                ret->next_usec = usec_add(now_usec(CLOCK_REALTIME),
+                                          usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME)));
+        for (size_t i = 0; i < journal->n_owed; i++)
+                ret->n_owed_failed += journal->owed[i].failures > 0 ? 1 : 0;
 }
 
 /* Nothing is under way: takes the configuration that waits. */

@@ -4,6 +4,7 @@
 
 #include "daemon/context.h"
 #include "lib/config.h"
+#include "lib/renewal.h"
 
 struct certificate;
 
@@ -16,6 +17,20 @@ DEFINE_CLEANUP(struct certificate *, certificate_free);
 
 const char *certificate_name(const struct certificate *certificate);
 const struct config_certificate *certificate_config(const struct certificate *certificate);
+
+/* What a certificate shows of itself. Strings are borrowed until it is reconfigured or freed. */
+struct certificate_status {
+        const char *name;
+        enum renewal_state state;
+        bool is_usable;
+        usec_t expiry;    /* effective, CLOCK_REALTIME; 0 without a set */
+        usec_t next_usec; /* the next renewal or attempt, CLOCK_REALTIME; USEC_INFINITY: none is planned */
+        unsigned failures;
+        enum failure failure;
+        unsigned n_exports_failed;
+        unsigned n_owed, n_owed_failed; /* dependents */
+};
+void certificate_get_status(const struct certificate *certificate, struct certificate_status *ret);
 
 /* There is a set on disk, as far as is known, and it has not expired. */
 bool certificate_is_usable(const struct certificate *certificate);

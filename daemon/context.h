@@ -29,6 +29,8 @@ struct context {
 
         /* A certificate has looked at its files for the first time. */
         void (*looked)(struct context *context);
+        /* Something has changed that a status shows. */
+        void (*changed)(struct context *context);
         /* certificate_retire() is done: the certificate may be freed. */
         void (*retired)(struct context *context, struct certificate *certificate);
         /* --once: a certificate has nothing more to do. */

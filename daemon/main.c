@@ -9,9 +9,11 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "daemon/journald.h"
 #include "daemon/loop.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
+#include "daemon/service.h"
 #include "lib/key.h"
 
 #define CONFIG_PATH "/etc/rekeyd/rekeyd.yaml"
@@ -116,6 +118,7 @@ static int check_config(const struct config *config) {
 
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, _unused_ void *userdata) {
         log_info("got SIG%s, stopping", sigabbrev_np((int)info->ssi_signo));
+        service_stopping();
         return sd_event_exit(sd_event_source_get_event(source), EXIT_SUCCESS);
 }
 
@@ -173,6 +176,8 @@ static int run(struct config *owned_config, const struct arguments *arguments) {
                 return EXIT_FAILURE;
         }
 
+        if (!once && service_watch(event) < 0)
+                log_warning("cannot keep the watchdog of the service manager quiet");
         manager_start(manager);
         r = loop_run(event, &longest_usec);
         if (r < 0) {
@@ -205,6 +210,7 @@ int main(int argc, char *argv[]) {
         if (arguments.check_config)
                 return check_config(config);
 
+        log_set_journal(&journald);
         log_configure(config->log.format, config->log.level);
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
                 log_error("cannot start libcurl");

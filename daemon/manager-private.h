@@ -24,9 +24,20 @@ struct manager {
         size_t n_unsettled;
         bool any_renewed, any_failed;
 
+        sd_event_source *status; /* when it is told next */
+        sd_event_source *extend; /* while the start takes long */
+
         struct reload *reload;
         bool reload_again;
 };
+
+static inline struct manager *context_manager(struct context *context) {
+        return (struct manager *)((char *)context - offsetof(struct manager, context));
+}
+
+/* What the service manager shows: one line, owned by the caller; NULL when memory is out. */
+char *manager_describe(const struct manager *manager);
+void manager_status_changed(struct context *context);
 
 /* What `limits` says and can be changed while running. */
 void manager_apply_limits(struct manager *manager);

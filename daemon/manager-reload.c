@@ -11,6 +11,8 @@
 
 #include <stdlib.h>
 
+#include "daemon/service.h"
+
 struct reload {
         struct job job;
         struct manager *manager;
@@ -176,6 +178,8 @@ static void on_configuration(struct job *job) {
                            error_text(&error));
 
         manager->reload = reload_free(reload);
+        if (manager->n_unlooked == 0)
+                service_ready();
         if (manager->reload_again) {
                 manager->reload_again = false;
                 manager_reload(manager);
@@ -183,6 +187,7 @@ static void on_configuration(struct job *job) {
 }
 
 void manager_reload(struct manager *manager) {
+        service_reloading();
         if (manager->reload) {
                 manager->reload_again = true; /* it may have read the file before it was changed */
                 return;

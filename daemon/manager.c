@@ -11,16 +11,16 @@
 #include "daemon/clock.h"
 #include "daemon/history.h"
 #include "daemon/messages.h"
+#include "daemon/service.h"
 
 /* Threads for files: enough that a slow disk under one certificate does not hold up the others. */
 #define DISK_WORKERS 4u
 
+/* While looks are under way, a service manager hears of it this often: it waits for 90 s by itself. */
+#define EXTEND_EVERY_USEC (10 * USEC_PER_SEC)
+
 /* For deriving our own id from the machine's, which itself must not leave the machine. */
 #define REKEYD_APP_ID SD_ID128_MAKE(79, 01, 47, 17, 69, 5f, 44, 28, 96, 9d, 47, 71, 82, c2, dc, ff)
-
-static struct manager *context_manager(struct context *context) {
-        return (struct manager *)((char *)context - offsetof(struct manager, context));
-}
 
 static unsigned processors(void) {
         long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -52,6 +52,8 @@ static void on_looked(struct context *context) {
 
         if (--manager->n_unlooked > 0)
                 return;
+        manager->extend = sd_event_source_disable_unref(manager->extend);
+        service_ready();
         for (size_t i = 0; i < manager->n_certificates; i++)
                 n_usable += certificate_is_usable(manager->certificates[i]) ? 1 : 0;
         log_fields(LOG_INFO, MESSAGE_READY, NULL, 0, "ready: %zu of %zu certificate%s can be used", n_usable,
@@ -134,6 +136,7 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                 .once = once,
                 .state_fd = -1,
                 .looked = on_looked,
+                .changed = manager_status_changed,
                 .retired = on_retired,
                 .settled = on_settled,
         };
@@ -167,12 +170,26 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
         return 0;
 }
 
+static int on_extend(sd_event_source *source, _unused_ uint64_t usec, _unused_ void *userdata) {
+        service_extend_start();
+        (void)sd_event_source_set_time_relative(source, EXTEND_EVERY_USEC);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
 void manager_start(struct manager *manager) {
+        sd_event *event = manager->context.event;
+
         log_fields(LOG_INFO, MESSAGE_STARTED, NULL, 0,
                    "rekeyd " REKEYD_VERSION " looks after %zu certificate%s", manager->n_certificates,
                    manager->n_certificates == 1 ? "" : "s");
-        if (manager->context.once && manager->n_certificates == 0)
-                sd_event_exit(manager->context.event, 0);
+        if (manager->n_certificates == 0) {
+                service_ready();
+                if (manager->context.once)
+                        sd_event_exit(event, 0);
+                return;
+        }
+        (void)sd_event_add_time_relative(event, &manager->extend, CLOCK_MONOTONIC, EXTEND_EVERY_USEC, 0,
+                                         on_extend, NULL);
         for (size_t i = 0; i < manager->n_certificates; i++)
                 certificate_start(manager->certificates[i]);
 }
@@ -195,6 +212,8 @@ struct manager *manager_free(struct manager *manager) {
         free_certificates(manager->certificates, manager->n_certificates);
         free_certificates(manager->retiring, manager->n_retiring);
         sd_event_source_disable_unref(manager->clock);
+        sd_event_source_disable_unref(manager->status);
+        sd_event_source_disable_unref(manager->extend);
         curl_glue_free(manager->context.curl);
         fd_close(manager->context.state_fd);
         sd_event_unref(manager->context.event);

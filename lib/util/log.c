@@ -15,8 +15,9 @@
 
 const char *const log_format_names[LOG_FORMAT_MAX] = {
         [LOG_FORMAT_AUTO] = "auto",
-        [LOG_FORMAT_TEXT] = "text",
+        [LOG_FORMAT_JOURNAL] = "journal",
         [LOG_FORMAT_JSON] = "json",
+        [LOG_FORMAT_TEXT] = "text",
 };
 
 static const char *const priority_names[] = {
@@ -26,9 +27,16 @@ static const char *const priority_names[] = {
 
 static enum log_format log_format = LOG_FORMAT_TEXT;
 static int log_max_priority = LOG_INFO;
+static const struct log_journal *log_journal;
+
+void log_set_journal(const struct log_journal *journal) {
+        log_journal = journal;
+}
 
 void log_configure(enum log_format format, int max_priority) {
-        log_format = format == LOG_FORMAT_AUTO ? LOG_FORMAT_TEXT : format;
+        if (format == LOG_FORMAT_AUTO)
+                format = log_journal && log_journal->is_connected() ? LOG_FORMAT_JOURNAL : LOG_FORMAT_TEXT;
+        log_format = format == LOG_FORMAT_JOURNAL && !log_journal ? LOG_FORMAT_TEXT : format;
         log_max_priority = max_priority;
 }
 
@@ -116,7 +124,7 @@ static void write_line(FILE *out, int priority, const char *message_id, const st
                        size_t n_fields, const char *message) {
         char timestamp[TIMESTAMP_MAX];
 
-        if (log_format == LOG_FORMAT_TEXT) {
+        if (log_format != LOG_FORMAT_JSON) {
                 if (priority <= LOG_WARNING)
                         fprintf(out, "%s: ", priority_names[priority]);
                 write_text(out, message);
@@ -155,6 +163,12 @@ void log_fields(int priority, const char *message_id, const struct log_field *fi
         va_end(args);
         if (n < 0) {
                 message = NULL;
+                return;
+        }
+
+        if (log_format == LOG_FORMAT_JOURNAL &&
+            log_journal->write(priority, message_id, fields, n_fields, message) == 0) {
+                errno = saved;
                 return;
         }
 
