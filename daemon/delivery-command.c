@@ -18,7 +18,8 @@
 #define LINE_MAX_SIZE   1024
 #define LINES_MAX       200 /* a command that floods is cut off in the log, not in its work */
 
-struct delivery {
+struct command {
+        struct delivery delivery;
         const struct config_notify *config;
         char *certificate;
         delivery_done_t done;
@@ -35,85 +36,85 @@ struct delivery {
 
 /* --- Output --- */
 
-static void log_output(struct delivery *delivery) {
-        const struct log_field fields[] = { { FIELD_CERTIFICATE, delivery->certificate } };
+static void log_output(struct command *command) {
+        const struct log_field fields[] = { { FIELD_CERTIFICATE, command->certificate } };
 
-        if (delivery->line_size == 0)
+        if (command->line_size == 0)
                 return;
-        if (delivery->n_lines++ < LINES_MAX)
-                log_fields(LOG_INFO, NULL, fields, ELEMENTSOF(fields), "%s: %s: %.*s", delivery->certificate,
-                           delivery->config->command[0], (int)delivery->line_size, delivery->line);
-        else if (delivery->n_lines == LINES_MAX + 1)
+        if (command->n_lines++ < LINES_MAX)
+                log_fields(LOG_INFO, NULL, fields, ELEMENTSOF(fields), "%s: %s: %.*s", command->certificate,
+                           command->config->command[0], (int)command->line_size, command->line);
+        else if (command->n_lines == LINES_MAX + 1)
                 log_fields(LOG_WARNING, NULL, fields, ELEMENTSOF(fields), "%s: %s: more output is not logged",
-                           delivery->certificate, delivery->config->command[0]);
-        delivery->line_size = 0;
+                           command->certificate, command->config->command[0]);
+        command->line_size = 0;
 }
 
 /* One read. Returns what read() did. */
-static ssize_t read_output(struct delivery *delivery) {
+static ssize_t read_output(struct command *command) {
         char buffer[4096];
-        ssize_t n = read(delivery->output_fd, buffer, sizeof(buffer));
+        ssize_t n = read(command->output_fd, buffer, sizeof(buffer));
 
         for (ssize_t i = 0; i < n; i++) {
-                if (buffer[i] == '\n' || delivery->line_size == sizeof(delivery->line))
-                        log_output(delivery);
+                if (buffer[i] == '\n' || command->line_size == sizeof(command->line))
+                        log_output(command);
                 if (buffer[i] != '\n')
-                        delivery->line[delivery->line_size++] = buffer[i];
+                        command->line[command->line_size++] = buffer[i];
         }
         return n;
 }
 
 static int on_output(sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata) {
-        struct delivery *delivery = userdata;
+        struct command *command = userdata;
 
-        if (read_output(delivery) == 0)
+        if (read_output(command) == 0)
                 sd_event_source_set_enabled(source, SD_EVENT_OFF);
         return 0;
 }
 
 /* What was written before the end is in the pipe, which holds 64 KiB; what children that live on write is not
  * ours. */
-static void drain_output(struct delivery *delivery) {
-        for (unsigned i = 0; i < 16 && read_output(delivery) > 0; i++)
+static void drain_output(struct command *command) {
+        for (unsigned i = 0; i < 16 && read_output(command) > 0; i++)
                 ;
-        log_output(delivery);
+        log_output(command);
 }
 
 /* --- The end --- */
 
 static int on_exit_status(_unused_ sd_event_source *source, const siginfo_t *info, void *userdata) {
-        struct delivery *delivery = userdata;
+        struct command *command = userdata;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
-        const char *command = delivery->config->command[0];
+        const char *name = command->config->command[0];
         char span[TIMESPAN_MAX];
 
-        delivery->pid = 0;
-        drain_output(delivery);
+        command->pid = 0;
+        drain_output(command);
 
-        if (delivery->timed_out)
-                error_set(&error, -ETIMEDOUT, "command %s took longer than %s and was ended", command,
-                          format_timespan(span, delivery->config->timeout_usec));
+        if (command->timed_out)
+                error_set(&error, -ETIMEDOUT, "command %s took longer than %s and was ended", name,
+                          format_timespan(span, command->config->timeout_usec));
         else if (info->si_code != CLD_EXITED)
-                error_set(&error, -EINTR, "command %s was ended by signal %s", command,
+                error_set(&error, -EINTR, "command %s was ended by signal %s", name,
                           sigabbrev_np(info->si_status) ? sigabbrev_np(info->si_status) : "unknown");
         else if (info->si_status == 127)
-                error_set(&error, -ENOENT, "command %s could not be run, or ended with status 127", command);
+                error_set(&error, -ENOENT, "command %s could not be run, or ended with status 127", name);
         else if (info->si_status != 0)
-                error_set(&error, -EIO, "command %s ended with status %d", command, info->si_status);
+                error_set(&error, -EIO, "command %s ended with status %d", name, info->si_status);
 
-        sd_event_source_disable_unref(take_ptr(delivery->timeout));
-        sd_event_source_disable_unref(take_ptr(delivery->output));
-        delivery->done(error.code == 0 ? NULL : error_text(&error), delivery->userdata);
+        sd_event_source_disable_unref(take_ptr(command->timeout));
+        sd_event_source_disable_unref(take_ptr(command->output));
+        command->done(error.code == 0 ? NULL : error_text(&error), command->userdata);
         return 0;
 }
 
 static int on_timeout(sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
-        struct delivery *delivery = userdata;
+        struct command *command = userdata;
 
         /* The leader is not reaped yet, so the number of its group is still its own. */
-        (void)kill(-delivery->pid, delivery->timed_out ? SIGKILL : SIGTERM);
-        if (!delivery->timed_out) {
-                delivery->timed_out = true;
+        (void)kill(-command->pid, command->timed_out ? SIGKILL : SIGTERM);
+        if (!command->timed_out) {
+                command->timed_out = true;
                 (void)sd_event_source_set_time_relative(source, KILL_GRACE_USEC);
                 (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         }
@@ -215,63 +216,73 @@ static int spawn(const struct config_notify *config, char **environment, int out
         return -r;
 }
 
-int delivery_run_command(sd_event *event, const struct config_notify *config, const struct notice *notice,
-                         delivery_done_t done, void *userdata, struct delivery **ret) {
+static struct delivery *command_free(struct delivery *delivery) {
+        struct command *command = (struct command *)delivery;
+
+        sd_event_source_disable_unref(command->child);
+        sd_event_source_disable_unref(command->timeout);
+        sd_event_source_disable_unref(command->output);
+        if (command->pid > 0) {
+                (void)kill(-command->pid, SIGKILL);
+                while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR)
+                        ;
+        }
+        fd_close(command->output_fd);
+        free(command->certificate);
+        free(command);
+        return NULL;
+}
+
+static int start(sd_event *event, struct command *command, const struct notice *notice) {
+        const struct config_notify *config = command->config;
         _cleanup_(environment_freep) char **environment = NULL;
-        _cleanup_(delivery_freep) struct delivery *delivery = NULL;
         _cleanup_(fd_closep) int write_fd = -1;
         int fds[2], r;
 
-        delivery = calloc(1, sizeof(*delivery));
-        if (!delivery)
-                return -ENOMEM;
-        delivery->output_fd = -1;
-        delivery->config = config;
-        delivery->done = done;
-        delivery->userdata = userdata;
-        delivery->certificate = strdup(notice->certificate);
+        command->certificate = strdup(notice->certificate);
         environment = make_environment(notice);
-        if (!delivery->certificate || !environment)
+        if (!command->certificate || !environment)
                 return -ENOMEM;
 
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return -errno;
-        delivery->output_fd = fds[0];
+        command->output_fd = fds[0];
         write_fd = fds[1];
-        if (fcntl(delivery->output_fd, F_SETFL, O_NONBLOCK) < 0)
+        if (fcntl(command->output_fd, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
 
-        r = spawn(config, environment, write_fd, &delivery->pid);
+        r = spawn(config, environment, write_fd, &command->pid);
         if (r < 0)
                 return r;
-        r = sd_event_add_child(event, &delivery->child, delivery->pid, WEXITED, on_exit_status, delivery);
+        r = sd_event_add_child(event, &command->child, command->pid, WEXITED, on_exit_status, command);
         if (r < 0)
                 return r;
-        r = sd_event_add_io(event, &delivery->output, delivery->output_fd, EPOLLIN, on_output, delivery);
+        r = sd_event_add_io(event, &command->output, command->output_fd, EPOLLIN, on_output, command);
         if (r < 0)
                 return r;
-        r = sd_event_add_time_relative(event, &delivery->timeout, CLOCK_BOOTTIME, config->timeout_usec,
-                                       USEC_PER_MSEC, on_timeout, delivery);
-        if (r < 0)
-                return r;
-
-        *ret = take_ptr(delivery);
-        return 0;
+        return sd_event_add_time_relative(event, &command->timeout, CLOCK_BOOTTIME, config->timeout_usec,
+                                          USEC_PER_MSEC, on_timeout, command);
 }
 
-struct delivery *delivery_free(struct delivery *delivery) {
-        if (!delivery)
-                return NULL;
-        sd_event_source_disable_unref(delivery->child);
-        sd_event_source_disable_unref(delivery->timeout);
-        sd_event_source_disable_unref(delivery->output);
-        if (delivery->pid > 0) {
-                (void)kill(-delivery->pid, SIGKILL);
-                while (waitpid(delivery->pid, NULL, 0) < 0 && errno == EINTR)
-                        ;
-        }
-        fd_close(delivery->output_fd);
-        free(delivery->certificate);
-        free(delivery);
-        return NULL;
+int delivery_run_command(sd_event *event, const struct config_notify *config, const struct notice *notice,
+                         delivery_done_t done, void *userdata, struct delivery **ret, struct error *error) {
+        _cleanup_(delivery_freep) struct delivery *delivery = NULL;
+        struct command *command;
+        int r;
+
+        command = calloc(1, sizeof(*command));
+        if (!command)
+                return error_set(error, -ENOMEM, "out of memory");
+        delivery = &command->delivery;
+        delivery->free = command_free;
+        command->output_fd = -1;
+        command->config = config;
+        command->done = done;
+        command->userdata = userdata;
+
+        r = start(event, command, notice);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot run command %s", config->command[0]);
+        *ret = take_ptr(delivery);
+        return 0;
 }

@@ -42,6 +42,14 @@ struct dependents {
         struct dependent items[];
 };
 
+static const struct {
+        const char *name;
+        delivery_start_t start;
+} ways[NOTIFY_MAX] = {
+        [NOTIFY_COMMAND] = { "command", delivery_run_command },
+        [NOTIFY_SIGNAL] = { "signal", delivery_send_signal },
+};
+
 static int dependent_label(struct dependent *dependent) {
         const struct config_notify *config = dependent->config;
         int n = -1;
@@ -71,10 +79,6 @@ static uint64_t hash_text(uint64_t hash, const char *text) {
 /* FNV-1a over what the entry says: it is the same dependent after a restart when it is told the same way,
  * wherever it stands in the list; the same entry twice is two. Arguments of commands stay out of the file. */
 static void make_key(struct dependents *dependents, struct dependent *dependent) {
-        static const char *const kinds[NOTIFY_MAX] = {
-                [NOTIFY_COMMAND] = "command",
-                [NOTIFY_SIGNAL] = "signal",
-        };
         const struct config_notify *config = dependent->config;
         uint64_t hash = UINT64_C(0xcbf29ce484222325);
         unsigned nth = 1;
@@ -87,8 +91,8 @@ static void make_key(struct dependents *dependents, struct dependent *dependent)
                 hash = hash_text(hash_text(hash, sigabbrev_np(config->signal)), config->pid_file);
 
         do {
-                snprintf(dependent->key, sizeof(dependent->key), "%s-%016" PRIx64 "-%u", kinds[config->kind],
-                         hash, nth++);
+                snprintf(dependent->key, sizeof(dependent->key), "%s-%016" PRIx64 "-%u",
+                         ways[config->kind].name, hash, nth++);
                 taken = false;
                 for (size_t i = 0; i < dependents->n; i++)
                         taken = taken || streq(dependents->items[i].key, dependent->key);
@@ -179,7 +183,7 @@ static void finish(struct dependents *dependents, const char *error) {
         schedule_next(dependents);
 }
 
-static void on_command_done(const char *error, void *userdata) {
+static void on_done(const char *error, void *userdata) {
         struct dependents *dependents = userdata;
 
         finish(dependents, error);
@@ -201,15 +205,10 @@ static void deliver(struct dependents *dependents, struct dependent *dependent) 
         dependents->current_generation = journal->generation;
         dependent->again = false;
 
-        if (dependent->config->kind == NOTIFY_SIGNAL)
-                r = delivery_send_signal(dependent->config, &error);
-        else {
-                r = delivery_run_command(dependents->event, dependent->config, &notice, on_command_done,
-                                         dependents, &dependents->running);
-                if (r == 0)
-                        return;
-                error_set_errno(&error, r, "cannot run command %s", dependent->config->command[0]);
-        }
+        r = ways[dependent->config->kind].start(dependents->event, dependent->config, &notice, on_done,
+                                                dependents, &dependents->running, &error);
+        if (r == 0 && dependents->running)
+                return;
         finish(dependents, r < 0 ? error_text(&error) : NULL);
 }
 
@@ -345,6 +344,10 @@ unsigned dependents_owed(const struct dependents *dependents) {
         for (size_t i = 0; i < dependents->n; i++)
                 n += owed_to(&dependents->items[i]) ? 1 : 0;
         return n;
+}
+
+struct delivery *delivery_free(struct delivery *delivery) {
+        return delivery ? delivery->free(delivery) : NULL;
 }
 
 struct dependents *dependents_free(struct dependents *dependents) {

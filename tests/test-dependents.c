@@ -56,11 +56,12 @@ static char *deliver(const char *const *command, usec_t timeout_usec) {
                 .timeout_usec = timeout_usec,
         };
         struct outcome outcome = { .event = event };
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
         int r;
 
-        r = delivery_run_command(event, &config, &notice, on_delivered, &outcome, &delivery);
+        r = delivery_run_command(event, &config, &notice, on_delivered, &outcome, &delivery, &error);
         if (r < 0)
-                return strdup(strerrordesc_np(-r));
+                return strdup(error_text(&error));
         ck_assert_int_ge(sd_event_loop(event), 0);
         ck_assert(outcome.done);
         return outcome.error;
@@ -80,7 +81,7 @@ START_TEST(a_command_that_is_not_there) {
         ck_assert_str_eq(error,
                          getenv("REKEYD_TEST_WRAPPER")
                                  ? "command /nonexistent/command could not be run, or ended with status 127"
-                                 : "No such file or directory");
+                                 : "cannot run command /nonexistent/command: No such file or directory");
 }
 END_TEST
 
@@ -175,7 +176,9 @@ static int send_hup(const char *pid_file, struct error *error) {
                 .pid_file = (char *)(uintptr_t)pid_file,
         };
 
-        return delivery_send_signal(&config, error);
+        struct delivery *delivery = NULL;
+
+        return delivery_send_signal(NULL, &config, &notice, NULL, NULL, &delivery, error);
 }
 
 START_TEST(pid_files_that_cannot_be_used) {
