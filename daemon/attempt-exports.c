@@ -2,14 +2,31 @@
  * Exports: the copies that go with the current set. They are looked at with every look, by the worker that
  * has the set in hand, and what is not as it should be is written before anybody is told of the set. An
  * export cannot fail an attempt: a copy that cannot be written keeps nobody from the certificate.
+ *
+ * Whether a stale one could be written is found out first. What could not be is promised to nobody, so an
+ * export that fails for a year is tried for a year without a word to dependents or the journal.
  */
 
 #include "daemon/attempt.h"
 
+static void look_at(const struct attempt *attempt, const struct export *export,
+                    struct export_result *result) {
+        const struct set *set = attempt->has_set ? &attempt->set : NULL;
+        _cleanup_(freep) char *warning = NULL;
+
+        result->is_stale = set && !export_is_current(export, set);
+        if (!result->is_stale && !attempt->look_closely)
+                return;
+        result->is_writable = export_check(export, set, &warning, &result->error) == 0;
+        if (attempt->look_closely)
+                result->warning = take_ptr(warning);
+}
+
 void attempt_check_exports(struct attempt *attempt) {
         const struct config_certificate *config = attempt->config;
 
-        if (config->n_exports == 0 || !attempt->has_set)
+        /* Without a set there is nothing to write, but time to say what would not work. */
+        if (config->n_exports == 0 || !(attempt->has_set || attempt->look_closely))
                 return;
         attempt->exports = calloc(config->n_exports, sizeof(*attempt->exports));
         if (!attempt->exports)
@@ -18,11 +35,9 @@ void attempt_check_exports(struct attempt *attempt) {
         for (size_t i = 0; i < config->n_exports; i++) {
                 struct export_result *result = &attempt->exports[i];
 
-                result->is_stale = !export_is_current(&config->exports[i], &attempt->set);
-                if (result->is_stale)
-                        attempt->exports_are_stale = true;
-                else if (attempt->look_closely)
-                        (void)export_check(&config->exports[i], &result->warning, &result->error);
+                look_at(attempt, &config->exports[i], result);
+                attempt->has_exports_to_write =
+                        attempt->has_exports_to_write || (result->is_stale && result->is_writable);
         }
 }
 
@@ -33,12 +48,9 @@ static void write_exports(struct job *job) {
         for (size_t i = 0; i < config->n_exports; i++) {
                 struct export_result *result = &attempt->exports[i];
 
-                if (!result->is_stale)
-                        continue;
-                if (attempt->look_closely)
-                        (void)export_check(&config->exports[i], &result->warning, &result->error);
-                error_clear(&result->error); /* the writing says it again, if it is still so */
-                result->is_written = export_write(&config->exports[i], &attempt->set, &result->error) == 0;
+                if (result->is_stale && result->is_writable)
+                        result->is_written =
+                                export_write(&config->exports[i], &attempt->set, &result->error) == 0;
         }
 }
 

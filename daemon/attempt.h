@@ -11,11 +11,11 @@
 #include "lib/renewal.h"
 #include "lib/store.h"
 
-/* What became of one export. An error says that it could not be written, or could not be at the next renewal.
- */
+/* What became of one export. An error says that it could not be written, or could not be if it had to. */
 struct export_result {
-        bool is_stale;   /* it was not what it should be */
-        bool is_written; /* and is now */
+        bool is_stale;    /* it was not what it should be */
+        bool is_writable; /* and could be written, as far as can be told beforehand */
+        bool is_written;  /* and is what it should be now */
         char *warning;
         struct error error;
 };
@@ -47,8 +47,8 @@ struct attempt {
         struct file_identity token_identity;
         struct connection connection; /* of the current set, or as `configuration` changed it */
         struct renewal_sight sight;
-        struct export_result *exports; /* as many as are configured; NULL without a set */
-        bool exports_are_stale;        /* at least one */
+        struct export_result *exports; /* as many as are configured; NULL when not looked at */
+        bool has_exports_to_write;     /* at least one is stale and writable */
 
         /* Gathered on the way. */
         bool by_token, forced;
@@ -93,7 +93,7 @@ void attempt_gate(struct attempt *attempt);
 void attempt_commit(struct attempt *attempt);
 
 /* Beside the steps: the copies of the current set. The first is part of the look; the second writes what is
- * stale on a worker thread and calls DONE from the loop. */
+ * stale and writable on a worker thread and calls DONE from the loop. */
 void attempt_check_exports(struct attempt *attempt);
 void attempt_write_exports(struct attempt *attempt, void (*done)(void *userdata));
 void attempt_free_exports(struct attempt *attempt);

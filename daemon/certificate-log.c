@@ -130,18 +130,18 @@ void certificate_say_held(const struct certificate *certificate) {
                         renewal->failures == 1 ? "" : "s", format_timespan(span, renewal->backoff_usec));
 }
 
-void certificate_say_exports(const struct certificate *certificate) {
+void certificate_say_exports(const struct certificate *certificate, usec_t wait_usec) {
         const struct attempt *attempt = certificate->attempt;
         const struct config_certificate *config = certificate->config;
 
         for (size_t i = 0; attempt->exports && i < config->n_exports; i++) {
                 const struct export_result *result = &attempt->exports[i];
                 const char *path = config->exports[i].path, *error = NULL;
-                char generation[24];
+                char generation[24], span[TIMESPAN_MAX];
                 const struct log_field fields[] = {
                         { FIELD_CERTIFICATE, config->name },
                         { FIELD_EXPORT, path },
-                        { FIELD_GENERATION, generation },
+                        { FIELD_GENERATION, attempt->has_set ? generation : NULL },
                         { FIELD_ERROR, result->error.code != 0 ? error_text(&result->error) : NULL },
                 };
 
@@ -153,12 +153,18 @@ void certificate_say_exports(const struct certificate *certificate) {
                 if (result->is_written)
                         log_fields(LOG_INFO, MESSAGE_EXPORTED, fields, ELEMENTSOF(fields),
                                    "%s: wrote export %s of generation %s", config->name, path, generation);
+                else if (error && result->is_stale && wait_usec > 0)
+                        log_fields(LOG_ERR, MESSAGE_NOT_EXPORTED, fields, ELEMENTSOF(fields),
+                                   "%s: an export could not be written: %s; trying again in %s", config->name,
+                                   error, format_timespan(span, wait_usec));
                 else if (error)
                         log_fields(LOG_ERR, MESSAGE_NOT_EXPORTED, fields, ELEMENTSOF(fields),
-                                   result->is_stale
-                                           ? "%s: an export could not be written: %s"
-                                           : "%s: an export is current, but the next one could not be "
-                                             "written: %s",
+                                   result->is_stale ? "%s: an export could not be written: %s"
+                                   : attempt->has_set
+                                           ? "%s: an export is current, but the next one could not be "
+                                             "written: %s"
+                                           : "%s: there is no certificate yet, and an export of it could not "
+                                             "be written: %s",
                                    config->name, error);
         }
 }

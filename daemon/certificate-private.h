@@ -65,7 +65,7 @@ void certificate_say_failure(const struct certificate *certificate);
 void certificate_say_waiting(const struct certificate *certificate);
 void certificate_say_current(struct certificate *certificate);
 void certificate_say_held(const struct certificate *certificate);
-void certificate_say_exports(const struct certificate *certificate);
+void certificate_say_exports(const struct certificate *certificate, usec_t wait_usec); /* 0: no retry */
 
 /* The look has found a set, or none: brings the exports up to date with it and sees to it that dependents
  * learn of it, then calls NEXT, maybe before this returns. */

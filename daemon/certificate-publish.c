@@ -5,6 +5,7 @@
  * bytes say so. So the next start finds out by itself where this one ended.
  */
 
+#include <limits.h>
 #include <sys/random.h>
 
 #include "daemon/attempt.h"
@@ -15,31 +16,43 @@ static int on_export_timer(_unused_ sd_event_source *source, _unused_ uint64_t u
         return 0;
 }
 
-/* An export that could not be written is tried again, as a dependent is, for ever. */
-static void arm_export_timer(struct certificate *certificate, bool has_failed) {
+/* An export that could not be written is tried again, as a dependent is, for ever. How long until then; 0
+ * when it is not. */
+static usec_t arm_export_timer(struct certificate *certificate, bool has_failed) {
         static const struct schedule_policy policy = { 0 };
         uint32_t random = 0;
+        usec_t wait;
 
         certificate->export_timer = sd_event_source_disable_unref(certificate->export_timer);
         if (!has_failed) {
                 certificate->export_failures = 0;
-                return;
+                return 0;
         }
         certificate->failed = true;
-        certificate->export_failures++;
-        if (certificate->context->once)
-                return;
+        if (certificate->export_failures < UINT_MAX)
+                certificate->export_failures++;
+        if (certificate->context->once || certificate->is_retired)
+                return 0;
         (void)getrandom(&random, sizeof(random), GRND_NONBLOCK);
-        if (sd_event_add_time_relative(
-                    certificate->context->event, &certificate->export_timer, CLOCK_BOOTTIME,
-                    schedule_backoff(&policy, FAILURE_LOCAL, certificate->export_failures, random, 0, 0), 0,
-                    on_export_timer, certificate) < 0)
+        wait = schedule_backoff(&policy, FAILURE_LOCAL, certificate->export_failures, random, 0, 0);
+        if (sd_event_add_time_relative(certificate->context->event, &certificate->export_timer,
+                                       CLOCK_BOOTTIME, wait, 0, on_export_timer, certificate) < 0) {
                 log_error("%s: out of memory; exports are tried again with the next look only",
                           certificate->config->name);
+                return 0;
+        }
+        return wait;
 }
 
-static void publish_is_done(struct certificate *certificate) {
-        certificate_say_exports(certificate);
+/* All that could be done for the exports is done. */
+static void finish(struct certificate *certificate) {
+        const struct attempt *attempt = certificate->attempt;
+        unsigned n_failed = 0;
+
+        for (size_t i = 0; attempt->exports && i < certificate->config->n_exports; i++)
+                n_failed += attempt->exports[i].is_stale && !attempt->exports[i].is_written ? 1 : 0;
+        certificate->n_exports_failed = n_failed;
+        certificate_say_exports(certificate, arm_export_timer(certificate, n_failed > 0));
         if (certificate->dependents)
                 dependents_release(certificate->dependents);
         certificate->published(certificate);
@@ -49,32 +62,24 @@ static void on_exports_written(void *userdata) {
         struct certificate *certificate = userdata;
         const struct attempt *attempt = certificate->attempt;
         bool any_written = false;
-        unsigned n_failed = 0;
 
-        for (size_t i = 0; i < certificate->config->n_exports; i++) {
+        for (size_t i = 0; i < certificate->config->n_exports; i++)
                 any_written = any_written || attempt->exports[i].is_written;
-                n_failed += attempt->exports[i].is_stale && !attempt->exports[i].is_written ? 1 : 0;
-        }
-        certificate->n_exports_failed = n_failed;
-        arm_export_timer(certificate, n_failed > 0);
         if (certificate->dependents && !certificate->is_news && !any_written) {
                 dependents_withdraw(certificate->dependents);
                 history_save(certificate->history);
         }
-        publish_is_done(certificate);
+        finish(certificate);
 }
 
 /* What is owed is on disk, or could not be saved: that is in the log, and no reason to tell nobody. */
 static void on_owed(_unused_ int r, _unused_ const char *error, void *userdata) {
         struct certificate *certificate = userdata;
 
-        if (certificate->attempt->exports_are_stale) {
+        if (certificate->attempt->has_exports_to_write)
                 attempt_write_exports(certificate->attempt, on_exports_written);
-                return;
-        }
-        certificate->n_exports_failed = 0;
-        arm_export_timer(certificate, false);
-        publish_is_done(certificate);
+        else
+                finish(certificate);
 }
 
 void certificate_publish(struct certificate *certificate, void (*next)(struct certificate *certificate)) {
@@ -82,6 +87,7 @@ void certificate_publish(struct certificate *certificate, void (*next)(struct ce
         struct journal *journal = &certificate->history->journal;
 
         if (!attempt->has_set) {
+                certificate_say_exports(certificate, 0);
                 next(certificate);
                 return;
         }
@@ -90,7 +96,7 @@ void certificate_publish(struct certificate *certificate, void (*next)(struct ce
         journal->generation = certificate->generation;
         memcpy(journal->fingerprint, certificate->fingerprint, sizeof(journal->fingerprint));
 
-        if (!certificate->dependents || !(certificate->is_news || attempt->exports_are_stale)) {
+        if (!certificate->dependents || !(certificate->is_news || attempt->has_exports_to_write)) {
                 /* Where nobody is to be told, a set alone is not worth a file. */
                 if (certificate->is_news && certificate->history->has_file)
                         history_save(certificate->history);

@@ -179,7 +179,17 @@ static int passphrase_warning(const struct export *export, mode_t mode, char **r
 
 /* --- Check, compare, write --- */
 
-static int could_be_written(const struct export *export, char **ret_warning, struct error *error) {
+static int has_all_parts(const struct export *export, const struct set *set, struct error *error) {
+        _cleanup_(export_certs_clear) struct export_certs certs = { 0 };
+        _cleanup_(export_bytes_clear) struct export_bytes bytes = { 0 };
+
+        if (export->format == EXPORT_PKCS12) /* costs thousands of hashes to encode */
+                return export_certs_load(export, set, &certs, error);
+        return export_encode(export, set, &bytes, error);
+}
+
+static int could_be_written(const struct export *export, const struct set *set, char **ret_warning,
+                            struct error *error) {
         _cleanup_(export_target_clear) struct export_target target = { .dir_fd = -1 };
         _cleanup_(export_bytes_clear) struct export_bytes passphrase = { 0 };
         mode_t mode;
@@ -192,6 +202,8 @@ static int could_be_written(const struct export *export, char **ret_warning, str
         if (r < 0)
                 return r;
         r = export_target_try(export, &target, ROOM_SIZE, error);
+        if (r == 0 && set)
+                r = has_all_parts(export, set, error);
         if (r < 0 || export->format != EXPORT_PKCS12)
                 return r;
         r = read_passphrase(export, &passphrase, &mode, error);
@@ -200,11 +212,12 @@ static int could_be_written(const struct export *export, char **ret_warning, str
         return passphrase_warning(export, mode, ret_warning, error);
 }
 
-int export_check(const struct export *export, char **ret_warning, struct error *error) {
+int export_check(const struct export *export, const struct set *set, char **ret_warning,
+                 struct error *error) {
         _cleanup_(freep) char *warning = NULL;
         int r;
 
-        r = could_be_written(export, &warning, error);
+        r = could_be_written(export, set, &warning, error);
         if (r < 0) {
                 error_prefix(error, "cannot write export %s", export->path);
                 return r;

@@ -45,13 +45,14 @@ struct export {
 int export_validate(const struct export *export, struct error *error);
 
 /*
- * Finds out whether the export could be written, before anybody is asked for a new certificate: all that
- * export_write() refuses, the passphrase file, the right to write there and to give files to that owner and
- * group, and room. Leaves nothing behind and removes what a crash left; a file that is written in place gets
- * its owner, group and mode here already. *RET_WARNING, owned, is a sentence or NULL: everybody can read the
- * passphrase. 0 or -errno. May block on the disk: not for the loop's thread.
+ * Finds out whether the export could be written, before anybody is asked for a new certificate or promised an
+ * export: all that export_write() refuses, the passphrase file, the right to write there and to give files to
+ * that owner and group, and room; with SET, which may be NULL, also whether it has what the export is made
+ * of. Leaves nothing behind and removes what a crash left; a file that is written in place gets its owner,
+ * group and mode here already. *RET_WARNING, owned, is a sentence or NULL: everybody can read the passphrase.
+ * 0 or -errno. May block on the disk: not for the loop's thread.
  */
-int export_check(const struct export *export, char **ret_warning, struct error *error);
+int export_check(const struct export *export, const struct set *set, char **ret_warning, struct error *error);
 
 /*
  * Whether the file holds what export_write() would write, for the same people: PEM and DER byte for byte; a

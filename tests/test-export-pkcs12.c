@@ -66,7 +66,7 @@ START_TEST(warns_of_a_passphrase_that_everybody_can_read) {
         scratch_write(scratch, "pass", PASSPHRASE, 0640);
         assert_checks(&export);
         scratch_write(scratch, "pass", PASSPHRASE, 0644);
-        ck_assert_int_eq(export_check(&export, &warning, NULL), 0);
+        ck_assert_int_eq(export_check(&export, NULL, &warning, NULL), 0);
         ck_assert_ptr_nonnull(warning);
         ck_assert_msg(strstr(warning, pass) && strstr(warning, "0644") && !strstr(warning, "sesame"), "%s",
                       warning);
@@ -355,7 +355,7 @@ START_TEST(no_passphrase_stays_in_memory) {
                 close(fd);
                 export.legacy = i & 2;
                 /* As text: OpenSSL's key derivation for PKCS#12 frees it, in letters of 16 bits, as it is. */
-                ck_assert_int_eq(export_check(&export, &warning, NULL), 0);
+                ck_assert_int_eq(export_check(&export, NULL, &warning, NULL), 0);
                 ck_assert_uint_eq(search_memory(search), 0);
                 ck_assert_int_eq(export_write(&export, &m.set, NULL), 0);
                 ck_assert_uint_eq(search_memory(search), 0);

@@ -214,7 +214,7 @@ START_TEST(refuses_names_that_are_too_long) {
         name[longest + 1] = '\0';
         path = scratch_path(scratch, name);
         export = pem_to(path);
-        ck_assert_int_eq(export_check(&export, &warning, &error), -ENAMETOOLONG);
+        ck_assert_int_eq(export_check(&export, NULL, &warning, &error), -ENAMETOOLONG);
         assert_export_error(&error, "at most 247 bytes long", path);
         path[strlen(path) - 1] = '\0';
         assert_checks(&export);
@@ -234,27 +234,27 @@ static void without_rights(const struct child *child) {
         char *warning = NULL;
 
         become_nobody();
-        must(fails_with(export_check(&export, &warning, &error), -EACCES, &error, "who may not write there"));
+        must(fails_with(export_check(&export, NULL, &warning, &error), -EACCES, &error, "who may not write there"));
         must(strstr(error_text(&error), others));
         export.path = mine;
-        must(export_check(&export, &warning, NULL) == 0);
+        must(export_check(&export, NULL, &warning, NULL) == 0);
         export.access.uid = 1;
-        must(fails_with(export_check(&export, &warning, &error), -EPERM, &error, "CAP_CHOWN"));
+        must(fails_with(export_check(&export, NULL, &warning, &error), -EPERM, &error, "CAP_CHOWN"));
         must(fails_with(export_write(&export, &child->material->set, &error), -EPERM, &error, "CAP_CHOWN"));
         export.access.uid = (uid_t)-1;
         export.access.gid = 1;
-        must(fails_with(export_check(&export, &warning, &error), -EPERM, &error, "CAP_CHOWN"));
+        must(fails_with(export_check(&export, NULL, &warning, &error), -EPERM, &error, "CAP_CHOWN"));
         export.access.gid = getegid();
-        must(export_check(&export, &warning, NULL) == 0);
+        must(export_check(&export, NULL, &warning, NULL) == 0);
         must(export_write(&export, &child->material->set, NULL) == 0);
         must(export_is_current(&export, &child->material->set));
 
         /* Its own file it may overwrite, root's it may not. */
         export.in_place = true;
-        must(export_check(&export, &warning, NULL) == 0);
+        must(export_check(&export, NULL, &warning, NULL) == 0);
         must(export_write(&export, &child->material->set, NULL) == 0);
         export.path = others;
-        must(fails_with(export_check(&export, &warning, &error), -EACCES, &error, "who may not write there"));
+        must(fails_with(export_check(&export, NULL, &warning, &error), -EACCES, &error, "who may not write there"));
 }
 
 START_TEST(finds_missing_rights_before_it_writes) {
@@ -510,19 +510,19 @@ static void over_a_mounted_file(const struct child *child) {
         must(enter_namespace());
         must(mount(source, path, "none", MS_BIND, NULL) == 0);
         spy_reset();
-        must(fails_with(export_check(&export, &warning, &error), -EBUSY, &error, "it is mounted by itself"));
+        must(fails_with(export_check(&export, NULL, &warning, &error), -EBUSY, &error, "it is mounted by itself"));
         must(fails_with(export_write(&export, set, &error), -EBUSY, &error, "or set 'in_place: true'"));
         must(spy.writes == 0);
 
         export.in_place = true;
-        must(export_check(&export, &warning, NULL) == 0);
+        must(export_check(&export, NULL, &warning, NULL) == 0);
         must(export_write(&export, set, NULL) == 0);
         must(export_is_current(&export, set));
         text = scratch_read(child->directory, "source");
         must(text && has_prefix(text, child->material->key));
 
         must(mount("none", path, "none", MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0);
-        must(fails_with(export_check(&export, &warning, &error), -EROFS, &error, "Read-only file system"));
+        must(fails_with(export_check(&export, NULL, &warning, &error), -EROFS, &error, "Read-only file system"));
         must(fails_with(export_write(&export, set, &error), -EROFS, &error, path));
 }
 
@@ -569,7 +569,7 @@ static void on_a_full_disk(const struct child *child) {
 
         /* A new file needs a page, and so does the old one when it grows past its first. */
         export.n_contents = 0;
-        must(fails_with(export_check(&export, &warning, &error), -ENOSPC, &error, "No space left on device"));
+        must(fails_with(export_check(&export, NULL, &warning, &error), -ENOSPC, &error, "No space left on device"));
         must(fails_with(export_write(&export, set, &error), -ENOSPC, &error, path));
         export.in_place = true;
         export.n_contents = 4;

@@ -74,7 +74,7 @@ void assert_refused(const struct export *export, const struct set *set, int code
         char *warning = NULL;
 
         ck_assert(!export_is_current(export, set));
-        ck_assert_int_eq(export_check(export, &warning, &error), code);
+        ck_assert_int_eq(export_check(export, set, &warning, &error), code);
         ck_assert_ptr_null(warning);
         assert_export_error(&error, text, export->path);
         error_clear(&error);
@@ -86,7 +86,7 @@ void assert_checks(const struct export *export) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         char *warning = NULL;
 
-        ck_assert_msg(export_check(export, &warning, &error) == 0, "%s", error_text(&error));
+        ck_assert_msg(export_check(export, NULL, &warning, &error) == 0, "%s", error_text(&error));
         ck_assert_ptr_null(warning);
 }
 

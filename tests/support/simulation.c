@@ -1,10 +1,14 @@
 /*
  * The engine of the simulated year: a heap of events, a Connector that fails, and as much of the daemon as
- * lies between the two, which is timers, the issuance budget and what a step leaves on the disk. The clock
- * jumps from one event to the next.
+ * lies between the two, which is timers, the issuance budget, what a step leaves on the disk, and the
+ * journal. The clock jumps from one event to the next.
  *
- * One clock stands for both: nobody sets it here, and CLOCK_BOOTTIME is the time since a boot before the
- * start. The disk never fails, nothing restarts and no token appears, so a certificate that expires stays so.
+ * Each certificate has a daemon of its own, which is killed at any time: between attempts, in the middle of
+ * one, with and without a reboot. What the next one knows has been through journal_format() and
+ * journal_parse().
+ *
+ * Nobody sets the clock here; CLOCK_BOOTTIME is the time since a certificate's machine was booted. The disk
+ * never fails and no token appears, so a certificate that expires stays so.
  */
 
 #include "tests/support/simulation.h"
@@ -14,13 +18,21 @@
 #include "lib/util/macro.h"
 
 #define START SIMULATION_START
-#define BOOT  (START - USEC_PER_HOUR)
 
 #define PERCENT_PPM    10000u
 #define CA_WINDOW_USEC USEC_PER_MINUTE
 #define SERVER_AHEAD   (90 * USEC_PER_SEC) /* the Connector's clock, within the tolerated skew */
 
+/* Check's own write to a pipe each time. */
+#define require(expression)                              \
+        do {                                             \
+                if (!(expression))                       \
+                        ck_abort_msg("%s", #expression); \
+        } while (0)
+
 void simulation_clear(struct simulation *s) {
+        for (unsigned i = 0; s->fleet && i < s->scenario->fleet; i++)
+                journal_clear(&s->fleet[i].journal);
         free(s->fleet);
         free(s->queue);
         free(s->commits);
@@ -62,10 +74,11 @@ static void push(struct simulation *s, struct event event) {
         if (s->n_queue > s->queue_size) {
                 s->queue_size = 2 * s->n_queue;
                 s->queue = realloc(s->queue, s->queue_size * sizeof(*s->queue));
-                ck_assert_ptr_nonnull(s->queue);
+                require(s->queue);
         }
         event.sequence = s->sequence++;
         event.ticket = event.certificate->ticket;
+        event.process = event.certificate->process;
         s->queue[i] = event;
         for (; i > 0 && is_earlier(&s->queue[i], &s->queue[(i - 1) / 2]); i = (i - 1) / 2)
                 swap_events(&s->queue[i], &s->queue[(i - 1) / 2]);
@@ -106,12 +119,16 @@ static enum failure call(struct simulation *s, struct certificate *c, enum renew
         enum failure failure;
 
         s->calls++;
+        c->n_calls++;
         if (simulation_is_outage(s, s->now, 0)) {
                 s->outage_calls++;
                 return FAILURE_TRANSIENT;
         }
         if (step != STEP_PROOF && c->expiry <= s->now)
                 return FAILURE_REJECTED;
+        if (step == STEP_PROOF && usec_sub(s->now, START + s->scenario->no_proof_at) > 0 &&
+            s->now < START + s->scenario->no_proof_at + s->scenario->no_proof_usec)
+                return FAILURE_BAD_REPLY;
         if (random_next(s) % 100 >= FAILING_PERCENT)
                 return FAILURE_NONE;
 
@@ -151,19 +168,93 @@ static void issue(struct simulation *s, struct certificate *c) {
         }
 }
 
+/* --- The journal --- */
+
+static struct journal_instant instant(const struct simulation *s, const struct certificate *c) {
+        return (struct journal_instant) {
+                .boot_id = { 1, (uint8_t)(c->boot >> 8), (uint8_t)c->boot },
+                .realtime = s->now,
+                .boottime = s->now - c->booted_at,
+        };
+}
+
+/* As good as written: the text is made where it is read. */
+static void save(const struct simulation *s, struct certificate *c) {
+        c->disk.journal = c->journal;
+        c->disk.journal.issuances = c->disk.issuances;
+        memcpy(c->disk.issuances, c->journal.issuances, c->journal.n_issuances * sizeof(*c->disk.issuances));
+        c->disk.at = instant(s, c);
+        c->disk.is_new = true;
+}
+
+static void save_wait(const struct simulation *s, struct certificate *c, unsigned failures,
+                      enum failure failure, usec_t backoff_usec) {
+        struct journal *journal = &c->journal;
+        usec_t next_attempt = backoff_usec == USEC_INFINITY ? 0 : s->now + backoff_usec;
+
+        if (journal->failures == failures && journal->failure == failure &&
+            journal->next_attempt_usec == next_attempt && journal->generation == c->renewals)
+                return;
+        journal->failures = failures;
+        journal->failure = failure;
+        journal->next_attempt_usec = next_attempt;
+        journal->generation = c->renewals;
+        save(s, c);
+}
+
+/* What is on disk, as text and back; and it is the same. */
+static void check_text(struct certificate *c) {
+        const struct journal *disk = &c->disk.journal;
+        _cleanup_(journal_clear) struct journal back = { 0 };
+        _cleanup_(freep) char *json = NULL;
+        struct journal_instant saved;
+
+        require(journal_format(disk, &c->disk.at, &json, NULL) == 0);
+        require(journal_parse(json, strlen(json), &back, &saved, NULL) == 0);
+        require(memcmp(&saved, &c->disk.at, sizeof(saved)) == 0);
+        require(back.failures == disk->failures && back.failure == disk->failure);
+        require(back.next_attempt_usec == disk->next_attempt_usec && back.generation == disk->generation);
+        require(back.n_issuances == disk->n_issuances);
+        for (size_t i = 0; i < back.n_issuances; i++)
+                require(back.issuances[i] == disk->issuances[i]);
+        c->disk.is_new = false;
+}
+
+static void load(const struct simulation *s, struct certificate *c) {
+        const struct journal_instant now = instant(s, c);
+        size_t size = c->disk.journal.n_issuances * sizeof(*c->disk.issuances);
+
+        if (c->disk.is_new)
+                check_text(c); /* which takes its time, so once for each text */
+
+        journal_clear(&c->journal);
+        c->journal = c->disk.journal;
+        c->journal.issuances = NULL;
+        if (size > 0) {
+                c->journal.issuances = malloc(size);
+                require(c->journal.issuances);
+                memcpy(c->journal.issuances, c->disk.issuances, size);
+        }
+        journal_sanitise(&c->journal, &c->disk.at, &now);
+        if (c->journal.n_issuances > 0 && memcmp(c->disk.at.boot_id, now.boot_id, sizeof(now.boot_id)) != 0)
+                save(s, c); /* as lib/journal.h asks for */
+}
+
 /* --- An attempt's steps --- */
 
-/* By the daemon's rule. False, and how long to wait, where one more signature would exceed the budget. */
+/* By the daemon's rule: recorded and saved before it leaves. False, and how long to wait, where one more
+ * signature would exceed the budget. */
 static bool take_from_budget(struct simulation *s, struct certificate *c) {
-        usec_t now = s->now - BOOT;
-        usec_t wait = schedule_budget_wait(c->budget, c->n_budget, BUDGET, now);
+        usec_t now = s->now - c->booted_at;
+        usec_t wait = schedule_budget_wait(c->journal.issuances, c->journal.n_issuances, BUDGET, now);
 
         if (wait > 0 && s->scenario->flaw != FLAW_NO_BUDGET) {
                 c->retry_after_usec = wait;
                 s->budget_waits++;
                 return false;
         }
-        c->n_budget = schedule_budget_record(c->budget, c->n_budget, BUDGET, now);
+        require(journal_record_issuance(&c->journal, now) == 0);
+        save(s, c);
 
         if (c->bad_reply_at > 0 && s->now - c->bad_reply_at < CA_WINDOW_USEC)
                 s->in_window++;
@@ -198,6 +289,7 @@ static void start_step(struct simulation *s, struct certificate *c) {
 
         c->failure = FAILURE_NONE;
         c->retry_after_usec = 0;
+        c->no_gain = false;
         if (step == STEP_SIGN && !take_from_budget(s, c))
                 c->failure = FAILURE_LOCAL;
         else if (steps[step].calls)
@@ -226,7 +318,7 @@ static void commit(struct simulation *s, struct certificate *c) {
         if (s->n_commits == s->commits_size) {
                 s->commits_size = 2 * s->commits_size + 1024;
                 s->commits = realloc(s->commits, s->commits_size * sizeof(*s->commits));
-                ck_assert_ptr_nonnull(s->commits);
+                require(s->commits);
         }
         s->commits[s->n_commits++] = s->now;
 }
@@ -247,12 +339,12 @@ static void finish_step(struct simulation *s, struct certificate *c) {
                 break;
         case STEP_GATE:
                 /* As lib/gate.c: the new set must live longer, and be valid but for the skew. */
-                c->has_staged_reply =
-                        c->reply_expiry > c->expiry && c->reply_not_before <= s->now + s->policy.skew_usec;
-                if (!c->has_staged_reply) {
+                c->no_gain = c->reply_expiry <= c->expiry;
+                c->has_staged_reply = !c->no_gain && c->reply_not_before <= s->now + s->policy.skew_usec;
+                if (!c->has_staged_reply)
                         c->failure = FAILURE_BAD_REPLY;
-                        s->not_later++;
-                }
+                s->not_later += c->no_gain;
+                c->n_not_later += c->no_gain;
                 break;
         case STEP_COMMIT:
                 commit(s, c);
@@ -264,11 +356,20 @@ static void finish_step(struct simulation *s, struct certificate *c) {
 
 /* --- The daemon's part: timers and events --- */
 
-static void rest(struct simulation *s, struct certificate *c) {
+static void rest(struct simulation *s, struct certificate *c, bool held) {
         const struct renewal *r = &c->renewal;
         usec_t at = usec_add(s->now, r->backoff_usec);
 
         c->ticket++;
+        c->backoff_until = at == USEC_INFINITY ? 0 : at;
+        if (!held)
+                c->patience = c->backoff_until;
+        if (!held)
+                save_wait(s, c, r->failures, r->failure, r->backoff_usec);
+        if (at != USEC_INFINITY && one_in(s, 4))
+                push(s, (struct event) {
+                                .at = random_between(s, s->now, at), .certificate = c, .type = EVENT_TOUCH });
+
         if (at != USEC_INFINITY && s->scenario->flaw == FLAW_NO_RETRY)
                 return;
         if (at > r->due_usec)
@@ -276,6 +377,29 @@ static void rest(struct simulation *s, struct certificate *c) {
         if (at == USEC_INFINITY)
                 at = s->now; /* committed: the next due time comes from a look */
         push(s, (struct event) { .at = at, .certificate = c, .type = EVENT_TIMER });
+}
+
+/* An attempt begins: a failure that is not known yet is on disk before its first call. */
+static void begin_attempt(struct simulation *s, struct certificate *c,
+                          const struct renewal_context *context) {
+        const struct renewal *r = &c->renewal;
+        usec_t ahead_usec = renewal_assumed_backoff(r, context);
+
+        s->attempts++;
+        s->hurried += s->now < c->patience;
+        c->patience = s->now + ahead_usec;
+        if (s->scenario->flaw != FLAW_NOT_AHEAD)
+                save_wait(s, c, r->failures + 1, r->failure == FAILURE_NONE ? FAILURE_TRANSIENT : r->failure,
+                          ahead_usec);
+
+        if (one_in(s, 4))
+                push(s, (struct event) { .at = s->now + random_between(s, 0, 3 * USEC_PER_SEC),
+                                         .certificate = c,
+                                         .type = EVENT_STRAY });
+        if (s->scenario->restart_every_usec > 0 && one_in(s, 20))
+                push(s, (struct event) { .at = s->now + random_between(s, 0, 5 * USEC_PER_SEC),
+                                         .certificate = c,
+                                         .type = EVENT_CRASH });
 }
 
 static void take_event(struct simulation *s, struct certificate *c, const struct renewal_event *event) {
@@ -286,20 +410,17 @@ static void take_event(struct simulation *s, struct certificate *c, const struct
                 .now = s->now,
         };
         enum renewal_step before = c->renewal.step, step = renewal_next(&c->renewal, event, &context);
+        bool held = event->hold_usec > 0 && c->renewal.backoff_usec != USEC_INFINITY;
 
         if (step == before)
                 return;
         if (step == STEP_NONE) {
-                rest(s, c);
+                s->held += held;
+                rest(s, c, held);
                 return;
         }
-        if (before == STEP_LOOK) {
-                s->attempts++;
-                if (one_in(s, 4))
-                        push(s, (struct event) { .at = s->now + random_between(s, 0, 3 * USEC_PER_SEC),
-                                                 .certificate = c,
-                                                 .type = EVENT_STRAY });
-        }
+        if (before == STEP_LOOK)
+                begin_attempt(s, c, &context);
         start_step(s, c);
 }
 
@@ -319,12 +440,61 @@ static void take_step(struct simulation *s, struct certificate *c) {
         if (c->renewal.step == STEP_LOOK) {
                 event.type = RENEWAL_LOOKED;
                 event.sight = &sight;
+                if (c->look_only && s->scenario->flaw != FLAW_NO_HOLD)
+                        event.hold_usec = usec_sub(c->backoff_until, s->now);
         } else if (c->failure != FAILURE_NONE) {
                 event.type = RENEWAL_FAILED;
                 event.failure = c->failure;
                 event.retry_after_usec = c->retry_after_usec;
+                event.no_gain = c->no_gain && s->scenario->flaw != FLAW_NO_GAIN;
         }
         take_event(s, c, &event);
+}
+
+static void wake(struct simulation *s, struct certificate *c, bool look_only) {
+        static const struct renewal_event event = { .type = RENEWAL_WAKE };
+
+        if (c->renewal.step == STEP_NONE)
+                c->look_only = look_only;
+        take_event(s, c, &event);
+}
+
+/* --- The daemon's life --- */
+
+static bool is_crash_loop(const struct simulation *s) {
+        return s->now < START + s->scenario->crash_loop_usec;
+}
+
+static void kill_daemon(struct simulation *s, struct certificate *c) {
+        bool reboot = !is_crash_loop(s) && one_in(s, 2);
+        usec_t down_usec = is_crash_loop(s) ? 0
+                           : reboot         ? random_between(s, 0, USEC_PER_HOUR)
+                                            : random_between(s, 0, 3 * USEC_PER_SEC);
+
+        s->killed += c->under_way > 0;
+        c->under_way = 0;
+        c->process++;
+        if (reboot) {
+                c->boot++;
+                c->booted_at = s->now;
+        }
+        push(s, (struct event) { .at = s->now + down_usec, .certificate = c, .type = EVENT_START });
+}
+
+static void start_daemon(struct simulation *s, struct certificate *c) {
+        s->starts++;
+        load(s, c);
+        renewal_restore(&c->renewal, c->journal.failures, c->journal.failure);
+        c->backoff_until = c->journal.next_attempt_usec;
+        wake(s, c, true);
+}
+
+static void push_kill(struct simulation *s, struct certificate *c) {
+        usec_t in_usec =
+                is_crash_loop(s) ? USEC_PER_SEC : random_between(s, 0, 2 * s->scenario->restart_every_usec);
+
+        if (in_usec > 0)
+                push(s, (struct event) { .at = s->now + in_usec, .certificate = c, .type = EVENT_KILL });
 }
 
 static void check_expiry(struct simulation *s, struct certificate *c) {
@@ -335,25 +505,41 @@ static void check_expiry(struct simulation *s, struct certificate *c) {
 }
 
 static void dispatch(struct simulation *s, const struct event *event) {
-        static const struct renewal_event wake = { .type = RENEWAL_WAKE };
         struct certificate *c = event->certificate;
 
         /* The expiry only changes at a commit, so a gap of any length is seen here or at the end. */
         check_expiry(s, c);
 
+        if (event->type == EVENT_KILL) {
+                push_kill(s, c);
+                kill_daemon(s, c);
+                return;
+        }
+        if (event->process != c->process)
+                return;
         if (event->type == EVENT_STEP)
                 c->under_way--;
         if (event->ticket != c->ticket)
                 return;
-        if (event->type == EVENT_STEP)
+
+        switch (event->type) {
+        case EVENT_STEP:
                 take_step(s, c);
-        else {
-                if (event->type == EVENT_STRAY) {
-                        s->strays++;
-                        if (s->scenario->flaw == FLAW_SECOND_ATTEMPT)
-                                c->renewal.step = STEP_NONE;
-                }
-                take_event(s, c, &wake);
+                break;
+        case EVENT_STRAY:
+                s->strays++;
+                if (s->scenario->flaw == FLAW_SECOND_ATTEMPT)
+                        c->renewal.step = STEP_NONE;
+                wake(s, c, false);
+                break;
+        case EVENT_CRASH:
+                kill_daemon(s, c);
+                break;
+        case EVENT_START:
+                start_daemon(s, c);
+                break;
+        default:
+                wake(s, c, event->type == EVENT_TOUCH);
         }
 }
 
@@ -368,10 +554,15 @@ static void add_certificate(struct simulation *s, struct certificate *c, unsigne
         c->expiry = c->not_before + s->scenario->lifetime;
         if (c->expiry > old_ca_expiry(s))
                 c->expiry = old_ca_expiry(s);
-        c->renewal.due_usec = c->renewal.backoff_usec = USEC_INFINITY;
+        if (s->scenario->crash_loop_usec > 0) {
+                c->expiry = START + s->scenario->lifetime / 4;
+                c->not_before = c->expiry - s->scenario->lifetime;
+        }
+        c->booted_at = START - USEC_PER_HOUR;
         push(s, (struct event) { .at = c->not_before > START ? c->not_before : START,
                                  .certificate = c,
-                                 .type = EVENT_TIMER });
+                                 .type = EVENT_START });
+        push_kill(s, c);
 }
 
 void simulate(const struct scenario *scenario, struct simulation *ret) {
@@ -389,7 +580,7 @@ void simulate(const struct scenario *scenario, struct simulation *ret) {
         };
 
         s.fleet = calloc(scenario->fleet, sizeof(*s.fleet));
-        ck_assert_ptr_nonnull(s.fleet);
+        require(s.fleet);
         for (unsigned i = 0; i < scenario->fleet; i++)
                 add_certificate(&s, &s.fleet[i], i);
 

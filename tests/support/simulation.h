@@ -1,7 +1,8 @@
 #pragma once
 
-/* A fleet of certificates on a simulated clock, and a Connector that fails. */
+/* A fleet of certificates on a simulated clock, a Connector that fails, and daemons that are killed. */
 
+#include "lib/journal.h"
 #include "lib/renewal.h"
 
 #define SIMULATION_START (UINT64_C(1795197442) * USEC_PER_SEC)
@@ -19,6 +20,10 @@ struct scenario {
         /* Since the start */
         usec_t outage_at[OUTAGES], outage_usec;
         usec_t ca_replaced_at, ca_lead_usec; /* the old one expires that much later */
+        usec_t no_proof_at, no_proof_usec;   /* the edge accepts no new certificate */
+
+        usec_t restart_every_usec; /* each certificate's daemon, on average; 0: never */
+        usec_t crash_loop_usec;    /* from the start, when all are due: dies a second after each start */
 
         enum flaw {
                 FLAW_NONE,
@@ -27,6 +32,9 @@ struct scenario {
                 FLAW_NO_BUDGET,      /* nobody asks schedule_budget_wait() */
                 FLAW_NO_WINDOW,      /* a bad reply is no reason to wait for the CA */
                 FLAW_SECOND_ATTEMPT, /* a wake starts an attempt beside the one under way */
+                FLAW_NO_HOLD,        /* each look is a try */
+                FLAW_NOT_AHEAD,      /* a failure is written when it is known, not before */
+                FLAW_NO_GAIN,        /* nobody says that a signature brought nothing */
         } flaw;
 };
 
@@ -40,16 +48,29 @@ struct certificate {
 
         enum failure failure; /* of the step under way */
         usec_t retry_after_usec;
+        bool no_gain;
         unsigned ticket; /* a timer or step of another ticket is out of date */
 
-        usec_t budget[BUDGET]; /* as the daemon keeps it */
-        size_t n_budget;
+        /* The daemon: what it has in mind, and what of that is on disk. */
+        unsigned process; /* events of another one are void */
+        bool look_only;
+        usec_t backoff_until;
+        struct journal journal;
+        struct {
+                struct journal journal;
+                usec_t issuances[SCHEDULE_BUDGET_MAX];
+                struct journal_instant at;
+                bool is_new;
+        } disk;
+        unsigned boot;
+        usec_t booted_at;
 
         /* The simulation's own books */
         usec_t signed_at[BUDGET]; /* a ring of the last requests */
         size_t n_signed;
         usec_t bad_reply_at; /* the last one */
-        unsigned under_way, renewals;
+        usec_t patience;     /* until then no attempt may begin */
+        unsigned under_way, renewals, n_calls, n_not_later;
         bool has_expired;
 };
 
@@ -57,8 +78,16 @@ struct event {
         usec_t at;
         uint64_t sequence; /* breaks ties, so that every run is the same */
         struct certificate *certificate;
-        enum { EVENT_TIMER, EVENT_STEP, EVENT_STRAY } type;
-        unsigned ticket;
+        enum {
+                EVENT_TIMER,
+                EVENT_STEP,
+                EVENT_STRAY, /* a wake during an attempt */
+                EVENT_TOUCH, /* somebody's hand on the files: a look */
+                EVENT_CRASH,
+                EVENT_KILL, /* restarts that nothing causes */
+                EVENT_START,
+        } type;
+        unsigned ticket, process;
 };
 
 struct simulation {
@@ -77,6 +106,7 @@ struct simulation {
         unsigned expired, overlapping, over_budget, in_window, too_early;
         unsigned attempts, budget_waits, signatures, calls, failed_calls, outage_calls;
         unsigned from_old_ca, not_later, strays;
+        unsigned starts, killed, held, hurried;
 };
 
 /* Runs SCENARIO, which must outlive *RET, to its end. The same scenario gives the same result. */

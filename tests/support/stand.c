@@ -158,6 +158,20 @@ void stand_configure(struct stand *stand, const char *certificates) {
         scratch_write(stand->directory, "rekeyd.yaml", yaml, 0600);
 }
 
+void stand_edit(struct stand *stand, const char *from, const char *to) {
+        _cleanup_(freep) char *yaml = scratch_read(stand->directory, "rekeyd.yaml"), *edited = NULL;
+        const char *rest = yaml, *found;
+        size_t size = 0;
+        FILE *out = open_memstream(&edited, &size);
+
+        ck_assert_msg(yaml && strstr(yaml, from), "there is no '%s' in the configuration", from);
+        for (; (found = strstr(rest, from)); rest = found + strlen(from))
+                fprintf(out, "%.*s%s", (int)(found - rest), rest, to);
+        fputs(rest, out);
+        fclose(out);
+        scratch_write(stand->directory, "rekeyd.yaml", edited, 0600);
+}
+
 void stand_start(struct stand *stand, const char *option) {
         _cleanup_(freep) char *config = scratch_path(stand->directory, "rekeyd.yaml");
         const char *argv[] = { getenv("REKEYD_TEST_REKEYD"), "--config", config, option, NULL };
@@ -175,6 +189,16 @@ int stand_run(struct stand *stand, const char *option) {
 int stand_stop(struct stand *stand) {
         process_signal(stand->rekeyd, SIGTERM);
         return process_wait(stand->rekeyd);
+}
+
+void stand_kill(struct stand *stand) {
+        process_signal(stand->rekeyd, SIGKILL);
+        ck_assert_int_eq(process_wait(stand->rekeyd), 128 + SIGKILL);
+}
+
+void stand_reload(struct stand *stand) {
+        process_signal(stand->rekeyd, SIGHUP);
+        json_decref(stand_await(stand, MESSAGE_RELOADED));
 }
 
 static bool is_failure(const json_t *line) {

@@ -40,6 +40,9 @@ void stand_token(struct stand *stand, const char *id, const char *file);
  * times). */
 void stand_configure(struct stand *stand, const char *certificates);
 
+/* Replaces FROM, which must be there, by TO everywhere in rekeyd.yaml. */
+void stand_edit(struct stand *stand, const char *from, const char *to);
+
 /* Starts rekeyd on that configuration, with OPTION (may be NULL). */
 void stand_start(struct stand *stand, const char *option);
 
@@ -48,6 +51,12 @@ int stand_run(struct stand *stand, const char *option);
 
 /* Stops rekeyd by SIGTERM and returns its exit status. */
 int stand_stop(struct stand *stand);
+
+/* Kills rekeyd by SIGKILL and reaps it. */
+void stand_kill(struct stand *stand);
+
+/* SIGHUP, and awaits that the configuration was reloaded. */
+void stand_reload(struct stand *stand);
 
 /* The next log line of rekeyd with MESSAGE_ID, as JSON owned by the caller; aborts the test when it does not
  * come. MESSAGE_FAILED stands for the ids of all classes. */
