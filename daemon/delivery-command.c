@@ -264,8 +264,9 @@ static int start(sd_event *event, struct command *command, const struct notice *
                                           USEC_PER_MSEC, on_timeout, command);
 }
 
-int delivery_run_command(sd_event *event, const struct config_notify *config, const struct notice *notice,
-                         delivery_done_t done, void *userdata, struct delivery **ret, struct error *error) {
+int delivery_run_command(struct context *context, const struct config_notify *config,
+                         const struct notice *notice, delivery_done_t done, void *userdata,
+                         struct delivery **ret, struct error *error) {
         _cleanup_(delivery_freep) struct delivery *delivery = NULL;
         struct command *command;
         int r;
@@ -280,7 +281,7 @@ int delivery_run_command(sd_event *event, const struct config_notify *config, co
         command->done = done;
         command->userdata = userdata;
 
-        r = start(event, command, notice);
+        r = start(context->event, command, notice);
         if (r < 0)
                 return error_set_errno(error, r, "cannot run command %s", config->command[0]);
         *ret = take_ptr(delivery);

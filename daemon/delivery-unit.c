@@ -269,8 +269,9 @@ static int start(sd_event *event, struct unit *unit) {
                                           0, on_timeout, unit);
 }
 
-int delivery_tell_unit(sd_event *event, const struct config_notify *config, const struct notice *notice,
-                       delivery_done_t done, void *userdata, struct delivery **ret, struct error *error) {
+int delivery_tell_unit(struct context *context, const struct config_notify *config,
+                       const struct notice *notice, delivery_done_t done, void *userdata,
+                       struct delivery **ret, struct error *error) {
         _cleanup_(delivery_freep) struct delivery *delivery = NULL;
         struct unit *unit;
         int r;
@@ -287,7 +288,7 @@ int delivery_tell_unit(sd_event *event, const struct config_notify *config, cons
         if (!unit->certificate)
                 return error_set(error, -ENOMEM, "out of memory");
 
-        r = start(event, unit);
+        r = start(context->event, unit);
         if (r < 0)
                 return error_set_errno(error, r, "cannot tell unit %s: the system bus cannot be reached",
                                        config->unit);

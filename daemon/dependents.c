@@ -48,6 +48,8 @@ static const struct {
 } ways[NOTIFY_MAX] = {
         [NOTIFY_COMMAND] = { "command", delivery_run_command },
         [NOTIFY_SIGNAL] = { "signal", delivery_send_signal },
+        [NOTIFY_UNIT] = { "unit", delivery_tell_unit },
+        [NOTIFY_HTTP] = { "http", delivery_call_http },
 };
 
 static int dependent_label(struct dependent *dependent) {
@@ -61,6 +63,12 @@ static int dependent_label(struct dependent *dependent) {
         case NOTIFY_SIGNAL:
                 n = asprintf(&dependent->label, "SIG%s to the process of %s", sigabbrev_np(config->signal),
                              config->pid_file);
+                break;
+        case NOTIFY_UNIT:
+                n = asprintf(&dependent->label, "unit %s", config->unit);
+                break;
+        case NOTIFY_HTTP:
+                n = asprintf(&dependent->label, "%s", config->http);
                 break;
         case NOTIFY_MAX:
                 break;
@@ -84,11 +92,12 @@ static void make_key(struct dependents *dependents, struct dependent *dependent)
         unsigned nth = 1;
         bool taken;
 
-        if (config->kind == NOTIFY_COMMAND)
-                for (char **argument = config->command; *argument; argument++)
-                        hash = hash_text(hash, *argument);
-        else
-                hash = hash_text(hash_text(hash, sigabbrev_np(config->signal)), config->pid_file);
+        for (char **argument = config->command; argument && *argument; argument++)
+                hash = hash_text(hash, *argument);
+        hash = hash_text(hash, sigabbrev_np(config->signal));
+        hash = hash_text(hash, config->pid_file);
+        hash = hash_text(hash, config->unit);
+        hash = hash_text(hash, config->http);
 
         do {
                 snprintf(dependent->key, sizeof(dependent->key), "%s-%016" PRIx64 "-%u",
@@ -205,8 +214,8 @@ static void deliver(struct dependents *dependents, struct dependent *dependent) 
         dependents->current_generation = journal->generation;
         dependent->again = false;
 
-        r = ways[dependent->config->kind].start(dependents->event, dependent->config, &notice, on_done,
-                                                dependents, &dependents->running, &error);
+        r = ways[dependent->config->kind].start(dependents->history->context, dependent->config, &notice,
+                                                on_done, dependents, &dependents->running, &error);
         if (r == 0 && dependents->running)
                 return;
         finish(dependents, r < 0 ? error_text(&error) : NULL);

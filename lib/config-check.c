@@ -16,38 +16,71 @@ void config_check_connector(struct yaml_run *run, void *object, const struct yam
                               connector->name);
 }
 
+/* The ways of telling a dependent: what names it, and what goes with it only. */
+static const struct {
+        const char *key, *companion;
+        const char *wants; /* for the error texts */
+} ways[NOTIFY_MAX] = {
+        [NOTIFY_COMMAND] = { "command", NULL, NULL },
+        [NOTIFY_SIGNAL] = { "signal", "pid_file", "'signal', such as HUP, to send to the process" },
+        [NOTIFY_UNIT] = { "unit", "action", "'unit', the unit that it is about" },
+        [NOTIFY_HTTP] = { "http", "method", "'http', the URL to call" },
+};
+
+static void fill_notify(struct config_notify *notify, enum config_notify_kind kind) {
+        notify->kind = kind;
+        if (kind == NOTIFY_SIGNAL)
+                notify->timeout_usec = 0;
+        if (kind == NOTIFY_UNIT && notify->action == UNIT_ACTION_NONE)
+                notify->action = UNIT_RELOAD_OR_RESTART;
+        if (kind == NOTIFY_HTTP && notify->method == HTTP_METHOD_NONE)
+                notify->method = HTTP_POST;
+}
+
 void config_check_notify(struct yaml_run *run, void *object, const struct yaml_node *node,
                          struct yaml_place place) {
-        const struct yaml_node *command = yaml_find(node, "command"), *signal = yaml_find(node, "signal"),
-                               *pid_file = yaml_find(node, "pid_file"), *timeout = yaml_find(node, "timeout");
+        const struct yaml_node *timeout = yaml_find(node, "timeout"), *first = NULL, *found;
         struct config_notify *notify = object;
+        const char *first_key = NULL;
 
-        notify->kind = command ? NOTIFY_COMMAND : NOTIFY_SIGNAL;
-        if (notify->kind == NOTIFY_SIGNAL)
-                notify->timeout_usec = 0;
         if (notify->command && notify->command[0] && notify->command[0][0] != '/')
                 yaml_complain(
-                        run, yaml_resolve(command)->first->place,
+                        run, yaml_resolve(yaml_find(node, "command"))->first->place,
                         "'command' must name its program by an absolute path, one that begins with '/'");
-        if (command && signal)
-                yaml_complain(run, signal->place,
-                              "'signal' stands beside 'command', but an entry is one notification; make it "
-                              "two entries");
-        else if (signal && !pid_file)
-                yaml_complain(run, signal->place,
+        for (size_t i = 0; i < NOTIFY_MAX; i++) {
+                found = yaml_find(node, ways[i].key);
+                if (found && first) {
+                        yaml_complain(run, found->place,
+                                      "'%s' stands beside '%s', but an entry is one notification; make it "
+                                      "two entries",
+                                      ways[i].key, first_key);
+                        return;
+                }
+                if (found) {
+                        first = found;
+                        first_key = ways[i].key;
+                        fill_notify(notify, (enum config_notify_kind)i);
+                }
+        }
+        for (size_t i = 0; i < NOTIFY_MAX; i++) {
+                found = ways[i].companion ? yaml_find(node, ways[i].companion) : NULL;
+                if (found && !yaml_find(node, ways[i].key)) {
+                        yaml_complain(run, found->place, "'%s' needs %s", ways[i].companion, ways[i].wants);
+                        return;
+                }
+        }
+        if (!first)
+                yaml_complain(run, place,
+                              "the notification says nothing to do: give it 'unit', 'command', 'http', or "
+                              "'signal' and 'pid_file'");
+        else if (notify->kind == NOTIFY_SIGNAL && !yaml_find(node, "pid_file"))
+                yaml_complain(run, first->place,
                               "'signal' needs 'pid_file', which tells the process it is for");
-        else if (pid_file && !signal)
-                yaml_complain(run, pid_file->place,
-                              "'pid_file' needs 'signal', such as HUP, to send to the process");
-        else if (!command && signal && timeout)
+        else if (notify->kind == NOTIFY_SIGNAL && timeout)
                 yaml_complain(
                         run, timeout->place,
                         "'timeout' is of no use beside 'signal', which is sent and not waited for; remove "
                         "it");
-        else if (!command && !signal && !yaml_find(node, "unit") && !yaml_find(node, "http"))
-                yaml_complain(run, place,
-                              "the notification says nothing to do: give it 'command', or 'signal' and "
-                              "'pid_file'");
 }
 
 /* Whether what KEY says, if anything, was understood: TEXT is what it was taken for. */

@@ -12,6 +12,9 @@ extern const struct yaml_type config_key_mode;       /* mode_t; keeps others out
 extern const struct yaml_type config_export_mode;    /* mode_t; 0: not set */
 extern const struct yaml_type config_directory;      /* char *; a path in its one spelling */
 extern const struct yaml_type config_file;           /* char *; the same for a file */
+extern const struct yaml_type config_secret_file;    /* char *; a path, or one of systemd's credentials */
+extern const struct yaml_type config_unit;           /* char *; with its suffix */
+extern const struct yaml_type config_http_url;       /* char * */
 extern const struct yaml_type config_connector_name; /* struct config_connector *, borrowed */
 
 extern const struct yaml_table config_connector_table;

@@ -183,7 +183,37 @@ static const char *const signal_names[] = {
         [SIGUSR2] = "USR2", [SIGTERM] = "TERM", [SIGCONT] = "CONT", [SIGWINCH] = "WINCH",
 };
 
+static const char *const unit_action_names[UNIT_ACTION_MAX] = {
+        [UNIT_RELOAD_OR_RESTART] = "reload-or-restart",
+        [UNIT_RELOAD] = "reload",
+        [UNIT_RESTART] = "restart",
+};
+
+static const char *const http_method_names[HTTP_METHOD_MAX] = {
+        [HTTP_POST] = "POST",
+        [HTTP_PUT] = "PUT",
+        [HTTP_GET] = "GET",
+};
+
 static const struct yaml_option notify_options[] = {
+        { .key = "unit",
+          .type = &config_unit,
+          FIELD(config_notify, unit),
+          .help = "the unit of systemd's to reload, or to restart where it cannot" },
+        { .key = "action",
+          .type = &yaml_word,
+          FIELD(config_notify, action),
+          WORDS(unit_action_names),
+          .help = "what is done to 'unit'; reload-or-restart when absent" },
+        { .key = "http",
+          .type = &config_http_url,
+          FIELD(config_notify, http),
+          .help = "the URL to call; told is who answers 2xx" },
+        { .key = "method",
+          .type = &yaml_word,
+          FIELD(config_notify, method),
+          WORDS(http_method_names),
+          .help = "how 'http' is called; POST when absent" },
         { .key = "command",
           .type = &yaml_argv,
           FIELD(config_notify, command),
@@ -206,13 +236,10 @@ static const struct yaml_option notify_options[] = {
           .help = "how long the delivery may take" },
 };
 
-static const char *const notify_later[] = { "unit", "http", "method", NULL };
-
 static const struct yaml_table notify_table = {
         .name = "notification",
         OPTIONS(notify_options),
         .size = sizeof(struct config_notify),
-        .later = notify_later,
         .check = config_check_notify,
 };
 
@@ -238,7 +265,7 @@ static const struct yaml_option export_options[] = {
           .n_words = EXPORT_PART_MAX,
           .help = "what is in it, in this order; key, leaf and chain when absent" },
         { .key = "passphrase_file",
-          .type = &yaml_path,
+          .type = &config_secret_file,
           FIELD(export, passphrase_file),
           .help = "the file whose first line is the passphrase of a pkcs12 file" },
         { .key = "friendly_name",
@@ -289,7 +316,7 @@ static const struct yaml_option certificate_options[] = {
           .required = true,
           .help = "the directory that holds its key, certificate and CA, and nothing else" },
         { .key = "token_file",
-          .type = &yaml_path,
+          .type = &config_secret_file,
           FIELD(config_certificate, token_file),
           .help = "the file in which a one-time token for its enrolment appears" },
         { .key = "import",

@@ -232,3 +232,102 @@ const struct yaml_type config_connector_name = {
         .equal = connector_equal,
         .choices = connector_choices,
 };
+
+/* unit: systemd.unit(5) says what a unit's name is made of. */
+static int unit_parse(struct yaml_run *run, const struct yaml_option *option, const char *text, void *field,
+                      struct error *error) {
+        static const char *const suffixes[] = {
+                ".service", ".socket", ".target", ".path", ".timer", ".mount"
+        };
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.-\\@";
+        size_t n = strlen(text), longest = 255;
+        char echo[YAML_TEXT_MAX];
+
+        if (n == 0 || n > longest || strspn(text, letters) != n)
+                return -EINVAL;
+        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
+                size_t m = strlen(suffixes[i]);
+
+                if (n > m && streq(text + n - m, suffixes[i]))
+                        return yaml_string.parse(run, option, text, field, error);
+        }
+        return error_set(error, -EINVAL, "must be the whole name of a unit; did you mean '%s.service'?",
+                         yaml_echo(text, echo));
+}
+
+const struct yaml_type config_unit = {
+        .name = "unit",
+        .expected = "the name of a unit of systemd's, such as nginx.service",
+        .size = sizeof(char *),
+        .parse = unit_parse,
+        .format = yaml_format_string,
+        .equal = yaml_equal_string,
+};
+
+/* http: of a dependent, which may well be on this machine and without TLS. */
+static int http_url_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
+                          void *field, struct error *error) {
+        const char *host = strstr(text, "://");
+
+        if (strncasecmp(text, "http://", strlen("http://")) != 0 &&
+            strncasecmp(text, "https://", strlen("https://")) != 0)
+                return error_set(error, -EINVAL, "must begin with http:// or https://");
+        host += strlen("://");
+        if (!*host || strchr(":/?#", *host))
+                return error_set(error, -EINVAL, "must name a host after ://");
+        if (memchr(host, '@', strcspn(host, "/?#")))
+                return error_set(error, -EINVAL,
+                                 "must be without a user name or password, which every log "
+                                 "would show");
+        for (const char *p = text; *p; p++)
+                if (*p <= 0x20 || *p >= 0x7f || strchr("\"<>\\^`{|}", *p))
+                        return error_set(error, -EINVAL,
+                                         "must be written as a URL, with blanks and special characters as "
+                                         "%%20 and the like");
+        return yaml_string.parse(run, option, text, field, error);
+}
+
+const struct yaml_type config_http_url = {
+        .name = "URL",
+        .expected = "a URL that begins with http:// or https://",
+        .size = sizeof(char *),
+        .parse = http_url_parse,
+        .format = yaml_format_string,
+        .equal = yaml_equal_string,
+};
+
+/* Where systemd puts the credentials of rekeyd.service: what $CREDENTIALS_DIRECTORY says there. */
+#define CREDENTIALS_VARIABLE  "$CREDENTIALS_DIRECTORY/"
+#define CREDENTIALS_DIRECTORY "/run/credentials/rekeyd.service"
+
+/* A file that holds a secret: a path, or a credential, which is a file in a directory that systemd makes for
+ * the service. The same configuration means the same when it is checked by hand, without the variable. */
+static int secret_file_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
+                             void *field, struct error *error) {
+        _cleanup_(freep) char *path = NULL;
+        const char *directory, *name;
+
+        if (!has_prefix(text, CREDENTIALS_VARIABLE))
+                return yaml_path.parse(run, option, text, field, error);
+        name = text + strlen(CREDENTIALS_VARIABLE);
+        if (!*name || strchr(name, '/') || streq(name, ".") || streq(name, ".."))
+                return error_set(error, -EINVAL,
+                                 "must name one credential after " CREDENTIALS_VARIABLE
+                                 ", as LoadCredential= does");
+        directory = getenv("CREDENTIALS_DIRECTORY");
+        if (asprintf(&path, "%s/%s", directory && directory[0] == '/' ? directory : CREDENTIALS_DIRECTORY,
+                     name) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        return yaml_path.parse(run, option, path, field, error);
+}
+
+const struct yaml_type config_secret_file = {
+        .name = "absolute path",
+        .expected = "an absolute path, one that begins with '/', or " CREDENTIALS_VARIABLE "NAME",
+        .size = sizeof(char *),
+        .parse = secret_file_parse,
+        .format = yaml_format_string,
+        .equal = yaml_equal_string,
+};

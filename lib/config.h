@@ -41,15 +41,37 @@ struct config_policy {
 enum config_notify_kind {
         NOTIFY_COMMAND,
         NOTIFY_SIGNAL,
+        NOTIFY_UNIT,
+        NOTIFY_HTTP,
         NOTIFY_MAX,
+};
+
+enum config_unit_action {
+        UNIT_ACTION_NONE, /* not a unit */
+        UNIT_RELOAD_OR_RESTART,
+        UNIT_RELOAD,
+        UNIT_RESTART,
+        UNIT_ACTION_MAX,
+};
+
+enum config_http_method {
+        HTTP_METHOD_NONE, /* not by HTTP */
+        HTTP_POST,
+        HTTP_PUT,
+        HTTP_GET,
+        HTTP_METHOD_MAX,
 };
 
 struct config_notify {
         enum config_notify_kind kind;
+        char *unit; /* "nginx.service" */
+        enum config_unit_action action;
+        char *http; /* http or https URL */
+        enum config_http_method method;
         char **command; /* NULL-terminated argument list; [0] is an absolute path */
         int signal;     /* SIGHUP ... */
         char *pid_file;
-        usec_t timeout_usec; /* of a command, 30 s; a signal has none: 0 */
+        usec_t timeout_usec; /* 30 s; a signal has none: 0 */
 };
 
 struct config_certificate {

@@ -21,14 +21,10 @@ START_TEST(mistakes) {
                   "1:1: option 'control' is not supported by this version of rekeyd; remove it\n" },
                 { "http: {listen: 1}\n",
                   "1:1: option 'http' is not supported by this version of rekeyd; remove it\n" },
-                { HEAD "    notify: [{unit: x.service}]\n",
-                  "6:15: option 'unit' is not supported by this version of rekeyd; remove it\n" },
-                { HEAD "    notify: [{http: 'http://127.0.0.1/', method: POST}]\n",
-                  "6:15: option 'http' is not supported by this version of rekeyd; remove it\n"
-                  "6:42: option 'method' is not supported by this version of rekeyd; remove it\n" },
                 { "connectors: {c: {protocol: connector-service, url: https://c/}}\n",
                   "1:28: 'protocol' must be compass, not 'connector-service'\n" },
-                { "log: {format: journal}\n", "1:15: 'format' must be auto, text or json, not 'journal'\n" },
+                { "log: {format: syslog}\n",
+                  "1:15: 'format' must be auto, journal, json or text, not 'syslog'\n" },
                 { "log: {level: warn}\n",
                   "1:14: 'level' must be error, warning, info or debug, not 'warn'\n" },
                 { "limits: {key_workers: 65}\n", "1:23: 'key_workers' must be between 1 and 64, not 65\n" },
@@ -102,6 +98,9 @@ START_TEST(mistakes) {
                   "certificates: {a: {connector: c, directory: /a, token_file: /t}}\n",
                   "1:46: 'enrol_url' must begin with https://; a Connector is never called without TLS\n" },
                 /* A token where a file name belongs does not end up in a log. */
+                { HEAD "    token_file: $CREDENTIALS_DIRECTORY/a/b\n",
+                  "6:17: 'token_file' must name one credential after $CREDENTIALS_DIRECTORY/, as "
+                  "LoadCredential= does\n" },
                 { HEAD "    token_file: c2VjcmV0\n",
                   "6:17: 'token_file' must be an absolute path, one that begins with '/'\n" },
 
@@ -161,7 +160,29 @@ START_TEST(mistakes) {
                   "6:38: 'signal' stands beside 'command', but an entry is one notification; make it two "
                   "entries\n" },
                 { HEAD "    notify: [{timeout: 3s}]\n", "6:14: the notification says nothing to do: give it "
-                                                        "'command', or 'signal' and 'pid_file'\n" },
+                                                        "'unit', 'command', 'http', or 'signal' and "
+                                                        "'pid_file'\n" },
+                { HEAD "    notify: [{unit: nginx}]\n",
+                  "6:21: 'unit' must be the whole name of a unit; did you mean 'nginx.service'?\n" },
+                { HEAD "    notify: [{unit: a/b.service}]\n",
+                  "6:21: 'unit' must be the name of a unit of systemd's, such as nginx.service, not "
+                  "'a/b.service'\n" },
+                { HEAD "    notify: [{unit: x.service, action: start}]\n",
+                  "6:40: 'action' must be reload-or-restart, reload or restart, not 'start'\n" },
+                { HEAD "    notify: [{command: [/x], action: reload}]\n",
+                  "6:38: 'action' needs 'unit', the unit that it is about\n" },
+                { HEAD "    notify: [{unit: x.service, http: http://h/}]\n",
+                  "6:38: 'http' stands beside 'unit', but an entry is one notification; make it two "
+                  "entries\n" },
+                { HEAD "    notify: [{http: ftp://h/}]\n",
+                  "6:21: 'http' must begin with http:// or https://\n" },
+                { HEAD "    notify: [{http: http:///x}]\n", "6:21: 'http' must name a host after ://\n" },
+                { HEAD "    notify: [{http: http://me:secret@h/}]\n",
+                  "6:21: 'http' must be without a user name or password, which every log would show\n" },
+                { HEAD "    notify: [{http: http://h/, method: HEAD}]\n",
+                  "6:40: 'method' must be POST, PUT or GET, not 'HEAD'\n" },
+                { HEAD "    notify: [{unit: x.service, method: GET}]\n",
+                  "6:40: 'method' needs 'http', the URL to call\n" },
                 { HEAD "    notify: [{signal: HUP}]\n",
                   "6:23: 'signal' needs 'pid_file', which tells the process it is for\n" },
                 { HEAD "    notify: [{pid_file: /p}]\n",
@@ -437,6 +458,31 @@ static void check_documented(const struct yaml_table *table, const char *text) {
 }
 
 /* conf/rekeyd.yaml is valid, says the defaults, and forgets no option. */
+START_TEST(credentials) {
+        static const char text[] = HEAD "    token_file: $CREDENTIALS_DIRECTORY/a.token\n";
+        static const struct {
+                const char *variable, *path;
+        } rows[] = {
+                { NULL, "/run/credentials/rekeyd.service/a.token" },
+                { "/run/credentials/other.service", "/run/credentials/other.service/a.token" },
+                { "relative", "/run/credentials/rekeyd.service/a.token" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(config_errors_clear) struct config_errors errors = { 0 };
+                _cleanup_(config_freep) struct config *config = NULL;
+
+                if (rows[i].variable)
+                        setenv("CREDENTIALS_DIRECTORY", rows[i].variable, 1);
+                else
+                        unsetenv("CREDENTIALS_DIRECTORY");
+                ck_assert_int_eq(config_parse("x", text, strlen(text), &config, &errors), 0);
+                ck_assert_str_eq(config->certificates[0].token_file, rows[i].path);
+        }
+        unsetenv("CREDENTIALS_DIRECTORY");
+}
+END_TEST
+
 START_TEST(example) {
         _cleanup_(config_freep) struct config *config = NULL;
         _cleanup_(freep) char *path = data_path("../../../conf/rekeyd.yaml"), *text = NULL;
@@ -447,7 +493,7 @@ START_TEST(example) {
                       errors.n > 0 ? errors.items[0] : "no text");
         check_documented(&config_table, text);
         ck_assert_uint_eq(config->defaults.keep, 2);
-        ck_assert_uint_eq(config->certificates[0].n_notify, 2);
+        ck_assert_uint_eq(config->certificates[0].n_notify, 4);
 }
 END_TEST
 
@@ -784,6 +830,7 @@ int main(void) {
         TEST_CASE(suite, defaults);
         TEST_CASE(suite, round_trip);
         TEST_CASE(suite, references);
+        TEST_CASE(suite, credentials);
         TEST_CASE(suite, example);
         TEST_CASE(suite, example_in_full);
         FOLDER_TEST(drop_ins);

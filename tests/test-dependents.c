@@ -56,10 +56,11 @@ static char *deliver(const char *const *command, usec_t timeout_usec) {
                 .timeout_usec = timeout_usec,
         };
         struct outcome outcome = { .event = event };
+        struct context context = { .event = event };
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         int r;
 
-        r = delivery_run_command(event, &config, &notice, on_delivered, &outcome, &delivery, &error);
+        r = delivery_run_command(&context, &config, &notice, on_delivered, &outcome, &delivery, &error);
         if (r < 0)
                 return strdup(error_text(&error));
         ck_assert_int_ge(sd_event_loop(event), 0);
