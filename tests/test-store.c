@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -308,6 +309,29 @@ START_TEST(tells_a_damaged_set) {
 }
 END_TEST
 
+START_TEST(a_machine_out_of_descriptors_is_no_damage) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(set_clear) struct set loaded = { 0 };
+        struct rlimit saved, limit;
+        int r;
+
+        test_set_commit(store, &set);
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &saved), 0);
+        limit = (struct rlimit) { 0, saved.rlim_max };
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        r = store_load(store, &loaded, &error);
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &saved), 0);
+        ck_assert_int_eq(r, -EMFILE);
+        ck_assert_int_eq(error.code, -EMFILE);
+        ck_assert_msg(strstr(error_text(&error), "..gen-000001 cannot be read now: ") &&
+                              !strstr(error_text(&error), "damaged"),
+                      "%s", error_text(&error));
+}
+END_TEST
+
 START_TEST(a_lost_link_is_made_again) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
@@ -363,6 +387,7 @@ int main(void) {
         TEST_CASE(suite, finishes_a_commit_that_was_cut_off);
         TEST_CASE(suite, removes_litter_and_nothing_else);
         TEST_CASE(suite, tells_a_damaged_set);
+        TEST_CASE(suite, a_machine_out_of_descriptors_is_no_damage);
         TEST_CASE(suite, a_lost_link_is_made_again);
         TEST_CASE(suite, opening_removes_what_is_half_written_in_the_stage);
         return test_run(suite);
