@@ -30,6 +30,7 @@ struct connector_call {
         struct curl_slist *headers;
         char *url;
         char *body;
+        size_t body_size, body_sent;
         char *reply;
         size_t reply_size, reply_room;
         bool reply_too_large;
@@ -97,6 +98,26 @@ enum failure connector_classify(CURLcode code, const char *text) {
         }
 }
 
+/*
+ * Given this way, and with no way back to its beginning, a body cannot be sent twice. For a connection that
+ * was kept from an earlier call and ends without a reply libcurl would send the call once more over a new
+ * one, as if it could not have arrived: a second signature, or a token that is burnt by then.
+ */
+static size_t on_upload(char *buffer, size_t size, size_t n, void *userdata) {
+        struct connector_call *call = userdata;
+        size_t left = call->body_size - call->body_sent, more = size * n < left ? size * n : left;
+
+        memcpy(buffer, call->body + call->body_sent, more);
+        call->body_sent += more;
+        return more;
+}
+
+static CURLcode set_body(struct connector_call *call) {
+        call->body_size = strlen(call->body);
+        call->body_sent = 0;
+        return curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE, (long)call->body_size);
+}
+
 /* Not realloc(): it would leave copies of a reply, and so of a token, in freed memory. */
 static bool make_room(struct connector_call *call, size_t needed) {
         size_t room = needed < 8192 ? 8192 : 2 * needed;
@@ -145,6 +166,9 @@ static void describe(const struct connector_call *call, CURLcode code, enum fail
                           "server "
                           "certificate? (ca.crt is not, it is the CA of the clients)",
                           call->url, detail);
+        else if (code == CURLE_SEND_FAIL_REWIND)
+                error_set(error, -EIO, "the call to %s failed: the connection ended without an answer",
+                          call->url);
         else
                 error_set(error, -EIO, "the call to %s failed: %s", call->url, detail);
 }
@@ -171,7 +195,7 @@ static int look_into(struct connector_call *call, CURLcode code) {
         r = compass_request_probe(&call->body);
         if (r < 0)
                 return r;
-        if (curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, call->body) != CURLE_OK ||
+        if (set_body(call) != CURLE_OK ||
             curl_easy_setopt(call->easy, CURLOPT_SSLVERSION,
                              (long)(CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_2)) != CURLE_OK ||
             curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, 1L) != CURLE_OK ||
@@ -305,11 +329,15 @@ static int set_options(struct connector_call *call, const struct connector_reque
         SET(CURLOPT_TIMEOUT_MS, (long)(request->timeout_usec / USEC_PER_MSEC));
         SET(CURLOPT_USERAGENT, "rekeyd/" REKEYD_VERSION);
         SET(CURLOPT_HTTPHEADER, call->headers);
-        SET(CURLOPT_POSTFIELDS, call->body);
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_READFUNCTION, on_upload);
+        SET(CURLOPT_READDATA, call);
         SET(CURLOPT_WRITEFUNCTION, on_body);
         SET(CURLOPT_WRITEDATA, call);
         SET(CURLOPT_ERRORBUFFER, call->curl_error);
 #undef SET
+        if (code == CURLE_OK)
+                code = set_body(call);
         return code == CURLE_OK ? set_identity(easy, request) : -EIO;
 }
 

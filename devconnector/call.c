@@ -169,6 +169,9 @@ static void call_reply_json(struct call *call, unsigned status, json_t *reply) {
                           connection_abort, call->connection);
                 call_finish(call, status, result_of(reply));
         } else {
+                if (fault_is(call->fault, FAULT_CLOSE))
+                        evhttp_add_header(evhttp_request_get_output_headers(call->request), "Connection",
+                                          "close");
                 reply_send(call->request, status, content_type, body, size);
                 call_finish(call, status, result_of(reply));
         }
@@ -329,6 +332,10 @@ void call_start(struct server *server, struct evhttp_request *request) {
 
         if (!connection) { /* no TLS, for want of memory: say nothing to whoever that is */
                 reply_send(request, 500, NULL, "", 0);
+                return;
+        }
+        if (connection->peer->cut) { /* by a fault, while the request was on its way */
+                connection_abort(NULL, connection);
                 return;
         }
         if (!path || !streq(path, CALL_PATH) || (method != EVHTTP_REQ_GET && method != EVHTTP_REQ_POST)) {

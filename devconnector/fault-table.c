@@ -55,6 +55,7 @@ const struct fault_row fault_rows[FAULT_KIND_MAX] = {
         FAULT(HYDRATOR_DOWN, "hydrator-down", GATEWAY, AT_ANY),
         FAULT(CUT_CONNECTION, "cut-connection", CALL, AT_ANY, FLAG("executed")),
         FAULT(CUT_BODY, "cut-body", CALL, AT_ANY, TEXT("framing", "length")),
+        FAULT(CLOSE, "close", CALL, AT_ANY),
         FAULT(GARBAGE, "garbage", CALL, AT_ANY),
         FAULT(NOT_JSON, "not-json", CALL, AT_ANY),
         FAULT(OVERSIZED_BODY, "oversized-body", CALL, AT_ANY, NUMBER("bytes", "3145728", 0, 64 << 20)),

@@ -49,6 +49,7 @@ enum fault_kind {
         FAULT_HYDRATOR_DOWN,
         FAULT_CUT_CONNECTION,
         FAULT_CUT_BODY,
+        FAULT_CLOSE,
         FAULT_GARBAGE,
         FAULT_NOT_JSON,
         FAULT_OVERSIZED_BODY,

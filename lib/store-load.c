@@ -21,9 +21,13 @@ void set_clear(struct set *set) {
         *set = (struct set) { 0 };
 }
 
-static int damaged(struct error *error, int r) {
-        if (r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO || r == -EACCES)
+/* What R means for the set in NAME: a machine that is short of something says nothing about the files. */
+static int tell(const struct store *store, const char *name, int r, struct error *error) {
+        if (r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO || r == -EACCES) {
+                error_prefix(error, "the set in %s/%s cannot be read now", store->path, name);
                 return r;
+        }
+        error_prefix(error, "the set in %s/%s is damaged", store->path, name);
         if (error)
                 error->code = -EBADMSG;
         return -EBADMSG;
@@ -114,16 +118,14 @@ int store_load_generation(const struct store *store, uint64_t number, struct set
         set.generation = number;
         dir_fd = dir_open_at(store->fd, store_numbered_name(name, GENERATION_PREFIX, number));
         if (dir_fd < 0) {
-                error_set_errno(error, dir_fd, "the set in %s is damaged: cannot open %s", store->path, name);
-                return damaged(error, dir_fd);
+                error_set_errno(error, dir_fd, "cannot open its directory");
+                return tell(store, name, dir_fd, error);
         }
         r = read_parts(dir_fd, &set, error);
         if (r == 0)
                 r = examine_set(&set, error);
-        if (r < 0) {
-                error_prefix(error, "the set in %s/%s is damaged", store->path, name);
-                return damaged(error, r);
-        }
+        if (r < 0)
+                return tell(store, name, r, error);
 
         *ret = set;
         set = (struct set) { 0 };

@@ -16,6 +16,7 @@ static const struct {
         { CURLE_OPERATION_TIMEDOUT, "Operation timed out after 120001 milliseconds with 0 bytes received",
           FAILURE_TRANSIENT },
         { CURLE_GOT_NOTHING, "Empty reply from server", FAILURE_TRANSIENT },
+        { CURLE_SEND_FAIL_REWIND, "necessary data rewind wasn't possible", FAILURE_TRANSIENT },
         { CURLE_PARTIAL_FILE, "transfer closed with 3259 bytes remaining to read", FAILURE_TRANSIENT },
         { CURLE_RECV_ERROR, "OpenSSL SSL_read: Connection reset by peer, errno 104", FAILURE_TRANSIENT },
         { CURLE_RECV_ERROR,

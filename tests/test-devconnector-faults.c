@@ -32,6 +32,7 @@ START_TEST(gateway_faults) {
                 { "\"not-json\"", 200, "Content-Type", "application/json", "This is not JSON.\n" },
                 { "\"graphql-error\",\"message\":\"boom\"", 200, "Content-Type", "application/json",
                   "{\"errors\":[{\"message\":\"boom\",\"path\":[\"__typename\"]}],\"data\":null}" },
+                { "\"close\"", 200, "Connection", "close", "{\"data\":{\"__typename\":\"Query\"}}" },
                 { "\"null-field\",\"field\":\"__typename\"", 200, "Content-Type", "application/json",
                   "{\"data\":{\"__typename\":null}}" },
         };

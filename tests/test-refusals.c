@@ -161,6 +161,24 @@ START_TEST(a_refused_proof_in_tls_keeps_the_old_set) {
 }
 END_TEST
 
+/* Both calls of a renewal go over one connection. When it ends without an answer to the second, libcurl must
+ * not take it for one that had died long before, and call again. */
+START_TEST(a_signature_is_asked_for_once) {
+        _cleanup_(stand_freep) struct stand *stand = stand_with_due_certificate();
+        unsigned before = stand_calls(stand, "sign");
+        json_t *line;
+
+        stand_fault(stand, "{\"fault\":\"cut-connection\",\"executed\":true,\"at\":\"sign\"}");
+        ck_assert_int_eq(stand_run(stand, "--once"), 1);
+        line = stand_await(stand, MESSAGE_FAILED);
+        ck_assert_str_eq(member(line, "failure"), "transient");
+        ck_assert_msg(strstr(member(line, "error"), "ended without an answer") != NULL, "%s",
+                      member(line, "error"));
+        json_decref(line);
+        ck_assert_uint_eq(stand_calls(stand, "sign"), before + 1);
+}
+END_TEST
+
 START_TEST(an_untrusted_connector_is_never_spoken_to) {
         _cleanup_(stand_freep) struct stand *stand = stand_new(NULL), *stranger = stand_new(NULL);
         json_t *line;
@@ -183,6 +201,7 @@ int main(void) {
 
         TEST_CASE(suite, nothing_bad_replaces_the_good);
         TEST_CASE(suite, a_refused_proof_in_tls_keeps_the_old_set);
+        TEST_CASE(suite, a_signature_is_asked_for_once);
         TEST_CASE(suite, an_untrusted_connector_is_never_spoken_to);
         return test_run(suite);
 }

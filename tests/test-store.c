@@ -1,22 +1,16 @@
+/* The store on the real disk: opening, stage and commit, recovery. Adoption, and rollback with repair, have
+ * programs of their own. */
+
 #include "lib/store.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "lib/connection.h"
-#include "tests/support/scratch.h"
-#include "tests/support/sets.h"
-#include "tests/test.h"
-
-static const struct store_options options = {
-        .key_access = { .uid = (uid_t)-1, .gid = (gid_t)-1, .mode = 0600 },
-        .public_access = { .uid = (uid_t)-1, .gid = (gid_t)-1, .mode = 0644 },
-        .keep = 2,
-};
+#include "tests/support/store-checks.h"
 
 static void assert_refused(const char *path, int expected, const char *text) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
@@ -26,55 +20,6 @@ static void assert_refused(const char *path, int expected, const char *text) {
         ck_assert_ptr_null(store);
         ck_assert_msg(strstr(error_text(&error), text), "%s", error_text(&error));
         ck_assert_msg(strstr(error_text(&error), path), "%s", error_text(&error));
-}
-
-static void assert_list(const char *directory, const char *expected) {
-        _cleanup_(freep) char *list = scratch_list(directory);
-
-        ck_assert_str_eq(list, expected);
-}
-
-static void assert_file(const char *directory, const char *name, const char *expected) {
-        _cleanup_(freep) char *text = scratch_read(directory, name);
-
-        ck_assert_msg(text != NULL, "no %s", name);
-        ck_assert_str_eq(text, expected);
-}
-
-static void assert_loads(const struct store *store, uint64_t generation, const struct test_set *expected) {
-        _cleanup_(set_clear) struct set set = { 0 };
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        uint8_t spki[SPKI_HASH_SIZE];
-
-        ck_assert_msg(store_load(store, &set, &error) == 0, "%s", error_text(&error));
-        ck_assert_uint_eq(set.generation, generation);
-        ck_assert_str_eq(set.certificate_pem, expected->certificate_pem);
-        key_spki(expected->key, spki);
-        ck_assert_mem_eq(set.spki, spki, sizeof(spki));
-        ck_assert_uint_gt(set.effective_expiry, set.not_before);
-}
-
-static void assert_damaged(const struct store *store, const char *text) {
-        _cleanup_(set_clear) struct set set = { 0 };
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-
-        ck_assert_int_eq(store_load(store, &set, &error), -EBADMSG);
-        ck_assert_msg(strstr(error_text(&error), text), "%s", error_text(&error));
-        ck_assert_ptr_null(set.key);
-}
-
-/* From now on N more descriptors can be opened; returns the limit to put back. */
-static struct rlimit leave_descriptors(unsigned n) {
-        int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        struct rlimit before, limit;
-
-        ck_assert_int_ge(next, 0);
-        fd_close(next);
-        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-        limit = before;
-        limit.rlim_cur = (rlim_t)next + n;
-        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-        return before;
 }
 
 /* --- Opening --- */
@@ -364,6 +309,29 @@ START_TEST(tells_a_damaged_set) {
 }
 END_TEST
 
+START_TEST(a_machine_out_of_descriptors_is_no_damage) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(set_clear) struct set loaded = { 0 };
+        struct rlimit saved, limit;
+        int r;
+
+        test_set_commit(store, &set);
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &saved), 0);
+        limit = (struct rlimit) { 0, saved.rlim_max };
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        r = store_load(store, &loaded, &error);
+        ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &saved), 0);
+        ck_assert_int_eq(r, -EMFILE);
+        ck_assert_int_eq(error.code, -EMFILE);
+        ck_assert_msg(strstr(error_text(&error), "..gen-000001 cannot be read now: ") &&
+                              !strstr(error_text(&error), "damaged"),
+                      "%s", error_text(&error));
+}
+END_TEST
+
 START_TEST(a_lost_link_is_made_again) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
@@ -381,290 +349,6 @@ START_TEST(a_lost_link_is_made_again) {
 }
 END_TEST
 
-/* --- Adoption --- */
-
-static char *key_text(const struct test_set *set) {
-        const char *pem;
-        size_t size;
-
-        key_pem(set->key, &pem, &size);
-        return strndup(pem, size);
-}
-
-START_TEST(adopts_plain_files_as_they_are) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
-        _cleanup_(freep) char *key = key_text(&set), *warning = NULL;
-        _cleanup_(store_closep) struct store *store = NULL;
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-
-        scratch_write(scratch, "tls.key", key, 0644);
-        scratch_write(scratch, "tls.crt", set.certificate_pem, 0644);
-        scratch_write(scratch, "ca.crt", set.ca_pem, 0644);
-        scratch_write(scratch, "connection.json", "{\"mine\": true}", 0644);
-        store = test_store_open(scratch);
-        ck_assert_msg(store_adopt_plain(store, &warning, &error) == 0, "%s", error_text(&error));
-        ck_assert_msg(warning && strstr(warning, "can be read by every user") && strstr(warning, scratch),
-                      "%s", warning);
-        assert_loads(store, 0, &set);
-        assert_list(scratch, "..data ..gen-000000 ca.crt connection.json tls.crt tls.key");
-        assert_file(scratch, "connection.json", "{\"mine\": true}");
-        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), -ENOENT);
-}
-END_TEST
-
-START_TEST(adopts_nothing_that_does_not_match) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(test_set_clear) struct test_set set = test_set_make(0), other = test_set_make(1);
-        _cleanup_(freep) char *key = key_text(&other), *warning = NULL;
-        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-
-        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), -ENOENT);
-        scratch_write(scratch, "tls.crt", set.certificate_pem, 0644);
-        ck_assert_int_lt(store_adopt_plain(store, &warning, &error), 0);
-        ck_assert_msg(strstr(error_text(&error), "there is no tls.key"), "%s", error_text(&error));
-        scratch_write(scratch, "tls.key", key, 0600);
-        ck_assert_int_lt(store_adopt_plain(store, &warning, &error), 0);
-        ck_assert_msg(strstr(error_text(&error), "does not belong"), "%s", error_text(&error));
-        assert_list(scratch, "tls.crt tls.key");
-        assert_file(scratch, "tls.key", key);
-}
-END_TEST
-
-START_TEST(a_link_to_elsewhere_is_not_adopted) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
-        _cleanup_(freep) char *key = key_text(&set), *warning = NULL,
-                              *link = scratch_path(scratch, "tls.key");
-        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-
-        scratch_write(scratch, "real.key", key, 0600);
-        scratch_write(scratch, "tls.crt", set.certificate_pem, 0644);
-        ck_assert_int_eq(symlink("real.key", link), 0);
-        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), -ELOOP);
-        ck_assert_msg(strstr(error_text(&error), "symbolic link to real.key"), "%s", error_text(&error));
-        ck_assert(store_is_empty(store));
-}
-END_TEST
-
-START_TEST(finishes_an_adoption_that_was_cut_off) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
-        _cleanup_(freep) char *key = key_text(&set), *warning = NULL,
-                              *link = scratch_path(scratch, "tls.crt");
-        _cleanup_(store_closep) struct store *store = NULL;
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-
-        scratch_write(scratch, "tls.key", key, 0600);
-        scratch_write(scratch, "tls.crt", set.certificate_pem, 0644);
-        store = test_store_open(scratch);
-        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), 0);
-        store = store_close(store);
-        /* One of the plain files is still there, as before its replacement. */
-        ck_assert_int_eq(unlink(link), 0);
-        scratch_write(scratch, "tls.crt", set.certificate_pem, 0644);
-        store = test_store_open(scratch);
-        ck_assert_msg(store_adopt_plain(store, &warning, &error) == 0, "%s", error_text(&error));
-        assert_loads(store, 0, &set);
-        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), -ENOENT);
-}
-END_TEST
-
-START_TEST(files_of_another_origin_are_not_lost) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(test_set_clear) struct test_set set = test_set_make(0), other = test_set_make(1);
-        _cleanup_(freep) char *warning = NULL, *link = scratch_path(scratch, "tls.crt");
-        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        struct store_options no_grace = options;
-
-        test_set_commit(store, &set);
-        ck_assert_int_eq(unlink(link), 0);
-        scratch_write(scratch, "tls.crt", other.certificate_pem, 0644);
-        /* Somebody may be about to copy the key as well. */
-        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), -EAGAIN);
-        ck_assert_msg(strstr(error_text(&error), "does not belong"), "%s", error_text(&error));
-        assert_file(scratch, "tls.crt", other.certificate_pem);
-        assert_loads(store, 1, &set);
-
-        store = store_close(store);
-        no_grace.grace_usec = 0;
-        ck_assert_int_eq(store_open(scratch, &no_grace, &store, NULL), 0);
-        ck_assert_int_eq(store_adopt_plain(store, &warning, NULL), -ENOENT);
-        ck_assert_msg(warning && strstr(warning, "set aside"), "%s", warning);
-        assert_file(scratch, "tls.crt", set.certificate_pem);
-        assert_file(scratch, "tls.crt.set-aside", other.certificate_pem);
-}
-END_TEST
-
-static struct test_set test_set_make_longer(unsigned i) {
-        _cleanup_(x509_cert_clear) struct x509_cert ca = x509_make(
-                &(struct x509_options) { .ca = true, .key = x509_key(7), .subject = "CN=Newer CA" });
-        _cleanup_(x509_cert_clear) struct x509_cert leaf =
-                x509_make(&(struct x509_options) { .issuer = &ca,
-                                                   .key = x509_key(i),
-                                                   .subject = "O=Org,CN=orders",
-                                                   .not_after = X509_NOW + 200 * USEC_PER_DAY });
-        struct test_set set = test_set_make(i);
-
-        free(set.certificate_pem);
-        free(set.ca_pem);
-        set.certificate_pem = strdup(leaf.pem);
-        set.ca_pem = strdup(ca.pem);
-        return set;
-}
-
-START_TEST(a_newer_pair_that_somebody_put_there_is_adopted) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(test_set_clear) struct test_set set = test_set_make(0), newer = test_set_make_longer(1);
-        _cleanup_(freep) char *key = key_text(&newer), *warning = NULL,
-                              *key_link = scratch_path(scratch, "tls.key"),
-                              *crt_link = scratch_path(scratch, "tls.crt"), *list = NULL;
-        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-
-        test_set_commit(store, &set);
-        ck_assert_int_eq(unlink(key_link), 0);
-        ck_assert_int_eq(unlink(crt_link), 0);
-        scratch_write(scratch, "tls.key", key, 0600);
-        scratch_write(scratch, "tls.crt", newer.certificate_pem, 0644);
-        ck_assert_msg(store_adopt_plain(store, &warning, &error) == 0, "%s", error_text(&error));
-        assert_loads(store, 2, &newer);
-        assert_file(scratch, "tls.crt", newer.certificate_pem);
-        list = scratch_list(scratch);
-        ck_assert_str_eq(list, "..data ..gen-000001 ..gen-000002 ca.crt connection.json tls.crt tls.key");
-        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), -ENOENT);
-}
-END_TEST
-
-/* Files that wait since before the start are past the time of grace. */
-START_TEST(a_machine_out_of_descriptors_sets_nothing_aside) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(test_set_clear) struct test_set set = test_set_make(0), newer = test_set_make_longer(1);
-        _cleanup_(freep) char *key = key_text(&newer), *warning = NULL,
-                              *key_link = scratch_path(scratch, "tls.key"),
-                              *crt_link = scratch_path(scratch, "tls.crt");
-        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        struct store_options no_grace = options;
-        struct rlimit limit;
-        int r;
-
-        test_set_commit(store, &set);
-        ck_assert_int_eq(unlink(key_link), 0);
-        ck_assert_int_eq(unlink(crt_link), 0);
-        scratch_write(scratch, "tls.key", key, 0600);
-        scratch_write(scratch, "tls.crt", newer.certificate_pem, 0644);
-        store = store_close(store);
-        no_grace.grace_usec = 0;
-        ck_assert_int_eq(store_open(scratch, &no_grace, &store, NULL), 0);
-
-        limit = leave_descriptors(0);
-        r = store_adopt_plain(store, &warning, &error);
-        setrlimit(RLIMIT_NOFILE, &limit);
-        ck_assert_int_eq(r, -EMFILE);
-        ck_assert_msg(strstr(error_text(&error), scratch), "%s", error_text(&error));
-        ck_assert_ptr_null(warning);
-
-        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), 0);
-        assert_loads(store, 2, &newer);
-}
-END_TEST
-
-/* --- Rollback and repair --- */
-
-START_TEST(rolls_back_by_a_copy) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-
-        test_set_commit(store, &first);
-        test_set_commit(store, &second);
-        ck_assert_int_eq(store_rollback(store, 2, X509_NOW, &error), -EALREADY);
-        ck_assert_int_eq(store_rollback(store, 7, X509_NOW, &error), -ENOENT);
-        ck_assert_int_eq(store_rollback(store, 1, X509_NOW + 365 * USEC_PER_DAY, &error), -EKEYEXPIRED);
-        ck_assert_msg(strstr(error_text(&error), "expired at"), "%s", error_text(&error));
-        assert_loads(store, 2, &second);
-
-        ck_assert_msg(store_rollback(store, 1, X509_NOW, &error) == 0, "%s", error_text(&error));
-        assert_loads(store, 3, &first);
-        /* A restart does not undo it. */
-        store = store_close(store);
-        store = test_store_open(scratch);
-        assert_loads(store, 3, &first);
-        assert_file(scratch, "tls.crt", first.certificate_pem);
-}
-END_TEST
-
-START_TEST(does_not_roll_back_to_what_is_damaged) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
-        _cleanup_(freep) char *generation = scratch_path(scratch, "..gen-000001");
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-
-        test_set_commit(store, &first);
-        test_set_commit(store, &second);
-        scratch_write(generation, "tls.crt", second.certificate_pem, 0644);
-        ck_assert_int_eq(store_rollback(store, 1, X509_NOW, &error), -EBADMSG);
-        assert_loads(store, 2, &second);
-}
-END_TEST
-
-START_TEST(repairs_from_the_last_good_generation) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
-        _cleanup_(freep) char *old = scratch_path(scratch, "..gen-000001"),
-                              *new = scratch_path(scratch, "..gen-000002");
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        uint64_t generation;
-
-        test_set_commit(store, &first);
-        test_set_commit(store, &second);
-        scratch_write(new, "tls.key", "", 0600);
-        assert_damaged(store, "tls.key");
-        ck_assert_msg(store_repair(store, &generation, &error) == 0, "%s", error_text(&error));
-        ck_assert_uint_eq(generation, 1);
-        assert_loads(store, 3, &first);
-
-        scratch_write(old, "tls.key", "", 0600);
-        _cleanup_(freep) char *copy = scratch_path(scratch, "..gen-000003");
-        scratch_write(copy, "tls.crt", "", 0600);
-        ck_assert_int_eq(store_repair(store, &generation, &error), -ENOENT);
-        ck_assert_msg(strstr(error_text(&error), "no generation"), "%s", error_text(&error));
-}
-END_TEST
-
-/* It survives a rollback that fails or is cut off; one that is done drops it. */
-START_TEST(a_rollback_drops_what_is_staged) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
-        _cleanup_(stage_clear) struct stage stage = { 0 };
-        _cleanup_(freep) char *cut_off = scratch_path(scratch, "..stage-000000");
-
-        test_set_commit(store, &first);
-        test_set_commit(store, &second);
-        ck_assert_int_eq(mkdir(cut_off, 0700), 0);
-        scratch_write(cut_off, "tls.key", "", 0600);
-        store = store_close(store);
-        store = test_store_open(scratch);
-        assert_list(scratch, "..data ..gen-000001 ..gen-000002 ca.crt connection.json tls.crt tls.key");
-
-        ck_assert_int_eq(store_stage_key(store, second.key, NULL), 0);
-        ck_assert_int_eq(store_rollback(store, 1, X509_NOW, NULL), 0);
-        assert_loads(store, 3, &first);
-        assert_list(scratch,
-                    "..data ..gen-000001 ..gen-000002 ..gen-000003 ca.crt connection.json tls.crt tls.key");
-        ck_assert_int_eq(store_stage_load(store, &stage, NULL), 0);
-        ck_assert_ptr_null(stage.key);
-}
-END_TEST
-
 START_TEST(opening_removes_what_is_half_written_in_the_stage) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
@@ -676,81 +360,6 @@ START_TEST(opening_removes_what_is_half_written_in_the_stage) {
         store = store_close(store);
         store = test_store_open(scratch);
         assert_list(stage, "tls.key");
-}
-END_TEST
-
-/* Otherwise a moment without descriptors would bring back a set that is older than need be. */
-START_TEST(repairs_nothing_while_generations_cannot_be_read) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
-        _cleanup_(freep) char *new = scratch_path(scratch, "..gen-000003");
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        uint64_t generation;
-        struct rlimit limit;
-        int r;
-
-        test_set_commit(store, &first);
-        test_set_commit(store, &second);
-        test_set_commit(store, &first);
-        scratch_write(new, "tls.key", "", 0600);
-
-        limit = leave_descriptors(1); /* for the directory of a generation, and none for what is in it */
-        r = store_repair(store, &generation, &error);
-        setrlimit(RLIMIT_NOFILE, &limit);
-        ck_assert_int_eq(r, -EMFILE);
-        ck_assert_msg(strstr(error_text(&error), scratch), "%s", error_text(&error));
-
-        ck_assert_int_eq(store_repair(store, &generation, &error), 0);
-        ck_assert_uint_eq(generation, 2);
-        assert_loads(store, 4, &second);
-}
-END_TEST
-
-START_TEST(a_rollback_that_fails_names_the_directory) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        struct rlimit limit, before;
-        int r;
-
-        test_set_commit(store, &first);
-        test_set_commit(store, &second);
-        ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
-        limit = before;
-        limit.rlim_cur = 1;
-        ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
-        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-        r = store_rollback(store, 1, X509_NOW, &error);
-        setrlimit(RLIMIT_FSIZE, &before);
-        ck_assert_int_eq(r, -EFBIG);
-        ck_assert_msg(strstr(error_text(&error), scratch), "%s", error_text(&error));
-        assert_loads(store, 2, &second);
-}
-END_TEST
-
-START_TEST(imports_from_elsewhere_and_orders_the_chain) {
-        _cleanup_(scratch_freep) char *scratch = scratch_new(), *source = scratch_new();
-        _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
-        _cleanup_(freep) char *key = key_text(&set), *warning = NULL, *mixed = NULL,
-                              *key_path = scratch_path(source, "my.key"),
-                              *crt_path = scratch_path(source, "my.crt");
-        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-
-        /* CA first, as the older Connector writes it. */
-        ck_assert_int_ge(asprintf(&mixed, "%s%s", set.ca_pem, set.certificate_pem), 0);
-        scratch_write(source, "my.key", key, 0600);
-        ck_assert_int_lt(store_adopt_files(store, key_path, crt_path, NULL, &warning, &error), 0);
-        ck_assert_msg(strstr(error_text(&error), crt_path), "%s", error_text(&error));
-        scratch_write(source, "my.crt", mixed, 0644);
-        ck_assert_msg(store_adopt_files(store, key_path, crt_path, NULL, &warning, &error) == 0, "%s",
-                      error_text(&error));
-        ck_assert_ptr_null(warning);
-        assert_loads(store, 0, &set);
-        assert_file(scratch, "ca.crt", set.ca_pem);
-        assert_file(source, "my.crt", mixed);
 }
 END_TEST
 
@@ -778,21 +387,8 @@ int main(void) {
         TEST_CASE(suite, finishes_a_commit_that_was_cut_off);
         TEST_CASE(suite, removes_litter_and_nothing_else);
         TEST_CASE(suite, tells_a_damaged_set);
+        TEST_CASE(suite, a_machine_out_of_descriptors_is_no_damage);
         TEST_CASE(suite, a_lost_link_is_made_again);
-        TEST_CASE(suite, adopts_plain_files_as_they_are);
-        TEST_CASE(suite, adopts_nothing_that_does_not_match);
-        TEST_CASE(suite, a_link_to_elsewhere_is_not_adopted);
-        TEST_CASE(suite, finishes_an_adoption_that_was_cut_off);
-        TEST_CASE(suite, files_of_another_origin_are_not_lost);
-        TEST_CASE(suite, a_newer_pair_that_somebody_put_there_is_adopted);
-        TEST_CASE(suite, a_machine_out_of_descriptors_sets_nothing_aside);
-        TEST_CASE(suite, rolls_back_by_a_copy);
-        TEST_CASE(suite, a_rollback_that_fails_names_the_directory);
-        TEST_CASE(suite, a_rollback_drops_what_is_staged);
         TEST_CASE(suite, opening_removes_what_is_half_written_in_the_stage);
-        TEST_CASE(suite, does_not_roll_back_to_what_is_damaged);
-        TEST_CASE(suite, repairs_from_the_last_good_generation);
-        TEST_CASE(suite, repairs_nothing_while_generations_cannot_be_read);
-        TEST_CASE(suite, imports_from_elsewhere_and_orders_the_chain);
         return test_run(suite);
 }

@@ -182,7 +182,8 @@ static struct journal_instant instant(const struct simulation *s, const struct c
 static void save(const struct simulation *s, struct certificate *c) {
         c->disk.journal = c->journal;
         c->disk.journal.issuances = c->disk.issuances;
-        memcpy(c->disk.issuances, c->journal.issuances, c->journal.n_issuances * sizeof(*c->disk.issuances));
+        for (size_t i = 0; i < c->journal.n_issuances; i++)
+                c->disk.issuances[i] = c->journal.issuances[i];
         c->disk.at = instant(s, c);
         c->disk.is_new = true;
 }

@@ -93,12 +93,11 @@ static size_t take_reply(char *data, size_t size, size_t n, void *userdata) {
         return size * n;
 }
 
-json_t *stand_admin(struct stand *stand, const char *path, const char *body) {
+json_t *stand_request(struct stand *stand, const char *path, const char *body, long *ret_status) {
         bool is_delete = has_prefix(path, "DELETE ");
         _cleanup_(freep) char *url = NULL;
         struct reply reply = { 0 };
         CURL *easy = curl_easy_init();
-        long status = 0;
         json_t *json;
 
         ck_assert_int_ge(
@@ -111,12 +110,20 @@ json_t *stand_admin(struct stand *stand, const char *path, const char *body) {
         else if (body)
                 curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
         ck_assert_int_eq(curl_easy_perform(easy), CURLE_OK);
-        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, ret_status);
         curl_easy_cleanup(easy);
-        ck_assert_msg(status / 100 == 2, "%s: %ld %s", path, status, reply.text ? reply.text : "");
         json = reply.text ? json_loads(reply.text, JSON_DECODE_ANY, NULL) : NULL;
         free(reply.text);
         return json ? json : json_null();
+}
+
+json_t *stand_admin(struct stand *stand, const char *path, const char *body) {
+        long status = 0;
+        json_t *json = stand_request(stand, path, body, &status);
+
+        if (status / 100 != 2)
+                ck_abort_msg("%s: %ld %s", path, status, json_dumps(json, JSON_ENCODE_ANY));
+        return json;
 }
 
 void stand_fault(struct stand *stand, const char *json) {
@@ -150,10 +157,11 @@ void stand_configure(struct stand *stand, const char *certificates) {
                                   "log: {format: json, level: debug}\n"
                                   "limits: {issuances_per_hour: 100}\n"
                                   "connectors:\n"
-                                  "  dev: {enrol_url: '%s', trust: %s, ca_window: 1s}\n"
+                                  "  dev: {enrol_url: '%s', trust: %s, ca_window: 1s%s}\n"
                                   "defaults: {key: {bits: 2048}, jitter: 0%%}\n"
                                   "certificates:\n%s",
-                                  d, stand->token_url, stand->trust, indented),
+                                  d, stand->token_url, stand->trust,
+                                  stand->connector_options ? stand->connector_options : "", indented),
                          0);
         scratch_write(stand->directory, "rekeyd.yaml", yaml, 0600);
 }

@@ -13,6 +13,7 @@ struct stand {
         struct process *connector; /* devconnector */
         struct process *rekeyd;    /* NULL until started */
         char *certificate_url, *token_url, *admin_url, *trust;
+        const char *connector_options; /* more of connector `dev`, ", timeout: 4s"; borrowed, may be NULL */
 };
 
 /* "6s": a lifetime that leaves time for renewals; ten times that under valgrind. Valid until the next call.
@@ -27,6 +28,9 @@ DEFINE_CLEANUP(struct stand *, stand_free);
 /* A request to devconnector's admin endpoint. BODY NULL: GET, or DELETE for a path that starts with "DELETE
  * ". Aborts the test on anything but a 2xx. The reply is owned by the caller. */
 json_t *stand_admin(struct stand *stand, const char *path, const char *body);
+
+/* The same, whatever the status, which *RET_STATUS tells. */
+json_t *stand_request(struct stand *stand, const char *path, const char *body, long *ret_status);
 
 /* Arms a fault: JSON as devconnector's POST /faults takes it. */
 void stand_fault(struct stand *stand, const char *json);

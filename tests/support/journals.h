@@ -1,0 +1,82 @@
+#pragma once
+
+/* Journals with something in them, for the tests of the journal. */
+
+#include "lib/journal.h"
+#include "tests/test.h"
+
+#define HOUR USEC_PER_HOUR
+/* 2026-11-20T17:57:22Z */
+#define DATE (UINT64_C(1795197442) * USEC_PER_SEC)
+
+#define TOKEN       "000000000000fd02c3000000000000110000000000000025e7a1bd4a1c2f9d00"
+#define FINGERPRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+static const struct journal_instant today = {
+        .boot_id = { 0xb0, 0x07, 1 },
+        .realtime = DATE,
+        .boottime = 5 * HOUR,
+};
+
+/* More than 63 bits, and a file from before 1970. */
+static const struct file_identity token = {
+        .device = 0xfd02,
+        .inode = UINT64_C(0xc300000000000011),
+        .size = 37,
+        .modified_nsec = -INT64_C(0x185e42b5e3d06300),
+};
+
+/* Something of everything. */
+static inline void fill(struct journal *journal) {
+        struct journal_owed *owed;
+
+        *journal = (struct journal) {
+                .failures = 3,
+                .failure = FAILURE_BAD_REPLY,
+                .next_attempt_usec = DATE + 90 * USEC_PER_SEC,
+                .token = token,
+                .generation = 42,
+                .fingerprint = FINGERPRINT,
+        };
+        ck_assert_int_eq(journal_record_issuance(journal, 4 * HOUR + 1), 0);
+        ck_assert_int_eq(journal_record_issuance(journal, 4 * HOUR + 30 * USEC_PER_MINUTE), 0);
+        ck_assert_int_eq(journal_owe(journal, "command /usr/libexec/orders-reload", 42, &owed), 0);
+        owed->failures = 2;
+        owed->next_attempt_usec = DATE + 20 * USEC_PER_SEC;
+        ck_assert_int_eq(journal_owe(journal, "SIGHUP \xe2\x86\x92 \"/run/x y\\z.pid\"", 41, NULL), 0);
+}
+
+/* All of everything: the largest file there can be. */
+static inline void fill_to_the_limits(struct journal *journal) {
+        char key[JOURNAL_KEY_MAX + 1];
+
+        *journal = (struct journal) {
+                .failures = UINT32_MAX,
+                .failure = FAILURE_MAX - 1,
+                .next_attempt_usec = USEC_INFINITY,
+                .token = { UINT64_MAX, UINT64_MAX, UINT64_MAX, INT64_MIN },
+                .generation = INT64_MAX,
+                .fingerprint = FINGERPRINT,
+        };
+        for (unsigned i = 0; i < SCHEDULE_BUDGET_MAX; i++)
+                ck_assert_int_eq(journal_record_issuance(journal, UINT64_C(250000000000000000) + i), 0);
+        for (unsigned i = 0; i < JOURNAL_OWED_MAX; i++) {
+                struct journal_owed *owed;
+
+                snprintf(key, sizeof(key), "%03u", i);
+                memset(key + 3, '"', sizeof(key) - 4);
+                key[sizeof(key) - 1] = '\0';
+                ck_assert_int_eq(journal_owe(journal, key, INT64_MAX, &owed), 0);
+                owed->failures = UINT32_MAX;
+                owed->next_attempt_usec = USEC_INFINITY;
+        }
+}
+
+static inline char *format(const struct journal *journal) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        char *json = NULL;
+        int r = journal_format(journal, &today, &json, &error);
+
+        ck_assert_msg(r == 0, "%s", error_text(&error));
+        return json;
+}
