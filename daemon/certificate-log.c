@@ -86,7 +86,7 @@ void certificate_say_failure(const struct certificate *certificate) {
                                 failure_names[renewal->failure], error_text(&attempt->error), set);
         else
                 certificate_say(certificate, LOG_ERR, message_id,
-                                "%s failed (%s): %s; %s, trying again in %s", step_texts[attempt->step],
+                                "%s failed (%s): %s; %s, trying again in %s", what,
                                 failure_names[renewal->failure], error_text(&attempt->error), set,
                                 format_timespan(span, renewal->backoff_usec));
 }
