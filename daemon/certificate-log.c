@@ -70,8 +70,38 @@ static const char *const failure_messages[FAILURE_MAX] = {
         [FAILURE_LOCAL] = MESSAGE_FAILED_LOCAL,
 };
 
+/* FNV-1a over the text, without its digits: times and ports change, and it is the same failure. */
+static uint64_t hash_failure(enum failure failure, const char *text) {
+        uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ (unsigned)failure;
+
+        for (; *text; text++)
+                if (*text < '0' || *text > '9')
+                        hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
+        return hash;
+}
+
+/* How many times in a row it is this failure, with this one. */
+static unsigned count_same(struct certificate *certificate) {
+        const struct attempt *attempt = certificate->attempt;
+        uint64_t hash = hash_failure(certificate->renewal.failure, error_text(&attempt->error));
+
+        if (certificate->renewal.failures <= 1 || hash != certificate->told_failure)
+                certificate->n_same_failures = 0;
+        certificate->told_failure = hash;
+        return ++certificate->n_same_failures;
+}
+
+/* What may pass by itself is no alarm before it has been there for a while: at boot there is no network yet.
+ */
+static int failure_priority(const struct renewal *renewal) {
+        enum { QUIET_FAILURES = 3 };
+
+        return renewal->failure == FAILURE_TRANSIENT && renewal->failures <= QUIET_FAILURES ? LOG_NOTICE
+                                                                                            : LOG_ERR;
+}
+
 /* What follows a failure, in words: whether the old set is still good, and what is waited for. */
-void certificate_say_failure(const struct certificate *certificate) {
+void certificate_say_failure(struct certificate *certificate) {
         const struct renewal *renewal = &certificate->renewal;
         const struct attempt *attempt = certificate->attempt;
         const char *set = renewal->expiry == 0                          ? "there is no certificate yet"
@@ -79,16 +109,20 @@ void certificate_say_failure(const struct certificate *certificate) {
                                                                         : "keeping the old set";
         const char *message_id = attempt->over_budget ? MESSAGE_BUDGET : failure_messages[renewal->failure];
         const char *what = attempt->over_budget ? "renewing" : step_texts[attempt->step];
-        char span[TIMESPAN_MAX];
+        unsigned n_same = count_same(certificate);
+        char span[TIMESPAN_MAX], times[32] = "";
 
-        if (certificate->context->once)
+        if (certificate->context->once) {
                 certificate_say(certificate, LOG_ERR, message_id, "%s failed (%s): %s; %s", what,
                                 failure_names[renewal->failure], error_text(&attempt->error), set);
-        else
-                certificate_say(certificate, LOG_ERR, message_id,
-                                "%s failed (%s): %s; %s, trying again in %s", what,
-                                failure_names[renewal->failure], error_text(&attempt->error), set,
-                                format_timespan(span, renewal->backoff_usec));
+                return;
+        }
+        if (n_same > 1)
+                snprintf(times, sizeof(times), " %u times in a row", n_same);
+        certificate_say(certificate, log_repeated(failure_priority(renewal), n_same), message_id,
+                        "%s failed%s (%s): %s; %s, trying again in %s", what, times,
+                        failure_names[renewal->failure], error_text(&attempt->error), set,
+                        format_timespan(span, renewal->backoff_usec));
 }
 
 void certificate_say_waiting(const struct certificate *certificate) {
@@ -154,7 +188,8 @@ void certificate_say_exports(const struct certificate *certificate, usec_t wait_
                         log_fields(LOG_INFO, MESSAGE_EXPORTED, fields, ELEMENTSOF(fields),
                                    "%s: wrote export %s of generation %s", config->name, path, generation);
                 else if (error && result->is_stale && wait_usec > 0)
-                        log_fields(LOG_ERR, MESSAGE_NOT_EXPORTED, fields, ELEMENTSOF(fields),
+                        log_fields(log_repeated(LOG_ERR, certificate->export_failures), MESSAGE_NOT_EXPORTED,
+                                   fields, ELEMENTSOF(fields),
                                    "%s: an export could not be written: %s; trying again in %s", config->name,
                                    error, format_timespan(span, wait_usec));
                 else if (error)

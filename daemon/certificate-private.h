@@ -31,6 +31,8 @@ struct certificate {
         struct file_identity token_identity; /* of the token file that the last look read */
         bool token_came;                     /* with the last look: it is another file */
 
+        uint64_t told_failure;         /* what the last failure said, as a hash */
+        unsigned n_same_failures;      /* that said the same, in a row */
         usec_t told_due_usec;          /* what the last MESSAGE_CURRENT said */
         bool renewed, failed, settled; /* --once */
 
@@ -61,7 +63,7 @@ struct certificate {
 
 void certificate_say(const struct certificate *certificate, int priority, const char *message_id,
                      const char *format, ...) _printf_(4, 5);
-void certificate_say_failure(const struct certificate *certificate);
+void certificate_say_failure(struct certificate *certificate);
 void certificate_say_waiting(const struct certificate *certificate);
 void certificate_say_current(struct certificate *certificate);
 void certificate_say_held(const struct certificate *certificate);

@@ -142,7 +142,8 @@ static usec_t retry_span(unsigned failures) {
         return schedule_backoff(&policy, FAILURE_TRANSIENT, failures, random, 0, 0);
 }
 
-static void log_result(const struct dependent *dependent, const char *error, usec_t wait_usec) {
+static void log_result(const struct dependent *dependent, const char *error, unsigned failures,
+                       usec_t wait_usec) {
         const struct dependents *dependents = dependent->owner;
         const char *name = dependents->certificate->name;
         char generation[24], span[TIMESPAN_MAX];
@@ -159,7 +160,7 @@ static void log_result(const struct dependent *dependent, const char *error, use
                 log_fields(LOG_INFO, MESSAGE_NOTIFIED, fields, ELEMENTSOF(fields),
                            "%s: told of generation %s: %s", name, generation, dependent->label);
         else if (dependents->retry)
-                log_fields(LOG_ERR, MESSAGE_NOT_NOTIFIED, fields, ELEMENTSOF(fields),
+                log_fields(log_repeated(LOG_ERR, failures), MESSAGE_NOT_NOTIFIED, fields, ELEMENTSOF(fields),
                            "%s: a dependent was not told of generation %s: %s; trying again in %s", name,
                            generation, error, format_timespan(span, wait_usec));
         else
@@ -187,7 +188,7 @@ static void finish(struct dependents *dependents, const char *error) {
                         arm_retry(dependent, wait_usec);
                 }
         }
-        log_result(dependent, error, wait_usec);
+        log_result(dependent, error, owed && error ? owed->failures : 1, wait_usec);
         history_save(dependents->history);
         schedule_next(dependents);
 }

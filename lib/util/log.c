@@ -44,6 +44,10 @@ bool log_enabled(int priority) {
         return priority <= log_max_priority;
 }
 
+int log_repeated(int priority, unsigned n) {
+        return (n & (n - 1)) == 0 ? priority : LOG_DEBUG;
+}
+
 /* How many bytes at P are one character of valid UTF-8; 0 when they are none. */
 static size_t character_size(const unsigned char *p) {
         static const struct {

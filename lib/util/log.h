@@ -41,6 +41,10 @@ void log_configure(enum log_format format, int max_priority);
 
 bool log_enabled(int priority);
 
+/* For the N-th line of a row that says the same (1 for the first): PRIORITY for the 1st, 2nd, 4th, 8th ...,
+ * LOG_DEBUG for those in between. */
+int log_repeated(int priority, unsigned n);
+
 /* Writes one line by one write(), or one entry. MESSAGE_ID is 32 hex digits or NULL. Control characters in
  * what is logged are escaped, so nothing from outside can forge a line; the journal keeps them as they are,
  * and its readers escape. */
