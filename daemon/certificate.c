@@ -163,7 +163,7 @@ static void end_attempt(struct certificate *certificate) {
         certificate->attempt = attempt_free(certificate->attempt);
         if (certificate->has_slot) {
                 certificate->has_slot = false;
-                slots_return(&certificate->context->slots);
+                slots_return(&certificate->context->slots, &certificate->slot_waiter);
         }
 }
 
@@ -364,6 +364,7 @@ static void take_sight(struct certificate *certificate) {
                 if (!certificate->has_slot) {
                         certificate->renewal.step = STEP_NONE;
                         certificate->attempt = attempt_free(attempt);
+                        certificate->slot_waiter.expiry_usec = next.expiry;
                         slots_wait(&certificate->context->slots, &certificate->slot_waiter);
                         return;
                 }
@@ -429,12 +430,22 @@ static void take_commit(struct certificate *certificate, bool enrolled) {
         certificate_wake(certificate);
 }
 
+/* What a call says of its Connector, for those who wait to call it too. */
+static void judge_connector(struct certificate *certificate) {
+        const struct attempt *attempt = certificate->attempt;
+
+        if (attempt_step_calls(attempt->step) && attempt->failure != FAILURE_LOCAL)
+                slots_judge(&certificate->context->slots, certificate->slot_waiter.group,
+                            attempt->failure != FAILURE_TRANSIENT);
+}
+
 static void on_step_done(void *userdata) {
         struct certificate *certificate = userdata;
         struct attempt *attempt = certificate->attempt;
         struct renewal_event event = { .type = RENEWAL_DONE };
         enum renewal_step step = attempt->step, next;
 
+        judge_connector(certificate);
         if (attempt->failure != FAILURE_NONE) {
                 take_failure(certificate);
                 return;
@@ -467,7 +478,7 @@ static void begin_look(struct certificate *certificate) {
                 return;
         }
         if (!certificate->has_slot)
-                certificate->has_slot = slots_take(&certificate->context->slots);
+                certificate->has_slot = slots_take(&certificate->context->slots, &certificate->slot_waiter);
         certificate->attempt->may_renew = certificate->has_slot;
         certificate->attempt->n_failures = certificate->renewal.failures;
         certificate->attempt->look_closely = certificate->look_closely;
@@ -515,6 +526,20 @@ static void on_slot(struct slot_waiter *waiter) {
 
 /* --- Life --- */
 
+/* Slots are shared between Connectors. One that waits in another's line leaves it. */
+static int join_group(struct certificate *certificate) {
+        struct slot_group *group;
+        int r;
+
+        r = slots_group(&certificate->context->slots, certificate->config->connector->name, &group);
+        if (r < 0)
+                return r;
+        if (group != certificate->slot_waiter.group)
+                slots_leave(&certificate->slot_waiter);
+        certificate->slot_waiter.group = group;
+        return 0;
+}
+
 static int make_dependents(struct certificate *certificate) {
         if (certificate->config->n_notify == 0)
                 return 0;
@@ -551,7 +576,9 @@ int certificate_new(struct context *context, struct config *owner, const struct 
         certificate->generation = journal->generation;
         memcpy(certificate->fingerprint, journal->fingerprint, sizeof(certificate->fingerprint));
 
-        r = make_dependents(certificate);
+        r = join_group(certificate);
+        if (r == 0)
+                r = make_dependents(certificate);
         if (r < 0)
                 return r;
         *ret = take_ptr(certificate);
@@ -560,7 +587,7 @@ int certificate_new(struct context *context, struct config *owner, const struct 
 
 /* Everything that waits for something to happen. */
 static void stop_waiting(struct certificate *certificate) {
-        slots_leave(&certificate->context->slots, &certificate->slot_waiter);
+        slots_leave(&certificate->slot_waiter);
         certificate->timer = sd_event_source_disable_unref(certificate->timer);
         certificate->export_timer = sd_event_source_disable_unref(certificate->export_timer);
         certificate->token_watch = watch_free(certificate->token_watch);
@@ -604,7 +631,7 @@ static void take_configuration(struct certificate *certificate) {
         config_free(certificate->owner);
         certificate->owner = take_ptr(certificate->next_owner);
         certificate->config = take_ptr(certificate->next_config);
-        if (make_dependents(certificate) < 0) {
+        if (join_group(certificate) < 0 || make_dependents(certificate) < 0) {
                 log_error("%s: out of memory", certificate->config->name);
                 sd_event_exit(certificate->context->event, EXIT_FAILURE);
                 return;

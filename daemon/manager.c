@@ -194,6 +194,7 @@ struct manager *manager_free(struct manager *manager) {
         reload_free(manager->reload);
         free_certificates(manager->certificates, manager->n_certificates);
         free_certificates(manager->retiring, manager->n_retiring);
+        slots_clear(&manager->context.slots);
         sd_event_source_disable_unref(manager->clock);
         curl_glue_free(manager->context.curl);
         fd_close(manager->context.state_fd);
