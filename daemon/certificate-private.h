@@ -28,8 +28,8 @@ struct certificate {
         uint64_t generation;
         char fingerprint[FINGERPRINT_HEX];
 
-        struct file_identity token_identity; /* of the token file that the last look read */
-        bool token_came;                     /* with the last look: it is another file */
+        struct file_identity token_file, token_identity; /* of the token that the last look read */
+        bool token_came;                                 /* with the last look: it is another one */
 
         usec_t told_due_usec;          /* what the last MESSAGE_CURRENT said */
         bool renewed, failed, settled; /* --once */

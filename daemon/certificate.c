@@ -82,7 +82,7 @@ static void on_token_event(void *userdata) {
         struct file_identity identity;
 
         if (file_identify(AT_FDCWD, certificate->config->token_file, &identity) == 0 &&
-            !file_identity_equal(&identity, &certificate->token_identity))
+            !file_identity_equal(&identity, &certificate->token_file))
                 certificate_wake(certificate);
 }
 
@@ -216,10 +216,14 @@ static void take_failure(struct certificate *certificate) {
                 .no_gain = attempt->no_gain,
                 .retry_after_usec = attempt->retry_after_usec,
         };
+        const usec_t left = usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME));
         enum renewal_state before = renewal->state;
 
         say_warning(certificate);
         take_event(certificate, &certificate->renewal, &event);
+        /* A look that was not to end a back-off does not make it shorter by failing either. */
+        if (attempt->step == STEP_LOOK && certificate->look_only && left > renewal->backoff_usec)
+                certificate->renewal.backoff_usec = left;
         remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
         history_save(certificate->history);
         certificate_say_failure(certificate);
@@ -276,7 +280,8 @@ static void start_step(struct certificate *certificate, enum renewal_step step) 
                 remember_failure(certificate, renewal->failures < UINT_MAX ? renewal->failures + 1 : UINT_MAX,
                                  renewal->failure != FAILURE_NONE ? renewal->failure : FAILURE_TRANSIENT,
                                  renewal_assumed_backoff(renewal, &context));
-                if (attempt->by_token)
+                /* Whoever it is for, it has ended its back-off: it does that once. */
+                if (attempt->token)
                         journal->token = attempt->token_identity;
         }
         if (step == STEP_SIGN) {
@@ -338,8 +343,9 @@ static void remember_set(struct certificate *certificate) {
                 hex_format(fingerprint, attempt->set.fingerprint, FINGERPRINT_SIZE);
         certificate->token_came = attempt->token && !file_identity_equal(&attempt->token_identity,
                                                                          &certificate->token_identity);
+        certificate->token_file = attempt->token_file;
         certificate->token_identity = attempt->token_identity;
-        certificate->is_new_set = !streq(fingerprint, certificate->fingerprint);
+        certificate->is_new_set = attempt->has_set && !streq(fingerprint, certificate->fingerprint);
         certificate->generation = attempt->set.generation;
         memcpy(certificate->fingerprint, fingerprint, sizeof(fingerprint));
 }

@@ -159,7 +159,10 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                 r = certificate_new(&manager->context, config, certificate,
                                     &manager->certificates[manager->n_certificates], error);
                 if (r < 0)
-                        return error_set_errno(error, r, "cannot set up certificate %s", certificate->name);
+                        return error->code != 0 ? error_prefix(error, "cannot set up certificate %s",
+                                                               certificate->name)
+                                                : error_set_errno(error, r, "cannot set up certificate %s",
+                                                                  certificate->name);
         }
         manager->n_unsettled = manager->n_unlooked = manager->n_certificates;
 
