@@ -39,7 +39,7 @@ static const char *const an_hour[] = { "--lifetime", "1h", NULL };
 static const char *const with_root[] = { "--lifetime", "1h", "--root", NULL };
 
 /* A lifetime of which a tenth is short, and the rest long enough for a busy machine. */
-#define SOON ((const char *[]) { "--lifetime", lifetime(15), "--root", NULL })
+#define SOON ((const char *[]) { "--lifetime", lifetime(20), "--root", NULL })
 
 /* --- What all cases do --- */
 
