@@ -69,7 +69,8 @@ int history_open_directory(const char *path, bool (*is_known)(const char *name, 
         struct sweep sweep = { .is_known = is_known, .userdata = userdata };
         int r;
 
-        fd = directory_open(path, 0700, error);
+        /* Journals are 0600; but certificates may lie below, and whoever uses those must get there. */
+        fd = directory_open(path, 0755, error);
         if (fd < 0)
                 return error_prefix(error, "the state directory cannot be used");
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
