@@ -5,7 +5,7 @@
 #include "daemon/context.h"
 #include "lib/journal.h"
 
-/* All certificates' journals lie in `state_directory`; nothing else does. */
+/* All certificates' journals lie in `state_directory`. */
 struct history {
         struct context *context;
         char *name;             /* of the certificate */
