@@ -78,6 +78,16 @@ static bool trim_token(char *text) {
         return true;
 }
 
+/* A token is the same one in another file: a service manager that passes credentials makes a new file at each
+ * start. FNV-1a is enough, and of a token, which is random, it gives nothing away. */
+static struct file_identity identify_token(const char *token) {
+        struct file_identity identity = { .inode = UINT64_C(0xcbf29ce484222325), .size = strlen(token) };
+
+        for (const char *p = token; *p; p++)
+                identity.inode = (identity.inode ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
+        return identity;
+}
+
 static void read_token(struct attempt *attempt) {
         const char *path = attempt->config->token_file;
         _cleanup_(freep) char *warning = NULL;
@@ -87,7 +97,7 @@ static void read_token(struct attempt *attempt) {
         if (!path)
                 return;
         /* Before it is read: a file that is replaced meanwhile will look new, never old. */
-        (void)file_identify(AT_FDCWD, path, &attempt->token_identity);
+        (void)file_identify(AT_FDCWD, path, &attempt->token_file);
         r = file_read_at(AT_FDCWD, path, FILE_FOLLOW, TOKEN_FILE_MAX, &text, NULL);
         if (r == -ENOENT)
                 return;
@@ -100,6 +110,7 @@ static void read_token(struct attempt *attempt) {
         }
         if (trim_token(text)) {
                 attempt->token = text;
+                attempt->token_identity = identify_token(text);
                 return;
         }
         if (*text &&

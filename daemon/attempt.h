@@ -44,7 +44,7 @@ struct attempt {
         struct set set;
         struct stage stage;
         char *token; /* from token_file; cleansed */
-        struct file_identity token_identity;
+        struct file_identity token_file, token_identity; /* by where it lies, and by what is in it */
         struct connection connection; /* of the current set, or as `configuration` changed it */
         struct renewal_sight sight;
         struct export_result *exports; /* as many as are configured; NULL when not looked at */

@@ -28,8 +28,8 @@ struct certificate {
         uint64_t generation;
         char fingerprint[FINGERPRINT_HEX];
 
-        struct file_identity token_identity; /* of the token file that the last look read */
-        bool token_came;                     /* with the last look: it is another file */
+        struct file_identity token_file, token_identity; /* of the token that the last look read */
+        bool token_came;                                 /* with the last look: it is another one */
 
         uint64_t told_failure;         /* what the last failure said, as a hash */
         unsigned n_same_failures;      /* that said the same, in a row */

@@ -82,7 +82,7 @@ static void on_token_event(void *userdata) {
         struct file_identity identity;
 
         if (file_identify(AT_FDCWD, certificate->config->token_file, &identity) == 0 &&
-            !file_identity_equal(&identity, &certificate->token_identity))
+            !file_identity_equal(&identity, &certificate->token_file))
                 certificate_wake(certificate);
 }
 
@@ -164,7 +164,7 @@ static void end_attempt(struct certificate *certificate) {
         certificate->attempt = attempt_free(certificate->attempt);
         if (certificate->has_slot) {
                 certificate->has_slot = false;
-                slots_return(&certificate->context->slots);
+                slots_return(&certificate->context->slots, &certificate->slot_waiter);
         }
 }
 
@@ -217,10 +217,14 @@ static void take_failure(struct certificate *certificate) {
                 .no_gain = attempt->no_gain,
                 .retry_after_usec = attempt->retry_after_usec,
         };
+        const usec_t left = usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME));
         enum renewal_state before = renewal->state;
 
         say_warning(certificate);
         take_event(certificate, &certificate->renewal, &event);
+        /* A look that was not to end a back-off does not make it shorter by failing either. */
+        if (attempt->step == STEP_LOOK && certificate->look_only && left > renewal->backoff_usec)
+                certificate->renewal.backoff_usec = left;
         remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
         history_save(certificate->history);
         certificate_say_failure(certificate);
@@ -277,7 +281,8 @@ static void start_step(struct certificate *certificate, enum renewal_step step) 
                 remember_failure(certificate, renewal->failures < UINT_MAX ? renewal->failures + 1 : UINT_MAX,
                                  renewal->failure != FAILURE_NONE ? renewal->failure : FAILURE_TRANSIENT,
                                  renewal_assumed_backoff(renewal, &context));
-                if (attempt->by_token)
+                /* Whoever it is for, it has ended its back-off: it does that once. */
+                if (attempt->token)
                         journal->token = attempt->token_identity;
         }
         if (step == STEP_SIGN) {
@@ -340,8 +345,9 @@ static void remember_set(struct certificate *certificate) {
                 hex_format(fingerprint, attempt->set.fingerprint, FINGERPRINT_SIZE);
         certificate->token_came = attempt->token && !file_identity_equal(&attempt->token_identity,
                                                                          &certificate->token_identity);
+        certificate->token_file = attempt->token_file;
         certificate->token_identity = attempt->token_identity;
-        certificate->is_new_set = !streq(fingerprint, certificate->fingerprint);
+        certificate->is_new_set = attempt->has_set && !streq(fingerprint, certificate->fingerprint);
         certificate->generation = attempt->set.generation;
         memcpy(certificate->fingerprint, fingerprint, sizeof(fingerprint));
 }
@@ -366,6 +372,7 @@ static void take_sight(struct certificate *certificate) {
                 if (!certificate->has_slot) {
                         certificate->renewal.step = STEP_NONE;
                         certificate->attempt = attempt_free(attempt);
+                        certificate->slot_waiter.expiry_usec = next.expiry;
                         slots_wait(&certificate->context->slots, &certificate->slot_waiter);
                         return;
                 }
@@ -431,12 +438,22 @@ static void take_commit(struct certificate *certificate, bool enrolled) {
         certificate_wake(certificate);
 }
 
+/* What a call says of its Connector, for those who wait to call it too. */
+static void judge_connector(struct certificate *certificate) {
+        const struct attempt *attempt = certificate->attempt;
+
+        if (attempt_step_calls(attempt->step) && attempt->failure != FAILURE_LOCAL)
+                slots_judge(&certificate->context->slots, certificate->slot_waiter.group,
+                            attempt->failure != FAILURE_TRANSIENT);
+}
+
 static void on_step_done(void *userdata) {
         struct certificate *certificate = userdata;
         struct attempt *attempt = certificate->attempt;
         struct renewal_event event = { .type = RENEWAL_DONE };
         enum renewal_step step = attempt->step, next;
 
+        judge_connector(certificate);
         if (attempt->failure != FAILURE_NONE) {
                 take_failure(certificate);
                 return;
@@ -469,7 +486,7 @@ static void begin_look(struct certificate *certificate) {
                 return;
         }
         if (!certificate->has_slot)
-                certificate->has_slot = slots_take(&certificate->context->slots);
+                certificate->has_slot = slots_take(&certificate->context->slots, &certificate->slot_waiter);
         certificate->attempt->may_renew = certificate->has_slot;
         certificate->attempt->n_failures = certificate->renewal.failures;
         certificate->attempt->look_closely = certificate->look_closely;
@@ -517,6 +534,20 @@ static void on_slot(struct slot_waiter *waiter) {
 
 /* --- Life --- */
 
+/* Slots are shared between Connectors. One that waits in another's line leaves it. */
+static int join_group(struct certificate *certificate) {
+        struct slot_group *group;
+        int r;
+
+        r = slots_group(&certificate->context->slots, certificate->config->connector->name, &group);
+        if (r < 0)
+                return r;
+        if (group != certificate->slot_waiter.group)
+                slots_leave(&certificate->slot_waiter);
+        certificate->slot_waiter.group = group;
+        return 0;
+}
+
 static int make_dependents(struct certificate *certificate) {
         if (certificate->config->n_notify == 0)
                 return 0;
@@ -553,7 +584,9 @@ int certificate_new(struct context *context, struct config *owner, const struct 
         certificate->generation = journal->generation;
         memcpy(certificate->fingerprint, journal->fingerprint, sizeof(certificate->fingerprint));
 
-        r = make_dependents(certificate);
+        r = join_group(certificate);
+        if (r == 0)
+                r = make_dependents(certificate);
         if (r < 0)
                 return r;
         *ret = take_ptr(certificate);
@@ -562,7 +595,7 @@ int certificate_new(struct context *context, struct config *owner, const struct 
 
 /* Everything that waits for something to happen. */
 static void stop_waiting(struct certificate *certificate) {
-        slots_leave(&certificate->context->slots, &certificate->slot_waiter);
+        slots_leave(&certificate->slot_waiter);
         certificate->timer = sd_event_source_disable_unref(certificate->timer);
         certificate->export_timer = sd_event_source_disable_unref(certificate->export_timer);
         certificate->token_watch = watch_free(certificate->token_watch);
@@ -628,7 +661,7 @@ static void take_configuration(struct certificate *certificate) {
         config_free(certificate->owner);
         certificate->owner = take_ptr(certificate->next_owner);
         certificate->config = take_ptr(certificate->next_config);
-        if (make_dependents(certificate) < 0) {
+        if (join_group(certificate) < 0 || make_dependents(certificate) < 0) {
                 log_error("%s: out of memory", certificate->config->name);
                 sd_event_exit(certificate->context->event, EXIT_FAILURE);
                 return;

@@ -5,7 +5,7 @@
 #include "daemon/context.h"
 #include "lib/journal.h"
 
-/* All certificates' journals lie in `state_directory`; nothing else does. */
+/* All certificates' journals lie in `state_directory`. */
 struct history {
         struct context *context;
         char *name;             /* of the certificate */
@@ -23,7 +23,7 @@ struct history {
 };
 
 /*
- * Opens and locks `state_directory`, making it with mode 0700 where it is missing, and removes the journals
+ * Opens and locks `state_directory`, making it where it is missing, and removes the journals
  * of certificates that IS_KNOWN has not heard of for a day. The descriptor, which is the lock, or -errno with
  * a sentence: without its history rekeyd would not know what it has asked for.
  */

@@ -55,8 +55,10 @@ static int plan_new_certificate(struct manager *manager, struct config *config, 
         r = certificate_new(&manager->context, config, &config->certificates[i], &plan->certificates[i],
                             error);
         if (r < 0)
-                return error_set_errno(error, r, "cannot set up certificate %s",
-                                       config->certificates[i].name);
+                return error->code != 0 ? error_prefix(error, "cannot set up certificate %s",
+                                                       config->certificates[i].name)
+                                        : error_set_errno(error, r, "cannot set up certificate %s",
+                                                          config->certificates[i].name);
         plan->is_new[i] = true;
         plan->n_new++;
         return 0;

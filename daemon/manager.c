@@ -162,7 +162,10 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                 r = certificate_new(&manager->context, config, certificate,
                                     &manager->certificates[manager->n_certificates], error);
                 if (r < 0)
-                        return error_set_errno(error, r, "cannot set up certificate %s", certificate->name);
+                        return error->code != 0 ? error_prefix(error, "cannot set up certificate %s",
+                                                               certificate->name)
+                                                : error_set_errno(error, r, "cannot set up certificate %s",
+                                                                  certificate->name);
         }
         manager->n_unsettled = manager->n_unlooked = manager->n_certificates;
 
@@ -211,6 +214,7 @@ struct manager *manager_free(struct manager *manager) {
         reload_free(manager->reload);
         free_certificates(manager->certificates, manager->n_certificates);
         free_certificates(manager->retiring, manager->n_retiring);
+        slots_clear(&manager->context.slots);
         sd_event_source_disable_unref(manager->clock);
         sd_event_source_disable_unref(manager->status);
         sd_event_source_disable_unref(manager->extend);

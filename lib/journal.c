@@ -8,8 +8,8 @@
  * such an accident. So the file says on which boot and at which reading of both clocks it was written; from
  * that, journal_sanitise() finds the least age that an issuance can have.
  *
- * There is no secret in it (of a token, which file it was in), and nothing in it decides whom a certificate
- * is shown to.
+ * There is no secret in it (of a token, no more than tells it from another), and nothing in it decides whom
+ * a certificate is shown to.
  */
 
 #include "lib/journal.h"

@@ -33,8 +33,8 @@ struct journal {
         usec_t *issuances; /* CLOCK_BOOTTIME of this boot, oldest first; lib/schedule.h says why */
         size_t n_issuances;
 
-        /* The file whose one-time token was tried last, all zero for none. A token is burnt by the call that
-         * carries it: it is not offered again until the file is another one. */
+        /* What tells the one-time token that was tried last from another: its file, or whatever else the
+         * caller puts in these numbers; all zero for none. A token is burnt by the call that carries it. */
         struct file_identity token;
 
         /* What notices are about; 0 and empty for none. A current set of another fingerprint is one that

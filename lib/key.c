@@ -15,6 +15,7 @@
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 
+#include "lib/key-rsa.h"
 #include "lib/openssl-util.h"
 
 struct key {
@@ -37,13 +38,19 @@ struct key *key_free(struct key *key) {
         return NULL;
 }
 
-static int key_write_pem(struct key *key) {
+/* PKCS8: the key, where it came as that; NULL otherwise. */
+static int key_write_pem(struct key *key, const struct pem_block *pkcs8) {
         _cleanup_(BIO_freep) BIO *bio =
                 BIO_new(BIO_s_secmem()); /* cleanses as it grows and when it is freed */
         char *data;
         long size;
+        int r;
 
-        if (!bio || PEM_write_bio_PKCS8PrivateKey(bio, key->handle, NULL, NULL, 0, NULL, NULL) != 1)
+        if (!bio)
+                return -EIO;
+        r = pkcs8 ? PEM_write_bio(bio, PEM_STRING_PKCS8INF, "", pkcs8->data, pkcs8->size) > 0
+                  : PEM_write_bio_PKCS8PrivateKey(bio, key->handle, NULL, NULL, 0, NULL, NULL) == 1;
+        if (!r)
                 return -EIO;
         size = BIO_get_mem_data(bio, &data);
         if (size <= 0)
@@ -57,10 +64,12 @@ static int key_write_pem(struct key *key) {
         return 0;
 }
 
-static int key_hash_public_half(struct key *key) {
+static int key_hash_public_half(struct key *key, const struct rsa_key *rsa) {
         unsigned char *der = NULL;
         int size, r;
 
+        if (rsa->spki)
+                return sha256(rsa->spki, (size_t)rsa->spki_size, key->spki);
         size = i2d_PUBKEY(key->handle, &der);
         if (size <= 0)
                 return -EIO;
@@ -69,25 +78,27 @@ static int key_hash_public_half(struct key *key) {
         return r;
 }
 
-/* Takes over HANDLE, also on failure. */
-static int key_new(EVP_PKEY *handle, struct key **ret, struct error *error) {
+/* Takes RSA over, also on failure. Its handle may be of any kind; what else is known of it, and PKCS8, may be
+ * missing and is then had from the handle. */
+static int key_new(struct rsa_key *rsa, const struct pem_block *pkcs8, struct key **ret,
+                   struct error *error) {
+        _cleanup_(rsa_key_clear) struct rsa_key owned = *rsa;
         _cleanup_(key_freep) struct key *key = calloc(1, sizeof(*key));
         int r;
 
-        if (!key) {
-                EVP_PKEY_free(handle);
+        *rsa = (struct rsa_key) { 0 };
+        if (!key)
                 return error_set_errno(error, -ENOMEM, "cannot keep the private key");
-        }
-        key->handle = handle;
-        key->bits = (unsigned)EVP_PKEY_get_bits(handle);
-        key->rsa = EVP_PKEY_is_a(handle, "RSA");
+        key->handle = take_ptr(owned.handle);
+        key->bits = (unsigned)EVP_PKEY_get_bits(key->handle);
+        key->rsa = EVP_PKEY_is_a(key->handle, "RSA");
 
-        r = key_write_pem(key);
+        r = key_write_pem(key, pkcs8);
         if (r == -ENOMEM)
                 return error_set_errno(error, r, "cannot keep the private key");
         if (r < 0)
                 return error_set(error, r, "cannot write the private key as PKCS#8: %s", openssl_reason());
-        r = key_hash_public_half(key);
+        r = key_hash_public_half(key, &owned);
         if (r < 0)
                 return error_set(error, r, "cannot hash the public half of the key: %s", openssl_reason());
 
@@ -144,7 +155,7 @@ int key_generate(unsigned bits, const atomic_bool *cancel, struct key **ret, str
                 OSSL_PARAM_construct_uint(OSSL_PKEY_PARAM_RSA_E, &exponent),
                 OSSL_PARAM_construct_end(),
         };
-        EVP_PKEY *handle = NULL;
+        struct rsa_key rsa = { 0 };
 
         if (bits != 2048 && bits != 3072 && bits != 4096)
                 return error_set(error, -EINVAL,
@@ -158,7 +169,7 @@ int key_generate(unsigned bits, const atomic_bool *cancel, struct key **ret, str
                                  openssl_reason());
         EVP_PKEY_CTX_set_app_data(context, (void *)(uintptr_t)cancel);
         EVP_PKEY_CTX_set_cb(context, go_on);
-        if (EVP_PKEY_generate(context, &handle) != 1) {
+        if (EVP_PKEY_generate(context, &rsa.handle) != 1) {
                 const char *reason = openssl_reason(); /* drains the queue in any case */
 
                 if (cancel && atomic_load(cancel))
@@ -166,7 +177,7 @@ int key_generate(unsigned bits, const atomic_bool *cancel, struct key **ret, str
                                          "the making of an RSA key of %u bits was cancelled", bits);
                 return error_set(error, -EIO, "cannot make an RSA key of %u bits: %s", bits, reason);
         }
-        return key_new(handle, ret, error);
+        return key_new(&rsa, NULL, ret, error);
 }
 
 static bool is_key_block(const struct pem_block *block) {
@@ -212,7 +223,7 @@ int key_parse(const char *pem, size_t size, struct key **ret, struct error *erro
         _cleanup_(pem_block_clear) struct pem_block block = { 0 };
         _cleanup_(BIO_freep) BIO *text = NULL;
         const unsigned char *end;
-        EVP_PKEY *handle;
+        struct rsa_key rsa = { 0 };
         int r;
 
         if (size > KEY_PEM_MAX)
@@ -225,18 +236,21 @@ int key_parse(const char *pem, size_t size, struct key **ret, struct error *erro
         if (r < 0)
                 return r;
 
+        if (streq(block.name, PEM_STRING_PKCS8INF) && rsa_key_read(block.data, block.size, &rsa))
+                return key_new(&rsa, &block, ret, error);
+
         /* From DER there is no way to a passphrase prompt, whatever hides behind the label. */
         end = block.data;
-        handle = d2i_AutoPrivateKey_ex(NULL, &end, block.size, NULL, NULL);
-        if (!handle)
+        rsa.handle = d2i_AutoPrivateKey_ex(NULL, &end, block.size, NULL, NULL);
+        if (!rsa.handle)
                 return error_set(error, -EINVAL, "the private key is damaged or of an unknown kind: %s",
                                  openssl_reason());
         ERR_clear_error(); /* kinds that were tried before the right one */
         if (end != block.data + block.size) {
-                EVP_PKEY_free(handle);
+                EVP_PKEY_free(rsa.handle);
                 return error_set(error, -EINVAL, "there are bytes after the private key in its PEM block");
         }
-        return key_new(handle, ret, error);
+        return key_new(&rsa, NULL, ret, error);
 }
 
 int key_read_at(int dir_fd, const char *name, enum file_links links, struct key **ret, struct error *error) {

@@ -103,28 +103,6 @@ static bool needs_token(const struct renewal *renewal, enum failure failure,
         return renewal->rejected || is_expired(renewal, context);
 }
 
-static enum renewal_step take_failure(struct renewal *renewal, const struct renewal_event *event,
-                                      const struct renewal_context *context) {
-        enum failure failure = event->failure;
-        enum renewal_state state = RENEWAL_RETRYING;
-        usec_t wait;
-
-        if (renewal->step == STEP_PROOF && failure == FAILURE_REJECTED)
-                failure = FAILURE_BAD_REPLY;
-        if (failure == FAILURE_REJECTED && !renewal->by_token && renewal->step != STEP_LOOK)
-                renewal->rejected = true;
-        if (needs_token(renewal, failure, context))
-                state = RENEWAL_WAITING_FOR_TOKEN;
-
-        count_failure(renewal, failure);
-        wait = backoff(renewal, state, event->retry_after_usec, event->no_gain, context);
-
-        /* What is waited for is there already, and it lives for minutes only. */
-        if (state == RENEWAL_WAITING_FOR_TOKEN && !renewal->by_token && renewal->token_offered)
-                wait = 0;
-        return wait_for(renewal, state, USEC_INFINITY, wait);
-}
-
 /* What is left of a back-off, as far as it can be one: 0 without a failure, and no longer than one may be. */
 static usec_t longest_hold(const struct renewal *renewal, usec_t hold_usec,
                            const struct renewal_context *context) {
@@ -135,6 +113,34 @@ static usec_t longest_hold(const struct renewal *renewal, usec_t hold_usec,
         max = schedule_backoff_max(context->policy, renewal->failure,
                                    usec_sub(renewal->expiry, context->now));
         return hold_usec < max ? hold_usec : max;
+}
+
+static enum renewal_step take_failure(struct renewal *renewal, const struct renewal_event *event,
+                                      const struct renewal_context *context) {
+        enum failure failure = event->failure;
+        enum renewal_state state = RENEWAL_RETRYING;
+        usec_t wait, hold = 0;
+
+        if (renewal->step == STEP_LOOK)
+                hold = longest_hold(renewal, event->hold_usec, context);
+        if (renewal->step == STEP_PROOF && failure == FAILURE_REJECTED)
+                failure = FAILURE_BAD_REPLY;
+        if (failure == FAILURE_REJECTED && !renewal->by_token && renewal->step != STEP_LOOK)
+                renewal->rejected = true;
+        if (needs_token(renewal, failure, context))
+                state = RENEWAL_WAITING_FOR_TOKEN;
+
+        count_failure(renewal, failure);
+        wait = backoff(renewal, state, event->retry_after_usec, event->no_gain, context);
+        if (wait < hold)
+                wait = hold;
+
+        /* What is waited for is there already, and it lives for minutes only. Not where looking for it is
+         * what fails: that would be tried without a pause. */
+        if (state == RENEWAL_WAITING_FOR_TOKEN && !renewal->by_token && renewal->token_offered &&
+            renewal->step != STEP_LOOK)
+                wait = 0;
+        return wait_for(renewal, state, USEC_INFINITY, wait);
 }
 
 /* Where an attempt starts with what is staged; STEP_NONE when it cannot. */

@@ -57,7 +57,8 @@ struct renewal_event {
         /* RENEWAL_FAILED at STEP_GATE: what came back is valid, but expires no later than what there is. */
         bool no_gain;
 
-        /* RENEWAL_LOOKED: what is left of a back-off that this look must not end; 0 for none. */
+        /* RENEWAL_LOOKED, and RENEWAL_FAILED at STEP_LOOK: what is left of a back-off that this look must not
+         * end; 0 for none. */
         usec_t hold_usec;
 };
 
@@ -118,6 +119,7 @@ struct renewal_context {
  *   ENROLLING                              RETRYING; WAITING_FOR_TOKEN where it was that
  *   RENEWING                               RETRYING; WAITING_FOR_TOKEN for a set that expired or was rejected
  *   FAILURE_LOCAL, FAILURE_REJECTED        the same state
+ * A look that fails is a failure, but makes no back-off shorter than what was left of it.
  * Without a failure there is no back-off: then hold_usec is passed over.
  *
  * What a failure leads to:

@@ -150,6 +150,7 @@ START_TEST(test_parse_reads) {
         _cleanup_(freep) char *mixed = NULL;
         _cleanup_(key_freep) struct key *first = NULL, *second = NULL, *third = NULL, *again = NULL;
         uint8_t first_spki[SPKI_HASH_SIZE], second_spki[SPKI_HASH_SIZE];
+        EVP_PKEY_CTX *check;
         const char *pem;
         size_t size;
 
@@ -170,6 +171,14 @@ START_TEST(test_parse_reads) {
         key_spki(third, second_spki);
         ck_assert_mem_eq(first_spki, second_spki, SPKI_HASH_SIZE);
 
+        /* PKCS#8 is read the short way, the traditional form by OpenSSL's decoder: both get the same key. */
+        ck_assert_int_eq(EVP_PKEY_eq(key_handle(first), key_handle(second)), 1);
+        check = EVP_PKEY_CTX_new(key_handle(first), NULL);
+        ck_assert_int_eq(EVP_PKEY_pairwise_check(check), 1);
+        ck_assert_int_eq(EVP_PKEY_private_check(check), 1);
+        EVP_PKEY_CTX_free(check);
+        key_pem(first, &pem, &size);
+        ck_assert_str_eq(pem, pkcs8);
         key_pem(second, &pem, &size);
         ck_assert_str_eq(pem, pkcs8);
         ck_assert_uint_eq(size, strlen(pkcs8));

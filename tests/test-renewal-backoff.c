@@ -303,6 +303,40 @@ START_TEST(test_nothing_to_hold) {
 }
 END_TEST
 
+START_TEST(test_a_held_look_that_fails) {
+        static const struct {
+                unsigned failures;
+                usec_t hold, wait;
+        } rows[] = {
+                { 1, HOLD, HOLD },
+                { 1, 7 * USEC_PER_SEC, 10 * USEC_PER_SEC }, /* the second failure's own */
+                { 1, 365 * USEC_PER_DAY, USEC_PER_DAY },
+                { 0, HOLD, 5 * USEC_PER_SEC },
+                { 1, 0, 10 * USEC_PER_SEC },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                const struct renewal_event failed = { .type = RENEWAL_FAILED,
+                                                      .failure = FAILURE_LOCAL,
+                                                      .hold_usec = rows[i].hold };
+                struct renewal r;
+
+                renewal_restore(&r, rows[i].failures, FAILURE_LOCAL);
+                wake(&r);
+                ck_assert_int_eq(renewal_next(&r, &failed, &context), STEP_NONE);
+                ck_assert_msg(r.backoff_usec == rows[i].wait, "row %zu: %s", i, describe(&r));
+                ck_assert_uint_eq(r.failures, rows[i].failures + 1);
+
+                /* At any other step the span says nothing. */
+                renewal_restore(&r, 1, FAILURE_LOCAL);
+                wake(&r);
+                looked(&r, (struct renewal_sight) { DUE }, 0);
+                renewal_next(&r, &failed, &context);
+                ck_assert_uint_eq(r.backoff_usec, 10 * USEC_PER_SEC);
+        }
+}
+END_TEST
+
 /* --- Restarts --- */
 
 START_TEST(test_restore) {
@@ -413,6 +447,7 @@ int main(void) {
         TEST_CASE(suite, test_a_proof_that_always_fails_is_slowed_down);
         TEST_CASE(suite, test_held_looks);
         TEST_CASE(suite, test_nothing_to_hold);
+        TEST_CASE(suite, test_a_held_look_that_fails);
         TEST_CASE(suite, test_restore);
         TEST_CASE(suite, test_assumed_backoff);
         TEST_CASE(suite, test_crash_loop);

@@ -147,6 +147,13 @@ START_TEST(test_a_look_that_fails) {
         ck_assert_int_eq(wake(&r), STEP_LOOK);
         failed(&r, FAILURE_REFUSED);
         ck_renewal(&r, RENEWAL_RETRYING, STEP_NONE);
+
+        /* The token that was on offer is no reason to look without a pause. */
+        r = (struct renewal) { .state = RENEWAL_WAITING_FOR_TOKEN, .rejected = true, .token_offered = true };
+        wake(&r);
+        failed(&r, FAILURE_LOCAL);
+        ck_renewal(&r, RENEWAL_WAITING_FOR_TOKEN, STEP_NONE);
+        ck_assert_uint_eq(r.backoff_usec, 5 * USEC_PER_MINUTE);
 }
 END_TEST
 

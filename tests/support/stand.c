@@ -153,14 +153,14 @@ void stand_configure(struct stand *stand, const char *certificates) {
         ck_assert_int_ge(asprintf(&indented, certificates, d, d, d, d, d, d, d, d), 0);
 #pragma GCC diagnostic pop
         ck_assert_int_ge(asprintf(&yaml,
-                                  "state_directory: %s/state\n"
+                                  "state_directory: %s/%s\n"
                                   "log: {format: json, level: debug}\n"
                                   "limits: {issuances_per_hour: 100}\n"
                                   "connectors:\n"
                                   "  dev: {enrol_url: '%s', trust: %s, ca_window: 1s%s}\n"
                                   "defaults: {key: {bits: 2048}, jitter: 0%%}\n"
                                   "certificates:\n%s",
-                                  d, stand->token_url, stand->trust,
+                                  d, stand->state ? stand->state : "state", stand->token_url, stand->trust,
                                   stand->connector_options ? stand->connector_options : "", indented),
                          0);
         scratch_write(stand->directory, "rekeyd.yaml", yaml, 0600);

@@ -14,6 +14,7 @@ struct stand {
         struct process *rekeyd;    /* NULL until started */
         char *certificate_url, *token_url, *admin_url, *trust;
         const char *connector_options; /* more of connector `dev`, ", timeout: 4s"; borrowed, may be NULL */
+        const char *state;             /* the state directory, below `directory`; borrowed, NULL: "state" */
 };
 
 /* "6s": a lifetime that leaves time for renewals; ten times that under valgrind. Valid until the next call.

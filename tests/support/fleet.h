@@ -1,0 +1,24 @@
+#pragma once
+
+/* Hundreds or thousands of complete sets at once, written without waiting for the disk. */
+
+#include <stdio.h>
+
+#include "tests/support/x509.h"
+
+struct fleet_options {
+        const char *directory; /* a stand's; its devconnector signs the leaves, so it takes them */
+        const char *name;      /* of a folder in it, and of the certificates: "good", good-00000 ... */
+        unsigned n;
+        const char *url;              /* certificate-secured, for connection.json */
+        usec_t not_before, not_after; /* CLOCK_REALTIME */
+        bool with_staged_key;         /* the next key is made already, as after an attempt that was cut off */
+};
+
+/* Every set has a leaf of its own and the same key, x509_key(0); a staged key is x509_key(2). What cannot be
+ * made aborts. */
+void fleet_make(const struct fleet_options *options);
+
+/* Their entries below `certificates:`, with what EXTRA says for each of them (", name: value" or ""). */
+void fleet_configure(const struct fleet_options *options, FILE *out, const char *connector,
+                     const char *extra);

@@ -1,0 +1,321 @@
+/*
+ * A disk that fills up, before a renewal and in the middle of one: the last byte goes, or the last inode, or
+ * the file system turns read-only. The certificates, the state of rekeyd, or both lie on a tmpfs of a few
+ * hundred kilobytes that this test mounts in a mount namespace of its own.
+ *
+ * What must hold in every row: the Connector is not asked for anything that could not be stored, as far as
+ * this can be known; what readers see does not change by a byte; when there is room again the renewal goes on
+ * by itself, with the key that was staged; and afterwards nothing is left over.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "daemon/messages.h"
+#include "lib/store.h"
+#include "tests/support/snapshot.h"
+#include "tests/support/stand.h"
+#include "tests/test.h"
+
+#define DISK_OPTIONS "size=512k,nr_inodes=64"
+#define FILLERS_MAX  64
+
+enum shortage { BYTES, INODES, READ_ONLY };
+
+static const char *const shortages[] = {
+        [BYTES] = "the last byte is gone",
+        [INODES] = "the last inode is gone",
+        [READ_ONLY] = "read-only",
+};
+
+/* Where the disk is mounted, below the scratch directory, and what lies on it. */
+#define DISK "disk"
+
+struct row {
+        const char *held; /* the operation during which it happens; NULL: before the renewal */
+        enum shortage shortage;
+        bool certificates, state;            /* what lies on that disk */
+        const char *step;                    /* that fails; NULL: none has to */
+        unsigned configurations, signatures; /* until there is a new set */
+};
+
+static const struct row rows[] = {
+        { NULL, BYTES, true, false, "key", 1, 1 },
+        { NULL, BYTES, true, true, "key", 1, 1 },
+        { NULL, BYTES, false, true, "configuration", 1, 1 },
+        { NULL, INODES, true, false, "key", 1, 1 },
+        { NULL, INODES, true, true, "key", 1, 1 },
+        { NULL, READ_ONLY, true, false, "key", 1, 1 },
+        { NULL, READ_ONLY, true, true, "key", 1, 1 },
+
+        /* The configuration is there and cannot be kept. */
+        { "configuration", BYTES, true, false, "csr", 2, 1 },
+        { "configuration", BYTES, false, true, "sign", 2, 1 },
+        { "configuration", INODES, true, false, "csr", 2, 1 },
+        { "configuration", READ_ONLY, true, true, "csr", 2, 1 },
+
+        /* The certificate is there and cannot be kept: the one case that costs a signature. */
+        { "sign", BYTES, true, false, "gate", 2, 2 },
+        { "sign", BYTES, true, true, "gate", 2, 2 },
+        { "sign", INODES, true, false, "gate", 2, 2 },
+        { "sign", READ_ONLY, true, false, "gate", 2, 2 },
+
+        /* Everything is on disk already; the swap needs next to nothing. */
+        { "probe", BYTES, true, false, NULL, 1, 1 },
+        { "probe", INODES, true, false, NULL, 1, 1 },
+        { "probe", READ_ONLY, true, false, "commit", 1, 1 },
+};
+
+struct disk {
+        char *path;
+        int filler;
+};
+
+static bool disk_may_be_mounted(void) {
+        if (geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+            mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+                return true;
+        test_skip("full-disk: mounting a tmpfs needs root and a mount namespace: %s", strerrordesc_np(errno));
+        return false;
+}
+
+static struct disk disk_mount(const char *directory) {
+        struct disk disk = { .path = scratch_path(directory, DISK), .filler = -1 };
+
+        ck_assert_int_eq(mkdir(disk.path, 0755), 0);
+        ck_assert_msg(mount("tmpfs", disk.path, "tmpfs", 0, DISK_OPTIONS ",mode=0755") == 0,
+                      "cannot mount: %s", strerrordesc_np(errno));
+        return disk;
+}
+
+static void disk_unmount(struct disk *disk) {
+        if (disk->path)
+                (void)umount2(disk->path, MNT_DETACH);
+        free(take_ptr(disk->path));
+}
+
+static char *filler_path(const struct disk *disk, unsigned i) {
+        char name[24];
+
+        snprintf(name, sizeof(name), "filler-%u", i);
+        return scratch_path(disk->path, name);
+}
+
+static void fill_bytes(const struct disk *disk) {
+        _cleanup_(freep) char *path = filler_path(disk, 0);
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        char zeros[4096] = { 0 };
+
+        ck_assert_int_ge(fd, 0);
+        while (write(fd, zeros, sizeof(zeros)) > 0)
+                ;
+        ck_assert_int_eq(errno, ENOSPC);
+        close(fd);
+}
+
+static void fill_inodes(const struct disk *disk) {
+        for (unsigned i = 0;; i++) {
+                _cleanup_(freep) char *path = filler_path(disk, i);
+                int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+                if (fd < 0)
+                        break;
+                ck_assert_uint_lt(i, FILLERS_MAX);
+                close(fd);
+        }
+        ck_assert_int_eq(errno, ENOSPC);
+}
+
+static void remount(const struct disk *disk, unsigned long flags) {
+        ck_assert_msg(mount(NULL, disk->path, NULL, MS_REMOUNT | flags, DISK_OPTIONS) == 0,
+                      "cannot remount: %s", strerrordesc_np(errno));
+}
+
+static void disk_fill(const struct disk *disk, enum shortage shortage) {
+        if (shortage == BYTES)
+                fill_bytes(disk);
+        else if (shortage == INODES)
+                fill_inodes(disk);
+        else
+                remount(disk, MS_RDONLY);
+}
+
+static void disk_free(const struct disk *disk, enum shortage shortage) {
+        if (shortage == READ_ONLY) {
+                remount(disk, 0);
+                return;
+        }
+        for (unsigned i = 0; i < FILLERS_MAX; i++) {
+                _cleanup_(freep) char *path = filler_path(disk, i);
+
+                (void)unlink(path);
+        }
+}
+
+static void configure(struct stand *stand, const struct row *row, const char *more) {
+        _cleanup_(freep) char *yaml = NULL;
+
+        ck_assert_int_ge(asprintf(&yaml,
+                                  "  orders:\n"
+                                  "    connector: dev\n"
+                                  "    directory: %%s/%s\n"
+                                  "    token_file: %%s/token\n%s",
+                                  row->certificates ? DISK "/orders" : "orders", more),
+                         0);
+        stand->state = row->state ? DISK "/state" : NULL;
+        stand_configure(stand, yaml);
+}
+
+/* A certificate on that disk, and rekeyd at rest. */
+static void prepare(struct stand *stand, const struct row *row) {
+        configure(stand, row, "");
+        stand_token(stand, "client-1", "token");
+        stand_start(stand, NULL);
+        json_decref(stand_await(stand, MESSAGE_ENROLLED));
+        json_decref(stand_await(stand, MESSAGE_CURRENT));
+}
+
+/* What makes it due at once. */
+static void make_due(struct stand *stand, const struct row *row) {
+        configure(stand, row, "    key: {bits: 3072}\n");
+        process_signal(stand->rekeyd, SIGHUP);
+}
+
+static void await_failure(struct stand *stand, const struct row *row, const char *what) {
+        json_t *line = stand_await(stand, MESSAGE_FAILED);
+
+        ck_assert_msg(streq(member(line, "failure"), "local") && streq(member(line, "step"), row->step),
+                      "%s: %s at %s: %s", what, member(line, "failure"), member(line, "step"),
+                      member(line, "error"));
+        ck_assert_msg(streq(member(line, "message_id"), MESSAGE_FAILED_LOCAL), "%s", what);
+        test_report("full disk: %-60s %s", what, member(line, "error"));
+        json_decref(line);
+}
+
+static void run_row(const struct row *row) {
+        _cleanup_(stand_freep) struct stand *stand =
+                stand_new((const char *[]) { "--lifetime", lifetime(60), NULL });
+        _cleanup_(disk_unmount) struct disk disk = disk_mount(stand->directory);
+        _cleanup_(snapshot_clear) struct snapshot before = { 0 }, during = { 0 }, after = { 0 };
+        _cleanup_(freep) char *what = NULL, *staged = NULL, *list = NULL,
+                              *directory = scratch_path(stand->directory,
+                                                        row->certificates ? DISK "/orders" : "orders");
+        unsigned configurations, signatures;
+
+        ck_assert_int_ge(asprintf(&what, "%s%s%s, %s%s: %s", row->certificates ? "certificates" : "",
+                                  row->certificates && row->state ? " and " : "", row->state ? "state" : "",
+                                  row->held ? "during " : "before", row->held ? row->held : "",
+                                  shortages[row->shortage]),
+                         0);
+        prepare(stand, row);
+        before = snapshot_take(directory);
+        configurations = stand_calls(stand, "configuration");
+        signatures = stand_calls(stand, "sign");
+
+        if (row->held) {
+                _cleanup_(freep) char *hold = NULL;
+
+                ck_assert_int_ge(asprintf(&hold, "{\"fault\":\"hold\",\"at\":\"%s\",\"count\":1}", row->held),
+                                 0);
+                stand_fault(stand, hold);
+                make_due(stand, row);
+                json_decref(stand_await_connector(stand, "\"held\""));
+                staged = staged_key(directory);
+                ck_assert_ptr_nonnull(staged);
+                disk_fill(&disk, row->shortage);
+                json_decref(stand_admin(stand, "/release", "{}"));
+        } else {
+                disk_fill(&disk, row->shortage);
+                make_due(stand, row);
+        }
+
+        if (row->step) {
+                await_failure(stand, row, what);
+                during = snapshot_take(directory);
+                ck_assert_msg(!snapshot_difference(&before, &during), "%s: %s changed", what,
+                              snapshot_difference(&before, &during));
+                ck_assert_msg(!snapshot_mismatch(&during, NULL), "%s: %s", what,
+                              snapshot_mismatch(&during, NULL));
+                if (!row->held) {
+                        /* And it stays like this at the next attempt. */
+                        await_failure(stand, row, what);
+                        ck_assert_uint_eq(stand_calls(stand, "configuration"), configurations);
+                        ck_assert_uint_eq(stand_calls(stand, "sign"), signatures);
+                }
+                disk_free(&disk, row->shortage);
+        }
+        json_decref(stand_await(stand, MESSAGE_RENEWED));
+        ck_assert_int_eq(stand_stop(stand), 0);
+
+        after = snapshot_take(directory);
+        ck_assert_msg(!snapshot_mismatch(&after, NULL), "%s: %s", what, snapshot_mismatch(&after, NULL));
+        ck_assert_str_ne(after.generation, before.generation);
+        if (staged)
+                ck_assert_msg(streq(staged, after.files[0]), "%s: a second key was made", what);
+        ck_assert_msg(stand_calls(stand, "configuration") - configurations == row->configurations &&
+                              stand_calls(stand, "sign") - signatures == row->signatures,
+                      "%s: %u configurations and %u signatures", what,
+                      stand_calls(stand, "configuration") - configurations,
+                      stand_calls(stand, "sign") - signatures);
+        list = scratch_list(directory);
+        ck_assert_msg(!strstr(list, "stage") && !strstr(list, ".rekeyd"), "%s: litter: %s", what, list);
+}
+
+/* Nearly all of a row is waiting for back-offs, so those of one test run at once, each in a process. Under
+ * valgrind, where Check must not fork, a few run one after the other. */
+static void run_rows(enum shortage shortage) {
+        bool in_turn = getenv("REKEYD_TEST_WRAPPER");
+        pid_t pids[ELEMENTSOF(rows)] = { 0 };
+        int status;
+
+        if (!disk_may_be_mounted())
+                return;
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                if (rows[i].shortage != shortage || (in_turn && !(rows[i].certificates && rows[i].state)))
+                        continue;
+                if (in_turn) {
+                        run_row(&rows[i]);
+                        continue;
+                }
+                pids[i] = fork();
+                ck_assert_int_ge(pids[i], 0);
+                if (pids[i] == 0) {
+                        run_row(&rows[i]);
+                        _exit(EXIT_SUCCESS);
+                }
+        }
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                if (pids[i] > 0) {
+                        ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
+                        ck_assert_msg(status == 0, "row %zu failed", i);
+                }
+}
+
+START_TEST(not_a_byte_left) {
+        run_rows(BYTES);
+}
+END_TEST
+
+START_TEST(not_an_inode_left) {
+        run_rows(INODES);
+}
+END_TEST
+
+START_TEST(turned_read_only) {
+        run_rows(READ_ONLY);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("full-disk");
+
+        TEST_CASE(suite, not_a_byte_left);
+        TEST_CASE(suite, not_an_inode_left);
+        TEST_CASE(suite, turned_read_only);
+        return test_run(suite);
+}
