@@ -17,7 +17,8 @@ static void look_at(const struct attempt *attempt, const struct export *export,
         result->is_stale = set && !export_is_current(export, set);
         if (!result->is_stale && !attempt->look_closely)
                 return;
-        result->is_writable = export_check(export, set, &warning, &result->error) == 0;
+        result->is_writable =
+                export_check(export, result->is_stale ? set : NULL, &warning, &result->error) == 0;
         if (attempt->look_closely)
                 result->warning = take_ptr(warning);
 }
