@@ -17,7 +17,7 @@ static const char *certificate_url(const struct attempt *attempt) {
                 return configured;
         if (!configured)
                 return stored;
-        return attempt->n_failures % 2 == 0 ? stored : configured;
+        return attempt->n_failures % 2 == 0 && !attempt->configured_url_first ? stored : configured;
 }
 
 /* The proof goes to the certificate-secured door whichever door the attempt came through. */

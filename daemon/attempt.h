@@ -34,16 +34,17 @@ struct attempt {
         enum renewal_step step;
 
         /* Set by the owner before the look. */
-        bool may_renew;      /* keep the store open and locked after the look */
-        bool look_closely;   /* the first look: could the exports that are current be replaced? */
-        unsigned n_failures; /* in a row, before this attempt */
+        bool may_renew;            /* keep the store open and locked after the look */
+        bool look_closely;         /* the first look: could the exports that are current be replaced? */
+        unsigned n_failures;       /* in a row, before this attempt */
+        bool configured_url_first; /* before the one that `configuration` last said */
 
         /* Found by the look. */
         struct store *store; /* open and locked */
         bool has_set;
         struct set set;
         struct stage stage;
-        char *token; /* from token_file; cleansed */
+        char *token;                                     /* from token_file; cleansed */
         struct file_identity token_file, token_identity; /* by where it lies, and by what is in it */
         struct connection connection; /* of the current set, or as `configuration` changed it */
         struct renewal_sight sight;

@@ -34,12 +34,13 @@ struct certificate {
         usec_t told_due_usec;          /* what the last MESSAGE_CURRENT said */
         bool renewed, failed, settled; /* --once */
 
-        bool has_looked;      /* once at least */
-        bool look_closely;    /* the next look, since the configuration is new to us */
-        bool is_new_set;      /* what this look saw is another set than the last one */
-        bool look_only;       /* this look may find something to repair, but ends no back-off */
-        bool look_again;      /* something happened to the files during an attempt */
-        usec_t backoff_until; /* CLOCK_BOOTTIME; 0: no back-off */
+        bool has_looked;           /* once at least */
+        bool look_closely;         /* the next look, since the configuration is new to us */
+        bool is_new_set;           /* what this look saw is another set than the last one */
+        bool look_only;            /* this look may find something to repair, but ends no back-off */
+        bool configured_url_first; /* with the next call: the operator has changed it */
+        bool look_again;           /* something happened to the files during an attempt */
+        usec_t backoff_until;      /* CLOCK_BOOTTIME; 0: no back-off */
 
         sd_event_source *timer;
         sd_event_source *export_timer;

@@ -133,6 +133,12 @@ static void arm_set_watch(struct certificate *certificate) {
 
 static void take_configuration(struct certificate *certificate);
 
+static void settle(struct certificate *certificate);
+
+static void on_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
+        settle(userdata);
+}
+
 /* Does what has waited until nothing is under way. The certificate may be gone afterwards. */
 static void settle(struct certificate *certificate) {
         struct context *context = certificate->context;
@@ -140,7 +146,11 @@ static void settle(struct certificate *certificate) {
         if (certificate->attempt || (certificate->dependents && dependents_is_busy(certificate->dependents)))
                 return;
         if (certificate->is_retired) {
-                context->retired(context, certificate);
+                /* Should it come back, its journal must be whole. */
+                if (!history_is_saved(certificate->history))
+                        history_save_then(certificate->history, on_saved, certificate);
+                else
+                        context->retired(context, certificate);
                 return;
         }
         if (certificate->next_owner) {
@@ -215,15 +225,14 @@ static void take_failure(struct certificate *certificate) {
                 .failure = attempt->failure,
                 .no_gain = attempt->no_gain,
                 .retry_after_usec = attempt->retry_after_usec,
+                .hold_usec = certificate->look_only
+                                     ? usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME))
+                                     : 0,
         };
-        const usec_t left = usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME));
         enum renewal_state before = renewal->state;
 
         say_warning(certificate);
         take_event(certificate, &certificate->renewal, &event);
-        /* A look that was not to end a back-off does not make it shorter by failing either. */
-        if (attempt->step == STEP_LOOK && certificate->look_only && left > renewal->backoff_usec)
-                certificate->renewal.backoff_usec = left;
         remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
         history_save(certificate->history);
         certificate_say_failure(certificate);
@@ -367,6 +376,11 @@ static void take_sight(struct certificate *certificate) {
 
         has_looked(certificate);
         if (take_event(certificate, &next, &event) != STEP_NONE) {
+                if (certificate->is_retired) {
+                        certificate->renewal.step = STEP_NONE;
+                        rest(certificate);
+                        return;
+                }
                 if (!certificate->has_slot) {
                         certificate->renewal.step = STEP_NONE;
                         certificate->attempt = attempt_free(attempt);
@@ -451,6 +465,8 @@ static void on_step_done(void *userdata) {
         struct renewal_event event = { .type = RENEWAL_DONE };
         enum renewal_step step = attempt->step, next;
 
+        if (attempt_step_calls(step))
+                certificate->configured_url_first = false;
         judge_connector(certificate);
         if (attempt->failure != FAILURE_NONE) {
                 take_failure(certificate);
@@ -489,6 +505,7 @@ static void begin_look(struct certificate *certificate) {
         certificate->attempt->n_failures = certificate->renewal.failures;
         certificate->attempt->look_closely = certificate->look_closely;
         certificate->look_closely = false;
+        certificate->attempt->configured_url_first = certificate->configured_url_first;
         arm_set_watch(certificate);
         attempt_start(certificate->attempt, take_event(certificate, &certificate->renewal, &wake));
 }
@@ -624,7 +641,11 @@ const char *certificate_name(const struct certificate *certificate) {
 }
 
 const struct config_certificate *certificate_config(const struct certificate *certificate) {
-        return certificate->config;
+        return certificate->next_config ? certificate->next_config : certificate->config;
+}
+
+bool certificate_is_retiring(const struct certificate *certificate) {
+        return certificate->is_retired;
 }
 
 bool certificate_is_usable(const struct certificate *certificate) {
@@ -633,6 +654,10 @@ bool certificate_is_usable(const struct certificate *certificate) {
 
 /* Nothing is under way: takes the configuration that waits. */
 static void take_configuration(struct certificate *certificate) {
+        /* What the operator has corrected goes before what `configuration` once said. */
+        if (!streq_null(certificate->config->connector->url, certificate->next_config->connector->url))
+                certificate->configured_url_first = true;
+
         certificate->dependents = dependents_free(certificate->dependents);
         config_free(certificate->owner);
         certificate->owner = take_ptr(certificate->next_owner);
@@ -659,7 +684,9 @@ void certificate_reconfigure(struct certificate *certificate, struct config *own
         config_free(certificate->next_owner);
         certificate->next_owner = config_ref(owner);
         certificate->next_config = config;
-        certificate->next_has_changed = certificate->next_has_changed || has_changed;
+        certificate->next_has_changed =
+                certificate->next_has_changed || has_changed || certificate->is_retired;
+        certificate->is_retired = false;
         settle(certificate);
 }
 

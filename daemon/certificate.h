@@ -15,7 +15,12 @@ struct certificate *certificate_free(struct certificate *certificate);
 DEFINE_CLEANUP(struct certificate *, certificate_free);
 
 const char *certificate_name(const struct certificate *certificate);
+
+/* What it goes by, or will once nothing is under way. */
 const struct config_certificate *certificate_config(const struct certificate *certificate);
+
+/* certificate_retire() was called, and it has not come to its end. */
+bool certificate_is_retiring(const struct certificate *certificate);
 
 /* There is a set on disk, as far as is known, and it has not expired. */
 bool certificate_is_usable(const struct certificate *certificate);
@@ -32,7 +37,7 @@ void certificate_wake(struct certificate *certificate);
 void certificate_look(struct certificate *certificate);
 
 /* Goes over to CONFIG of OWNER, which has the same name; the options are others where HAS_CHANGED, and the
- * certificate is then woken. What is under way comes to its end first. */
+ * certificate is then woken. What is under way comes to its end first. One that retires stays. */
 void certificate_reconfigure(struct certificate *certificate, struct config *owner,
                              const struct config_certificate *config, bool has_changed);
 

@@ -13,6 +13,10 @@ struct manager {
         sd_event_source *clock;
         struct config *config;
         char *config_path;
+
+        /* In use until the end, whatever a newer configuration says. */
+        char *state_directory;
+        unsigned key_workers;
         struct certificate **certificates; /* in the order of the configuration */
         size_t n_certificates;
         size_t n_retiring; /* taken out of the configuration, not at their ends yet */

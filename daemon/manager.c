@@ -149,9 +149,11 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
         if (r < 0)
                 return error_set_errno(error, r, "cannot watch the clock");
 
+        manager->key_workers = config->limits.key_workers;
+        manager->state_directory = strdup(config->state_directory);
         manager->config_path = strdup(config_path);
         manager->certificates = calloc(config->n_certificates + 1, sizeof(*manager->certificates));
-        if (!manager->config_path || !manager->certificates)
+        if (!manager->state_directory || !manager->config_path || !manager->certificates)
                 return error_set(error, -ENOMEM, "out of memory");
         for (; manager->n_certificates < config->n_certificates; manager->n_certificates++) {
                 const struct config_certificate *certificate = &config->certificates[manager->n_certificates];
@@ -203,6 +205,7 @@ struct manager *manager_free(struct manager *manager) {
         fd_close(manager->context.state_fd);
         sd_event_unref(manager->context.event);
         config_free(manager->config);
+        free(manager->state_directory);
         free(manager->config_path);
         free(manager);
         return NULL;
