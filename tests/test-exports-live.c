@@ -369,6 +369,28 @@ START_TEST(what_cannot_be_written_keeps_nobody_from_a_renewal) {
 }
 END_TEST
 
+/* A server that cannot start without its copy, say: its back-off may be an hour by now. */
+START_TEST(who_failed_for_want_of_an_export_is_told_when_it_is_there) {
+        _cleanup_(stand_freep) struct stand *stand =
+                prepare(an_hour, ORDERS "    exports: [{path: '@/out/a.pem'}]\n"
+                                        "    notify: [{command: [/usr/bin/test, -f, '@/out/a.pem']}]\n");
+        usec_t begin;
+
+        stand_start(stand, NULL);
+        await_message(stand, MESSAGE_ENROLLED);
+        await_message(stand, MESSAGE_NOT_NOTIFIED);
+        await_message(stand, MESSAGE_NOT_NOTIFIED); /* and not again for 8 s */
+        make_directory(stand, "out", 0755);
+        scratch_write(stand->directory, "orders/noise", "x", 0644);
+        await_message(stand, MESSAGE_EXPORTED);
+        begin = now_usec(CLOCK_MONOTONIC);
+        await_message(stand, MESSAGE_NOTIFIED);
+        if (!getenv("REKEYD_TEST_WRAPPER"))
+                ck_assert_uint_lt(now_usec(CLOCK_MONOTONIC) - begin, 5 * USEC_PER_SEC);
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
 START_TEST(what_the_set_lacks_is_tried_until_a_renewal_brings_it) {
         _cleanup_(stand_freep) struct stand *stand = prepare(an_hour, ORDERS);
         _cleanup_(freep) char *ca = scratch_path(stand->directory, "orders/ca.crt"), *key = NULL,
@@ -662,6 +684,7 @@ int main(void) {
 
         TEST_CASE(suite, what_cannot_be_written_keeps_nobody_from_the_certificate);
         TEST_CASE(suite, what_cannot_be_written_keeps_nobody_from_a_renewal);
+        TEST_CASE(suite, who_failed_for_want_of_an_export_is_told_when_it_is_there);
         TEST_CASE(suite, what_the_set_lacks_is_tried_until_a_renewal_brings_it);
         TEST_CASE(suite, a_passphrase_for_everybody_is_warned_of_once);
         TEST_CASE(suite, an_export_that_comes_with_a_reload_is_written);
