@@ -54,7 +54,11 @@ static void start_call(struct attempt *attempt, struct connector_request *reques
 
 /* Calls by the door that this attempt uses: TOKEN, or the current certificate. */
 static void start_door_call(struct attempt *attempt, char *body, const char *token, connector_done_t done) {
-        struct connector_request request = { .url = call_url(attempt), .body = body };
+        struct connector_request request = {
+                .url = call_url(attempt),
+                .body = body,
+                .last = attempt->step == STEP_SIGN,
+        };
 
         if (attempt->by_token)
                 request.token = token;
