@@ -29,6 +29,7 @@ struct certificate {
         char fingerprint[FINGERPRINT_HEX];
 
         struct file_identity token_file, token_identity; /* of the token that the last look read */
+        struct file_identity burnt_token;                /* that the Connector did not take */
         bool token_came;                                 /* with the last look: it is another one */
 
         usec_t told_due_usec;          /* what the last MESSAGE_CURRENT said */

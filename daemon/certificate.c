@@ -233,6 +233,9 @@ static void take_failure(struct certificate *certificate) {
 
         say_warning(certificate);
         take_event(certificate, &certificate->renewal, &event);
+        if (attempt->by_token &&
+            (renewal->failure == FAILURE_REFUSED || renewal->failure == FAILURE_REJECTED))
+                certificate->burnt_token = attempt->token_identity;
         remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
         history_save(certificate->history);
         certificate_say_failure(certificate);
@@ -422,9 +425,13 @@ static void take_sight(struct certificate *certificate) {
 }
 
 static void take_look(struct certificate *certificate) {
-        const struct attempt *attempt = certificate->attempt;
+        struct attempt *attempt = certificate->attempt;
 
         remember_set(certificate);
+        /* It may lie in its file for ever, and must not keep a certificate that is rejected from trying
+         * itself. */
+        if (attempt->token && file_identity_equal(&attempt->token_identity, &certificate->burnt_token))
+                attempt->sight.has_token = false;
         if (attempt->adopted)
                 certificate_say(certificate, LOG_NOTICE, MESSAGE_ADOPTED, "adopted %s as generation %" PRIu64,
                                 attempt->adopted, attempt->set.generation);
