@@ -190,8 +190,10 @@ START_TEST(an_unprivileged_rekeyd_says_what_it_may_not_do) {
         ck_assert_int_ge(
                 asprintf(&probe, "%s test -x %s 2>/dev/null", as_nobody, getenv("REKEYD_TEST_REKEYD")), 0);
         if (getenv("REKEYD_TEST_WRAPPER") || system(probe) != 0) {
-                test_skip("an_unprivileged_rekeyd_says_what_it_may_not_do: user %u cannot run rekeyd here",
-                          NOBODY);
+                test_skip("an_unprivileged_rekeyd_says_what_it_may_not_do: %s",
+                          getenv("REKEYD_TEST_WRAPPER")
+                                  ? test_is_instrumented()
+                                  : "user 65534 cannot run the rekeyd that was built here");
                 return;
         }
         free(shell("chown -R %u:%u %s", NOBODY, NOBODY, stand->directory));
