@@ -40,6 +40,7 @@ struct certificate {
         bool is_new_set;           /* what this look saw is another set than the last one */
         bool look_only;            /* this look may find something to repair, but ends no back-off */
         bool configured_url_first; /* with the next call: the operator has changed it */
+        bool is_over_budget;       /* the last attempt was */
         bool look_again;           /* something happened to the files during an attempt */
         usec_t backoff_until;      /* CLOCK_BOOTTIME; 0: no back-off */
 

@@ -324,6 +324,7 @@ static void begin_attempt(struct certificate *certificate) {
 
         attempt->by_token = renewal->by_token;
         attempt->forced = renewal->forced;
+        attempt->over_budget = certificate->is_over_budget = wait > 0;
         certificate_say(certificate, LOG_INFO, MESSAGE_BEGUN, "%s",
                         renewal->by_token                ? "enrolling with a one-time token"
                         : attempt->sight.other_key_asked ? "renewing, since a larger key is asked for"
@@ -332,7 +333,6 @@ static void begin_attempt(struct certificate *certificate) {
                 /* Before `configuration`, which mints tokens. */
                 _cleanup_(error_clear) struct error error = ERROR_INIT;
 
-                attempt->over_budget = true;
                 attempt->retry_after_usec = wait;
                 error_set(&error, -EDQUOT,
                           "%u signatures were asked for within the last hour, which is all that "
@@ -544,6 +544,11 @@ void certificate_start(struct certificate *certificate) {
         }
         certificate->backoff_until = usec_add(now_usec(CLOCK_BOOTTIME), left);
         certificate_look(certificate);
+}
+
+void certificate_raise_budget(struct certificate *certificate) {
+        if (certificate->is_over_budget)
+                certificate_wake(certificate);
 }
 
 static void on_slot(struct slot_waiter *waiter) {

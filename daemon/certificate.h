@@ -36,11 +36,14 @@ void certificate_wake(struct certificate *certificate);
  * During an attempt, looks again after it. */
 void certificate_look(struct certificate *certificate);
 
+/* There is a larger budget: one that waits for it waits no longer. */
+void certificate_raise_budget(struct certificate *certificate);
+
 /* Goes over to CONFIG of OWNER, which has the same name; the options are others where HAS_CHANGED, and the
  * certificate is then woken. What is under way comes to its end first. One that retires stays. */
 void certificate_reconfigure(struct certificate *certificate, struct config *owner,
                              const struct config_certificate *config, bool has_changed);
 
-/* Ends in good order: an attempt that is under way comes to its end, those who are owed a notification get
- * one more chance; then context->retired() is called, maybe from here. The files stay. */
+/* Ends in good order: an attempt that is under way comes to its end, those who are owed a notification, and
+ * wait for no back-off, are told; then context->retired() is called, maybe from here. The files stay. */
 void certificate_retire(struct certificate *certificate);

@@ -10,6 +10,7 @@
 
 #include "daemon/manager-private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 struct reload {
@@ -104,10 +105,21 @@ static void warn_of_what_stays(const struct manager *manager, const struct confi
                 log_fields(LOG_WARNING, MESSAGE_WARNING, NULL, 0, later, "limits.key_workers");
 }
 
+/* A file that is being copied, or that a full disk has cut off, reads like one with nothing in it. */
+static int check_emptied(const struct manager *manager, const struct config *config, struct error *error) {
+        if (config->n_certificates > 0 || manager->n_certificates == 0)
+                return 0;
+        return error_set(
+                error, -ENODATA,
+                "%s has no certificate in it, as if it were cut off; to look after none, stop rekeyd",
+                manager->config_path);
+}
+
 /* Nothing in here can fail. Certificates may be freed by each call into them that lets them go on. */
 static void carry_out(struct manager *manager, struct config *config, struct plan *plan) {
         struct certificate **old = manager->certificates;
         size_t n_added = 0, n_changed = 0, n_removed = 0;
+        const bool is_budget_raised = config->limits.issuances_per_hour > manager->context.issuances_per_hour;
         _cleanup_(config_freep) struct config *before = manager->config;
 
         warn_of_what_stays(manager, config);
@@ -146,6 +158,8 @@ static void carry_out(struct manager *manager, struct config *config, struct pla
                 else
                         n_changed += has_changed ? 1 : 0;
                 certificate_reconfigure(certificate, config, new, has_changed);
+                if (is_budget_raised)
+                        certificate_raise_budget(certificate);
         }
         free(old);
         log_fields(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0,
@@ -175,7 +189,8 @@ static void on_configuration(struct job *job) {
 
         if (reload->result == -ENOMEM)
                 error_set(&error, -ENOMEM, "out of memory");
-        if (reload->result == 0 && make_plan(manager, reload->config, &plan, &error) == 0)
+        if (reload->result == 0 && check_emptied(manager, reload->config, &error) == 0 &&
+            make_plan(manager, reload->config, &plan, &error) == 0)
                 carry_out(manager, take_ptr(reload->config), &plan);
         else if (error.code == 0)
                 refuse(reload);

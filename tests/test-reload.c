@@ -210,6 +210,27 @@ START_TEST(a_wrong_configuration_changes_nothing) {
 }
 END_TEST
 
+/* As a file is while it is being copied. */
+START_TEST(an_empty_configuration_takes_nothing_away) {
+        _cleanup_(stand_freep) struct stand *stand = stand_running(A_MONTH, ORDERS);
+        _cleanup_(freep) char *good = scratch_read(stand->directory, "rekeyd.yaml");
+
+        for (unsigned i = 0; i < 2; i++) {
+                json_t *line;
+
+                scratch_write(stand->directory, "rekeyd.yaml", i == 0 ? "" : "log: {level: error}\n", 0600);
+                process_signal(stand->rekeyd, SIGHUP);
+                line = stand_await(stand, MESSAGE_NOT_RELOADED);
+                ck_assert_msg(strstr(member(line, "message"), "has no certificate in it") != NULL, "%s",
+                              member(line, "message"));
+                json_decref(line);
+        }
+        scratch_write(stand->directory, "rekeyd.yaml", good, 0600);
+        reload(stand, "0 added, 0 changed, 0 removed, 1 as before");
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
 START_TEST(an_unchanged_configuration_does_nothing) {
         _cleanup_(stand_freep) struct stand *stand = stand_running(A_MONTH, ORDERS TOLD("first"));
         unsigned calls;
@@ -603,6 +624,23 @@ START_TEST(the_number_of_renewals_at_a_time_follows) {
 }
 END_TEST
 
+START_TEST(a_larger_budget_is_used_at_once) {
+        _cleanup_(stand_freep) struct stand *stand = stand_running(A_MONTH, ORDERS);
+
+        stand_edit(stand, "issuances_per_hour: 100", "issuances_per_hour: 1");
+        stand_edit(stand, "bits: 2048", "bits: 3072");
+        reload(stand, "1 changed");
+        json_decref(stand_await(stand, MESSAGE_BUDGET));
+        ck_assert_uint_eq(stand_calls(stand, "configuration"), 1);
+        reload(stand, "1 as before"); /* which ends no wait */
+        stand_edit(stand, "issuances_per_hour: 1", "issuances_per_hour: 2");
+        reload(stand, "1 as before");
+        await_of(stand, MESSAGE_RENEWED, "orders");
+        ck_assert_uint_eq(count_lines(output(stand), MESSAGE_BUDGET, ""), 1);
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
 /* --- Many reloads --- */
 
 /* COUNT certificates that wait for their tokens. */
@@ -727,6 +765,7 @@ int main(void) {
         Suite *suite = suite_create("reload");
 
         TEST_CASE(suite, a_wrong_configuration_changes_nothing);
+        TEST_CASE(suite, an_empty_configuration_takes_nothing_away);
         TEST_CASE(suite, an_unchanged_configuration_does_nothing);
         TEST_CASE(suite, what_takes_a_restart_is_said_each_time);
         TEST_CASE(suite, the_log_level_follows);
@@ -741,6 +780,7 @@ int main(void) {
         TEST_CASE(suite, a_corrected_dependent_is_told_of_what_the_wrong_one_missed);
         TEST_CASE(suite, an_owed_notice_keeps_its_back_off);
         TEST_CASE(suite, the_number_of_renewals_at_a_time_follows);
+        TEST_CASE(suite, a_larger_budget_is_used_at_once);
         TEST_CASE(suite, what_is_asked_for_during_a_reload_is_done_after_it);
         TEST_CASE(suite, fifty_reloads_during_renewals);
         TEST_CASE(suite, reloads_cost_no_memory);
