@@ -159,9 +159,10 @@ static const struct {
 };
 
 START_TEST(a_crash_loop_is_not_a_request_loop) {
-        const unsigned n_starts = is_wrapped() ? 4 : 25;
+        const unsigned n_starts = is_wrapped() ? 2 : 15;
 
-        for (size_t i = 0; i < ELEMENTSOF(loops); i++) {
+        /* Under instruments, the two doors. */
+        for (size_t i = 0; i < ELEMENTSOF(loops); i += is_wrapped() ? 3 : 1) {
                 _cleanup_(stand_freep) struct stand *stand =
                         loops[i].is_enrolled ? stand_due() : stand_new(a_month);
                 _cleanup_(freep) char *token = NULL;
@@ -197,9 +198,14 @@ START_TEST(a_crash_loop_is_not_a_request_loop) {
                 ck_assert_msg(calls >= 1 && calls <= allowed_calls(span), "%s: %u calls in %u starts",
                               loops[i].what, calls, n_starts);
 
-                /* It mends itself; or with a fresh token, at once. */
+                /* It mends itself, after the back-off; an operator's try comes before it, and a fresh token.
+                 */
                 if (!renews)
                         stand_token(stand, "client-1", "token");
+                else if (i > 0) {
+                        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+                        continue;
+                }
                 stand_start(stand, NULL);
                 json_decref(stand_await(stand, renews ? MESSAGE_RENEWED : MESSAGE_ENROLLED));
                 ck_assert_int_eq(stand_stop(stand), 0);
