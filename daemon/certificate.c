@@ -377,8 +377,12 @@ static void take_sight(struct certificate *certificate) {
         enum renewal_state before = certificate->renewal.state;
         bool is_first = !certificate->has_looked;
 
+        take_event(certificate, &next, &event);
+        /* What was seen stays seen, also where the copy does not: these two go together. */
+        certificate->renewal.expiry = next.expiry;
+        certificate->renewal.rejected = next.rejected;
         has_looked(certificate);
-        if (take_event(certificate, &next, &event) != STEP_NONE) {
+        if (next.step != STEP_NONE) {
                 if (certificate->is_retired) {
                         certificate->renewal.step = STEP_NONE;
                         rest(certificate);

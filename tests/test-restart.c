@@ -734,6 +734,24 @@ END_TEST
 
 /* --- Stopped in good order --- */
 
+START_TEST(ready_says_what_can_be_used) {
+        _cleanup_(stand_freep) struct stand *stand = stand_enrolled(ORDERS);
+
+        /* Nothing is due; then it is. */
+        for (unsigned i = 0; i < 2; i++) {
+                json_t *line;
+
+                stand_configure(stand, i == 0 ? ORDERS : ORDERS LARGER_KEY);
+                stand_fault(stand, HOLD("configuration"));
+                stand_start(stand, NULL);
+                line = stand_await(stand, MESSAGE_READY);
+                ck_assert_str_eq(member(line, "message"), "ready: 1 of 1 certificate can be used");
+                json_decref(line);
+                ck_assert_int_eq(stand_stop(stand), 0);
+        }
+}
+END_TEST
+
 START_TEST(a_stop_during_an_attempt_is_no_failure) {
         _cleanup_(stand_freep) struct stand *stand = stand_due();
         _cleanup_(freep) char *staged = NULL, *key = NULL;
@@ -825,6 +843,7 @@ int main(void) {
         TEST_CASE(suite, a_dependent_that_kills_each_time_is_told_each_time);
         TEST_CASE(suite, a_kill_between_swap_and_journal_loses_none);
         TEST_CASE(suite, a_failing_dependent_is_backed_off_over_restarts);
+        TEST_CASE(suite, ready_says_what_can_be_used);
         TEST_CASE(suite, a_stop_during_an_attempt_is_no_failure);
         TEST_CASE(suite, a_stop_before_the_proof_costs_no_second_signature);
         TEST_CASE(suite, once_ignores_a_back_off);
