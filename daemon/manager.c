@@ -5,6 +5,7 @@
 
 #include "daemon/manager-private.h"
 
+#include <malloc.h>
 #include <systemd/sd-id128.h>
 
 #include "daemon/certificate.h"
@@ -56,6 +57,7 @@ static void on_looked(struct context *context) {
                 n_usable += certificate_is_usable(manager->certificates[i]) ? 1 : 0;
         log_fields(LOG_INFO, MESSAGE_READY, NULL, 0, "ready: %zu of %zu certificate%s can be used", n_usable,
                    manager->n_certificates, manager->n_certificates == 1 ? "" : "s");
+        malloc_trim(0); /* what all the looks needed */
 }
 
 static void on_retired(struct context *context, struct certificate *certificate) {
