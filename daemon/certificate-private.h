@@ -72,3 +72,9 @@ void certificate_say_exports(const struct certificate *certificate, usec_t wait_
 /* The look has found a set, or none: brings the exports up to date with it and sees to it that dependents
  * learn of it, then calls NEXT, maybe before this returns. */
 void certificate_publish(struct certificate *certificate, void (*next)(struct certificate *certificate));
+
+/* What it waits for, in certificate-wait.c; the states that make a wait pointless end it. */
+void certificate_arm_timer(struct certificate *certificate);
+void certificate_arm_token_watch(struct certificate *certificate);
+void certificate_arm_set_watch(struct certificate *certificate);
+void certificate_stop_waiting(struct certificate *certificate);

@@ -10,7 +10,6 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <sys/random.h>
 
@@ -47,89 +46,6 @@ static enum renewal_step take_event(struct certificate *certificate, struct rene
 }
 
 /* --- Rest --- */
-
-static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
-        certificate_wake(userdata);
-        return 0;
-}
-
-/* An expiry is an instant on the wall clock; a back-off is a span, which a suspended machine has waited as
- * well. */
-static void arm_timer(struct certificate *certificate) {
-        const struct renewal *renewal = &certificate->renewal;
-        sd_event *event = certificate->context->event;
-        int r = 0;
-
-        certificate->timer = sd_event_source_disable_unref(certificate->timer);
-        certificate->backoff_until = 0;
-        if (renewal->backoff_usec != USEC_INFINITY) {
-                certificate->backoff_until = usec_add(now_usec(CLOCK_BOOTTIME), renewal->backoff_usec);
-                r = sd_event_add_time_relative(event, &certificate->timer, CLOCK_BOOTTIME,
-                                               renewal->backoff_usec, 0, on_timer, certificate);
-        } else if (renewal->due_usec != USEC_INFINITY)
-                r = sd_event_add_time(event, &certificate->timer, CLOCK_REALTIME, renewal->due_usec, 0,
-                                      on_timer, certificate);
-        if (r < 0) {
-                /* Without its timer a certificate would expire in silence: better to end and be restarted. */
-                log_error("%s: cannot set a timer: %s", certificate->config->name, strerrordesc_np(-r));
-                sd_event_exit(event, EXIT_FAILURE);
-        }
-}
-
-/* Only for another file than the last look read: a token is not tried again at each noise in its folder. */
-static void on_token_event(void *userdata) {
-        struct certificate *certificate = userdata;
-        struct file_identity identity;
-
-        if (file_identify(AT_FDCWD, certificate->config->token_file, &identity) == 0 &&
-            !file_identity_equal(&identity, &certificate->token_file))
-                certificate_wake(certificate);
-}
-
-/* The token file is watched while a token would be of use. */
-static void arm_token_watch(struct certificate *certificate) {
-        const struct renewal *renewal = &certificate->renewal;
-        const char *path = certificate->config->token_file;
-        int r;
-
-        if (!path || renewal->state == RENEWAL_CURRENT) {
-                certificate->token_watch = watch_free(certificate->token_watch);
-                return;
-        }
-        if (certificate->token_watch)
-                return;
-        r = watch_new(certificate->context->event, path, on_token_event, certificate,
-                      &certificate->token_watch);
-        if (r < 0)
-                certificate_say(certificate, LOG_WARNING, MESSAGE_WARNING,
-                                "cannot watch for token file %s: %s", path, strerrordesc_np(-r));
-        /* It may have come between the look and the watch. */
-        on_token_event(certificate);
-}
-
-static void on_set_event(void *userdata) {
-        certificate_look(userdata);
-}
-
-/* The files are watched as soon as there is a directory, and before they are looked at: what changes after
- * the look is then an event. */
-static void arm_set_watch(struct certificate *certificate) {
-        int r;
-
-        if (certificate->context->once)
-                return;
-        if (certificate->set_watch) {
-                set_watch_follow(certificate->set_watch);
-                return;
-        }
-        r = set_watch_new(certificate->context->event, certificate->config->directory, on_set_event,
-                          certificate, &certificate->set_watch);
-        if (r < 0 && r != -ENOENT)
-                certificate_say(certificate, LOG_WARNING, MESSAGE_WARNING,
-                                "cannot watch directory %s: %s; changes by others are found at the next "
-                                "renewal only",
-                                certificate->config->directory, strerrordesc_np(-r));
-}
 
 static void take_configuration(struct certificate *certificate);
 
@@ -188,8 +104,8 @@ static void rest(struct certificate *certificate) {
         end_attempt(certificate);
         has_looked(certificate);
         if (!certificate->context->once && !certificate->is_retired) {
-                arm_timer(certificate);
-                arm_token_watch(certificate);
+                certificate_arm_timer(certificate);
+                certificate_arm_token_watch(certificate);
                 if (certificate->look_again)
                         certificate_look(certificate);
         }
@@ -517,7 +433,7 @@ static void begin_look(struct certificate *certificate) {
         certificate->attempt->look_closely = certificate->look_closely;
         certificate->look_closely = false;
         certificate->attempt->configured_url_first = certificate->configured_url_first;
-        arm_set_watch(certificate);
+        certificate_arm_set_watch(certificate);
         attempt_start(certificate->attempt, take_event(certificate, &certificate->renewal, &wake));
 }
 
@@ -624,19 +540,10 @@ int certificate_new(struct context *context, struct config *owner, const struct 
         return 0;
 }
 
-/* Everything that waits for something to happen. */
-static void stop_waiting(struct certificate *certificate) {
-        slots_leave(&certificate->slot_waiter);
-        certificate->timer = sd_event_source_disable_unref(certificate->timer);
-        certificate->export_timer = sd_event_source_disable_unref(certificate->export_timer);
-        certificate->token_watch = watch_free(certificate->token_watch);
-        certificate->set_watch = set_watch_free(certificate->set_watch);
-}
-
 struct certificate *certificate_free(struct certificate *certificate) {
         if (!certificate)
                 return NULL;
-        stop_waiting(certificate);
+        certificate_stop_waiting(certificate);
         if (certificate->attempt && certificate->attempt->is_recorded) {
                 /* The attempt has not failed: it was told to stop. */
                 remember_failure(certificate, certificate->renewal.failures, certificate->renewal.failure,
@@ -689,7 +596,7 @@ static void take_configuration(struct certificate *certificate) {
         if (!certificate->next_has_changed)
                 return;
         certificate->next_has_changed = false;
-        stop_waiting(certificate);
+        certificate_stop_waiting(certificate);
         certificate->told_due_usec = 0;
         certificate->look_closely = true;
         certificate_wake(certificate);
@@ -708,6 +615,6 @@ void certificate_reconfigure(struct certificate *certificate, struct config *own
 
 void certificate_retire(struct certificate *certificate) {
         certificate->is_retired = true;
-        stop_waiting(certificate);
+        certificate_stop_waiting(certificate);
         settle(certificate);
 }
