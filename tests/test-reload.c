@@ -286,11 +286,10 @@ START_TEST(the_log_level_follows) {
         await_of(stand, MESSAGE_RENEWED, "orders");
         ck_assert_ptr_null(strstr(output(stand) + seen, "\"debug\""));
         stand_edit(stand, "level: info", "level: debug");
-        stand_edit(stand, "bits: 3072", "bits: 4096");
-        reload(stand, "1 changed");
-        await_text(stand, "\"debug\"");
-        await_of(stand, MESSAGE_RENEWED, "orders");
+        stand_edit(stand, "limits: {", "limits: {concurrent_renewals: 2, ");
+        reload(stand, "1 as before");
         ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_ptr_nonnull(strstr(strstr(output(stand), "\"orders: renewed"), "\"debug\""));
 }
 END_TEST
 
@@ -392,6 +391,13 @@ START_TEST(one_comes_back_while_its_renewal_ends) {
         ck_assert_msg(count_lines(output(stand), "\"failure\":", "orders") == 0 || show(output(stand)),
                       "orders failed");
         ck_assert_uint_eq(stand_calls(stand, "sign"), 3);
+
+        if (is_wrapped()) {
+                ck_assert_int_eq(stand_stop(stand), 0);
+                test_skip("one_comes_back_while_its_renewal_ends, the renewal after it: a key of 4096 bits "
+                          "takes minutes under valgrind");
+                return;
+        }
 
         /* There is one of it: it goes on by the new configuration, with all that it has asked for. */
         stand_edit(stand, "bits: 2048", "bits: 4096");
@@ -684,6 +690,7 @@ START_TEST(what_is_asked_for_during_a_reload_is_done_after_it) {
 END_TEST
 
 START_TEST(fifty_reloads_during_renewals) {
+        const unsigned n_reloads = is_wrapped() ? 10 : 50;
         _cleanup_(stand_freep) struct stand *stand =
                 stand_running(lifetime(60), ORDERS TOLD("first") INVOICES TOLD("first"));
         static const char *const configurations[] = {
@@ -693,7 +700,7 @@ START_TEST(fifty_reloads_during_renewals) {
                 ORDERS "    keep: 3\n" TOLD("first") INVOICES "    jitter: 1%%\n",
         };
 
-        for (unsigned i = 0; i < 50; i++) {
+        for (unsigned i = 0; i < n_reloads; i++) {
                 configure_busy(stand, configurations[i % ELEMENTSOF(configurations)]);
                 stand_edit(stand, "limits: {", i % 3 ? "limits: {concurrent_renewals: 1, " : "limits: {");
                 stand_reload(stand);
@@ -740,7 +747,7 @@ START_TEST(reloads_cost_no_memory) {
         stand_start(stand, NULL);
         json_decref(stand_await(stand, MESSAGE_READY));
         first = private_memory(stand);
-        for (unsigned i = 0; i < 20; i++) {
+        for (unsigned i = 0; i < (is_wrapped() ? 4 : 20); i++) {
                 configure_many(stand, 100, i % 2 ? "" : "    jitter: 1%%\n");
                 reload(stand, "100 changed");
         }
