@@ -206,7 +206,6 @@ void attempt_look(struct attempt *attempt) {
         read_token(attempt);
         fill_sight(attempt);
         read_connection(attempt);
-        attempt_check_exports(attempt);
 
         /* A look without the right to renew keeps nothing open: thousands of them may be under way. */
         if (!attempt->may_renew)

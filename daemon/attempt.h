@@ -93,9 +93,10 @@ void attempt_make_csr(struct attempt *attempt);
 void attempt_gate(struct attempt *attempt);
 void attempt_commit(struct attempt *attempt);
 
-/* Beside the steps: the copies of the current set. The first is part of the look; the second writes what is
- * stale and writable on a worker thread and calls DONE from the loop. */
-void attempt_check_exports(struct attempt *attempt);
+/* Beside the steps: the copies of the current set, after the look has found it. The first finds out which are
+ * stale and writable, the second writes those. On worker threads; DONE is called from the loop, that of the
+ * first maybe before it returns. */
+void attempt_check_exports(struct attempt *attempt, void (*done)(void *userdata));
 void attempt_write_exports(struct attempt *attempt, void (*done)(void *userdata));
 void attempt_free_exports(struct attempt *attempt);
 

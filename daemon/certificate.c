@@ -344,6 +344,10 @@ static void take_sight(struct certificate *certificate) {
         rest(certificate);
 }
 
+static void on_exports_checked(void *userdata) {
+        certificate_publish(userdata, take_sight);
+}
+
 static void take_look(struct certificate *certificate) {
         struct attempt *attempt = certificate->attempt;
 
@@ -356,7 +360,7 @@ static void take_look(struct certificate *certificate) {
                 certificate_say(certificate, LOG_NOTICE, MESSAGE_ADOPTED, "adopted %s as generation %" PRIu64,
                                 attempt->adopted, attempt->set.generation);
         say_warning(certificate);
-        certificate_publish(certificate, take_sight);
+        attempt_check_exports(attempt, on_exports_checked);
 }
 
 static void take_commit(struct certificate *certificate, bool enrolled) {
@@ -593,8 +597,12 @@ static void take_configuration(struct certificate *certificate) {
         if (certificate->dependents && certificate->fingerprint[0])
                 dependents_release(certificate->dependents);
 
-        if (!certificate->next_has_changed)
+        if (!certificate->next_has_changed) {
+                /* Who asks for a reload may have mended what an export has failed for. */
+                if (certificate->export_timer)
+                        certificate_look(certificate);
                 return;
+        }
         certificate->next_has_changed = false;
         certificate_stop_waiting(certificate);
         certificate->told_due_usec = 0;

@@ -13,7 +13,8 @@
 #include "daemon/history.h"
 #include "daemon/messages.h"
 
-/* Threads for files: enough that a slow disk under one certificate does not hold up the others. */
+/* Threads for files, and for exports: enough that a slow disk under one certificate does not hold up the
+ * others. */
 #define DISK_WORKERS 4u
 
 /* For deriving our own id from the machine's, which itself must not leave the machine. */
@@ -104,6 +105,8 @@ static int start_context(struct context *context, struct config *config, struct 
                         &context->key_workers);
         if (r == 0)
                 r = workers_new(context->event, DISK_WORKERS, &context->disk_workers);
+        if (r == 0)
+                r = workers_new(context->event, DISK_WORKERS, &context->export_workers);
         if (r < 0)
                 return error_set_errno(error, r, "cannot start worker threads");
         r = curl_glue_new(context->event, &context->curl);
@@ -198,6 +201,7 @@ struct manager *manager_free(struct manager *manager) {
         atomic_store(&manager->context.stopping, true);
         workers_free(manager->context.key_workers);
         workers_free(manager->context.disk_workers);
+        workers_free(manager->context.export_workers);
         reload_free(manager->reload);
         free_certificates(manager->certificates, manager->n_certificates);
         free_certificates(manager->retiring, manager->n_retiring);
