@@ -38,6 +38,7 @@ struct attempt {
         bool look_closely;         /* the first look: could the exports that are current be replaced? */
         unsigned n_failures;       /* in a row, before this attempt */
         bool configured_url_first; /* before the one that `configuration` last said */
+        struct file_identity tried_token; /* the last one that was shown to the Connector, by what is in it */
 
         /* Found by the look. */
         struct store *store; /* open and locked */

@@ -30,7 +30,9 @@ struct certificate {
 
         struct file_identity token_file, token_identity; /* of the token that the last look read */
         struct file_identity burnt_token;                /* that the Connector did not take */
+        struct file_identity tried_token;                /* the last one that was shown to the Connector */
         bool token_came;                                 /* with the last look: it is another one */
+        bool token_again; /* something happened to its file during an attempt */
 
         usec_t told_due_usec;          /* what the last MESSAGE_CURRENT said */
         bool renewed, failed, settled; /* --once */

@@ -40,6 +40,10 @@ static void on_token_event(void *userdata) {
         struct certificate *certificate = userdata;
         struct file_identity identity;
 
+        if (certificate->attempt) {
+                certificate->token_again = true; /* it may have been read already */
+                return;
+        }
         if (file_identify(AT_FDCWD, certificate->config->token_file, &identity) == 0 &&
             !file_identity_equal(&identity, &certificate->token_file))
                 certificate_wake(certificate);
@@ -55,8 +59,13 @@ void certificate_arm_token_watch(struct certificate *certificate) {
                 certificate->token_watch = watch_free(certificate->token_watch);
                 return;
         }
-        if (certificate->token_watch)
+        if (certificate->token_watch) {
+                if (certificate->token_again) {
+                        certificate->token_again = false;
+                        on_token_event(certificate);
+                }
                 return;
+        }
         r = watch_new(certificate->context->event, path, on_token_event, certificate,
                       &certificate->token_watch);
         if (r < 0)

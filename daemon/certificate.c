@@ -151,7 +151,7 @@ static void take_failure(struct certificate *certificate) {
         take_event(certificate, &certificate->renewal, &event);
         if (attempt->by_token &&
             (renewal->failure == FAILURE_REFUSED || renewal->failure == FAILURE_REJECTED))
-                certificate->burnt_token = attempt->token_identity;
+                certificate->burnt_token = certificate->tried_token;
         remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
         history_save(certificate->history);
         certificate_say_failure(certificate);
@@ -199,6 +199,8 @@ static void start_step(struct certificate *certificate, enum renewal_step step) 
                 attempt_start(attempt, step);
                 return;
         }
+        if (step == STEP_CONFIGURATION && attempt->by_token)
+                certificate->tried_token = attempt->token_identity;
         if (!attempt->is_recorded) {
                 const struct schedule_policy policy = schedule_policy(certificate->config);
                 const struct renewal_context context = renewal_context(certificate, &policy);
@@ -434,6 +436,7 @@ static void begin_look(struct certificate *certificate) {
                 certificate->has_slot = slots_take(&certificate->context->slots, &certificate->slot_waiter);
         certificate->attempt->may_renew = certificate->has_slot;
         certificate->attempt->n_failures = certificate->renewal.failures;
+        certificate->attempt->tried_token = certificate->tried_token;
         certificate->attempt->look_closely = certificate->look_closely;
         certificate->look_closely = false;
         certificate->attempt->configured_url_first = certificate->configured_url_first;
@@ -531,7 +534,7 @@ int certificate_new(struct context *context, struct config *owner, const struct 
                 certificate_say(certificate, LOG_WARNING, MESSAGE_HISTORY, "%s", warning);
         journal = &certificate->history->journal;
         renewal_restore(&certificate->renewal, journal->failures, journal->failure);
-        certificate->token_identity = journal->token;
+        certificate->token_identity = certificate->tried_token = journal->token;
         certificate->generation = journal->generation;
         memcpy(certificate->fingerprint, journal->fingerprint, sizeof(certificate->fingerprint));
 

@@ -147,7 +147,7 @@ static enum renewal_step take_failure(struct renewal *renewal, const struct rene
 static enum renewal_step first_step(const struct renewal_sight *sight, bool by_token) {
         if (sight->has_staged_reply)
                 return STEP_PROOF;
-        if (by_token && sight->has_staged_grant)
+        if (by_token && sight->has_staged_grant && !sight->has_untried_token)
                 return STEP_SIGN;
         if (by_token && !sight->has_token)
                 return STEP_NONE;

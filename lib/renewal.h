@@ -32,14 +32,15 @@ extern const char *const renewal_step_names[STEP_MAX];
 
 /* What STEP_LOOK saw on disk and on the clock. */
 struct renewal_sight {
-        bool has_set;          /* a current set whose parts match */
-        usec_t not_before;     /* of the leaf; 0 without a set */
-        usec_t expiry;         /* effective; 0 without a set */
-        bool has_token;        /* one is on offer, or one from `configuration` is staged */
-        bool has_staged_key;   /* of the size asked for */
-        bool has_staged_grant; /* CSR and one-time token for the sign call: `configuration` is behind us */
-        bool has_staged_reply; /* a certificate that passed the gate, not yet proven */
-        bool other_key_asked;  /* the configuration asks for another key size than the current set has */
+        bool has_set;           /* a current set whose parts match */
+        usec_t not_before;      /* of the leaf; 0 without a set */
+        usec_t expiry;          /* effective; 0 without a set */
+        bool has_token;         /* one is on offer, or one from `configuration` is staged */
+        bool has_untried_token; /* it was never shown to the Connector: worth more than a grant */
+        bool has_staged_key;    /* of the size asked for */
+        bool has_staged_grant;  /* CSR and one-time token for the sign call: `configuration` is behind us */
+        bool has_staged_reply;  /* a certificate that passed the gate, not yet proven */
+        bool other_key_asked;   /* the configuration asks for another key size than the current set has */
 };
 
 struct renewal_event {
@@ -103,7 +104,8 @@ struct renewal_context {
  *     disk.
  *
  * What a look leads to (the first row that fits):
- *   no set: staged reply, grant or token   ENROLLING from the furthest step that these allow
+ *   no set: staged reply, grant or token   ENROLLING from the furthest step that these allow; a token that was
+ *                                          never tried goes before a grant, which may be burnt
  *   no set                                 WAITING_FOR_TOKEN, no time to wake
  *   now is before notBefore and the skew   FAILURE_LOCAL; state stays CURRENT, or is RETRYING
  *   expired or rejected: reply, grant ...  ENROLLING as above

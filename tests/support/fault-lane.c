@@ -204,10 +204,6 @@ static void recover(struct lane *lane, unsigned pair, const char *directory, con
         const char *mismatch;
 
         stand_lift_faults(lane->stand);
-        /* Who brings another token does so because rekeyd asks for it: after the next call, where the one
-         * that failed did not tell. */
-        if (expected->remedy == REMEDY_TOKEN)
-                json_decref(stand_await(lane->stand, MESSAGE_WAITING));
         begin = now_usec(CLOCK_MONOTONIC);
         if (expected->remedy == REMEDY_TOKEN)
                 give_token(lane);
