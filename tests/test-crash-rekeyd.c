@@ -8,10 +8,9 @@
  *
  * A kill comes before a call, so the one before the next call is the one after it. A call that changes
  * nothing outside of the process leaves the world as it is: to be killed at it is to be killed at the next
- * one that does. So all calls that do are points, and of all calls each SAMPLE-th; each that can fail on a
- * file fails with two of four errors. With REKEYD_TEST_CRASH=all each call is a point, and each error is
- * given. Threads and random numbers make runs differ a little: a point that a run does not come to is tried
- * again, and counted as missed when that does not help.
+ * one that does. So all calls that do are points, and of all calls each SAMPLE-th; with REKEYD_TEST_CRASH=all
+ * each call is one. Threads and random numbers make runs differ a little: a point that a run does not come to
+ * is tried again, and counted as missed when that does not help.
  *
  * The control is a finished renewal that is damaged by hand; the same checks must object to it.
  */
@@ -66,13 +65,10 @@ static void add_point(struct points *points, struct point point) {
         points->items[points->n++] = point;
 }
 
-/* Two of the errors at each call, in turns, or all. */
 static void add_failures(struct points *points, bool only_reads) {
         unsigned at = ++points->n_failable;
 
         for (size_t i = 0; i < ELEMENTSOF(failures); i++) {
-                if (!points->takes_all && i % 2 != at % 2)
-                        continue;
                 if (only_reads && failures[i].error == ENOSPC)
                         continue; /* to open a file that exists needs no space */
                 add_point(points, (struct point) { TRACE_FAILABLE, at, failures[i].name, failures[i].error });
@@ -253,6 +249,10 @@ START_TEST(a_recovery_may_be_cut_anywhere) {
 END_TEST
 
 START_TEST(nothing_was_violated) {
+        if (total->kills == 0) {
+                test_skip("no scenario was run");
+                return;
+        }
         test_report("crash: %u kill points, %u error points, %u violations", total->kills, total->errors,
                     total->violations);
         ck_assert_uint_eq(total->violations, 0);

@@ -413,7 +413,11 @@ void world_check_instant(struct world *world, bool has_ended, int status) {
         check_secrets(world, ".", 2);
         note_stage(world);
         check_calls(world);
+        /* An error on reading it looks like damage; nothing may after a kill. */
+        aftermath->has_damaged = has_ended && has(world, "state/orders.json.damaged");
 
+        if (!has_ended && status != 128 + SIGKILL)
+                violation(world, "it was not killed but ended with %d", status);
         if (has_ended && status != 1 && status != world->scenario->status)
                 violation(world, "it ended with status %d", status);
         if (has_ended && status == world->scenario->status &&
@@ -436,7 +440,8 @@ static void check_litter(struct world *world) {
 
         check_list(world, ".", "exports orders state told");
         check_list(world, "exports", "orders.p12 orders.pem");
-        check_list(world, "state", "orders.json");
+        check_list(world, "state",
+                   world->aftermath.has_damaged ? "orders.json orders.json.damaged" : "orders.json");
         check_list(world, "orders",
                    world->scenario->generation == 1
                            ? "..data ..gen-000001 ca.crt connection.json tls.crt tls.key"

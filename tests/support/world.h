@@ -9,8 +9,7 @@
 
 struct scenario {
         const char *name;
-        unsigned generation; /* that is current at its end; where it is 1, there is nothing before, and a
-                                token */
+        unsigned generation; /* current at its end; 1: there is a token, and nothing before */
         int status;          /* of a run that nobody disturbs */
 };
 
@@ -33,6 +32,7 @@ struct world {
                 bool has_key, has_grant;      /* in the stage */
                 bool has_reply;               /* in the stage, or as a generation */
                 uint8_t spki[SPKI_HASH_SIZE]; /* of the staged key */
+                bool has_damaged;             /* a journal that it could not read and set aside */
                 char *certificate;            /* the new one, where it was current already */
                 unsigned n_configurations, n_signatures;
         } aftermath;
@@ -52,7 +52,7 @@ void world_reset(struct world *world, const struct scenario *scenario);
 /* Runs `rekeyd --once` under the tracer, at a world that was just reset. As trace_run(). */
 int world_trace(struct world *world, struct trace_plan *plan, struct trace *ret);
 
-/* What must hold at any instant. HAS_ENDED: with STATUS, by itself. */
+/* What must hold at any instant. STATUS is that of the run: it has ended by itself, or was killed. */
 void world_check_instant(struct world *world, bool has_ended, int status);
 
 /* Starts rekeyd again, and checks what must hold when it has done its work. */
