@@ -97,6 +97,7 @@ static void take_result(struct attempt *attempt, const struct compass_reply *rep
                           call_url(attempt),
                           attempt->config->token_file ? attempt->config->token_file : "the stage");
                 attempt->failure = FAILURE_REJECTED;
+                attempt->is_doubtful = true;
                 return;
         }
         error_prefix(&attempt->error, "%s", call_url(attempt));

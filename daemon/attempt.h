@@ -68,8 +68,9 @@ struct attempt {
         bool key_too_small;
         usec_t retry_after_usec;
         char request_id[40];
-        bool no_gain;  /* the gate: valid, but not later than what we have */
-        char *adopted; /* what the look adopted, for the log */
+        bool is_doubtful; /* rejected, if it was not the Director that is down */
+        bool no_gain;     /* the gate: valid, but not later than what we have */
+        char *adopted;    /* what the look adopted, for the log */
         char *warning;
         struct error error;
 };

@@ -140,6 +140,7 @@ static void take_failure(struct certificate *certificate) {
                 .type = RENEWAL_FAILED,
                 .failure = attempt->failure,
                 .no_gain = attempt->no_gain,
+                .is_doubtful = attempt->is_doubtful,
                 .retry_after_usec = attempt->retry_after_usec,
                 .hold_usec = certificate->look_only
                                      ? usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME))
@@ -150,7 +151,8 @@ static void take_failure(struct certificate *certificate) {
         say_warning(certificate);
         take_event(certificate, &certificate->renewal, &event);
         if (attempt->by_token &&
-            (renewal->failure == FAILURE_REFUSED || renewal->failure == FAILURE_REJECTED))
+            (renewal->failure == FAILURE_REFUSED || renewal->failure == FAILURE_REJECTED) &&
+            !(attempt->is_doubtful && renewal->failures <= RENEWAL_DOUBTS))
                 certificate->burnt_token = certificate->tried_token;
         remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
         history_save(certificate->history);

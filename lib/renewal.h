@@ -58,6 +58,10 @@ struct renewal_event {
         /* RENEWAL_FAILED at STEP_GATE: what came back is valid, but expires no later than what there is. */
         bool no_gain;
 
+        /* RENEWAL_FAILED with FAILURE_REJECTED at the token-secured door: the answer has other causes as
+         * well. */
+        bool is_doubtful;
+
         /* RENEWAL_LOOKED, and RENEWAL_FAILED at STEP_LOOK: what is left of a back-off that this look must not
          * end; 0 for none. */
         usec_t hold_usec;
@@ -89,6 +93,9 @@ struct renewal_context {
         uint32_t random; /* fresh for each call */
         usec_t now;      /* CLOCK_REALTIME */
 };
+
+/* How often a token is tried again that was doubtfully rejected. */
+#define RENEWAL_DOUBTS 3u
 
 /* clang-format off */
 /*
@@ -125,7 +132,10 @@ struct renewal_context {
  * Without a failure there is no back-off: then hold_usec is passed over.
  *
  * What a failure leads to:
- *   ENROLLING: refused, rejected           WAITING_FOR_TOKEN: the token is burnt by the call that carried it
+ *   ENROLLING: refused, rejected           WAITING_FOR_TOKEN: the token is burnt by the call that carried it.
+ *                                          With is_doubtful it may not be: the first RENEWAL_DOUBTS in a row
+ *                                          are followed by the same token, 40 s, 80 s and 160 s later, since
+ *                                          one lives for five minutes
  *   RENEWING: rejected, or expired by now  WAITING_FOR_TOKEN, slow back-off; none where a token is on offer
  *   otherwise                              RETRYING; the old set stays in use. With no_gain the back-off of
  *                                          schedule_no_gain_backoff()
