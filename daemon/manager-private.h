@@ -11,6 +11,8 @@ struct reload;
 struct manager {
         struct context context;
         sd_event_source *clock;
+        sd_event_source *looks; /* under way since the clock was set, from `next_look` on */
+        size_t next_look;
         struct config *config;
         char *config_path;
 

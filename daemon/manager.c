@@ -17,6 +17,9 @@
  * others. */
 #define DISK_WORKERS 4u
 
+/* About a millisecond's worth. */
+#define LOOKS_A_TURN 50u
+
 /* For deriving our own id from the machine's, which itself must not leave the machine. */
 #define REKEYD_APP_ID SD_ID128_MAKE(79, 01, 47, 17, 69, 5f, 44, 28, 96, 9d, 47, 71, 82, c2, dc, ff)
 
@@ -73,30 +76,63 @@ static void on_retired(struct context *context, struct certificate *certificate)
         certificate_free(certificate);
 }
 
+/* Thousands of looks are begun in many turns of the loop, so that it hears of other things in between. A
+ * reload meanwhile may make one certificate look twice, or one that it has just looked at not again. */
+static int on_looks(sd_event_source *source, void *userdata) {
+        struct manager *manager = userdata;
+
+        for (unsigned i = 0; i < LOOKS_A_TURN && manager->next_look < manager->n_certificates; i++)
+                certificate_look(manager->certificates[manager->next_look++]);
+        if (manager->next_look >= manager->n_certificates)
+                return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        return 0;
+}
+
 static void on_clock_set(void *userdata) {
         struct manager *manager = userdata;
 
         log_fields(LOG_NOTICE, MESSAGE_CLOCK, NULL, 0,
                    "the clock was set; looking at every certificate again");
-        for (size_t i = 0; i < manager->n_certificates; i++)
-                certificate_look(manager->certificates[i]);
+        manager->next_look = 0;
+        (void)sd_event_source_set_enabled(manager->looks, SD_EVENT_ON);
 }
 
 /* --- Start and end --- */
 
-static bool is_configured(const char *name, void *userdata) {
-        const struct config *config = userdata;
+/* The names of all certificates, in their order. */
+struct names {
+        const char **items;
+        size_t n;
+};
 
-        for (size_t i = 0; i < config->n_certificates; i++)
-                if (streq(config->certificates[i].name, name))
-                        return true;
-        return false;
+static int compare_names(const void *a, const void *b) {
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool is_configured(const char *name, void *userdata) {
+        const struct names *names = userdata;
+
+        return bsearch(&name, names->items, names->n, sizeof(*names->items), compare_names);
+}
+
+static int open_state_directory(const struct config *config, struct error *error) {
+        struct names names = { .items = calloc(config->n_certificates + 1, sizeof(*names.items)) };
+        int r;
+
+        if (!names.items)
+                return error_set(error, -ENOMEM, "out of memory");
+        for (; names.n < config->n_certificates; names.n++)
+                names.items[names.n] = config->certificates[names.n].name;
+        qsort(names.items, names.n, sizeof(*names.items), compare_names);
+        r = history_open_directory(config->state_directory, is_configured, &names, error);
+        free(names.items);
+        return r;
 }
 
 static int start_context(struct context *context, struct config *config, struct error *error) {
         int r;
 
-        r = history_open_directory(config->state_directory, is_configured, config, error);
+        r = open_state_directory(config, error);
         if (r < 0)
                 return r;
         context->state_fd = r;
@@ -150,7 +186,11 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
         if (r < 0)
                 return r;
 
-        r = once ? 0 : clock_watch(event, on_clock_set, manager, &manager->clock);
+        r = sd_event_add_defer(event, &manager->looks, on_looks, manager);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(manager->looks, SD_EVENT_OFF);
+        if (r >= 0)
+                r = once ? 0 : clock_watch(event, on_clock_set, manager, &manager->clock);
         if (r < 0)
                 return error_set_errno(error, r, "cannot watch the clock");
 
@@ -207,6 +247,7 @@ struct manager *manager_free(struct manager *manager) {
         free_certificates(manager->retiring, manager->n_retiring);
         slots_clear(&manager->context.slots);
         sd_event_source_disable_unref(manager->clock);
+        sd_event_source_disable_unref(manager->looks);
         curl_glue_free(manager->context.curl);
         fd_close(manager->context.state_fd);
         sd_event_unref(manager->context.event);
