@@ -1,7 +1,8 @@
 /*
- * Exports: the copies that go with the current set. They are looked at with every look, by the worker that
- * has the set in hand, and what is not as it should be is written before anybody is told of the set. An
- * export cannot fail an attempt: a copy that cannot be written keeps nobody from the certificate.
+ * Exports: the copies that go with the current set. They are looked at after every look, while the set is in
+ * hand, and what is not as it should be is written before anybody is told of the set. An export cannot fail
+ * an attempt: a copy that cannot be written keeps nobody from the certificate. They have workers of their
+ * own: a file system that hangs under one holds up nobody who has no exports.
  *
  * Whether a stale one could be written is found out first. What could not be is promised to nobody, so an
  * export that fails for a year is tried for a year without a word to dependents or the journal.
@@ -17,20 +18,15 @@ static void look_at(const struct attempt *attempt, const struct export *export,
         result->is_stale = set && !export_is_current(export, set);
         if (!result->is_stale && !attempt->look_closely)
                 return;
-        result->is_writable = export_check(export, set, &warning, &result->error) == 0;
+        result->is_writable =
+                export_check(export, result->is_stale ? set : NULL, &warning, &result->error) == 0;
         if (attempt->look_closely)
                 result->warning = take_ptr(warning);
 }
 
-void attempt_check_exports(struct attempt *attempt) {
+static void check_exports(struct job *job) {
+        struct attempt *attempt = (struct attempt *)((char *)job - offsetof(struct attempt, job));
         const struct config_certificate *config = attempt->config;
-
-        /* Without a set there is nothing to write, but time to say what would not work. */
-        if (config->n_exports == 0 || !(attempt->has_set || attempt->look_closely))
-                return;
-        attempt->exports = calloc(config->n_exports, sizeof(*attempt->exports));
-        if (!attempt->exports)
-                return; /* the next look does it */
 
         for (size_t i = 0; i < config->n_exports; i++) {
                 struct export_result *result = &attempt->exports[i];
@@ -54,16 +50,33 @@ static void write_exports(struct job *job) {
         }
 }
 
-static void exports_are_written(struct job *job) {
+static void exports_are_done(struct job *job) {
         struct attempt *attempt = (struct attempt *)((char *)job - offsetof(struct attempt, job));
 
         attempt->exports_done(attempt->userdata);
 }
 
-void attempt_write_exports(struct attempt *attempt, void (*done)(void *userdata)) {
+static void submit(struct attempt *attempt, void (*run)(struct job *job), void (*done)(void *userdata)) {
         attempt->exports_done = done;
-        attempt->job = (struct job) { .run = write_exports, .done = exports_are_written };
-        workers_submit(attempt->context->disk_workers, &attempt->job);
+        attempt->job = (struct job) { .run = run, .done = exports_are_done };
+        workers_submit(attempt->context->export_workers, &attempt->job);
+}
+
+void attempt_check_exports(struct attempt *attempt, void (*done)(void *userdata)) {
+        const struct config_certificate *config = attempt->config;
+
+        /* Without a set there is nothing to write, but time to say what would not work. Without memory, the
+         * next look does it. */
+        if (config->n_exports > 0 && (attempt->has_set || attempt->look_closely))
+                attempt->exports = calloc(config->n_exports, sizeof(*attempt->exports));
+        if (attempt->exports)
+                submit(attempt, check_exports, done);
+        else
+                done(attempt->userdata);
+}
+
+void attempt_write_exports(struct attempt *attempt, void (*done)(void *userdata)) {
+        submit(attempt, write_exports, done);
 }
 
 void attempt_free_exports(struct attempt *attempt) {

@@ -134,6 +134,8 @@ static void fill_sight(struct attempt *attempt) {
                 .not_before = attempt->has_set ? attempt->set.not_before : 0,
                 .expiry = attempt->has_set ? attempt->set.effective_expiry : 0,
                 .has_token = attempt->token,
+                .has_untried_token = attempt->token &&
+                                     !file_identity_equal(&attempt->token_identity, &attempt->tried_token),
                 .has_staged_key = has_staged_key,
                 .has_staged_grant = has_staged_key && stage->csr_pem && stage->token,
                 .has_staged_reply = has_staged_key && stage->certificate_pem && stage->ca_pem,
@@ -206,7 +208,6 @@ void attempt_look(struct attempt *attempt) {
         read_token(attempt);
         fill_sight(attempt);
         read_connection(attempt);
-        attempt_check_exports(attempt);
 
         /* A look without the right to renew keeps nothing open: thousands of them may be under way. */
         if (!attempt->may_renew)

@@ -17,7 +17,7 @@ static const char *certificate_url(const struct attempt *attempt) {
                 return configured;
         if (!configured)
                 return stored;
-        return attempt->n_failures % 2 == 0 ? stored : configured;
+        return attempt->n_failures % 2 == 0 && !attempt->configured_url_first ? stored : configured;
 }
 
 /* The proof goes to the certificate-secured door whichever door the attempt came through. */
@@ -54,7 +54,11 @@ static void start_call(struct attempt *attempt, struct connector_request *reques
 
 /* Calls by the door that this attempt uses: TOKEN, or the current certificate. */
 static void start_door_call(struct attempt *attempt, char *body, const char *token, connector_done_t done) {
-        struct connector_request request = { .url = call_url(attempt), .body = body };
+        struct connector_request request = {
+                .url = call_url(attempt),
+                .body = body,
+                .last = attempt->step == STEP_SIGN,
+        };
 
         if (attempt->by_token)
                 request.token = token;
@@ -93,6 +97,7 @@ static void take_result(struct attempt *attempt, const struct compass_reply *rep
                           call_url(attempt),
                           attempt->config->token_file ? attempt->config->token_file : "the stage");
                 attempt->failure = FAILURE_REJECTED;
+                attempt->is_doubtful = true;
                 return;
         }
         error_prefix(&attempt->error, "%s", call_url(attempt));

@@ -81,7 +81,8 @@ struct attempt *attempt_free(struct attempt *attempt) {
  * What failed on this machine says nothing of either. */
 static bool must_discard(const struct attempt *attempt) {
         if (attempt->failure == FAILURE_NONE || attempt->failure == FAILURE_TRANSIENT ||
-            attempt->failure == FAILURE_LOCAL)
+            attempt->failure == FAILURE_LOCAL ||
+            (attempt->is_doubtful && attempt->n_failures < RENEWAL_DOUBTS))
                 return false;
         return attempt->step == STEP_PROOF || (attempt->step == STEP_SIGN && attempt->by_token);
 }
@@ -106,7 +107,7 @@ void attempt_start(struct attempt *attempt, enum renewal_step step) {
         attempt->step = step;
         attempt->failure = FAILURE_NONE;
         attempt->retry_after_usec = 0;
-        attempt->no_gain = false;
+        attempt->no_gain = attempt->is_doubtful = false;
         error_clear(&attempt->error);
 
         if (steps[step].call) {

@@ -34,16 +34,18 @@ struct attempt {
         enum renewal_step step;
 
         /* Set by the owner before the look. */
-        bool may_renew;      /* keep the store open and locked after the look */
-        bool look_closely;   /* the first look: could the exports that are current be replaced? */
-        unsigned n_failures; /* in a row, before this attempt */
+        bool may_renew;            /* keep the store open and locked after the look */
+        bool look_closely;         /* the first look: could the exports that are current be replaced? */
+        unsigned n_failures;       /* in a row, before this attempt */
+        bool configured_url_first; /* before the one that `configuration` last said */
+        struct file_identity tried_token; /* the last one that was shown to the Connector, by what is in it */
 
         /* Found by the look. */
         struct store *store; /* open and locked */
         bool has_set;
         struct set set;
         struct stage stage;
-        char *token; /* from token_file; cleansed */
+        char *token;                                     /* from token_file; cleansed */
         struct file_identity token_file, token_identity; /* by where it lies, and by what is in it */
         struct connection connection; /* of the current set, or as `configuration` changed it */
         struct renewal_sight sight;
@@ -66,8 +68,9 @@ struct attempt {
         bool key_too_small;
         usec_t retry_after_usec;
         char request_id[40];
-        bool no_gain;  /* the gate: valid, but not later than what we have */
-        char *adopted; /* what the look adopted, for the log */
+        bool is_doubtful; /* rejected, if it was not the Director that is down */
+        bool no_gain;     /* the gate: valid, but not later than what we have */
+        char *adopted;    /* what the look adopted, for the log */
         char *warning;
         struct error error;
 };
@@ -92,9 +95,10 @@ void attempt_make_csr(struct attempt *attempt);
 void attempt_gate(struct attempt *attempt);
 void attempt_commit(struct attempt *attempt);
 
-/* Beside the steps: the copies of the current set. The first is part of the look; the second writes what is
- * stale and writable on a worker thread and calls DONE from the loop. */
-void attempt_check_exports(struct attempt *attempt);
+/* Beside the steps: the copies of the current set, after the look has found it. The first finds out which are
+ * stale and writable, the second writes those. On worker threads; DONE is called from the loop, that of the
+ * first maybe before it returns. */
+void attempt_check_exports(struct attempt *attempt, void (*done)(void *userdata));
 void attempt_write_exports(struct attempt *attempt, void (*done)(void *userdata));
 void attempt_free_exports(struct attempt *attempt);
 

@@ -190,11 +190,11 @@ void certificate_say_exports(const struct certificate *certificate, usec_t wait_
                 else if (error && result->is_stale && wait_usec > 0)
                         log_fields(log_repeated(LOG_ERR, certificate->export_failures), MESSAGE_NOT_EXPORTED,
                                    fields, ELEMENTSOF(fields),
-                                   "%s: an export could not be written: %s; trying again in %s", config->name,
+                                   "%s: %s; trying again in %s", config->name,
                                    error, format_timespan(span, wait_usec));
                 else if (error)
                         log_fields(LOG_ERR, MESSAGE_NOT_EXPORTED, fields, ELEMENTSOF(fields),
-                                   result->is_stale ? "%s: an export could not be written: %s"
+                                   result->is_stale ? "%s: %s"
                                    : attempt->has_set
                                            ? "%s: an export is current, but the next one could not be "
                                              "written: %s"

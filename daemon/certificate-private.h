@@ -29,19 +29,24 @@ struct certificate {
         char fingerprint[FINGERPRINT_HEX];
 
         struct file_identity token_file, token_identity; /* of the token that the last look read */
+        struct file_identity burnt_token;                /* that the Connector did not take */
+        struct file_identity tried_token;                /* the last one that was shown to the Connector */
         bool token_came;                                 /* with the last look: it is another one */
+        bool token_again; /* something happened to its file during an attempt */
 
         uint64_t told_failure;         /* what the last failure said, as a hash */
         unsigned n_same_failures;      /* that said the same, in a row */
         usec_t told_due_usec;          /* what the last MESSAGE_CURRENT said */
         bool renewed, failed, settled; /* --once */
 
-        bool has_looked;      /* once at least */
-        bool look_closely;    /* the next look, since the configuration is new to us */
-        bool is_new_set;      /* what this look saw is another set than the last one */
-        bool look_only;       /* this look may find something to repair, but ends no back-off */
-        bool look_again;      /* something happened to the files during an attempt */
-        usec_t backoff_until; /* CLOCK_BOOTTIME; 0: no back-off */
+        bool has_looked;           /* once at least */
+        bool look_closely;         /* the next look, since the configuration is new to us */
+        bool is_new_set;           /* what this look saw is another set than the last one */
+        bool look_only;            /* this look may find something to repair, but ends no back-off */
+        bool configured_url_first; /* with the next call: the operator has changed it */
+        bool is_over_budget;       /* the last attempt was */
+        bool look_again;           /* something happened to the files during an attempt */
+        usec_t backoff_until;      /* CLOCK_BOOTTIME; 0: no back-off */
 
         sd_event_source *timer;
         sd_event_source *export_timer;
@@ -72,3 +77,9 @@ void certificate_say_exports(const struct certificate *certificate, usec_t wait_
 /* The look has found a set, or none: brings the exports up to date with it and sees to it that dependents
  * learn of it, then calls NEXT, maybe before this returns. */
 void certificate_publish(struct certificate *certificate, void (*next)(struct certificate *certificate));
+
+/* What it waits for, in certificate-wait.c; the states that make a wait pointless end it. */
+void certificate_arm_timer(struct certificate *certificate);
+void certificate_arm_token_watch(struct certificate *certificate);
+void certificate_arm_set_watch(struct certificate *certificate);
+void certificate_stop_waiting(struct certificate *certificate);

@@ -58,6 +58,22 @@ static void finish(struct certificate *certificate) {
         certificate->published(certificate);
 }
 
+static void owe(struct certificate *certificate) {
+        if (dependents_owe(certificate->dependents) < 0)
+                log_error("%s: out of memory; some dependents are told with the next renewal only",
+                          certificate->config->name);
+}
+
+/* Whoever could not be told may have failed for want of what is there now: an old debt becomes a new one,
+ * which waits for no back-off. */
+static void owe_anew(struct certificate *certificate) {
+        struct journal *journal = &certificate->history->journal;
+
+        for (size_t i = journal->n_owed; i-- > 0;)
+                journal_settle(journal, journal->owed[i].key);
+        owe(certificate);
+}
+
 static void on_exports_written(void *userdata) {
         struct certificate *certificate = userdata;
         const struct attempt *attempt = certificate->attempt;
@@ -65,8 +81,11 @@ static void on_exports_written(void *userdata) {
 
         for (size_t i = 0; i < certificate->config->n_exports; i++)
                 any_written = any_written || attempt->exports[i].is_written;
-        if (certificate->dependents && !certificate->is_news && !any_written) {
-                dependents_withdraw(certificate->dependents);
+        if (certificate->dependents && !certificate->is_news) {
+                if (any_written)
+                        owe_anew(certificate);
+                else
+                        dependents_withdraw(certificate->dependents);
                 history_save(certificate->history);
         }
         finish(certificate);
@@ -103,8 +122,6 @@ void certificate_publish(struct certificate *certificate, void (*next)(struct ce
                 on_owed(0, NULL, certificate);
                 return;
         }
-        if (dependents_owe(certificate->dependents) < 0)
-                log_error("%s: out of memory; some dependents are told with the next renewal only",
-                          certificate->config->name);
+        owe(certificate);
         history_save_then(certificate->history, on_owed, certificate);
 }

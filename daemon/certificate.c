@@ -10,7 +10,6 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <sys/random.h>
 
@@ -48,90 +47,13 @@ static enum renewal_step take_event(struct certificate *certificate, struct rene
 
 /* --- Rest --- */
 
-static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
-        certificate_wake(userdata);
-        return 0;
-}
-
-/* An expiry is an instant on the wall clock; a back-off is a span, which a suspended machine has waited as
- * well. */
-static void arm_timer(struct certificate *certificate) {
-        const struct renewal *renewal = &certificate->renewal;
-        sd_event *event = certificate->context->event;
-        int r = 0;
-
-        certificate->timer = sd_event_source_disable_unref(certificate->timer);
-        certificate->backoff_until = 0;
-        if (renewal->backoff_usec != USEC_INFINITY) {
-                certificate->backoff_until = usec_add(now_usec(CLOCK_BOOTTIME), renewal->backoff_usec);
-                r = sd_event_add_time_relative(event, &certificate->timer, CLOCK_BOOTTIME,
-                                               renewal->backoff_usec, 0, on_timer, certificate);
-        } else if (renewal->due_usec != USEC_INFINITY)
-                r = sd_event_add_time(event, &certificate->timer, CLOCK_REALTIME, renewal->due_usec, 0,
-                                      on_timer, certificate);
-        if (r < 0) {
-                /* Without its timer a certificate would expire in silence: better to end and be restarted. */
-                log_error("%s: cannot set a timer: %s", certificate->config->name, strerrordesc_np(-r));
-                sd_event_exit(event, EXIT_FAILURE);
-        }
-}
-
-/* Only for another file than the last look read: a token is not tried again at each noise in its folder. */
-static void on_token_event(void *userdata) {
-        struct certificate *certificate = userdata;
-        struct file_identity identity;
-
-        if (file_identify(AT_FDCWD, certificate->config->token_file, &identity) == 0 &&
-            !file_identity_equal(&identity, &certificate->token_file))
-                certificate_wake(certificate);
-}
-
-/* The token file is watched while a token would be of use. */
-static void arm_token_watch(struct certificate *certificate) {
-        const struct renewal *renewal = &certificate->renewal;
-        const char *path = certificate->config->token_file;
-        int r;
-
-        if (!path || renewal->state == RENEWAL_CURRENT) {
-                certificate->token_watch = watch_free(certificate->token_watch);
-                return;
-        }
-        if (certificate->token_watch)
-                return;
-        r = watch_new(certificate->context->event, path, on_token_event, certificate,
-                      &certificate->token_watch);
-        if (r < 0)
-                certificate_say(certificate, LOG_WARNING, MESSAGE_WARNING,
-                                "cannot watch for token file %s: %s", path, strerrordesc_np(-r));
-        /* It may have come between the look and the watch. */
-        on_token_event(certificate);
-}
-
-static void on_set_event(void *userdata) {
-        certificate_look(userdata);
-}
-
-/* The files are watched as soon as there is a directory, and before they are looked at: what changes after
- * the look is then an event. */
-static void arm_set_watch(struct certificate *certificate) {
-        int r;
-
-        if (certificate->context->once)
-                return;
-        if (certificate->set_watch) {
-                set_watch_follow(certificate->set_watch);
-                return;
-        }
-        r = set_watch_new(certificate->context->event, certificate->config->directory, on_set_event,
-                          certificate, &certificate->set_watch);
-        if (r < 0 && r != -ENOENT)
-                certificate_say(certificate, LOG_WARNING, MESSAGE_WARNING,
-                                "cannot watch directory %s: %s; changes by others are found at the next "
-                                "renewal only",
-                                certificate->config->directory, strerrordesc_np(-r));
-}
-
 static void take_configuration(struct certificate *certificate);
+
+static void settle(struct certificate *certificate);
+
+static void on_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
+        settle(userdata);
+}
 
 /* Does what has waited until nothing is under way. The certificate may be gone afterwards. */
 static void settle(struct certificate *certificate) {
@@ -141,7 +63,11 @@ static void settle(struct certificate *certificate) {
         if (certificate->attempt || (certificate->dependents && dependents_is_busy(certificate->dependents)))
                 return;
         if (certificate->is_retired) {
-                context->retired(context, certificate);
+                /* Should it come back, its journal must be whole. */
+                if (!history_is_saved(certificate->history))
+                        history_save_then(certificate->history, on_saved, certificate);
+                else
+                        context->retired(context, certificate);
                 return;
         }
         if (certificate->next_owner) {
@@ -179,8 +105,8 @@ static void rest(struct certificate *certificate) {
         end_attempt(certificate);
         has_looked(certificate);
         if (!certificate->context->once && !certificate->is_retired) {
-                arm_timer(certificate);
-                arm_token_watch(certificate);
+                certificate_arm_timer(certificate);
+                certificate_arm_token_watch(certificate);
                 if (certificate->look_again)
                         certificate_look(certificate);
         }
@@ -215,16 +141,20 @@ static void take_failure(struct certificate *certificate) {
                 .type = RENEWAL_FAILED,
                 .failure = attempt->failure,
                 .no_gain = attempt->no_gain,
+                .is_doubtful = attempt->is_doubtful,
                 .retry_after_usec = attempt->retry_after_usec,
+                .hold_usec = certificate->look_only
+                                     ? usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME))
+                                     : 0,
         };
-        const usec_t left = usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME));
         enum renewal_state before = renewal->state;
 
         say_warning(certificate);
         take_event(certificate, &certificate->renewal, &event);
-        /* A look that was not to end a back-off does not make it shorter by failing either. */
-        if (attempt->step == STEP_LOOK && certificate->look_only && left > renewal->backoff_usec)
-                certificate->renewal.backoff_usec = left;
+        if (attempt->by_token &&
+            (renewal->failure == FAILURE_REFUSED || renewal->failure == FAILURE_REJECTED) &&
+            !(attempt->is_doubtful && renewal->failures <= RENEWAL_DOUBTS))
+                certificate->burnt_token = certificate->tried_token;
         remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
         history_save(certificate->history);
         certificate_say_failure(certificate);
@@ -272,6 +202,8 @@ static void start_step(struct certificate *certificate, enum renewal_step step) 
                 attempt_start(attempt, step);
                 return;
         }
+        if (step == STEP_CONFIGURATION && attempt->by_token)
+                certificate->tried_token = attempt->token_identity;
         if (!attempt->is_recorded) {
                 const struct schedule_policy policy = schedule_policy(certificate->config);
                 const struct renewal_context context = renewal_context(certificate, &policy);
@@ -314,6 +246,7 @@ static void begin_attempt(struct certificate *certificate) {
         certificate->context->changed(certificate->context);
         attempt->by_token = renewal->by_token;
         attempt->forced = renewal->forced;
+        attempt->over_budget = certificate->is_over_budget = wait > 0;
         certificate_say(certificate, LOG_INFO, MESSAGE_BEGUN, "%s",
                         renewal->by_token                ? "enrolling with a one-time token"
                         : attempt->sight.other_key_asked ? "renewing, since a larger key is asked for"
@@ -322,7 +255,6 @@ static void begin_attempt(struct certificate *certificate) {
                 /* Before `configuration`, which mints tokens. */
                 _cleanup_(error_clear) struct error error = ERROR_INIT;
 
-                attempt->over_budget = true;
                 attempt->retry_after_usec = wait;
                 error_set(&error, -EDQUOT,
                           "%u signatures were asked for within the last hour, which is all that "
@@ -367,8 +299,17 @@ static void take_sight(struct certificate *certificate) {
         enum renewal_state before = certificate->renewal.state;
         bool is_first = !certificate->has_looked;
 
+        take_event(certificate, &next, &event);
+        /* What was seen stays seen, also where the copy does not: these two go together. */
+        certificate->renewal.expiry = next.expiry;
+        certificate->renewal.rejected = next.rejected;
         has_looked(certificate);
-        if (take_event(certificate, &next, &event) != STEP_NONE) {
+        if (next.step != STEP_NONE) {
+                if (certificate->is_retired) {
+                        certificate->renewal.step = STEP_NONE;
+                        rest(certificate);
+                        return;
+                }
                 if (!certificate->has_slot) {
                         certificate->renewal.step = STEP_NONE;
                         certificate->attempt = attempt_free(attempt);
@@ -409,15 +350,23 @@ static void take_sight(struct certificate *certificate) {
         rest(certificate);
 }
 
+static void on_exports_checked(void *userdata) {
+        certificate_publish(userdata, take_sight);
+}
+
 static void take_look(struct certificate *certificate) {
-        const struct attempt *attempt = certificate->attempt;
+        struct attempt *attempt = certificate->attempt;
 
         remember_set(certificate);
+        /* It may lie in its file for ever, and must not keep a certificate that is rejected from trying
+         * itself. */
+        if (attempt->token && file_identity_equal(&attempt->token_identity, &certificate->burnt_token))
+                attempt->sight.has_token = false;
         if (attempt->adopted)
                 certificate_say(certificate, LOG_NOTICE, MESSAGE_ADOPTED, "adopted %s as generation %" PRIu64,
                                 attempt->adopted, attempt->set.generation);
         say_warning(certificate);
-        certificate_publish(certificate, take_sight);
+        attempt_check_exports(attempt, on_exports_checked);
 }
 
 static void take_commit(struct certificate *certificate, bool enrolled) {
@@ -453,6 +402,8 @@ static void on_step_done(void *userdata) {
         struct renewal_event event = { .type = RENEWAL_DONE };
         enum renewal_step step = attempt->step, next;
 
+        if (attempt_step_calls(step))
+                certificate->configured_url_first = false;
         judge_connector(certificate);
         if (attempt->failure != FAILURE_NONE) {
                 take_failure(certificate);
@@ -489,9 +440,11 @@ static void begin_look(struct certificate *certificate) {
                 certificate->has_slot = slots_take(&certificate->context->slots, &certificate->slot_waiter);
         certificate->attempt->may_renew = certificate->has_slot;
         certificate->attempt->n_failures = certificate->renewal.failures;
+        certificate->attempt->tried_token = certificate->tried_token;
         certificate->attempt->look_closely = certificate->look_closely;
         certificate->look_closely = false;
-        arm_set_watch(certificate);
+        certificate->attempt->configured_url_first = certificate->configured_url_first;
+        certificate_arm_set_watch(certificate);
         attempt_start(certificate->attempt, take_event(certificate, &certificate->renewal, &wake));
 }
 
@@ -522,6 +475,11 @@ void certificate_start(struct certificate *certificate) {
         }
         certificate->backoff_until = usec_add(now_usec(CLOCK_BOOTTIME), left);
         certificate_look(certificate);
+}
+
+void certificate_raise_budget(struct certificate *certificate) {
+        if (certificate->is_over_budget)
+                certificate_wake(certificate);
 }
 
 static void on_slot(struct slot_waiter *waiter) {
@@ -580,7 +538,7 @@ int certificate_new(struct context *context, struct config *owner, const struct 
                 certificate_say(certificate, LOG_WARNING, MESSAGE_HISTORY, "%s", warning);
         journal = &certificate->history->journal;
         renewal_restore(&certificate->renewal, journal->failures, journal->failure);
-        certificate->token_identity = journal->token;
+        certificate->token_identity = certificate->tried_token = journal->token;
         certificate->generation = journal->generation;
         memcpy(certificate->fingerprint, journal->fingerprint, sizeof(certificate->fingerprint));
 
@@ -593,19 +551,10 @@ int certificate_new(struct context *context, struct config *owner, const struct 
         return 0;
 }
 
-/* Everything that waits for something to happen. */
-static void stop_waiting(struct certificate *certificate) {
-        slots_leave(&certificate->slot_waiter);
-        certificate->timer = sd_event_source_disable_unref(certificate->timer);
-        certificate->export_timer = sd_event_source_disable_unref(certificate->export_timer);
-        certificate->token_watch = watch_free(certificate->token_watch);
-        certificate->set_watch = set_watch_free(certificate->set_watch);
-}
-
 struct certificate *certificate_free(struct certificate *certificate) {
         if (!certificate)
                 return NULL;
-        stop_waiting(certificate);
+        certificate_stop_waiting(certificate);
         if (certificate->attempt && certificate->attempt->is_recorded) {
                 /* The attempt has not failed: it was told to stop. */
                 remember_failure(certificate, certificate->renewal.failures, certificate->renewal.failure,
@@ -626,7 +575,11 @@ const char *certificate_name(const struct certificate *certificate) {
 }
 
 const struct config_certificate *certificate_config(const struct certificate *certificate) {
-        return certificate->config;
+        return certificate->next_config ? certificate->next_config : certificate->config;
+}
+
+bool certificate_is_retiring(const struct certificate *certificate) {
+        return certificate->is_retired;
 }
 
 bool certificate_is_usable(const struct certificate *certificate) {
@@ -657,6 +610,10 @@ void certificate_get_status(const struct certificate *certificate, struct certif
 
 /* Nothing is under way: takes the configuration that waits. */
 static void take_configuration(struct certificate *certificate) {
+        /* What the operator has corrected goes before what `configuration` once said. */
+        if (!streq_null(certificate->config->connector->url, certificate->next_config->connector->url))
+                certificate->configured_url_first = true;
+
         certificate->dependents = dependents_free(certificate->dependents);
         config_free(certificate->owner);
         certificate->owner = take_ptr(certificate->next_owner);
@@ -669,10 +626,14 @@ static void take_configuration(struct certificate *certificate) {
         if (certificate->dependents && certificate->fingerprint[0])
                 dependents_release(certificate->dependents);
 
-        if (!certificate->next_has_changed)
+        if (!certificate->next_has_changed) {
+                /* Who asks for a reload may have mended what an export has failed for. */
+                if (certificate->export_timer)
+                        certificate_look(certificate);
                 return;
+        }
         certificate->next_has_changed = false;
-        stop_waiting(certificate);
+        certificate_stop_waiting(certificate);
         certificate->told_due_usec = 0;
         certificate->look_closely = true;
         certificate_wake(certificate);
@@ -683,12 +644,14 @@ void certificate_reconfigure(struct certificate *certificate, struct config *own
         config_free(certificate->next_owner);
         certificate->next_owner = config_ref(owner);
         certificate->next_config = config;
-        certificate->next_has_changed = certificate->next_has_changed || has_changed;
+        certificate->next_has_changed =
+                certificate->next_has_changed || has_changed || certificate->is_retired;
+        certificate->is_retired = false;
         settle(certificate);
 }
 
 void certificate_retire(struct certificate *certificate) {
         certificate->is_retired = true;
-        stop_waiting(certificate);
+        certificate_stop_waiting(certificate);
         settle(certificate);
 }

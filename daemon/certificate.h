@@ -16,6 +16,8 @@ struct certificate *certificate_free(struct certificate *certificate);
 DEFINE_CLEANUP(struct certificate *, certificate_free);
 
 const char *certificate_name(const struct certificate *certificate);
+
+/* What it goes by, or will once nothing is under way. */
 const struct config_certificate *certificate_config(const struct certificate *certificate);
 
 /* What a certificate shows of itself. Strings are borrowed until it is reconfigured or freed. */
@@ -31,6 +33,8 @@ struct certificate_status {
         unsigned n_owed, n_owed_failed; /* dependents */
 };
 void certificate_get_status(const struct certificate *certificate, struct certificate_status *ret);
+/* certificate_retire() was called, and it has not come to its end. */
+bool certificate_is_retiring(const struct certificate *certificate);
 
 /* There is a set on disk, as far as is known, and it has not expired. */
 bool certificate_is_usable(const struct certificate *certificate);
@@ -46,11 +50,14 @@ void certificate_wake(struct certificate *certificate);
  * During an attempt, looks again after it. */
 void certificate_look(struct certificate *certificate);
 
+/* There is a larger budget: one that waits for it waits no longer. */
+void certificate_raise_budget(struct certificate *certificate);
+
 /* Goes over to CONFIG of OWNER, which has the same name; the options are others where HAS_CHANGED, and the
- * certificate is then woken. What is under way comes to its end first. */
+ * certificate is then woken. What is under way comes to its end first. One that retires stays. */
 void certificate_reconfigure(struct certificate *certificate, struct config *owner,
                              const struct config_certificate *config, bool has_changed);
 
-/* Ends in good order: an attempt that is under way comes to its end, those who are owed a notification get
- * one more chance; then context->retired() is called, maybe from here. The files stay. */
+/* Ends in good order: an attempt that is under way comes to its end, those who are owed a notification, and
+ * wait for no back-off, are told; then context->retired() is called, maybe from here. The files stay. */
 void certificate_retire(struct certificate *certificate);

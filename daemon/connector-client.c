@@ -324,6 +324,8 @@ static int set_options(struct connector_call *call, const struct connector_reque
                 SET(CURLOPT_FRESH_CONNECT, 1L);
                 SET(CURLOPT_FORBID_REUSE, 1L);
         }
+        if (request->last)
+                SET(CURLOPT_FORBID_REUSE, 1L);
         SET(CURLOPT_NOSIGNAL, 1L);
         SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
         SET(CURLOPT_TIMEOUT_MS, (long)(request->timeout_usec / USEC_PER_MSEC));

@@ -23,6 +23,7 @@ struct connector_request {
 
         bool fresh; /* a connection of its own, closed afterwards: the proof must not ride on an old handshake
                      */
+        bool last;  /* nothing more is to come over this connection: it may be closed */
         char *body; /* JSON; taken over, also on failure */
 };
 

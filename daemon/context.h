@@ -17,8 +17,9 @@ struct context {
 
         atomic_bool stopping; /* read by the key workers, who give up then */
 
-        struct workers *key_workers;  /* key generation: every processor, for seconds */
-        struct workers *disk_workers; /* everything else that blocks: milliseconds */
+        struct workers *key_workers;    /* key generation: every processor, for seconds */
+        struct workers *disk_workers;   /* everything else that blocks: milliseconds */
+        struct workers *export_workers; /* the same, in directories of others */
         struct curl_glue *curl;
         struct slots slots; /* `limits.concurrent_renewals` */
 

@@ -14,6 +14,10 @@
 #include "lib/util/log.h"
 #include "lib/util/time.h"
 
+/* Connections that are kept between two calls of a renewal. By itself curl keeps four for each call under
+ * way, and none is while a CSR is made: it would close what the signature is about to need. */
+#define CONNECTIONS_MAX 64L
+
 struct curl_glue {
         sd_event *event;
         CURLM *multi;
@@ -162,7 +166,8 @@ int curl_glue_new(sd_event *event, struct curl_glue **ret) {
         if (curl_multi_setopt(glue->multi, CURLMOPT_SOCKETFUNCTION, socket_callback) != CURLM_OK ||
             curl_multi_setopt(glue->multi, CURLMOPT_SOCKETDATA, glue) != CURLM_OK ||
             curl_multi_setopt(glue->multi, CURLMOPT_TIMERFUNCTION, timer_callback) != CURLM_OK ||
-            curl_multi_setopt(glue->multi, CURLMOPT_TIMERDATA, glue) != CURLM_OK)
+            curl_multi_setopt(glue->multi, CURLMOPT_TIMERDATA, glue) != CURLM_OK ||
+            curl_multi_setopt(glue->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_MAX) != CURLM_OK)
                 return -EIO;
 
         *ret = take_ptr(glue);

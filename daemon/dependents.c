@@ -236,9 +236,12 @@ static int on_next(_unused_ sd_event_source *source, void *userdata) {
         return 0;
 }
 
-/* An entry of the journal that no dependent of the configuration has is of no use to anybody. */
-static void drop_strangers(struct dependents *dependents) {
+/* What is owed to nobody in the configuration was owed to an entry that was corrected since, maybe because it
+ * could not be told. It is not known into which one; so all are told, and to hear it twice hurts nobody. */
+static int pass_on_debts(struct dependents *dependents) {
         struct journal *journal = &dependents->history->journal;
+        bool any = false;
+        int r;
 
         for (size_t i = journal->n_owed; i-- > 0;) {
                 const char *key = journal->owed[i].key;
@@ -246,9 +249,19 @@ static void drop_strangers(struct dependents *dependents) {
 
                 for (size_t j = 0; j < dependents->n; j++)
                         known = known || streq(dependents->items[j].key, key);
-                if (!known)
+                if (!known) {
                         journal_settle(journal, key);
+                        any = true;
+                }
         }
+        for (size_t i = 0; any && i < dependents->n; i++) {
+                if (owed_to(&dependents->items[i]))
+                        continue;
+                r = journal_owe(journal, dependents->items[i].key, journal->generation, NULL);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 /* What the last run left owed waits for as long as it would have waited there; not for ever, should a clock
@@ -302,7 +315,9 @@ int dependents_new(sd_event *event, const struct config_certificate *certificate
         r = sd_event_source_set_enabled(dependents->next, SD_EVENT_OFF);
         if (r < 0)
                 return r;
-        drop_strangers(dependents);
+        r = pass_on_debts(dependents);
+        if (r < 0)
+                return r;
         resume(dependents);
 
         *ret = take_ptr(dependents);
@@ -316,9 +331,12 @@ int dependents_owe(struct dependents *dependents) {
         dependents->is_held = true;
         for (size_t i = 0; i < dependents->n; i++) {
                 struct dependent *dependent = &dependents->items[i];
+                const struct journal_owed *owed = owed_to(dependent);
 
-                dependent->is_new = !owed_to(dependent);
+                dependent->is_new = !owed;
                 dependent->again = dependents->current == dependent;
+                if (owed && owed->generation == journal->generation && !dependent->again)
+                        continue; /* with its back-off: this is no news to it */
                 r = journal_owe(journal, dependent->key, journal->generation, NULL);
                 if (r < 0)
                         return r;

@@ -106,6 +106,7 @@ static int set_aside(struct history *history, int r, struct error *error, char *
                 return r;
         snprintf(file, sizeof(file), "%s.json", history->name);
         snprintf(damaged, sizeof(damaged), "%s.json.damaged", history->name);
+        (void)unlinkat(history->context->state_fd, damaged, 0); /* no directory goes over a file */
         cause = renameat(history->context->state_fd, file, history->context->state_fd, damaged) < 0
                         ? strerrordesc_np(errno)
                         : NULL;
@@ -216,6 +217,10 @@ void history_save_then(struct history *history, void (*saved)(int r, const char 
         history->saved = saved;
         history->userdata = userdata;
         history_save(history);
+}
+
+bool history_is_saved(const struct history *history) {
+        return !history->is_writing && !history->is_dirty;
 }
 
 struct history *history_free(struct history *history) {

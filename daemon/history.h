@@ -43,6 +43,9 @@ DEFINE_CLEANUP(struct history *, history_free);
 /* Writes the journal, soon, on a worker thread. A failure is logged, once until it works again. */
 void history_save(struct history *history);
 
+/* Nothing is being written, or waits to be. */
+bool history_is_saved(const struct history *history);
+
 /* The same, and calls SAVED, maybe before this returns, when the journal as it is now, or newer, is durable
  * or could not be written. One at a time. */
 void history_save_then(struct history *history, void (*saved)(int r, const char *error, void *userdata),

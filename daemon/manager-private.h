@@ -11,8 +11,14 @@ struct reload;
 struct manager {
         struct context context;
         sd_event_source *clock;
+        sd_event_source *looks; /* under way since the clock was set, from `next_look` on */
+        size_t next_look;
         struct config *config;
         char *config_path;
+
+        /* In use until the end, whatever a newer configuration says. */
+        char *state_directory;
+        unsigned key_workers;
         struct certificate **certificates; /* in the order of the configuration */
         size_t n_certificates;
         size_t n_retiring; /* taken out of the configuration, not at their ends yet */

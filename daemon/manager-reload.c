@@ -4,11 +4,13 @@
  * changes nothing.
  *
  * Certificates are known by their names. One that is in both configurations goes on, with what it has under
- * way; one that is not in the new one comes to its end and leaves its files where they are.
+ * way; one that is not in the new one comes to its end and leaves its files where they are. One that
+ * comes back before its end has come goes on as well: there is never a second one of a name.
  */
 
 #include "daemon/manager-private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "daemon/service.h"
@@ -25,10 +27,10 @@ struct reload {
 struct plan {
         struct certificate **certificates; /* in the order of the new configuration */
         bool *is_new;                      /* those of them that were made for it */
-        struct certificate **known;        /* the present ones, by name */
-        bool *goes_on;                     /* those of them that the new configuration has as well */
-        struct certificate **retiring;     /* room for those that it has not */
-        size_t n_new;
+        struct certificate **known;        /* the present ones and those that retire, by name */
+        size_t n_known;
+        bool *goes_on;                 /* those of them that the new configuration has as well */
+        struct certificate **retiring; /* room for those that it has not */
 };
 
 static void plan_clear(struct plan *plan) {
@@ -60,27 +62,28 @@ static int plan_new_certificate(struct manager *manager, struct config *config, 
                                         : error_set_errno(error, r, "cannot set up certificate %s",
                                                           config->certificates[i].name);
         plan->is_new[i] = true;
-        plan->n_new++;
         return 0;
 }
 
 static int make_plan(struct manager *manager, struct config *config, struct plan *plan, struct error *error) {
-        size_t n_old = manager->n_certificates, n = config->n_certificates;
+        size_t n_known = manager->n_certificates + manager->n_retiring, n = config->n_certificates;
         int r = 0;
 
         plan->certificates = calloc(n + 1, sizeof(*plan->certificates));
         plan->is_new = calloc(n + 1, sizeof(*plan->is_new));
-        plan->known = calloc(n_old + 1, sizeof(*plan->known));
-        plan->goes_on = calloc(n_old + 1, sizeof(*plan->goes_on));
-        plan->retiring = calloc(manager->n_retiring + n_old + 1, sizeof(*plan->retiring));
+        plan->known = calloc(n_known + 1, sizeof(*plan->known));
+        plan->goes_on = calloc(n_known + 1, sizeof(*plan->goes_on));
+        plan->retiring = calloc(n_known + 1, sizeof(*plan->retiring));
         if (!plan->certificates || !plan->is_new || !plan->known || !plan->goes_on || !plan->retiring)
                 return error_set(error, -ENOMEM, "out of memory");
-        for (size_t i = 0; i < n_old; i++)
-                plan->known[i] = manager->certificates[i];
-        qsort(plan->known, n_old, sizeof(*plan->known), compare_certificates);
+        for (size_t i = 0; i < manager->n_certificates; i++)
+                plan->known[plan->n_known++] = manager->certificates[i];
+        for (size_t i = 0; i < manager->n_retiring; i++)
+                plan->known[plan->n_known++] = manager->retiring[i];
+        qsort(plan->known, n_known, sizeof(*plan->known), compare_certificates);
 
         for (size_t i = 0; i < n && r == 0; i++) {
-                struct certificate **known = bsearch(config->certificates[i].name, plan->known, n_old,
+                struct certificate **known = bsearch(config->certificates[i].name, plan->known, n_known,
                                                      sizeof(*plan->known), compare_name);
 
                 if (known) {
@@ -95,22 +98,33 @@ static int make_plan(struct manager *manager, struct config *config, struct plan
         return r;
 }
 
-static void warn_of_what_stays(const struct config *old, const struct config *new) {
+static void warn_of_what_stays(const struct manager *manager, const struct config *new) {
         static const char later[] = "the new configuration has another `%s`, which takes a restart of rekeyd";
 
-        if (!streq(old->state_directory, new->state_directory))
+        if (!streq(manager->state_directory, new->state_directory))
                 log_fields(LOG_WARNING, MESSAGE_WARNING, NULL, 0, later, "state_directory");
-        if (old->limits.key_workers != new->limits.key_workers)
+        if (manager->key_workers != new->limits.key_workers)
                 log_fields(LOG_WARNING, MESSAGE_WARNING, NULL, 0, later, "limits.key_workers");
+}
+
+/* A file that is being copied, or that a full disk has cut off, reads like one with nothing in it. */
+static int check_emptied(const struct manager *manager, const struct config *config, struct error *error) {
+        if (config->n_certificates > 0 || manager->n_certificates == 0)
+                return 0;
+        return error_set(
+                error, -ENODATA,
+                "%s has no certificate in it, as if it were cut off; to look after none, stop rekeyd",
+                manager->config_path);
 }
 
 /* Nothing in here can fail. Certificates may be freed by each call into them that lets them go on. */
 static void carry_out(struct manager *manager, struct config *config, struct plan *plan) {
         struct certificate **old = manager->certificates;
-        size_t n_old = manager->n_certificates, n_changed = 0, n_removed = 0;
+        size_t n_added = 0, n_changed = 0, n_removed = 0;
+        const bool is_budget_raised = config->limits.issuances_per_hour > manager->context.issuances_per_hour;
         _cleanup_(config_freep) struct config *before = manager->config;
 
-        warn_of_what_stays(before, config);
+        warn_of_what_stays(manager, config);
         manager->config = config;
         manager->certificates = take_ptr(plan->certificates);
         manager->n_certificates = config->n_certificates;
@@ -118,34 +132,41 @@ static void carry_out(struct manager *manager, struct config *config, struct pla
         manager_apply_limits(manager);
 
         /* Those that go first: one may be in a directory that another takes over. */
-        for (size_t i = 0; i < manager->n_retiring; i++)
-                plan->retiring[i] = manager->retiring[i];
         free(manager->retiring);
         manager->retiring = take_ptr(plan->retiring);
-        for (size_t i = 0; i < n_old; i++)
-                if (!plan->goes_on[i]) {
+        manager->n_retiring = 0;
+        for (size_t i = 0; i < plan->n_known; i++)
+                if (!plan->goes_on[i])
                         manager->retiring[manager->n_retiring++] = plan->known[i];
+        for (size_t i = 0; i < plan->n_known; i++)
+                if (!plan->goes_on[i] && !certificate_is_retiring(plan->known[i])) {
                         n_removed++;
                         certificate_retire(plan->known[i]);
                 }
         for (size_t i = 0; i < manager->n_certificates; i++) {
                 struct certificate *certificate = manager->certificates[i];
                 const struct config_certificate *new = &config->certificates[i];
-                bool has_changed =
-                        !plan->is_new[i] && !config_certificate_equal(certificate_config(certificate), new);
+                bool has_changed;
 
                 if (plan->is_new[i]) {
+                        n_added++;
                         manager->n_unlooked++;
                         certificate_start(certificate);
                         continue;
                 }
-                n_changed += has_changed ? 1 : 0;
+                has_changed = !config_certificate_equal(certificate_config(certificate), new);
+                if (certificate_is_retiring(certificate))
+                        n_added++;
+                else
+                        n_changed += has_changed ? 1 : 0;
                 certificate_reconfigure(certificate, config, new, has_changed);
+                if (is_budget_raised)
+                        certificate_raise_budget(certificate);
         }
         free(old);
         log_fields(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0,
-                   "reloaded the configuration: %zu added, %zu changed, %zu removed, %zu as before",
-                   plan->n_new, n_changed, n_removed, manager->n_certificates - plan->n_new - n_changed);
+                   "reloaded the configuration: %zu added, %zu changed, %zu removed, %zu as before", n_added,
+                   n_changed, n_removed, manager->n_certificates - n_added - n_changed);
 }
 
 static void refuse(const struct reload *reload) {
@@ -170,7 +191,8 @@ static void on_configuration(struct job *job) {
 
         if (reload->result == -ENOMEM)
                 error_set(&error, -ENOMEM, "out of memory");
-        if (reload->result == 0 && make_plan(manager, reload->config, &plan, &error) == 0)
+        if (reload->result == 0 && check_emptied(manager, reload->config, &error) == 0 &&
+            make_plan(manager, reload->config, &plan, &error) == 0)
                 carry_out(manager, take_ptr(reload->config), &plan);
         else if (error.code == 0)
                 refuse(reload);

@@ -5,6 +5,7 @@
 
 #include "daemon/manager-private.h"
 
+#include <malloc.h>
 #include <systemd/sd-id128.h>
 
 #include "daemon/certificate.h"
@@ -13,11 +14,14 @@
 #include "daemon/messages.h"
 #include "daemon/service.h"
 
-/* Threads for files: enough that a slow disk under one certificate does not hold up the others. */
+/* Threads for files, and for exports: enough that a slow disk under one certificate does not hold up the
+ * others. */
 #define DISK_WORKERS 4u
 
 /* While looks are under way, a service manager hears of it this often: it waits for 90 s by itself. */
 #define EXTEND_EVERY_USEC (10 * USEC_PER_SEC)
+/* About a millisecond's worth. */
+#define LOOKS_A_TURN 50u
 
 /* For deriving our own id from the machine's, which itself must not leave the machine. */
 #define REKEYD_APP_ID SD_ID128_MAKE(79, 01, 47, 17, 69, 5f, 44, 28, 96, 9d, 47, 71, 82, c2, dc, ff)
@@ -58,6 +62,7 @@ static void on_looked(struct context *context) {
                 n_usable += certificate_is_usable(manager->certificates[i]) ? 1 : 0;
         log_fields(LOG_INFO, MESSAGE_READY, NULL, 0, "ready: %zu of %zu certificate%s can be used", n_usable,
                    manager->n_certificates, manager->n_certificates == 1 ? "" : "s");
+        malloc_trim(0); /* what all the looks needed */
 }
 
 static void on_retired(struct context *context, struct certificate *certificate) {
@@ -72,30 +77,63 @@ static void on_retired(struct context *context, struct certificate *certificate)
         certificate_free(certificate);
 }
 
+/* Thousands of looks are begun in many turns of the loop, so that it hears of other things in between. A
+ * reload meanwhile may make one certificate look twice, or one that it has just looked at not again. */
+static int on_looks(sd_event_source *source, void *userdata) {
+        struct manager *manager = userdata;
+
+        for (unsigned i = 0; i < LOOKS_A_TURN && manager->next_look < manager->n_certificates; i++)
+                certificate_look(manager->certificates[manager->next_look++]);
+        if (manager->next_look >= manager->n_certificates)
+                return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        return 0;
+}
+
 static void on_clock_set(void *userdata) {
         struct manager *manager = userdata;
 
         log_fields(LOG_NOTICE, MESSAGE_CLOCK, NULL, 0,
                    "the clock was set; looking at every certificate again");
-        for (size_t i = 0; i < manager->n_certificates; i++)
-                certificate_look(manager->certificates[i]);
+        manager->next_look = 0;
+        (void)sd_event_source_set_enabled(manager->looks, SD_EVENT_ON);
 }
 
 /* --- Start and end --- */
 
-static bool is_configured(const char *name, void *userdata) {
-        const struct config *config = userdata;
+/* The names of all certificates, in their order. */
+struct names {
+        const char **items;
+        size_t n;
+};
 
-        for (size_t i = 0; i < config->n_certificates; i++)
-                if (streq(config->certificates[i].name, name))
-                        return true;
-        return false;
+static int compare_names(const void *a, const void *b) {
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool is_configured(const char *name, void *userdata) {
+        const struct names *names = userdata;
+
+        return bsearch(&name, names->items, names->n, sizeof(*names->items), compare_names);
+}
+
+static int open_state_directory(const struct config *config, struct error *error) {
+        struct names names = { .items = calloc(config->n_certificates + 1, sizeof(*names.items)) };
+        int r;
+
+        if (!names.items)
+                return error_set(error, -ENOMEM, "out of memory");
+        for (; names.n < config->n_certificates; names.n++)
+                names.items[names.n] = config->certificates[names.n].name;
+        qsort(names.items, names.n, sizeof(*names.items), compare_names);
+        r = history_open_directory(config->state_directory, is_configured, &names, error);
+        free(names.items);
+        return r;
 }
 
 static int start_context(struct context *context, struct config *config, struct error *error) {
         int r;
 
-        r = history_open_directory(config->state_directory, is_configured, config, error);
+        r = open_state_directory(config, error);
         if (r < 0)
                 return r;
         context->state_fd = r;
@@ -104,6 +142,8 @@ static int start_context(struct context *context, struct config *config, struct 
                         &context->key_workers);
         if (r == 0)
                 r = workers_new(context->event, DISK_WORKERS, &context->disk_workers);
+        if (r == 0)
+                r = workers_new(context->event, DISK_WORKERS, &context->export_workers);
         if (r < 0)
                 return error_set_errno(error, r, "cannot start worker threads");
         r = curl_glue_new(context->event, &context->curl);
@@ -148,13 +188,19 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
         if (r < 0)
                 return r;
 
-        r = once ? 0 : clock_watch(event, on_clock_set, manager, &manager->clock);
+        r = sd_event_add_defer(event, &manager->looks, on_looks, manager);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(manager->looks, SD_EVENT_OFF);
+        if (r >= 0)
+                r = once ? 0 : clock_watch(event, on_clock_set, manager, &manager->clock);
         if (r < 0)
                 return error_set_errno(error, r, "cannot watch the clock");
 
+        manager->key_workers = config->limits.key_workers;
+        manager->state_directory = strdup(config->state_directory);
         manager->config_path = strdup(config_path);
         manager->certificates = calloc(config->n_certificates + 1, sizeof(*manager->certificates));
-        if (!manager->config_path || !manager->certificates)
+        if (!manager->state_directory || !manager->config_path || !manager->certificates)
                 return error_set(error, -ENOMEM, "out of memory");
         for (; manager->n_certificates < config->n_certificates; manager->n_certificates++) {
                 const struct config_certificate *certificate = &config->certificates[manager->n_certificates];
@@ -211,6 +257,7 @@ struct manager *manager_free(struct manager *manager) {
         atomic_store(&manager->context.stopping, true);
         workers_free(manager->context.key_workers);
         workers_free(manager->context.disk_workers);
+        workers_free(manager->context.export_workers);
         reload_free(manager->reload);
         free_certificates(manager->certificates, manager->n_certificates);
         free_certificates(manager->retiring, manager->n_retiring);
@@ -218,10 +265,12 @@ struct manager *manager_free(struct manager *manager) {
         sd_event_source_disable_unref(manager->clock);
         sd_event_source_disable_unref(manager->status);
         sd_event_source_disable_unref(manager->extend);
+        sd_event_source_disable_unref(manager->looks);
         curl_glue_free(manager->context.curl);
         fd_close(manager->context.state_fd);
         sd_event_unref(manager->context.event);
         config_free(manager->config);
+        free(manager->state_directory);
         free(manager->config_path);
         free(manager);
         return NULL;

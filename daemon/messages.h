@@ -23,8 +23,6 @@
 #define MESSAGE_RENEWED  "f0f2ec2e6b344c87a5a07c6aaa884943" /* a new set became current */
 #define MESSAGE_ENROLLED "1ddb3962c4e34c96a943c78915f4ec2d" /* the first set, by a token */
 #define MESSAGE_ADOPTED  "6266ff9ecaa54b8cafffac8b75aca7a2" /* an existing pair became generation 0 */
-#define MESSAGE_FAILED \
-        "0f7a5a9945fb482d87ea04200b638353" /* an attempt failed; REKEYD_FAILURE says the class */
 
 /* An attempt failed, by class (lib/failure.h), which REKEYD_FAILURE names as well. All but the first are
  * worth an alarm at once. */

@@ -8,9 +8,9 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 
+#include "daemon/inotify.h"
 #include "lib/store.h"
 
 #define DIRECTORY_EVENTS \
@@ -19,39 +19,39 @@
         (IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_ONLYDIR)
 
 struct set_watch {
-        sd_event *event;
-        char *current;  /* path of `..data` */
+        struct inotify *inotify;
         ino_t followed; /* the generation's directory that is watched; 0: none */
         void (*function)(void *userdata);
         void *userdata;
-        sd_event_source *directory_source, *generation_source;
+        struct inotify_watch directory, generation;
+        char current[]; /* path of `..data` */
 };
 
-static int on_event(_unused_ sd_event_source *source, _unused_ const struct inotify_event *event,
-                    void *userdata) {
+static void on_event(_unused_ uint32_t mask, void *userdata) {
         struct set_watch *watch = userdata;
 
         watch->function(watch->userdata);
-        return 0;
 }
 
 int set_watch_new(sd_event *event, const char *directory, void (*function)(void *userdata), void *userdata,
                   struct set_watch **ret) {
         _cleanup_(set_watch_freep) struct set_watch *watch = NULL;
+        size_t size = strlen(directory) + sizeof("/" STORE_CURRENT);
         int r;
 
-        watch = calloc(1, sizeof(*watch));
+        watch = calloc(1, sizeof(*watch) + size);
         if (!watch)
                 return -ENOMEM;
-        watch->event = sd_event_ref(event);
         watch->function = function;
         watch->userdata = userdata;
-        if (asprintf(&watch->current, "%s/%s", directory, STORE_CURRENT) < 0) {
-                watch->current = NULL;
-                return -ENOMEM;
-        }
-        r = sd_event_add_inotify(event, &watch->directory_source, directory, DIRECTORY_EVENTS, on_event,
-                                 watch);
+        watch->directory.function = watch->generation.function = on_event;
+        watch->directory.userdata = watch->generation.userdata = watch;
+        snprintf(watch->current, size, "%s/" STORE_CURRENT, directory);
+
+        r = inotify_get(event, &watch->inotify);
+        if (r < 0)
+                return r;
+        r = inotify_add(watch->inotify, &watch->directory, directory, DIRECTORY_EVENTS);
         if (r < 0)
                 return r;
         set_watch_follow(watch);
@@ -67,19 +67,19 @@ void set_watch_follow(struct set_watch *watch) {
         if (current == watch->followed)
                 return;
         watch->followed = current;
-        watch->generation_source = sd_event_source_disable_unref(watch->generation_source);
+        inotify_remove(watch->inotify, &watch->generation);
         /* Without a current generation there is nothing to watch yet; the directory's own watch will tell. */
-        (void)sd_event_add_inotify(watch->event, &watch->generation_source, watch->current, GENERATION_EVENTS,
-                                   on_event, watch);
+        (void)inotify_add(watch->inotify, &watch->generation, watch->current, GENERATION_EVENTS);
 }
 
 struct set_watch *set_watch_free(struct set_watch *watch) {
         if (!watch)
                 return NULL;
-        sd_event_source_disable_unref(watch->directory_source);
-        sd_event_source_disable_unref(watch->generation_source);
-        sd_event_unref(watch->event);
-        free(watch->current);
+        if (watch->inotify) {
+                inotify_remove(watch->inotify, &watch->directory);
+                inotify_remove(watch->inotify, &watch->generation);
+                inotify_unref(watch->inotify);
+        }
         free(watch);
         return NULL;
 }

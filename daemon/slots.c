@@ -1,7 +1,7 @@
 /*
- * Who may renew now. Two Connectors share the slots evenly as long as both have work; when one of them hangs,
- * what it holds is all it gets, and less when its calls have begun to fail. Within a Connector nothing
- * matters but who expires first.
+ * Who may renew now. Two Connectors share the slots evenly as long as both have work; one that hangs never
+ * has all of them, and few when its calls have begun to fail. Within a Connector nothing matters but who
+ * expires first.
  *
  * Those who wait are a pairing heap for each group, with the waiters as its nodes: when ten thousand
  * certificates fall due together, getting in line costs nothing, and being next costs a few comparisons. The
@@ -80,6 +80,7 @@ int slots_group(struct slots *slots, const char *name, struct slot_group **ret) 
                 }
                 group->next = slots->groups;
                 slots->groups = group;
+                slots->n_groups++;
         }
         *ret = group;
         return 0;
@@ -90,6 +91,7 @@ void slots_clear(struct slots *slots) {
                 struct slot_group *group = slots->groups;
 
                 slots->groups = group->next;
+                slots->n_groups--;
                 free(group->name);
                 free(group);
         }
@@ -105,7 +107,7 @@ static unsigned most_of(const struct slots *slots, const struct slot_group *grou
         unsigned quarter = slots->n_total / 4;
 
         if (!group->is_doubtful)
-                return slots->n_total;
+                return slots->n_groups > 1 ? slots->n_total - quarter : slots->n_total;
         return quarter > 0 ? quarter : 1;
 }
 

@@ -41,6 +41,7 @@ struct slots {
         /* Private to slots.c. */
         uint64_t next_ticket;
         struct slot_group *groups;
+        unsigned n_groups;
 };
 
 /* The group called NAME, made at the first call for it; 0 or -ENOMEM. A group stays until slots_clear(), so
@@ -54,9 +55,10 @@ void slots_clear(struct slots *slots);
  * A slot that becomes free goes to the group that uses the fewest of those in which somebody waits, and in it
  * to the certificate that expires first. Groups that use the same number are compared by that, too.
  *
- * A doubtful group gets a quarter of all slots, at least one: what it holds beyond that when it becomes
- * doubtful it keeps, until it is returned. Nobody else is held back: slots that only doubtful groups would
- * take stay free for those who are not.
+ * No group gets the last quarter of all slots, where there is another one: it may hang before anything is
+ * known of it, for as long as its time-out, and others may fall due meanwhile. A doubtful group gets a
+ * quarter, at least one slot: what it holds beyond that when it becomes doubtful it keeps, until it is
+ * returned.
  *
  * Each call is O(log n) in the number of those who wait, amortised, and linear in the number of groups.
  */

@@ -12,6 +12,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 
+#include "lib/cert-cache.h"
 #include "lib/openssl-util.h"
 
 struct cert {
@@ -71,7 +72,11 @@ static int read_validity(struct cert *cert, struct error *error) {
         return 0;
 }
 
-static int read_hashes(struct cert *cert, const unsigned char *der, size_t size, struct error *error) {
+static int no_sha256(struct error *error, int r) {
+        return error_set(error, r, "it cannot be hashed: SHA-256 is not to be had from OpenSSL");
+}
+
+static int read_spki(struct cert *cert, struct error *error) {
         unsigned char *spki = NULL;
         int spki_size, r;
 
@@ -80,11 +85,7 @@ static int read_hashes(struct cert *cert, const unsigned char *der, size_t size,
                 return error_set(error, -EINVAL, "its public key cannot be read: %s", openssl_reason());
         r = sha256(spki, (size_t)spki_size, cert->spki);
         OPENSSL_free(spki);
-        if (r == 0)
-                r = sha256(der, size, cert->fingerprint);
-        if (r < 0)
-                return error_set(error, r, "it cannot be hashed: SHA-256 is not to be had from OpenSSL");
-        return 0;
+        return r < 0 ? no_sha256(error, r) : 0;
 }
 
 static int read_extensions(struct cert *cert, struct error *error) {
@@ -103,12 +104,24 @@ static int read_extensions(struct cert *cert, struct error *error) {
 }
 
 static int cert_from_der(const unsigned char *der, long size, struct cert **ret, struct error *error) {
-        _cleanup_(cert_freep) struct cert *cert = calloc(1, sizeof(*cert));
+        _cleanup_(cert_freep) struct cert *cert = NULL;
+        uint8_t fingerprint[FINGERPRINT_SIZE];
         const unsigned char *end = der;
         int r;
 
+        r = sha256(der, (size_t)size, fingerprint);
+        if (r < 0)
+                return no_sha256(error, r);
+        cert = cert_cache_find(fingerprint);
+        if (cert) {
+                *ret = take_ptr(cert);
+                return 0;
+        }
+
+        cert = calloc(1, sizeof(*cert));
         if (!cert)
                 return error_set_errno(error, -ENOMEM, "it cannot be kept");
+        memcpy(cert->fingerprint, fingerprint, FINGERPRINT_SIZE);
         cert->handle = d2i_X509(NULL, &end, size);
         if (!cert->handle)
                 return error_set(error, -EINVAL, "it is damaged: %s", openssl_reason());
@@ -118,11 +131,12 @@ static int cert_from_der(const unsigned char *der, long size, struct cert **ret,
 
         r = read_validity(cert, error);
         if (r == 0)
-                r = read_hashes(cert, der, (size_t)size, error);
+                r = read_spki(cert, error);
         if (r == 0)
                 r = read_extensions(cert, error);
         if (r < 0)
                 return r;
+        cert_cache_keep(cert);
         *ret = take_ptr(cert);
         return 0;
 }

@@ -63,6 +63,12 @@ static bool is_inside(const struct claim *inner, const struct claim *outer) {
         return strncmp(inner->path, outer->path, n) == 0 && (inner->path[n] == '/' || !inner->path[n]);
 }
 
+/* And in no directory below it. */
+static bool is_entry(const struct claim *inner, const struct claim *outer) {
+        return is_inside(inner, outer) &&
+               (streq(inner->path, outer->path) || !strchr(inner->path + strlen(outer->path) + 1, '/'));
+}
+
 /* Nothing is claimed where the path, an option that was absent or wrong, is NULL. */
 static void add_claim(struct claims *claims, struct claim claim) {
         if (!claim.path)
@@ -155,16 +161,14 @@ static bool collect(struct yaml_run *run, const struct config *config, struct cl
                 if (exports)
                         add_files(claims, certificate, certificates[i]);
         }
-        if (!exports)
-                return true;
-        for (size_t i = 0; i < config->n_connectors; i++)
+        add_claim(claims, (struct claim) { .path = config->state_directory, .kind = CLAIM_STATE });
+        for (size_t i = 0; exports && i < config->n_connectors; i++)
                 add_claim(claims, (struct claim) { .path = config->connectors[i].trust,
                                                    .kind = CLAIM_INPUT,
                                                    .option = "trust",
                                                    .whose = "connector",
                                                    .name = config->connectors[i].name,
                                                    .owner = connectors[i] });
-        add_claim(claims, (struct claim) { .path = config->state_directory, .kind = CLAIM_STATE });
         return true;
 }
 
@@ -179,6 +183,13 @@ static void complain_directory(struct yaml_run *run, const struct claim *inner, 
                 yaml_place_text(run, outer->owner->place, place));
 }
 
+/* rekeyd keeps files in both. A certificate's directory may well lie below the state directory. */
+static void complain_state(struct yaml_run *run, const struct claim *directory, const struct claim *state) {
+        yaml_complain(run, yaml_find(directory->owner->next, "directory")->place,
+                      "'directory' %s 'state_directory' (%s), which needs a place of its own",
+                      streq(directory->path, state->path) ? "is the same as" : "holds", state->path);
+}
+
 /* DIRECTORY and STATE are the outermost that EXPORT may lie inside, OTHER has the same path; or NULL. */
 static void check_export(struct yaml_run *run, const struct claim *export, const struct claim *directory,
                          const struct claim *state, const struct claim *other) {
@@ -191,10 +202,10 @@ static void check_export(struct yaml_run *run, const struct claim *export, const
                         "and nothing else; choose a path outside",
                         streq(export->path, directory->path) ? "is" : "lies inside", directory->name,
                         yaml_place_text(run, directory->owner->place, place));
-        else if (state && is_inside(export, state))
+        else if (state && is_entry(export, state))
                 yaml_complain(run, place,
-                              "'path' %s 'state_directory', which holds rekeyd's own files and nothing else; "
-                              "choose a path outside",
+                              "'path' %s 'state_directory', which holds rekeyd's own files; choose a path "
+                              "outside, or in a directory of its own below it",
                               streq(export->path, state->path) ? "is" : "lies inside");
         else if (other && other->kind == CLAIM_EXPORT)
                 yaml_complain(run, place,
@@ -220,8 +231,12 @@ static void check_claims(struct yaml_run *run, const struct claims *claims) {
                 switch (claim->kind) {
                 case CLAIM_STATE:
                         state = claim;
+                        if (directory && is_inside(state, directory))
+                                complain_state(run, directory, state);
                         break;
                 case CLAIM_DIRECTORY:
+                        if (state && streq(claim->path, state->path))
+                                complain_state(run, claim, state);
                         if (directory && is_inside(claim, directory))
                                 complain_directory(run, claim, directory);
                         else

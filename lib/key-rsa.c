@@ -7,12 +7,12 @@
  * This is a shortcut, not a judge: it takes what it recognises entirely and leaves everything else alone.
  */
 
+#include "lib/key-rsa.h"
+
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
 
 #include "lib/openssl-util.h"
-
-#include "lib/key-rsa.h"
 
 /* The numbers of an RSAPrivateKey after its version, by their names in EVP_PKEY_fromdata(). */
 enum { MODULUS, EXPONENT, N_PUBLIC };

@@ -135,6 +135,12 @@ static enum renewal_step take_failure(struct renewal *renewal, const struct rene
         if (wait < hold)
                 wait = hold;
 
+        if (event->is_doubtful && renewal->by_token && failure == FAILURE_REJECTED &&
+            renewal->failures <= RENEWAL_DOUBTS)
+                wait = schedule_backoff(context->policy, FAILURE_TRANSIENT, renewal->failures + 3,
+                                        context->random, event->retry_after_usec,
+                                        usec_sub(renewal->expiry, context->now));
+
         /* What is waited for is there already, and it lives for minutes only. Not where looking for it is
          * what fails: that would be tried without a pause. */
         if (state == RENEWAL_WAITING_FOR_TOKEN && !renewal->by_token && renewal->token_offered &&
@@ -147,7 +153,7 @@ static enum renewal_step take_failure(struct renewal *renewal, const struct rene
 static enum renewal_step first_step(const struct renewal_sight *sight, bool by_token) {
         if (sight->has_staged_reply)
                 return STEP_PROOF;
-        if (by_token && sight->has_staged_grant)
+        if (by_token && sight->has_staged_grant && !sight->has_untried_token)
                 return STEP_SIGN;
         if (by_token && !sight->has_token)
                 return STEP_NONE;

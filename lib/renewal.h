@@ -32,14 +32,15 @@ extern const char *const renewal_step_names[STEP_MAX];
 
 /* What STEP_LOOK saw on disk and on the clock. */
 struct renewal_sight {
-        bool has_set;          /* a current set whose parts match */
-        usec_t not_before;     /* of the leaf; 0 without a set */
-        usec_t expiry;         /* effective; 0 without a set */
-        bool has_token;        /* one is on offer, or one from `configuration` is staged */
-        bool has_staged_key;   /* of the size asked for */
-        bool has_staged_grant; /* CSR and one-time token for the sign call: `configuration` is behind us */
-        bool has_staged_reply; /* a certificate that passed the gate, not yet proven */
-        bool other_key_asked;  /* the configuration asks for another key size than the current set has */
+        bool has_set;           /* a current set whose parts match */
+        usec_t not_before;      /* of the leaf; 0 without a set */
+        usec_t expiry;          /* effective; 0 without a set */
+        bool has_token;         /* one is on offer, or one from `configuration` is staged */
+        bool has_untried_token; /* it was never shown to the Connector: worth more than a grant */
+        bool has_staged_key;    /* of the size asked for */
+        bool has_staged_grant;  /* CSR and one-time token for the sign call: `configuration` is behind us */
+        bool has_staged_reply;  /* a certificate that passed the gate, not yet proven */
+        bool other_key_asked;   /* the configuration asks for another key size than the current set has */
 };
 
 struct renewal_event {
@@ -56,6 +57,10 @@ struct renewal_event {
 
         /* RENEWAL_FAILED at STEP_GATE: what came back is valid, but expires no later than what there is. */
         bool no_gain;
+
+        /* RENEWAL_FAILED with FAILURE_REJECTED at the token-secured door: the answer has other causes as
+         * well. */
+        bool is_doubtful;
 
         /* RENEWAL_LOOKED, and RENEWAL_FAILED at STEP_LOOK: what is left of a back-off that this look must not
          * end; 0 for none. */
@@ -89,6 +94,9 @@ struct renewal_context {
         usec_t now;      /* CLOCK_REALTIME */
 };
 
+/* How often a token is tried again that was doubtfully rejected. */
+#define RENEWAL_DOUBTS 3u
+
 /* clang-format off */
 /*
  * Takes the event, moves the machine and returns the step to take next, which is then `renewal->step`.
@@ -103,7 +111,8 @@ struct renewal_context {
  *     disk.
  *
  * What a look leads to (the first row that fits):
- *   no set: staged reply, grant or token   ENROLLING from the furthest step that these allow
+ *   no set: staged reply, grant or token   ENROLLING from the furthest step that these allow; a token that was
+ *                                          never tried goes before a grant, which may be burnt
  *   no set                                 WAITING_FOR_TOKEN, no time to wake
  *   now is before notBefore and the skew   FAILURE_LOCAL; state stays CURRENT, or is RETRYING
  *   expired or rejected: reply, grant ...  ENROLLING as above
@@ -123,7 +132,10 @@ struct renewal_context {
  * Without a failure there is no back-off: then hold_usec is passed over.
  *
  * What a failure leads to:
- *   ENROLLING: refused, rejected           WAITING_FOR_TOKEN: the token is burnt by the call that carried it
+ *   ENROLLING: refused, rejected           WAITING_FOR_TOKEN: the token is burnt by the call that carried it.
+ *                                          With is_doubtful it may not be: the first RENEWAL_DOUBTS in a row
+ *                                          are followed by the same token, 40 s, 80 s and 160 s later, since
+ *                                          one lives for five minutes
  *   RENEWING: rejected, or expired by now  WAITING_FOR_TOKEN, slow back-off; none where a token is on offer
  *   otherwise                              RETRYING; the old set stays in use. With no_gain the back-off of
  *                                          schedule_no_gain_backoff()

@@ -77,6 +77,11 @@ static int collect_generation(const char *name, void *userdata) {
         return 0;
 }
 
+static void sort_generations(struct generations *generations) {
+        if (generations->n > 0)
+                qsort(generations->numbers, generations->n, sizeof(*generations->numbers), compare_numbers);
+}
+
 int store_list_generations(const struct store *store, struct generations *ret) {
         _cleanup_(generations_clear) struct generations generations = { 0 };
         int r;
@@ -84,8 +89,7 @@ int store_list_generations(const struct store *store, struct generations *ret) {
         r = dir_for_each(store->fd, collect_generation, &generations);
         if (r < 0)
                 return r;
-        if (generations.n > 0)
-                qsort(generations.numbers, generations.n, sizeof(*generations.numbers), compare_numbers);
+        sort_generations(&generations);
         *ret = generations;
         generations = (struct generations) { 0 };
         return 0;
@@ -149,21 +153,17 @@ static int remove_litter(const char *name, void *userdata) {
 
 /* Removes what is beyond `keep` and has been out of use for the time of grace: the successor's directory
  * tells since when. */
-static void prune(const struct store *store) {
-        _cleanup_(generations_clear) struct generations generations = { 0 };
+static void prune(const struct store *store, const struct generations *generations) {
         usec_t now = now_usec(CLOCK_REALTIME);
 
-        if (store_list_generations(store, &generations) < 0)
-                return;
-
-        for (size_t i = 0; i + store->options.keep < generations.n; i++) {
+        for (size_t i = 0; i + store->options.keep < generations->n; i++) {
                 char name[NUMBERED_NAME_MAX], successor[NUMBERED_NAME_MAX];
                 struct stat st;
 
-                if (generations.numbers[i] == store->current)
+                if (generations->numbers[i] == store->current)
                         continue;
-                store_numbered_name(name, GENERATION_PREFIX, generations.numbers[i]);
-                store_numbered_name(successor, GENERATION_PREFIX, generations.numbers[i + 1]);
+                store_numbered_name(name, GENERATION_PREFIX, generations->numbers[i]);
+                store_numbered_name(successor, GENERATION_PREFIX, generations->numbers[i + 1]);
                 if (fstatat(store->fd, successor, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (usec_sub(now, (usec_t)st.st_ctim.tv_sec * USEC_PER_SEC) < store->options.grace_usec)
@@ -172,9 +172,27 @@ static void prune(const struct store *store) {
         }
 }
 
+/* Everything in the directory, seen once: a look at a set at rest reads it no second time. */
+struct survey {
+        struct generations generations;
+        bool has_litter; /* names that remove_litter() is about */
+};
+
+static void survey_clear(struct survey *survey) {
+        generations_clear(&survey->generations);
+}
+
+static int survey_entry(const char *name, void *userdata) {
+        struct survey *survey = userdata;
+
+        survey->has_litter = survey->has_litter || has_prefix(name, STAGE_PREFIX) || is_temporary(name);
+        return collect_generation(name, &survey->generations);
+}
+
 /* Finishes what a crash interrupted. */
 static int recover(struct store *store, struct error *error) {
-        _cleanup_(generations_clear) struct generations generations = { 0 };
+        _cleanup_(survey_clear) struct survey survey = { 0 };
+        struct generations *generations = &survey.generations;
         uint64_t newest;
         int r;
 
@@ -183,12 +201,13 @@ static int recover(struct store *store, struct error *error) {
                 return error_set_errno(error, r, "cannot read link %s/%s", store->path, STORE_CURRENT);
         store->has_current = r == 0;
 
-        r = store_list_generations(store, &generations);
+        r = dir_for_each(store->fd, survey_entry, &survey);
         if (r < 0)
                 return error_set_errno(error, r, "cannot list directory %s", store->path);
+        sort_generations(generations);
 
-        if (generations.n > 0) {
-                newest = generations.numbers[generations.n - 1];
+        if (generations->n > 0) {
+                newest = generations->numbers[generations->n - 1];
                 if (!store->has_current || newest > store->current) {
                         r = make_current(store, newest);
                         if (r < 0)
@@ -201,10 +220,12 @@ static int recover(struct store *store, struct error *error) {
                         return r;
         }
 
-        r = dir_for_each(store->fd, remove_litter, store);
-        if (r < 0)
-                return error_set_errno(error, r, "cannot clean up directory %s", store->path);
-        prune(store);
+        if (survey.has_litter) {
+                r = dir_for_each(store->fd, remove_litter, store);
+                if (r < 0)
+                        return error_set_errno(error, r, "cannot clean up directory %s", store->path);
+        }
+        prune(store, generations);
         return 0;
 }
 
@@ -340,6 +361,7 @@ static int inherit_connection(const struct store *store, int stage_fd, struct er
 int store_commit(struct store *store, uint64_t *ret_generation, struct error *error) {
         static const char *const leftovers[] = { STAGE_CSR, STAGE_TOKEN };
         static const char *const required[] = { STORE_KEY, STORE_CERTIFICATE, STORE_CA };
+        _cleanup_(generations_clear) struct generations generations = { 0 };
         _cleanup_(fd_closep) int stage_fd = -1;
         char stage_name[NUMBERED_NAME_MAX];
         uint64_t number = store_next(store);
@@ -370,7 +392,8 @@ int store_commit(struct store *store, uint64_t *ret_generation, struct error *er
         r = store_publish(store, stage_name, number, error);
         if (r < 0)
                 return r;
-        prune(store);
+        if (store_list_generations(store, &generations) == 0)
+                prune(store, &generations);
         *ret_generation = number;
         return 0;
 }

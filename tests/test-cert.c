@@ -274,6 +274,37 @@ START_TEST(test_ref_outlives_the_list) {
 }
 END_TEST
 
+static struct cert_list parse(const char *pem) {
+        struct cert_list list = { 0 };
+
+        ck_assert_int_eq(cert_list_parse(pem, strlen(pem), &list, NULL), 0);
+        return list;
+}
+
+/* The last few are kept; one that was dropped from among them lives on where it is in use. */
+START_TEST(test_the_same_bytes_are_parsed_once) {
+        _cleanup_(x509_cert_clear) struct x509_cert made = x509_make(&(struct x509_options) { 0 });
+        _cleanup_(cert_list_clear) struct cert_list first = parse(made.pem), second = parse(made.pem),
+                                                    third = { 0 };
+        uint8_t before[FINGERPRINT_SIZE], after[FINGERPRINT_SIZE];
+
+        ck_assert_ptr_eq(cert_handle(first.items[0]), cert_handle(second.items[0]));
+        for (unsigned i = 0; i < 100; i++) {
+                _cleanup_(x509_cert_clear) struct x509_cert other =
+                        x509_make(&(struct x509_options) { .serial = 100 + i });
+                _cleanup_(cert_list_clear) struct cert_list list = parse(other.pem);
+
+                ck_assert(!cert_equal(list.items[0], first.items[0]));
+        }
+        third = parse(made.pem);
+        ck_assert_ptr_ne(cert_handle(third.items[0]), cert_handle(first.items[0]));
+        ck_assert(cert_equal(third.items[0], first.items[0]));
+        cert_fingerprint(second.items[0], before);
+        cert_fingerprint(third.items[0], after);
+        ck_assert_mem_eq(before, after, FINGERPRINT_SIZE);
+}
+END_TEST
+
 START_TEST(test_hex) {
         static const uint8_t bytes[] = { 0x00, 0x0f, 0xa5, 0xff };
         char buffer[2 * sizeof(bytes) + 1];
@@ -298,6 +329,7 @@ int main(void) {
         TEST_CASE(suite, test_client_auth);
         TEST_CASE(suite, test_self_signed_is_a_signature_not_a_name);
         TEST_CASE(suite, test_hashes);
+        TEST_CASE(suite, test_the_same_bytes_are_parsed_once);
         TEST_CASE(suite, test_subject_and_issuer);
         TEST_CASE(suite, test_ref_outlives_the_list);
         TEST_CASE(suite, test_hex);

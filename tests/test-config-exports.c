@@ -164,12 +164,13 @@ START_TEST(export_paths) {
                 { "/srv/c/tls.pem", "12:59: " INSIDE("c", "12") },
                 { "/srv//a/x/tls.pem", "12:59: " INSIDE("a", "4") },
                 { "/srv/b/tls.crt", "12:59: " INSIDE("b", "11") },
-                { "/var/lib/rekeyd", "12:59: 'path' is 'state_directory', which holds rekeyd's own files and "
-                                     "nothing else; choose "
-                                     "a path outside\n" },
-                { "/var/lib/rekeyd/exports/c.pem",
-                  "12:59: 'path' lies inside 'state_directory', which holds rekeyd's own files and nothing "
-                  "else; choose a path outside\n" },
+                { "/var/lib/rekeyd", "12:59: 'path' is 'state_directory', which holds rekeyd's own files; "
+                                     "choose a path outside, "
+                                     "or in a directory of its own below it\n" },
+                { "/var/lib/rekeyd/c.pem", "12:59: 'path' lies inside 'state_directory', which holds "
+                                           "rekeyd's own files; choose a path "
+                                           "outside, or in a directory of its own below it\n" },
+                { "/var/lib/rekeyd/exports/c.pem", "" },
                 { "/out.pem", "12:59: 'path' is the same as that of another export, of certificate 'a' (line "
                               "9); give each export a file of its own\n" },
                 { "//p12",

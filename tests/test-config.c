@@ -90,6 +90,11 @@ START_TEST(mistakes) {
                 { HEAD "  b: {connector: ucl, directory: b}\n",
                   "6:34: 'directory' must be an absolute path, one that begins with '/'\n" },
 
+                { "state_directory: /srv/a\n" HEAD, "6:16: 'directory' is the same as 'state_directory' "
+                                                    "(/srv/a), which needs a place of its own\n" },
+                { "state_directory: /srv/a/state\n" HEAD,
+                  "6:16: 'directory' holds 'state_directory' (/srv/a/state), which needs a place of its "
+                  "own\n" },
                 { HEAD "  b: {connector: old, directory: /b, token_file: /t}\n",
                   "6:50: 'token_file' is of no use: connector 'old' has no 'enrol_url' to enrol at; give it "
                   "one\n" },

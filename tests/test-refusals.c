@@ -196,6 +196,39 @@ START_TEST(an_untrusted_connector_is_never_spoken_to) {
 }
 END_TEST
 
+/* The signature was cut off and its token is burnt. Who brings another one at once need not wait until rekeyd
+ * has found that out. */
+START_TEST(a_new_token_goes_before_a_staged_one) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+
+        stand_configure(stand, ORDERS);
+        stand_token(stand, "client-1", "token");
+        stand_fault(stand, "{\"fault\":\"timeout-503\",\"at\":\"sign\",\"count\":1}");
+        stand_start(stand, NULL);
+        json_decref(stand_await(stand, MESSAGE_FAILED));
+        stand_token(stand, "client-1", "token");
+        json_decref(stand_await(stand, MESSAGE_ENROLLED));
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
+START_TEST(a_token_that_comes_during_an_attempt_is_not_missed) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+
+        stand_configure(stand, ORDERS);
+        scratch_write(stand->directory, "token", "an-old-one\n", 0600);
+        stand_start(stand, NULL);
+        json_decref(stand_await(stand, MESSAGE_WAITING)); /* now the file is watched */
+        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"configuration\",\"count\":1}");
+        scratch_write(stand->directory, "token", "another-old-one\n", 0600);
+        json_decref(stand_await_connector(stand, "\"held\""));
+        stand_token(stand, "client-1", "token");
+        json_decref(stand_admin(stand, "/release", "{}"));
+        json_decref(stand_await(stand, MESSAGE_ENROLLED));
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("refusals");
 
@@ -203,5 +236,7 @@ int main(void) {
         TEST_CASE(suite, a_refused_proof_in_tls_keeps_the_old_set);
         TEST_CASE(suite, a_signature_is_asked_for_once);
         TEST_CASE(suite, an_untrusted_connector_is_never_spoken_to);
+        TEST_CASE(suite, a_new_token_goes_before_a_staged_one);
+        TEST_CASE(suite, a_token_that_comes_during_an_attempt_is_not_missed);
         return test_run(suite);
 }

@@ -438,6 +438,41 @@ START_TEST(test_crash_loop) {
 }
 END_TEST
 
+/* A used token and a Director that is down are the same answer. The first is tried again in vain three times,
+ * the second costs no token. */
+START_TEST(a_doubtful_rejection) {
+        static const struct schedule_policy none = { 0 };
+        const struct renewal_context noon = { .policy = &none, .now = USEC_PER_DAY, .random = 1u << 31 };
+        static const usec_t waits[] = { 40, 80, 160, 2400, 3600 };
+
+        for (size_t doubtful = 0; doubtful < 2; doubtful++) {
+                struct renewal r = { 0 };
+
+                for (size_t i = 0; i < ELEMENTSOF(waits); i++) {
+                        const struct renewal_event event = { .type = RENEWAL_FAILED,
+                                                             .failure = FAILURE_REJECTED,
+                                                             .is_doubtful = doubtful };
+                        usec_t slow = i < 3 ? 300 * USEC_PER_SEC << i : waits[i] * USEC_PER_SEC;
+
+                        r.state = RENEWAL_ENROLLING;
+                        r.by_token = true;
+                        r.step = STEP_CONFIGURATION;
+                        ck_assert_int_eq(renewal_next(&r, &event, &noon), STEP_NONE);
+                        ck_assert_int_eq(r.state, RENEWAL_WAITING_FOR_TOKEN);
+                        ck_assert_uint_eq(r.backoff_usec, doubtful ? waits[i] * USEC_PER_SEC : slow);
+                }
+        }
+
+        /* At the certificate-secured door nobody doubts. */
+        struct renewal r = { .state = RENEWAL_RENEWING, .step = STEP_CONFIGURATION };
+        const struct renewal_event event = { .type = RENEWAL_FAILED,
+                                             .failure = FAILURE_REJECTED,
+                                             .is_doubtful = true };
+        renewal_next(&r, &event, &noon);
+        ck_assert_uint_eq(r.backoff_usec, 300 * USEC_PER_SEC);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("renewal-backoff");
 
@@ -451,5 +486,6 @@ int main(void) {
         TEST_CASE(suite, test_restore);
         TEST_CASE(suite, test_assumed_backoff);
         TEST_CASE(suite, test_crash_loop);
+        TEST_CASE(suite, a_doubtful_rejection);
         return test_run(suite);
 }

@@ -212,6 +212,13 @@ START_TEST(test_looks) {
                 { "grant and token", { .state = RETRYING },
                   { .has_token = true, .has_staged_key = true, .has_staged_grant = true },
                   ENROLLING, STEP_SIGN, FAILURE_NONE },
+                { "grant and another token", { .state = RETRYING },
+                  { .has_token = true, .has_untried_token = true, .has_staged_key = true,
+                    .has_staged_grant = true },
+                  ENROLLING, STEP_CONFIGURATION, FAILURE_NONE },
+                { "reply and another token", { .state = RETRYING },
+                  { .has_token = true, .has_untried_token = true, .has_staged_reply = true },
+                  ENROLLING, STEP_PROOF, FAILURE_NONE },
                 { "reply", { .state = RETRYING }, { .has_staged_reply = true },
                   ENROLLING, STEP_PROOF, FAILURE_NONE },
                 { "reply, grant and token", { .state = RETRYING },
@@ -628,6 +635,7 @@ START_TEST(test_random_events) {
                         sight.expiry = sight.not_before + random_next(&seed) % 4 * 30 * USEC_PER_DAY;
                 }
                 sight.has_token = flip(&seed);
+                sight.has_untried_token = sight.has_token && flip(&seed);
                 sight.has_staged_key = flip(&seed);
                 sight.has_staged_grant = flip(&seed);
                 sight.has_staged_reply = random_next(&seed) % 8 == 0;

@@ -23,11 +23,14 @@
 #define CONCURRENT 16
 #define QUARTER    4
 
-/* The budgets. On a machine that is shared, somebody else's work may take the processor away in the middle of
- * a turn or of the whole storm; our own does it each time, so the best of so many runs counts. */
-#define RATIO_MAX    1.1
-#define STALL_MAX_MS 20.0
-#define RUNS_MAX     3
+/* The budgets. Wall time says something on a machine that does nothing else: when others took more than this
+ * share of it, or kept a thread waiting that wanted to run, the figures are printed and CPU times are judged
+ * instead. */
+#define RATIO_MAX       1.1
+#define STALL_MAX_MS    20.0
+#define FOREIGN_MAX     0.05
+#define LATENESS_MAX_MS 5.0
+#define RUNS_MAX        2
 
 /* --- Configuration --- */
 
@@ -184,10 +187,39 @@ static usec_t bare_keys(unsigned n) {
         return now_usec(CLOCK_MONOTONIC) - begin;
 }
 
+/* --- Is anybody else here? --- */
+
+/* How late a thread is that sleeps for a millisecond at a time, and runs at the loop's priority. */
+struct sentry {
+        pthread_t thread;
+        atomic_bool stop;
+        usec_t latest_usec;
+};
+
+static void *stand_guard(void *userdata) {
+        struct sentry *sentry = userdata;
+
+        while (!atomic_load(&sentry->stop)) {
+                usec_t wanted = now_usec(CLOCK_MONOTONIC) + USEC_PER_MSEC, late;
+
+                clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec) { .tv_nsec = 1000000 }, NULL);
+                late = usec_sub(now_usec(CLOCK_MONOTONIC), wanted);
+                if (late > sentry->latest_usec)
+                        sentry->latest_usec = late;
+        }
+        return NULL;
+}
+
+static double own_cpu_sec(void) {
+        return (double)now_usec(CLOCK_PROCESS_CPUTIME_ID) / USEC_PER_SEC;
+}
+
 /* --- Tests --- */
 
 struct storm {
-        double ratio, longest_ms;
+        double wall_ratio, cpu_ratio, longest_ms;
+        double foreign; /* share of the machine's time that others took */
+        double late_ms; /* a thread that wanted to run, at worst */
 };
 
 static double seconds(usec_t usec) {
@@ -199,22 +231,40 @@ static double seconds(usec_t usec) {
 static struct storm run_storm(void) {
         _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
         const struct fleet_options fleet = fleet_of(stand, "storm", N_STORM);
-        double storm_sec, keys_sec, rekeyd_cpu_sec, connector_cpu_sec;
+        double storm_sec, keys_sec, keys_cpu_sec, rekeyd_cpu_sec, connector_cpu_sec, busy_sec;
+        struct sentry sentry = { 0 };
         struct flight flight;
         struct storm storm;
 
         fleet_make(&fleet);
         configure(stand, &fleet, (const struct stand *const[]) { stand }, 1, "120s");
 
+        keys_cpu_sec = own_cpu_sec();
         keys_sec = seconds(bare_keys(N_STORM / 2));
+        keys_cpu_sec = own_cpu_sec() - keys_cpu_sec;
+
         connector_cpu_sec = (double)probe_cpu_nsec(process_pid(stand->connector)) / 1e9;
+        ck_assert_int_eq(pthread_create(&sentry.thread, NULL, stand_guard, &sentry), 0);
+        busy_sec = probe_busy_sec();
         stand_start(stand, NULL);
         storm_sec = seconds(await_renewals(stand, "storm", N_STORM));
+        busy_sec = probe_busy_sec() - busy_sec;
         rekeyd_cpu_sec = (double)probe_cpu_nsec(process_pid(stand->rekeyd)) / 1e9;
         connector_cpu_sec = (double)probe_cpu_nsec(process_pid(stand->connector)) / 1e9 - connector_cpu_sec;
-        keys_sec += seconds(bare_keys(N_STORM - N_STORM / 2));
+        atomic_store(&sentry.stop, true);
+        pthread_join(sentry.thread, NULL);
 
-        storm = (struct storm) { storm_sec / keys_sec, longest_turn_ms(stand) };
+        keys_cpu_sec -= own_cpu_sec();
+        keys_sec += seconds(bare_keys(N_STORM - N_STORM / 2));
+        keys_cpu_sec += own_cpu_sec();
+
+        storm = (struct storm) {
+                .wall_ratio = storm_sec / keys_sec,
+                .cpu_ratio = rekeyd_cpu_sec / keys_cpu_sec,
+                .longest_ms = longest_turn_ms(stand),
+                .foreign = (busy_sec - rekeyd_cpu_sec - connector_cpu_sec) / (storm_sec * processors()),
+                .late_ms = (double)sentry.latest_usec / USEC_PER_MSEC,
+        };
         flight = flight_of(stand, "storm");
         ck_assert_uint_eq(flight.renewed, N_STORM);
         ck_assert_uint_eq(flight.failed, 0);
@@ -223,28 +273,29 @@ static struct storm run_storm(void) {
         test_report(
                 "scale: %u renewals in %.2f s, %u key generations alone on %u processors in %.2f s, ratio "
                 "%.3f; longest turn of the loop %.1f ms",
-                N_STORM, storm_sec, N_STORM, processors(), keys_sec, storm.ratio, storm.longest_ms);
+                N_STORM, storm_sec, N_STORM, processors(), keys_sec, storm.wall_ratio, storm.longest_ms);
         test_report(
-                "scale: meanwhile rekeyd took %.2f s of CPU time and devconnector, which a real Connector "
-                "would not take here, %.2f s: %.3f of the ratio; at most %d at once",
-                rekeyd_cpu_sec, connector_cpu_sec, connector_cpu_sec / processors() / keys_sec, flight.most);
+                "scale: CPU time: rekeyd %.2f s, the keys alone %.2f s, ratio %.3f; devconnector, which a "
+                "real Connector would not take here, %.2f s; others %.0f%% of the machine, a thread that "
+                "wanted to run waited for %.1f ms; at most %d renewals at once",
+                rekeyd_cpu_sec, keys_cpu_sec, storm.cpu_ratio, connector_cpu_sec, 100 * storm.foreign,
+                storm.late_ms, flight.most);
         return storm;
 }
 
 START_TEST(five_hundred_at_once) {
-        struct storm best = { RATIO_MAX, STALL_MAX_MS };
+        bool fast = false, prompt = false;
 
-        for (unsigned i = 0; i < RUNS_MAX && (best.ratio >= RATIO_MAX || best.longest_ms >= STALL_MAX_MS);
-             i++) {
+        for (unsigned i = 0; i < RUNS_MAX && !(fast && prompt); i++) {
                 struct storm storm = run_storm();
+                bool is_shared = storm.foreign > FOREIGN_MAX;
 
-                if (storm.ratio < best.ratio)
-                        best.ratio = storm.ratio;
-                if (storm.longest_ms < best.longest_ms)
-                        best.longest_ms = storm.longest_ms;
+                fast = fast || (is_shared ? storm.cpu_ratio : storm.wall_ratio) < RATIO_MAX;
+                prompt = prompt || storm.longest_ms < STALL_MAX_MS ||
+                         (is_shared && storm.late_ms > LATENESS_MAX_MS);
         }
-        ck_assert_double_lt(best.ratio, RATIO_MAX);
-        ck_assert_double_lt(best.longest_ms, STALL_MAX_MS);
+        ck_assert_msg(fast, "a storm of renewals takes longer than its keys, by more than the budget");
+        ck_assert_msg(prompt, "the loop is deaf for longer than the budget");
 }
 END_TEST
 

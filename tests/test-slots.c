@@ -114,11 +114,9 @@ START_TEST(who_expires_first_goes_first) {
 END_TEST
 
 START_TEST(groups_share_evenly) {
-        _cleanup_(slots_clear) struct slots slots = { .n_total = 4 };
-        struct slot_group *large = group_of(&slots, "large"), *small = group_of(&slots, "small"),
-                          *late = group_of(&slots, "late");
-        struct guest many[40], few[3], one = guest_of(late, 1);
-        unsigned before;
+        _cleanup_(slots_clear) struct slots slots = { .n_total = 8 };
+        struct slot_group *large = group_of(&slots, "large"), *small = group_of(&slots, "small");
+        struct guest many[40], few[5];
 
         /* All of the large group expire earlier, and came first. */
         turns = 0;
@@ -130,29 +128,57 @@ START_TEST(groups_share_evenly) {
                 few[i] = guest_of(small, 1000);
                 slots_wait(&slots, &few[i].waiter);
         }
-        ck_assert_uint_eq(large->n_used, 4);
+        ck_assert_uint_eq(large->n_used, 6);
+        ck_assert_uint_eq(small->n_used, 2);
 
+        /* Whoever gives it back, it goes to the one with fewer. */
         give_back(&slots, large, 2);
-        ck_assert_uint_eq(large->n_used, 2);
-        ck_assert_uint_eq(small->n_used, 2);
-        ck_assert_uint_eq(few[0].turn, 5);
-        ck_assert_uint_eq(few[1].turn, 6);
-
-        /* Even: the one that expires first, of both groups. */
-        give_back(&slots, small, 1);
-        ck_assert_uint_eq(small->n_used, 2);
-        ck_assert_uint_eq(few[2].turn, 7);
-
-        /* Nobody waits in the small group any more: all is the large one's. */
-        before = large->n_waiting;
-        give_back(&slots, small, 2);
         ck_assert_uint_eq(large->n_used, 4);
-        ck_assert_uint_eq(large->n_waiting, before - 2);
-
-        /* A third one that comes late waits for one slot and no longer. */
-        slots_wait(&slots, &one.waiter);
+        ck_assert_uint_eq(small->n_used, 4);
+        ck_assert_uint_eq(few[3].turn, 10);
+        give_back(&slots, small, 1);
+        ck_assert_uint_eq(few[4].turn, 11);
         give_back(&slots, large, 1);
-        ck_assert_uint_gt(one.turn, 0);
+        ck_assert_uint_eq(large->n_used, 4);
+
+        /* Nobody waits in the small group any more. */
+        give_back(&slots, small, 4);
+        ck_assert_uint_eq(large->n_used, 6);
+        ck_assert_uint_eq(slots.n_used, 6);
+}
+END_TEST
+
+START_TEST(between_equals_the_more_urgent) {
+        _cleanup_(slots_clear) struct slots slots = { .n_total = 1 };
+        struct slot_group *other = group_of(&slots, "other");
+        struct guest a = guest_of(group_of(&slots, "a"), 20), b = guest_of(group_of(&slots, "b"), 10);
+
+        turns = 0;
+        take(&slots, other, 1);
+        slots_wait(&slots, &a.waiter);
+        slots_wait(&slots, &b.waiter);
+        give_back(&slots, other, 1);
+        ck_assert_uint_eq(b.turn, 1);
+        ck_assert_uint_eq(a.turn, 0);
+}
+END_TEST
+
+START_TEST(the_last_quarter_is_for_the_others) {
+        static const struct {
+                unsigned n_total, most;
+        } cases[] = { { 16, 12 }, { 7, 6 }, { 4, 3 }, { 3, 3 }, { 1, 1 }, { 1000, 750 } };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(slots_clear) struct slots slots = { .n_total = cases[i].n_total };
+                struct slot_group *first = group_of(&slots, "first"), *second;
+
+                take(&slots, first, cases[i].n_total); /* as long as there is no other */
+                give_back(&slots, first, cases[i].n_total);
+                second = group_of(&slots, "second");
+                take(&slots, first, cases[i].most);
+                ck_assert(!can_take(&slots, first));
+                take(&slots, second, cases[i].n_total - cases[i].most);
+        }
 }
 END_TEST
 
@@ -185,13 +211,13 @@ START_TEST(what_fails_does_not_starve_the_others) {
                 well[i] = guest_of(good, 1000);
                 slots_wait(&slots, &ill[i].waiter);
         }
-        ck_assert_uint_eq(bad->n_used, 8);
+        ck_assert_uint_eq(bad->n_used, 6);
 
         /* Time-outs: what the bad group gives back it does not get again, although nobody else wants it. */
         slots_judge(&slots, bad, false);
         give_back(&slots, bad, 1);
-        ck_assert_uint_eq(bad->n_used, 7);
-        give_back(&slots, bad, 6);
+        ck_assert_uint_eq(bad->n_used, 5);
+        give_back(&slots, bad, 3);
         ck_assert_uint_eq(bad->n_used, 2);
         ck_assert_uint_eq(slots.n_used, 2);
 
@@ -332,6 +358,8 @@ int main(void) {
         TEST_CASE(suite, no_more_than_there_are);
         TEST_CASE(suite, who_expires_first_goes_first);
         TEST_CASE(suite, groups_share_evenly);
+        TEST_CASE(suite, between_equals_the_more_urgent);
+        TEST_CASE(suite, the_last_quarter_is_for_the_others);
         TEST_CASE(suite, a_doubtful_group_gets_a_quarter);
         TEST_CASE(suite, what_fails_does_not_starve_the_others);
         TEST_CASE(suite, an_answer_gives_back_what_was_withheld);

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "lib/util/macro.h"
 
@@ -75,6 +76,22 @@ unsigned probe_kib(pid_t pid, const char *name) {
 
 uint64_t probe_cpu_nsec(pid_t pid) {
         return sum_tasks(pid, "schedstat", task_cpu_nsec);
+}
+
+double probe_busy_sec(void) {
+        uint64_t user, nice, system, idle, waiting, irq, softirq;
+        FILE *file = fopen("/proc/stat", "re");
+        int n = 0;
+
+        if (!file)
+                return 0;
+        n = fscanf(file,
+                   "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
+                   &user, &nice, &system, &idle, &waiting, &irq, &softirq);
+        fclose(file);
+        if (n != 7)
+                return 0;
+        return (double)(user + nice + system + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
 }
 
 uint64_t probe_wakeups(pid_t pid) {

@@ -7,8 +7,6 @@
 #include <signal.h>
 #include <stdarg.h>
 
-#include "daemon/messages.h"
-
 struct reply {
         char *text;
         size_t size;
@@ -211,8 +209,8 @@ void stand_reload(struct stand *stand) {
 
 static bool is_failure(const json_t *line) {
         static const char *const ids[] = {
-                MESSAGE_FAILED,          MESSAGE_FAILED_TRANSIENT, MESSAGE_FAILED_REFUSED,
-                MESSAGE_FAILED_REJECTED, MESSAGE_FAILED_BAD_REPLY, MESSAGE_FAILED_LOCAL,
+                MESSAGE_FAILED_TRANSIENT, MESSAGE_FAILED_REFUSED, MESSAGE_FAILED_REJECTED,
+                MESSAGE_FAILED_BAD_REPLY, MESSAGE_FAILED_LOCAL,
         };
 
         for (size_t i = 0; i < ELEMENTSOF(ids); i++)
@@ -221,10 +219,10 @@ static bool is_failure(const json_t *line) {
         return false;
 }
 
-/* Each class has an id of its own, but all have the field; so may the line that follows one. */
+/* A budget that is used up fails an attempt as well, and is told by its own id. */
 static json_t *await_failure(struct stand *stand) {
         for (;;) {
-                json_t *line = parse_line(process_await(stand->rekeyd, PROCESS_STDERR, "\"failure\":"));
+                json_t *line = parse_line(process_await(stand->rekeyd, PROCESS_STDERR, MESSAGE_FAILED));
 
                 if (!line)
                         ck_abort_msg("rekeyd never logged a failure");

@@ -5,8 +5,13 @@
 
 #include <jansson.h>
 
+#include "daemon/messages.h"
+
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
+
+/* What the lines of failed attempts have in common, while each class has an id of its own. */
+#define MESSAGE_FAILED " failed ("
 
 struct stand {
         char *directory;           /* scratch */
@@ -64,7 +69,7 @@ void stand_kill(struct stand *stand);
 void stand_reload(struct stand *stand);
 
 /* The next log line of rekeyd with MESSAGE_ID, as JSON owned by the caller; aborts the test when it does not
- * come. MESSAGE_FAILED stands for the ids of all classes. */
+ * come. MESSAGE_FAILED stands for all classes. */
 json_t *stand_await(struct stand *stand, const char *message_id);
 
 /* The next event of devconnector that contains TEXT ("\"event\":\"held\""). */
