@@ -45,10 +45,10 @@ make_root() {
         touch "$base.complete"
 }
 
-# lay_root: a layer in memory above $base, mounted at $root. The name-spaces that this script runs in end with it, and
-# with them the mount and every process.
+# lay_root DIRECTORY: a layer in memory above $base, mounted there, with the root of the container at $root. The
+# name-spaces that this script runs in end with it, and with them the mount and every process.
 lay_root() {
-        local layer=/run/rekeyd-test
+        layer=$1
 
         mkdir -p "$layer" && mount -t tmpfs -o mode=755 tmpfs "$layer" &&
                 mkdir "$layer/upper" "$layer/work" "$layer/root" &&
@@ -77,13 +77,13 @@ boot() {
 
         systemd-nspawn --quiet --directory="$root" --boot --register=no --keep-unit --private-network --settings=no \
                 --console=pipe --link-journal=no --resolv-conf=off --timezone=off --machine=rekeyd-test \
-                --bind="$booted:/run/booted" </dev/null >>/run/rekeyd-test/console 2>&1 &
+                --bind="$booted:/run/booted" </dev/null >>"$layer/console" 2>&1 &
         nspawn=$!
         # Opened for both ways, so that a boot which fails is noticed by the time-out and not never.
         read -r -t 120 line <>"$booted"
         leader=$(cat "/proc/$nspawn/task/$nspawn/children" 2>/dev/null)
         leader=${leader%% *}
-        [ "$line" = booted ] || { cat /run/rekeyd-test/console >&2; return 1; }
+        [ "$line" = booted ] || { cat "$layer/console" >&2; return 1; }
 }
 
 # reboot: as an operator does. nspawn ends with this status when it is to be started again.
@@ -105,6 +105,16 @@ write() {
 
 property() {
         inside systemctl show --value -p "$2" "$1"
+}
+
+# becomes UNIT PROPERTY REGEX: rekeyd tells its status once a second at most, and nothing tells us; so this asks.
+becomes() {
+        local deadline=$((SECONDS + 30)) value
+        while value=$(property "$1" "$2") && [ $SECONDS -lt $deadline ]; do
+                [[ $value =~ $3 ]] && return 0
+                inside sleep 0.2
+        done
+        matches "$value" "$3"
 }
 
 # mark: what is awaited from now on comes after this.

@@ -1,9 +1,10 @@
 # The first start with a certificate to get: no network yet, a token that only the service manager can read, a
 # directory elsewhere, and a reader who is not root.
 
-# mint CLIENT: a one-time token.
+# mint CLIENT: a one-time token, remembered in $layer/tokens.
 mint() {
-        inside curl -sS -f -X POST 'http://127.0.0.1:8081/tokens?format=text' -d "{\"client\": \"$1\"}"
+        inside curl -sS -f -X POST 'http://127.0.0.1:8081/tokens?format=text' -d "{\"client\": \"$1\"}" |
+                tee -a "$layer/tokens"
 }
 
 inside useradd --system orders
@@ -33,8 +34,8 @@ WatchdogSec=4s
 RestartSec=1s
 END
 
-# configure BITS [BITS]: the configuration, with a second certificate if a size for its key is named. A larger key makes
-# rekeyd renew at once.
+# configure BITS [BITS [LINE]]: the configuration, with a second certificate if a size for its key is named, and one more
+# line for that. A larger key makes rekeyd renew at once.
 configure() {
         write /etc/rekeyd/rekeyd.yaml <<END
 limits: {issuances_per_hour: 50}
@@ -68,6 +69,7 @@ END
     directory: /var/lib/rekeyd/certs/invoices
     token_file: /etc/rekeyd/tokens/invoices
     key: {bits: $2}
+    ${3:-}
     notify:
       - unit: plain.service
 END
@@ -81,6 +83,7 @@ fingerprint() {
 
 configure 2048
 inside systemctl daemon-reload
+check "the documented drop-ins are as clean as the unit" verify
 inside ip link set lo down
 mark
 milestone "it starts without a network" inside systemctl restart rekeyd
@@ -90,7 +93,7 @@ check "which names the certificate" same "$(field REKEYD_CERTIFICATE)" orders
 check "and its class" same "$(field REKEYD_FAILURE)" transient
 check "and the cause" matches "$(field REKEYD_ERROR)" connector.test
 check "and is not an error yet" same "$(field PRIORITY)" 5
-check "systemctl status says so in one line" matches "$(property rekeyd StatusText)" '^0 of 1 certificate'
+check "systemctl status says so in one line" becomes rekeyd StatusText '^0 of 1 certificate'
 
 inside sh -c 'echo 127.0.0.1 connector.test >>/etc/hosts'
 inside ip link set lo up

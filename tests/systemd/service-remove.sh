@@ -17,18 +17,21 @@ missing_in_catalog() {
         done
 }
 check "the installed catalog has every message" nothing missing_in_catalog
-check "no key and no passphrase is in the journal" not \
-        inside sh -c 'journalctl -o export --no-pager _COMM=rekeyd | grep -a -e "PRIVATE KEY" -e "a passphrase"'
+inside journalctl -o export --no-pager _COMM=rekeyd >"$layer/journal"
+printf '%s\n' 'PRIVATE KEY' 'a passphrase' >"$layer/secrets"
+grep -o '[^[:space:]]\{16,\}' "$layer/tokens" >>"$layer/secrets"
+check "there are secrets to look for" same "$(wc -l <"$layer/secrets")" 4
+check "no key, no passphrase and no token is in the journal" not grep -a -F -f "$layer/secrets" "$layer/journal"
 
 before=$(fingerprint)
-inside dpkg -r rekeyd >/run/rekeyd-test/dpkg.log 2>&1
+inside dpkg -r rekeyd >"$layer/dpkg.log" 2>&1
 check "removal" same $? 0
-check "says that certificates stay" grep -q 'keys and certificates stay' /run/rekeyd-test/dpkg.log
+check "says that certificates stay" grep -q 'keys and certificates stay' "$layer/dpkg.log"
 check "the service is gone" same "$(inside systemctl is-active rekeyd)" inactive
 check "certificates are not" same "$(fingerprint)" "$before"
-inside dpkg -P rekeyd devconnector >/run/rekeyd-test/dpkg.log 2>&1
+inside dpkg -P rekeyd devconnector >"$layer/dpkg.log" 2>&1
 check "purge" same $? 0
-check "says that certificates stay, and how to delete them" grep -q 'rm -r /var/lib/rekeyd' /run/rekeyd-test/dpkg.log
+check "says that certificates stay, and how to delete them" grep -q 'rm -r /var/lib/rekeyd' "$layer/dpkg.log"
 check "its configuration is gone" not inside test -e /etc/rekeyd/rekeyd.yaml
 check "keys are not" inside openssl pkey -noout -in /var/lib/rekeyd/certs/orders/tls.key
 check "nor the files that it exported" inside test -s /srv/orders/keystore.p12

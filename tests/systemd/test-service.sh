@@ -29,6 +29,7 @@ make_packages() {
 }
 
 if [ "${3:-}" != inside ]; then
+        [ "$(id -u)" -eq 0 ] || ! sudo -n true 2>/dev/null || exec sudo -n "$0" "$@"
         obstacle=$(container_obstacle)
         [ -z "$obstacle" ] || tap_skip "$obstacle"
         make_packages || { echo "Bail out! the packages cannot be built"; exit 1; }
@@ -52,10 +53,10 @@ connector_says() {
 }
 
 packages=$store/packages
-make_root "$store" && lay_root || { echo "Bail out! the root cannot be mounted"; exit 1; }
+make_root "$store" && lay_root "$store/layer" || { echo "Bail out! the root cannot be mounted"; exit 1; }
 mkdir "$root/root/packages" && cp "$packages"/{rekeyd,devconnector}_*.deb "$root/root/packages/"
 
-for part in install first-start dependents reload watchdog reboot remove; do
+for part in install first-start dependents reload watchdog reboot owner remove; do
         . "$here/service-$part.sh"
 done
 tap_end
