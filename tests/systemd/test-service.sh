@@ -2,7 +2,7 @@
 # The packages in a Debian 12 with systemd: what an administrator does with rekeyd there, from the installation to the
 # purge, in one boot and one reboot. What happened is read from the journal and from `systemctl show`.
 #
-#   test-service.sh SOURCES BUILD      packages and root are kept in BUILD/systemd
+#   test-service.sh SOURCES BUILD      packages and root are kept in BUILD/service-test
 #
 # devconnector is a unit there as well. Nothing reaches a network: the container has a loopback only.
 
@@ -12,7 +12,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/container.sh"
 
 sources=$1
-store=$2/systemd
+store=$2/service-test
 
 # The packages, built again when a file that they are made of has changed. In $packages.
 make_packages() {
