@@ -19,11 +19,13 @@ server {
     return 204;
 }
 END
-# Ordered after rekeyd, as a unit that cannot start without its certificate would be.
-write /etc/systemd/system/nginx.service.d/after.conf <<'END'
+# Ordered after rekeyd, as units that cannot start without their certificate would be.
+for unit in nginx plain; do
+        write "/etc/systemd/system/$unit.service.d/after.conf" <<'END'
 [Unit]
 After=rekeyd.service
 END
+done
 inside systemctl daemon-reload
 nginx_pid=$(property nginx MainPID)
 mark
