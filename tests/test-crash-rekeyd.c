@@ -103,7 +103,7 @@ static void run_point(struct world *world, const struct scenario *scenario, cons
                         continue;
                 snprintf(world->where, sizeof(world->where), "%s %s",
                          point->failure ? point->failure : "killed at", trace.point);
-                world_check_instant(world, point->failure, trace.status);
+                world_check_instant(world, &trace, !point->failure);
                 world_check_end(world);
                 if (world->n_violations > before && point->failure)
                         test_report("crash: and rekeyd said: %s", world_last_line(trace.output));
@@ -170,7 +170,7 @@ static void find_points(struct work *work) {
         if (work->points->result < 0)
                 return;
         snprintf(world->where, sizeof(world->where), "undisturbed");
-        world_check_instant(world, true, trace.status);
+        world_check_instant(world, &trace, false);
         world_check_files(world);
         ck_assert_msg(trace.status == work->scenario->status && world->n_violations == 0,
                       "rekeyd ends with %d: %s", trace.status, trace.output);

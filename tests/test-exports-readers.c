@@ -25,7 +25,7 @@
 #define N_CERTIFICATES 10
 #define N_RENEWALS     50u
 #define N_SWAPS        (getenv("REKEYD_TEST_WRAPPER") ? 10u : 200u)
-#define READS_MIN      (getenv("REKEYD_TEST_WRAPPER") ? 1u : 500u)
+#define READS_MIN      (getenv("REKEYD_TEST_WRAPPER") ? 1u : 50u)
 
 /* --- Busy readers --- */
 

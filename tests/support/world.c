@@ -395,7 +395,26 @@ static void check_calls(struct world *world) {
                 violation(world, "the new set is current, and was never proven");
 }
 
-void world_check_instant(struct world *world, bool has_ended, int status) {
+static void check_outcome(struct world *world, const struct trace *trace, bool is_killed) {
+        static const char *const findings[] = { "Sanitizer", "runtime error:" };
+        const struct scenario *scenario = world->scenario;
+
+        if (is_killed) {
+                if (trace->status != 128 + SIGKILL)
+                        violation(world, "it was not killed but ended with status %d", trace->status);
+                return;
+        }
+        if (trace->status != 1 && trace->status != scenario->status)
+                violation(world, "it ended with status %d", trace->status);
+        if (trace->status == scenario->status &&
+            (!world->aftermath.certificate || told(world) != scenario->generation))
+                violation(world, "it says that all is done, and it is not");
+        for (size_t i = 0; i < ELEMENTSOF(findings); i++)
+                if (strstr(trace->output, findings[i]))
+                        violation(world, "it has a fault: %s", trace->output);
+}
+
+void world_check_instant(struct world *world, const struct trace *trace, bool is_killed) {
         struct aftermath *aftermath = &world->aftermath;
         _cleanup_(set_clear) struct set current = { 0 }, named = { 0 };
         enum view view = look(world, "orders/" STORE_CURRENT, &current),
@@ -414,15 +433,8 @@ void world_check_instant(struct world *world, bool has_ended, int status) {
         note_stage(world);
         check_calls(world);
         /* An error on reading it looks like damage; nothing may after a kill. */
-        aftermath->has_damaged = has_ended && has(world, "state/orders.json.damaged");
-
-        if (!has_ended && status != 128 + SIGKILL)
-                violation(world, "it was not killed but ended with %d", status);
-        if (has_ended && status != 1 && status != world->scenario->status)
-                violation(world, "it ended with status %d", status);
-        if (has_ended && status == world->scenario->status &&
-            (!aftermath->certificate || told(world) != world->scenario->generation))
-                violation(world, "it says that all is done, and it is not");
+        aftermath->has_damaged = !is_killed && has(world, "state/orders.json.damaged");
+        check_outcome(world, trace, is_killed);
 }
 
 /* --- In the end --- */

@@ -52,8 +52,8 @@ void world_reset(struct world *world, const struct scenario *scenario);
 /* Runs `rekeyd --once` under the tracer, at a world that was just reset. As trace_run(). */
 int world_trace(struct world *world, struct trace_plan *plan, struct trace *ret);
 
-/* What must hold at any instant. STATUS is that of the run: it has ended by itself, or was killed. */
-void world_check_instant(struct world *world, bool has_ended, int status);
+/* What must hold at any instant, after a run that gave TRACE. */
+void world_check_instant(struct world *world, const struct trace *trace, bool is_killed);
 
 /* Starts rekeyd again, and checks what must hold when it has done its work. */
 void world_check_end(struct world *world);
