@@ -343,6 +343,10 @@ void attempt_commit(struct attempt *attempt) {
         set_clear(&attempt->set);
         r = store_load(attempt->store, &attempt->set, &attempt->error);
         attempt->has_set = r == 0;
-        if (r < 0)
+        if (r < 0) {
+                error_prefix(&attempt->error,
+                             "generation %" PRIu64 " is current now, but cannot be read back",
+                             attempt->generation);
                 fail_local(attempt, r);
+        }
 }

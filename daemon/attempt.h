@@ -59,7 +59,7 @@ struct attempt {
         bool over_budget; /* it ended before it began, since too many signatures were asked for */
         struct compass_configuration configuration;
         struct compass_certificates reply;
-        uint64_t generation; /* committed */
+        uint64_t generation; /* committed; 0: none was */
         unsigned key_bits;   /* to make: configured, or what keyAlgorithm asks for when that is more */
 
         /* Outcome of the step. */

@@ -104,7 +104,8 @@ static int failure_priority(const struct renewal *renewal) {
 void certificate_say_failure(struct certificate *certificate) {
         const struct renewal *renewal = &certificate->renewal;
         const struct attempt *attempt = certificate->attempt;
-        const char *set = renewal->expiry == 0                          ? "there is no certificate yet"
+        const char *set = attempt->generation > 0                       ? "the new set is in use"
+                          : renewal->expiry == 0                        ? "there is no certificate yet"
                           : renewal->expiry <= now_usec(CLOCK_REALTIME) ? "the certificate has expired"
                                                                         : "keeping the old set";
         const char *message_id = attempt->over_budget ? MESSAGE_BUDGET : failure_messages[renewal->failure];
@@ -189,8 +190,7 @@ void certificate_say_exports(const struct certificate *certificate, usec_t wait_
                                    "%s: wrote export %s of generation %s", config->name, path, generation);
                 else if (error && result->is_stale && wait_usec > 0)
                         log_fields(log_repeated(LOG_ERR, certificate->export_failures), MESSAGE_NOT_EXPORTED,
-                                   fields, ELEMENTSOF(fields),
-                                   "%s: %s; trying again in %s", config->name,
+                                   fields, ELEMENTSOF(fields), "%s: %s; trying again in %s", config->name,
                                    error, format_timespan(span, wait_usec));
                 else if (error)
                         log_fields(LOG_ERR, MESSAGE_NOT_EXPORTED, fields, ELEMENTSOF(fields),
