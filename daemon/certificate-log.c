@@ -119,10 +119,10 @@ void certificate_say_failure(struct certificate *certificate) {
                 return;
         }
         if (n_same > 1)
-                snprintf(times, sizeof(times), " %u times in a row", n_same);
+                snprintf(times, sizeof(times), ", %u times in a row", n_same);
         certificate_say(certificate, log_repeated(failure_priority(renewal), n_same), message_id,
-                        "%s failed%s (%s): %s; %s, trying again in %s", what, times,
-                        failure_names[renewal->failure], error_text(&attempt->error), set,
+                        "%s failed (%s%s): %s; %s, trying again in %s", what, failure_names[renewal->failure],
+                        times, error_text(&attempt->error), set,
                         format_timespan(span, renewal->backoff_usec));
 }
 

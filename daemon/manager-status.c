@@ -83,6 +83,6 @@ void manager_status_changed(struct context *context) {
 
         if (manager->status || manager->context.once)
                 return;
-        (void)sd_event_add_time_relative(context->event, &manager->status, CLOCK_MONOTONIC, USEC_PER_SEC, 0,
+        (void)sd_event_add_time_relative(context->event, &manager->status, CLOCK_BOOTTIME, USEC_PER_SEC, 0,
                                          on_status, manager);
 }

@@ -237,8 +237,9 @@ void manager_start(struct manager *manager) {
                         sd_event_exit(event, 0);
                 return;
         }
-        (void)sd_event_add_time_relative(event, &manager->extend, CLOCK_MONOTONIC, EXTEND_EVERY_USEC, 0,
-                                         on_extend, NULL);
+        if (!manager->context.once)
+                (void)sd_event_add_time_relative(event, &manager->extend, CLOCK_BOOTTIME, EXTEND_EVERY_USEC,
+                                                 0, on_extend, NULL);
         for (size_t i = 0; i < manager->n_certificates; i++)
                 certificate_start(manager->certificates[i]);
 }
