@@ -7,6 +7,11 @@ mint() {
                 tee -a "$layer/tokens"
 }
 
+# A container inside of a container may not mount, and then the service manager passes no credentials on.
+inside systemd-run --quiet --wait --unit=probe -p User=rekeyd -p LoadCredential=probe:/etc/hostname \
+        test -s /run/credentials/probe.service/probe ||
+        tap_stop "systemd in this container cannot pass credentials to a service"
+
 inside useradd --system orders
 inside install -d -o rekeyd -g rekeyd /srv/orders
 inside install -d -m 0700 /etc/credstore
