@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "lib/csr.h"
+#include "lib/util/hash.h"
 
 #define TOKEN_FILE_MAX 16384u
 
@@ -81,11 +82,7 @@ static bool trim_token(char *text) {
 /* A token is the same one in another file: a service manager that passes credentials makes a new file at each
  * start. FNV-1a is enough, and of a token, which is random, it gives nothing away. */
 static struct file_identity identify_token(const char *token) {
-        struct file_identity identity = { .inode = UINT64_C(0xcbf29ce484222325), .size = strlen(token) };
-
-        for (const char *p = token; *p; p++)
-                identity.inode = (identity.inode ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
-        return identity;
+        return (struct file_identity) { .inode = hash_text(HASH_INIT, token), .size = strlen(token) };
 }
 
 static void read_token(struct attempt *attempt) {

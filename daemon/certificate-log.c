@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "daemon/attempt.h"
+#include "lib/util/hash.h"
 
 static void log_certificate(const struct certificate *certificate, int priority, const char *message_id,
                             const char *text) {
@@ -70,13 +71,13 @@ static const char *const failure_messages[FAILURE_MAX] = {
         [FAILURE_LOCAL] = MESSAGE_FAILED_LOCAL,
 };
 
-/* FNV-1a over the text, without its digits: times and ports change, and it is the same failure. */
+/* The text without its digits: times and ports change, and it is the same failure. */
 static uint64_t hash_failure(enum failure failure, const char *text) {
-        uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ (unsigned)failure;
+        uint64_t hash = HASH_INIT ^ (unsigned)failure;
 
         for (; *text; text++)
                 if (*text < '0' || *text > '9')
-                        hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
+                        hash = hash_byte(hash, (uint8_t)*text);
         return hash;
 }
 

@@ -14,6 +14,7 @@
 
 #include "daemon/delivery.h"
 #include "daemon/messages.h"
+#include "lib/util/hash.h"
 
 struct dependent {
         struct dependents *owner;
@@ -78,26 +79,25 @@ static int dependent_label(struct dependent *dependent) {
         return n < 0 ? -ENOMEM : 0;
 }
 
-static uint64_t hash_text(uint64_t hash, const char *text) {
-        for (const char *p = text; p && *p; p++)
-                hash = (hash ^ (uint8_t)*p) * UINT64_C(0x100000001b3);
-        return (hash ^ 0xff) * UINT64_C(0x100000001b3); /* where one text ends and the next begins */
+/* TEXT may be NULL. No text has the byte 0xff: it marks where one ends and the next begins. */
+static uint64_t hash_part(uint64_t hash, const char *text) {
+        return hash_byte(text ? hash_text(hash, text) : hash, 0xff);
 }
 
-/* FNV-1a over what the entry says: it is the same dependent after a restart when it is told the same way,
+/* A hash over what the entry says: it is the same dependent after a restart when it is told the same way,
  * wherever it stands in the list; the same entry twice is two. Arguments of commands stay out of the file. */
 static void make_key(struct dependents *dependents, struct dependent *dependent) {
         const struct config_notify *config = dependent->config;
-        uint64_t hash = UINT64_C(0xcbf29ce484222325);
+        uint64_t hash = HASH_INIT;
         unsigned nth = 1;
         bool taken;
 
         for (char **argument = config->command; argument && *argument; argument++)
-                hash = hash_text(hash, *argument);
-        hash = hash_text(hash, sigabbrev_np(config->signal));
-        hash = hash_text(hash, config->pid_file);
-        hash = hash_text(hash, config->unit);
-        hash = hash_text(hash, config->http);
+                hash = hash_part(hash, *argument);
+        hash = hash_part(hash, sigabbrev_np(config->signal));
+        hash = hash_part(hash, config->pid_file);
+        hash = hash_part(hash, config->unit);
+        hash = hash_part(hash, config->http);
 
         do {
                 snprintf(dependent->key, sizeof(dependent->key), "%s-%016" PRIx64 "-%u",

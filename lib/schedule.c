@@ -9,7 +9,7 @@
 
 #include <assert.h>
 
-#include "lib/util/macro.h"
+#include "lib/util/hash.h"
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -41,12 +41,11 @@ usec_t share_of(struct share_or_usec s, usec_t lifetime_usec) {
 }
 
 uint32_t schedule_seed(const uint8_t machine_id[16], const char *name) {
-        uint64_t hash = UINT64_C(0xcbf29ce484222325);
+        uint64_t hash = HASH_INIT;
 
         for (size_t i = 0; i < 16; i++)
-                hash = (hash ^ machine_id[i]) * UINT64_C(0x100000001b3);
-        for (; *name; name++)
-                hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
+                hash = hash_byte(hash, machine_id[i]);
+        hash = hash_text(hash, name);
 
         /* FNV leaves the last letter in the low bits, and names mostly differ there: spread it over all of
          * them. */
