@@ -25,7 +25,7 @@ static void look_at(const struct attempt *attempt, const struct export *export,
 }
 
 static void check_exports(struct job *job) {
-        struct attempt *attempt = (struct attempt *)((char *)job - offsetof(struct attempt, job));
+        struct attempt *attempt = container_of(job, struct attempt, job);
         const struct config_certificate *config = attempt->config;
 
         for (size_t i = 0; i < config->n_exports; i++) {
@@ -38,7 +38,7 @@ static void check_exports(struct job *job) {
 }
 
 static void write_exports(struct job *job) {
-        struct attempt *attempt = (struct attempt *)((char *)job - offsetof(struct attempt, job));
+        struct attempt *attempt = container_of(job, struct attempt, job);
         const struct config_certificate *config = attempt->config;
 
         for (size_t i = 0; i < config->n_exports; i++) {
@@ -51,7 +51,7 @@ static void write_exports(struct job *job) {
 }
 
 static void exports_are_done(struct job *job) {
-        struct attempt *attempt = (struct attempt *)((char *)job - offsetof(struct attempt, job));
+        struct attempt *attempt = container_of(job, struct attempt, job);
 
         attempt->exports_done(attempt->userdata);
 }

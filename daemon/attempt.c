@@ -24,7 +24,7 @@ static const struct {
 };
 
 static struct attempt *job_attempt(struct job *job) {
-        return (struct attempt *)((char *)job - offsetof(struct attempt, job));
+        return container_of(job, struct attempt, job);
 }
 
 static void run_step(struct job *job) {

@@ -6,9 +6,9 @@
  */
 
 #include <limits.h>
-#include <sys/random.h>
 
 #include "daemon/attempt.h"
+#include "daemon/backoff.h"
 #include "daemon/certificate-private.h"
 
 static int on_export_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
@@ -19,8 +19,6 @@ static int on_export_timer(_unused_ sd_event_source *source, _unused_ uint64_t u
 /* An export that could not be written is tried again, as a dependent is, for ever. How long until then; 0
  * when it is not. */
 static usec_t arm_export_timer(struct certificate *certificate, bool has_failed) {
-        static const struct schedule_policy policy = { 0 };
-        uint32_t random = 0;
         usec_t wait;
 
         certificate->export_timer = sd_event_source_disable_unref(certificate->export_timer);
@@ -33,8 +31,7 @@ static usec_t arm_export_timer(struct certificate *certificate, bool has_failed)
                 certificate->export_failures++;
         if (certificate->context->once || certificate->is_retired)
                 return 0;
-        (void)getrandom(&random, sizeof(random), GRND_NONBLOCK);
-        wait = schedule_backoff(&policy, FAILURE_LOCAL, certificate->export_failures, random, 0, 0);
+        wait = backoff_for_ever(FAILURE_LOCAL, certificate->export_failures);
         if (sd_event_add_time_relative(certificate->context->event, &certificate->export_timer,
                                        CLOCK_BOOTTIME, wait, 0, on_export_timer, certificate) < 0) {
                 log_error("%s: out of memory; exports are tried again with the next look only",

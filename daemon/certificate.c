@@ -11,9 +11,9 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sys/random.h>
 
 #include "daemon/attempt.h"
+#include "daemon/backoff.h"
 #include "daemon/certificate-private.h"
 
 static struct schedule_policy schedule_policy(const struct config_certificate *config) {
@@ -27,14 +27,12 @@ static struct schedule_policy schedule_policy(const struct config_certificate *c
 
 static struct renewal_context renewal_context(const struct certificate *certificate,
                                               const struct schedule_policy *policy) {
-        struct renewal_context context = {
+        return (struct renewal_context) {
                 .policy = policy,
                 .seed = certificate->seed,
+                .random = random_number(),
                 .now = now_usec(CLOCK_REALTIME),
         };
-
-        (void)getrandom(&context.random, sizeof(context.random), GRND_NONBLOCK);
-        return context;
 }
 
 static enum renewal_step take_event(struct certificate *certificate, struct renewal *renewal,
@@ -483,8 +481,7 @@ void certificate_raise_budget(struct certificate *certificate) {
 }
 
 static void on_slot(struct slot_waiter *waiter) {
-        struct certificate *certificate =
-                (struct certificate *)((char *)waiter - offsetof(struct certificate, slot_waiter));
+        struct certificate *certificate = container_of(waiter, struct certificate, slot_waiter);
 
         certificate->has_slot = true;
         certificate_wake(certificate);

@@ -10,8 +10,8 @@
 #include "daemon/dependents.h"
 
 #include <stdio.h>
-#include <sys/random.h>
 
+#include "daemon/backoff.h"
 #include "daemon/delivery.h"
 #include "daemon/messages.h"
 #include "lib/util/hash.h"
@@ -134,14 +134,6 @@ static void arm_retry(struct dependent *dependent, usec_t wait_usec) {
                           dependent->owner->certificate->name, dependent->label);
 }
 
-static usec_t retry_span(unsigned failures) {
-        static const struct schedule_policy policy = { 0 };
-        uint32_t random = 0;
-
-        (void)getrandom(&random, sizeof(random), GRND_NONBLOCK);
-        return schedule_backoff(&policy, FAILURE_TRANSIENT, failures, random, 0, 0);
-}
-
 static void log_result(const struct dependent *dependent, const char *error, unsigned failures,
                        usec_t wait_usec) {
         const struct dependents *dependents = dependent->owner;
@@ -183,7 +175,7 @@ static void finish(struct dependents *dependents, const char *error) {
         else {
                 owed->failures++;
                 if (dependents->retry) {
-                        wait_usec = retry_span(owed->failures);
+                        wait_usec = backoff_for_ever(FAILURE_TRANSIENT, owed->failures);
                         owed->next_attempt_usec = usec_add(now_usec(CLOCK_REALTIME), wait_usec);
                         arm_retry(dependent, wait_usec);
                 }

@@ -148,7 +148,7 @@ int history_new(struct context *context, const char *name, struct history **ret,
 }
 
 static void run_write(struct job *job) {
-        struct history *history = (struct history *)((char *)job - offsetof(struct history, job));
+        struct history *history = container_of(job, struct history, job);
 
         history->result =
                 journal_write(history->context->state_fd, history->name, history->text, &history->error);
@@ -182,7 +182,7 @@ static void finish(struct history *history, int r) {
 }
 
 static void write_is_done(struct job *job) {
-        struct history *history = (struct history *)((char *)job - offsetof(struct history, job));
+        struct history *history = container_of(job, struct history, job);
 
         history->is_writing = false;
         if (history->is_orphan) {

@@ -38,7 +38,7 @@ struct manager {
 };
 
 static inline struct manager *context_manager(struct context *context) {
-        return (struct manager *)((char *)context - offsetof(struct manager, context));
+        return container_of(context, struct manager, context);
 }
 
 /* What the service manager shows: one line, owned by the caller; NULL when memory is out. */

@@ -178,13 +178,13 @@ static void refuse(const struct reload *reload) {
 }
 
 static void read_configuration(struct job *job) {
-        struct reload *reload = (struct reload *)((char *)job - offsetof(struct reload, job));
+        struct reload *reload = container_of(job, struct reload, job);
 
         reload->result = config_load(reload->manager->config_path, &reload->config, &reload->errors);
 }
 
 static void on_configuration(struct job *job) {
-        struct reload *reload = (struct reload *)((char *)job - offsetof(struct reload, job));
+        struct reload *reload = container_of(job, struct reload, job);
         struct manager *manager = reload->manager;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         _cleanup_(plan_clear) struct plan plan = { 0 };

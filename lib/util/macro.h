@@ -16,6 +16,9 @@
 
 #define ELEMENTSOF(array) (sizeof(array) / sizeof((array)[0]))
 
+/* The struct of TYPE that POINTER is the MEMBER of. */
+#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
 /* Hands an owned pointer over: the variable is NULL afterwards, so its cleanup does nothing. */
 #define take_ptr(pointer)                                                                                    \
         ({                                                                                                   \
