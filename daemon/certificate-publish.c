@@ -55,20 +55,10 @@ static void finish(struct certificate *certificate) {
         certificate->published(certificate);
 }
 
-static void owe(struct certificate *certificate) {
-        if (dependents_owe(certificate->dependents) < 0)
+static void owe(struct certificate *certificate, int (*how)(struct dependents *dependents)) {
+        if (how(certificate->dependents) < 0)
                 log_error("%s: out of memory; some dependents are told with the next renewal only",
                           certificate->config->name);
-}
-
-/* Whoever could not be told may have failed for want of what is there now: an old debt becomes a new one,
- * which waits for no back-off. */
-static void owe_anew(struct certificate *certificate) {
-        struct journal *journal = &certificate->history->journal;
-
-        for (size_t i = journal->n_owed; i-- > 0;)
-                journal_settle(journal, journal->owed[i].key);
-        owe(certificate);
 }
 
 static void on_exports_written(void *userdata) {
@@ -80,7 +70,7 @@ static void on_exports_written(void *userdata) {
                 any_written = any_written || attempt->exports[i].is_written;
         if (certificate->dependents && !certificate->is_news) {
                 if (any_written)
-                        owe_anew(certificate);
+                        owe(certificate, dependents_owe_anew);
                 else
                         dependents_withdraw(certificate->dependents);
                 history_save(certificate->history);
@@ -119,6 +109,6 @@ void certificate_publish(struct certificate *certificate, void (*next)(struct ce
                 on_owed(0, NULL, certificate);
                 return;
         }
-        owe(certificate);
+        owe(certificate, dependents_owe);
         history_save_then(certificate->history, on_owed, certificate);
 }

@@ -338,6 +338,14 @@ int dependents_owe(struct dependents *dependents) {
         return 0;
 }
 
+int dependents_owe_anew(struct dependents *dependents) {
+        struct journal *journal = &dependents->history->journal;
+
+        for (size_t i = journal->n_owed; i-- > 0;)
+                journal_settle(journal, journal->owed[i].key);
+        return dependents_owe(dependents);
+}
+
 void dependents_withdraw(struct dependents *dependents) {
         for (size_t i = 0; i < dependents->n; i++)
                 if (dependents->items[i].is_new)

@@ -33,6 +33,10 @@ int dependents_new(sd_event *event, const struct config_certificate *certificate
  */
 int dependents_owe(struct dependents *dependents);
 
+/* The same where something else is there now: whoever could not be told may have failed for want of it, so an
+ * old debt becomes a new one, which waits for no back-off. */
+int dependents_owe_anew(struct dependents *dependents);
+
 /* Takes the last dependents_owe() back from those who were owed nothing before it. */
 void dependents_withdraw(struct dependents *dependents);
 

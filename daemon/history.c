@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -94,31 +93,8 @@ int history_open_directory(const char *path, bool (*is_known)(const char *name, 
 
 /* Something lies in the way that was never a journal of ours, or that another user has written. It must not
  * keep the other certificates from being renewed: as with a damaged one, it costs history. */
-static int set_aside(struct history *history, int r, struct error *error, char **ret_warning) {
-        static const int hopeless[] = { -ELOOP, -EISDIR, -EINVAL, -ENXIO, -EACCES };
-        char file[NAME_MAX + 1], damaged[NAME_MAX + 1];
-        bool is_hopeless = false;
-        const char *cause;
-
-        for (size_t i = 0; i < ELEMENTSOF(hopeless); i++)
-                is_hopeless = is_hopeless || r == hopeless[i];
-        if (!is_hopeless)
-                return r;
-        snprintf(file, sizeof(file), "%s.json", history->name);
-        snprintf(damaged, sizeof(damaged), "%s.json.damaged", history->name);
-        (void)unlinkat(history->context->state_fd, damaged, 0); /* no directory goes over a file */
-        cause = renameat(history->context->state_fd, file, history->context->state_fd, damaged) < 0
-                        ? strerrordesc_np(errno)
-                        : NULL;
-        if (asprintf(ret_warning,
-                     "past failures, issuances and undelivered notifications are forgotten: %s; it %s %s%s%s",
-                     error_text(error), cause ? "could not be renamed to" : "was renamed to", damaged,
-                     cause ? ": " : "", cause ? cause : "") < 0) {
-                *ret_warning = NULL;
-                return -ENOMEM;
-        }
-        error_clear(error);
-        return 0;
+static bool is_hopeless(int r) {
+        return r == -ELOOP || r == -EISDIR || r == -EINVAL || r == -ENXIO || r == -EACCES;
 }
 
 int history_new(struct context *context, const char *name, struct history **ret, char **ret_warning,
@@ -135,8 +111,11 @@ int history_new(struct context *context, const char *name, struct history **ret,
         if (!history->name)
                 return -ENOMEM;
         r = journal_load(context->state_fd, name, &now, &history->journal, ret_warning, error);
-        if (r < 0)
-                r = set_aside(history, r, error, ret_warning);
+        if (is_hopeless(r)) {
+                r = journal_set_aside(context->state_fd, name, error_text(error), ret_warning);
+                if (r == 0)
+                        error_clear(error);
+        }
         if (r < 0)
                 return r;
         history->has_file = !journal_is_empty(&history->journal);

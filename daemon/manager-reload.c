@@ -211,7 +211,6 @@ static void on_configuration(struct job *job) {
 }
 
 void manager_reload(struct manager *manager) {
-        service_reloading();
         if (manager->reload) {
                 manager->reload_again = true; /* it may have read the file before it was changed */
                 return;
@@ -221,6 +220,7 @@ void manager_reload(struct manager *manager) {
                 log_error("the configuration was not reloaded: out of memory");
                 return;
         }
+        service_reloading();
         manager->reload->manager = manager;
         manager->reload->job = (struct job) { .run = read_configuration, .done = on_configuration };
         workers_submit(manager->context.disk_workers, &manager->reload->job);

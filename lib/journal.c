@@ -14,6 +14,7 @@
 
 #include "lib/journal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -209,18 +210,30 @@ static int file_name(const char *name, const char *suffix, char ret[FILE_NAME_MA
         return 0;
 }
 
-/* Puts FILE out of the way and says so. That it stays there, on a read-only disk, is no reason not to start:
- * the next save replaces it, or fails by itself. */
-static int set_aside(int dir_fd, const char *file, const char *damaged, const char *why, char **ret_warning) {
-        const char *cause = renameat(dir_fd, file, dir_fd, damaged) < 0 ? strerrordesc_np(errno) : NULL;
-        int n;
+int journal_set_aside(int dir_fd, const char *name, const char *cause, char **ret_warning) {
+        char file[FILE_NAME_MAX], damaged[FILE_NAME_MAX];
+        const char *obstacle = NULL;
+        int r;
 
-        n = asprintf(ret_warning,
-                     "past failures, issuances and undelivered notifications are forgotten: %s in the state "
-                     "directory cannot be used: %s; it %s %s%s%s",
-                     file, why, cause ? "could not be renamed to" : "was renamed to", damaged,
-                     cause ? ": " : "", cause ? cause : "");
-        return n < 0 ? -ENOMEM : 0;
+        r = file_name(name, ".json", file, NULL);
+        if (r == 0)
+                r = file_name(name, ".json.damaged", damaged, NULL);
+        if (r < 0)
+                return r;
+        r = renameat(dir_fd, file, dir_fd, damaged);
+        if (r < 0 && errno == ENOTDIR &&
+            unlinkat(dir_fd, damaged, 0) == 0) /* no directory goes over a file */
+                r = renameat(dir_fd, file, dir_fd, damaged);
+        if (r < 0)
+                obstacle = strerrordesc_np(errno);
+        r = asprintf(ret_warning,
+                     "past failures, issuances and undelivered notifications are forgotten: %s; it %s %s%s%s",
+                     cause, obstacle ? "could not be renamed to" : "was renamed to", damaged,
+                     obstacle ? ": " : "", obstacle ? obstacle : "");
+        if (r >= 0)
+                return 0;
+        *ret_warning = NULL;
+        return -ENOMEM;
 }
 
 static int read_error(int r, const char *file, struct error *error) {
@@ -236,13 +249,11 @@ int journal_load(int dir_fd, const char *name, const struct journal_instant *now
         _cleanup_(error_clear) struct error why = ERROR_INIT;
         _cleanup_(freep) char *json = NULL, *warning = NULL;
         struct journal_instant saved;
-        char file[FILE_NAME_MAX], damaged[FILE_NAME_MAX];
+        char file[FILE_NAME_MAX];
         size_t size;
         int r;
 
         r = file_name(name, ".json", file, error);
-        if (r == 0)
-                r = file_name(name, ".json.damaged", damaged, error);
         if (r < 0)
                 return r;
 
@@ -259,7 +270,8 @@ int journal_load(int dir_fd, const char *name, const struct journal_instant *now
         if (r == 0)
                 journal_sanitise(&journal, &saved, now);
         else if (r != -ENOENT) {
-                r = set_aside(dir_fd, file, damaged, error_text(&why), &warning);
+                error_prefix(&why, "%s in the state directory cannot be used", file);
+                r = journal_set_aside(dir_fd, name, error_text(&why), &warning);
                 if (r < 0)
                         return r;
         }

@@ -111,6 +111,11 @@ void journal_settle(struct journal *journal, const char *key);
 int journal_load(int dir_fd, const char *name, const struct journal_instant *now, struct journal *ret,
                  char **ret_warning, struct error *error);
 
+/* Puts NAME's file, which journal_load() refuses to read, out of the way as it does with a damaged one.
+ * CAUSE is a sentence. *RET_WARNING, owned by the caller, is another, also where the file stays: on a
+ * read-only disk that is no reason not to start. 0, -ENOMEM or -EINVAL for the name. */
+int journal_set_aside(int dir_fd, const char *name, const char *cause, char **ret_warning);
+
 /* Durable when it returns 0. On failure the file is the old one, as it was; or the new one, where only the
  * directory could not be synced. It waits for the disk: on the event loop, call journal_format() and leave
  * journal_write() to a worker. */
