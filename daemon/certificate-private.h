@@ -83,3 +83,14 @@ void certificate_arm_timer(struct certificate *certificate);
 void certificate_arm_token_watch(struct certificate *certificate);
 void certificate_arm_set_watch(struct certificate *certificate);
 void certificate_stop_waiting(struct certificate *certificate);
+
+/* Does what has waited until nothing is under way. The certificate may be gone afterwards. */
+void certificate_settle(struct certificate *certificate);
+
+/* Nothing is under way: takes the configuration that waits. */
+void certificate_take_configuration(struct certificate *certificate);
+
+/* What a restart is to know of failures; the caller saves it. BACKOFF_USEC is a span from now, or
+ * USEC_INFINITY for none. */
+void certificate_remember_failure(struct certificate *certificate, unsigned failures, enum failure failure,
+                                  usec_t backoff_usec);

@@ -1,0 +1,181 @@
+/*
+ * A certificate's beginning, its changes of configuration, and its end. All three leave alone what is under
+ * way: a new configuration, or the end, comes when nothing is (certificate_settle()).
+ */
+
+#include "daemon/attempt.h"
+#include "daemon/certificate-private.h"
+
+static void on_dependents_settled(void *userdata) {
+        certificate_settle(userdata);
+}
+
+static void on_slot(struct slot_waiter *waiter) {
+        struct certificate *certificate = container_of(waiter, struct certificate, slot_waiter);
+
+        certificate->has_slot = true;
+        certificate_wake(certificate);
+}
+
+/* Slots are shared between Connectors. One that waits in another's line leaves it. */
+static int join_group(struct certificate *certificate) {
+        struct slot_group *group;
+        int r;
+
+        r = slots_group(&certificate->context->slots, certificate->config->connector->name, &group);
+        if (r < 0)
+                return r;
+        if (group != certificate->slot_waiter.group)
+                slots_leave(&certificate->slot_waiter);
+        certificate->slot_waiter.group = group;
+        return 0;
+}
+
+static int make_dependents(struct certificate *certificate) {
+        if (certificate->config->n_notify == 0)
+                return 0;
+        return dependents_new(certificate->context->event, certificate->config, certificate->history,
+                              !certificate->context->once, on_dependents_settled, certificate,
+                              &certificate->dependents);
+}
+
+int certificate_new(struct context *context, struct config *owner, const struct config_certificate *config,
+                    struct certificate **ret, struct error *error) {
+        _cleanup_(certificate_freep) struct certificate *certificate = NULL;
+        _cleanup_(freep) char *warning = NULL;
+        const struct journal *journal;
+        int r;
+
+        certificate = calloc(1, sizeof(*certificate));
+        if (!certificate)
+                return -ENOMEM;
+        certificate->context = context;
+        certificate->slot_waiter.granted = on_slot;
+        certificate->owner = config_ref(owner);
+        certificate->config = config;
+        certificate->seed = schedule_seed(context->machine_id, config->name);
+        certificate->look_closely = true;
+
+        r = history_new(context, config->name, &certificate->history, &warning, error);
+        if (r < 0)
+                return r;
+        if (warning)
+                certificate_say(certificate, LOG_WARNING, MESSAGE_HISTORY, "%s", warning);
+        journal = &certificate->history->journal;
+        renewal_restore(&certificate->renewal, journal->failures, journal->failure);
+        certificate->token_identity = certificate->tried_token = journal->token;
+        certificate->generation = journal->generation;
+        memcpy(certificate->fingerprint, journal->fingerprint, sizeof(certificate->fingerprint));
+
+        r = join_group(certificate);
+        if (r == 0)
+                r = make_dependents(certificate);
+        if (r < 0)
+                return r;
+        *ret = take_ptr(certificate);
+        return 0;
+}
+
+struct certificate *certificate_free(struct certificate *certificate) {
+        if (!certificate)
+                return NULL;
+        certificate_stop_waiting(certificate);
+        if (certificate->attempt && certificate->attempt->is_recorded) {
+                /* The attempt has not failed: it was told to stop. */
+                certificate_remember_failure(certificate, certificate->renewal.failures,
+                                             certificate->renewal.failure, USEC_INFINITY);
+                history_save(certificate->history);
+        }
+        attempt_free(certificate->attempt);
+        dependents_free(certificate->dependents);
+        history_free(certificate->history);
+        config_free(certificate->next_owner);
+        config_free(certificate->owner);
+        free(certificate);
+        return NULL;
+}
+
+const char *certificate_name(const struct certificate *certificate) {
+        return certificate->config->name;
+}
+
+const struct config_certificate *certificate_config(const struct certificate *certificate) {
+        return certificate->next_config ? certificate->next_config : certificate->config;
+}
+
+bool certificate_is_retiring(const struct certificate *certificate) {
+        return certificate->is_retired;
+}
+
+bool certificate_is_usable(const struct certificate *certificate) {
+        return certificate->renewal.expiry > now_usec(CLOCK_REALTIME);
+}
+
+void certificate_get_status(const struct certificate *certificate, struct certificate_status *ret) {
+        const struct renewal *renewal = &certificate->renewal;
+        const struct journal *journal = &certificate->history->journal;
+
+        *ret = (struct certificate_status) {
+                .name = certificate->config->name,
+                .state = renewal->state,
+                .is_usable = certificate_is_usable(certificate),
+                .expiry = renewal->expiry,
+                .next_usec = renewal->due_usec,
+                .failures = renewal->failures,
+                .failure = renewal->failure,
+                .n_exports_failed = certificate->n_exports_failed,
+                .n_owed = (unsigned)journal->n_owed,
+        };
+        if (renewal->backoff_usec != USEC_INFINITY)
+                ret->next_usec = usec_add(now_usec(CLOCK_REALTIME),
+                                          usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME)));
+        for (size_t i = 0; i < journal->n_owed; i++)
+                ret->n_owed_failed += journal->owed[i].failures > 0 ? 1 : 0;
+}
+
+void certificate_take_configuration(struct certificate *certificate) {
+        /* What the operator has corrected goes before what `configuration` once said. */
+        if (!streq_null(certificate->config->connector->url, certificate->next_config->connector->url))
+                certificate->configured_url_first = true;
+
+        certificate->dependents = dependents_free(certificate->dependents);
+        config_free(certificate->owner);
+        certificate->owner = take_ptr(certificate->next_owner);
+        certificate->config = take_ptr(certificate->next_config);
+        if (join_group(certificate) < 0 || make_dependents(certificate) < 0) {
+                log_error("%s: out of memory", certificate->config->name);
+                sd_event_exit(certificate->context->event, EXIT_FAILURE);
+                return;
+        }
+        if (certificate->dependents && certificate->fingerprint[0])
+                dependents_release(certificate->dependents);
+
+        if (!certificate->next_has_changed) {
+                /* Who asks for a reload may have mended what an export has failed for. */
+                if (certificate->export_timer)
+                        certificate_look(certificate);
+                return;
+        }
+        certificate->next_has_changed = false;
+        certificate_stop_waiting(certificate);
+        certificate->told_due_usec = 0;
+        certificate->look_closely = true;
+        certificate_wake(certificate);
+}
+
+void certificate_reconfigure(struct certificate *certificate, struct config *owner,
+                             const struct config_certificate *config, bool has_changed) {
+        config_free(certificate->next_owner);
+        certificate->next_owner = config_ref(owner);
+        certificate->next_config = config;
+        certificate->next_has_changed =
+                certificate->next_has_changed || has_changed || certificate->is_retired;
+        certificate->is_retired = false;
+        certificate_settle(certificate);
+}
+
+void certificate_retire(struct certificate *certificate) {
+        certificate->is_retired = true;
+        certificate_stop_waiting(certificate);
+        certificate_settle(certificate);
+}
