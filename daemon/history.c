@@ -35,11 +35,9 @@ struct sweep {
 };
 
 static bool strip_suffix(char *text, const char *suffix) {
-        size_t n = strlen(text), m = strlen(suffix);
-
-        if (n < m || !streq(text + n - m, suffix))
+        if (!has_suffix(text, suffix))
                 return false;
-        text[n - m] = '\0';
+        text[strlen(text) - strlen(suffix)] = '\0';
         return true;
 }
 

@@ -15,6 +15,8 @@ extern const struct yaml_type config_file;           /* char *; the same for a f
 extern const struct yaml_type config_secret_file;    /* char *; a path, or one of systemd's credentials */
 extern const struct yaml_type config_unit;           /* char *; with its suffix */
 extern const struct yaml_type config_http_url;       /* char * */
+extern const struct yaml_type config_listen;         /* char *; a numeric address and a port */
+extern const struct yaml_type config_metrics_file;   /* char *; a path that ends with .prom */
 extern const struct yaml_type config_connector_name; /* struct config_connector *, borrowed */
 
 extern const struct yaml_table config_connector_table;

@@ -71,6 +71,41 @@ static const struct yaml_option limits_options[] = {
 
 static const struct yaml_table limits_table = { .name = "limits", OPTIONS(limits_options) };
 
+static const struct yaml_option control_options[] = {
+        { .key = "socket",
+          .type = &config_file,
+          FIELD(config, control.socket),
+          .help = "the Unix socket of the control API, which rekeyctl calls; none when absent" },
+        { .key = "group",
+          .type = &yaml_group,
+          FIELD(config, control.group),
+          .help = "the group whose members may call everything, beside root and rekeyd's own user" },
+        { .key = "read_group",
+          .type = &yaml_group,
+          FIELD(config, control.read_group),
+          .help = "the group whose members may read, and change nothing" },
+};
+
+static const struct yaml_table control_table = { .name = "control", OPTIONS(control_options) };
+
+static const struct yaml_option http_options[] = {
+        { .key = "listen",
+          .type = &config_listen,
+          FIELD(config, http.listen),
+          .help = "where metrics and health are served to anybody who can connect; nowhere when absent" },
+};
+
+static const struct yaml_table http_table = { .name = "http", OPTIONS(http_options) };
+
+static const struct yaml_option metrics_options[] = {
+        { .key = "textfile",
+          .type = &config_metrics_file,
+          FIELD(config, metrics.textfile),
+          .help = "a file for node_exporter's textfile collector, which wants it to end with .prom" },
+};
+
+static const struct yaml_table metrics_table = { .name = "metrics", OPTIONS(metrics_options) };
+
 static const char *const protocol_names[PROTOCOL_MAX] = { [PROTOCOL_COMPASS] = "compass" };
 
 static const struct yaml_option connector_options[] = {
@@ -128,6 +163,9 @@ const struct yaml_table config_connector_table = {
 #define KEEP                                                                                \
         .key = "keep", .type = &yaml_unsigned, .min = 2, .max = 100, .unit = "generations", \
         .help = "how many generations stay on disk, the current one included"
+#define REVOKE_OLD                                                                      \
+        .key = "revoke_old", .type = &yaml_duration, .min = USEC_PER_MINUTE, .max = DAYS(365), \
+        .help = "how long after a swap the certificate before it is revoked; never when absent"
 #define KEY .key = "key", .type = &yaml_struct, .help = "the private key to make for each renewal"
 #define KEY_TYPE                                                    \
         .key = "type", .type = &config_key_type, .standard = "rsa", \
@@ -149,6 +187,7 @@ static const struct yaml_option default_options[] = {
         { CLOCK_SKEW, FIELD(config_policy, clock_skew_usec), .standard = "5m" },
         { KEY, .table = &default_key_table },
         { KEEP, FIELD(config_policy, keep), .standard = "2" },
+        { REVOKE_OLD, FIELD(config_policy, revoke_old_usec) },
 };
 
 static const struct yaml_table defaults_table = { .name = "defaults", OPTIONS(default_options) };
@@ -341,6 +380,7 @@ static const struct yaml_option certificate_options[] = {
         { CLOCK_SKEW, FIELD(config_certificate, policy.clock_skew_usec), INHERITED(clock_skew_usec) },
         { KEY, .table = &key_table },
         { KEEP, FIELD(config_certificate, policy.keep), INHERITED(keep) },
+        { REVOKE_OLD, FIELD(config_certificate, policy.revoke_old_usec), INHERITED(revoke_old_usec) },
         { .key = "exports",
           .type = &yaml_list,
           FIELD(config_certificate, exports),
@@ -381,6 +421,12 @@ static const struct yaml_option top_options[] = {
           .type = &yaml_struct,
           .table = &limits_table,
           .help = "how much happens, and how often" },
+        { .key = "control",
+          .type = &yaml_struct,
+          .table = &control_table,
+          .help = "the control API, by a Unix socket" },
+        { .key = "http", .type = &yaml_struct, .table = &http_table, .help = "metrics and health, by TCP" },
+        { .key = "metrics", .type = &yaml_struct, .table = &metrics_table, .help = "metrics, by a file" },
         { .key = "connectors",
           .type = &yaml_map,
           FIELD(config, connectors),
@@ -402,11 +448,8 @@ static const struct yaml_option top_options[] = {
           .help = "the certificates to keep alive, by name" },
 };
 
-static const char *const top_later[] = { "control", "http", NULL };
-
 const struct yaml_table config_table = {
         .name = "configuration",
         OPTIONS(top_options),
         .size = sizeof(struct config),
-        .later = top_later,
 };

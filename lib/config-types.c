@@ -3,6 +3,8 @@
  * with others, and the name of a Connector.
  */
 
+#include <arpa/inet.h>
+
 #include "lib/config-internal.h"
 #include "lib/util/parse.h"
 
@@ -245,12 +247,9 @@ static int unit_parse(struct yaml_run *run, const struct yaml_option *option, co
 
         if (n == 0 || n > longest || strspn(text, letters) != n)
                 return -EINVAL;
-        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
-                size_t m = strlen(suffixes[i]);
-
-                if (n > m && streq(text + n - m, suffixes[i]))
+        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++)
+                if (has_suffix(text, suffixes[i]) && n > strlen(suffixes[i]))
                         return yaml_string.parse(run, option, text, field, error);
-        }
         return error_set(error, -EINVAL, "must be the whole name of a unit; did you mean '%s.service'?",
                          yaml_echo(text, echo));
 }
@@ -328,6 +327,55 @@ const struct yaml_type config_secret_file = {
         .expected = "an absolute path, one that begins with '/', or " CREDENTIALS_VARIABLE "NAME",
         .size = sizeof(char *),
         .parse = secret_file_parse,
+        .format = yaml_format_string,
+        .equal = yaml_equal_string,
+};
+
+/* http.listen: a number says for certain who can connect, and a name would have to be looked up. */
+static int listen_parse(struct yaml_run *run, const struct yaml_option *option, const char *text, void *field,
+                        _unused_ struct error *error) {
+        const char *colon = strrchr(text, ':');
+        _cleanup_(freep) char *host = NULL;
+        uint8_t address[16];
+        bool is_ipv6 = text[0] == '[';
+        uint64_t port;
+        size_t n;
+
+        if (!colon || parse_unsigned(colon + 1, 1, UINT16_MAX, &port) < 0)
+                return -EINVAL;
+        n = (size_t)(colon - text);
+        if (is_ipv6 && (n < 2 || text[n - 1] != ']'))
+                return -EINVAL;
+        host = is_ipv6 ? strndup(text + 1, n - 2) : strndup(text, n);
+        if (!host)
+                return -ENOMEM;
+        if (inet_pton(is_ipv6 ? AF_INET6 : AF_INET, host, address) != 1)
+                return -EINVAL;
+        return yaml_string.parse(run, option, text, field, NULL);
+}
+
+const struct yaml_type config_listen = {
+        .name = "address",
+        .expected = "a numeric address and a port, such as 127.0.0.1:9732 or [::1]:9732",
+        .size = sizeof(char *),
+        .parse = listen_parse,
+        .format = yaml_format_string,
+        .equal = yaml_equal_string,
+};
+
+/* metrics.textfile: the collector passes over all other names. */
+static int metrics_file_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
+                              void *field, struct error *error) {
+        if (!has_suffix(text, ".prom"))
+                return error_set(error, -EINVAL, "must end with .prom, or node_exporter passes it over");
+        return config_file.parse(run, option, text, field, error);
+}
+
+const struct yaml_type config_metrics_file = {
+        .name = "absolute path",
+        .expected = "an absolute path, one that begins with '/'",
+        .size = sizeof(char *),
+        .parse = metrics_file_parse,
         .format = yaml_format_string,
         .equal = yaml_equal_string,
 };

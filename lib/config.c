@@ -136,11 +136,8 @@ static int read_file(struct loading *loading, int dir_fd, const char *name, cons
 }
 
 static int is_drop_in(const struct dirent *entry) {
-        size_t n = strlen(entry->d_name);
-
         /* Names with a dot in front are an editor's or a volume's own. */
-        return entry->d_name[0] != '.' && n > strlen(".yaml") &&
-               streq(entry->d_name + n - strlen(".yaml"), ".yaml");
+        return entry->d_name[0] != '.' && has_suffix(entry->d_name, ".yaml");
 }
 
 static int compare_names(const struct dirent **a, const struct dirent **b) {

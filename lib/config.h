@@ -35,7 +35,8 @@ struct config_policy {
         struct {
                 unsigned bits; /* 2048, 3072 or 4096 (default); type is always rsa */
         } key;
-        unsigned keep; /* generations, 2 to 100 */
+        unsigned keep;          /* generations, 2 to 100 */
+        usec_t revoke_old_usec; /* after a swap, the certificate before it is revoked; 0: never */
 };
 
 enum config_notify_kind {
@@ -112,6 +113,17 @@ struct config {
                 unsigned key_workers;         /* 0 is auto: one for each processor */
                 unsigned issuances_per_hour;  /* of each certificate; 1 to SCHEDULE_BUDGET_MAX, 6 */
         } limits;
+        struct {
+                char *socket; /* NULL: no control API */
+                gid_t group;  /* whose members may call everything; -1: none but root and rekeyd's own user */
+                gid_t read_group; /* whose members may read; -1: none */
+        } control;
+        struct {
+                char *listen; /* "ADDRESS:PORT" for metrics and health; NULL: none */
+        } http;
+        struct {
+                char *textfile; /* for node_exporter; NULL: none */
+        } metrics;
         struct config_connector *connectors;
         size_t n_connectors;
         struct config_policy defaults;           /* applied to the certificates already */

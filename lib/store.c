@@ -122,9 +122,7 @@ static int make_current(struct store *store, uint64_t number) {
 }
 
 static bool is_temporary(const char *name) {
-        size_t n = strlen(name), suffix = strlen(".rekeyd");
-
-        return name[0] == '.' && n > suffix + 1 && streq(name + n - suffix, ".rekeyd");
+        return name[0] == '.' && has_suffix(name + 1, ".rekeyd") && !streq(name + 1, ".rekeyd");
 }
 
 static int remove_temporary(const char *name, void *userdata) {

@@ -96,13 +96,6 @@ static char *list_options(const struct yaml_table *table) {
         return fclose(out) == 0 ? text : NULL;
 }
 
-static bool contains(const char *const *words, const char *word) {
-        for (; words && *words; words++)
-                if (streq(*words, word))
-                        return true;
-        return false;
-}
-
 static void complain_unknown(struct yaml_run *run, const struct yaml_table *table,
                              const struct yaml_node *name, const char *key) {
         _cleanup_(freep) const char **candidates = NULL;
@@ -114,11 +107,6 @@ static void complain_unknown(struct yaml_run *run, const struct yaml_table *tabl
                 return;
         yaml_echo(key, echo);
 
-        if (contains(table->later, key)) {
-                yaml_complain(run, name->place,
-                              "option '%s' is not supported by this version of rekeyd; remove it", echo);
-                return;
-        }
         if (streq(key, "<<")) {
                 yaml_complain(run, name->place,
                               "merge keys ('<<') are not supported; what certificates share belongs under "

@@ -110,7 +110,6 @@ struct yaml_table {
         size_t n_options;
         size_t size;              /* of the struct */
         size_t name_offset;       /* of its char *name, in a map */
-        const char *const *later; /* options that a later version may know; ends with NULL; may be NULL */
 
         /*
          * Looks at what several options say together. OBJECT is filled as far as its options were right, NODE

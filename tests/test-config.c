@@ -16,11 +16,26 @@ START_TEST(mistakes) {
         static const struct {
                 const char *text, *errors;
         } rows[] = {
-                /* What comes later is no slip of the pen. */
-                { "control: {socket: /run/x}\n",
-                  "1:1: option 'control' is not supported by this version of rekeyd; remove it\n" },
-                { "http: {listen: 1}\n",
-                  "1:1: option 'http' is not supported by this version of rekeyd; remove it\n" },
+                { "control: {socket: run/x}\n",
+                  "1:19: 'socket' must be an absolute path, one that begins with '/'\n" },
+                { "control: {read_group: nobody-knows}\n",
+                  "1:23: 'read_group' names the group 'nobody-knows', which this machine does not know; create it, or "
+                  "correct the name\n" },
+                { "http: {listen: 9732}\n",
+                  "1:16: 'listen' must be a numeric address and a port, such as 127.0.0.1:9732 or [::1]:9732, "
+                  "not '9732'\n" },
+                { "http: {listen: 'localhost:9732'}\n",
+                  "1:16: 'listen' must be a numeric address and a port, such as 127.0.0.1:9732 or [::1]:9732, "
+                  "not 'localhost:9732'\n" },
+                { "http: {listen: '127.0.0.1:0'}\n",
+                  "1:16: 'listen' must be a numeric address and a port, such as 127.0.0.1:9732 or [::1]:9732, "
+                  "not '127.0.0.1:0'\n" },
+                { "http: {listen: '[::1:1'}\n",
+                  "1:16: 'listen' must be a numeric address and a port, such as 127.0.0.1:9732 or [::1]:9732, "
+                  "not '[::1:1'\n" },
+                { "metrics: {textfile: /var/lib/rekeyd.txt}\n",
+                  "1:21: 'textfile' must end with .prom, or node_exporter passes it over\n" },
+                { "defaults: {revoke_old: 1s}\n", "1:24: 'revoke_old' must be between 1m and 365d, not 1s\n" },
                 { "connectors: {c: {protocol: connector-service, url: https://c/}}\n",
                   "1:28: 'protocol' must be compass, not 'connector-service'\n" },
                 { "log: {format: syslog}\n",

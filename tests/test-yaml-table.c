@@ -79,14 +79,12 @@ static const struct yaml_option item_options[] = {
           .table = &part_table,
           .max = 1000000 },
 };
-static const char *const item_later[] = { "future", NULL };
 static const struct yaml_table item_table = {
         .name = "item",
         .options = item_options,
         .n_options = ELEMENTSOF(item_options),
         .size = sizeof(struct item),
         .name_offset = offsetof(struct item, name),
-        .later = item_later,
 };
 
 #define ROW(k, t, f) .key = (k), .type = (t), .offset = offsetof(struct thing, f)
@@ -277,8 +275,6 @@ START_TEST(structure_refused) {
                 { "nubmer: 3\n", "a:1:1: unknown option 'nubmer'; did you mean 'number'?\n" },
                 { "xyzzy: 3\n", "a:1:1: unknown option 'xyzzy'; what is known here: " KNOWN "\n" },
                 { "table:\n  nest: 1\n", "a:2:3: unknown option 'nest'; did you mean 'nested'?\n" },
-                { "items: {a: {future: 1}}\n",
-                  "a:1:13: option 'future' is not supported by this version of rekeyd; remove it\n" },
                 { "items:\n  a: &a {text: x}\n  b:\n    <<: *a\n",
                   "a:4:5: merge keys ('<<') are not supported; what certificates share belongs under "
                   "'defaults'\n" },
