@@ -1,7 +1,8 @@
 /*
  * The journal as JSON, by hand in both directions. Every member that is written is needed to read: one that
  * is missing is damage, not a default, because a default of "no issuances" would hand out a fresh budget in
- * silence. Members that a later rekeyd has added without a new version are passed over.
+ * silence. Members that were added without a new version may be missing, and those that a later rekeyd has
+ * added are passed over.
  */
 
 #include <endian.h>
@@ -83,13 +84,15 @@ int journal_format(const struct journal *journal, const struct journal_instant *
         owed = format_owed(journal);
         if (!issuances || !owed)
                 return -ENOMEM;
-        root = json_pack("{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:O, s:s, s:I, s:s, s:O}", "version",
-                         JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
+        root = json_pack("{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:O, s:s, s:I, s:s, s:b, s:I, s:I, s:O}",
+                         "version", JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
                          time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
                          (json_int_t)journal->failures, "failure", failure_names[journal->failure],
                          "next_attempt_usec", time_value(journal->next_attempt_usec),
                          "issuances_boottime_usec", issuances, "token", token, "generation",
-                         (json_int_t)journal->generation, "fingerprint", journal->fingerprint, "owed", owed);
+                         (json_int_t)journal->generation, "fingerprint", journal->fingerprint, "revoked",
+                         journal->is_revoked, "revoke_usec", time_value(journal->revoke_usec),
+                         "revoke_generation", (json_int_t)journal->revoke_generation, "owed", owed);
         if (!root)
                 return -ENOMEM;
         text = json_dumps(root, JSON_INDENT(4));
@@ -204,6 +207,19 @@ static int take_fingerprint(const json_t *root, char ret[FINGERPRINT_HEX], struc
         return 0;
 }
 
+/* All of this came later. */
+static int take_revocation(const json_t *root, struct journal *journal, struct error *error) {
+        int r;
+
+        journal->is_revoked = json_is_true(json_object_get(root, "revoked"));
+        if (!json_object_get(root, "revoke_usec"))
+                return 0;
+        r = take_time(root, "revoke_usec", &journal->revoke_usec, error);
+        if (r < 0)
+                return r;
+        return take_number(root, "revoke_generation", INT64_MAX, &journal->revoke_generation, error);
+}
+
 static int take_issuances(const json_t *root, struct journal *journal, struct error *error) {
         const json_t *list = NULL;
         int r;
@@ -299,6 +315,8 @@ int journal_parse(const char *json, size_t size, struct journal *ret, struct jou
                 r = take_number(root, "generation", INT64_MAX, &journal.generation, error);
         if (r == 0)
                 r = take_fingerprint(root, journal.fingerprint, error);
+        if (r == 0)
+                r = take_revocation(root, &journal, error);
         if (r == 0)
                 r = take_owed(root, &journal, error);
         if (r == 0)

@@ -41,6 +41,11 @@ struct journal {
          * nobody was told of yet: the process died in between. */
         uint64_t generation;
         char fingerprint[FINGERPRINT_HEX];
+        bool is_revoked; /* the set of that fingerprint, by rekeyd itself */
+
+        /* A generation that was replaced, and is to be revoked at a time (CLOCK_REALTIME); 0: none is. */
+        usec_t revoke_usec;
+        uint64_t revoke_generation;
 
         struct journal_owed *owed;
         size_t n_owed;

@@ -98,6 +98,7 @@ START_TEST(test_refused) {
                 "dependent",
                 "fingerprint",
                 "token",
+                "revoke_generation",
         };
         _cleanup_(journal_clear) struct journal journal = { 0 };
         _cleanup_(freep) char *json = NULL;
@@ -215,6 +216,28 @@ START_TEST(test_every_class_of_failure) {
 }
 END_TEST
 
+/* As the first journals were. */
+START_TEST(test_what_came_later_may_be_missing) {
+        static const char *const members[][2] = { { "revoked", "x" }, { "revoke_usec", "y" } };
+        _cleanup_(journal_clear) struct journal journal = { 0 }, back = { 0 };
+        _cleanup_(freep) char *json = NULL;
+        struct journal_instant saved;
+
+        fill(&journal);
+        json = format(&journal);
+        for (size_t i = 0; i < ELEMENTSOF(members); i++) {
+                char *text = replace(json, members[i][0], members[i][1]);
+
+                free(json);
+                json = text;
+        }
+        ck_assert_int_eq(journal_parse(json, strlen(json), &back, &saved, NULL), 0);
+        ck_assert(!back.is_revoked);
+        ck_assert_uint_eq(back.revoke_usec, 0);
+        ck_assert_uint_eq(back.failures, journal.failures);
+}
+END_TEST
+
 START_TEST(test_is_empty) {
         static usec_t issuance;
         static struct journal_owed owed;
@@ -229,6 +252,8 @@ START_TEST(test_is_empty) {
                 { .token = { .modified_nsec = -1 } },
                 { .generation = 1 },
                 { .fingerprint = FINGERPRINT },
+                { .is_revoked = true },
+                { .revoke_usec = 1 },
                 { .owed = &owed, .n_owed = 1 },
         };
 
@@ -278,6 +303,7 @@ int main(void) {
         TEST_CASE(suite, test_keys);
         TEST_CASE(suite, test_all_limits_fit_the_file);
         TEST_CASE(suite, test_every_class_of_failure);
+        TEST_CASE(suite, test_what_came_later_may_be_missing);
         TEST_CASE(suite, test_is_empty);
         TEST_CASE(suite, test_owe_and_settle);
         return test_run(suite);

@@ -37,6 +37,9 @@ static inline void fill(struct journal *journal) {
                 .token = token,
                 .generation = 42,
                 .fingerprint = FINGERPRINT,
+                .is_revoked = true,
+                .revoke_usec = DATE + HOUR,
+                .revoke_generation = 41,
         };
         ck_assert_int_eq(journal_record_issuance(journal, 4 * HOUR + 1), 0);
         ck_assert_int_eq(journal_record_issuance(journal, 4 * HOUR + 30 * USEC_PER_MINUTE), 0);
@@ -57,6 +60,9 @@ static inline void fill_to_the_limits(struct journal *journal) {
                 .token = { UINT64_MAX, UINT64_MAX, UINT64_MAX, INT64_MIN },
                 .generation = INT64_MAX,
                 .fingerprint = FINGERPRINT,
+                .is_revoked = true,
+                .revoke_usec = USEC_INFINITY,
+                .revoke_generation = INT64_MAX,
         };
         for (unsigned i = 0; i < SCHEDULE_BUDGET_MAX; i++)
                 ck_assert_int_eq(journal_record_issuance(journal, UINT64_C(250000000000000000) + i), 0);
