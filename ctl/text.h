@@ -1,0 +1,21 @@
+#pragma once
+
+/* Text from elsewhere, made fit for a terminal: nothing in it steers, and its width is known. */
+
+#include <stdio.h>
+
+#include "lib/util/macro.h"
+
+/* A copy of TEXT in which control characters, bytes that are no UTF-8 and what turns the direction of writing
+ * are "\xNN"; without IS_UTF8 everything that is not ASCII. Owned by the caller; NULL when memory is out. */
+char *text_clean(const char *text, bool is_utf8);
+
+/* How many columns TEXT, which is clean, takes. */
+size_t text_width(const char *text);
+
+/* How many bytes of TEXT, which is clean, fit into COLUMNS; *RET_WIDTH are the columns that they take. */
+size_t text_fit(const char *text, size_t columns, size_t *ret_width);
+
+/* Writes TEXT, which is clean, in lines of at most COLUMNS (0: one line), broken at blanks; all but the first
+ * begin with INDENT blanks. Ends with a newline. */
+void text_wrap(FILE *out, const char *text, size_t columns, size_t indent);
