@@ -323,3 +323,32 @@ int journal_remove(int dir_fd, const char *name, struct error *error) {
         }
         return 0;
 }
+
+int journal_read(int dir_fd, const char *name, const struct journal_instant *now, struct journal *ret,
+                 struct error *error) {
+        _cleanup_(journal_clear) struct journal journal = { 0 };
+        _cleanup_(freep) char *json = NULL;
+        struct journal_instant saved;
+        char file[FILE_NAME_MAX];
+        size_t size;
+        int r;
+
+        r = file_name(name, ".json", file, error);
+        if (r < 0)
+                return r;
+        r = file_read_at(dir_fd, file, FILE_NOFOLLOW, JOURNAL_SIZE_MAX, &json, &size);
+        if (r < 0 && r != -ENOENT)
+                return read_error(r, file, error);
+        if (r == 0) {
+                r = journal_parse(json, size, &journal, &saved, error);
+                if (r < 0) {
+                        error_prefix(error, "%s in the state directory cannot be used", file);
+                        return r;
+                }
+                journal_sanitise(&journal, &saved, now);
+        }
+
+        *ret = journal;
+        journal = (struct journal) { 0 };
+        return 0;
+}

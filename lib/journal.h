@@ -116,6 +116,12 @@ void journal_settle(struct journal *journal, const char *key);
 int journal_load(int dir_fd, const char *name, const struct journal_instant *now, struct journal *ret,
                  char **ret_warning, struct error *error);
 
+/* journal_load() for somebody who only looks, beside a rekeyd that may be writing: nothing is set aside or
+ * changed. What cannot be used is an error: -EINVAL, -EFBIG or -EPROTONOSUPPORT for what the file says, -EACCES
+ * and the like where it cannot be read. */
+int journal_read(int dir_fd, const char *name, const struct journal_instant *now, struct journal *ret,
+                 struct error *error);
+
 /* Puts NAME's file, which journal_load() refuses to read, out of the way as it does with a damaged one.
  * CAUSE is a sentence. *RET_WARNING, owned by the caller, is another, also where the file stays: on a
  * read-only disk that is no reason not to start. 0, -ENOMEM or -EINVAL for the name. */
