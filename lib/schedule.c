@@ -8,6 +8,7 @@
 #include "lib/schedule.h"
 
 #include <assert.h>
+#include <limits.h>
 
 #include "lib/util/hash.h"
 
@@ -147,6 +148,20 @@ usec_t schedule_backoff_max(const struct schedule_policy *policy, enum failure f
         return failure == FAILURE_BAD_REPLY
                        ? MAX(max, usec_add(policy->ca_window_usec, policy->ca_window_usec / 5))
                        : max;
+}
+
+unsigned schedule_attempts(const struct schedule_policy *policy, enum failure failure, unsigned n,
+                           usec_t first, usec_t expiry) {
+        unsigned attempts = 0;
+
+        if (failure == FAILURE_NONE)
+                failure = FAILURE_TRANSIENT;
+        for (usec_t when = first; when < expiry && attempts < SCHEDULE_ATTEMPTS_MAX; attempts++) {
+                n = n < UINT_MAX ? n + 1 : n;
+                when = usec_add(when, schedule_backoff(policy, failure, n, RANDOM_WHOLE / 2, 0,
+                                                       expiry - when));
+        }
+        return attempts;
 }
 
 usec_t schedule_budget_wait(const usec_t *times, size_t n, unsigned per_hour, usec_t now) {

@@ -67,6 +67,15 @@ usec_t schedule_backoff_max(const struct schedule_policy *policy, enum failure f
                             usec_t time_left_usec);
 
 /*
+ * How often the back-off allows to try from FIRST, the next attempt, until EXPIRY, when every attempt fails as
+ * the N before it did (FAILURE_NONE counts as transient): without the spread that random numbers give. No more
+ * than SCHEDULE_ATTEMPTS_MAX are counted.
+ */
+#define SCHEDULE_ATTEMPTS_MAX 1000u
+unsigned schedule_attempts(const struct schedule_policy *policy, enum failure failure, unsigned n,
+                           usec_t first, usec_t expiry);
+
+/*
  * The issuance budget: how many signatures may be asked for in an hour, whatever else goes wrong. TIMES are
  * the instants of the last requests, oldest first.
  *
