@@ -243,17 +243,34 @@ static bool same_bytes(const struct export_bytes *a, const struct export_bytes *
         return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
 }
 
-bool export_is_current(const struct export *export, const struct set *set) {
+int export_compare(const struct export *export, const struct set *set, struct error *error) {
         _cleanup_(export_target_clear) struct export_target target = { .dir_fd = -1 };
         _cleanup_(export_bytes_clear) struct export_bytes file = { 0 }, other = { 0 };
+        int r;
 
-        if (export_validate(export, NULL) < 0 || export_target_open(export, &target, NULL) < 0 ||
-            export_target_read(export, &target, &file) < 0)
-                return false;
-        if (export->format == EXPORT_PKCS12)
-                return read_passphrase(export, &other, NULL, NULL) == 0 &&
-                       export_pkcs12_equal(export, set, other.data, &file);
-        return export_encode(export, set, &other, NULL) == 0 && same_bytes(&file, &other);
+        r = export_validate(export, error);
+        if (r == 0)
+                r = export_target_open(export, &target, error);
+        if (r < 0)
+                return r;
+        r = export_target_read(export, &target, &file);
+        if (r == -ESTALE)
+                return error_set(error, r, "its owner, group or mode are not as asked");
+        if (r < 0)
+                return error_set_errno(error, r, "it cannot be read");
+        if (!set->key && export_has_key(export))
+                return error_set(error, -ENOKEY, "the private key to compare it with cannot be read");
+
+        if (export->format == EXPORT_PKCS12) {
+                r = read_passphrase(export, &other, NULL, error);
+                return r < 0 ? r : export_pkcs12_equal(export, set, other.data, &file);
+        }
+        r = export_encode(export, set, &other, error);
+        return r < 0 ? r : same_bytes(&file, &other);
+}
+
+bool export_is_current(const struct export *export, const struct set *set) {
+        return export_compare(export, set, NULL) > 0;
 }
 
 static int write_export(const struct export *export, const struct set *set, struct error *error) {

@@ -61,6 +61,11 @@ int export_check(const struct export *export, const struct set *set, char **ret_
  */
 bool export_is_current(const struct export *export, const struct set *set);
 
+/* The same with the reason: 1 where it is current; 0 where the file has something else in it; or -errno with a
+ * sentence: -ENOENT where there is none, -ESTALE where it is not for the same people, -EACCES where this user
+ * may not read it or its passphrase, -ENOKEY for an export of the key and a SET without one. Only looks. */
+int export_compare(const struct export *export, const struct set *set, struct error *error);
+
 /*
  * Writes the export. The file is replaced by a rename, so that readers see the old or the new one, durably,
  * with its owner, group and mode set before the first byte.
