@@ -230,6 +230,38 @@ char *cert_issuer_text(const struct cert *cert) {
         return name_text(X509_get_issuer_name(cert->handle));
 }
 
+/* EdDSA has one size of keys for each name. */
+const char *cert_key_text(const struct cert *cert, char buffer[CERT_KEY_TEXT]) {
+        const EVP_PKEY *key = X509_get0_pubkey(cert->handle);
+        const char *type = key ? EVP_PKEY_get0_type_name(key) : NULL;
+
+        ERR_clear_error();
+        if (!type)
+                snprintf(buffer, CERT_KEY_TEXT, "unknown");
+        else if (has_prefix(type, "ED"))
+                snprintf(buffer, CERT_KEY_TEXT, "%s", type);
+        else
+                snprintf(buffer, CERT_KEY_TEXT, "%.12s-%d", type, EVP_PKEY_get_bits(key));
+        for (char *c = buffer; *c; c++)
+                if (*c >= 'A' && *c <= 'Z')
+                        *c = (char)(*c - 'A' + 'a');
+        return buffer;
+}
+
+char *cert_serial_text(const struct cert *cert) {
+        const ASN1_INTEGER *serial = X509_get0_serialNumber(cert->handle);
+        size_t size = (size_t)ASN1_STRING_length(serial);
+        bool is_negative = ASN1_STRING_type(serial) == V_ASN1_NEG_INTEGER;
+        char *text = malloc(1 + 2 * size + 1);
+
+        if (!text)
+                return NULL;
+        if (is_negative)
+                text[0] = '-';
+        hex_format(text + is_negative, ASN1_STRING_get0_data(serial), size);
+        return text;
+}
+
 bool cert_is_issued_by(const struct cert *child, const struct cert *issuer) {
         EVP_PKEY *key = X509_get0_pubkey(issuer->handle);
         bool issued;

@@ -45,6 +45,13 @@ void cert_fingerprint(const struct cert *cert, uint8_t ret[FINGERPRINT_SIZE]);
 void cert_spki(const struct cert *cert, uint8_t ret[SPKI_HASH_SIZE]);
 int cert_subject(const struct cert *cert, struct subject **ret, struct error *error);
 
+/* "rsa-4096", "ec-256", "ed25519"; "unknown" for a key that OpenSSL does not know. Returns BUFFER. */
+#define CERT_KEY_TEXT 24
+const char *cert_key_text(const struct cert *cert, char buffer[CERT_KEY_TEXT]);
+
+/* The serial number in lower-case hexadecimal, "02"; owned by the caller, NULL when memory is out. */
+char *cert_serial_text(const struct cert *cert);
+
 /* The same certificate, byte for byte. */
 bool cert_equal(const struct cert *a, const struct cert *b);
 
