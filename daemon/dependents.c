@@ -19,11 +19,11 @@
 struct dependent {
         struct dependents *owner;
         const struct config_notify *config;
-        char *label;  /* "command /usr/bin/x", "SIGHUP to the process of /run/x.pid" */
-        char key[64]; /* in the journal */
-        bool tried;   /* since the last notice */
-        bool is_new;  /* owed since the last dependents_owe(), not before */
-        bool again;   /* owed anew during its delivery */
+        char *label;                 /* "command /usr/bin/x", "SIGHUP to the process of /run/x.pid" */
+        char key[CONFIG_NOTIFY_KEY]; /* in the journal */
+        bool tried;                  /* since the last notice */
+        bool is_new;                 /* owed since the last dependents_owe(), not before */
+        bool again;                  /* owed anew during its delivery */
         sd_event_source *retry;
 };
 
@@ -43,14 +43,11 @@ struct dependents {
         struct dependent items[];
 };
 
-static const struct {
-        const char *name;
-        delivery_start_t start;
-} ways[NOTIFY_MAX] = {
-        [NOTIFY_COMMAND] = { "command", delivery_run_command },
-        [NOTIFY_SIGNAL] = { "signal", delivery_send_signal },
-        [NOTIFY_UNIT] = { "unit", delivery_tell_unit },
-        [NOTIFY_HTTP] = { "http", delivery_call_http },
+static const delivery_start_t ways[NOTIFY_MAX] = {
+        [NOTIFY_COMMAND] = delivery_run_command,
+        [NOTIFY_SIGNAL] = delivery_send_signal,
+        [NOTIFY_UNIT] = delivery_tell_unit,
+        [NOTIFY_HTTP] = delivery_call_http,
 };
 
 static int dependent_label(struct dependent *dependent) {
@@ -77,35 +74,6 @@ static int dependent_label(struct dependent *dependent) {
         if (n < 0)
                 dependent->label = NULL;
         return n < 0 ? -ENOMEM : 0;
-}
-
-/* TEXT may be NULL. No text has the byte 0xff: it marks where one ends and the next begins. */
-static uint64_t hash_part(uint64_t hash, const char *text) {
-        return hash_byte(text ? hash_text(hash, text) : hash, 0xff);
-}
-
-/* A hash over what the entry says: it is the same dependent after a restart when it is told the same way,
- * wherever it stands in the list; the same entry twice is two. Arguments of commands stay out of the file. */
-static void make_key(struct dependents *dependents, struct dependent *dependent) {
-        const struct config_notify *config = dependent->config;
-        uint64_t hash = HASH_INIT;
-        unsigned nth = 1;
-        bool taken;
-
-        for (char **argument = config->command; argument && *argument; argument++)
-                hash = hash_part(hash, *argument);
-        hash = hash_part(hash, sigabbrev_np(config->signal));
-        hash = hash_part(hash, config->pid_file);
-        hash = hash_part(hash, config->unit);
-        hash = hash_part(hash, config->http);
-
-        do {
-                snprintf(dependent->key, sizeof(dependent->key), "%s-%016" PRIx64 "-%u",
-                         ways[config->kind].name, hash, nth++);
-                taken = false;
-                for (size_t i = 0; i < dependents->n; i++)
-                        taken = taken || streq(dependents->items[i].key, dependent->key);
-        } while (taken);
 }
 
 static struct journal_owed *owed_to(const struct dependent *dependent) {
@@ -207,8 +175,8 @@ static void deliver(struct dependents *dependents, struct dependent *dependent) 
         dependents->current_generation = journal->generation;
         dependent->again = false;
 
-        r = ways[dependent->config->kind].start(dependents->history->context, dependent->config, &notice,
-                                                on_done, dependents, &dependents->running, &error);
+        r = ways[dependent->config->kind](dependents->history->context, dependent->config, &notice, on_done,
+                                          dependents, &dependents->running, &error);
         if (r == 0 && dependents->running)
                 return;
         finish(dependents, r < 0 ? error_text(&error) : NULL);
@@ -295,7 +263,7 @@ int dependents_new(sd_event *event, const struct config_certificate *certificate
 
                 dependent->owner = dependents;
                 dependent->config = &certificate->notify[dependents->n];
-                make_key(dependents, dependent);
+                config_notify_key(certificate, dependents->n, dependent->key);
                 r = dependent_label(dependent);
                 if (r < 0)
                         return r;

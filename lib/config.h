@@ -92,6 +92,19 @@ struct config_certificate {
         size_t n_notify;
 };
 
+/* When to renew CERTIFICATE, as lib/schedule.h asks for it. */
+struct schedule_policy config_schedule_policy(const struct config_certificate *certificate);
+
+/* By which the I-th dependent of CERTIFICATE is known in its journal: the same after a restart as long as it is
+ * told the same way, wherever it stands in the list; the same entry twice is two. Returns BUFFER. */
+#define CONFIG_NOTIFY_KEY 64
+const char *config_notify_key(const struct config_certificate *certificate, size_t i,
+                              char buffer[CONFIG_NOTIFY_KEY]);
+
+/* The same for people: "unit nginx.service", "command /usr/libexec/x", "signal HUP /run/x.pid", "http URL";
+ * no arguments, which may be secret. Owned by the caller; NULL when memory is out. */
+char *config_notify_text(const struct config_notify *notify);
+
 /*
  * Whether two certificates, of two configurations, mean the same: name, every option, and the Connector with
  * all of its own. Derived values are not looked at, and neither is what stands outside of both, such as
