@@ -31,15 +31,17 @@ struct report_status {
         unsigned budget_left;
 };
 
-/* Each returns a new object, or NULL when memory is out. */
+/* Each returns a new object, or NULL when memory is out. Nothing is read here: INSPECTION is that of CONFIG,
+ * by inspect_certificate(). */
 json_t *report_status(const struct report_status *status);
 json_t *report_details(const struct report_status *status, const struct config_certificate *config,
                        const struct inspection *inspection, const struct journal *journal, usec_t now);
 
 /*
  * The status as the files tell it, where no rekeyd runs: states are `current`, `waiting-for-token` (nothing
- * there, or expired, or revoked), and `retrying` (the journal has failures). The renewal is planned without
- * the jitter, which is the machine's. Borrows from all arguments.
+ * there, or expired, or revoked), `retrying` (the journal has failures), and `absent` where it cannot be
+ * told, since inspection->problem keeps from reading the set. The renewal is planned without the jitter,
+ * which is the machine's. JOURNAL was read at NOW. Borrows from all arguments.
  */
 void report_offline(const struct config *config, const struct config_certificate *certificate,
                     const struct inspection *inspection, const struct journal *journal, usec_t now,

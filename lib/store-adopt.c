@@ -123,8 +123,7 @@ int store_adopt_files(struct store *store, const char *key, const char *certific
         return 0;
 }
 
-/* What a public name is: our link or nothing (0), a regular file (1), or something to refuse. */
-static int is_plain(const struct store *store, const char *name, struct error *error) {
+int store_is_plain(const struct store *store, const char *name, struct error *error) {
         _cleanup_(freep) char *target = NULL;
         struct stat st;
 
@@ -165,7 +164,7 @@ static int replace_plain(struct store *store, struct error *error) {
         return 0;
 }
 
-/* is_plain() has refused every link but our own; those are met once there is a set. */
+/* store_is_plain() has refused every link but our own; those are met once there is a set. */
 static enum file_links public_links(const struct store *store) {
         return store->has_current ? FILE_FOLLOW : FILE_NOFOLLOW;
 }
@@ -332,7 +331,7 @@ int store_adopt_plain(struct store *store, char **ret_warning, struct error *err
         int r;
 
         for (const char *const *name = store_public_names; *name; name++) {
-                r = is_plain(store, *name, error);
+                r = store_is_plain(store, *name, error);
                 if (r < 0)
                         return r;
                 plain = plain || r > 0;

@@ -48,11 +48,13 @@ static int read_part(int dir_fd, const char *name, size_t max, bool optional, ch
         return 0;
 }
 
-static int read_parts(int dir_fd, struct set *set, struct error *error) {
+static int read_parts(int dir_fd, bool is_view, struct set *set, struct error *error) {
         int r;
 
         r = key_read_at(dir_fd, STORE_KEY, FILE_NOFOLLOW, &set->key, error);
-        if (r < 0)
+        if (is_view && (r == -EACCES || r == -EPERM))
+                error_clear(error);
+        else if (r < 0)
                 return r;
         r = read_part(dir_fd, STORE_CERTIFICATE, CERT_PEM_MAX, false, &set->certificate_pem, error);
         if (r < 0)
@@ -88,8 +90,9 @@ static int examine_set(struct set *set, struct error *error) {
         if (r < 0)
                 return error_prefix(error, STORE_CERTIFICATE);
         cert_spki(certs.items[0], set->spki);
-        key_spki(set->key, spki);
-        if (memcmp(spki, set->spki, sizeof(spki)) != 0)
+        if (set->key)
+                key_spki(set->key, spki);
+        if (set->key && memcmp(spki, set->spki, sizeof(spki)) != 0)
                 return error_set(error, -EBADMSG, "%s is not the key of the first certificate in %s",
                                  STORE_KEY, STORE_CERTIFICATE);
 
@@ -109,7 +112,8 @@ static int examine_set(struct set *set, struct error *error) {
         return 0;
 }
 
-int store_load_generation(const struct store *store, uint64_t number, struct set *ret, struct error *error) {
+static int load_generation(const struct store *store, uint64_t number, bool is_view, struct set *ret,
+                           struct error *error) {
         _cleanup_(set_clear) struct set set = { 0 };
         _cleanup_(fd_closep) int dir_fd = -1;
         char name[NUMBERED_NAME_MAX];
@@ -121,7 +125,7 @@ int store_load_generation(const struct store *store, uint64_t number, struct set
                 error_set_errno(error, dir_fd, "cannot open its directory");
                 return tell(store, name, dir_fd, error);
         }
-        r = read_parts(dir_fd, &set, error);
+        r = read_parts(dir_fd, is_view, &set, error);
         if (r == 0)
                 r = examine_set(&set, error);
         if (r < 0)
@@ -130,6 +134,15 @@ int store_load_generation(const struct store *store, uint64_t number, struct set
         *ret = set;
         set = (struct set) { 0 };
         return 0;
+}
+
+int store_load_generation(const struct store *store, uint64_t number, struct set *ret, struct error *error) {
+        return load_generation(store, number, false, ret, error);
+}
+
+int store_look_at_generation(const struct store *store, uint64_t number, struct set *ret,
+                             struct error *error) {
+        return load_generation(store, number, true, ret, error);
 }
 
 int store_load(const struct store *store, struct set *ret, struct error *error) {

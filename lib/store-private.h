@@ -1,6 +1,6 @@
 #pragma once
 
-/* Shared by store.c, store-stage.c and store-adopt.c; nobody else includes it. */
+/* Shared by store*.c and inspect.c, which looks without locking; nobody else includes it. */
 
 #include <limits.h>
 
@@ -49,6 +49,17 @@ int store_publish_pair(struct store *store, const struct pair *pair, uint64_t nu
 
 /* store_load() for any generation. */
 int store_load_generation(const struct store *store, uint64_t number, struct set *ret, struct error *error);
+
+/* The same for somebody who only looks: a key that this user may not read is left out. */
+int store_look_at_generation(const struct store *store, uint64_t number, struct set *ret,
+                             struct error *error);
+
+/* Which generation `..data` names. -ENOENT when there is no such link, -EBADMSG when it names something else.
+ */
+int store_read_current(const struct store *store, uint64_t *ret_number);
+
+/* What a public name is: our link or nothing (0), a regular file (1), or something to refuse. */
+int store_is_plain(const struct store *store, const char *name, struct error *error);
 
 /* All generations on disk, oldest first; the numbers are owned by the caller. */
 struct generations {

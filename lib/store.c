@@ -97,9 +97,7 @@ int store_list_generations(const struct store *store, struct generations *ret) {
 
 /* --- Opening --- */
 
-/* Which generation `..data` names. -ENOENT when there is no such link, -EBADMSG when it names something else.
- */
-static int read_current(const struct store *store, uint64_t *ret_number) {
+int store_read_current(const struct store *store, uint64_t *ret_number) {
         _cleanup_(freep) char *target = NULL;
         int r;
 
@@ -194,7 +192,7 @@ static int recover(struct store *store, struct error *error) {
         uint64_t newest;
         int r;
 
-        r = read_current(store, &store->current);
+        r = store_read_current(store, &store->current);
         if (r < 0 && r != -ENOENT && r != -EBADMSG)
                 return error_set_errno(error, r, "cannot read link %s/%s", store->path, STORE_CURRENT);
         store->has_current = r == 0;
