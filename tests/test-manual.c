@@ -1,10 +1,9 @@
 /*
  * rekeyd.yaml(5) against the table of options: each option has its entry, each entry its option, and the line
  * below an entry's name says type, bounds and default as the row has them, in the words that errors and
- * `rekeyd --check-config` use. The examples are configurations that rekeyd takes.
+ * `rekeyd --check-config` use. The examples are configurations that rekeyd takes; so is the one inside
+ * conf/sidecar.yaml.
  */
-
-#include <ctype.h>
 
 #include "lib/config.h"
 #include "lib/yaml-table.h"
@@ -22,14 +21,18 @@ struct entry {
 static struct entry entries[ENTRIES_MAX];
 static size_t n_entries;
 
-static char *read_page(void) {
+static char *read_source(const char *folder, const char *name) {
         _cleanup_(freep) char *directory = NULL;
-        char *page;
+        char *text;
 
-        ck_assert_int_ge(asprintf(&directory, "%s/../../man", getenv("REKEYD_TEST_DATA")), 0);
-        page = scratch_read(directory, "rekeyd.yaml.5.scd");
-        ck_assert_ptr_nonnull(page);
-        return page;
+        ck_assert_int_ge(asprintf(&directory, "%s/../../%s", getenv("REKEYD_TEST_DATA"), folder), 0);
+        text = scratch_read(directory, name);
+        ck_assert_ptr_nonnull(text);
+        return text;
+}
+
+static char *read_page(void) {
+        return read_source("man", "rekeyd.yaml.5.scd");
 }
 
 /* What stands below the heading "# NAME", up to the next one; cut out of PAGE. */
@@ -253,11 +256,32 @@ START_TEST(examples_are_right) {
 }
 END_TEST
 
+/* What stands in a ConfigMap is indented; rekeyd gets it without that. */
+START_TEST(sidecar_is_right) {
+        static const char key[] = "\n  rekeyd.yaml: |\n", indent[] = "    ";
+        _cleanup_(freep) char *manifest = read_source("conf", "sidecar.yaml"), *yaml = strdup("");
+        const char *line = strstr(manifest, key);
+
+        ck_assert_ptr_nonnull(line);
+        for (line += strlen(key); has_prefix(line, indent); line += strcspn(line, "\n") + 1) {
+                char *longer;
+
+                ck_assert_int_ge(asprintf(&longer, "%s%.*s\n", yaml, (int)strcspn(line, "\n") - 4, line + 4),
+                                 0);
+                free(yaml);
+                yaml = longer;
+        }
+        ck_assert_ptr_nonnull(strstr(yaml, "certificates:"));
+        check_example("", yaml);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("manual");
 
         TEST_CASE(suite, every_option_as_the_table_has_it);
         TEST_CASE(suite, no_option_is_invented);
         TEST_CASE(suite, examples_are_right);
+        TEST_CASE(suite, sidecar_is_right);
         return test_run(suite);
 }
