@@ -280,6 +280,7 @@ void metrics_file_changed(struct metrics_file *file) {
 
 int metrics_file_set_path(struct metrics_file *file, const char *path) {
         char *copy = NULL;
+        bool is_back;
 
         if (streq_null(file->path, path))
                 return 0;
@@ -295,11 +296,13 @@ int metrics_file_set_path(struct metrics_file *file, const char *path) {
         file->timer = sd_event_source_disable_unref(file->timer);
         if (file->has_file && !file->obsolete)
                 file->obsolete = take_ptr(file->path);
-        if (path && streq_null(path, file->obsolete))
+        is_back = path && streq_null(path, file->obsolete);
+        if (is_back)
                 free(take_ptr(file->obsolete));
         free(file->path);
         file->path = copy;
-        file->has_file = file->has_failed = false;
+        file->has_file = is_back;
+        file->has_failed = false;
         file->is_dirty = copy;
         file->not_before = 0;
         proceed(file);

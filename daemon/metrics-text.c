@@ -34,6 +34,7 @@ enum from { NOWHERE, METRICS, SOURCE, SELF, CERTIFICATE };
 enum value {
         ONE,     /* 1, for the sake of the label */
         FLAG,    /* bool */
+        NOT,     /* bool, and 1 where it is false */
         SMALL,   /* unsigned */
         SIZE,    /* size_t */
         NUMBER,  /* uint64_t */
@@ -141,6 +142,8 @@ static const struct family families[] = {
           "Revocations of certificates at the Connectors, by result.", BY("result", results, 0) },
         { "rekeyd_reloads_total", COUNTER, OF_METRICS(NUMBER, reloads),
           "Reloads of the configuration, by result.", BY("result", results, 0) },
+        { "rekeyd_last_reload_successful", GAUGE, OF_METRICS(NOT, reload_has_failed),
+          "Whether the last reload was without an error, or there was none." },
         { "rekeyd_last_reload_success_timestamp_seconds", GAUGE, OF_METRICS(TIME, last_reload_usec),
           "When the configuration was last reloaded without an error." },
 
@@ -350,6 +353,9 @@ static void put_line(struct text *text, const struct metrics_reader *reader, con
                 break;
         case FLAG:
                 put_value_of(text, reader, family, line, put_number, *(const bool *)value);
+                break;
+        case NOT:
+                put_value_of(text, reader, family, line, put_number, !*(const bool *)value);
                 break;
         case SMALL:
                 put_value_of(text, reader, family, line, put_number, ((const unsigned *)value)[i]);

@@ -42,3 +42,13 @@ void metrics_count_turn(struct metrics *metrics, usec_t took_usec) {
         if (took_usec > metrics->longest_turn_usec)
                 metrics->longest_turn_usec = took_usec;
 }
+
+void metrics_count_reload(struct metrics *metrics, bool is_good, usec_t now) {
+        metrics->reload_has_failed = !is_good;
+        if (!is_good) {
+                metrics->reload_failures++;
+                return;
+        }
+        metrics->reloads++;
+        metrics->last_reload_usec = now;
+}

@@ -30,6 +30,7 @@ struct metrics {
         uint64_t revocations, revocation_failures;     /* those that succeeded; those that did not */
         uint64_t reloads, reload_failures;             /* the same */
         usec_t last_reload_usec;                       /* CLOCK_REALTIME, of the last good one; 0: none yet */
+        bool reload_has_failed;                        /* the last one */
         struct histogram steps[STEP_MAX];
         struct histogram turns; /* of the loop: how long each took */
         usec_t longest_turn_usec;
@@ -38,6 +39,7 @@ struct metrics {
 
 void metrics_count_step(struct metrics *metrics, enum renewal_step step, usec_t took_usec);
 void metrics_count_turn(struct metrics *metrics, usec_t took_usec);
+void metrics_count_reload(struct metrics *metrics, bool is_good, usec_t now); /* CLOCK_REALTIME */
 
 /*
  * Writes the text in pieces, so that ten thousand certificates neither hold up the loop nor fill its memory.
