@@ -110,6 +110,22 @@ static void describe_generation(const struct set *set, struct inspected_generati
         ret->not_after = set->effective_expiry;
 }
 
+/* Generations do not change, but the store removes old ones, file after file: one that changed a moment ago
+ * is on its way out. */
+static bool is_leaving(const struct view *view, uint64_t number) {
+        char name[NUMBERED_NAME_MAX];
+        struct stat st;
+
+        if (!view->store.has_current || number >= view->store.current)
+                return false;
+        if (fstatat(view->store.fd, store_numbered_name(name, GENERATION_PREFIX, number), &st,
+                    AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT;
+        return usec_add((usec_t)st.st_mtim.tv_sec * USEC_PER_SEC, 2 * USEC_PER_SEC) >
+               now_usec(CLOCK_REALTIME);
+}
+
+/* 1; 0 for one that is about to be gone; -ENOMEM. */
 static int look_at_generation(const struct view *view, const struct inspection *inspection, uint64_t number,
                               struct inspected_generation *ret) {
         _cleanup_(set_clear) struct set set = { 0 };
@@ -119,17 +135,20 @@ static int look_at_generation(const struct view *view, const struct inspection *
         ret->is_current = view->store.has_current && number == view->store.current;
         if (ret->is_current && inspection->has_set) {
                 describe_generation(&inspection->set, ret);
-                return 0;
+                return 1;
         }
         r = store_look_at_generation(&view->store, number, &set, &ret->problem);
         if (r == 0)
                 describe_generation(&set, ret);
-        return r == -ENOMEM ? r : 0;
+        if (r < 0 && r != -ENOMEM && is_leaving(view, number)) {
+                error_clear(&ret->problem);
+                return 0;
+        }
+        return r == -ENOMEM ? r : 1;
 }
 
 static int look_at_generations(const struct view *view, struct inspection *inspection) {
         _cleanup_(generations_clear) struct generations generations = { 0 };
-        size_t n;
         int r;
 
         r = store_list_generations(&view->store, &generations);
@@ -141,14 +160,17 @@ static int look_at_generations(const struct view *view, struct inspection *inspe
                                         view->store.path);
                 return 0;
         }
-        n = generations.n < INSPECT_GENERATIONS_MAX ? generations.n : INSPECT_GENERATIONS_MAX;
-        inspection->generations = calloc(n + 1, sizeof(*inspection->generations));
+        inspection->generations = calloc(INSPECT_GENERATIONS_MAX, sizeof(*inspection->generations));
         if (!inspection->generations)
                 return -ENOMEM;
-        for (size_t i = generations.n; r == 0 && inspection->n_generations < n;)
-                r = look_at_generation(view, inspection, generations.numbers[--i],
-                                       &inspection->generations[inspection->n_generations++]);
-        return r;
+        for (size_t i = generations.n; i > 0 && inspection->n_generations < INSPECT_GENERATIONS_MAX; i--) {
+                r = look_at_generation(view, inspection, generations.numbers[i - 1],
+                                       &inspection->generations[inspection->n_generations]);
+                if (r < 0)
+                        return r;
+                inspection->n_generations += (size_t)r;
+        }
+        return 0;
 }
 
 /* Why no generation is current; with none at all there is nothing to explain. */

@@ -21,3 +21,7 @@ char *scratch_read(const char *directory, const char *name);
 
 /* The sorted names in DIRECTORY, "a b c"; owned by the caller. */
 char *scratch_list(const char *directory);
+
+/* All that is below DIRECTORY, a line each with whatever a writer of any kind would change: all of stat() but
+ * the access time, targets of links, and the bytes of files as a hash. Owned by the caller. */
+char *scratch_tree(const char *directory);
