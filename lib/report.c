@@ -185,8 +185,10 @@ static json_t *exports(const struct config_certificate *config, const struct ins
         json_t *list = json_array();
         int r = 0;
 
-        for (size_t i = 0; i < config->n_exports && i < inspection->n_exports; i++) {
-                const struct inspected_export *seen = &inspection->exports[i];
+        for (size_t i = 0; i < config->n_exports; i++) {
+                static const struct inspected_export unseen;
+                const struct inspected_export *seen =
+                        i < inspection->n_exports ? &inspection->exports[i] : &unseen;
                 json_t *o = json_object();
 
                 r |= put(o, "path", text(config->exports[i].path));
