@@ -4,6 +4,7 @@
 #include "ctl/commands.h"
 
 const struct ctl_command *const ctl_commands[] = {
+        &command_status,
         &command_version,
         &command_help,
 };

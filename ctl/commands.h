@@ -4,4 +4,5 @@
 
 #include "ctl/command.h"
 
+extern const struct ctl_command command_status;
 extern const struct ctl_command command_version, command_help;

@@ -70,6 +70,7 @@ static void print_clean(FILE *out, bool is_utf8, const char *before, const char 
         fputs(before, out);
         text_wrap(out, clean ? clean : "out of memory", width, 0);
         fputs(after, out);
+        fputc('\n', out);
 }
 
 int ctl_fail(const struct ctl *ctl, int exit, const char *format, ...) {
@@ -183,33 +184,42 @@ static int exit_for_errno(int r) {
 }
 
 /* Who may call, as far as the configuration can be read. */
-static int fail_denied(struct ctl *ctl, const struct error *error) {
+static int explain_denied(struct ctl *ctl, const struct error *error, char **ret) {
         const struct config *config;
         const struct group *group = NULL;
 
         if (ctl_config(ctl, &config) == 0 && config->control.group != (gid_t)-1)
                 group = getgrgid(config->control.group);
         if (group)
-                return ctl_fail(ctl, CTL_DENIED,
-                                "%s; become root or a member of group %s (usermod -aG %s USER)",
+                return asprintf(ret, "%s; become root or a member of group %s (usermod -aG %s USER)",
                                 error_text(error), group->gr_name, group->gr_name);
-        return ctl_fail(ctl, CTL_DENIED, "%s; become root or a member of the group that control.group names",
+        return asprintf(ret, "%s; become root or a member of the group that control.group names",
                         error_text(error));
 }
 
-int ctl_fail_call(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error) {
+int ctl_explain_call(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error,
+                     char **ret_sentence) {
         const struct config *config;
+        char *text = NULL;
+        int n, exit = r < 0 ? exit_for_errno(r) : exit_for_status(reply->status);
 
         if (r == -ENOENT && !ctl_has(ctl, "socket") && ctl_config(ctl, &config) == 0 &&
             !config->control.socket)
-                return ctl_fail(ctl, CTL_UNREACHABLE,
-                                "rekeyd cannot be reached: %s has no control.socket (%s is usual)",
-                                ctl_config_path(ctl), CTL_SOCKET);
-        if (r < 0)
-                return ctl_fail(ctl, exit_for_errno(r), "%s", error_text(error));
-        if (reply->status == 403)
-                return fail_denied(ctl, error);
-        return ctl_fail(ctl, exit_for_status(reply->status), "%s", error_text(error));
+                n = asprintf(&text, "rekeyd cannot be reached: %s has no control.socket (%s is usual)",
+                             ctl_config_path(ctl), CTL_SOCKET);
+        else if (r == 0 && reply->status == 403)
+                n = explain_denied(ctl, error, &text);
+        else
+                n = asprintf(&text, "%s", error_text(error));
+        *ret_sentence = n < 0 ? NULL : text;
+        return exit;
+}
+
+int ctl_fail_call(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error) {
+        _cleanup_(freep) char *sentence = NULL;
+        int exit = ctl_explain_call(ctl, r, reply, error, &sentence);
+
+        return ctl_fail(ctl, exit, "%s", sentence ? sentence : "out of memory");
 }
 
 int ctl_ask(struct ctl *ctl, const char *method, const char *path, const json_t *body, json_t **ret) {

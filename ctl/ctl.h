@@ -84,3 +84,7 @@ int ctl_open_events(struct ctl *ctl, const char *certificate, struct client_stre
 /* For those who call the client themselves: the exit status for the result R of a client function, the status
  * of an answer, and the sentence of ERROR said. */
 int ctl_fail_call(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error);
+
+/* The same without saying it: *RET_SENTENCE is owned, NULL when memory is out. */
+int ctl_explain_call(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error,
+                     char **ret_sentence);

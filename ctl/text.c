@@ -117,5 +117,4 @@ void text_wrap(FILE *out, const char *text, size_t columns, size_t indent) {
                 column += blanks + width;
                 text += blanks + word;
         }
-        fputc('\n', out);
 }

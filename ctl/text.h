@@ -17,5 +17,5 @@ size_t text_width(const char *text);
 size_t text_fit(const char *text, size_t columns, size_t *ret_width);
 
 /* Writes TEXT, which is clean, in lines of at most COLUMNS (0: one line), broken at blanks; all but the first
- * begin with INDENT blanks. Ends with a newline. */
+ * begin with INDENT blanks. Without a newline at the end. */
 void text_wrap(FILE *out, const char *text, size_t columns, size_t indent);

@@ -1,0 +1,177 @@
+/*
+ * Reading the state directory and the certificates' directories for somebody who only looks. journal_load()
+ * is not for us: it sets aside what is damaged. Here a journal that is damaged is passed over with a warning,
+ * and the next rekeyd deals with it.
+ */
+
+#include "ctl/offline.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/inspect.h"
+#include "lib/journal.h"
+#include "lib/json.h"
+#include "lib/report.h"
+
+#define HISTORY_SIZE_MAX (16u * 1024 * 1024)
+#define HISTORY_LINE_MAX (64u * 1024)
+
+struct offline {
+        const struct config *config;
+        int state_fd; /* -1: it cannot be opened; the warning says why */
+        struct journal_instant now;
+        char *warning;
+};
+
+static void warn(struct offline *offline, const char *what, int r) {
+        if (offline->warning) /* the first one tells it for all */
+                return;
+        if (asprintf(&offline->warning, "%s in %s: %s; failures and what is owed are not known%s", what,
+                     offline->config->state_directory, strerrordesc_np(-r),
+                     r == -EACCES || r == -EPERM ? " (root may read it)" : "") < 0)
+                offline->warning = NULL;
+}
+
+/* As sd_id128_get_boot() has it. All zero where it cannot be had: then issuances keep their age. */
+static void read_boot_id(uint8_t ret[16]) {
+        _cleanup_(freep) char *text = NULL;
+        size_t n = 0;
+
+        if (file_read_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", FILE_NOFOLLOW, 100, &text, NULL) < 0)
+                return;
+        for (const char *p = text; p[0] && p[1] && n < 16;) {
+                unsigned byte;
+
+                if (*p == '-')
+                        p++;
+                else if (sscanf(p, "%2x", &byte) == 1) {
+                        ret[n++] = (uint8_t)byte;
+                        p += 2;
+                } else
+                        return;
+        }
+}
+
+int offline_new(const struct config *config, struct offline **ret, struct error *error) {
+        struct offline *offline = calloc(1, sizeof(*offline));
+
+        if (!offline)
+                return error_set(error, -ENOMEM, "out of memory");
+        offline->config = config;
+        offline->now.realtime = now_usec(CLOCK_REALTIME);
+        offline->now.boottime = now_usec(CLOCK_BOOTTIME);
+        read_boot_id(offline->now.boot_id);
+        offline->state_fd = open(config->state_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (offline->state_fd < 0 && errno != ENOENT)
+                warn(offline, "cannot read what rekeyd remembers", -errno);
+        *ret = offline;
+        return 0;
+}
+
+struct offline *offline_free(struct offline *offline) {
+        if (!offline)
+                return NULL;
+        fd_close(offline->state_fd);
+        free(offline->warning);
+        free(offline);
+        return NULL;
+}
+
+const char *offline_warning(const struct offline *offline) {
+        return offline->warning;
+}
+
+const struct config_certificate *offline_find(const struct offline *offline, const char *name) {
+        for (size_t i = 0; i < offline->config->n_certificates; i++)
+                if (streq(offline->config->certificates[i].name, name))
+                        return &offline->config->certificates[i];
+        return NULL;
+}
+
+static void read_journal(struct offline *offline, const char *name, struct journal *ret) {
+        _cleanup_(freep) char *file = NULL, *text = NULL;
+        struct journal_instant saved;
+        size_t size = 0;
+        int r;
+
+        if (offline->state_fd < 0)
+                return;
+        if (asprintf(&file, "%s.json", name) < 0) {
+                file = NULL;
+                return;
+        }
+        r = file_read_at(offline->state_fd, file, FILE_NOFOLLOW, JOURNAL_SIZE_MAX, &text, &size);
+        if (r == 0)
+                r = journal_parse(text, size, ret, &saved, NULL);
+        if (r == 0)
+                journal_sanitise(ret, &saved, &offline->now);
+        else if (r != -ENOENT)
+                warn(offline, "cannot read what rekeyd remembers", r);
+}
+
+int offline_read(struct offline *offline, const struct config_certificate *certificate, bool with_details,
+                 json_t **ret) {
+        _cleanup_(inspection_clear) struct inspection inspection = { 0 };
+        _cleanup_(journal_clear) struct journal journal = { 0 };
+        _cleanup_(json_decrefp) json_t *answer = NULL;
+        struct report_status status;
+        const usec_t now = offline->now.realtime;
+
+        int r;
+
+        read_journal(offline, certificate->name, &journal);
+        /* Exports are only looked at for one: reading keys takes milliseconds each. */
+        r = with_details ? inspect_certificate(certificate, &inspection)
+                         : inspect_directory(certificate->directory, &inspection);
+        if (r < 0)
+                return r;
+        report_offline(offline->config, certificate, &inspection, &journal, now, &status);
+        answer = with_details ? report_details(&status, certificate, &inspection, &journal, now)
+                              : report_status(&status);
+        if (!answer)
+                return -ENOMEM;
+
+        /* rekeyd says it in the details only; but here it may be why there is no more to say. */
+        if (inspection.problem.code != 0 &&
+            json_object_set_new(answer, "problem", json_string(error_text(&inspection.problem))) < 0)
+                return -ENOMEM;
+        *ret = take_ptr(answer);
+        return 0;
+}
+
+int offline_history(struct offline *offline, const struct config_certificate *certificate, json_t **ret,
+                    struct error *error) {
+        _cleanup_(json_decrefp) json_t *events = json_array();
+        _cleanup_(freep) char *file = NULL, *text = NULL;
+        size_t size = 0;
+        int r;
+
+        if (asprintf(&file, "%s.history", certificate->name) < 0)
+                file = NULL;
+        if (!events || !file)
+                return error_set(error, -ENOMEM, "out of memory");
+        if (offline->state_fd < 0 && offline->warning)
+                return error_set(error, -EACCES, "%s", offline->warning);
+        r = offline->state_fd < 0
+                    ? -ENOENT
+                    : file_read_at(offline->state_fd, file, FILE_NOFOLLOW, HISTORY_SIZE_MAX, &text, &size);
+        if (r < 0 && r != -ENOENT)
+                return error_set_errno(error, r, "cannot read %s/%s", offline->config->state_directory, file);
+
+        for (const char *line = text ? text : "", *end; (end = strchr(line, '\n')); line = end + 1) {
+                json_t *event = NULL;
+
+                if (json_read(line, (size_t)(end - line), HISTORY_LINE_MAX, &event, NULL) == -ENOMEM)
+                        return error_set(error, -ENOMEM, "out of memory");
+                if (event && !json_object_get(event, "event")) {
+                        json_decref(event);
+                        event = NULL;
+                }
+                if (event && json_array_append_new(events, event) < 0)
+                        return error_set(error, -ENOMEM, "out of memory");
+        }
+        *ret = take_ptr(events);
+        return 0;
+}

@@ -1,0 +1,36 @@
+#pragma once
+
+/* What is wrong with a certificate, who has to do something about it, and what. */
+
+#include <stdio.h>
+
+#include "ctl/view.h"
+
+enum verdict_level {
+        VERDICT_FINE,
+        VERDICT_WATCH, /* rekeyd is at it, and nobody is needed yet */
+        VERDICT_CALL,  /* somebody is needed; the certificate still works */
+        VERDICT_DOWN,  /* there is no certificate that works */
+        VERDICT_LEVEL_MAX,
+};
+extern const char *const verdict_level_names[VERDICT_LEVEL_MAX];
+
+/* One thing that is wrong. */
+struct finding {
+        enum verdict_level level;
+        char *sentence; /* without the name and a full stop */
+        char *remedy;   /* a command; NULL: to wait */
+};
+
+#define VERDICT_FINDINGS_MAX 8
+
+/* The worst first. */
+struct verdict {
+        enum verdict_level level;
+        struct finding findings[VERDICT_FINDINGS_MAX];
+        size_t n_findings;
+};
+void verdict_clear(struct verdict *verdict);
+
+/* IS_OFFLINE: no rekeyd runs. 0 or -ENOMEM. Pure. */
+int verdict_judge(const struct view *view, usec_t now, bool is_offline, struct verdict *ret);

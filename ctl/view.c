@@ -1,0 +1,82 @@
+/* Reading what rekeyd says, without trusting it to say all of it: another version may leave something out. */
+
+#include "ctl/view.h"
+
+#include <limits.h>
+
+usec_t view_time(const char *text) {
+        struct tm tm = { 0 };
+        const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+        time_t when;
+
+        if (!end || *end)
+                return 0;
+        when = timegm(&tm);
+        return when > 0 ? (usec_t)when * USEC_PER_SEC : 0;
+}
+
+const char *view_string(const json_t *object, const char *name) {
+        return json_string_value(json_object_get(object, name));
+}
+
+uint64_t view_number(const json_t *object, const char *name) {
+        json_int_t value = json_integer_value(json_object_get(object, name));
+
+        return value > 0 ? (uint64_t)value : 0;
+}
+
+usec_t view_member_time(const json_t *object, const char *name) {
+        const char *text = view_string(object, name);
+
+        return text ? view_time(text) : 0;
+}
+
+static unsigned count(const json_t *object, const char *name) {
+        uint64_t value = view_number(object, name);
+
+        return value > UINT_MAX ? UINT_MAX : (unsigned)value;
+}
+
+static const char *or_else(const char *text, const char *otherwise) {
+        return text ? text : otherwise;
+}
+
+void view_read(const json_t *status, struct view *ret) {
+        *ret = (struct view) {
+                .name = or_else(view_string(status, "name"), "?"),
+                .connector = or_else(view_string(status, "connector"), "?"),
+                .directory = or_else(view_string(status, "directory"), "?"),
+                .state = or_else(view_string(status, "state"), "unknown"),
+                .step = view_string(status, "step"),
+                .failure = view_string(status, "failure"),
+                .last_error = view_string(status, "last_error"),
+                .last_result = view_string(status, "last_result"),
+                .fingerprint = view_string(status, "fingerprint"),
+                .problem = view_string(status, "problem"),
+                .is_usable = json_is_true(json_object_get(status, "usable")),
+                .is_revoked = json_is_true(json_object_get(status, "revoked")),
+                .generation = view_number(status, "generation"),
+                .not_before = view_member_time(status, "not_before"),
+                .not_after = view_member_time(status, "not_after"),
+                .renew_at = view_member_time(status, "renew_at"),
+                .next_attempt = view_member_time(status, "next_attempt"),
+                .last_error_at = view_member_time(status, "last_error_at"),
+                .last_result_at = view_member_time(status, "last_result_at"),
+                .failures = count(status, "failures"),
+                .exports_failed = count(status, "exports_failed"),
+                .owed = count(status, "notifications_owed"),
+                .owed_failed = count(status, "notifications_failed"),
+                .budget_left = count(status, "budget_left"),
+                .has_budget = json_is_integer(json_object_get(status, "budget_left")),
+        };
+        ret->has_set = !strempty(ret->fingerprint);
+}
+
+unsigned view_used(const struct view *view, usec_t now) {
+        const usec_t lifetime = usec_sub(view->not_after, view->not_before);
+        const usec_t used = usec_sub(now, view->not_before);
+
+        if (lifetime == 0 || used >= lifetime)
+                return 100;
+        return (unsigned)(used / (lifetime / 100 + 1));
+}

@@ -1,0 +1,37 @@
+#pragma once
+
+/* The status of a certificate, read from the JSON of rekeyd-api(7). */
+
+#include <jansson.h>
+
+#include "lib/util/macro.h"
+#include "lib/util/time.h"
+
+/* Strings are borrowed from the JSON. What is missing there is empty here. */
+struct view {
+        const char *name, *connector, *directory;
+        const char *state;   /* "unknown" where none is said */
+        const char *step;    /* NULL: no attempt is under way */
+        const char *failure; /* the class of the last one; NULL: none in a row */
+        const char *last_error, *last_result, *fingerprint; /* NULL: none */
+        const char *problem; /* with the files; of the details, and of what is read offline */
+        bool has_set, is_usable, is_revoked;
+        uint64_t generation;
+        usec_t not_before, not_after;                                 /* 0: no set */
+        usec_t renew_at, next_attempt, last_error_at, last_result_at; /* 0: none */
+        unsigned failures, exports_failed, owed, owed_failed, budget_left;
+        bool has_budget; /* `budget_left` was said */
+};
+
+void view_read(const json_t *status, struct view *ret);
+
+/* "2026-11-20T18:06:53Z" as CLOCK_REALTIME; 0 for anything else. */
+usec_t view_time(const char *text);
+
+/* Members of objects, which may be NULL or of another kind: then NULL and 0. */
+const char *view_string(const json_t *object, const char *name);
+uint64_t view_number(const json_t *object, const char *name);
+usec_t view_member_time(const json_t *object, const char *name);
+
+/* How much of its lifetime is over, in percent. */
+unsigned view_used(const struct view *view, usec_t now);
