@@ -61,8 +61,7 @@ static int adopt(struct attempt *attempt) {
         return attempt->adopted ? 0 : -ENOMEM;
 }
 
-/* One line of printable characters without blanks; white space around it is forgiven. */
-static bool trim_token(char *text) {
+bool attempt_trim_token(char *text) {
         char *begin = text, *end = text + strlen(text);
 
         while (isspace((unsigned char)*begin))
@@ -91,6 +90,12 @@ static void read_token(struct attempt *attempt) {
         char *text;
         int r;
 
+        if (attempt->offered_token) {
+                attempt->token = take_ptr(attempt->offered_token);
+                attempt->token_identity = identify_token(attempt->token);
+                attempt->is_offered = true;
+                return;
+        }
         if (!path)
                 return;
         /* Before it is read: a file that is replaced meanwhile will look new, never old. */
@@ -105,7 +110,7 @@ static void read_token(struct attempt *attempt) {
                         add_warning(attempt, warning);
                 return;
         }
-        if (trim_token(text)) {
+        if (attempt_trim_token(text)) {
                 attempt->token = text;
                 attempt->token_identity = identify_token(text);
                 return;
@@ -113,8 +118,7 @@ static void read_token(struct attempt *attempt) {
         if (*text &&
             asprintf(&warning, "token file %s does not hold one line with a one-time token", path) >= 0)
                 add_warning(attempt, warning);
-        explicit_bzero(text, strlen(text));
-        free(text);
+        free_secret(text);
 }
 
 static bool key_fits(const struct key *key, unsigned bits) {
@@ -137,6 +141,7 @@ static void fill_sight(struct attempt *attempt) {
                 .has_staged_grant = has_staged_key && stage->csr_pem && stage->token,
                 .has_staged_reply = has_staged_key && stage->certificate_pem && stage->ca_pem,
                 .other_key_asked = attempt->has_set && !key_fits(attempt->set.key, bits),
+                .enrol_asked = attempt->enrol_asked && attempt->token,
         };
 }
 
@@ -181,14 +186,18 @@ static int load_or_repair(struct attempt *attempt) {
         return r;
 }
 
-void attempt_look(struct attempt *attempt) {
-        const struct config_certificate *config = attempt->config;
-        const struct store_options options = {
+struct store_options attempt_store_options(const struct config_certificate *config) {
+        return (struct store_options) {
                 .key_access = config->key_access,
                 .public_access = config->public_access,
                 .grace_usec = STORE_GRACE_USEC,
                 .keep = config->policy.keep,
         };
+}
+
+void attempt_look(struct attempt *attempt) {
+        const struct config_certificate *config = attempt->config;
+        const struct store_options options = attempt_store_options(config);
         int r;
 
         r = store_open(config->directory, &options, &attempt->store, &attempt->error);
@@ -215,13 +224,16 @@ void attempt_look(struct attempt *attempt) {
 
 void attempt_make_key(struct attempt *attempt) {
         unsigned bits = attempt->config->policy.key.bits;
+        usec_t begin;
         int r;
 
         if (attempt->key_bits < bits)
                 attempt->key_bits = bits;
         stage_clear(&attempt->stage);
+        begin = now_usec(CLOCK_THREAD_CPUTIME_ID);
         r = key_generate(attempt->key_bits, &attempt->context->stopping, &attempt->stage.key,
                          &attempt->error);
+        attempt->key_cpu_usec = usec_sub(now_usec(CLOCK_THREAD_CPUTIME_ID), begin);
         if (r == 0)
                 r = store_stage_key(attempt->store, attempt->stage.key, &attempt->error);
         if (r < 0)
@@ -308,7 +320,7 @@ void attempt_gate(struct attempt *attempt) {
                 .now = now_usec(CLOCK_REALTIME),
                 .skew_usec = attempt->config->policy.clock_skew_usec,
                 /* Who asks for another key takes the expiry that comes with it. */
-                .forced = attempt->forced || attempt->sight.other_key_asked,
+                .forced = attempt->accepts_no_gain || attempt->sight.other_key_asked,
         };
         r = gate_run(&input, &result, &failed, &attempt->error);
         if (r < 0) {

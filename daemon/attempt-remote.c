@@ -90,12 +90,14 @@ static void take_result(struct attempt *attempt, const struct compass_reply *rep
                 return;
         }
         if (attempt->by_token && attempt->step != STEP_PROOF && reply->status == 400 && reply->size == 0) {
-                error_set(&attempt->error, -EACCES,
-                          "%s does not accept the one-time token from %s: it was used before, is wrong or "
-                          "too old, or "
-                          "the Director is down; put a fresh one there",
-                          call_url(attempt),
-                          attempt->config->token_file ? attempt->config->token_file : "the stage");
+                error_set(
+                        &attempt->error, -EACCES,
+                        "%s does not accept the one-time token%s%s: it was used before, is wrong or too old, "
+                        "or the Director is down; a fresh one is needed",
+                        call_url(attempt), attempt->is_offered ? "" : " from ",
+                        attempt->is_offered           ? ""
+                        : attempt->config->token_file ? attempt->config->token_file
+                                                      : "the stage");
                 attempt->failure = FAILURE_REJECTED;
                 attempt->is_doubtful = true;
                 return;

@@ -63,9 +63,8 @@ struct attempt *attempt_free(struct attempt *attempt) {
         set_clear(&attempt->set);
         stage_clear(&attempt->stage);
         store_close(attempt->store);
-        if (attempt->token)
-                explicit_bzero(attempt->token, strlen(attempt->token));
-        free(attempt->token);
+        free_secret(attempt->token);
+        free_secret(attempt->offered_token);
         connection_clear(&attempt->connection);
         compass_configuration_clear(&attempt->configuration);
         compass_certificates_clear(&attempt->reply);
@@ -105,6 +104,7 @@ void attempt_start(struct attempt *attempt, enum renewal_step step) {
         struct context *context = attempt->context;
 
         attempt->step = step;
+        attempt->step_begin = now_usec(CLOCK_MONOTONIC);
         attempt->failure = FAILURE_NONE;
         attempt->retry_after_usec = 0;
         attempt->no_gain = attempt->is_doubtful = false;

@@ -32,12 +32,17 @@ struct attempt {
         void (*exports_done)(void *userdata);
         void *userdata;
         enum renewal_step step;
+        usec_t step_begin;   /* CLOCK_MONOTONIC */
+        usec_t key_cpu_usec; /* processor time that STEP_KEY took */
 
         /* Set by the owner before the look. */
         bool may_renew;            /* keep the store open and locked after the look */
         bool look_closely;         /* the first look: could the exports that are current be replaced? */
         unsigned n_failures;       /* in a row, before this attempt */
         bool configured_url_first; /* before the one that `configuration` last said */
+        char *offered_token;       /* from an operator, instead of the file; cleansed */
+        bool enrol_asked;          /* although there is a set that can be used */
+        bool accepts_no_gain;
         struct file_identity tried_token; /* the last one that was shown to the Connector, by what is in it */
 
         /* Found by the look. */
@@ -45,7 +50,8 @@ struct attempt {
         bool has_set;
         struct set set;
         struct stage stage;
-        char *token;                                     /* from token_file; cleansed */
+        char *token; /* from token_file, or offered; cleansed */
+        bool is_offered;
         struct file_identity token_file, token_identity; /* by where it lies, and by what is in it */
         struct connection connection; /* of the current set, or as `configuration` changed it */
         struct renewal_sight sight;
@@ -53,7 +59,7 @@ struct attempt {
         bool has_exports_to_write;     /* at least one is stale and writable */
 
         /* Gathered on the way. */
-        bool by_token, forced;
+        bool by_token;
         bool director_down;
         bool is_recorded; /* the journal knows of this attempt */
         bool over_budget; /* it ended before it began, since too many signatures were asked for */
@@ -87,6 +93,13 @@ bool attempt_step_calls(enum renewal_step step);
 /* Starts STEP. `done` is called from the loop when it is over, maybe before this returns; it may free the
  * attempt. */
 void attempt_start(struct attempt *attempt, enum renewal_step step);
+
+/* Makes TEXT one token: white space around it goes. False when it is none: it is empty, has blanks inside, or
+ * what cannot be printed. */
+bool attempt_trim_token(char *text);
+
+/* As CONFIG has them. */
+struct store_options attempt_store_options(const struct config_certificate *config);
 
 /* Steps on a worker thread: they touch the attempt and nothing else. */
 void attempt_look(struct attempt *attempt);

@@ -64,6 +64,7 @@ int certificate_new(struct context *context, struct config *owner, const struct 
         journal = &certificate->history->journal;
         renewal_restore(&certificate->renewal, journal->failures, journal->failure);
         certificate->token_identity = certificate->tried_token = journal->token;
+        certificate_resume_revocation(certificate);
         certificate->generation = journal->generation;
         memcpy(certificate->fingerprint, journal->fingerprint, sizeof(certificate->fingerprint));
 
@@ -87,6 +88,10 @@ struct certificate *certificate_free(struct certificate *certificate) {
                 history_save(certificate->history);
         }
         attempt_free(certificate->attempt);
+        operation_free(certificate->job);
+        certificate_stop_revocation(certificate);
+        free_secret(certificate->offered_token);
+        free(certificate->last_error);
         dependents_free(certificate->dependents);
         history_free(certificate->history);
         config_free(certificate->next_owner);
@@ -111,24 +116,52 @@ bool certificate_is_usable(const struct certificate *certificate) {
         return certificate->renewal.expiry > now_usec(CLOCK_REALTIME);
 }
 
-void certificate_get_status(const struct certificate *certificate, struct certificate_status *ret) {
+struct config *certificate_config_owner(const struct certificate *certificate) {
+        return certificate->next_config ? certificate->next_owner : certificate->owner;
+}
+
+void certificate_note_asked(struct certificate *certificate, const char *what, const char *peer) {
+        certificate_say(certificate, LOG_NOTICE, MESSAGE_ASKED, "%s was asked for by %s", what, peer);
+}
+
+const struct journal *certificate_journal(const struct certificate *certificate) {
+        return &certificate->history->journal;
+}
+
+void certificate_get_status(const struct certificate *certificate, struct report_status *ret) {
         const struct renewal *renewal = &certificate->renewal;
         const struct journal *journal = &certificate->history->journal;
 
-        *ret = (struct certificate_status) {
+        *ret = (struct report_status) {
                 .name = certificate->config->name,
+                .connector = certificate->config->connector->name,
+                .directory = certificate->config->directory,
                 .state = renewal->state,
+                .step = renewal->step,
                 .is_usable = certificate_is_usable(certificate),
-                .expiry = renewal->expiry,
-                .next_usec = renewal->due_usec,
+                .is_revoked = certificate->fingerprint[0] && journal->is_revoked,
+                .generation = certificate->generation,
+                .fingerprint = certificate->fingerprint,
+                .not_before = certificate->not_before,
+                .not_after = certificate->expiry,
+                .renew_at = renewal->due_usec > 0 ? renewal->due_usec : USEC_INFINITY,
+                .next_attempt = USEC_INFINITY,
                 .failures = renewal->failures,
                 .failure = renewal->failure,
+                .last_error = certificate->last_error,
+                .last_error_at = certificate->last_error_usec,
+                .last_result = certificate->last_result,
+                .last_result_at = certificate->last_result_usec,
                 .n_exports_failed = certificate->n_exports_failed,
                 .n_owed = (unsigned)journal->n_owed,
+                .budget_left = schedule_budget_left(journal->issuances, journal->n_issuances,
+                                                    certificate->context->issuances_per_hour,
+                                                    now_usec(CLOCK_BOOTTIME)),
         };
-        if (renewal->backoff_usec != USEC_INFINITY)
-                ret->next_usec = usec_add(now_usec(CLOCK_REALTIME),
-                                          usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME)));
+        if (renewal->step == STEP_NONE && renewal->backoff_usec != USEC_INFINITY &&
+            certificate->backoff_until > 0)
+                ret->next_attempt = usec_add(now_usec(CLOCK_REALTIME),
+                                             usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME)));
         for (size_t i = 0; i < journal->n_owed; i++)
                 ret->n_owed_failed += journal->owed[i].failures > 0 ? 1 : 0;
 }
@@ -158,6 +191,7 @@ void certificate_take_configuration(struct certificate *certificate) {
         }
         certificate->next_has_changed = false;
         certificate_stop_waiting(certificate);
+        certificate_resume_revocation(certificate);
         certificate->told_due_usec = 0;
         certificate->look_closely = true;
         certificate_wake(certificate);
@@ -176,6 +210,7 @@ void certificate_reconfigure(struct certificate *certificate, struct config *own
 
 void certificate_retire(struct certificate *certificate) {
         certificate->is_retired = true;
+        certificate->revoke_timer = sd_event_source_disable_unref(certificate->revoke_timer);
         certificate_stop_waiting(certificate);
         certificate_settle(certificate);
 }

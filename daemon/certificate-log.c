@@ -9,9 +9,69 @@
 #include <stdio.h>
 
 #include "daemon/attempt.h"
+#include "daemon/events.h"
 #include "lib/util/hash.h"
 
-static void log_certificate(const struct certificate *certificate, int priority, const char *message_id,
+/* What has become of a certificate, and of what an operator has asked for. */
+static const struct {
+        const char *message_id;
+        const char *operations[2]; /* that are over with it; "*": any */
+        bool is_failure;
+} results[] = {
+        { MESSAGE_RENEWED, { "renew", "enrol" }, false },
+        { MESSAGE_ENROLLED, { "renew", "enrol" }, false },
+        { MESSAGE_ADOPTED, { NULL }, false },
+        { MESSAGE_BUDGET, { "renew", "enrol" }, true },
+        { MESSAGE_FAILED_TRANSIENT, { "renew", "enrol" }, true },
+        { MESSAGE_FAILED_REFUSED, { "renew", "enrol" }, true },
+        { MESSAGE_FAILED_REJECTED, { "renew", "enrol" }, true },
+        { MESSAGE_FAILED_BAD_REPLY, { "renew", "enrol" }, true },
+        { MESSAGE_FAILED_LOCAL, { "renew", "enrol" }, true },
+        { MESSAGE_REVOKED, { "revoke" }, false },
+        { MESSAGE_NOT_REVOKED, { "revoke" }, false },
+        { MESSAGE_ROLLED_BACK, { "rollback" }, false },
+        { MESSAGE_NOTIFYING, { "notify" }, false },
+        { MESSAGE_OPERATION_FAILED, { "*" }, false },
+};
+
+static size_t find_result(const char *message_id) {
+        size_t i = 0;
+
+        while (i < ELEMENTSOF(results) && !streq_null(results[i].message_id, message_id))
+                i++;
+        return i;
+}
+
+/* The operation that is over with MESSAGE_ID, or NULL. */
+static const char *ended_operation(const struct certificate *certificate, const char *message_id) {
+        size_t i = find_result(message_id);
+
+        if (i == ELEMENTSOF(results) || !certificate->operation)
+                return NULL;
+        for (size_t k = 0; k < ELEMENTSOF(results[i].operations); k++)
+                if (streq_null(results[i].operations[k], "*") ||
+                    streq_null(results[i].operations[k], certificate->operation))
+                        return certificate->operation;
+        return NULL;
+}
+
+static void remember_result(struct certificate *certificate, const char *message_id) {
+        size_t i = find_result(message_id);
+
+        if (i == ELEMENTSOF(results))
+                return;
+        if (ended_operation(certificate, message_id))
+                certificate->operation = NULL;
+        certificate->last_result = events_name(message_id);
+        certificate->last_result_usec = now_usec(CLOCK_REALTIME);
+        if (results[i].is_failure && certificate->attempt) {
+                free(certificate->last_error);
+                certificate->last_error = strdup(error_text(&certificate->attempt->error));
+                certificate->last_error_usec = certificate->last_result_usec;
+        }
+}
+
+static void log_certificate(struct certificate *certificate, int priority, const char *message_id,
                             const char *text) {
         const struct attempt *attempt = certificate->attempt;
         char not_after[TIMESTAMP_MAX], generation[24], failures[16];
@@ -29,22 +89,32 @@ static void log_certificate(const struct certificate *certificate, int priority,
                 { FIELD_FAILURE, failed ? failure_names[failure] : NULL },
                 { FIELD_ERROR, failed ? error_text(&attempt->error) : NULL },
                 { FIELD_REQUEST_ID, attempt && attempt->request_id[0] ? attempt->request_id : NULL },
+                { FIELD_OPERATION, ended_operation(certificate, message_id) },
         };
 
         format_timestamp(not_after, certificate->renewal.expiry);
         snprintf(generation, sizeof(generation), "%" PRIu64, certificate->generation);
         snprintf(failures, sizeof(failures), "%u", certificate->renewal.failures);
-        log_fields(priority, message_id, fields, ELEMENTSOF(fields), "%s: %s", certificate->config->name,
-                   text);
+        events_say(certificate->context->events, certificate->history, priority, message_id, fields,
+                   ELEMENTSOF(fields), "%s: %s", certificate->config->name, text);
+        remember_result(certificate, message_id);
 }
 
-void certificate_say(const struct certificate *certificate, int priority, const char *message_id,
+void certificate_say_step(struct certificate *certificate, enum renewal_step step) {
+        const struct log_field fields[] = {
+                { FIELD_CERTIFICATE, certificate->config->name },
+                { FIELD_STEP, renewal_step_names[step] },
+        };
+
+        log_debug("%s: %s done", certificate->config->name, renewal_step_names[step]);
+        events_step(certificate->context->events, fields, ELEMENTSOF(fields));
+}
+
+void certificate_say(struct certificate *certificate, int priority, const char *message_id,
                      const char *format, ...) {
         _cleanup_(freep) char *text = NULL;
         va_list args;
 
-        if (!log_enabled(priority))
-                return;
         va_start(args, format);
         if (vasprintf(&text, format, args) < 0)
                 text = NULL;
@@ -127,7 +197,7 @@ void certificate_say_failure(struct certificate *certificate) {
                         format_timespan(span, renewal->backoff_usec));
 }
 
-void certificate_say_waiting(const struct certificate *certificate) {
+void certificate_say_waiting(struct certificate *certificate) {
         const struct config_certificate *config = certificate->config;
         const char *why =
                 certificate->renewal.expiry == 0 ? "no certificate yet" : "the certificate cannot be renewed";
@@ -157,7 +227,7 @@ void certificate_say_current(struct certificate *certificate) {
 }
 
 /* A restart goes on waiting where the last run ended. */
-void certificate_say_held(const struct certificate *certificate) {
+void certificate_say_held(struct certificate *certificate) {
         const struct renewal *renewal = &certificate->renewal;
         char span[TIMESPAN_MAX];
 
@@ -166,9 +236,10 @@ void certificate_say_held(const struct certificate *certificate) {
                         renewal->failures == 1 ? "" : "s", format_timespan(span, renewal->backoff_usec));
 }
 
-void certificate_say_exports(const struct certificate *certificate, usec_t wait_usec) {
+void certificate_say_exports(struct certificate *certificate, usec_t wait_usec) {
         const struct attempt *attempt = certificate->attempt;
         const struct config_certificate *config = certificate->config;
+        struct events *events = certificate->context->events;
 
         for (size_t i = 0; attempt->exports && i < config->n_exports; i++) {
                 const struct export_result *result = &attempt->exports[i];
@@ -183,18 +254,21 @@ void certificate_say_exports(const struct certificate *certificate, usec_t wait_
 
                 snprintf(generation, sizeof(generation), "%" PRIu64, certificate->generation);
                 if (result->warning)
-                        log_fields(LOG_WARNING, MESSAGE_WARNING, fields, ELEMENTSOF(fields), "%s: %s",
-                                   config->name, result->warning);
+                        events_say(events, certificate->history, LOG_WARNING, MESSAGE_WARNING, fields,
+                                   ELEMENTSOF(fields), "%s: %s", config->name, result->warning);
                 error = fields[ELEMENTSOF(fields) - 1].value;
                 if (result->is_written)
-                        log_fields(LOG_INFO, MESSAGE_EXPORTED, fields, ELEMENTSOF(fields),
-                                   "%s: wrote export %s of generation %s", config->name, path, generation);
+                        events_say(events, certificate->history, LOG_INFO, MESSAGE_EXPORTED, fields,
+                                   ELEMENTSOF(fields), "%s: wrote export %s of generation %s", config->name,
+                                   path, generation);
                 else if (error && result->is_stale && wait_usec > 0)
-                        log_fields(log_repeated(LOG_ERR, certificate->export_failures), MESSAGE_NOT_EXPORTED,
+                        events_say(events, certificate->history,
+                                   log_repeated(LOG_ERR, certificate->export_failures), MESSAGE_NOT_EXPORTED,
                                    fields, ELEMENTSOF(fields), "%s: %s; trying again in %s", config->name,
                                    error, format_timespan(span, wait_usec));
                 else if (error)
-                        log_fields(LOG_ERR, MESSAGE_NOT_EXPORTED, fields, ELEMENTSOF(fields),
+                        events_say(events, certificate->history, LOG_ERR, MESSAGE_NOT_EXPORTED, fields,
+                                   ELEMENTSOF(fields),
                                    result->is_stale ? "%s: %s"
                                    : attempt->has_set
                                            ? "%s: an export is current, but the next one could not be "

@@ -11,6 +11,8 @@
 #include "lib/renewal.h"
 
 struct attempt;
+struct operation;
+struct revocation;
 
 struct certificate {
         struct context *context;
@@ -27,6 +29,22 @@ struct certificate {
         /* The current set, as last seen; fingerprint is empty without one. */
         uint64_t generation;
         char fingerprint[FINGERPRINT_HEX];
+        usec_t not_before, expiry; /* effective, of a revoked one as well */
+
+        /* What an operator has asked for. */
+        const char
+                *operation; /* its name, until the event that says what has become of it; static, or NULL */
+        struct operation *job; /* under way: files are changed, and no attempt may begin */
+        char *offered_token;   /* from the control API; cleansed */
+        bool accepts_no_gain;  /* what comes back may expire no later */
+        struct revocation *revocation;
+        sd_event_source *revoke_timer; /* for the generation that is to be revoked */
+        unsigned revoke_failures;
+
+        /* For the status. */
+        char *last_error;
+        usec_t last_error_usec, last_result_usec;
+        const char *last_result; /* the name of an event, or NULL */
 
         struct file_identity token_file, token_identity; /* of the token that the last look read */
         struct file_identity burnt_token;                /* that the Connector did not take */
@@ -66,13 +84,14 @@ struct certificate {
         bool is_retired;
 };
 
-void certificate_say(const struct certificate *certificate, int priority, const char *message_id,
+void certificate_say(struct certificate *certificate, int priority, const char *message_id,
                      const char *format, ...) _printf_(4, 5);
 void certificate_say_failure(struct certificate *certificate);
-void certificate_say_waiting(const struct certificate *certificate);
+void certificate_say_waiting(struct certificate *certificate);
 void certificate_say_current(struct certificate *certificate);
-void certificate_say_held(const struct certificate *certificate);
-void certificate_say_exports(const struct certificate *certificate, usec_t wait_usec); /* 0: no retry */
+void certificate_say_step(struct certificate *certificate, enum renewal_step step);
+void certificate_say_held(struct certificate *certificate);
+void certificate_say_exports(struct certificate *certificate, usec_t wait_usec); /* 0: no retry */
 
 /* The look has found a set, or none: brings the exports up to date with it and sees to it that dependents
  * learn of it, then calls NEXT, maybe before this returns. */
@@ -83,6 +102,25 @@ void certificate_arm_timer(struct certificate *certificate);
 void certificate_arm_token_watch(struct certificate *certificate);
 void certificate_arm_set_watch(struct certificate *certificate);
 void certificate_stop_waiting(struct certificate *certificate);
+
+/* What is to be revoked, in certificate-revoke.c. The set before the current one was GENERATION. */
+void certificate_owe_revocation(struct certificate *certificate, uint64_t generation);
+void certificate_resume_revocation(struct certificate *certificate); /* at the start */
+void certificate_hasten_revocation(struct certificate *certificate); /* its files may go soon */
+void certificate_stop_revocation(struct certificate *certificate);
+
+/* How long until one more signature may be asked for. */
+usec_t certificate_budget_wait(const struct certificate *certificate);
+
+/* Nothing is under way, and nothing was asked for. 0, or -errno with a sentence. */
+int certificate_check_idle(const struct certificate *certificate, struct error *error);
+
+/* An operator waits for the end of an attempt. */
+bool certificate_asks_attempt(const struct certificate *certificate);
+
+/* The one-time token that an operator gave is of no use any more. */
+void certificate_forget_token(struct certificate *certificate);
+void operation_free(struct operation *operation); /* the workers have stopped, or it is done */
 
 /* Does what has waited until nothing is under way. The certificate may be gone afterwards. */
 void certificate_settle(struct certificate *certificate);

@@ -15,6 +15,7 @@
 #include "daemon/attempt.h"
 #include "daemon/backoff.h"
 #include "daemon/certificate-private.h"
+#include "daemon/metrics.h"
 
 static struct schedule_policy schedule_policy(const struct config_certificate *config) {
         return (struct schedule_policy) {
@@ -53,7 +54,8 @@ void certificate_settle(struct certificate *certificate) {
         struct context *context = certificate->context;
 
         context->changed(context);
-        if (certificate->attempt || (certificate->dependents && dependents_is_busy(certificate->dependents)))
+        if (certificate->attempt || certificate->job || certificate->revocation ||
+            (certificate->dependents && dependents_is_busy(certificate->dependents)))
                 return;
         if (certificate->is_retired) {
                 /* Should it come back, its journal must be whole. */
@@ -93,6 +95,10 @@ static void has_looked(struct certificate *certificate) {
 static void rest(struct certificate *certificate) {
         end_attempt(certificate);
         has_looked(certificate);
+        if (certificate_asks_attempt(certificate))
+                certificate_say(certificate, LOG_WARNING, MESSAGE_OPERATION_FAILED,
+                                "%s was asked for, and nothing was done: it is %s", certificate->operation,
+                                renewal_state_names[certificate->renewal.state]);
         if (!certificate->context->once && !certificate->is_retired) {
                 certificate_arm_timer(certificate);
                 certificate_arm_token_watch(certificate);
@@ -104,7 +110,7 @@ static void rest(struct certificate *certificate) {
 
 /* --- Failures --- */
 
-static void say_warning(const struct certificate *certificate) {
+static void say_warning(struct certificate *certificate) {
         struct attempt *attempt = certificate->attempt;
 
         if (!attempt->warning)
@@ -117,6 +123,8 @@ void certificate_remember_failure(struct certificate *certificate, unsigned fail
                                   usec_t backoff_usec) {
         struct journal *journal = &certificate->history->journal;
 
+        if (failures == 0)
+                free(take_ptr(certificate->last_error));
         journal->failures = failures;
         journal->failure = failure;
         journal->next_attempt_usec =
@@ -137,20 +145,30 @@ static void take_failure(struct certificate *certificate) {
                                      : 0,
         };
         enum renewal_state before = renewal->state;
+        bool was_offered = false;
 
         say_warning(certificate);
         take_event(certificate, &certificate->renewal, &event);
         if (attempt->by_token &&
             (renewal->failure == FAILURE_REFUSED || renewal->failure == FAILURE_REJECTED) &&
-            !(attempt->is_doubtful && renewal->failures <= RENEWAL_DOUBTS))
+            !(attempt->is_doubtful && renewal->failures <= RENEWAL_DOUBTS)) {
                 certificate->burnt_token = certificate->tried_token;
+                was_offered = attempt->is_offered;
+                certificate_forget_token(certificate);
+        }
         certificate_remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
         history_save(certificate->history);
         certificate_say_failure(certificate);
         if (renewal->state == RENEWAL_WAITING_FOR_TOKEN && before != RENEWAL_WAITING_FOR_TOKEN)
                 certificate_say_waiting(certificate);
         certificate->failed = true;
+        certificate->context->metrics->failures[renewal->failure]++;
         rest(certificate);
+        /* Somebody wanted another set than the one that is good, and his token was not: the good one goes on.
+         */
+        if (was_offered && certificate->renewal.expiry > now_usec(CLOCK_REALTIME) &&
+            !certificate->renewal.rejected)
+                certificate_wake(certificate);
 }
 
 /* --- Steps --- */
@@ -212,6 +230,7 @@ static void start_step(struct certificate *certificate, enum renewal_step step) 
                         fail_before(certificate, -ENOMEM, "out of memory");
                         return;
                 }
+                certificate->context->metrics->signatures++;
         }
         if (is_recorded)
                 attempt_start(attempt, step);
@@ -220,7 +239,7 @@ static void start_step(struct certificate *certificate, enum renewal_step step) 
 }
 
 /* How long until one more signature may be asked for. */
-static usec_t budget_wait(const struct certificate *certificate) {
+usec_t certificate_budget_wait(const struct certificate *certificate) {
         const struct journal *journal = &certificate->history->journal;
 
         return schedule_budget_wait(journal->issuances, journal->n_issuances,
@@ -230,11 +249,10 @@ static usec_t budget_wait(const struct certificate *certificate) {
 static void begin_attempt(struct certificate *certificate) {
         struct attempt *attempt = certificate->attempt;
         const struct renewal *renewal = &certificate->renewal;
-        usec_t wait = renewal->step <= STEP_SIGN ? budget_wait(certificate) : 0;
+        usec_t wait = renewal->step <= STEP_SIGN ? certificate_budget_wait(certificate) : 0;
 
         certificate->context->changed(certificate->context);
         attempt->by_token = renewal->by_token;
-        attempt->forced = renewal->forced;
         attempt->over_budget = certificate->is_over_budget = wait > 0;
         certificate_say(certificate, LOG_INFO, MESSAGE_BEGUN, "%s",
                         renewal->by_token                ? "enrolling with a one-time token"
@@ -252,6 +270,8 @@ static void begin_attempt(struct certificate *certificate) {
                 fail_before(certificate, -EDQUOT, error_text(&error));
                 return;
         }
+        certificate->context->metrics->attempts++;
+        certificate_hasten_revocation(certificate);
         start_step(certificate, renewal->step);
 }
 
@@ -270,6 +290,8 @@ static void remember_set(struct certificate *certificate) {
         certificate->token_identity = attempt->token_identity;
         certificate->is_new_set = attempt->has_set && !streq(fingerprint, certificate->fingerprint);
         certificate->generation = attempt->set.generation;
+        certificate->not_before = attempt->has_set ? attempt->set.not_before : 0;
+        certificate->expiry = attempt->has_set ? attempt->set.effective_expiry : 0;
         memcpy(certificate->fingerprint, fingerprint, sizeof(fingerprint));
 }
 
@@ -345,12 +367,20 @@ static void on_exports_checked(void *userdata) {
 
 static void take_look(struct certificate *certificate) {
         struct attempt *attempt = certificate->attempt;
+        struct journal *journal = &certificate->history->journal;
 
         remember_set(certificate);
         /* It may lie in its file for ever, and must not keep a certificate that is rejected from trying
          * itself. */
         if (attempt->token && file_identity_equal(&attempt->token_identity, &certificate->burnt_token))
                 attempt->sight.has_token = false;
+        /* What this rekeyd has revoked never comes back: it is as if there were none. */
+        if (attempt->has_set && journal->is_revoked &&
+            streq(journal->fingerprint, certificate->fingerprint)) {
+                attempt->sight.has_set = false;
+                attempt->sight.expiry = attempt->sight.not_before = 0;
+        } else
+                journal->is_revoked = false;
         if (attempt->adopted)
                 certificate_say(certificate, LOG_NOTICE, MESSAGE_ADOPTED, "adopted %s as generation %" PRIu64,
                                 attempt->adopted, attempt->set.generation);
@@ -361,10 +391,20 @@ static void take_look(struct certificate *certificate) {
 static void take_commit(struct certificate *certificate, bool enrolled) {
         char expiry[TIMESTAMP_MAX];
         const struct attempt *attempt = certificate->attempt;
+        bool had_set = certificate->fingerprint[0] && !certificate->history->journal.is_revoked;
+        uint64_t before = certificate->generation;
 
         certificate->renewal.expiry = attempt->set.effective_expiry;
         certificate->renewed = true;
         remember_set(certificate);
+        certificate_forget_token(certificate);
+        certificate->accepts_no_gain = false;
+        if (enrolled)
+                certificate->context->metrics->enrolments++;
+        else
+                certificate->context->metrics->renewals++;
+        if (had_set)
+                certificate_owe_revocation(certificate, before);
         certificate_say(certificate, LOG_NOTICE, enrolled ? MESSAGE_ENROLLED : MESSAGE_RENEWED,
                         "%s: generation %" PRIu64 " is current until %s, sha256 %.16s...",
                         enrolled ? "enrolled" : "renewed", certificate->generation,
@@ -391,6 +431,10 @@ static void on_step_done(void *userdata) {
         struct renewal_event event = { .type = RENEWAL_DONE };
         enum renewal_step step = attempt->step, next;
 
+        metrics_count_step(certificate->context->metrics, step,
+                           usec_sub(now_usec(CLOCK_MONOTONIC), attempt->step_begin));
+        certificate->context->metrics->key_cpu_usec += attempt->key_cpu_usec;
+        attempt->key_cpu_usec = 0;
         if (attempt_step_calls(step))
                 certificate->configured_url_first = false;
         judge_connector(certificate);
@@ -406,7 +450,7 @@ static void on_step_done(void *userdata) {
         if (step == STEP_CONFIGURATION && attempt->key_too_small)
                 event.type = RENEWAL_KEY_TOO_SMALL;
 
-        log_debug("%s: %s done", certificate->config->name, renewal_step_names[step]);
+        certificate_say_step(certificate, step);
         next = take_event(certificate, &certificate->renewal, &event);
         if (step == STEP_COMMIT)
                 take_commit(certificate, attempt->by_token);
@@ -433,6 +477,11 @@ static void begin_look(struct certificate *certificate) {
         certificate->attempt->look_closely = certificate->look_closely;
         certificate->look_closely = false;
         certificate->attempt->configured_url_first = certificate->configured_url_first;
+        certificate->attempt->accepts_no_gain = certificate->accepts_no_gain;
+        if (certificate->offered_token) {
+                certificate->attempt->offered_token = strdup(certificate->offered_token);
+                certificate->attempt->enrol_asked = true;
+        }
         certificate_arm_set_watch(certificate);
         attempt_start(certificate->attempt, take_event(certificate, &certificate->renewal, &wake));
 }
@@ -440,6 +489,10 @@ static void begin_look(struct certificate *certificate) {
 void certificate_wake(struct certificate *certificate) {
         if (certificate->attempt || certificate->slot_waiter.is_waiting)
                 return;
+        if (certificate->job) {
+                certificate->look_again = true;
+                return;
+        }
         certificate->look_only = false;
         begin_look(certificate);
 }
@@ -447,8 +500,8 @@ void certificate_wake(struct certificate *certificate) {
 void certificate_look(struct certificate *certificate) {
         if (certificate->slot_waiter.is_waiting)
                 return; /* it looks anyway when its turn comes */
-        certificate->look_again = certificate->attempt;
-        if (certificate->attempt)
+        certificate->look_again = certificate->attempt || certificate->job;
+        if (certificate->look_again)
                 return;
         certificate->look_only = true;
         begin_look(certificate);

@@ -4,7 +4,7 @@
 
 #include "daemon/context.h"
 #include "lib/config.h"
-#include "lib/renewal.h"
+#include "lib/report.h"
 
 struct certificate;
 
@@ -20,19 +20,18 @@ const char *certificate_name(const struct certificate *certificate);
 /* What it goes by, or will once nothing is under way. */
 const struct config_certificate *certificate_config(const struct certificate *certificate);
 
-/* What a certificate shows of itself. Strings are borrowed until it is reconfigured or freed. */
-struct certificate_status {
-        const char *name;
-        enum renewal_state state;
-        bool is_usable;
-        usec_t expiry;    /* effective, CLOCK_REALTIME; 0 without a set */
-        usec_t next_usec; /* the next renewal or attempt, CLOCK_REALTIME; USEC_INFINITY: none is planned */
-        unsigned failures;
-        enum failure failure;
-        unsigned n_exports_failed;
-        unsigned n_owed, n_owed_failed; /* dependents */
-};
-void certificate_get_status(const struct certificate *certificate, struct certificate_status *ret);
+/* What a certificate shows of itself. Strings are borrowed until the loop's next turn. */
+void certificate_get_status(const struct certificate *certificate, struct report_status *ret);
+
+/* The configuration that certificate_config() is part of. */
+struct config *certificate_config_owner(const struct certificate *certificate);
+
+/* Puts on record who has asked for WHAT; PEER is a text such as "uid 0". */
+void certificate_note_asked(struct certificate *certificate, const char *what, const char *peer);
+
+/* What a restart must know of it; borrowed. */
+const struct journal *certificate_journal(const struct certificate *certificate);
+
 /* certificate_retire() was called, and it has not come to its end. */
 bool certificate_is_retiring(const struct certificate *certificate);
 
@@ -61,3 +60,18 @@ void certificate_reconfigure(struct certificate *certificate, struct config *own
 /* Ends in good order: an attempt that is under way comes to its end, those who are owed a notification, and
  * wait for no back-off, are told; then context->retired() is called, maybe from here. The files stay. */
 void certificate_retire(struct certificate *certificate);
+
+/*
+ * What an operator may ask for. Each returns 0 when it will be done, and the event with REKEYD_OPERATION says
+ * later what has become of it; or -errno with a sentence: -EBUSY when something is under way, -EDQUOT beyond
+ * the budget, with *RET_WAIT_USEC (may be NULL) until there is one again, -EPERM where the state of the
+ * certificate does not allow it, -EINVAL.
+ */
+int certificate_ask_renewal(struct certificate *certificate, bool force, usec_t *ret_wait_usec,
+                            struct error *error);
+int certificate_ask_enrolment(struct certificate *certificate, const char *token, bool force,
+                              usec_t *ret_wait_usec, struct error *error);
+int certificate_ask_revocation(struct certificate *certificate, struct error *error);
+int certificate_ask_rollback(struct certificate *certificate, uint64_t generation,
+                             struct error *error); /* 0: the newest that will do */
+int certificate_ask_notification(struct certificate *certificate, struct error *error);

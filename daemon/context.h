@@ -10,6 +10,8 @@
 #include "daemon/workers.h"
 
 struct certificate;
+struct events;
+struct metrics;
 
 struct context {
         sd_event *event;
@@ -21,7 +23,9 @@ struct context {
         struct workers *disk_workers;   /* everything else that blocks: milliseconds */
         struct workers *export_workers; /* the same, in directories of others */
         struct curl_glue *curl;
-        struct slots slots; /* `limits.concurrent_renewals` */
+        struct slots slots;      /* `limits.concurrent_renewals` */
+        struct events *events;   /* what happens, for those who watch */
+        struct metrics *metrics; /* what is counted */
 
         uint8_t machine_id[16]; /* derived for this application; the same after a restart */
         uint8_t boot_id[16];    /* all zero where it cannot be had */

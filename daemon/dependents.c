@@ -13,7 +13,9 @@
 
 #include "daemon/backoff.h"
 #include "daemon/delivery.h"
+#include "daemon/events.h"
 #include "daemon/messages.h"
+#include "daemon/metrics.h"
 #include "lib/util/hash.h"
 
 struct dependent {
@@ -106,6 +108,7 @@ static void log_result(const struct dependent *dependent, const char *error, uns
                        usec_t wait_usec) {
         const struct dependents *dependents = dependent->owner;
         const char *name = dependents->certificate->name;
+        struct events *events = dependents->history->context->events;
         char generation[24], span[TIMESPAN_MAX];
         const struct log_field fields[] = {
                 { FIELD_CERTIFICATE, name },
@@ -117,22 +120,30 @@ static void log_result(const struct dependent *dependent, const char *error, uns
 
         snprintf(generation, sizeof(generation), "%" PRIu64, dependents->current_generation);
         if (!error)
-                log_fields(LOG_INFO, MESSAGE_NOTIFIED, fields, ELEMENTSOF(fields),
-                           "%s: told of generation %s: %s", name, generation, dependent->label);
+                events_say(events, dependents->history, LOG_INFO, MESSAGE_NOTIFIED, fields,
+                           ELEMENTSOF(fields), "%s: told of generation %s: %s", name, generation,
+                           dependent->label);
         else if (dependents->retry)
-                log_fields(log_repeated(LOG_ERR, failures), MESSAGE_NOT_NOTIFIED, fields, ELEMENTSOF(fields),
+                events_say(events, dependents->history, log_repeated(LOG_ERR, failures), MESSAGE_NOT_NOTIFIED,
+                           fields, ELEMENTSOF(fields),
                            "%s: a dependent was not told of generation %s: %s; trying again in %s", name,
                            generation, error, format_timespan(span, wait_usec));
         else
-                log_fields(LOG_ERR, MESSAGE_NOT_NOTIFIED, fields, ELEMENTSOF(fields),
-                           "%s: a dependent was not told of generation %s: %s", name, generation, error);
+                events_say(events, dependents->history, LOG_ERR, MESSAGE_NOT_NOTIFIED, fields,
+                           ELEMENTSOF(fields), "%s: a dependent was not told of generation %s: %s", name,
+                           generation, error);
 }
 
 static void finish(struct dependents *dependents, const char *error) {
         struct dependent *dependent = take_ptr(dependents->current);
+        struct metrics *metrics = dependents->history->context->metrics;
         struct journal_owed *owed = owed_to(dependent);
         usec_t wait_usec = 0;
 
+        if (metrics && error)
+                metrics->notification_failures++;
+        else if (metrics)
+                metrics->notifications++;
         dependent->tried = true;
         if (!owed)
                 ; /* it was withdrawn meanwhile */

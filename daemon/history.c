@@ -14,6 +14,7 @@
 
 #include "daemon/messages.h"
 #include "lib/directory.h"
+#include "lib/record.h"
 #include "lib/util/log.h"
 
 static struct journal_instant instant(const struct context *context) {
@@ -50,7 +51,7 @@ static int sweep_one(const char *entry, void *userdata) {
         if (!name)
                 return -ENOMEM;
         (void)strip_suffix(name, ".damaged");
-        if (!strip_suffix(name, ".json"))
+        if (!strip_suffix(name, ".json") && !strip_suffix(name, ".history"))
                 return 0;
         if (sweep->is_known(name, sweep->userdata) || fstatat(sweep->fd, entry, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return 0;
@@ -127,9 +128,16 @@ int history_new(struct context *context, const char *name, struct history **ret,
 static void run_write(struct job *job) {
         struct history *history = container_of(job, struct history, job);
 
-        history->result =
-                journal_write(history->context->state_fd, history->name, history->text, &history->error);
+        history->result = 0;
+        if (history->text)
+                history->result = journal_write(history->context->state_fd, history->name, history->text,
+                                                &history->error);
+        if (history->notes_to_write)
+                (void)record_append(history->context->state_fd, history->name, history->notes_to_write, NULL);
+        free(take_ptr(history->notes_to_write));
 }
+
+static void write_next(struct history *history);
 
 static void finish(struct history *history, int r) {
         void (*saved)(int r, const char *error, void *userdata) = NULL;
@@ -152,8 +160,7 @@ static void finish(struct history *history, int r) {
                 history->saved = NULL;
                 history->is_awaited = false;
         }
-        if (history->is_dirty)
-                history_save(history);
+        write_next(history);
         if (saved)
                 saved(r, r < 0 ? error_text(&error) : NULL, history->userdata);
 }
@@ -166,27 +173,52 @@ static void write_is_done(struct job *job) {
                 history_free(history);
                 return;
         }
+        if (!history->text) {
+                write_next(history);
+                return;
+        }
         free(take_ptr(history->text));
         finish(history, history->result);
 }
 
-void history_save(struct history *history) {
+/* Begins to write what waits for it, unless something is being written. */
+static void write_next(struct history *history) {
         const struct journal_instant now = instant(history->context);
         int r;
 
-        history->is_dirty = history->has_file = true;
-        if (history->is_writing || atomic_load(&history->context->stopping))
+        if (history->is_writing || atomic_load(&history->context->stopping) ||
+            !(history->is_dirty || history->notes))
                 return;
-        history->is_dirty = false;
-        history->is_awaited = history->saved;
-        r = journal_format(&history->journal, &now, &history->text, &history->error);
-        if (r < 0) {
-                finish(history, r);
-                return;
+        if (history->is_dirty) {
+                history->is_dirty = false;
+                history->is_awaited = history->saved;
+                r = journal_format(&history->journal, &now, &history->text, &history->error);
+                if (r < 0) {
+                        finish(history, r);
+                        return;
+                }
         }
+        history->notes_to_write = take_ptr(history->notes);
         history->is_writing = true;
         history->job = (struct job) { .run = run_write, .done = write_is_done };
         workers_submit(history->context->disk_workers, &history->job);
+}
+
+void history_save(struct history *history) {
+        history->is_dirty = history->has_file = true;
+        write_next(history);
+}
+
+void history_note(struct history *history, const char *line) {
+        const char *before = history->notes ? history->notes : "";
+        char *both;
+
+        /* Where the disk does not keep up, the record has a hole. */
+        if (strlen(before) + strlen(line) > RECORD_SIZE_MAX / 2 || asprintf(&both, "%s%s", before, line) < 0)
+                return;
+        free(history->notes);
+        history->notes = both;
+        write_next(history);
 }
 
 void history_save_then(struct history *history, void (*saved)(int r, const char *error, void *userdata),
@@ -197,7 +229,7 @@ void history_save_then(struct history *history, void (*saved)(int r, const char 
 }
 
 bool history_is_saved(const struct history *history) {
-        return !history->is_writing && !history->is_dirty;
+        return !history->is_writing && !history->is_dirty && !history->notes;
 }
 
 struct history *history_free(struct history *history) {
@@ -210,7 +242,7 @@ struct history *history_free(struct history *history) {
                 history->is_orphan = true;
                 return NULL;
         }
-        if (history->is_dirty || history->is_writing) {
+        if (history->is_dirty || history->text) {
                 /* What the workers had not begun when they were stopped was dropped. */
                 now = instant(history->context);
                 if (journal_save(history->context->state_fd, history->name, &history->journal, &now, &error) <
@@ -218,6 +250,12 @@ struct history *history_free(struct history *history) {
                         log_error("%s: what a restart must know could not be saved: %s", history->name,
                                   error_text(&error));
         }
+        if (history->notes_to_write)
+                (void)record_append(history->context->state_fd, history->name, history->notes_to_write, NULL);
+        if (history->notes)
+                (void)record_append(history->context->state_fd, history->name, history->notes, NULL);
+        free(history->notes_to_write);
+        free(history->notes);
         free(history->text);
         free(history->name);
         error_clear(&history->error);

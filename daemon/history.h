@@ -17,6 +17,7 @@ struct history {
         char *text;
         struct error error;
         int result;
+        char *notes, *notes_to_write; /* of history_note() */
         bool is_writing, is_dirty, is_awaited, is_orphan, has_complained;
         void (*saved)(int r, const char *error, void *userdata);
         void *userdata;
@@ -42,6 +43,9 @@ DEFINE_CLEANUP(struct history *, history_free);
 
 /* Writes the journal, soon, on a worker thread. A failure is logged, once until it works again. */
 void history_save(struct history *history);
+
+/* Adds LINE to the record of what has happened; see lib/record.h. Soon, and nobody waits for it. */
+void history_note(struct history *history, const char *line);
 
 /* Nothing is being written, or waits to be. */
 bool history_is_saved(const struct history *history);

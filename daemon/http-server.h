@@ -49,6 +49,7 @@ const char *http_query(const struct http_request *request, const char *name); /*
 const char *http_body(const struct http_request *request,
                       size_t *ret_size); /* never NULL; cleansed when it is freed */
 enum http_access http_access(const struct http_request *request);
+const char *http_peer(const struct http_request *request); /* "uid 0, pid 4711"; "a TCP peer" */
 
 /* Each answers REQUEST, which is gone after it. BODY is copied; HEADER, one more "Name: value", may be NULL.
  */

@@ -6,8 +6,8 @@
 
 #include "daemon/loop.h"
 
-int loop_run(sd_event *event, usec_t *ret_longest_usec) {
-        usec_t longest = 0, begin, turn;
+int loop_run(sd_event *event, struct metrics *metrics) {
+        usec_t begin;
         int r, code;
 
         while (sd_event_get_state(event) != SD_EVENT_FINISHED) {
@@ -20,14 +20,11 @@ int loop_run(sd_event *event, usec_t *ret_longest_usec) {
                         continue;
                 begin = now_usec(CLOCK_MONOTONIC);
                 r = sd_event_dispatch(event);
-                turn = now_usec(CLOCK_MONOTONIC) - begin;
-                if (turn > longest)
-                        longest = turn;
+                metrics_count_turn(metrics, now_usec(CLOCK_MONOTONIC) - begin);
                 if (r < 0)
                         return r;
         }
 
-        *ret_longest_usec = longest;
         r = sd_event_get_exit_code(event, &code);
         return r < 0 ? r : code;
 }

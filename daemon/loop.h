@@ -4,8 +4,8 @@
 
 #include <systemd/sd-event.h>
 
-#include "lib/util/time.h"
+#include "daemon/metrics.h"
 
-/* Runs EVENT until sd_event_exit(). *RET_LONGEST_USEC is the longest time for which the loop was busy with
- * one event and so could not answer another (a stall). Returns the exit code or -errno. */
-int loop_run(sd_event *event, usec_t *ret_longest_usec);
+/* Runs EVENT until sd_event_exit(). METRICS count for how long the loop was busy with one event and so could
+ * not answer another (a stall). Returns the exit code or -errno. */
+int loop_run(sd_event *event, struct metrics *metrics);

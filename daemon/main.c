@@ -160,7 +160,7 @@ static int run(struct config *owned_config, const struct arguments *arguments) {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         _cleanup_(manager_freep) struct manager *manager = NULL;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
-        usec_t longest_usec = 0;
+        struct metrics *metrics;
         int r;
 
         r = sd_event_new(&event);
@@ -179,13 +179,16 @@ static int run(struct config *owned_config, const struct arguments *arguments) {
         if (!once && service_watch(event) < 0)
                 log_warning("cannot keep the watchdog of the service manager quiet");
         manager_start(manager);
-        r = loop_run(event, &longest_usec);
+        metrics = manager_metrics(manager);
+        r = loop_run(event, metrics);
         if (r < 0) {
                 log_error("the event loop failed: %s", strerrordesc_np(-r));
                 return EXIT_FAILURE;
         }
-        log_debug("the longest turn of the loop took %" PRIu64 ".%03u ms", longest_usec / USEC_PER_MSEC,
-                  (unsigned)(longest_usec % USEC_PER_MSEC));
+        log_debug("the longest turn of the loop took %" PRIu64 ".%03u ms, all keys %" PRIu64 ".%03u ms of a processor",
+                  metrics->longest_turn_usec / USEC_PER_MSEC,
+                  (unsigned)(metrics->longest_turn_usec % USEC_PER_MSEC), metrics->key_cpu_usec / USEC_PER_MSEC,
+                  (unsigned)(metrics->key_cpu_usec % USEC_PER_MSEC));
         if (!once)
                 log_fields(LOG_INFO, MESSAGE_STOPPED, NULL, 0, "stopped");
         return r;

@@ -3,13 +3,16 @@
 /* The manager from the inside, for manager*.c. */
 
 #include "daemon/certificate.h"
+#include "daemon/control.h"
 #include "daemon/manager.h"
 #include "daemon/messages.h"
+#include "daemon/metrics.h"
 
 struct reload;
 
 struct manager {
         struct context context;
+        struct metrics metrics;
         sd_event_source *clock;
         sd_event_source *looks; /* under way since the clock was set, from `next_look` on */
         size_t next_look;
@@ -20,6 +23,7 @@ struct manager {
         char *state_directory;
         unsigned key_workers;
         struct certificate **certificates; /* in the order of the configuration */
+        uint64_t serial;                   /* of that array: another one has another */
         size_t n_certificates;
         size_t n_retiring; /* taken out of the configuration, not at their ends yet */
         struct certificate **retiring;
@@ -33,6 +37,10 @@ struct manager {
         sd_event_source *status; /* when it is told next */
         sd_event_source *extend; /* while the start takes long */
 
+        struct control *control; /* NULL with --once */
+        struct metrics_file *metrics_file;
+        struct metrics_source metrics_source;
+
         struct reload *reload;
         bool reload_again;
 };
@@ -40,6 +48,12 @@ struct manager {
 static inline struct manager *context_manager(struct context *context) {
         return container_of(context, struct manager, context);
 }
+
+/* What is wrong with a certificate, in a few words; NULL for nothing. */
+const char *manager_trouble(const struct report_status *status);
+
+/* Of whom the metrics are. */
+struct metrics_source manager_metrics_source(struct manager *manager);
 
 /* What the service manager shows: one line, owned by the caller; NULL when memory is out. */
 char *manager_describe(const struct manager *manager);

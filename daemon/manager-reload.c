@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "daemon/events.h"
+#include "daemon/metrics-file.h"
 #include "daemon/service.h"
 
 struct reload {
@@ -22,6 +24,9 @@ struct reload {
         struct config_errors errors;
         int result;
 };
+
+/* Of the line that ends a reload. */
+static const struct log_field over[] = { { FIELD_OPERATION, "reload" } };
 
 /* What the change is made of. */
 struct plan {
@@ -102,9 +107,11 @@ static void warn_of_what_stays(const struct manager *manager, const struct confi
         static const char later[] = "the new configuration has another `%s`, which takes a restart of rekeyd";
 
         if (!streq(manager->state_directory, new->state_directory))
-                log_fields(LOG_WARNING, MESSAGE_WARNING, NULL, 0, later, "state_directory");
+                events_say(manager->context.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
+                           "state_directory");
         if (manager->key_workers != new->limits.key_workers)
-                log_fields(LOG_WARNING, MESSAGE_WARNING, NULL, 0, later, "limits.key_workers");
+                events_say(manager->context.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
+                           "limits.key_workers");
 }
 
 /* A file that is being copied, or that a full disk has cut off, reads like one with nothing in it. */
@@ -126,10 +133,14 @@ static void carry_out(struct manager *manager, struct config *config, struct pla
 
         warn_of_what_stays(manager, config);
         manager->config = config;
+        manager->serial++;
         manager->certificates = take_ptr(plan->certificates);
         manager->n_certificates = config->n_certificates;
         log_configure(config->log.format, config->log.level);
         manager_apply_limits(manager);
+        manager->metrics_source.n = manager->n_certificates;
+        if (metrics_file_set_path(manager->metrics_file, config->metrics.textfile) < 0)
+                log_error("out of memory; metrics are not written to %s", config->metrics.textfile);
 
         /* Those that go first: one may be in a directory that another takes over. */
         free(manager->retiring);
@@ -164,15 +175,18 @@ static void carry_out(struct manager *manager, struct config *config, struct pla
                         certificate_raise_budget(certificate);
         }
         free(old);
-        log_fields(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0,
+        events_say(manager->context.events, NULL, LOG_NOTICE, MESSAGE_RELOADED, over, ELEMENTSOF(over),
                    "reloaded the configuration: %zu added, %zu changed, %zu removed, %zu as before", n_added,
                    n_changed, n_removed, manager->n_certificates - n_added - n_changed);
 }
 
 static void refuse(const struct reload *reload) {
+        struct events *events = reload->manager->context.events;
+
         for (size_t i = 0; i < reload->errors.n; i++)
-                log_fields(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0, "%s", reload->errors.items[i]);
-        log_fields(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                events_say(events, NULL, LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0, "%s",
+                           reload->errors.items[i]);
+        events_say(events, NULL, LOG_ERR, MESSAGE_NOT_RELOADED, over, ELEMENTSOF(over),
                    "the configuration was not reloaded, and the old one stays in use: %zu error%s",
                    reload->errors.n, reload->errors.n == 1 ? "" : "s");
 }
@@ -183,21 +197,50 @@ static void read_configuration(struct job *job) {
         reload->result = config_load(reload->manager->config_path, &reload->config, &reload->errors);
 }
 
+/* All that can fail comes before the first change. */
+static int go_over(struct manager *manager, struct config **config, struct error *error) {
+        struct control_sockets sockets = CONTROL_SOCKETS_NONE;
+        _cleanup_(plan_clear) struct plan plan = { 0 };
+        _cleanup_(error_clear) struct error late = ERROR_INIT;
+        int r;
+
+        r = check_emptied(manager, *config, error);
+        if (r < 0)
+                return r;
+        r = control_open(manager->control, *config, &sockets, error);
+        if (r < 0)
+                return r;
+        r = make_plan(manager, *config, &plan, error);
+        if (r < 0) {
+                control_cancel(*config, &sockets);
+                return r;
+        }
+        if (control_use(manager->control, *config, &sockets, &late) < 0)
+                log_error("%s", error_text(&late));
+        carry_out(manager, take_ptr(*config), &plan);
+        return 0;
+}
+
 static void on_configuration(struct job *job) {
         struct reload *reload = container_of(job, struct reload, job);
         struct manager *manager = reload->manager;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
-        _cleanup_(plan_clear) struct plan plan = { 0 };
+        int r = reload->result;
 
-        if (reload->result == -ENOMEM)
+        if (r == -ENOMEM)
                 error_set(&error, -ENOMEM, "out of memory");
-        if (reload->result == 0 && check_emptied(manager, reload->config, &error) == 0 &&
-            make_plan(manager, reload->config, &plan, &error) == 0)
-                carry_out(manager, take_ptr(reload->config), &plan);
-        else if (error.code == 0)
+        if (r == 0)
+                r = go_over(manager, &reload->config, &error);
+        if (r == 0) {
+                manager->metrics.reloads++;
+                manager->metrics.last_reload_usec = now_usec(CLOCK_REALTIME);
+        } else
+                manager->metrics.reload_failures++;
+        if (r < 0 && error.code == 0)
                 refuse(reload);
-        else
-                log_fields(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+        else if (r < 0)
+                events_say(manager->context.events, NULL, LOG_ERR, MESSAGE_NOT_RELOADED, over,
+                           ELEMENTSOF(over),
                            "the configuration was not reloaded, and the old one stays in use: %s",
                            error_text(&error));
 

@@ -8,13 +8,14 @@
 
 #include <stdio.h>
 
+#include "daemon/metrics-file.h"
 #include "daemon/service.h"
 
-/* What is wrong with a certificate, in two words; NULL for nothing. */
-static const char *trouble(const struct certificate_status *status) {
+const char *manager_trouble(const struct report_status *status) {
         if (!status->is_usable)
                 return status->state == RENEWAL_WAITING_FOR_TOKEN ? "waits for a token"
-                       : status->expiry > 0                       ? "has expired"
+                       : status->is_revoked                       ? "is revoked"
+                       : status->not_after > 0                    ? "has expired"
                                                                   : "is not enrolled";
         if (status->state == RENEWAL_WAITING_FOR_TOKEN)
                 return "cannot be renewed without a token";
@@ -28,28 +29,33 @@ static const char *trouble(const struct certificate_status *status) {
 }
 
 /* Which of two troubles comes first: who cannot be used, then who expires first. */
-static bool is_worse(const struct certificate_status *a, const struct certificate_status *b) {
+static bool is_worse(const struct report_status *a, const struct report_status *b) {
         if (a->is_usable != b->is_usable)
                 return !a->is_usable;
-        return a->expiry < b->expiry;
+        return a->not_after < b->not_after;
 }
 
 char *manager_describe(const struct manager *manager) {
-        struct certificate_status worst = { 0 }, next = { .next_usec = USEC_INFINITY };
+        struct report_status worst = { 0 }, next = { 0 };
+        usec_t next_usec = USEC_INFINITY;
         size_t n = manager->n_certificates, n_usable = 0, n_troubled = 0;
         char *text = NULL, when[TIMESTAMP_MAX];
         size_t size;
         FILE *out;
 
         for (size_t i = 0; i < n; i++) {
-                struct certificate_status status;
+                struct report_status status;
 
                 certificate_get_status(manager->certificates[i], &status);
                 n_usable += status.is_usable ? 1 : 0;
-                if (trouble(&status) && (n_troubled++ == 0 || is_worse(&status, &worst)))
+                if (manager_trouble(&status) && (n_troubled++ == 0 || is_worse(&status, &worst)))
                         worst = status;
-                if (status.next_usec < next.next_usec)
+                if (status.next_attempt < status.renew_at)
+                        status.renew_at = status.next_attempt;
+                if (status.renew_at < next_usec) {
+                        next_usec = status.renew_at;
                         next = status;
+                }
         }
 
         out = open_memstream(&text, &size);
@@ -57,14 +63,36 @@ char *manager_describe(const struct manager *manager) {
                 return NULL;
         fprintf(out, "%zu of %zu certificate%s current", n_usable, n, n == 1 ? "" : "s");
         if (n_troubled > 0)
-                fprintf(out, "; %s %s", worst.name, trouble(&worst));
+                fprintf(out, "; %s %s", worst.name, manager_trouble(&worst));
         if (n_troubled > 1)
                 fprintf(out, ", and %zu more need%s attention", n_troubled - 1, n_troubled == 2 ? "s" : "");
-        if (next.next_usec != USEC_INFINITY)
-                fprintf(out, "; next: %s at %s", next.name, format_timestamp(when, next.next_usec));
+        if (next_usec != USEC_INFINITY)
+                fprintf(out, "; next: %s at %s", next.name, format_timestamp(when, next_usec));
         if (fclose(out) != 0)
                 free(take_ptr(text));
         return text;
+}
+
+static void source_status(void *userdata, size_t i, struct report_status *ret) {
+        const struct manager *manager = userdata;
+
+        certificate_get_status(manager->certificates[i], ret);
+}
+
+static uint64_t source_serial(void *userdata) {
+        const struct manager *manager = userdata;
+
+        return manager->serial;
+}
+
+struct metrics_source manager_metrics_source(struct manager *manager) {
+        return (struct metrics_source) {
+                .n = manager->n_certificates,
+                .status = source_status,
+                .serial = source_serial,
+                .userdata = manager,
+                .connections = manager->control ? control_connections(manager->control) : 0,
+        };
 }
 
 static int on_status(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
@@ -81,6 +109,8 @@ static int on_status(_unused_ sd_event_source *source, _unused_ uint64_t usec, v
 void manager_status_changed(struct context *context) {
         struct manager *manager = context_manager(context);
 
+        if (manager->metrics_file)
+                metrics_file_changed(manager->metrics_file);
         if (manager->status || manager->context.once)
                 return;
         (void)sd_event_add_time_relative(context->event, &manager->status, CLOCK_BOOTTIME, USEC_PER_SEC, 0,

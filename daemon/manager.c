@@ -10,8 +10,10 @@
 
 #include "daemon/certificate.h"
 #include "daemon/clock.h"
+#include "daemon/events.h"
 #include "daemon/history.h"
 #include "daemon/messages.h"
+#include "daemon/metrics-file.h"
 #include "daemon/service.h"
 
 /* Threads for files, and for exports: enough that a slow disk under one certificate does not hold up the
@@ -60,8 +62,9 @@ static void on_looked(struct context *context) {
         service_ready();
         for (size_t i = 0; i < manager->n_certificates; i++)
                 n_usable += certificate_is_usable(manager->certificates[i]) ? 1 : 0;
-        log_fields(LOG_INFO, MESSAGE_READY, NULL, 0, "ready: %zu of %zu certificate%s can be used", n_usable,
-                   manager->n_certificates, manager->n_certificates == 1 ? "" : "s");
+        events_say(context->events, NULL, LOG_INFO, MESSAGE_READY, NULL, 0,
+                   "ready: %zu of %zu certificate%s can be used", n_usable, manager->n_certificates,
+                   manager->n_certificates == 1 ? "" : "s");
         malloc_trim(0); /* what all the looks needed */
 }
 
@@ -92,7 +95,7 @@ static int on_looks(sd_event_source *source, void *userdata) {
 static void on_clock_set(void *userdata) {
         struct manager *manager = userdata;
 
-        log_fields(LOG_NOTICE, MESSAGE_CLOCK, NULL, 0,
+        events_say(manager->context.events, NULL, LOG_NOTICE, MESSAGE_CLOCK, NULL, 0,
                    "the clock was set; looking at every certificate again");
         manager->next_look = 0;
         (void)sd_event_source_set_enabled(manager->looks, SD_EVENT_ON);
@@ -159,6 +162,31 @@ void manager_apply_limits(struct manager *manager) {
         slots_resize(&context->slots, manager->config->limits.concurrent_renewals);
 }
 
+/* The sockets are there before the service is ready, and whoever asks hears that it is not. */
+static int start_serving(struct manager *manager, struct error *error) {
+        struct control_sockets sockets = CONTROL_SOCKETS_NONE;
+        int r;
+
+        r = control_new(manager, &manager->control);
+        if (r < 0)
+                return error_set(error, r, "out of memory");
+        r = control_open(manager->control, manager->config, &sockets, error);
+        if (r == 0)
+                r = control_use(manager->control, manager->config, &sockets, error);
+        return r;
+}
+
+static int start_metrics_file(struct manager *manager, struct error *error) {
+        int r;
+
+        manager->metrics_source = manager_metrics_source(manager);
+        r = metrics_file_new(manager->context.event, manager->context.disk_workers, &manager->metrics,
+                             &manager->metrics_source, METRICS_FILE_EVERY_USEC, &manager->metrics_file);
+        if (r == 0)
+                r = metrics_file_set_path(manager->metrics_file, manager->config->metrics.textfile);
+        return r < 0 ? error_set(error, r, "out of memory") : 0;
+}
+
 int manager_new(sd_event *event, struct config *config, const char *config_path, bool once,
                 struct manager **ret, struct error *error) {
         _cleanup_(manager_freep) struct manager *manager = NULL;
@@ -180,10 +208,15 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                 .retired = on_retired,
                 .settled = on_settled,
         };
+        manager->context.metrics = &manager->metrics;
+        manager->metrics.started_usec = now_usec(CLOCK_REALTIME);
         derive_machine_id(manager->context.machine_id);
         if (sd_id128_get_boot(&boot_id) == 0)
                 memcpy(manager->context.boot_id, boot_id.bytes, sizeof(manager->context.boot_id));
         manager_apply_limits(manager);
+        r = events_new(&manager->context.events);
+        if (r < 0)
+                return error_set(error, r, "out of memory");
         r = start_context(&manager->context, config, error);
         if (r < 0)
                 return r;
@@ -214,6 +247,14 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                                                                   certificate->name);
         }
         manager->n_unsettled = manager->n_unlooked = manager->n_certificates;
+        if (!once) {
+                r = start_serving(manager, error);
+                if (r < 0)
+                        return r;
+        }
+        r = start_metrics_file(manager, error);
+        if (r < 0)
+                return r;
 
         *ret = take_ptr(manager);
         return 0;
@@ -228,7 +269,7 @@ static int on_extend(sd_event_source *source, _unused_ uint64_t usec, _unused_ v
 void manager_start(struct manager *manager) {
         sd_event *event = manager->context.event;
 
-        log_fields(LOG_INFO, MESSAGE_STARTED, NULL, 0,
+        events_say(manager->context.events, NULL, LOG_INFO, MESSAGE_STARTED, NULL, 0,
                    "rekeyd " REKEYD_VERSION " looks after %zu certificate%s", manager->n_certificates,
                    manager->n_certificates == 1 ? "" : "s");
         if (manager->n_certificates == 0) {
@@ -242,6 +283,10 @@ void manager_start(struct manager *manager) {
                                                  0, on_extend, NULL);
         for (size_t i = 0; i < manager->n_certificates; i++)
                 certificate_start(manager->certificates[i]);
+}
+
+struct metrics *manager_metrics(struct manager *manager) {
+        return &manager->metrics;
 }
 
 static void free_certificates(struct certificate **certificates, size_t n) {
@@ -259,6 +304,8 @@ struct manager *manager_free(struct manager *manager) {
         workers_free(manager->context.key_workers);
         workers_free(manager->context.disk_workers);
         workers_free(manager->context.export_workers);
+        control_free(manager->control);
+        metrics_file_free(manager->metrics_file);
         reload_free(manager->reload);
         free_certificates(manager->certificates, manager->n_certificates);
         free_certificates(manager->retiring, manager->n_retiring);
@@ -268,6 +315,7 @@ struct manager *manager_free(struct manager *manager) {
         sd_event_source_disable_unref(manager->extend);
         sd_event_source_disable_unref(manager->looks);
         curl_glue_free(manager->context.curl);
+        events_free(manager->context.events);
         fd_close(manager->context.state_fd);
         sd_event_unref(manager->context.event);
         config_free(manager->config);

@@ -16,6 +16,9 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
 /* Every certificate looks at its files, and goes on from there. */
 void manager_start(struct manager *manager);
 
+/* What is counted; the manager's. */
+struct metrics *manager_metrics(struct manager *manager);
+
 /* Reads the configuration anew, and goes over to it if there is no error in it. What happens is logged. */
 void manager_reload(struct manager *manager);
 

@@ -15,6 +15,7 @@
 #define FIELD_GENERATION  "REKEYD_GENERATION"
 #define FIELD_DEPENDENT   "REKEYD_DEPENDENT"
 #define FIELD_EXPORT      "REKEYD_EXPORT"
+#define FIELD_OPERATION   "REKEYD_OPERATION" /* what an operator has asked for, and is over with this line */
 
 #define MESSAGE_STARTED "f5a350c2dca549c1bb2bd0d28e9bb899"
 #define MESSAGE_STOPPED "8c9df623b66c47c4b1dbf87287f8392d"
@@ -55,3 +56,12 @@
 #define MESSAGE_NOT_RELOADED \
         "a51b5fbf08be4725a6fc23c7e35ba3dc" /* the new configuration is wrong; the old one stays in use */
 #define MESSAGE_HELD "56af6155a93b42f7bbe588bf9d60f7bc" /* the back-off of an earlier run goes on */
+#define MESSAGE_ASKED \
+        "222f68eed4ec4cf39e0c4c2255a27fec" /* an operator has asked for something, by the control API */
+#define MESSAGE_REVOKED     "da6bbb45cbea4424a197c8597be647df" /* a certificate was revoked at the Connector */
+#define MESSAGE_NOT_REVOKED "e7a8a15f7a3848ef9aca9fdcc5272465" /* a certificate could not be revoked */
+#define MESSAGE_ROLLED_BACK "d1718d5b9569445ea03412d0cc873da2" /* an older generation is current again */
+#define MESSAGE_NOTIFYING \
+        "1a84f8ae0c1d42339c561be93f0b7c28" /* all dependents are told of the current set again */
+#define MESSAGE_OPERATION_FAILED \
+        "02e2dae20dde4764b561868cc4e921fb" /* what an operator has asked for could not be done */

@@ -195,6 +195,9 @@ static enum renewal_step take_sight(struct renewal *renewal, const struct renewa
                 return attempt(renewal, false, first_step(sight, false), 0);
         }
 
+        if (sight->enrol_asked && enrolment != STEP_NONE)
+                return attempt(renewal, true, enrolment, 0);
+
         due = schedule_due(context->policy, sight->not_before, sight->expiry, context->seed);
         if (due > context->now && !renewal->forced && !sight->other_key_asked) {
                 forget_failures(renewal);

@@ -40,6 +40,7 @@ struct renewal_sight {
         bool has_staged_key;    /* of the size asked for */
         bool has_staged_grant;  /* CSR and one-time token for the sign call: `configuration` is behind us */
         bool has_staged_reply;  /* a certificate that passed the gate, not yet proven */
+        bool enrol_asked;       /* with the token on offer, although the set can be used */
         bool other_key_asked;   /* the configuration asks for another key size than the current set has */
 };
 
@@ -115,7 +116,7 @@ struct renewal_context {
  *                                          never tried goes before a grant, which may be burnt
  *   no set                                 WAITING_FOR_TOKEN, no time to wake
  *   now is before notBefore and the skew   FAILURE_LOCAL; state stays CURRENT, or is RETRYING
- *   expired or rejected: reply, grant ...  ENROLLING as above
+ *   expired or rejected: reply, grant ...  ENROLLING as above; so with enrol_asked
  *   expired or rejected                    first WAITING_FOR_TOKEN, as FAILURE_REJECTED; woken in that state
  *                                          or forced: RENEWING with what there is. A CA may come back
  *   not due, not forced, same key asked    CURRENT until due_usec

@@ -175,6 +175,15 @@ usec_t schedule_budget_wait(const usec_t *times, size_t n, unsigned per_hour, us
         return usec_sub(USEC_PER_HOUR, usec_sub(now, times[n - per_hour]));
 }
 
+unsigned schedule_budget_left(const usec_t *times, size_t n, unsigned per_hour, usec_t now) {
+        size_t used = 0;
+
+        per_hour = MIN(per_hour, SCHEDULE_BUDGET_MAX);
+        while (used < n && usec_sub(now, times[n - 1 - used]) < USEC_PER_HOUR)
+                used++;
+        return used < per_hour ? per_hour - (unsigned)used : 0;
+}
+
 size_t schedule_budget_record(usec_t *times, size_t n, size_t size, usec_t now) {
         size_t gone = 0;
 

@@ -91,6 +91,9 @@ unsigned schedule_attempts(const struct schedule_policy *policy, enum failure fa
  * than NOW counts as NOW. USEC_INFINITY where PER_HOUR is 0. */
 usec_t schedule_budget_wait(const usec_t *times, size_t n, unsigned per_hour, usec_t now);
 
+/* How many more requests are allowed at NOW. */
+unsigned schedule_budget_left(const usec_t *times, size_t n, unsigned per_hour, usec_t now);
+
 /* Adds a request at NOW to TIMES, which holds N and has room for SIZE (1 at least; per_hour for the promise
  * to hold). Those that no longer count go; of a full array the oldest. Returns the new N. */
 size_t schedule_budget_record(usec_t *times, size_t n, size_t size, usec_t now);

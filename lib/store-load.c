@@ -7,6 +7,7 @@
 
 #include "lib/store-private.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 #include "lib/chain.h"
@@ -149,4 +150,23 @@ int store_load(const struct store *store, struct set *ret, struct error *error) 
         if (!store->has_current)
                 return error_set(error, -ENOENT, "there is no certificate in %s yet", store->path);
         return store_load_generation(store, store->current, ret, error);
+}
+
+int store_peek(const char *directory, uint64_t generation, struct set *ret, struct error *error) {
+        _cleanup_(freep) char *path = strdup(directory);
+        _cleanup_(fd_closep) int fd = -1;
+        struct store store = { .path = path };
+        char name[NUMBERED_NAME_MAX];
+
+        if (!path)
+                return error_set(error, -ENOMEM, "out of memory");
+        fd = store.fd = dir_open_at(AT_FDCWD, directory);
+        if (fd < 0)
+                return error_set_errno(error, fd, "cannot open %s", directory);
+        if (faccessat(fd, store_numbered_name(name, GENERATION_PREFIX, generation), F_OK,
+                      AT_SYMLINK_NOFOLLOW) < 0 &&
+            errno == ENOENT)
+                return error_set(error, -ENOENT, "there is no generation %" PRIu64 " in %s any more",
+                                 generation, directory);
+        return store_load_generation(&store, generation, ret, error);
 }

@@ -61,6 +61,10 @@ void set_clear(struct set *set);
  * there is no current generation; -EBADMSG when its parts are damaged or do not match; another -errno. */
 int store_load(const struct store *store, struct set *ret, struct error *error);
 
+/* The same for one generation of DIRECTORY, without opening it for work: nothing is locked or changed.
+ * -ENOENT when there is no such generation any more. */
+int store_peek(const char *directory, uint64_t generation, struct set *ret, struct error *error);
+
 /*
  * Adopts an existing pair. store_adopt_plain() takes regular files with the names above that lie in the
  * directory itself, and puts links in their place without a moment in which a name is missing: as generation

@@ -16,6 +16,7 @@ for argument in sys.argv[1:]:
     for line in open(path):
         program = json.loads(line)
         failures = 0
+        said = []
         for text in program.get("stdout", "").splitlines():
             if match := re.match(r"ok .* # SKIP (.*)", text):
                 skipped += 1
@@ -30,11 +31,14 @@ for argument in sys.argv[1:]:
                 left_out.append(f"{run}: {program['name']}: {match[1]}")
             elif match := re.match(r"# (.*)", text):
                 measured.append(f"{run}: {match[1]}")
+                said.append(match[1])
         # A program that crashed, ran out of time or was stopped by valgrind may not have said so itself.
         if failures == 0 and program["result"] not in ("OK", "SKIP"):
             failures = 1
             broken.append(f"{run}: {program['name']}: ended with {program['result']}")
         failed += failures
+        if failures > 0:
+            broken += [f"    and it said: {text}" for text in said[-20:]]
 
 for title, lines in ("Measured", measured), ("Skipped", left_out), ("Failed", broken):
     if lines:

@@ -604,6 +604,8 @@ START_TEST(journals_of_strangers_are_swept_after_a_day) {
                 { "state/old.json", 25 * 3600 },
                 { "state/old.json.damaged", 25 * 3600 },
                 { "state/older.json", 400 * 86400 },
+                { "state/old.history", 25 * 3600 },
+                { "state/young.history", 23 * 3600 },
                 { "state/young.json", 23 * 3600 },
                 { "state/lone.json.damaged", 90000 },
                 { "state/notes.txt", 90000 },
@@ -618,7 +620,8 @@ START_TEST(journals_of_strangers_are_swept_after_a_day) {
         age(stand, "state/orders.json", 400 * 86400);
         ck_assert_int_eq(stand_run(stand, "--once"), 0);
         _cleanup_(freep) char *state = scratch_path(stand->directory, "state"), *list = scratch_list(state);
-        ck_assert_str_eq(list, "fresh.json notes.txt orders.json tomorrow.json young.json");
+        ck_assert_str_eq(list, "fresh.json notes.txt orders.history orders.json tomorrow.json young.history "
+                                "young.json");
 }
 END_TEST
 

@@ -47,6 +47,13 @@ static inline void freep(void *p) {
         free(*(void **)p);
 }
 
+/* Cleanses the string, which may be NULL, and frees it. */
+static inline void free_secret(char *s) {
+        if (s)
+                explicit_bzero(s, strlen(s));
+        free(s);
+}
+
 /* Defines DESTRUCTORp() for use with _cleanup_() from a destructor that accepts NULL. */
 #define DEFINE_CLEANUP(type, destructor)                                                                     \
         static inline void destructor##p(type *p) {                                                          \

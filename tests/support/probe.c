@@ -79,19 +79,20 @@ uint64_t probe_cpu_nsec(pid_t pid) {
 }
 
 double probe_busy_sec(void) {
-        uint64_t user, nice, system, idle, waiting, irq, softirq;
+        uint64_t user, nice, system, idle, waiting, irq, softirq, steal;
         FILE *file = fopen("/proc/stat", "re");
         int n = 0;
 
         if (!file)
                 return 0;
         n = fscanf(file,
-                   "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
-                   &user, &nice, &system, &idle, &waiting, &irq, &softirq);
+                   "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+                   " %" SCNu64,
+                   &user, &nice, &system, &idle, &waiting, &irq, &softirq, &steal);
         fclose(file);
-        if (n != 7)
+        if (n != 8)
                 return 0;
-        return (double)(user + nice + system + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
+        return (double)(user + nice + system + irq + softirq + steal) / (double)sysconf(_SC_CLK_TCK);
 }
 
 uint64_t probe_wakeups(pid_t pid) {

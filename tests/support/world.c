@@ -453,7 +453,8 @@ static void check_litter(struct world *world) {
         check_list(world, ".", "exports orders state told");
         check_list(world, "exports", "orders.p12 orders.pem");
         check_list(world, "state",
-                   world->aftermath.has_damaged ? "orders.json orders.json.damaged" : "orders.json");
+                   world->aftermath.has_damaged ? "orders.history orders.json orders.json.damaged"
+                                                : "orders.history orders.json");
         check_list(world, "orders",
                    world->scenario->generation == 1
                            ? "..data ..gen-000001 ca.crt connection.json tls.crt tls.key"

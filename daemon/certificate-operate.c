@@ -1,0 +1,242 @@
+/*
+ * What an operator asks for. An attempt is only permitted here: it begins with a look, as all do, and the
+ * machine in lib/renewal.c says what it leads to. A rollback changes files itself, on a worker, and no
+ * attempt begins meanwhile.
+ */
+
+#include "daemon/attempt.h"
+#include "daemon/certificate-private.h"
+#include "daemon/events.h"
+#include "lib/inspect.h"
+
+struct operation {
+        struct job job;
+        struct certificate *certificate;
+        uint64_t generation; /* 0: the newest that will do */
+        int result;
+        struct error error;
+};
+
+void operation_free(struct operation *operation) {
+        if (!operation)
+                return;
+        error_clear(&operation->error);
+        free(operation);
+}
+
+void certificate_forget_token(struct certificate *certificate) {
+        free_secret(take_ptr(certificate->offered_token));
+}
+
+bool certificate_asks_attempt(const struct certificate *certificate) {
+        return certificate->operation &&
+               (streq(certificate->operation, "renew") || streq(certificate->operation, "enrol"));
+}
+
+/* An attempt goes beyond its look. */
+static bool is_under_way(const struct certificate *certificate) {
+        return certificate->renewal.step > STEP_LOOK;
+}
+
+static int check_unasked(const struct certificate *certificate, struct error *error) {
+        if (certificate->is_retired)
+                return error_set(error, -EPERM, "%s was taken out of the configuration",
+                                 certificate->config->name);
+        if (certificate->operation)
+                return error_set(error, -EBUSY, "a `%s` of %s is under way; wait until it is over",
+                                 certificate->operation, certificate->config->name);
+        return 0;
+}
+
+int certificate_check_idle(const struct certificate *certificate, struct error *error) {
+        if (certificate->attempt || certificate->slot_waiter.is_waiting)
+                return error_set(error, -EBUSY, "an attempt to %s %s is under way; wait until it is over",
+                                 certificate->renewal.by_token ? "enrol" : "renew",
+                                 certificate->config->name);
+        return check_unasked(certificate, error);
+}
+
+/* The budget holds for operators as well: it is the Connector's protection, and theirs. */
+static int check_budget(const struct certificate *certificate, usec_t *ret_wait_usec, struct error *error) {
+        usec_t wait = certificate_budget_wait(certificate);
+        char span[TIMESPAN_MAX];
+
+        if (wait == 0)
+                return 0;
+        if (ret_wait_usec)
+                *ret_wait_usec = wait;
+        return error_set(error, -EDQUOT,
+                         "%s has asked for %u signatures within the last hour, which is all that "
+                         "`limits.issuances_per_hour` allows; the next one may be in %s",
+                         certificate->config->name, certificate->context->issuances_per_hour,
+                         format_timespan(span, wait));
+}
+
+int certificate_ask_renewal(struct certificate *certificate, bool force, usec_t *ret_wait_usec,
+                            struct error *error) {
+        const char *name = certificate->config->name;
+        int r;
+
+        r = check_unasked(certificate, error);
+        if (r < 0)
+                return r;
+        if (is_under_way(certificate)) {
+                certificate->operation = "renew";
+                return 0;
+        }
+        if (certificate->fingerprint[0] && certificate->history->journal.is_revoked)
+                return error_set(error, -EPERM,
+                                 "%s is revoked: it has to be enrolled anew, with a one-time token", name);
+        if (certificate->has_looked && !certificate->fingerprint[0] && !certificate->renewal.token_offered)
+                return error_set(error, -EPERM,
+                                 "%s has no certificate that could be renewed: it has to be enrolled first, "
+                                 "with a one-time token",
+                                 name);
+        r = check_budget(certificate, ret_wait_usec, error);
+        if (r < 0)
+                return r;
+
+        certificate->operation = "renew";
+        certificate->renewal.forced = true;
+        certificate->accepts_no_gain = force;
+        certificate->look_only = false; /* also of a look that is under way */
+        certificate_wake(certificate);
+        return 0;
+}
+
+int certificate_ask_enrolment(struct certificate *certificate, const char *token, bool force,
+                              usec_t *ret_wait_usec, struct error *error) {
+        const struct config_certificate *config = certificate->config;
+        char *copy, until[TIMESTAMP_MAX];
+        int r;
+
+        r = certificate_check_idle(certificate, error);
+        if (r < 0)
+                return r;
+        if (!config->connector->enrol_url)
+                return error_set(error, -EPERM, "%s cannot be enrolled: connector %s has no `enrol_url`",
+                                 config->name, config->connector->name);
+        if (certificate_is_usable(certificate) && !force)
+                return error_set(
+                        error, -EPERM,
+                        "%s has a certificate that can be used until %s; renew it, or force the enrolment",
+                        config->name, format_timestamp(until, certificate->expiry));
+        r = check_budget(certificate, ret_wait_usec, error);
+        if (r < 0)
+                return r;
+        copy = strdup(token);
+        if (!copy)
+                return error_set(error, -ENOMEM, "out of memory");
+        if (!attempt_trim_token(copy)) {
+                free_secret(copy);
+                return error_set(error, -EINVAL,
+                                 "this is not a one-time token: it must be one line without blanks");
+        }
+
+        certificate_forget_token(certificate);
+        certificate->offered_token = copy;
+        certificate->operation = "enrol";
+        certificate_wake(certificate);
+        return 0;
+}
+
+int certificate_ask_notification(struct certificate *certificate, struct error *error) {
+        int r;
+
+        r = certificate_check_idle(certificate, error);
+        if (r < 0)
+                return r;
+        if (!certificate->dependents)
+                return error_set(error, -EPERM,
+                                 "%s has no dependents: there is no `notify` in its configuration",
+                                 certificate->config->name);
+        if (!certificate->fingerprint[0])
+                return error_set(error, -EPERM, "%s has no certificate that somebody could be told of",
+                                 certificate->config->name);
+        r = dependents_owe_anew(certificate->dependents);
+        if (r < 0)
+                return error_set(error, r, "out of memory");
+        certificate->operation = "notify";
+        certificate_say(certificate, LOG_INFO, MESSAGE_NOTIFYING,
+                        "telling all dependents of generation %" PRIu64 " again", certificate->generation);
+        history_save(certificate->history);
+        dependents_release(certificate->dependents);
+        return 0;
+}
+
+/* --- Rollback --- */
+
+static int choose_generation(struct operation *operation, usec_t now) {
+        const char *directory = operation->certificate->config->directory;
+        _cleanup_(inspection_clear) struct inspection inspection = { 0 };
+        int r;
+
+        r = inspect_directory(directory, &inspection);
+        if (r < 0)
+                return error_set(&operation->error, r, "out of memory");
+        for (size_t i = 0; i < inspection.n_generations; i++) {
+                const struct inspected_generation *generation = &inspection.generations[i];
+
+                if (!generation->is_current && generation->problem.code == 0 && generation->not_after > now) {
+                        operation->generation = generation->number;
+                        return 0;
+                }
+        }
+        return error_set(&operation->error, -ENOENT, "there is no other generation in %s that is still valid",
+                         directory);
+}
+
+static void run_rollback(struct job *job) {
+        struct operation *operation = container_of(job, struct operation, job);
+        const struct config_certificate *config = operation->certificate->config;
+        const struct store_options options = attempt_store_options(config);
+        _cleanup_(store_closep) struct store *store = NULL;
+        usec_t now = now_usec(CLOCK_REALTIME);
+        int r = 0;
+
+        if (operation->generation == 0)
+                r = choose_generation(operation, now);
+        if (r == 0)
+                r = store_open(config->directory, &options, &store, &operation->error);
+        if (r == 0)
+                r = store_rollback(store, operation->generation, now, &operation->error);
+        operation->result = r;
+}
+
+static void on_rollback(struct job *job) {
+        struct operation *operation = container_of(job, struct operation, job);
+        struct certificate *certificate = operation->certificate;
+
+        certificate->job = NULL;
+        if (operation->result == 0)
+                certificate_say(certificate, LOG_NOTICE, MESSAGE_ROLLED_BACK,
+                                "a copy of generation %" PRIu64 " is current now", operation->generation);
+        else
+                certificate_say(certificate, LOG_ERR, MESSAGE_OPERATION_FAILED, "the rollback failed: %s",
+                                error_text(&operation->error));
+        operation_free(operation);
+        certificate->look_again = false;
+        certificate_wake(certificate);
+        certificate_settle(certificate);
+}
+
+int certificate_ask_rollback(struct certificate *certificate, uint64_t generation, struct error *error) {
+        struct operation *operation;
+        int r;
+
+        r = certificate_check_idle(certificate, error);
+        if (r < 0)
+                return r;
+        if (!certificate->fingerprint[0])
+                return error_set(error, -EPERM, "%s has no certificate yet", certificate->config->name);
+        operation = calloc(1, sizeof(*operation));
+        if (!operation)
+                return error_set(error, -ENOMEM, "out of memory");
+        operation->job = (struct job) { .run = run_rollback, .done = on_rollback };
+        operation->certificate = certificate;
+        operation->generation = generation;
+        certificate->operation = "rollback";
+        certificate->job = operation;
+        workers_submit(certificate->context->disk_workers, &operation->job);
+        return 0;
+}

@@ -1,0 +1,174 @@
+/*
+ * Revocation of a certificate's sets: of the current one, because an operator asks for it, and of the one
+ * before, some time after a swap, because `revoke_old` says so. One at a time. What is owed of the second
+ * kind is in the journal, and is tried until it is done, or is pointless: the files are gone, or the
+ * certificate has expired.
+ */
+
+#include "daemon/attempt.h"
+#include "daemon/backoff.h"
+#include "daemon/certificate-private.h"
+#include "daemon/metrics.h"
+#include "daemon/revocation.h"
+
+static void arm(struct certificate *certificate, usec_t when);
+
+static void nothing_owed(struct certificate *certificate) {
+        struct journal *journal = &certificate->history->journal;
+
+        journal->revoke_usec = 0;
+        journal->revoke_generation = 0;
+        certificate->revoke_failures = 0;
+        history_save(certificate->history);
+}
+
+static void count(struct certificate *certificate, enum failure failure) {
+        struct metrics *metrics = certificate->context->metrics;
+
+        if (failure == FAILURE_NONE)
+                metrics->revocations++;
+        else
+                metrics->revocation_failures++;
+}
+
+/* --- The set before the current one --- */
+
+static void on_old_revoked(enum failure failure, bool gone, const char *error, void *userdata) {
+        struct certificate *certificate = userdata;
+        struct journal *journal = &certificate->history->journal;
+        char span[TIMESPAN_MAX];
+        usec_t wait;
+
+        count(certificate, failure);
+        if (failure == FAILURE_NONE || failure == FAILURE_REJECTED) {
+                certificate_say(certificate, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s",
+                                journal->revoke_generation,
+                                failure == FAILURE_NONE
+                                        ? "was revoked, as `revoke_old` asks for"
+                                        : "is not accepted any more, and needs no revocation");
+                nothing_owed(certificate);
+        } else if (gone) {
+                certificate_say(certificate, LOG_WARNING, MESSAGE_NOT_REVOKED,
+                                "generation %" PRIu64
+                                " was to be revoked, and stays valid until it expires: %s",
+                                journal->revoke_generation, error);
+                nothing_owed(certificate);
+        } else {
+                wait = backoff_for_ever(failure, ++certificate->revoke_failures);
+                certificate_say(certificate, log_repeated(LOG_WARNING, certificate->revoke_failures),
+                                MESSAGE_NOT_REVOKED,
+                                "generation %" PRIu64 " could not be revoked: %s; trying again in %s",
+                                journal->revoke_generation, error, format_timespan(span, wait));
+                arm(certificate, usec_add(now_usec(CLOCK_REALTIME), wait));
+        }
+        certificate->revocation = revocation_free(certificate->revocation);
+        certificate_settle(certificate);
+}
+
+static void begin(struct certificate *certificate) {
+        certificate->revoke_timer = sd_event_source_disable_unref(certificate->revoke_timer);
+        if (certificate->revocation || certificate->is_retired)
+                return;
+        if (revocation_new(certificate->context, certificate->config,
+                           certificate->history->journal.revoke_generation, on_old_revoked, certificate,
+                           &certificate->revocation) < 0)
+                log_error("%s: out of memory", certificate->config->name);
+}
+
+static int on_time(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
+        begin(userdata);
+        return 0;
+}
+
+static void arm(struct certificate *certificate, usec_t when) {
+        sd_event_source_disable_unref(take_ptr(certificate->revoke_timer));
+        if (certificate->context->once)
+                return;
+        if (sd_event_add_time(certificate->context->event, &certificate->revoke_timer, CLOCK_REALTIME, when,
+                              0, on_time, certificate) < 0)
+                log_error("%s: out of memory; generation %" PRIu64 " is revoked after a restart only",
+                          certificate->config->name, certificate->history->journal.revoke_generation);
+}
+
+void certificate_owe_revocation(struct certificate *certificate, uint64_t generation) {
+        struct journal *journal = &certificate->history->journal;
+        usec_t wait = certificate->config->policy.revoke_old_usec;
+
+        if (wait == 0)
+                return;
+        journal->revoke_usec = usec_add(now_usec(CLOCK_REALTIME), wait);
+        journal->revoke_generation = generation;
+        certificate->revoke_failures = 0;
+        arm(certificate, journal->revoke_usec);
+}
+
+void certificate_resume_revocation(struct certificate *certificate) {
+        const struct journal *journal = &certificate->history->journal;
+
+        if (journal->revoke_usec == 0)
+                return;
+        if (certificate->config->policy.revoke_old_usec == 0)
+                nothing_owed(certificate); /* the operator has thought better of it */
+        else
+                arm(certificate, journal->revoke_usec);
+}
+
+void certificate_hasten_revocation(struct certificate *certificate) {
+        if (certificate->history->journal.revoke_usec > 0 && !certificate->context->once)
+                begin(certificate);
+}
+
+void certificate_stop_revocation(struct certificate *certificate) {
+        certificate->revoke_timer = sd_event_source_disable_unref(certificate->revoke_timer);
+        certificate->revocation = revocation_free(certificate->revocation);
+}
+
+/* --- The current set --- */
+
+static void on_revoked(enum failure failure, _unused_ bool gone, const char *error, void *userdata) {
+        struct certificate *certificate = userdata;
+        struct journal *journal = &certificate->history->journal;
+
+        count(certificate, failure);
+        if (failure == FAILURE_NONE || failure == FAILURE_REJECTED) {
+                memcpy(journal->fingerprint, certificate->fingerprint, sizeof(journal->fingerprint));
+                journal->generation = certificate->generation;
+                journal->is_revoked = true;
+                history_save(certificate->history);
+                certificate_say(certificate, LOG_NOTICE, MESSAGE_REVOKED,
+                                "%s, generation %" PRIu64
+                                "; the files stay, and a one-time token is needed to enrol again",
+                                failure == FAILURE_NONE ? "revoked" : "not accepted any more",
+                                certificate->generation);
+        } else
+                certificate_say(certificate, LOG_ERR, MESSAGE_NOT_REVOKED,
+                                "generation %" PRIu64 " could not be revoked, and stays in use: %s",
+                                certificate->generation, error);
+        certificate->revocation = revocation_free(certificate->revocation);
+        certificate_wake(certificate);
+        certificate_settle(certificate);
+}
+
+int certificate_ask_revocation(struct certificate *certificate, struct error *error) {
+        int r;
+
+        r = certificate_check_idle(certificate, error);
+        if (r < 0)
+                return r;
+        if (!certificate->fingerprint[0])
+                return error_set(error, -EPERM, "%s has no certificate that could be revoked",
+                                 certificate->config->name);
+        if (certificate->history->journal.is_revoked)
+                return error_set(error, -EPERM, "%s is revoked already; enrol it anew with a one-time token",
+                                 certificate->config->name);
+        if (certificate->revocation)
+                return error_set(error, -EBUSY,
+                                 "an older generation of %s is being revoked; try again in a moment",
+                                 certificate->config->name);
+        r = revocation_new(certificate->context, certificate->config, certificate->generation, on_revoked,
+                           certificate, &certificate->revocation);
+        if (r < 0)
+                return error_set(error, r, "out of memory");
+        certificate->operation = "revoke";
+        return 0;
+}

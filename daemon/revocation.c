@@ -1,0 +1,119 @@
+/*
+ * Revocation needs nothing but a set as it lies on the disk: it is read on a worker, and then one call is
+ * made with it. The Connector revokes the certificate by which it is called, and no other.
+ */
+
+#include "daemon/revocation.h"
+
+#include "daemon/connector-client.h"
+#include "lib/connection.h"
+#include "lib/store.h"
+
+struct revocation {
+        struct job job;
+        struct context *context;
+        const struct config_certificate *config;
+        uint64_t generation;
+        revocation_done_t done;
+        void *userdata;
+
+        struct set set;
+        struct connection connection;
+        int result; /* of reading them */
+        struct error error;
+        struct connector_call *call;
+};
+
+static void read_set(struct job *job) {
+        struct revocation *revocation = container_of(job, struct revocation, job);
+        const char *json;
+
+        revocation->result = store_peek(revocation->config->directory, revocation->generation,
+                                        &revocation->set, &revocation->error);
+        json = revocation->set.connection_json;
+        if (revocation->result == 0 && json)
+                (void)connection_parse(json, strlen(json), &revocation->connection, NULL);
+}
+
+static void end(struct revocation *revocation, enum failure failure, bool gone) {
+        revocation->done(failure, gone, error_text(&revocation->error), revocation->userdata);
+}
+
+static void on_answer(const struct connector_answer *answer, void *userdata) {
+        struct revocation *revocation = userdata;
+        enum failure failure = answer->failure;
+        int r;
+
+        if (failure != FAILURE_NONE)
+                error_set(&revocation->error, -EIO, "%s", answer->error);
+        else {
+                r = compass_read_revocation(&answer->reply, &revocation->error);
+                failure = r < 0 ? FAILURE_LOCAL : (enum failure)r;
+        }
+        end(revocation, failure, false);
+}
+
+static void on_read(struct job *job) {
+        struct revocation *revocation = container_of(job, struct revocation, job);
+        const struct config_connector *connector = revocation->config->connector;
+        const char *stored = revocation->connection.connector_url;
+        struct connector_request request = {
+                .url = stored ? stored : connector->url,
+                .trust = connector->trust,
+                .timeout_usec = connector->timeout_usec,
+                .key = revocation->set.key,
+                .certificate_pem = revocation->set.certificate_pem,
+                .fresh = true,
+        };
+        int r = revocation->result;
+
+        if (r < 0) {
+                end(revocation, FAILURE_LOCAL, r == -ENOENT || r == -EBADMSG);
+                return;
+        }
+        if (!request.url)
+                r = error_set(
+                        &revocation->error, -ENOENT,
+                        "the Connector's certificate-secured URL is not known: set `url` of connector %s",
+                        connector->name);
+        if (r == 0)
+                r = compass_request_revoke(&request.body);
+        if (r == 0)
+                r = connector_call_new(revocation->context->curl, &request, on_answer, revocation,
+                                       &revocation->call);
+        if (r == 0)
+                return;
+        if (revocation->error.code == 0)
+                error_set_errno(&revocation->error, r, "cannot call the Connector");
+        end(revocation, FAILURE_LOCAL, false);
+}
+
+int revocation_new(struct context *context, const struct config_certificate *config, uint64_t generation,
+                   revocation_done_t done, void *userdata, struct revocation **ret) {
+        struct revocation *revocation = calloc(1, sizeof(*revocation));
+
+        if (!revocation)
+                return -ENOMEM;
+        *revocation = (struct revocation) {
+                .job = { .run = read_set, .done = on_read },
+                .context = context,
+                .config = config,
+                .generation = generation,
+                .done = done,
+                .userdata = userdata,
+        };
+        workers_submit(context->disk_workers, &revocation->job);
+        *ret = revocation;
+        return 0;
+}
+
+struct revocation *revocation_free(struct revocation *revocation) {
+        if (!revocation)
+                return NULL;
+        connector_call_free(revocation->call);
+        set_clear(&revocation->set);
+        connection_clear(&revocation->connection);
+        error_clear(&revocation->error);
+        free(revocation);
+        return NULL;
+}

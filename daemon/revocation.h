@@ -1,0 +1,20 @@
+#pragma once
+
+/* Revoking one generation of a certificate at the Connector, by a call with its own key. */
+
+#include "daemon/context.h"
+#include "lib/config.h"
+#include "lib/failure.h"
+
+struct revocation;
+
+/* FAILURE_NONE: it is revoked. Otherwise ERROR is a sentence; GONE says that it cannot be revoked ever, since
+ * its files are not there any more. The revocation may be freed from here. */
+typedef void (*revocation_done_t)(enum failure failure, bool gone, const char *error, void *userdata);
+
+/* Begins. CONTEXT and CONFIG are borrowed. 0 or -ENOMEM; DONE is called from the loop, later. */
+int revocation_new(struct context *context, const struct config_certificate *config, uint64_t generation,
+                   revocation_done_t done, void *userdata, struct revocation **ret);
+
+/* Its worker must have ended: after DONE, or when the workers were stopped. Accepts NULL, returns NULL. */
+struct revocation *revocation_free(struct revocation *revocation);
