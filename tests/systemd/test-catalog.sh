@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the operator reads against what the daemon says: the message catalog and the manual know every message and
-# every field of daemon/messages.h, and nothing besides.
+# What the operator reads against what the daemon says: the message catalog and the manuals know every message and
+# every field of daemon/messages.h, and nothing besides; and the manuals themselves are in order.
 #
 #   test-catalog.sh SOURCES
 
@@ -11,6 +11,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 sources=$1
 catalog=$sources/systemd/rekeyd.catalog
 manual=$sources/man/rekeyd.8.scd
+explanations=$sources/man/rekeyd-messages.7.scd
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$tap_output" "$work"' EXIT
 
@@ -36,7 +37,7 @@ check "no entry is there twice" nothing uniq -d "$work/explained"
 incomplete() {
         awk -v RS='\n-- ' 'NR > 1 {
                 n = split($0, parts, /\n\n/)
-                if (parts[1] !~ /\nSubject: [^\n]+\nDefined-By: rekeyd\nDocumentation: man:rekeyd\(8\)$/ || n < 3)
+                if (parts[1] !~ /\nSubject: [^\n]+\nDefined-By: rekeyd\nDocumentation: man:rekeyd-messages\(7\)$/ || n < 3)
                         print substr($0, 1, 32)
         }' "$catalog"
 }
@@ -57,14 +58,74 @@ check "its examples use messages that exist" nothing eval 'ids "$manual" | comm 
 check "the manual lists every field, and no other" \
         nothing eval 'sed -n "/^# JOURNAL FIELDS/,/^# MESSAGE IDS/p" "$manual" >"$work/listed"; fields "$work/listed" | comm -3 - "$work/fields"'
 
-# scdoc leaves empty paragraphs and long lines, which hurt nobody; all else that mandoc finds counts.
+# rekeyd-messages(7): "## SUBJECT", and below it "*journalctl MESSAGE_ID=...*". The subjects are the catalog's.
+subjects() {
+        sed -n -e 's/^-- /id /p' -e 's/^Subject: /subject /p' "$catalog" |
+                sed -e 's/@REKEYD_CERTIFICATE@/NAME/' | paste -d ' ' - - | sed -e 's/^id //' -e 's/ subject / /' | sort
+}
+headings() {
+        sed -n '/^# WHEN SOMETHING IS WRONG/,/^# EXAMPLES/p' "$explanations" | awk '
+                /^## / { subject = substr($0, 4) }
+                match($0, /MESSAGE_ID=[0-9a-f]+/) { print substr($0, RSTART + 11, RLENGTH - 11), subject }' | sort
+}
+subjects >"$work/subjects"
+headings >"$work/headings"
+check "rekeyd-messages(7) explains every message, and no other, by its subject in the catalog" \
+        nothing diff "$work/subjects" "$work/headings"
+check "its examples use messages that exist" nothing eval 'ids "$explanations" | comm -23 - "$work/said"'
+check "it names no field that does not exist" nothing eval 'fields "$explanations" | comm -23 - "$work/fields"'
+
+# "error; event *failed*": as the events are called in daemon/events.c.
+events() {
+        {
+                tr -d '\n\\' <"$sources/daemon/messages.h" | grep -o '#define MESSAGE_[A-Z_]* *"[0-9a-f]*"' |
+                        sed 's/#define \(MESSAGE_[A-Z_]*\) *"\(.*\)"/id \1 \2/'
+                grep -o '{ MESSAGE_[A-Z_]*, "[a-z-]*"' "$sources/daemon/events.c" |
+                        sed 's/{ \(MESSAGE_[A-Z_]*\), "\(.*\)"/event \1 \2/'
+        } | awk '$1 == "id" { ids[$2] = $3 } $1 == "event" { print ids[$2], $3 }' | sort
+}
+named_events() {
+        awk '/^[a-z].*; event \*/ { event = $NF; gsub(/\*/, "", event) }
+             match($0, /MESSAGE_ID=[0-9a-f]+/) && event != "" {
+                     print substr($0, RSTART + 11, RLENGTH - 11), event; event = "" }' "$explanations" | sort
+}
+events >"$work/events"
+named_events >"$work/named"
+check "it calls the events by their names" nothing diff "$work/events" "$work/named"
+
+# Four parts, in their order, for each.
+parts() {
+        sed -n '/^# WHEN SOMETHING IS WRONG/,/^# EXAMPLES/p' "$explanations" | awk '
+                function judge() { if (heading && parts != "*Meaning* *rekeyd* *You* *Find* ") print heading ": " parts }
+                /^## / { judge(); heading = $0; parts = "" }
+                /^# / { judge(); heading = "" }
+                /^\*[A-Za-z]+\*$/ { parts = parts $0 " " }'
+}
+check "each says what it means, what rekeyd does, what you do, and how to find it" nothing parts
+
+# The index by symptom leads to headings, which it has in italics: _NAME waits for a one-time token_.
+references() {
+        sed -n '/^# BY SYMPTOM/,/^# WHEN/p' "$explanations" | tr -s '\n\t' ' ' | grep -o ' _[A-Z][^_]*_' | sed 's/^ _\(.*\)_$/\1/' | sort -u
+}
+references >"$work/references"
+check "the index by symptom has entries" test "$(wc -l <"$work/references")" -ge 10
+check "they lead to headings that are there" \
+        nothing eval 'cut -d " " -f 2- "$work/headings" | sort | comm -13 - "$work/references"'
+
+# Two things that mandoc finds are scdoc's and hurt nobody: empty paragraphs, and titles that are not in capitals.
 faults() {
-        scdoc <"$1" >"$work/page" && mandoc -T lint "$work/page" |
-                grep -v -e 'STYLE: ' -e 'WARNING: skipping paragraph macro'
+        mandoc -T lint "$1" |
+                grep -v -e 'WARNING: skipping paragraph macro' -e 'STYLE: lower case character in document title'
+}
+width() {
+        mandoc -T utf8 -O width=80 "$1" | LC_ALL=C.UTF-8 sed 's/.\x08//g' | LC_ALL=C.UTF-8 wc -L
 }
 if hash scdoc mandoc 2>/dev/null; then
-        for page in "$sources"/man/*.scd; do
-                check "mandoc takes ${page##*/}" nothing faults "$page"
+        for source in "$sources"/man/*.scd; do
+                page=$(basename "$source" .scd)
+                check "scdoc takes $page" nothing eval 'scdoc <"$source" >"$work/$page"'
+                check "mandoc takes $page" nothing faults "$work/$page"
+                check "$page fits 80 columns" test "$(width "$work/$page")" -le 80
         done
 fi
 tap_end
