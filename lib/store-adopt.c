@@ -271,9 +271,9 @@ static int set_aside(struct store *store, struct error *error) {
         return replace_plain(store, error);
 }
 
-/* The machine failed and not the files: that says nothing of them. */
+/* The machine failed and not the files. Those of others, which may not be read, are never to be ours. */
 static bool is_machine_failure(int r) {
-        return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
+        return r < 0 && !store_blames_files(r) && r != -EACCES;
 }
 
 /*

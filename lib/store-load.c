@@ -22,9 +22,19 @@ void set_clear(struct set *set) {
         *set = (struct set) { 0 };
 }
 
-/* What R means for the set in NAME: a machine that is short of something says nothing about the files. */
+bool store_blames_files(int r) {
+        static const int results[] = { -EBADMSG, -EINVAL, -ENOENT, -ENOTDIR,      -EISDIR,
+                                       -ELOOP,   -ENXIO,  -EFBIG,  -EKEYREJECTED, -ENOTSUP };
+
+        for (size_t i = 0; i < ELEMENTSOF(results); i++)
+                if (r == results[i])
+                        return true;
+        return false;
+}
+
+/* What R means for the set in NAME. */
 static int tell(const struct store *store, const char *name, int r, struct error *error) {
-        if (r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO || r == -EACCES) {
+        if (!store_blames_files(r)) {
                 error_prefix(error, "the set in %s/%s cannot be read now", store->path, name);
                 return r;
         }

@@ -25,6 +25,11 @@ struct store {
 #define NUMBERED_NAME_MAX 40
 const char *store_numbered_name(char buffer[NUMBERED_NAME_MAX], const char *prefix, uint64_t number);
 
+/* R, an error, tells of the files that were read: they are missing, or not what they should be. All others
+ * tell of the machine, which is short of something or may not read them: nothing follows for the files, and
+ * nothing must be repaired for it. */
+bool store_blames_files(int r);
+
 /* The number that the next generation gets; 0 is for adopted pairs only. */
 uint64_t store_next(const struct store *store);
 

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "lib/connection.h"
+#include "lib/store-private.h"
 #include "tests/support/store-checks.h"
 
 static void assert_refused(const char *path, int expected, const char *text) {
@@ -332,6 +333,22 @@ START_TEST(a_machine_out_of_descriptors_is_no_damage) {
 }
 END_TEST
 
+/* Whatever else a machine may answer says nothing of the files either: to repair them would put an old set in
+ * the place of a good one. */
+START_TEST(what_blames_the_files) {
+        static const int files[] = { EBADMSG, EINVAL, ENOENT, ENOTDIR,     EISDIR,
+                                     ELOOP,   ENXIO,  EFBIG,  EKEYREJECTED },
+                         machine[] = { ENOMEM, EMFILE, ENFILE, EIO,   EACCES,
+                                       EPERM,  ENOSPC, EINTR,  EROFS, ESTALE };
+
+        ck_assert(!store_blames_files(0));
+        for (size_t i = 0; i < ELEMENTSOF(files); i++)
+                ck_assert_msg(store_blames_files(-files[i]), "%s", strerrorname_np(files[i]));
+        for (size_t i = 0; i < ELEMENTSOF(machine); i++)
+                ck_assert_msg(!store_blames_files(-machine[i]), "%s", strerrorname_np(machine[i]));
+}
+END_TEST
+
 START_TEST(a_lost_link_is_made_again) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
@@ -388,6 +405,7 @@ int main(void) {
         TEST_CASE(suite, removes_litter_and_nothing_else);
         TEST_CASE(suite, tells_a_damaged_set);
         TEST_CASE(suite, a_machine_out_of_descriptors_is_no_damage);
+        TEST_CASE(suite, what_blames_the_files);
         TEST_CASE(suite, a_lost_link_is_made_again);
         TEST_CASE(suite, opening_removes_what_is_half_written_in_the_stage);
         return test_run(suite);
