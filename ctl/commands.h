@@ -4,5 +4,6 @@
 
 #include "ctl/command.h"
 
-extern const struct ctl_command command_status;
-extern const struct ctl_command command_version, command_help;
+extern const struct ctl_command command_status, command_show, command_history, command_check;
+extern const struct ctl_command command_check_config, command_version, command_help;
+extern const struct ctl_command command_completion, command_complete;

@@ -68,7 +68,7 @@ static void print_clean(FILE *out, bool is_utf8, const char *before, const char 
                 text = NULL;
         clean = text ? text_clean(text, is_utf8) : NULL;
         fputs(before, out);
-        text_wrap(out, clean ? clean : "out of memory", width, 0);
+        text_wrap(out, clean ? clean : "out of memory", width, 0, 0);
         fputs(after, out);
         fputc('\n', out);
 }

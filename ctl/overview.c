@@ -207,13 +207,13 @@ static void add_row(struct table *table, const struct row *row, usec_t now, cons
 
 /* Ends with a newline. */
 static int print_clean(FILE *out, const struct term *term, enum term_style style, const char *text,
-                       size_t indent) {
+                       size_t column, size_t indent) {
         _cleanup_(freep) char *clean = text_clean(text, term->is_utf8);
 
         if (!clean)
                 return -ENOMEM;
         fputs(term_begin(term, style), out);
-        text_wrap(out, clean, term->width, indent);
+        text_wrap(out, clean, term->width, column, indent);
         fprintf(out, "%s\n", term_end(term, style));
         return 0;
 }
@@ -228,11 +228,11 @@ int overview_print_finding(FILE *out, const struct term *term, const char *name,
                 line = NULL;
                 return -ENOMEM;
         }
-        r = print_clean(out, term, looks[finding->level].style, line, 2);
+        r = print_clean(out, term, looks[finding->level].style, line, 0, 2);
         if (r < 0 || !finding->remedy)
                 return r;
         fputs("    ", out);
-        return print_clean(out, term, TERM_STRONG, finding->remedy, 4);
+        return print_clean(out, term, TERM_STRONG, finding->remedy, 4, 4);
 }
 
 static int print_findings(const struct overview *overview, const struct term *term, bool is_folded,

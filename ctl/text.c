@@ -100,14 +100,14 @@ size_t text_width(const char *text) {
         return width;
 }
 
-void text_wrap(FILE *out, const char *text, size_t columns, size_t indent) {
-        size_t column = 0;
+void text_wrap(FILE *out, const char *text, size_t columns, size_t column, size_t indent) {
+        bool is_begin = true; /* of a line: a word that is too long for any line is written anyway */
 
         while (*text) {
                 size_t blanks = strspn(text, " "), word = strcspn(text + blanks, " "), width;
 
                 (void)fit(text + blanks, word, SIZE_MAX, &width);
-                if (columns > 0 && column > indent && column + blanks + width > columns) {
+                if (columns > 0 && !is_begin && column + blanks + width > columns) {
                         fprintf(out, "\n%*s", (int)indent, "");
                         column = indent;
                         text += blanks;
@@ -115,6 +115,7 @@ void text_wrap(FILE *out, const char *text, size_t columns, size_t indent) {
                 }
                 fwrite(text, 1, blanks + word, out);
                 column += blanks + width;
+                is_begin = false;
                 text += blanks + word;
         }
 }

@@ -16,6 +16,7 @@ size_t text_width(const char *text);
 /* How many bytes of TEXT, which is clean, fit into COLUMNS; *RET_WIDTH are the columns that they take. */
 size_t text_fit(const char *text, size_t columns, size_t *ret_width);
 
-/* Writes TEXT, which is clean, in lines of at most COLUMNS (0: one line), broken at blanks; all but the first
- * begin with INDENT blanks. Without a newline at the end. */
-void text_wrap(FILE *out, const char *text, size_t columns, size_t indent);
+/* Writes TEXT, which is clean, in lines of at most COLUMNS (0: one line), broken at blanks. The first one
+ * begins where COLUMN blanks or characters have been written already, all others with INDENT blanks. Without
+ * a newline at the end. */
+void text_wrap(FILE *out, const char *text, size_t columns, size_t column, size_t indent);

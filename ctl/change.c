@@ -1,0 +1,71 @@
+/* Asking rekeyd to change something. Reading the files instead, as `status` does, is no way out here. */
+
+#include "ctl/change.h"
+
+bool change_wants_wait(const struct ctl *ctl, bool *ret_wait) {
+        const bool no_wait = ctl_has(ctl, "no-wait");
+
+        if (no_wait && (ctl_has(ctl, "wait") || ctl_has(ctl, "timeout"))) {
+                ctl_warn(ctl, "%s: --no-wait and --%s contradict each other", ctl->command->name,
+                         ctl_has(ctl, "wait") ? "wait" : "timeout");
+                return false;
+        }
+        *ret_wait = !no_wait;
+        return true;
+}
+
+static bool is_configured(struct ctl *ctl) {
+        const struct config *config;
+
+        return ctl_has(ctl, "socket") || ctl_config(ctl, &config) < 0 || config->control.socket;
+}
+
+static int explain(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error,
+                   char **ret_sentence) {
+        char *sentence;
+
+        if ((r != -ENOENT && r != -ECONNREFUSED) || !is_configured(ctl))
+                return ctl_explain_call(ctl, r, reply, error, ret_sentence);
+        if (asprintf(&sentence,
+                     "rekeyd is not running, and nothing was done: %s at %s; to start it: systemctl start "
+                     "rekeyd",
+                     r == -ENOENT ? "there is no socket" : "nobody listens", ctl_socket(ctl)) < 0)
+                sentence = NULL;
+        *ret_sentence = sentence;
+        return CTL_UNREACHABLE;
+}
+
+int change_fail(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error) {
+        _cleanup_(freep) char *sentence = NULL;
+        const int exit = explain(ctl, r, reply, error, &sentence);
+
+        return ctl_fail(ctl, exit, "%s", sentence ? sentence : "out of memory");
+}
+
+int change_ask_quietly(struct ctl *ctl, const char *method, const char *path, const json_t *body,
+                       json_t **ret, char **ret_sentence) {
+        _cleanup_(client_reply_clear) struct client_reply reply = { 0 };
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct client *client = ctl_client(ctl);
+        int r;
+
+        if (!client) {
+                *ret_sentence = NULL;
+                return CTL_FAILED;
+        }
+        r = client_call(client, method, path, body, &reply, &error);
+        if (r < 0 || reply.status / 100 != 2)
+                return explain(ctl, r, &reply, &error, ret_sentence);
+        if (ret)
+                *ret = take_ptr(reply.json);
+        return CTL_OK;
+}
+
+int change_ask(struct ctl *ctl, const char *method, const char *path, const json_t *body, json_t **ret) {
+        _cleanup_(freep) char *sentence = NULL;
+        const int exit = change_ask_quietly(ctl, method, path, body, ret, &sentence);
+
+        if (exit == CTL_OK)
+                return exit;
+        return ctl_fail(ctl, exit, "%s", sentence ? sentence : "out of memory");
+}

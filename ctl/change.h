@@ -1,0 +1,28 @@
+#pragma once
+
+/* What the commands that change something share: their options, and how they ask. */
+
+#include "ctl/ctl.h"
+
+/* For the table of options of each. They wait for the end: whoever asks for something wants to know what has
+ * become of it. */
+#define CHANGE_OPTIONS                                                                                      \
+        { .name = "no-wait", .help = "do not wait for the end of it" },                                     \
+                { .name = "wait", .help = "wait for the end of it, as is done without this option too" }, { \
+                .name = "timeout", .letter = 't', .kind = CTL_DURATION, .argument = "DURATION",             \
+                .help = "wait no longer than that", .min = USEC_PER_MSEC, .max = 365 * USEC_PER_DAY         \
+        }
+
+/* Whether to wait. False, after it was said, where the options contradict each other: the caller ends with
+ * CTL_USAGE. */
+bool change_wants_wait(const struct ctl *ctl, bool *ret_wait);
+
+/* As ctl_ask() and ctl_fail_call(); where no rekeyd runs they say how to start it, since there is nothing
+ * that could be done without. */
+int change_ask(struct ctl *ctl, const char *method, const char *path, const json_t *body, json_t **ret);
+int change_fail(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error);
+
+/* The same as change_ask(), without saying what is wrong: the sentence, owned, is in *RET_SENTENCE; NULL when
+ * memory is out. */
+int change_ask_quietly(struct ctl *ctl, const char *method, const char *path, const json_t *body,
+                       json_t **ret, char **ret_sentence);

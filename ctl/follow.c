@@ -1,0 +1,109 @@
+/*
+ * Each thing that is asked for ends with one event, so there is nothing to poll: the stream is opened, then
+ * rekeyd is asked, and then the stream is read. Where it ends before that event, the truth is that rekeyctl
+ * does not know what has become of it, and that is what is said.
+ */
+
+#include "ctl/follow.h"
+
+#include <signal.h>
+
+#include "ctl/change.h"
+#include "ctl/view.h"
+
+/* A signal may come between the look at the flag and the wait: no wait is longer than this. */
+#define WAIT_MAX_USEC USEC_PER_SEC
+
+static volatile sig_atomic_t is_interrupted;
+
+static void on_signal(_unused_ int signal) {
+        is_interrupted = 1;
+}
+
+/* Without SA_RESTART: whatever waits, comes back. */
+static void catch_signals(void) {
+        static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+        const struct sigaction action = { .sa_handler = on_signal };
+
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                sigaction(signals[i], &action, NULL);
+}
+
+bool follow_is_interrupted(void) {
+        return is_interrupted;
+}
+
+int follow_begin(struct ctl *ctl, const char *certificate, struct follow *ret) {
+        _cleanup_(client_reply_clear) struct client_reply reply = { 0 };
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(freep) char *path = NULL;
+        struct client_stream *stream;
+        struct client *client = ctl_client(ctl);
+        int r;
+
+        if (asprintf(&path, "/v1/events%s%s", certificate ? "?certificate=" : "",
+                     certificate ? certificate : "") < 0)
+                path = NULL;
+        if (!client || !path)
+                return ctl_fail(ctl, CTL_FAILED, "out of memory");
+        r = client_stream_open(client, path, &stream, &reply, &error);
+        if (r < 0 || reply.status != 200)
+                return change_fail(ctl, r, &reply, &error);
+        catch_signals();
+        *ret = (struct follow) {
+                .stream = stream,
+                .deadline = ctl_has(ctl, "timeout")
+                                    ? usec_add(now_usec(CLOCK_MONOTONIC), ctl_usec(ctl, "timeout"))
+                                    : USEC_INFINITY,
+        };
+        return CTL_OK;
+}
+
+void follow_end(struct follow *follow) {
+        follow->stream = client_stream_close(follow->stream);
+}
+
+static usec_t min_usec(usec_t a, usec_t b) {
+        return a < b ? a : b;
+}
+
+enum follow_result follow_next(struct follow *follow, usec_t wait_usec, json_t **ret) {
+        const usec_t now = now_usec(CLOCK_MONOTONIC);
+        const usec_t left = usec_sub(follow->deadline, now);
+        json_t *event;
+        int r;
+
+        if (is_interrupted)
+                return FOLLOW_INTERRUPTED;
+        r = client_stream_next(follow->stream, min_usec(min_usec(wait_usec, left), WAIT_MAX_USEC), &event,
+                               NULL);
+        if (r < 0)
+                return follow->is_lost ? FOLLOW_LOST : FOLLOW_GONE;
+        if (r == 0)
+                return is_interrupted ? FOLLOW_INTERRUPTED : left == 0 ? FOLLOW_TIMED_OUT : FOLLOW_NOTHING;
+        if (streq_null(view_string(event, "event"), "lost"))
+                follow->is_lost = true;
+        *ret = event;
+        return FOLLOW_EVENT;
+}
+
+static const struct {
+        const char *reason;
+        int exit;
+} ends[FOLLOW_RESULT_MAX] = {
+        [FOLLOW_TIMED_OUT] = { "it takes longer than --timeout allows, and goes on", CTL_TIMED_OUT },
+        [FOLLOW_INTERRUPTED] = { "it goes on without rekeyctl", CTL_TIMED_OUT },
+        [FOLLOW_GONE] = { "rekeyd was stopped or restarted before it was over, and what has become of it is "
+                          "not known",
+                          CTL_UNREACHABLE },
+        [FOLLOW_LOST] = { "rekeyd told more than could be read, and what has become of it is not known",
+                          CTL_TIMED_OUT },
+};
+
+const char *follow_reason(enum follow_result result) {
+        return ends[result].reason;
+}
+
+int follow_exit(enum follow_result result) {
+        return ends[result].exit;
+}
