@@ -93,6 +93,15 @@ events >"$work/events"
 named_events >"$work/named"
 check "it calls the events by their names" nothing diff "$work/events" "$work/named"
 
+# rekeyd-api(7) has a table of them; three are of the stream itself.
+listed_events() {
+        sed -n '/^# EVENTS/,/^# SEE ALSO/p' "$sources/man/rekeyd-api.7.scd" | sed -n '/^|/,/^:/p' | grep -v '^:' |
+                grep -o '\*[a-z-]*\*' | tr -d '*' | sort
+}
+{ cut -d ' ' -f 2 "$work/events" | sort -u; printf '%s\n' hello lost step; } | sort >"$work/streamed"
+listed_events >"$work/listed"
+check "rekeyd-api(7) lists every event, and no other" nothing diff "$work/streamed" "$work/listed"
+
 # Four parts, in their order, for each.
 parts() {
         sed -n '/^# WHEN SOMETHING IS WRONG/,/^# EXAMPLES/p' "$explanations" | awk '
