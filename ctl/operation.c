@@ -233,7 +233,8 @@ static bool ask(struct tasks *tasks, struct task *task) {
                 return true;
         }
         task->since = now_usec(CLOCK_MONOTONIC);
-        exit = change_ask_quietly(tasks->ctl, "POST", path, tasks->operation->body, NULL, &sentence);
+        exit = change_ask_quietly(tasks->ctl, "POST", path,
+                                  tasks->operation->body ? *tasks->operation->body : NULL, NULL, &sentence);
         if (exit != CTL_OK) {
                 fail_task(tasks, task, exit, sentence ? sentence : "out of memory");
                 return exit != CTL_UNREACHABLE;
@@ -249,6 +250,12 @@ static void skip_rest(struct tasks *tasks) {
                         end_task(tasks, &tasks->tasks[i], CTL_UNREACHABLE);
 }
 
+/* It may hold a token, and waiting may take long. */
+static void release_body(struct tasks *tasks) {
+        if (tasks->operation->body)
+                json_decref(take_ptr(*tasks->operation->body));
+}
+
 static void ask_and_wait(struct tasks *tasks, struct follow *follow) {
         for (size_t i = 0; i < tasks->n; i++) {
                 if (tasks->tasks[i].state == TASK_OVER)
@@ -261,6 +268,7 @@ static void ask_and_wait(struct tasks *tasks, struct follow *follow) {
                 if (is_time_to_draw(tasks))
                         draw(tasks);
         }
+        release_body(tasks);
         while (tasks->n_over < tasks->n) {
                 if (!listen(tasks, follow, PROGRESS_TICK_USEC))
                         return;

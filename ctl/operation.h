@@ -8,7 +8,7 @@ struct operation {
         const char *name;      /* the last part of the path, and `operation` of the event that ends it */
         const char *asked;     /* "the renewal was asked for", for --no-wait */
         const char *try_again; /* the command, "rekeyctl renew %s"; for what to do after a failure */
-        const json_t *body;    /* may be NULL */
+        json_t **body;         /* may be NULL; is released as soon as nobody is left to be asked */
         const char *const *certificates;
         size_t n_certificates;
 };

@@ -112,8 +112,8 @@ static void say_on_terminal(const struct progress *progress, bool is_bad, FILE *
 
         fprintf(out, "%s%s%s ", term_begin(term, overview_style(level)), overview_mark(level, term->is_utf8),
                 term_end(term, overview_style(level)));
-        /* The mark and its blank take the two columns that are missing in the first line. */
-        text_wrap(out, line, term->width > 2 ? term->width - 2 : term->width, 2);
+        text_wrap(out, line, term->width, 2, 2);
+        fputc('\n', out);
 }
 
 void progress_say(struct progress *progress, bool is_bad, const char *label, const char *format, ...) {

@@ -79,6 +79,8 @@ static int read_without_echo(const char *prompt, char *buffer, size_t size) {
         fputs(prompt, stderr);
         fflush(stderr);
         r = read_line(buffer, size);
+        if (r < 0)
+                fputc('\n', stderr);
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
         return r;
 }

@@ -10,7 +10,9 @@ bool question_is_possible(void);
 /* "SENTENCE [y/N] ". True for "y" and "yes" only. */
 bool question_confirm(const char *sentence);
 
-/* A line that is not echoed, without its newline; owned, to be freed by free_secret(). 0, -EINTR for a
- * signal, which has its usual effect, if that is not the end, after the terminal has been put in order;
- * -ENODATA for an end without a line, -EMSGSIZE for one that is too long for a terminal, or -errno. */
+/*
+ * A line that is not echoed, without its newline; owned, to be freed by free_secret(). 0; -ENODATA for an end
+ * of the input without a line; -EMSGSIZE for more than a terminal's line can hold; -EINTR after a signal,
+ * which has had its usual effect once the terminal was in order again; or -errno.
+ */
 int question_secret(const char *prompt, char **ret);

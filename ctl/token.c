@@ -13,19 +13,30 @@
 #include "ctl/question.h"
 #include "lib/util/files.h"
 
-/* Takes the blanks around it away. False where it is not one word. */
-static bool trim(char *text) {
-        char *begin = text, *end = text + strlen(text);
+/* What is left of the SIZE bytes at DATA without the blanks around it, owned; DATA is cleansed. 0, -EINVAL
+ * where that is not one word, -ENODATA where it is nothing. */
+static int take_word(char *data, size_t size, char **ret) {
+        const char *begin = data, *end = data + size;
+        char *word = NULL;
+        int r = 0;
 
-        while (isspace((unsigned char)*begin))
+        while (begin < end && isspace((unsigned char)*begin))
                 begin++;
         while (end > begin && isspace((unsigned char)end[-1]))
-                *--end = '\0';
-        memmove(text, begin, (size_t)(end - begin) + 1);
-        for (const char *p = text; *p; p++)
+                end--;
+        for (const char *p = begin; p < end; p++)
                 if (!isgraph((unsigned char)*p))
-                        return false;
-        return true;
+                        r = -EINVAL;
+        if (begin == end)
+                r = -ENODATA;
+        if (r == 0) {
+                word = strndup(begin, (size_t)(end - begin));
+                r = word ? 0 : -ENOMEM;
+        }
+        explicit_bzero(data, size);
+        if (r == 0)
+                *ret = word;
+        return r;
 }
 
 static int explain_reading(const char *what, int r, struct error *error) {
@@ -35,54 +46,57 @@ static int explain_reading(const char *what, int r, struct error *error) {
         return error_set_errno(error, r, "cannot read the one-time token from %s", what);
 }
 
-static int ask(const char *certificate, char **ret, struct error *error) {
+static int ask(const char *certificate, char **ret, size_t *ret_size, struct error *error) {
         char prompt[128];
         int r;
 
         if (!question_is_possible())
                 return error_set(error, -ENOTTY,
                                  "there is no terminal to ask for the one-time token: name its file with "
-                                 "--token-file, or write it to standard input and say --token-file -");
+                                 "--token-file, or say - and write it to standard input");
         snprintf(prompt, sizeof(prompt), "One-time token for %s (is not shown): ", certificate);
         r = question_secret(prompt, ret);
         if (r == -ENODATA || r == -EINTR)
                 return error_set(error, r, "no one-time token was given");
-        return r < 0 ? error_set_errno(error, r, "cannot read the one-time token from the terminal") : 0;
+        if (r < 0)
+                return error_set_errno(error, r, "cannot read the one-time token from the terminal");
+        *ret_size = strlen(*ret);
+        return 0;
 }
 
-static int read_all(const char *file, char **ret, struct error *error) {
+static int read_all(const char *file, char **ret, size_t *ret_size, struct error *error) {
         _cleanup_(fd_closep) int fd = -1;
-        size_t size;
         int r;
 
         if (streq(file, "-")) {
-                r = fd_read_all(STDIN_FILENO, TOKEN_MAX, ret, &size);
+                r = fd_read_all(STDIN_FILENO, TOKEN_MAX, ret, ret_size);
                 return r < 0 ? explain_reading("standard input", r, error) : 0;
         }
         fd = file_open_at(AT_FDCWD, file, FILE_FOLLOW);
-        r = fd < 0 ? fd : fd_read_all(fd, TOKEN_MAX, ret, &size);
+        r = fd < 0 ? fd : fd_read_all(fd, TOKEN_MAX, ret, ret_size);
         return r < 0 ? explain_reading(file, r, error) : 0;
 }
 
 int token_read(const char *file, const char *certificate, char **ret, struct error *error) {
         const char *what = !file ? "what was typed" : streq(file, "-") ? "standard input" : file;
-        char *token = NULL;
+        _cleanup_(freep) char *data = NULL;
+        size_t size;
         int r;
 
-        r = file ? read_all(file, &token, error) : ask(certificate, &token, error);
+        r = file ? read_all(file, &data, &size, error) : ask(certificate, &data, &size, error);
         if (r < 0)
                 return r;
-        if (!trim(token))
-                r = error_set(
-                        error, -EINVAL,
-                        "%s is no one-time token: a token is one line of printable ASCII without blanks",
-                        what);
-        else if (!*token)
-                r = error_set(error, -EINVAL, "%s is empty, and no one-time token", what);
-        if (r < 0) {
-                free_secret(token);
+        r = take_word(data, size, ret);
+        switch (r) {
+        case -EINVAL:
+                return error_set(
+                        error, r,
+                        "%s is no one-time token: that is one line of printable ASCII without blanks", what);
+        case -ENODATA:
+                return error_set(error, r, "%s is empty, and no one-time token", what);
+        case -ENOMEM:
+                return error_set(error, r, "out of memory");
+        default:
                 return r;
         }
-        *ret = token;
-        return 0;
 }
