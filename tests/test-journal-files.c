@@ -228,6 +228,60 @@ START_TEST(test_unreadable_is_an_error) {
 }
 END_TEST
 
+/* journal_read() of what journal_load() would set aside, or make an error of: the directory stays as it is.
+ */
+static void check_read(int code, const char *text) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(freep) char *before = scratch_tree(directory), *after = NULL;
+        struct journal journal = { .failures = 77 };
+
+        ck_assert_int_eq(journal_read(dir_fd, "orders", &today, &journal, &error), code);
+        after = scratch_tree(directory);
+        ck_assert_str_eq(before, after);
+        ck_assert_msg(strstr(error_text(&error), text), "%s", error_text(&error));
+        ck_assert_msg(strstr(error_text(&error), "orders.json in the state directory"), "%s",
+                      error_text(&error));
+        ck_assert_uint_eq(journal.failures, 77);
+}
+
+START_TEST(test_reading_changes_nothing) {
+        _cleanup_(freep) char *large = calloc(1, JOURNAL_SIZE_MAX + 2), *json = NULL, *before = NULL,
+                              *after = NULL;
+        _cleanup_(journal_clear) struct journal journal = { 0 }, back = { 0 };
+
+        ck_assert_int_eq(journal_read(dir_fd, "../orders", &today, &back, NULL), -EINVAL);
+        ck_assert_int_eq(journal_read(dir_fd, "orders", &today, &back, NULL), 0);
+        ck_assert(journal_is_empty(&back));
+        check_listing("");
+
+        write_bytes("orders.json", "hello", 5);
+        check_read(-EINVAL, "it is not JSON at line 1");
+        write_bytes("orders.json", "{\"version\":2}", 13);
+        check_read(-EPROTONOSUPPORT, "it has version 2, and this rekeyd reads version 1");
+        memset(large, ' ', JOURNAL_SIZE_MAX + 1);
+        write_bytes("orders.json", large, JOURNAL_SIZE_MAX + 1);
+        check_read(-EFBIG, "File too large");
+        ck_assert_int_eq(unlinkat(dir_fd, "orders.json", 0), 0);
+        ck_assert_int_eq(mkfifoat(dir_fd, "orders.json", 0600), 0);
+        check_read(-EINVAL, "it is not a regular file");
+        ck_assert_int_eq(unlinkat(dir_fd, "orders.json", 0), 0);
+        ck_assert_int_eq(symlinkat("/etc/passwd", dir_fd, "orders.json"), 0);
+        check_read(-ELOOP, "it is not a regular file");
+        ck_assert_int_eq(unlinkat(dir_fd, "orders.json", 0), 0);
+
+        fill(&journal);
+        json = format(&journal);
+        write_bytes("orders.json", json, strlen(json));
+        before = scratch_tree(directory);
+        ck_assert_int_eq(journal_read(dir_fd, "orders", &today, &back, NULL), 0);
+        after = scratch_tree(directory);
+        ck_assert_str_eq(before, after);
+        ck_assert_uint_eq(back.failures, 3);
+        ck_assert_uint_eq(back.n_owed, 2);
+        ck_assert_uint_eq(back.n_issuances, 2);
+}
+END_TEST
+
 START_TEST(test_truncated_at_every_byte) {
         _cleanup_(journal_clear) struct journal journal = { 0 };
         _cleanup_(freep) char *json = NULL;
@@ -490,6 +544,7 @@ int main(void) {
         JOURNAL_TEST(test_too_large_is_set_aside);
         JOURNAL_TEST(test_cannot_be_set_aside);
         JOURNAL_TEST(test_unreadable_is_an_error);
+        JOURNAL_TEST(test_reading_changes_nothing);
         JOURNAL_TEST(test_truncated_at_every_byte);
         JOURNAL_TEST(test_flipped_bytes);
         JOURNAL_TEST(test_file_too_large_for_the_process);

@@ -379,6 +379,49 @@ START_TEST(test_backoff_never_wears_out_a_certificate) {
 }
 END_TEST
 
+/* The middle of what random numbers give: where a floor decides, a tenth on top of it. */
+START_TEST(test_attempts) {
+        static const struct {
+                enum failure failure;
+                unsigned n;
+                usec_t left;
+                unsigned expected;
+        } cases[] = {
+                { FAILURE_TRANSIENT, 0, 0, 0 },
+                { FAILURE_TRANSIENT, 0, 1, 1 },
+                { FAILURE_TRANSIENT, 0, USEC_PER_SEC, 1 },
+                { FAILURE_TRANSIENT, 0, 2 * USEC_PER_SEC, 2 },
+                { FAILURE_TRANSIENT, 0, 10 * USEC_PER_SEC, 10 },
+                { FAILURE_NONE, 0, 10 * USEC_PER_SEC, 10 },
+                { FAILURE_TRANSIENT, UINT32_MAX, 10 * USEC_PER_SEC, 10 },
+                { FAILURE_BAD_REPLY, 0, 10 * USEC_PER_MINUTE, 10 },
+                { FAILURE_TRANSIENT, 0, 1000 * USEC_PER_DAY, SCHEDULE_ATTEMPTS_MAX },
+                { FAILURE_TRANSIENT, 0, USEC_INFINITY - BIRTH, SCHEDULE_ATTEMPTS_MAX },
+        };
+        unsigned before = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                unsigned n =
+                        schedule_attempts(&usual, cases[i].failure, cases[i].n, BIRTH, BIRTH + cases[i].left);
+
+                ck_assert_msg(n == cases[i].expected, "case %zu: %u", i, n);
+        }
+        ck_assert_uint_eq(schedule_attempts(&usual, FAILURE_LOCAL, 0, BIRTH, BIRTH - 1), 0);
+
+        for (usec_t left = USEC_PER_SEC; left < 30 * USEC_PER_DAY; left *= 2) {
+                unsigned n = schedule_attempts(&usual, FAILURE_TRANSIENT, 0, BIRTH, BIRTH + left);
+
+                ck_assert_uint_ge(n, before);
+                ck_assert_uint_le(schedule_attempts(&usual, FAILURE_TRANSIENT, 9, BIRTH, BIRTH + left), n);
+                ck_assert_uint_le(schedule_attempts(&usual, FAILURE_REFUSED, 0, BIRTH, BIRTH + left), n);
+                before = n;
+        }
+        /* An hour apart for most of it. */
+        before = schedule_attempts(&usual, FAILURE_TRANSIENT, 0, BIRTH, BIRTH + 30 * USEC_PER_DAY);
+        ck_assert_msg(before > 720 && before < 900, "%u", before);
+}
+END_TEST
+
 START_TEST(test_budget_wait) {
 #define HOUR USEC_PER_HOUR
 #define T    (1000 * USEC_PER_HOUR)
@@ -554,6 +597,7 @@ int main(void) {
         TEST_CASE(suite, test_no_gain_backoff);
         TEST_CASE(suite, test_backoff_max);
         TEST_CASE(suite, test_backoff_never_wears_out_a_certificate);
+        TEST_CASE(suite, test_attempts);
         TEST_CASE(suite, test_budget_wait);
         TEST_CASE(suite, test_budget_larger_than_any);
         TEST_CASE(suite, test_budget_record);
