@@ -122,9 +122,23 @@ static bool is_number(const char *name) {
         return streq(name, FIELD_GENERATION) || streq(name, FIELD_ATTEMPT);
 }
 
+/* A path or a program's output need not be UTF-8, and the event is worth more than the letter. */
+static json_t *text_value(const char *text) {
+        _cleanup_(freep) char *copy = NULL;
+        json_t *value = json_string(text);
+
+        if (value)
+                return value;
+        copy = strdup(text);
+        for (char *p = copy; p && *p; p++)
+                if ((unsigned char)*p >= 0x80)
+                        *p = '?';
+        return copy ? json_string(copy) : NULL;
+}
+
 static json_t *field_value(const struct log_field *field) {
         return is_number(field->name) ? json_integer((json_int_t)strtoull(field->value, NULL, 10))
-                                      : json_string(field->value);
+                                      : text_value(field->value);
 }
 
 /* "REKEYD_NOT_AFTER" -> "not_after". */
@@ -144,7 +158,7 @@ static const char *field_of(const struct log_field *fields, size_t n_fields, con
         return NULL;
 }
 
-/* With its newline, owned; NULL when memory is out, or for a text that is not UTF-8. */
+/* With its newline, owned; NULL when memory is out. */
 static char *format_line(const char *event, const char *message_id, const struct log_field *fields,
                          size_t n_fields, const char *message) {
         const char *certificate = field_of(fields, n_fields, FIELD_CERTIFICATE);
@@ -156,8 +170,8 @@ static char *format_line(const char *event, const char *message_id, const struct
         if (certificate && has_prefix(message, certificate) &&
             has_prefix(message + strlen(certificate), ": "))
                 message += strlen(certificate) + strlen(": ");
-        object = json_pack("{s:s, s:s, s:s+, s:s*}", "time", format_timestamp(when, now_usec(CLOCK_REALTIME)),
-                           "event", event, "message", message, "", "message_id", message_id);
+        object = json_pack("{s:s, s:s, s:o, s:s*}", "time", format_timestamp(when, now_usec(CLOCK_REALTIME)),
+                           "event", event, "message", text_value(message), "message_id", message_id);
         for (size_t i = 0; object && i < n_fields; i++)
                 if (fields[i].value)
                         (void)json_object_set_new(object, member_name(fields[i].name, buffer),

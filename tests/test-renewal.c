@@ -341,6 +341,18 @@ START_TEST(test_looks) {
                   RENEWING,
                   STEP_KEY,
                   FAILURE_NONE },
+                { "enrolment asked for",
+                  { .state = CURRENT },
+                  { FRESH, .enrol_asked = true, .has_token = true, .has_untried_token = true },
+                  RENEWAL_ENROLLING,
+                  STEP_KEY,
+                  FAILURE_NONE },
+                { "enrolment asked for, no token",
+                  { .state = CURRENT },
+                  { FRESH, .enrol_asked = true },
+                  CURRENT,
+                  STEP_NONE,
+                  FAILURE_NONE },
         };
         /* clang-format on */
 
@@ -640,6 +652,7 @@ START_TEST(test_random_events) {
                 sight.has_staged_grant = flip(&seed);
                 sight.has_staged_reply = random_next(&seed) % 8 == 0;
                 sight.other_key_asked = flip(&seed);
+                sight.enrol_asked = random_next(&seed) % 8 == 0;
                 event.failure = FAILURE_NONE + 1 + (enum failure)(random_next(&seed) % (FAILURE_MAX - 1));
                 event.retry_after_usec = flip(&seed) ? random_next(&seed) : 0;
                 event.no_gain = flip(&seed);

@@ -472,6 +472,33 @@ START_TEST(test_budget_wait) {
 }
 END_TEST
 
+/* As many as are left may be asked for at once, and then one has to wait. */
+START_TEST(test_budget_left) {
+        usec_t times[8];
+        uint32_t seed = 1;
+
+        ck_assert_uint_eq(schedule_budget_left(NULL, 0, 6, T), 6);
+        ck_assert_uint_eq(schedule_budget_left(NULL, 0, 0, T), 0);
+        ck_assert_uint_eq(schedule_budget_left((usec_t[]) { T, T + HOUR }, 2, 1, T), 0);
+        for (unsigned i = 0; i < 10000; i++) {
+                unsigned per_hour = 1 + (seed = seed * 1664525 + 1013904223) % 8;
+                usec_t now = T;
+                size_t n = 0;
+
+                for (unsigned k = 0; k < 12; k++) {
+                        unsigned left = schedule_budget_left(times, n, per_hour, now);
+
+                        ck_assert_int_eq(left > 0, schedule_budget_wait(times, n, per_hour, now) == 0);
+                        if (left > 0) {
+                                n = schedule_budget_record(times, n, ELEMENTSOF(times), now);
+                                ck_assert_uint_eq(schedule_budget_left(times, n, per_hour, now), left - 1);
+                        }
+                        now += (seed = seed * 1664525 + 1013904223) % (HOUR / 3);
+                }
+        }
+}
+END_TEST
+
 START_TEST(test_budget_larger_than_any) {
         usec_t times[SCHEDULE_BUDGET_MAX];
         size_t n = 0;
@@ -599,6 +626,7 @@ int main(void) {
         TEST_CASE(suite, test_backoff_never_wears_out_a_certificate);
         TEST_CASE(suite, test_attempts);
         TEST_CASE(suite, test_budget_wait);
+        TEST_CASE(suite, test_budget_left);
         TEST_CASE(suite, test_budget_larger_than_any);
         TEST_CASE(suite, test_budget_record);
         TEST_CASE(suite, test_budget_holds_in_every_hour);
