@@ -14,6 +14,7 @@ die() {
 build_packages=(
         gcc libc6-dev meson ninja-build pkg-config
         libssl-dev libcurl4-openssl-dev libyaml-dev libjansson-dev libsystemd-dev libevent-dev
+        libmicrohttpd-dev
         check
 )
 

@@ -39,14 +39,14 @@ static void say(const char *certificate, const char *message_id, const char *tex
                    certificate ? certificate : "", certificate ? ": " : "", text);
 }
 
-/* One line of WATCHER's as JSON; NULL when there is none. MAX bytes are read at a time. */
-static json_t *next_line(struct watcher *watcher, size_t max) {
+/* One line of WATCHER's as JSON, read byte by byte; NULL when there is none. */
+static json_t *next_line(struct watcher *watcher) {
         char line[4096];
         size_t n = 0;
         json_t *object;
 
         while (n < sizeof(line) - 1 && (n == 0 || line[n - 1] != '\n')) {
-                ssize_t r = watcher_read(watcher, line + n, max < sizeof(line) - n ? max : sizeof(line) - n);
+                ssize_t r = watcher_read(watcher, line + n, 1);
 
                 if (r <= 0)
                         break;
@@ -72,7 +72,7 @@ START_TEST(a_line_has_the_fields_of_the_journal) {
 
         say("orders", MESSAGE_RENEWED, "renewed \"it\" \x01 \xc3\xa4");
         ck_assert_uint_eq(n_wakes, 1);
-        json_t *line = next_line(watcher, 1);
+        json_t *line = next_line(watcher);
         ck_assert_str_eq(member(line, "event"), "renewed");
         ck_assert_str_eq(member(line, "message_id"), MESSAGE_RENEWED);
         ck_assert_str_eq(member(line, "certificate"), "orders");
@@ -81,7 +81,7 @@ START_TEST(a_line_has_the_fields_of_the_journal) {
         ck_assert_ptr_null(json_object_get(line, "error"));
         ck_assert_uint_eq(strlen(member(line, "time")), strlen("2026-11-20T18:06:53Z"));
         json_decref(line);
-        ck_assert_ptr_null(next_line(watcher, 100));
+        ck_assert_ptr_null(next_line(watcher));
         watcher_free(watcher);
         events_free(events);
 }
@@ -92,7 +92,7 @@ START_TEST(text_that_is_not_utf8_is_told_as_far_as_it_is) {
         struct watcher *watcher = watch(NULL);
 
         say("orders", MESSAGE_RENEWED, "/etc/\xff\xfe/x");
-        json_t *line = next_line(watcher, 100);
+        json_t *line = next_line(watcher);
         ck_assert_str_eq(member(line, "message"), "/etc/?\?/x");
         json_decref(line);
         watcher_free(watcher);
@@ -108,13 +108,13 @@ START_TEST(one_certificate_and_what_concerns_all) {
         ck_assert_uint_eq(n_wakes, 0);
         say(NULL, MESSAGE_RELOADED, "for all");
         say("orders", MESSAGE_RENEWED, "for us");
-        json_t *line = next_line(watcher, 7);
+        json_t *line = next_line(watcher);
         ck_assert_str_eq(member(line, "event"), "reloaded");
         json_decref(line);
-        line = next_line(watcher, 7);
+        line = next_line(watcher);
         ck_assert_str_eq(member(line, "message"), "for us");
         json_decref(line);
-        ck_assert_ptr_null(next_line(watcher, 7));
+        ck_assert_ptr_null(next_line(watcher));
         watcher_free(watcher);
         events_free(events);
 }
@@ -127,14 +127,14 @@ START_TEST(nothing_from_before_and_nothing_without_watchers) {
         say("orders", MESSAGE_RENEWED, "one");
         second = watch(NULL);
         say("orders", MESSAGE_RENEWED, "two");
-        json_t *line = next_line(second, 100);
+        json_t *line = next_line(second);
         ck_assert_str_eq(member(line, "message"), "two");
         json_decref(line);
-        line = next_line(first, 100);
+        line = next_line(first);
         ck_assert_str_eq(member(line, "message"), "one");
         json_decref(line);
         watcher_free(first);
-        line = next_line(second, 100);
+        line = next_line(second);
         ck_assert_ptr_null(line);
         watcher_free(second);
         say("orders", MESSAGE_RENEWED, "for nobody");
@@ -154,7 +154,7 @@ START_TEST(who_is_too_slow_is_told_and_let_go) {
 
         for (unsigned i = 0; i < 10000; i++) {
                 say("orders", MESSAGE_RENEWED, "renewed");
-                line = next_line(quick, 1000);
+                line = next_line(quick);
                 n += line != NULL;
                 json_decref(line);
                 if (i == 5)
@@ -183,7 +183,7 @@ START_TEST(steps_are_for_those_who_watch) {
         struct watcher *watcher = watch("orders");
 
         events_step(events, fields, ELEMENTSOF(fields));
-        json_t *line = next_line(watcher, 100);
+        json_t *line = next_line(watcher);
         ck_assert_str_eq(member(line, "event"), "step");
         ck_assert_str_eq(member(line, "step"), "sign");
         ck_assert_ptr_null(json_object_get(line, "message_id"));
