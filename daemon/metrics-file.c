@@ -304,7 +304,8 @@ int metrics_file_set_path(struct metrics_file *file, const char *path) {
         file->has_file = is_back;
         file->has_failed = false;
         file->is_dirty = copy;
-        file->not_before = 0;
+        /* What an earlier run has left says more than that nothing has been looked at yet. */
+        file->not_before = file->source->is_ready ? 0 : usec_add(now_usec(CLOCK_BOOTTIME), file->every_usec);
         proceed(file);
         return 0;
 }

@@ -245,6 +245,26 @@ START_TEST(nothing_is_written_while_nothing_changes) {
 }
 END_TEST
 
+/* After a start: the file of the run before stays until there is something to say. */
+START_TEST(what_is_not_ready_is_not_hurried) {
+        struct bench *bench = bench_new(3);
+        _cleanup_(freep) char *text = NULL;
+        usec_t start = now_usec(CLOCK_BOOTTIME);
+
+        scratch_write(bench->scratch, "rekeyd.prom", "of the run before", 0644);
+        bench->fleet.source.is_ready = false;
+        begin(bench, 10 * EVERY, bench->path);
+        change(bench);
+        ck_assert_int_eq(sd_event_run(bench->event, 0), 0);
+        bench->fleet.source.is_ready = true;
+        drain(bench);
+        ck_assert_uint_ge(now_usec(CLOCK_BOOTTIME) - start, 10 * EVERY);
+        text = read_file(bench->path);
+        ck_assert_ptr_nonnull(strstr(text, "\nrekeyd_ready 1\n"));
+        bench_free(bench);
+}
+END_TEST
+
 START_TEST(many_changes_are_written_together) {
         enum { EVERY_MSEC = 200 };
         struct bench *bench = bench_new(1);
@@ -434,6 +454,7 @@ int main(void) {
         TEST_CASE(suite, a_directory_that_is_read_only);
         TEST_CASE(suite, a_file_that_everybody_may_read);
         TEST_CASE(suite, nothing_is_written_while_nothing_changes);
+        TEST_CASE(suite, what_is_not_ready_is_not_hurried);
         TEST_CASE(suite, many_changes_are_written_together);
         TEST_CASE(suite, a_reader_always_finds_a_whole_page);
         TEST_CASE(suite, certificates_that_change_in_the_middle);
