@@ -58,11 +58,17 @@ static int complain(const struct ctl *ctl, const char *what, const char *word, c
 }
 
 static int complain_option(const struct ctl *ctl, const char *word) {
-        const char *names[CTL_OPTIONS_MAX + 1] = { 0 };
+        const char *names[CTL_OPTIONS_MAX + 1] = { 0 }, *value = strchrnul(word, '=');
         const struct ctl_option *option;
 
-        for (size_t i = 0; (option = ctl_option_at(ctl->command, i)); i++)
+        for (size_t i = 0; (option = ctl_option_at(ctl->command, i)); i++) {
                 names[i] = option->name;
+                if (*value && has_prefix(word, "--") && strlen(option->name) == (size_t)(value - word - 2) &&
+                    has_prefix(word + 2, option->name)) {
+                        ctl_warn(ctl, "--%s takes no value", option->name);
+                        return -EINVAL;
+                }
+        }
         return complain(ctl, "there is no option ", word,
                         has_prefix(word, "--") ? nearest_word(word + 2, names) : NULL, "--");
 }
@@ -104,8 +110,9 @@ static const char *mistake(enum ctl_kind kind, const char *const *words, const c
         switch (kind) {
         case CTL_CERTIFICATE:
                 return is_name(text) ? NULL
-                                     : "the name of a certificate has letters, digits, '.', '_' and '-', 64 "
-                                       "at most";
+                                     : "it must begin with a letter or digit, and have only those, '.', '_' "
+                                       "and '-', "
+                                       "64 at most";
         case CTL_NUMBER:
         case CTL_GENERATION:
                 return parse_unsigned(text, 0, INT64_MAX, ret_number) == 0 ? NULL : "a number is needed";
@@ -117,8 +124,9 @@ static const char *mistake(enum ctl_kind kind, const char *const *words, const c
         case CTL_WORD:
                 if (is_word(text, words))
                         return NULL;
-                for (buffer[0] = '\0'; *words; words++)
-                        n += (size_t)snprintf(buffer + n, 200 - n, "%s%s", n > 0 ? " or " : "", *words);
+                n = (size_t)snprintf(buffer, 200, "it must be ");
+                for (bool is_first = true; *words && n < 200; words++, is_first = false)
+                        n += (size_t)snprintf(buffer + n, 200 - n, "%s%s", is_first ? "" : " or ", *words);
                 return buffer;
         case CTL_COMMAND:
                 return ctl_find_command(text) ? NULL : "there is no such command";
