@@ -5,6 +5,7 @@
 #include "ctl/change.h"
 #include "ctl/commands.h"
 #include "ctl/operation.h"
+#include "ctl/question.h"
 #include "ctl/token.h"
 #include "lib/json.h"
 
@@ -22,23 +23,39 @@ static json_t *make_body(const struct ctl *ctl, const char *token) {
         return body;
 }
 
+/* Before somebody types a token in vain: whether rekeyd runs, and has this certificate. */
+static int look_up(struct ctl *ctl) {
+        _cleanup_(freep) char *path = NULL;
+
+        if (asprintf(&path, "/v1/certificates/%s", ctl->arguments[0]) < 0) {
+                path = NULL;
+                return ctl_fail(ctl, CTL_FAILED, "out of memory");
+        }
+        return change_ask(ctl, "GET", path, NULL, NULL);
+}
+
 static int run(struct ctl *ctl) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         _cleanup_(json_decrefp) json_t *body = NULL;
-        const char *file = ctl_text(ctl, "token-file");
+        const char *file = ctl->n_arguments > 1 ? "-" : ctl_text(ctl, "token-file");
         bool is_waiting;
         char *token;
-        int r;
+        int r, exit;
 
         if (ctl->n_arguments > 1 && !streq(ctl->arguments[1], "-"))
                 return ctl_fail(ctl, CTL_USAGE,
                                 "enrol: what follows the name is no place for a one-time token, since "
                                 "everybody on this machine can read it there; use --token-file, or -");
-        if (ctl->n_arguments > 1 && file)
+        if (ctl->n_arguments > 1 && ctl_has(ctl, "token-file"))
                 return ctl_fail(ctl, CTL_USAGE, "enrol: --token-file and - contradict each other");
         if (!change_wants_wait(ctl, &is_waiting))
                 return CTL_USAGE;
-        r = token_read(ctl->n_arguments > 1 ? "-" : file, ctl->arguments[0], &token, &error);
+        if (!file && question_is_possible()) {
+                exit = look_up(ctl);
+                if (exit != CTL_OK)
+                        return exit;
+        }
+        r = token_read(file, ctl->arguments[0], &token, &error);
         if (r < 0)
                 return ctl_fail(ctl,
                                 r == -ENOTTY   ? CTL_USAGE

@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -18,6 +19,26 @@ static int flush(const struct ctl *ctl, int exit) {
                         strerrordesc_np(errno));
 }
 
+/* libcurl copies what it sends, and a one-time token may be in it: what it frees is cleansed. The memory is
+ * malloc()'s still, so free() may take what the library returns. */
+static void free_cleansed(void *p) {
+        if (p)
+                explicit_bzero(p, malloc_usable_size(p));
+        free(p);
+}
+
+static void *realloc_cleansed(void *p, size_t size) {
+        const size_t before = p ? malloc_usable_size(p) : 0;
+        void *grown = malloc(size);
+
+        if (!grown)
+                return NULL;
+        if (p)
+                memcpy(grown, p, before < size ? before : size);
+        free_cleansed(p);
+        return grown;
+}
+
 int main(int argc, char *argv[]) {
         _cleanup_(ctl_clear) struct ctl ctl = { .term = term_look(STDOUT_FILENO) };
         int r, exit;
@@ -26,7 +47,8 @@ int main(int argc, char *argv[]) {
         (void)prctl(PR_SET_DUMPABLE, 0); /* a one-time token may pass through */
 #endif
         signal(SIGPIPE, SIG_IGN);
-        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, free_cleansed, realloc_cleansed, strdup,
+                                 calloc) != CURLE_OK)
                 return ctl_fail(&ctl, CTL_FAILED, "cannot start libcurl");
 
         r = ctl_parse(&ctl, argc, argv);
