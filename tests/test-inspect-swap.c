@@ -10,9 +10,11 @@
 #include "tests/support/sets.h"
 #include "tests/test.h"
 
-#define SETS  2u
-#define READS 4000u
-#define SWAPS 400u /* at least */
+#define SETS 2u
+
+/* At least. */
+#define READS (test_is_instrumented() ? 1000u : 4000u)
+#define SWAPS (test_is_instrumented() ? 100u : 400u)
 
 /* No grace: a generation is gone as soon as two newer ones are there. */
 static const struct store_options options = {
