@@ -46,18 +46,7 @@ static void print_row(const char *what, const char *budget, bool within, const c
 /* --- A fleet and a rekeyd that looks after it --- */
 
 /* In the middle of their life: `renew_before` says whether they are due. */
-static struct fleet_options fleet_of(const struct stand *stand, const char *name, unsigned n) {
-        usec_t now = now_usec(CLOCK_REALTIME);
-
-        return (struct fleet_options) {
-                .directory = stand->directory,
-                .name = name,
-                .n = n,
-                .url = stand->certificate_url,
-                .not_before = now - 45 * USEC_PER_DAY,
-                .not_after = now + 45 * USEC_PER_DAY,
-        };
-}
+#define LEFT_USEC (45 * USEC_PER_DAY)
 
 #define NOT_DUE "33%"
 #define DUE     "80%"
@@ -108,7 +97,8 @@ static void pause_sec(unsigned seconds) {
 
 static void measure_size(struct stand *stand) {
         unsigned n = n_certificates;
-        const struct fleet_options one = fleet_of(stand, "one", 1), many = fleet_of(stand, "many", n);
+        const struct fleet_options one = fleet_of(stand, "one", 1, LEFT_USEC),
+                                   many = fleet_of(stand, "many", n, LEFT_USEC);
         unsigned anon_kib, resident_kib, many_kib;
         uint64_t wakeups;
         usec_t begin_usec, start_usec;
@@ -153,7 +143,7 @@ static void measure_size(struct stand *stand) {
 }
 
 static double renewal_cpu_msec(struct stand *stand) {
-        struct fleet_options fleet = fleet_of(stand, "storm", N_RENEWALS);
+        struct fleet_options fleet = fleet_of(stand, "storm", N_RENEWALS, LEFT_USEC);
         uint64_t before, after;
 
         /* The same start without and with what is due: the difference is the renewals'. Keys are staged, so
@@ -174,7 +164,7 @@ static double renewal_cpu_msec(struct stand *stand) {
 }
 
 static double tutorial_cpu_msec(struct stand *stand) {
-        struct fleet_options fleet = fleet_of(stand, "hand", 1);
+        struct fleet_options fleet = fleet_of(stand, "hand", 1, LEFT_USEC);
         _cleanup_(freep) char *key = scratch_path(stand->directory, "hand/hand-00000/tls.key"),
                               *certificate = scratch_path(stand->directory, "hand/hand-00000/tls.crt"),
                               *next_key = scratch_path(stand->directory,

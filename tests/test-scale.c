@@ -38,19 +38,8 @@
 
 /* --- Configuration --- */
 
-static struct fleet_options fleet_of(const struct stand *stand, const char *name, unsigned n) {
-        usec_t now = now_usec(CLOCK_REALTIME);
-
-        /* All of them due for days. */
-        return (struct fleet_options) {
-                .directory = stand->directory,
-                .name = name,
-                .n = n,
-                .url = stand->certificate_url,
-                .not_before = now - 70 * USEC_PER_DAY,
-                .not_after = now + 20 * USEC_PER_DAY,
-        };
-}
+/* All of them due for days. */
+#define LEFT_USEC (20 * USEC_PER_DAY)
 
 /* Writes rekeyd.yaml into STAND, which is also that of the first Connector. */
 static void configure(struct stand *stand, const struct fleet_options *fleets,
@@ -234,7 +223,7 @@ static double seconds(usec_t usec) {
  * counts for both. */
 static struct storm run_storm(void) {
         _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
-        const struct fleet_options fleet = fleet_of(stand, "storm", N_STORM);
+        const struct fleet_options fleet = fleet_of(stand, "storm", N_STORM, LEFT_USEC);
         double storm_sec, bare_sec, keys_cpu_sec, rekeyd_cpu_sec, connector_cpu_sec, busy_sec, longest_ms;
         struct sentry sentry = { 0 };
         struct flight flight;
@@ -315,8 +304,8 @@ static void start_with_one_bad(struct pair *pair, const char *timeout) {
 
         pair->good = stand_new(NULL);
         pair->bad = stand_new(NULL);
-        fleets[0] = fleet_of(pair->good, "good", N_EACH);
-        fleets[1] = fleet_of(pair->bad, "bad", N_EACH);
+        fleets[0] = fleet_of(pair->good, "good", N_EACH, LEFT_USEC);
+        fleets[1] = fleet_of(pair->bad, "bad", N_EACH, LEFT_USEC);
         fleets[1].not_after -= USEC_PER_DAY; /* the more urgent ones, too */
         fleet_make(&fleets[0]);
         fleet_make(&fleets[1]);

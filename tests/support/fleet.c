@@ -13,14 +13,7 @@
 #include <sys/stat.h>
 
 #include "lib/store.h"
-
-#define must(expression)                                                                          \
-        do {                                                                                      \
-                if (!(expression)) {                                                              \
-                        fprintf(stderr, "%s:%d: refused: %s\n", __FILE__, __LINE__, #expression); \
-                        abort();                                                                  \
-                }                                                                                 \
-        } while (0)
+#include "tests/support/must.h"
 
 #define NAME_SIZE 64
 

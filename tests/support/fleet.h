@@ -22,3 +22,7 @@ void fleet_make(const struct fleet_options *options);
 /* Their entries below `certificates:`, with what EXTRA says for each of them (", name: value" or ""). */
 void fleet_configure(const struct fleet_options *options, FILE *out, const char *connector,
                      const char *extra);
+
+/* N sets of 90 days in STAND, for its devconnector, that have LEFT_USEC to live. */
+struct stand;
+struct fleet_options fleet_of(const struct stand *stand, const char *name, unsigned n, usec_t left_usec);

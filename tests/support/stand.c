@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdarg.h>
 
+#include "tests/support/fleet.h"
+
 struct reply {
         char *text;
         size_t size;
@@ -258,4 +260,17 @@ unsigned stand_calls(struct stand *stand, const char *operation) {
         json_array_foreach(list, i, call) n += streq(member(call, "operation"), operation);
         json_decref(calls);
         return n;
+}
+
+struct fleet_options fleet_of(const struct stand *stand, const char *name, unsigned n, usec_t left_usec) {
+        usec_t expiry = now_usec(CLOCK_REALTIME) + left_usec;
+
+        return (struct fleet_options) {
+                .directory = stand->directory,
+                .name = name,
+                .n = n,
+                .url = stand->certificate_url,
+                .not_before = expiry - 90 * USEC_PER_DAY,
+                .not_after = expiry,
+        };
 }

@@ -11,14 +11,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 
-/* Not Check's assertions: main() makes keys before any test runs. */
-#define must(expression)                                                                          \
-        do {                                                                                      \
-                if (!(expression)) {                                                              \
-                        fprintf(stderr, "%s:%d: refused: %s\n", __FILE__, __LINE__, #expression); \
-                        abort();                                                                  \
-                }                                                                                 \
-        } while (0)
+#include "tests/support/must.h"
 
 EVP_PKEY *x509_key(unsigned i) {
         static EVP_PKEY *keys[X509_KEYS_MAX];
