@@ -171,7 +171,7 @@ struct header_counts {
 
 static int parse_header(char *line, struct http_head *head, struct header_counts *counts,
                         const char **ret_reason) {
-        char *value = strchr(line, ':'), *end;
+        char *value = strchr(line, ':');
 
         if (++counts->lines > HTTP_HEADERS_MAX)
                 return REFUSE(TOO_LARGE, "the request has more than 64 header lines");
@@ -181,14 +181,14 @@ static int parse_header(char *line, struct http_head *head, struct header_counts
         if (!is_token(line))
                 return REFUSE(MALFORMED, "a header line of the request does not begin with a name and ':'");
         value += strspn(value, " \t");
-        for (end = value + strlen(value); end > value && strchr(" \t", end[-1]); end--)
-                end[-1] = '\0';
 
         if (strcasecmp(line, "Content-Length") == 0) {
                 if (++counts->lengths > 1)
                         return REFUSE(MALFORMED, "the request has two Content-Length");
                 if (!*value || strspn(value, "0123456789") != strlen(value))
-                        return REFUSE(MALFORMED, "the Content-Length of the request is not a number");
+                        return REFUSE(
+                                MALFORMED,
+                                "the Content-Length of the request is no number, or has something after it");
                 if (strlen(value) > strlen("999999999999999999"))
                         return REFUSE(TOO_LARGE, "the body of the request is too large");
                 head->body_size = strtoull(value, NULL, 10);

@@ -171,6 +171,9 @@ void connection_resume(struct http_connection *connection) {
         connection->is_suspended = false;
         (void)sd_event_source_set_enabled(connection->source, SD_EVENT_OFF);
         MHD_resume_connection(connection->mhd);
+
+        /* Outside of threads of its own libmicrohttpd tells nobody that it has something to do now. */
+        (void)sd_event_source_set_enabled(connection->server->run_again, SD_EVENT_ONESHOT);
 }
 
 static void on_connection(void *userdata, struct MHD_Connection *mhd, void **context,
@@ -438,7 +441,6 @@ struct http_server *http_server_free(struct http_server *server) {
         sd_event_source_disable_unref(server->accept);
         sd_event_source_disable_unref(server->accept_retry);
         sd_event_source_disable_unref(server->run);
-        sd_event_source_disable_unref(server->run_again);
 
         for (size_t i = 0; i < HTTP_PHASE_MAX; i++)
                 for (connection = TAILQ_FIRST(&server->connections[i]); connection; connection = next) {
@@ -456,6 +458,7 @@ struct http_server *http_server_free(struct http_server *server) {
                 request_free(request);
         }
 
+        sd_event_source_disable_unref(server->run_again);
         sd_event_source_disable_unref(server->timer);
         fd_close(server->options.fd);
         free(server->scratch);
