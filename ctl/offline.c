@@ -13,10 +13,8 @@
 #include "lib/inspect.h"
 #include "lib/journal.h"
 #include "lib/json.h"
+#include "lib/record.h"
 #include "lib/report.h"
-
-#define HISTORY_SIZE_MAX (16u * 1024 * 1024)
-#define HISTORY_LINE_MAX (64u * 1024)
 
 struct offline {
         const struct config *config;
@@ -144,26 +142,24 @@ int offline_read(struct offline *offline, const struct config_certificate *certi
 int offline_history(struct offline *offline, const struct config_certificate *certificate, json_t **ret,
                     struct error *error) {
         _cleanup_(json_decrefp) json_t *events = json_array();
-        _cleanup_(freep) char *file = NULL, *text = NULL;
-        size_t size = 0;
+        _cleanup_(freep) char *text = NULL;
         int r;
 
-        if (asprintf(&file, "%s.history", certificate->name) < 0)
-                file = NULL;
-        if (!events || !file)
+        if (!events)
                 return error_set(error, -ENOMEM, "out of memory");
         if (offline->state_fd < 0 && offline->warning)
                 return error_set(error, -EACCES, "%s", offline->warning);
-        r = offline->state_fd < 0
-                    ? -ENOENT
-                    : file_read_at(offline->state_fd, file, FILE_NOFOLLOW, HISTORY_SIZE_MAX, &text, &size);
-        if (r < 0 && r != -ENOENT)
-                return error_set_errno(error, r, "cannot read %s/%s", offline->config->state_directory, file);
+        if (offline->state_fd >= 0) {
+                r = record_read(offline->state_fd, certificate->name, &text, error);
+                if (r < 0)
+                        return error_prefix(error, "cannot read the history of %s in %s", certificate->name,
+                                            offline->config->state_directory);
+        }
 
         for (const char *line = text ? text : "", *end; (end = strchr(line, '\n')); line = end + 1) {
                 json_t *event = NULL;
 
-                if (json_read(line, (size_t)(end - line), HISTORY_LINE_MAX, &event, NULL) == -ENOMEM)
+                if (json_read(line, (size_t)(end - line), RECORD_LINE_MAX, &event, NULL) == -ENOMEM)
                         return error_set(error, -ENOMEM, "out of memory");
                 if (event && !json_object_get(event, "event")) {
                         json_decref(event);
