@@ -120,8 +120,10 @@ struct config *certificate_config_owner(const struct certificate *certificate) {
         return certificate->next_config ? certificate->next_owner : certificate->owner;
 }
 
-void certificate_note_asked(struct certificate *certificate, const char *what, const char *peer) {
-        certificate_say(certificate, LOG_NOTICE, MESSAGE_ASKED, "%s was asked for by %s", what, peer);
+void certificate_note_asked(struct certificate *certificate, const char *what, const char *peer,
+                            const char *refusal) {
+        certificate_say(certificate, LOG_NOTICE, MESSAGE_ASKED, "%s was asked for by %s%s%s", what, peer,
+                        refusal ? ", and is refused: " : "", refusal ? refusal : "");
 }
 
 const struct journal *certificate_journal(const struct certificate *certificate) {

@@ -199,8 +199,9 @@ void certificate_say_failure(struct certificate *certificate) {
 
 void certificate_say_waiting(struct certificate *certificate) {
         const struct config_certificate *config = certificate->config;
-        const char *why =
-                certificate->renewal.expiry == 0 ? "no certificate yet" : "the certificate cannot be renewed";
+        const char *why = !certificate->fingerprint[0]       ? "no certificate yet"
+                          : certificate->renewal.expiry == 0 ? "the certificate is revoked"
+                                                             : "the certificate cannot be renewed";
 
         if (config->token_file)
                 certificate_say(certificate, LOG_WARNING, MESSAGE_WAITING,

@@ -70,8 +70,8 @@ static void begin(struct certificate *certificate) {
         if (certificate->revocation || certificate->is_retired)
                 return;
         if (revocation_new(certificate->context, certificate->config,
-                           certificate->history->journal.revoke_generation, on_old_revoked, certificate,
-                           &certificate->revocation) < 0)
+                           certificate->history->journal.revoke_generation, certificate->fingerprint,
+                           on_old_revoked, certificate, &certificate->revocation) < 0)
                 log_error("%s: out of memory", certificate->config->name);
 }
 
@@ -165,8 +165,8 @@ int certificate_ask_revocation(struct certificate *certificate, struct error *er
                 return error_set(error, -EBUSY,
                                  "an older generation of %s is being revoked; try again in a moment",
                                  certificate->config->name);
-        r = revocation_new(certificate->context, certificate->config, certificate->generation, on_revoked,
-                           certificate, &certificate->revocation);
+        r = revocation_new(certificate->context, certificate->config, certificate->generation, NULL,
+                           on_revoked, certificate, &certificate->revocation);
         if (r < 0)
                 return error_set(error, r, "out of memory");
         certificate->operation = "revoke";

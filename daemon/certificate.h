@@ -26,8 +26,10 @@ void certificate_get_status(const struct certificate *certificate, struct report
 /* The configuration that certificate_config() is part of. */
 struct config *certificate_config_owner(const struct certificate *certificate);
 
-/* Puts on record who has asked for WHAT; PEER is a text such as "uid 0". */
-void certificate_note_asked(struct certificate *certificate, const char *what, const char *peer);
+/* Puts on record who has asked for WHAT; PEER is a text such as "uid 0". REFUSAL says why it is not done, or
+ * is NULL. */
+void certificate_note_asked(struct certificate *certificate, const char *what, const char *peer,
+                            const char *refusal);
 
 /* What a restart must know of it; borrowed. */
 const struct journal *certificate_journal(const struct certificate *certificate);

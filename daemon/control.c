@@ -205,9 +205,10 @@ static void operate(struct http_request *request, struct certificate *certificat
         if (!body)
                 return;
         if (read_arguments(request, body, takes, &arguments)) {
+                certificate_note_asked(certificate, what, http_peer(request), NULL);
                 r = ask(certificate, &arguments, &wait, &error);
-                if (r == 0)
-                        certificate_note_asked(certificate, what, http_peer(request));
+                if (r < 0)
+                        certificate_note_asked(certificate, what, http_peer(request), error_text(&error));
                 reply_result(request, what, certificate, r, wait, &error);
         }
         json_decref(body);

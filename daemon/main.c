@@ -185,10 +185,11 @@ static int run(struct config *owned_config, const struct arguments *arguments) {
                 log_error("the event loop failed: %s", strerrordesc_np(-r));
                 return EXIT_FAILURE;
         }
-        log_debug("the longest turn of the loop took %" PRIu64 ".%03u ms, all keys %" PRIu64 ".%03u ms of a processor",
+        log_debug("the longest turn of the loop took %" PRIu64 ".%03u ms, all keys %" PRIu64
+                  ".%03u ms of a processor",
                   metrics->longest_turn_usec / USEC_PER_MSEC,
-                  (unsigned)(metrics->longest_turn_usec % USEC_PER_MSEC), metrics->key_cpu_usec / USEC_PER_MSEC,
-                  (unsigned)(metrics->key_cpu_usec % USEC_PER_MSEC));
+                  (unsigned)(metrics->longest_turn_usec % USEC_PER_MSEC),
+                  metrics->key_cpu_usec / USEC_PER_MSEC, (unsigned)(metrics->key_cpu_usec % USEC_PER_MSEC));
         if (!once)
                 log_fields(LOG_INFO, MESSAGE_STOPPED, NULL, 0, "stopped");
         return r;

@@ -91,6 +91,7 @@ struct metrics_source manager_metrics_source(struct manager *manager) {
                 .status = source_status,
                 .serial = source_serial,
                 .userdata = manager,
+                .is_ready = manager->n_unlooked == 0,
                 .connections = manager->control ? control_connections(manager->control) : 0,
         };
 }

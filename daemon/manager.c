@@ -59,6 +59,8 @@ static void on_looked(struct context *context) {
         if (--manager->n_unlooked > 0)
                 return;
         manager->extend = sd_event_source_disable_unref(manager->extend);
+        manager->metrics_source.is_ready = true;
+        metrics_file_changed(manager->metrics_file);
         service_ready();
         for (size_t i = 0; i < manager->n_certificates; i++)
                 n_usable += certificate_is_usable(manager->certificates[i]) ? 1 : 0;

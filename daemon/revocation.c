@@ -5,6 +5,8 @@
 
 #include "daemon/revocation.h"
 
+#include <stdio.h>
+
 #include "daemon/connector-client.h"
 #include "lib/connection.h"
 #include "lib/store.h"
@@ -14,6 +16,7 @@ struct revocation {
         struct context *context;
         const struct config_certificate *config;
         uint64_t generation;
+        char spared[FINGERPRINT_HEX];
         revocation_done_t done;
         void *userdata;
 
@@ -26,10 +29,14 @@ struct revocation {
 
 static void read_set(struct job *job) {
         struct revocation *revocation = container_of(job, struct revocation, job);
+        char fingerprint[FINGERPRINT_HEX];
         const char *json;
 
         revocation->result = store_peek(revocation->config->directory, revocation->generation,
                                         &revocation->set, &revocation->error);
+        hex_format(fingerprint, revocation->set.fingerprint, FINGERPRINT_SIZE);
+        if (revocation->result == 0 && streq(fingerprint, revocation->spared))
+                revocation->result = error_set(&revocation->error, -ENOENT, "it is in use again");
         json = revocation->set.connection_json;
         if (revocation->result == 0 && json)
                 (void)connection_parse(json, strlen(json), &revocation->connection, NULL);
@@ -89,7 +96,7 @@ static void on_read(struct job *job) {
 }
 
 int revocation_new(struct context *context, const struct config_certificate *config, uint64_t generation,
-                   revocation_done_t done, void *userdata, struct revocation **ret) {
+                   const char *spared, revocation_done_t done, void *userdata, struct revocation **ret) {
         struct revocation *revocation = calloc(1, sizeof(*revocation));
 
         if (!revocation)
@@ -102,6 +109,7 @@ int revocation_new(struct context *context, const struct config_certificate *con
                 .done = done,
                 .userdata = userdata,
         };
+        snprintf(revocation->spared, sizeof(revocation->spared), "%s", spared ? spared : "");
         workers_submit(context->disk_workers, &revocation->job);
         *ret = revocation;
         return 0;
