@@ -3,12 +3,12 @@
 # with their tests, the expressions of the dashboard. And that all of them, and the manual, know the metrics that
 # there are, and no others. Speaks TAP.
 #
-# Usage: test-promtool.sh METRICS_PAGE CONF_DIRECTORY MANUAL
+# Usage: test-promtool.sh METRICS_PAGE REKEYCTL CONF_DIRECTORY MANUAL
 #
 # METRICS_PAGE prints a page of metrics.
 
 set -u
-program=$(realpath "$1") conf=$(realpath "$2") manual=$(realpath "$3")
+program=$(realpath "$1") rekeyctl=$(realpath "$2") conf=$(realpath "$3") manual=$(realpath "$4")
 alerts=$conf/rekeyd-alerts.yaml tests=$conf/rekeyd-alerts.test.yaml dashboard=$conf/rekeyd-dashboard.json
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -106,6 +106,20 @@ says_what_to_do() {
                 END { done(); exit bad }' "$alerts"
 }
 
+# Commands of rekeyctl that are named, with their options, are commands that it has.
+commands_exist() {
+        local _ command rest option bad=0
+
+        while read -r _ command rest; do
+                "$rekeyctl" help "$command" >help 2>&1 || { echo "there is no rekeyctl $command"; bad=1; }
+                for option in $rest; do
+                        [[ $option != --* ]] || grep -q -e " $option " help ||
+                                { echo "rekeyctl $command has no $option"; bad=1; }
+                done
+        done < <(tr -s '\n ' ' ' <"$alerts" | grep -oE '`rekeyctl [^`]*`' | tr -d '`')
+        return $bad
+}
+
 dashboard_expressions() {
         jq -r '.. | objects | .expr // .definition // empty' "$dashboard"
 }
@@ -156,6 +170,7 @@ check "promtool likes the scrape configuration" promtool check config --syntax-o
 check "alerts fire when they should, and only then" promtool test rules "$tests"
 check "every alert has a case for and one against" has_both_cases
 check "every alert says how urgent it is, and what to do" says_what_to_do
+check "rekeyctl has the commands that alerts name" commands_exist
 check "the alerts know the metrics" none "no such metric" < <(grep -v '^ *#' "$alerts" | unknown_names)
 check "the alerts' tests know the metrics" none "no such metric" < <(unknown_names <"$tests")
 check "the dashboard is well formed" dashboard_is_well_formed
