@@ -49,3 +49,12 @@ static inline struct config *parse_good(const char *text) {
         ck_assert_uint_eq(errors.n, 0);
         return config;
 }
+
+/* The file PATH of the source tree's tests/data. */
+static inline char *data_path(const char *path) {
+        const char *root = getenv("REKEYD_TEST_DATA");
+        char *whole;
+
+        ck_assert_int_ge(asprintf(&whole, "%s/config/%s", root ? root : "tests/data", path), 0);
+        return whole;
+}

@@ -1,0 +1,135 @@
+#pragma once
+
+/* A rekeyd that is told to read its configuration anew. */
+
+#include <signal.h>
+
+#include "daemon/messages.h"
+#include "tests/support/stand.h"
+#include "tests/test.h"
+
+#define CERTIFICATE(name, token)       \
+        "  " name ":\n"                \
+        "    connector: dev\n"         \
+        "    directory: %s/" name "\n" \
+        "    token_file: %s/" token "\n"
+
+#define ORDERS   CERTIFICATE("orders", "token")
+#define INVOICES CERTIFICATE("invoices", "token2")
+
+#define TOLD(who) "    notify: [{command: [%s/tell, " who "]}]\n"
+
+#define HOLD_SIGN "{\"fault\":\"hold\",\"at\":\"sign\"}"
+
+#define A_MONTH "30d"
+
+static const char *const a_month[] = { "--lifetime", A_MONTH, NULL };
+
+static inline bool is_wrapped(void) {
+        return getenv("REKEYD_TEST_WRAPPER");
+}
+
+static inline void await_text(struct stand *stand, const char *text) {
+        _cleanup_(freep) char *line = process_await(stand->rekeyd, PROCESS_STDERR, text);
+
+        ck_assert_msg(line != NULL, "rekeyd never said '%s'", text);
+}
+
+/* The line with MESSAGE_ID of CERTIFICATE; what others say meanwhile is passed over. */
+static inline void await_of(struct stand *stand, const char *message_id, const char *certificate) {
+        for (;;) {
+                json_t *line = stand_await(stand, message_id);
+                bool is_it = streq(member(line, "certificate"), certificate);
+
+                json_decref(line);
+                if (is_it)
+                        return;
+        }
+}
+
+static inline const char *output(struct stand *stand) {
+        return process_output(stand->rekeyd, PROCESS_STDERR);
+}
+
+/* Too long for a message of Check. */
+static inline bool show(const char *text) {
+        fprintf(stderr, "%s\n", text);
+        return false;
+}
+
+/* How often a line of TEXT says both. */
+static inline unsigned count_lines(const char *text, const char *a, const char *b) {
+        unsigned n = 0;
+
+        for (const char *line = text; line && *line;) {
+                size_t size = strcspn(line, "\n");
+                _cleanup_(freep) char *copy = strndup(line, size);
+
+                n += strstr(copy, a) && strstr(copy, b) ? 1 : 0;
+                line += size + (line[size] == '\n');
+        }
+        return n;
+}
+
+static inline void reload(struct stand *stand, const char *expected) {
+        json_t *line;
+
+        process_signal(stand->rekeyd, SIGHUP);
+        line = stand_await(stand, MESSAGE_RELOADED);
+        ck_assert_msg(strstr(member(line, "message"), expected) != NULL, "%s", member(line, "message"));
+        json_decref(line);
+}
+
+/* Until there were N lines with MESSAGE_ID in all. */
+static inline void await_count(struct stand *stand, const char *message_id, unsigned n) {
+        while (count_lines(output(stand), message_id, "") < n) {
+                _cleanup_(freep) char *line = process_await(stand->rekeyd, PROCESS_STDERR, "");
+
+                ck_assert_msg(line != NULL, "rekeyd never logged %s for the %uth time", message_id, n);
+        }
+}
+
+static inline void assert_file(struct stand *stand, const char *name, const char *expected) {
+        _cleanup_(freep) char *text = scratch_read(stand->directory, name);
+
+        ck_assert_msg(text && streq(text, expected), "%s: %s", name, text ? text : "(none)");
+}
+
+static inline bool exists(struct stand *stand, const char *name) {
+        _cleanup_(freep) char *path = scratch_path(stand->directory, name);
+
+        return access(path, F_OK) == 0;
+}
+
+static inline void write_dependent(struct stand *stand) {
+        scratch_write(stand->directory, "tell",
+                      "#!/bin/sh\n"
+                      "cd \"${0%/*}\" || exit 1\n"
+                      "if [ -e slow ]; then echo $1 begins; while [ -e slow ]; do sleep 0.1; done; fi\n"
+                      "if [ -e failing-$1 ]; then exit 1; fi\n"
+                      "echo \"$1 $REKEYD_GENERATION\" >> told\n",
+                      0700);
+}
+
+/* Certificates that are due after a tenth of their lifetime, with nine left to do it in. */
+static inline void configure_busy(struct stand *stand, const char *certificates) {
+        stand_configure(stand, certificates);
+        stand_edit(stand, "jitter: 0%", "jitter: 0%, renew_before: 90%");
+}
+
+/* A running rekeyd with CERTIFICATES, of which the tokens `token` and `token2` enrol the first two. */
+static inline struct stand *stand_running(const char *lifetime, const char *certificates) {
+        struct stand *stand = stand_new((const char *[]) { "--lifetime", lifetime, NULL });
+
+        write_dependent(stand);
+        if (streq(lifetime, A_MONTH))
+                stand_configure(stand, certificates);
+        else
+                configure_busy(stand, certificates);
+        stand_token(stand, "client-1", "token");
+        stand_token(stand, "client-2", "token2");
+        stand_start(stand, NULL);
+        await_count(stand, MESSAGE_ENROLLED, strstr(certificates, "invoices") ? 2 : 1);
+        await_count(stand, MESSAGE_CURRENT, strstr(certificates, "invoices") ? 2 : 1);
+        return stand;
+}
