@@ -28,17 +28,19 @@ struct http_server_options {
         void (*handle)(struct http_request *request, void *userdata);
         void *userdata;
 
-        unsigned connections_max; /* beyond them the one that has said nothing for longest goes */
+        /* Beyond them the one that has said nothing for longest goes: of those whose request is not there
+         * yet, where there are any. */
+        unsigned connections_max;
         size_t head_max, body_max;
-        usec_t request_usec; /* within which a request must have arrived */
-        usec_t answer_usec;  /* and its answer must have been taken; streams have no such limit */
+        usec_t request_usec; /* since accept(), within which a request must have arrived */
+        usec_t answer_usec;  /* since the reply, within which it must have been taken */
 };
 
 /* 0 or -errno. */
 int http_server_new(sd_event *event, const struct http_server_options *options, struct http_server **ret);
 
-/* Ends all connections; what was not answered never will be, and `dropped` of http_defer() is called for it.
- * Accepts NULL, returns NULL. */
+/* Not from within a callback of its own. Ends all connections; what was not answered never will be, and
+ * `dropped` of http_defer() is called for it. Accepts NULL, returns NULL. */
 struct http_server *http_server_free(struct http_server *server);
 DEFINE_CLEANUP(struct http_server *, http_server_free);
 
@@ -63,9 +65,9 @@ void http_reply_error(struct http_request *request, unsigned status, const char 
 /*
  * The answer comes in pieces, and is not kept in memory. PRODUCE writes up to MAX bytes into BUFFER and
  * returns how many: 0 for none now, until http_stream_wake(); HTTP_STREAM_END; or HTTP_STREAM_ABORT, by which
- * the peer sees that the answer is not whole. ENDED is called once, when the stream is over for whatever
- * reason; the stream is gone then. IS_ENDLESS: without `answer_usec`. Returns NULL, with ENDED called, when
- * memory is out.
+ * the peer sees that the answer is not whole (unless it speaks HTTP/1.0). ENDED is called once, when the
+ * stream is over for whatever reason; the stream is gone then. IS_ENDLESS: without `answer_usec`. Returns
+ * NULL, with ENDED called before, when memory is out or the peer has gone: USERDATA may be freed by then.
  */
 #define HTTP_STREAM_END   (-1)
 #define HTTP_STREAM_ABORT (-2)
@@ -84,8 +86,8 @@ struct http_stream *http_reply_stream(struct http_request *request, unsigned sta
 /* There is something to produce again. */
 void http_stream_wake(struct http_stream *stream);
 
-/* A request that is answered later: DROPPED is called where that has become pointless (the server is being
- * freed), and the request is gone then. */
+/* A request that is answered later, which it must be also when the peer has gone. DROPPED is called where
+ * that has become pointless (the server is being freed), and the request is gone then. */
 void http_defer(struct http_request *request, void (*dropped)(void *userdata), void *userdata);
 
 /* How many connections there are, for metrics and tests. */
