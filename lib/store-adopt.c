@@ -1,6 +1,7 @@
 /*
  * Adoption: a pair that somebody made by hand becomes generation 0. The bytes are taken as they are, so
- * dependents see no change; only a certificate file that does not start with the leaf is put in order.
+ * dependents see no change; only a certificate file that does not start with the leaf is put in order, and a
+ * private key beside the certificates is left out of what everybody can read.
  * Nothing is adopted that does not match, and the files that were there are only replaced by links once the
  * generation with the same content is current.
  */
@@ -31,6 +32,25 @@ static int check_key_mode(int dir_fd, const char *name, const char *shown, char 
                        : 0;
 }
 
+/* Cuts every private key out of PEM, which may be NULL: key and certificates often share one file, and what
+ * becomes tls.crt is for everybody. */
+static void drop_keys(char *pem) {
+        static const char label[] = "PRIVATE KEY-----", end[] = "-----END ";
+        char *key;
+
+        while (pem && (key = strstr(pem, label))) {
+                size_t length = strlen(pem);
+                char *first = key, *last = strstr(key, end);
+
+                while (first > pem && first[-1] != '\n')
+                        first--;
+                last = last ? strchr(last, '\n') : NULL;
+                last = last ? last + 1 : pem + length; /* one without an end takes the rest with it */
+                memmove(first, last, (size_t)(pem + length - last));
+                explicit_bzero(first + (pem + length - last), (size_t)(last - first));
+        }
+}
+
 /* The leaf is the certificate of the key. Puts it first, followed by its intermediates, unless it is first
  * already. */
 static int order_pair(struct pair *pair, struct error *error) {
@@ -40,6 +60,8 @@ static int order_pair(struct pair *pair, struct error *error) {
         size_t leaf = 0;
         int r;
 
+        drop_keys(pair->certificate_pem);
+        drop_keys(pair->ca_pem);
         r = cert_list_parse(pair->certificate_pem, strlen(pair->certificate_pem), &certs, error);
         if (r < 0)
                 return r;

@@ -17,6 +17,53 @@ static char *key_text(const struct test_set *set) {
         return strndup(pem, size);
 }
 
+/* Whatever is in the file of the certificate becomes tls.crt, which everybody can read; so not the key, which
+ * HAProxy and others keep there as well. */
+START_TEST(no_key_becomes_public) {
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
+        _cleanup_(freep) char *key = key_text(&set), *cut = strndup(key, strlen(key) / 2),
+                              *lines = strdup(key);
+        const char *const texts[][5] = {
+                { set.certificate_pem, key },
+                { key, set.certificate_pem },
+                { "Bag Attributes\n", key, key, set.certificate_pem, key },
+                { set.certificate_pem, cut },
+                { set.certificate_pem, "-----BEGIN RSA PRIVATE KEY-----\nc2VjcmV0" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+                for (unsigned plain = 0; plain < 2; plain++) {
+                        _cleanup_(scratch_freep) char *scratch = scratch_new(), *elsewhere = scratch_new();
+                        _cleanup_(store_closep) struct store *store = NULL;
+                        _cleanup_(error_clear) struct error error = ERROR_INIT;
+                        _cleanup_(freep) char *both = NULL, *published = NULL, *warning = NULL,
+                                              *key_path = scratch_path(elsewhere, "x.key"),
+                                              *path = scratch_path(elsewhere, "x.pem");
+                        size_t size;
+                        FILE *out = open_memstream(&both, &size);
+                        int r;
+
+                        for (size_t j = 0; j < ELEMENTSOF(texts[i]) && texts[i][j]; j++)
+                                fputs(texts[i][j], out);
+                        fclose(out);
+                        scratch_write(plain ? scratch : elsewhere, plain ? "tls.key" : "x.key", key, 0600);
+                        scratch_write(plain ? scratch : elsewhere, plain ? "tls.crt" : "x.pem", both, 0600);
+                        store = test_store_open(scratch);
+                        r = plain ? store_adopt_plain(store, &warning, &error)
+                                  : store_adopt_files(store, key_path, path, NULL, &warning, &error);
+                        ck_assert_msg(r == 0, "%zu: %s", i, error_text(&error));
+
+                        published = scratch_read(scratch, "tls.crt");
+                        ck_assert_ptr_nonnull(strstr(published, set.certificate_pem));
+                        ck_assert_ptr_null(strstr(published, "PRIVATE KEY"));
+                        ck_assert_ptr_null(strstr(published, "c2VjcmV0"));
+                        strtok(strcpy(lines, key), "\n");
+                        for (char *line; (line = strtok(NULL, "\n"));)
+                                ck_assert_ptr_null(strstr(published, line));
+                }
+}
+END_TEST
+
 START_TEST(adopts_plain_files_as_they_are) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
@@ -228,6 +275,7 @@ int main(void) {
 
         x509_key(1);
         x509_key(7);
+        TEST_CASE(suite, no_key_becomes_public);
         TEST_CASE(suite, adopts_plain_files_as_they_are);
         TEST_CASE(suite, adopts_nothing_that_does_not_match);
         TEST_CASE(suite, a_link_to_elsewhere_is_not_adopted);
