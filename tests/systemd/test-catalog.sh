@@ -62,7 +62,7 @@ check "the manual lists every field, and no other" \
 grep -o '"\(rekeyd\|process\)_[a-z_]*", [A-Z]*' "$sources/daemon/metrics-text.c" | tr -d '",' | tr A-Z a-z |
         sort >"$work/metrics"
 sed -n '/^# METRICS AND HEALTH/,/^# FILES/p' "$manual" |
-        sed -n 's/^\*\([a-z_]*\)\*\({[^}]*}\)*, \([a-z]*\)$/\1 \3/p' | sort >"$work/listed"
+        sed -n -e '/^\*.*,$/{N;s/\n/ /}' -e 's/^\*\([a-z_]*\)\*\({[^}]*}\)*, \([a-z]*\)$/\1 \3/p' | sort >"$work/listed"
 check "there are metrics" test "$(wc -l <"$work/metrics")" -ge 20
 check "the manual lists every metric by its kind, and no other" nothing diff "$work/metrics" "$work/listed"
 
