@@ -56,8 +56,10 @@ static int sweep_one(const char *entry, void *userdata) {
         if (sweep->is_known(name, sweep->userdata) || fstatat(sweep->fd, entry, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return 0;
         /* A certificate that comes back within the day finds its budget as it left it. */
-        if (usec_add((usec_t)st.st_mtim.tv_sec * USEC_PER_SEC, USEC_PER_DAY) < now_usec(CLOCK_REALTIME))
+        if (usec_add((usec_t)st.st_mtim.tv_sec * USEC_PER_SEC, USEC_PER_DAY) < now_usec(CLOCK_REALTIME)) {
                 (void)journal_remove(sweep->fd, name, &error);
+                record_remove(sweep->fd, name);
+        }
         return 0;
 }
 

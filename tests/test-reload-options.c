@@ -342,7 +342,7 @@ static unsigned private_memory(struct stand *stand) {
 
 START_TEST(reloads_cost_no_memory) {
         _cleanup_(stand_freep) struct stand *stand = stand_new(a_month);
-        const unsigned n_reloads = test_is_instrumented() ? 10 : 100;
+        const unsigned n_reloads = test_is_instrumented() ? 10 : 200;
         unsigned first, settled, last;
 
         write_dependent(stand);
@@ -350,7 +350,7 @@ START_TEST(reloads_cost_no_memory) {
         stand_start(stand, NULL);
         json_decref(stand_await(stand, MESSAGE_READY));
         first = private_memory(stand);
-        for (unsigned i = 0; i < (is_wrapped() ? 4 : 20); i++) {
+        for (unsigned i = 0; i < (is_wrapped() ? 4 : 40); i++) {
                 configure_many(stand, 100, i % 2 ? "" : "    jitter: 1%%\n");
                 reload(stand, "100 changed");
         }
@@ -363,11 +363,13 @@ START_TEST(reloads_cost_no_memory) {
         stand_reload(stand);
         reload(stand, "100 as before");
         last = private_memory(stand);
-        test_report("100 certificates: RssAnon %u KiB at first, %u after 20 reloads, %u after %u more", first,
-                    settled, last, n_reloads);
+        test_report(
+                "100 certificates: RssAnon %u KiB at first, %u after the first 40 reloads, %u after %u more",
+                first, settled, last, n_reloads);
         ck_assert_int_eq(stand_stop(stand), 0);
         if (!test_is_instrumented())
-                ck_assert_uint_lt(last, settled + 512);
+                ck_assert_uint_lt(
+                        last, settled + 768); /* threads have memory of their own; 39 bytes for each look */
 }
 END_TEST
 
