@@ -280,7 +280,9 @@ static int print_dependents(const struct sheet *sheet) {
 
                 table_row(table);
                 table_cell(table, TERM_PLAIN, "%s", name ? name : "?");
-                if (!json_is_integer(json_object_get(item, "owed")))
+                if (!json_object_get(item, "owed"))
+                        table_cell(table, TERM_FAINT, "not known");
+                else if (!json_is_integer(json_object_get(item, "owed")))
                         table_cell(table, TERM_GOOD, "told");
                 else
                         table_cell(table, failures > 0 ? TERM_BAD : TERM_WARNING,

@@ -55,11 +55,11 @@ const struct ctl_command command_status = {
         .name = "status",
         .section = CTL_LOOK,
         .help = "show all certificates at a glance, or those named",
-        .more = "What is wrong stands first, and is said below the table with the command that mends it. "
-                "Marks:\n"
-                "✗ there is no certificate that works, ! somebody is needed, ~ rekeyd is at it, ✓ all is "
-                "fine.\n"
-                "Where no rekeyd runs, the files are read instead.",
+        .more = "What is wrong stands first, and is said below the table with the command that mends it. A\n"
+                "cross marks a certificate that does not work, ! one that needs somebody, ~ one that rekeyd "
+                "is\n"
+                "working on, a tick one of which all is fine. Where no rekeyd runs, the files are read "
+                "instead.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

@@ -183,7 +183,7 @@ static int exit_for_errno(int r) {
         }
 }
 
-/* Who may call, as far as the configuration can be read. */
+/* rekeyd says who may call; how one becomes that is said here, as far as the configuration can be read. */
 static int explain_denied(struct ctl *ctl, const struct error *error, char **ret) {
         const struct config *config;
         const struct group *group = NULL;
@@ -191,10 +191,9 @@ static int explain_denied(struct ctl *ctl, const struct error *error, char **ret
         if (ctl_config(ctl, &config) == 0 && config->control.group != (gid_t)-1)
                 group = getgrgid(config->control.group);
         if (group)
-                return asprintf(ret, "%s; become root or a member of group %s (usermod -aG %s USER)",
-                                error_text(error), group->gr_name, group->gr_name);
-        return asprintf(ret, "%s; become root or a member of the group that control.group names",
-                        error_text(error));
+                return asprintf(ret, "%s; to become a member: usermod -aG %s USER", error_text(error),
+                                group->gr_name);
+        return asprintf(ret, "%s", error_text(error));
 }
 
 int ctl_explain_call(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error,

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 const char *format_short_span(char buffer[TIMESPAN_MAX], usec_t span) {
-        (void)format_timespan(buffer, span);
+        (void)format_timespan(buffer, span == USEC_INFINITY ? span : span - span % USEC_PER_SEC);
         buffer[strcspn(buffer, " ")] = '\0';
         return buffer;
 }

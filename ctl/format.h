@@ -5,7 +5,7 @@
 #include "lib/util/macro.h"
 #include "lib/util/time.h"
 
-/* As format_timespan(), with its first unit only: "89d". */
+/* As format_timespan(), with its first unit only, and none below seconds: "89d". */
 const char *format_short_span(char buffer[TIMESPAN_MAX], usec_t span);
 
 /* WHEN (CLOCK_REALTIME) as "2026-11-20 18:06:53 UTC" in the zone of TZ; "never" for 0 and USEC_INFINITY. */

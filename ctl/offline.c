@@ -88,25 +88,39 @@ const struct config_certificate *offline_find(const struct offline *offline, con
         return NULL;
 }
 
-static void read_journal(struct offline *offline, const char *name, struct journal *ret) {
+/* False where there may be one, but it cannot be read. */
+static bool read_journal(struct offline *offline, const char *name, struct journal *ret) {
         _cleanup_(freep) char *file = NULL, *text = NULL;
         struct journal_instant saved;
         size_t size = 0;
         int r;
 
         if (offline->state_fd < 0)
-                return;
+                return !offline->warning;
         if (asprintf(&file, "%s.json", name) < 0) {
                 file = NULL;
-                return;
+                return false;
         }
         r = file_read_at(offline->state_fd, file, FILE_NOFOLLOW, JOURNAL_SIZE_MAX, &text, &size);
         if (r == 0)
                 r = journal_parse(text, size, ret, &saved, NULL);
-        if (r == 0)
-                journal_sanitise(ret, &saved, &offline->now);
-        else if (r != -ENOENT)
+        if (r == -ENOENT)
+                return true;
+        if (r < 0) {
                 warn(offline, "cannot read what rekeyd remembers", r);
+                return false;
+        }
+        journal_sanitise(ret, &saved, &offline->now);
+        return true;
+}
+
+/* Whether they were told is not known, then. */
+static void forget_dependents(json_t *answer) {
+        json_t *dependent;
+        size_t i;
+
+        json_array_foreach(json_object_get(answer, "dependents"), i, dependent)
+                json_object_del(dependent, "owed");
 }
 
 int offline_read(struct offline *offline, const struct config_certificate *certificate, bool with_details,
@@ -116,10 +130,10 @@ int offline_read(struct offline *offline, const struct config_certificate *certi
         _cleanup_(json_decrefp) json_t *answer = NULL;
         struct report_status status;
         const usec_t now = offline->now.realtime;
-
+        bool is_remembered;
         int r;
 
-        read_journal(offline, certificate->name, &journal);
+        is_remembered = read_journal(offline, certificate->name, &journal);
         /* Exports are only looked at for one: reading keys takes milliseconds each. */
         r = with_details ? inspect_certificate(certificate, &inspection)
                          : inspect_directory(certificate->directory, &inspection);
@@ -131,6 +145,8 @@ int offline_read(struct offline *offline, const struct config_certificate *certi
         if (!answer)
                 return -ENOMEM;
 
+        if (!is_remembered)
+                forget_dependents(answer);
         /* rekeyd says it in the details only; but here it may be why there is no more to say. */
         if (inspection.problem.code != 0 &&
             json_object_set_new(answer, "problem", json_string(error_text(&inspection.problem))) < 0)

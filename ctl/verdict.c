@@ -41,6 +41,11 @@ static bool is_expired(const struct judge *judge) {
 
 /* --- When a row applies --- */
 
+static bool may_not_be_read(const struct judge *judge) {
+        return !judge->view->has_set && judge->view->problem &&
+               strstr(judge->view->problem, strerrordesc_np(EACCES));
+}
+
 static bool cannot_be_read(const struct judge *judge) {
         return !judge->view->has_set && judge->view->problem;
 }
@@ -153,8 +158,12 @@ static void say_failures(FILE *out, const struct judge *judge) {
         fprintf(out, "%u attempt%s in a row failed", n, n == 1 ? "" : "s");
 }
 
+static void say_may_not_be_read(FILE *out, const struct judge *judge) {
+        fprintf(out, "this user cannot tell how it stands: %s", judge->view->problem);
+}
+
 static void say_cannot_be_read(FILE *out, const struct judge *judge) {
-        fprintf(out, "its files say nothing: %s", judge->view->problem);
+        fprintf(out, "its files cannot be used: %s", judge->view->problem);
 }
 
 static void say_revoked(FILE *out, _unused_ const struct judge *judge) {
@@ -268,7 +277,8 @@ static const struct row {
         void (*say)(FILE *out, const struct judge *judge);
         const char *remedy; /* "%s" is the name */
 } rows[] = {
-        { GROUP_LIFE, VERDICT_DOWN, cannot_be_read, say_cannot_be_read, "rekeyctl show %s" },
+        { GROUP_LIFE, VERDICT_CALL, may_not_be_read, say_may_not_be_read, "sudo rekeyctl show %s" },
+        { GROUP_LIFE, VERDICT_DOWN, cannot_be_read, say_cannot_be_read, "systemctl restart rekeyd" },
         { GROUP_LIFE, VERDICT_DOWN, is_revoked, say_revoked, "rekeyctl enrol %s" },
         { GROUP_LIFE, VERDICT_DOWN, expired_for_good, say_expired, "rekeyctl enrol %s" },
         { GROUP_LIFE, VERDICT_DOWN, is_expired, say_expired, "rekeyctl renew %s" },

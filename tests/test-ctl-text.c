@@ -93,6 +93,7 @@ START_TEST(spans) {
                 const char *text;
         } rows[] = {
                 { 0, "0s" },
+                { 999 * USEC_PER_MSEC, "0s" },
                 { 59 * USEC_PER_SEC, "59s" },
                 { 4 * USEC_PER_MINUTE + 10 * USEC_PER_SEC, "4m" },
                 { 26 * USEC_PER_HOUR, "1d" },

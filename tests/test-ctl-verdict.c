@@ -48,8 +48,10 @@ static const struct {
           "rekeyctl enrol orders", PLUGIN_CRITICAL },
         { NONE FAILED("refused") STATE("waiting-for-token"), false, VERDICT_DOWN,
           "3 attempts in a row failed: it rains", "rekeyctl enrol orders", PLUGIN_CRITICAL },
-        { NONE FINE "\"problem\":\"no right\"," STATE("absent"), true, VERDICT_DOWN, "no right",
-          "rekeyctl show orders", PLUGIN_CRITICAL },
+        { NONE FINE "\"problem\":\"it is torn\"," STATE("absent"), true, VERDICT_DOWN,
+          "cannot be used: it is torn", "systemctl restart rekeyd", PLUGIN_CRITICAL },
+        { NONE FINE "\"problem\":\"cannot open it: Permission denied\"," STATE("absent"), true, VERDICT_CALL,
+          "cannot tell how it stands", "sudo rekeyctl show orders", PLUGIN_WARNING },
         /* there, and of no use */
         { GONE FAILED("rejected") STATE("waiting-for-token"), false, VERDICT_DOWN, "expired 2d ago: it rains",
           "rekeyctl enrol orders", PLUGIN_CRITICAL },
