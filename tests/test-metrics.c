@@ -2,12 +2,12 @@
 
 #include "daemon/metrics.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 
 #include "lib/yaml-table.h"
 #include "tests/support/metrics-fleet.h"
+#include "tests/support/metrics-text-check.h"
 #include "tests/test.h"
 
 #define PIECE 65536u
@@ -52,195 +52,6 @@ static bool has_line(const char *page, const char *line) {
         return false;
 }
 
-/* --- The strict parser --- */
-
-struct sample {
-        char name[128];
-        char labels[METRICS_READ_MIN]; /* as they stand, without `le` */
-        char le[32];
-        double value;
-};
-
-struct parser {
-        char family[128], type[16];
-        unsigned n_lines, n_families, n_samples;
-        struct sample previous;
-        char seen[8192]; /* names of all families, each between blanks */
-};
-
-#define MUST(parser, condition) ck_assert_msg(condition, "line %u: not so: %s", (parser)->n_lines, #condition)
-
-static size_t name_length(const char *text) {
-        size_t n = 0;
-
-        while (isalnum((unsigned char)text[n]) || text[n] == '_')
-                n++;
-        return isdigit((unsigned char)text[0]) ? 0 : n;
-}
-
-/* "12", "0.5", "+Inf" where it may be: digits without ornaments. */
-static double parse_number(const struct parser *parser, const char *text) {
-        size_t n = strspn(text, "0123456789"), rest = 0;
-        char *end;
-        double value;
-
-        MUST(parser, n > 0);
-        MUST(parser, n == 1 || text[0] != '0');
-        if (text[n] == '.') {
-                rest = strspn(text + n + 1, "0123456789");
-                MUST(parser, rest > 0 && text[n + rest] != '0');
-                rest++;
-        }
-        MUST(parser, text[n + rest] == '\0');
-        value = strtod(text, &end);
-        MUST(parser, *end == '\0');
-        return value;
-}
-
-/* The labels at TEXT, which begins with '{'. Returns what follows them. */
-static const char *parse_labels(const struct parser *parser, const char *text, struct sample *sample) {
-        char names[256] = " ", name[64];
-
-        do {
-                const char *begin = ++text, *value;
-                size_t n = name_length(text);
-
-                MUST(parser, n > 0 && n < sizeof(name) - 2);
-                snprintf(name, sizeof(name), " %.*s ", (int)n, text);
-                MUST(parser, !strstr(names, name)); /* no label twice */
-                strcat(names, name + 1);
-                MUST(parser, has_prefix(text + n, "=\""));
-                for (value = text += n + 2; *text != '"'; text++) {
-                        MUST(parser, *text && *text != '\n');
-                        if (*text == '\\') {
-                                text++;
-                                MUST(parser, *text == '\\' || *text == '"' || *text == 'n');
-                        }
-                }
-                if (streq(name, " le "))
-                        snprintf(sample->le, sizeof(sample->le), "%.*s", (int)(text - value), value);
-                else
-                        strncat(sample->labels, begin, (size_t)(text + 1 - begin));
-                text++;
-        } while (*text == ',');
-        MUST(parser, *text == '}');
-        return text + 1;
-}
-
-/* Buckets come in order and add up. */
-static void check_bucket(const struct parser *parser, const struct sample *sample) {
-        const struct sample *previous = &parser->previous;
-        bool is_first = !streq(previous->name, sample->name) || !streq(previous->labels, sample->labels);
-
-        MUST(parser, sample->le[0]);
-        if (is_first)
-                return;
-        MUST(parser, sample->value >= previous->value);
-        MUST(parser, !streq(previous->le, "+Inf"));
-        if (!streq(sample->le, "+Inf"))
-                MUST(parser, parse_number(parser, sample->le) > parse_number(parser, previous->le));
-}
-
-static void check_histogram(const struct parser *parser, const struct sample *sample) {
-        const char *suffix = sample->name + strlen(parser->family);
-        const struct sample *previous = &parser->previous;
-
-        MUST(parser, has_prefix(sample->name, parser->family));
-        if (streq(suffix, "_bucket")) {
-                check_bucket(parser, sample);
-                return;
-        }
-        MUST(parser, !sample->le[0]);
-        MUST(parser, streq(previous->labels, sample->labels));
-        if (streq(suffix, "_sum")) {
-                MUST(parser, has_suffix(previous->name, "_bucket") && streq(previous->le, "+Inf"));
-        } else {
-                MUST(parser, streq(suffix, "_count"));
-                MUST(parser, has_suffix(previous->name, "_sum"));
-        }
-}
-
-static void parse_sample(struct parser *parser, const char *line) {
-        struct sample sample = { 0 };
-        size_t n = name_length(line);
-        const char *rest = line + n;
-
-        MUST(parser, n > 0 && n < sizeof(sample.name));
-        snprintf(sample.name, sizeof(sample.name), "%.*s", (int)n, line);
-        if (*rest == '{')
-                rest = parse_labels(parser, rest, &sample);
-        MUST(parser, *rest == ' ');
-        sample.value = parse_number(parser, rest + 1);
-
-        if (streq(parser->type, "histogram")) {
-                check_histogram(parser, &sample);
-        } else {
-                MUST(parser, streq(sample.name, parser->family));
-                MUST(parser, !sample.le[0]);
-                MUST(parser, !streq(sample.name, parser->previous.name) ||
-                                     !streq(sample.labels, parser->previous.labels)); /* not twice */
-        }
-        parser->previous = sample;
-        parser->n_samples++;
-}
-
-/* "# HELP name text": a family begins, which has not been before. */
-static void parse_help(struct parser *parser, const char *line) {
-        size_t n = name_length(line);
-        char name[130];
-
-        MUST(parser, n > 0 && n < sizeof(parser->family) && line[n] == ' ');
-        MUST(parser, !streq(parser->type, "?")); /* the one before has its type */
-        MUST(parser, has_suffix(line, ".") && !strchr(line, '\\'));
-        snprintf(parser->family, sizeof(parser->family), "%.*s", (int)n, line);
-        snprintf(name, sizeof(name), " %s ", parser->family);
-        MUST(parser, !strstr(parser->seen, name));
-        MUST(parser, strlen(parser->seen) + strlen(name) < sizeof(parser->seen));
-        strcat(parser->seen, name);
-        strcpy(parser->type, "?");
-        parser->n_families++;
-}
-
-/* The suffixes that the types of Prometheus have, and the base units. */
-static void parse_type(struct parser *parser, const char *line) {
-        size_t n = strlen(parser->family);
-        bool is_counter;
-
-        MUST(parser, streq(parser->type, "?"));
-        MUST(parser, has_prefix(line, parser->family) && line[n] == ' ');
-        snprintf(parser->type, sizeof(parser->type), "%s", line + n + 1);
-        is_counter = streq(parser->type, "counter");
-        MUST(parser, is_counter || streq(parser->type, "gauge") || streq(parser->type, "histogram"));
-        MUST(parser, is_counter == has_suffix(parser->family, "_total"));
-        MUST(parser, !strstr(parser->family, "_usec") && !strstr(parser->family, "_msec") &&
-                             !strstr(parser->family, "_kb"));
-        MUST(parser,
-             !strstr(parser->family, "timestamp") || has_suffix(parser->family, "_timestamp_seconds"));
-}
-
-/* Whatever is not exactly the format, version 0.0.4, fails the test. */
-static struct parser check(const char *page) {
-        struct parser parser = { .seen = " " };
-        char line[METRICS_READ_MIN];
-
-        while (*page) {
-                size_t n = strcspn(page, "\n");
-
-                parser.n_lines++;
-                MUST(&parser, n > 0 && n < sizeof(line) && page[n] == '\n');
-                snprintf(line, sizeof(line), "%.*s", (int)n, page);
-                page += n + 1;
-                if (has_prefix(line, "# HELP "))
-                        parse_help(&parser, line + strlen("# HELP "));
-                else if (has_prefix(line, "# TYPE "))
-                        parse_type(&parser, line + strlen("# TYPE "));
-                else
-                        parse_sample(&parser, line);
-        }
-        MUST(&parser, !streq(parser.type, "?"));
-        return parser;
-}
-
 /* --- Tests --- */
 
 START_TEST(a_page_that_becomes_stale) {
@@ -276,7 +87,7 @@ START_TEST(a_line_that_does_not_fit) {
         ck_assert_int_eq(metrics_read(reader, buffer, sizeof(buffer)), -ENOBUFS);
         ck_assert_int_eq(metrics_read(reader, buffer, sizeof(buffer)), -ENOBUFS);
         rest = read_all(reader, METRICS_READ_MIN); /* nothing was lost */
-        check(rest);
+        metrics_text_check(rest);
         metrics_fleet_clear(&fleet);
 }
 END_TEST
@@ -288,14 +99,14 @@ START_TEST(every_line_is_well_formed) {
         for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
                 for (int for_file = 0; for_file <= 1; for_file++) {
                         _cleanup_(freep) char *page = NULL;
-                        struct parser parser;
+                        struct metrics_text_counts counts;
 
                         metrics_fleet_init(&fleet, sizes[i]);
                         fleet.source.for_file = for_file;
                         page = render(&fleet, PIECE);
-                        parser = check(page);
-                        ck_assert_uint_ge(parser.n_families, 25);
-                        ck_assert_uint_gt(parser.n_samples, 100 + 15 * sizes[i]);
+                        counts = metrics_text_check(page);
+                        ck_assert_uint_ge(counts.n_families, 25);
+                        ck_assert_uint_gt(counts.n_samples, 100 + 15 * sizes[i]);
                         metrics_fleet_clear(&fleet);
                 }
         }
@@ -433,7 +244,7 @@ START_TEST(what_is_not_known_has_no_line) {
         metrics_fleet_init(&fleet, 6);
         fleet.metrics.last_reload_usec = fleet.metrics.started_usec = 0;
         page = render(&fleet, PIECE);
-        check(page);
+        metrics_text_check(page);
         for (size_t i = 0; i < ELEMENTSOF(beginnings); i++)
                 ck_assert_msg(!strstr(page, beginnings[i]), "there is a line %s", beginnings[i] + 1);
         metrics_fleet_clear(&fleet);
@@ -483,7 +294,7 @@ START_TEST(labels_are_escaped) {
                 fleet.statuses[0].name = strdup(rows[i].name);
                 fleet.statuses[0].connector = rows[i].name;
                 page = render(&fleet, PIECE);
-                check(page);
+                metrics_text_check(page);
                 ck_assert_int_gt(asprintf(&line,
                                           "rekeyd_certificate_expiry_timestamp_seconds{certificate=\"%s\","
                                           "connector=\"%s\"} 1806912000",
@@ -509,7 +320,7 @@ START_TEST(the_smallest_buffer_takes_the_longest_line) {
         fleet.statuses[0].connector = name;
         fleet.statuses[0].not_after = USEC_INFINITY - 1;
         page = render(&fleet, METRICS_READ_MIN);
-        check(page);
+        metrics_text_check(page);
         metrics_fleet_clear(&fleet);
 }
 END_TEST
@@ -522,7 +333,7 @@ START_TEST(pieces_of_any_size_make_the_same_page) {
         metrics_fleet_init(&fleet, 50);
         fleet.source.for_file = true; /* without the clock */
         whole = render(&fleet, 1 << 20);
-        check(whole);
+        metrics_text_check(whole);
         for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
                 _cleanup_(freep) char *page = render(&fleet, sizes[i]);
 

@@ -3,12 +3,12 @@
 # with their tests, the expressions of the dashboard. And that all of them, and the manual, know the metrics that
 # there are, and no others. Speaks TAP.
 #
-# Usage: test-promtool.sh METRICS_PAGE REKEYCTL CONF_DIRECTORY MANUAL
+# Usage: test-promtool.sh METRICS_PAGE REKEYCTL CONF_DIRECTORY MAN_DIRECTORY
 #
 # METRICS_PAGE prints a page of metrics.
 
 set -u
-program=$(realpath "$1") rekeyctl=$(realpath "$2") conf=$(realpath "$3") manual=$(realpath "$4")
+program=$(realpath "$1") rekeyctl=$(realpath "$2") conf=$(realpath "$3") man=$(realpath "$4")
 alerts=$conf/rekeyd-alerts.yaml tests=$conf/rekeyd-alerts.test.yaml dashboard=$conf/rekeyd-dashboard.json
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -156,11 +156,12 @@ expressions_parse() {
         promtool check rules dashboard.yaml
 }
 
-# The manual lists families as "*NAME*{LABEL, LABEL}, TYPE".
+# A page of the manual lists families as "*NAME*{LABEL, LABEL}, TYPE".
 manual_agrees() {
-        sed -nE 's/^\*((rekeyd|process)_[a-z_]+)\*(\{([a-z_, ]*)\})?, ([a-z]+)$/\1 \5 \4/p' "$manual" |
+        cat "$man"/*.scd | sed -E '/^\*[a-z_]+\*\{.*,$/ { N; s/\n/ / }' | # broken where a line is full
+                sed -nE 's/^\*((rekeyd|process)_[a-z_]+)\*(\{([a-z_, ]*)\})?, ([a-z]+)$/\1 \5 \4/p' |
                 sed 's/, /,/g' | sort >manual
-        grep -q . manual || { echo "$manual has no metrics"; return 1; }
+        grep -q . manual || { echo "no page lists the metrics"; return 1; }
         diff --label manual manual --label page families -U0
 }
 
