@@ -178,6 +178,7 @@ check "the dashboard is well formed" dashboard_is_well_formed
 check "its panels have a place each" panels_do_not_overlap
 check "its expressions can be parsed" expressions_parse
 check "it knows the metrics" none "no such metric" < <(dashboard_expressions | unknown_names)
+check "the manual knows every metric, and no other" manual_agrees
 
 echo "1..$n"
 [ $n_failed -eq 0 ]
