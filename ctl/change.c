@@ -14,7 +14,27 @@ bool change_wants_wait(const struct ctl *ctl, bool *ret_wait) {
         return true;
 }
 
-static bool is_configured(struct ctl *ctl) {
+/* Where there is no socket, or nobody at it. */
+static int explain_absence(struct ctl *ctl, int r, char **ret) {
+        const char *what = r == -ENOENT ? "there is no socket" : "nobody listens";
+        const struct config *config;
+
+        /* The socket may be elsewhere: the one of a file that cannot be read is not known. */
+        if (!ctl_has(ctl, "socket") && ctl_config(ctl, &config) < 0)
+                return asprintf(
+                        ret,
+                        "rekeyd cannot be reached, and nothing was done: %s at %s, and whether %s names "
+                        "another one is not known, since it cannot be read; say --socket, or mend it: "
+                        "rekeyctl check-config %s",
+                        what, ctl_socket(ctl), ctl_config_path(ctl), ctl_config_path(ctl));
+        return asprintf(ret,
+                        "rekeyd is not running, and nothing was done: %s at %s; to start it: systemctl start "
+                        "rekeyd",
+                        what, ctl_socket(ctl));
+}
+
+/* Whether the configuration has a socket at all, as far as it can be read. */
+static bool has_socket(struct ctl *ctl) {
         const struct config *config;
 
         return ctl_has(ctl, "socket") || ctl_config(ctl, &config) < 0 || config->control.socket;
@@ -22,16 +42,10 @@ static bool is_configured(struct ctl *ctl) {
 
 static int explain(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error,
                    char **ret_sentence) {
-        char *sentence;
-
-        if ((r != -ENOENT && r != -ECONNREFUSED) || !is_configured(ctl))
+        if ((r != -ENOENT && r != -ECONNREFUSED) || !has_socket(ctl))
                 return ctl_explain_call(ctl, r, reply, error, ret_sentence);
-        if (asprintf(&sentence,
-                     "rekeyd is not running, and nothing was done: %s at %s; to start it: systemctl start "
-                     "rekeyd",
-                     r == -ENOENT ? "there is no socket" : "nobody listens", ctl_socket(ctl)) < 0)
-                sentence = NULL;
-        *ret_sentence = sentence;
+        if (explain_absence(ctl, r, ret_sentence) < 0)
+                *ret_sentence = NULL;
         return CTL_UNREACHABLE;
 }
 

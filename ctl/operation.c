@@ -143,7 +143,10 @@ static void end_task(struct tasks *tasks, struct task *task, int exit) {
 }
 
 static void fail_task(struct tasks *tasks, struct task *task, int exit, const char *sentence) {
-        progress_say(tasks->progress, true, task->name, "%s", sentence);
+        const size_t n = strlen(task->name);
+        const bool has_name = has_prefix(sentence, task->name) && sentence[n] == ' ';
+
+        progress_say(tasks->progress, true, has_name ? NULL : task->name, "%s", sentence);
         end_task(tasks, task, exit);
 }
 

@@ -126,7 +126,7 @@ void progress_say(struct progress *progress, bool is_bad, const char *label, con
         if (vasprintf(&message, format, args) < 0)
                 message = NULL;
         va_end(args);
-        n = message ? asprintf(&line, "%s: %s", label, message) : -1;
+        n = message ? asprintf(&line, "%s%s%s", label ? label : "", label ? ": " : "", message) : -1;
         if (n < 0)
                 line = NULL;
         clean = line ? text_clean(line, progress->ctl->term.is_utf8) : NULL;

@@ -27,8 +27,8 @@ size_t progress_room(const struct progress *progress);
 void progress_draw(struct progress *progress, const struct progress_row *rows, size_t n_rows,
                    const char *summary);
 
-/* A line that stays: LABEL and what has become of it, on standard output; where it IS_BAD, on standard error.
- * Cleaned and, on a terminal, wrapped. */
+/* A line that stays: LABEL, which may be NULL, and what has become of it, on standard output; where it
+ * IS_BAD, on standard error. Cleaned and, on a terminal, wrapped. */
 void progress_say(struct progress *progress, bool is_bad, const char *label, const char *format, ...)
         _printf_(4, 5);
 

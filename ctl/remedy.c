@@ -13,7 +13,7 @@ static const struct row {
         const char *command; /* NULL: what was tried; "" none */
 } rows[] = {
         { "over-budget", NULL, "what makes it renew again and again shows", "rekeyctl history %s" },
-        { "failed", "transient", "there is nothing to do, rekeyd tries again by itself; when, shows",
+        { "failed", "transient", "rekeyd tries again by itself; when, shows",
           "rekeyctl status %s" },
         { "failed", "refused", "ask those who run the Connector, and then", NULL },
         { "failed", "rejected", "get a new one-time token, and then", "rekeyctl enrol %s" },

@@ -206,7 +206,7 @@ START_TEST(a_wrong_command_line_asks_for_nothing) {
                 { "rollback", "NAME is missing" },
                 { "enrol orders", "--token-file" },
                 { "enrol orders - --token-file -", "contradict each other" },
-                { "renew ../orders", "the name of a certificate" },
+                { "renew ../orders", "NAME '../orders'" },
         };
         struct bench bench = bench_new();
         _cleanup_(freep) char *requests = NULL;
