@@ -23,7 +23,6 @@
 #include "daemon/http-private.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -204,6 +203,14 @@ static void connection_pass_on(struct http_connection *connection) {
         connection_free(connection);
 }
 
+static void refuse_size(struct http_connection *connection, const char *what, size_t max) {
+        char reason[128];
+
+        snprintf(reason, sizeof(reason), "the %s of the request is too large: %zu bytes are taken at most",
+                 what, max);
+        connection_refuse(connection, 413, reason);
+}
+
 static int on_head(_unused_ sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         struct http_connection *connection = userdata;
         struct http_server *server = connection->server;
@@ -225,12 +232,12 @@ static int on_head(_unused_ sd_event_source *source, int fd, uint32_t revents, v
 
         size = http_head_size(server->scratch, got);
         if (size > server->options.head_max || (size == 0 && got > server->options.head_max))
-                connection_refuse(connection, 413, "the head of the request is too large");
+                refuse_size(connection, "head", server->options.head_max);
         else if (size > 0) {
                 r = http_head_parse(server->scratch, size, &head, &reason);
                 if (r == 0 && head.body_size > server->options.body_max) {
                         http_head_clear(&head);
-                        connection_refuse(connection, 413, "the body of the request is too large");
+                        refuse_size(connection, "body", server->options.body_max);
                 } else if (r == 0) {
                         connection->request = request_new(connection, &head);
                         if (connection->request)

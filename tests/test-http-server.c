@@ -458,6 +458,7 @@ START_TEST(a_large_body_is_refused_unread) {
         }
         client_await_end(stand, &client);
         ck_assert_ptr_nonnull(strstr(client_text(&client), "HTTP/1.1 413 "));
+        ck_assert_ptr_nonnull(strstr(client_text(&client), "too large: 65536 bytes are taken at most"));
         ck_assert_uint_lt(n_sent, MIB);
         test_report("http: a body of 10 MiB was refused after %zu KiB were written", n_sent / 1024);
 
