@@ -58,14 +58,6 @@ check "its examples use messages that exist" nothing eval 'ids "$manual" | comm 
 check "the manual lists every field, and no other" \
         nothing eval 'sed -n "/^# JOURNAL FIELDS/,/^# MESSAGE IDS/p" "$manual" >"$work/listed"; fields "$work/listed" | comm -3 - "$work/fields"'
 
-# A metric is a row of daemon/metrics-text.c, and "*rekeyd_ready*, gauge" in the manual.
-grep -o '"\(rekeyd\|process\)_[a-z_]*", [A-Z]*' "$sources/daemon/metrics-text.c" | tr -d '",' | tr A-Z a-z |
-        sort >"$work/metrics"
-sed -n '/^# METRICS AND HEALTH/,/^# FILES/p' "$manual" |
-        sed -n -e '/^\*.*,$/{N;s/\n/ /}' -e 's/^\*\([a-z_]*\)\*\({[^}]*}\)*, \([a-z]*\)$/\1 \3/p' | sort >"$work/listed"
-check "there are metrics" test "$(wc -l <"$work/metrics")" -ge 20
-check "the manual lists every metric by its kind, and no other" nothing diff "$work/metrics" "$work/listed"
-
 # rekeyd-messages(7): "## SUBJECT", and below it "*journalctl MESSAGE_ID=...*". The subjects are the catalog's.
 subjects() {
         sed -n -e 's/^-- /id /p' -e 's/^Subject: /subject /p' "$catalog" |
