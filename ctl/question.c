@@ -4,6 +4,7 @@
 #include "ctl/question.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <strings.h>
@@ -41,16 +42,22 @@ static void on_signal(int signal) {
         caught = signal;
 }
 
-/* A byte at a time into one buffer: nothing of it stays in those of stdio. */
-static int read_line(char *buffer, size_t size) {
+/* A byte at a time into one buffer: nothing of it stays in those of stdio. Signals are let in while it waits,
+ * and only then, so that none comes between a look at `caught` and the wait. */
+static int read_line(const sigset_t *mask, char *buffer, size_t size) {
+        struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
         size_t n = 0;
 
         for (;;) {
+                ssize_t got;
                 char c;
-                ssize_t got = read(STDIN_FILENO, &c, 1);
 
-                if (got < 0 && errno == EINTR && caught == 0)
-                        continue;
+                if (ppoll(&input, 1, NULL, mask) < 0) {
+                        if (errno == EINTR && caught == 0)
+                                continue;
+                        return -errno;
+                }
+                got = read(STDIN_FILENO, &c, 1);
                 if (got < 0)
                         return -errno;
                 if (got == 0 && n == 0)
@@ -65,7 +72,7 @@ static int read_line(char *buffer, size_t size) {
         }
 }
 
-static int read_without_echo(const char *prompt, char *buffer, size_t size) {
+static int read_without_echo(const char *prompt, const sigset_t *mask, char *buffer, size_t size) {
         struct termios before, quiet;
         int r;
 
@@ -78,7 +85,7 @@ static int read_without_echo(const char *prompt, char *buffer, size_t size) {
                 return -errno;
         fputs(prompt, stderr);
         fflush(stderr);
-        r = read_line(buffer, size);
+        r = read_line(mask, buffer, size);
         if (r < 0)
                 fputc('\n', stderr);
         (void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
@@ -88,16 +95,22 @@ static int read_without_echo(const char *prompt, char *buffer, size_t size) {
 int question_secret(const char *prompt, char **ret) {
         const struct sigaction action = { .sa_handler = on_signal };
         struct sigaction before[ELEMENTSOF(signals)];
+        sigset_t blocked, mask;
         char buffer[LINE_MAX_SIZE];
         char *copy = NULL;
         int r;
 
         caught = 0;
+        sigemptyset(&blocked);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                sigaddset(&blocked, signals[i]);
+        sigprocmask(SIG_BLOCK, &blocked, &mask);
         for (size_t i = 0; i < ELEMENTSOF(signals); i++)
                 sigaction(signals[i], &action, &before[i]);
-        r = read_without_echo(prompt, buffer, sizeof(buffer));
+        r = read_without_echo(prompt, &mask, buffer, sizeof(buffer));
         for (size_t i = 0; i < ELEMENTSOF(signals); i++)
                 sigaction(signals[i], &before[i], NULL);
+        sigprocmask(SIG_SETMASK, &mask, NULL);
         if (r == 0) {
                 copy = strdup(buffer);
                 if (!copy)

@@ -295,7 +295,7 @@ START_TEST(many_are_asked_for_by_one_stream) {
         process = start(&bench, "renew a b --force c a");
         check_exit(process, 1);
         ck_assert_str_eq(process_output(process, PROCESS_STDOUT), "c: renewed: c\n");
-        check_says(process, PROCESS_STDERR, "rekeyctl: b: b is being renewed\n");
+        check_says(process, PROCESS_STDERR, "rekeyctl: b is being renewed\n");
         check_says(process, PROCESS_STDERR, "rekeyctl: a: a failed; ");
         ck_assert_uint_eq(count(process_output(process, PROCESS_STDERR), "\n"), 2);
 
