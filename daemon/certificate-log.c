@@ -206,9 +206,15 @@ void certificate_say_waiting(struct certificate *certificate) {
         if (config->token_file)
                 certificate_say(certificate, LOG_WARNING, MESSAGE_WAITING,
                                 "%s; waiting for a one-time token in %s", why, config->token_file);
+        else if (config->connector->enrol_url)
+                certificate_say(certificate, LOG_WARNING, MESSAGE_WAITING,
+                                "%s; waiting for a one-time token by `rekeyctl enrol %s`, since there is no "
+                                "`token_file`",
+                                why, config->name);
         else
                 certificate_say(certificate, LOG_WARNING, MESSAGE_WAITING,
-                                "%s, and no way to enrol: set `token_file`, or import an existing pair", why);
+                                "%s, and no way to enrol: connector %s has no `enrol_url`", why,
+                                config->connector->name);
 }
 
 void certificate_say_current(struct certificate *certificate) {

@@ -1,7 +1,7 @@
 /*
- * What an operator asks for. An attempt is only permitted here: it begins with a look, as all do, and the
- * machine in lib/renewal.c says what it leads to. A rollback changes files itself, on a worker, and no
- * attempt begins meanwhile.
+ * What an operator asks for. A renewal or an enrolment is only permitted here: it begins with a look, as all
+ * attempts do, and the machine in lib/renewal.c says what it leads to. Everything else is an operation: it
+ * waits for the end of a look that is under way, and no attempt begins before it is over.
  */
 
 #include "daemon/attempt.h"
@@ -12,16 +12,57 @@
 struct operation {
         struct job job;
         struct certificate *certificate;
-        uint64_t generation; /* 0: the newest that will do */
+        void (*start)(struct operation *operation); /* called once no look is under way */
+        bool is_started;
+        uint64_t generation; /* of a rollback; 0: the newest that will do */
         int result;
         struct error error;
 };
 
-void operation_free(struct operation *operation) {
+struct operation *operation_free(struct operation *operation) {
         if (!operation)
-                return;
+                return NULL;
         error_clear(&operation->error);
         free(operation);
+        return NULL;
+}
+
+void certificate_start_operation(struct certificate *certificate) {
+        struct operation *operation = certificate->job;
+
+        if (!operation || operation->is_started || certificate->attempt)
+                return;
+        if (certificate->is_retired) {
+                certificate->job = operation_free(operation);
+                certificate_say(certificate, LOG_WARNING, MESSAGE_OPERATION_FAILED,
+                                "nothing was done: it was taken out of the configuration");
+                return;
+        }
+        operation->is_started = true;
+        operation->start(operation);
+}
+
+/* An operation is over: the files may be others. */
+void certificate_end_operation(struct certificate *certificate) {
+        certificate->job = operation_free(certificate->job);
+        certificate->look_again = false;
+        certificate_wake(certificate);
+        certificate_settle(certificate);
+}
+
+static int begin(struct certificate *certificate, const char *name,
+                 void (*start)(struct operation *operation), uint64_t generation, struct error *error) {
+        struct operation *operation = calloc(1, sizeof(*operation));
+
+        if (!operation)
+                return error_set(error, -ENOMEM, "out of memory");
+        operation->certificate = certificate;
+        operation->start = start;
+        operation->generation = generation;
+        certificate->operation = name;
+        certificate->job = operation;
+        certificate_start_operation(certificate);
+        return 0;
 }
 
 void certificate_forget_token(struct certificate *certificate) {
@@ -48,8 +89,8 @@ static int check_unasked(const struct certificate *certificate, struct error *er
         return 0;
 }
 
-int certificate_check_idle(const struct certificate *certificate, struct error *error) {
-        if (certificate->attempt || certificate->slot_waiter.is_waiting)
+static int check_idle(const struct certificate *certificate, struct error *error) {
+        if (is_under_way(certificate) || certificate->slot_waiter.is_waiting)
                 return error_set(error, -EBUSY, "an attempt to %s %s is under way; wait until it is over",
                                  certificate->renewal.by_token ? "enrol" : "renew",
                                  certificate->config->name);
@@ -99,9 +140,21 @@ int certificate_ask_renewal(struct certificate *certificate, bool force, usec_t 
         certificate->operation = "renew";
         certificate->renewal.forced = true;
         certificate->accepts_no_gain = force;
-        certificate->look_only = false; /* also of a look that is under way */
+        if (certificate->attempt)
+                certificate->attempt->accepts_no_gain = force; /* a look, which may go on to be the renewal */
+        certificate->look_only = false;                        /* also of a look that is under way */
         certificate_wake(certificate);
         return 0;
+}
+
+/* --- Enrolment --- */
+
+/* The look that was under way did not know of the token. */
+static void start_enrolment(struct operation *operation) {
+        struct certificate *certificate = operation->certificate;
+
+        certificate->job = operation_free(operation);
+        certificate_wake(certificate);
 }
 
 int certificate_ask_enrolment(struct certificate *certificate, const char *token, bool force,
@@ -110,7 +163,7 @@ int certificate_ask_enrolment(struct certificate *certificate, const char *token
         char *copy, until[TIMESTAMP_MAX];
         int r;
 
-        r = certificate_check_idle(certificate, error);
+        r = check_idle(certificate, error);
         if (r < 0)
                 return r;
         if (!config->connector->enrol_url)
@@ -135,15 +188,30 @@ int certificate_ask_enrolment(struct certificate *certificate, const char *token
 
         certificate_forget_token(certificate);
         certificate->offered_token = copy;
-        certificate->operation = "enrol";
-        certificate_wake(certificate);
-        return 0;
+        return begin(certificate, "enrol", start_enrolment, 0, error);
+}
+
+/* --- Notification --- */
+
+static void start_notification(struct operation *operation) {
+        struct certificate *certificate = operation->certificate;
+
+        if (dependents_owe_anew(certificate->dependents) < 0)
+                certificate_say(certificate, LOG_ERR, MESSAGE_OPERATION_FAILED,
+                                "nobody is told: out of memory");
+        else
+                certificate_say(certificate, LOG_INFO, MESSAGE_NOTIFYING,
+                                "telling all dependents of generation %" PRIu64 " again",
+                                certificate->generation);
+        history_save(certificate->history);
+        dependents_release(certificate->dependents);
+        certificate->job = operation_free(operation);
 }
 
 int certificate_ask_notification(struct certificate *certificate, struct error *error) {
         int r;
 
-        r = certificate_check_idle(certificate, error);
+        r = check_idle(certificate, error);
         if (r < 0)
                 return r;
         if (!certificate->dependents)
@@ -153,15 +221,7 @@ int certificate_ask_notification(struct certificate *certificate, struct error *
         if (!certificate->fingerprint[0])
                 return error_set(error, -EPERM, "%s has no certificate that somebody could be told of",
                                  certificate->config->name);
-        r = dependents_owe_anew(certificate->dependents);
-        if (r < 0)
-                return error_set(error, r, "out of memory");
-        certificate->operation = "notify";
-        certificate_say(certificate, LOG_INFO, MESSAGE_NOTIFYING,
-                        "telling all dependents of generation %" PRIu64 " again", certificate->generation);
-        history_save(certificate->history);
-        dependents_release(certificate->dependents);
-        return 0;
+        return begin(certificate, "notify", start_notification, 0, error);
 }
 
 /* --- Rollback --- */
@@ -207,36 +267,52 @@ static void on_rollback(struct job *job) {
         struct operation *operation = container_of(job, struct operation, job);
         struct certificate *certificate = operation->certificate;
 
-        certificate->job = NULL;
         if (operation->result == 0)
                 certificate_say(certificate, LOG_NOTICE, MESSAGE_ROLLED_BACK,
                                 "a copy of generation %" PRIu64 " is current now", operation->generation);
         else
                 certificate_say(certificate, LOG_ERR, MESSAGE_OPERATION_FAILED, "the rollback failed: %s",
                                 error_text(&operation->error));
-        operation_free(operation);
-        certificate->look_again = false;
-        certificate_wake(certificate);
-        certificate_settle(certificate);
+        certificate_end_operation(certificate);
+}
+
+static void start_rollback(struct operation *operation) {
+        operation->job = (struct job) { .run = run_rollback, .done = on_rollback };
+        workers_submit(operation->certificate->context->disk_workers, &operation->job);
 }
 
 int certificate_ask_rollback(struct certificate *certificate, uint64_t generation, struct error *error) {
-        struct operation *operation;
         int r;
 
-        r = certificate_check_idle(certificate, error);
+        r = check_idle(certificate, error);
         if (r < 0)
                 return r;
         if (!certificate->fingerprint[0])
                 return error_set(error, -EPERM, "%s has no certificate yet", certificate->config->name);
-        operation = calloc(1, sizeof(*operation));
-        if (!operation)
-                return error_set(error, -ENOMEM, "out of memory");
-        operation->job = (struct job) { .run = run_rollback, .done = on_rollback };
-        operation->certificate = certificate;
-        operation->generation = generation;
-        certificate->operation = "rollback";
-        certificate->job = operation;
-        workers_submit(certificate->context->disk_workers, &operation->job);
-        return 0;
+        return begin(certificate, "rollback", start_rollback, generation, error);
+}
+
+/* --- Revocation --- */
+
+static void start_revocation(struct operation *operation) {
+        certificate_revoke(operation->certificate);
+}
+
+int certificate_ask_revocation(struct certificate *certificate, struct error *error) {
+        int r;
+
+        r = check_idle(certificate, error);
+        if (r < 0)
+                return r;
+        if (!certificate->fingerprint[0])
+                return error_set(error, -EPERM, "%s has no certificate that could be revoked",
+                                 certificate->config->name);
+        if (certificate->history->journal.is_revoked)
+                return error_set(error, -EPERM, "%s is revoked already; enrol it anew with a one-time token",
+                                 certificate->config->name);
+        if (certificate->revocation)
+                return error_set(error, -EBUSY,
+                                 "an older generation of %s is being revoked; try again in a moment",
+                                 certificate->config->name);
+        return begin(certificate, "revoke", start_revocation, 0, error);
 }

@@ -112,15 +112,17 @@ void certificate_stop_revocation(struct certificate *certificate);
 /* How long until one more signature may be asked for. */
 usec_t certificate_budget_wait(const struct certificate *certificate);
 
-/* Nothing is under way, and nothing was asked for. 0, or -errno with a sentence. */
-int certificate_check_idle(const struct certificate *certificate, struct error *error);
+/* What an operator has asked for and waits for the end of a look. */
+void certificate_start_operation(struct certificate *certificate);
+void certificate_end_operation(struct certificate *certificate);
+void certificate_revoke(struct certificate *certificate); /* the current set */
 
 /* An operator waits for the end of an attempt. */
 bool certificate_asks_attempt(const struct certificate *certificate);
 
 /* The one-time token that an operator gave is of no use any more. */
 void certificate_forget_token(struct certificate *certificate);
-void operation_free(struct operation *operation); /* the workers have stopped, or it is done */
+struct operation *operation_free(struct operation *operation); /* the workers have stopped, or it is done */
 
 /* Does what has waited until nothing is under way. The certificate may be gone afterwards. */
 void certificate_settle(struct certificate *certificate);

@@ -145,30 +145,15 @@ static void on_revoked(enum failure failure, _unused_ bool gone, const char *err
                                 "generation %" PRIu64 " could not be revoked, and stays in use: %s",
                                 certificate->generation, error);
         certificate->revocation = revocation_free(certificate->revocation);
-        certificate_wake(certificate);
-        certificate_settle(certificate);
+        certificate_end_operation(certificate);
 }
 
-int certificate_ask_revocation(struct certificate *certificate, struct error *error) {
-        int r;
-
-        r = certificate_check_idle(certificate, error);
-        if (r < 0)
-                return r;
-        if (!certificate->fingerprint[0])
-                return error_set(error, -EPERM, "%s has no certificate that could be revoked",
-                                 certificate->config->name);
-        if (certificate->history->journal.is_revoked)
-                return error_set(error, -EPERM, "%s is revoked already; enrol it anew with a one-time token",
-                                 certificate->config->name);
-        if (certificate->revocation)
-                return error_set(error, -EBUSY,
-                                 "an older generation of %s is being revoked; try again in a moment",
-                                 certificate->config->name);
-        r = revocation_new(certificate->context, certificate->config, certificate->generation, NULL,
-                           on_revoked, certificate, &certificate->revocation);
-        if (r < 0)
-                return error_set(error, r, "out of memory");
-        certificate->operation = "revoke";
-        return 0;
+void certificate_revoke(struct certificate *certificate) {
+        if (revocation_new(certificate->context, certificate->config, certificate->generation, NULL,
+                           on_revoked, certificate, &certificate->revocation) == 0)
+                return;
+        certificate_say(certificate, LOG_ERR, MESSAGE_NOT_REVOKED,
+                        "generation %" PRIu64 " could not be revoked: out of memory",
+                        certificate->generation);
+        certificate_end_operation(certificate);
 }

@@ -95,16 +95,17 @@ static void has_looked(struct certificate *certificate) {
 static void rest(struct certificate *certificate) {
         end_attempt(certificate);
         has_looked(certificate);
-        if (certificate_asks_attempt(certificate))
+        if (certificate_asks_attempt(certificate) && !certificate->job)
                 certificate_say(certificate, LOG_WARNING, MESSAGE_OPERATION_FAILED,
                                 "%s was asked for, and nothing was done: it is %s", certificate->operation,
                                 renewal_state_names[certificate->renewal.state]);
         if (!certificate->context->once && !certificate->is_retired) {
                 certificate_arm_timer(certificate);
                 certificate_arm_token_watch(certificate);
-                if (certificate->look_again)
+                if (certificate->look_again && !certificate->job)
                         certificate_look(certificate);
         }
+        certificate_start_operation(certificate);
         certificate_settle(certificate);
 }
 
@@ -131,6 +132,8 @@ void certificate_remember_failure(struct certificate *certificate, unsigned fail
                 backoff_usec == USEC_INFINITY ? 0 : usec_add(now_usec(CLOCK_REALTIME), backoff_usec);
 }
 
+/* An operator asks for one attempt. When it has failed, a look finds out whether more is needed: a set that
+ * is not due goes on. */
 static void take_failure(struct certificate *certificate) {
         const struct attempt *attempt = certificate->attempt;
         const struct renewal *renewal = &certificate->renewal;
@@ -145,7 +148,7 @@ static void take_failure(struct certificate *certificate) {
                                      : 0,
         };
         enum renewal_state before = renewal->state;
-        bool was_offered = false;
+        const bool was_asked = certificate_asks_attempt(certificate);
 
         say_warning(certificate);
         take_event(certificate, &certificate->renewal, &event);
@@ -153,7 +156,6 @@ static void take_failure(struct certificate *certificate) {
             (renewal->failure == FAILURE_REFUSED || renewal->failure == FAILURE_REJECTED) &&
             !(attempt->is_doubtful && renewal->failures <= RENEWAL_DOUBTS)) {
                 certificate->burnt_token = certificate->tried_token;
-                was_offered = attempt->is_offered;
                 certificate_forget_token(certificate);
         }
         certificate_remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
@@ -163,12 +165,11 @@ static void take_failure(struct certificate *certificate) {
                 certificate_say_waiting(certificate);
         certificate->failed = true;
         certificate->context->metrics->failures[renewal->failure]++;
+        if (was_asked) {
+                certificate->renewal.forced = certificate->accepts_no_gain = false;
+                certificate->look_again = true;
+        }
         rest(certificate);
-        /* Somebody wanted another set than the one that is good, and his token was not: the good one goes on.
-         */
-        if (was_offered && certificate->renewal.expiry > now_usec(CLOCK_REALTIME) &&
-            !certificate->renewal.rejected)
-                certificate_wake(certificate);
 }
 
 /* --- Steps --- */
@@ -253,6 +254,7 @@ static void begin_attempt(struct certificate *certificate) {
 
         certificate->context->changed(certificate->context);
         attempt->by_token = renewal->by_token;
+        attempt->accepts_no_gain = certificate->accepts_no_gain;
         attempt->over_budget = certificate->is_over_budget = wait > 0;
         certificate_say(certificate, LOG_INFO, MESSAGE_BEGUN, "%s",
                         renewal->by_token                ? "enrolling with a one-time token"
@@ -399,6 +401,7 @@ static void take_commit(struct certificate *certificate, bool enrolled) {
         remember_set(certificate);
         certificate_forget_token(certificate);
         certificate->accepts_no_gain = false;
+        certificate->told_due_usec = 0;
         if (enrolled)
                 certificate->context->metrics->enrolments++;
         else
@@ -477,7 +480,6 @@ static void begin_look(struct certificate *certificate) {
         certificate->attempt->look_closely = certificate->look_closely;
         certificate->look_closely = false;
         certificate->attempt->configured_url_first = certificate->configured_url_first;
-        certificate->attempt->accepts_no_gain = certificate->accepts_no_gain;
         if (certificate->offered_token) {
                 certificate->attempt->offered_token = strdup(certificate->offered_token);
                 certificate->attempt->enrol_asked = true;

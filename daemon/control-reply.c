@@ -262,6 +262,7 @@ static void events_ended(void *userdata) {
 void control_reply_events(struct control *control, struct http_request *request) {
         const char *name = http_query(request, "certificate");
         struct spectator *spectator;
+        struct http_stream *stream;
         char when[TIMESTAMP_MAX];
 
         if (name && !control_find(control, name)) {
@@ -280,13 +281,15 @@ void control_reply_events(struct control *control, struct http_request *request)
                  "{\"time\":\"%s\",\"event\":\"hello\",\"message\":\"rekeyd " REKEYD_VERSION
                  "\",\"version\":\"" REKEYD_VERSION "\"}\n",
                  format_timestamp(when, now_usec(CLOCK_REALTIME)));
-        spectator->stream = http_reply_stream(request, 200, "application/x-ndjson",
-                                              &(struct http_stream_options) {
-                                                      .produce = produce_events,
-                                                      .ended = events_ended,
-                                                      .userdata = spectator,
-                                                      .is_endless = true,
-                                              });
+        stream = http_reply_stream(request, 200, "application/x-ndjson",
+                                   &(struct http_stream_options) {
+                                           .produce = produce_events,
+                                           .ended = events_ended,
+                                           .userdata = spectator,
+                                           .is_endless = true,
+                                   });
+        if (stream) /* or the spectator is gone */
+                spectator->stream = stream;
 }
 
 /* --- Metrics --- */

@@ -21,7 +21,7 @@
 struct dependent {
         struct dependents *owner;
         const struct config_notify *config;
-        char *label;                 /* "command /usr/bin/x", "SIGHUP to the process of /run/x.pid" */
+        char *label;                 /* "command /usr/bin/x", "signal HUP /run/x.pid" */
         char key[CONFIG_NOTIFY_KEY]; /* in the journal */
         bool tried;                  /* since the last notice */
         bool is_new;                 /* owed since the last dependents_owe(), not before */
@@ -51,32 +51,6 @@ static const delivery_start_t ways[NOTIFY_MAX] = {
         [NOTIFY_UNIT] = delivery_tell_unit,
         [NOTIFY_HTTP] = delivery_call_http,
 };
-
-static int dependent_label(struct dependent *dependent) {
-        const struct config_notify *config = dependent->config;
-        int n = -1;
-
-        switch (config->kind) {
-        case NOTIFY_COMMAND:
-                n = asprintf(&dependent->label, "command %s", config->command[0]);
-                break;
-        case NOTIFY_SIGNAL:
-                n = asprintf(&dependent->label, "SIG%s to the process of %s", sigabbrev_np(config->signal),
-                             config->pid_file);
-                break;
-        case NOTIFY_UNIT:
-                n = asprintf(&dependent->label, "unit %s", config->unit);
-                break;
-        case NOTIFY_HTTP:
-                n = asprintf(&dependent->label, "%s", config->http);
-                break;
-        case NOTIFY_MAX:
-                break;
-        }
-        if (n < 0)
-                dependent->label = NULL;
-        return n < 0 ? -ENOMEM : 0;
-}
 
 static struct journal_owed *owed_to(const struct dependent *dependent) {
         return journal_find_owed(&dependent->owner->history->journal, dependent->key);
@@ -275,9 +249,9 @@ int dependents_new(sd_event *event, const struct config_certificate *certificate
                 dependent->owner = dependents;
                 dependent->config = &certificate->notify[dependents->n];
                 config_notify_key(certificate, dependents->n, dependent->key);
-                r = dependent_label(dependent);
-                if (r < 0)
-                        return r;
+                dependent->label = config_notify_text(dependent->config);
+                if (!dependent->label)
+                        return -ENOMEM;
         }
 
         r = sd_event_add_defer(event, &dependents->next, on_next, dependents);

@@ -35,8 +35,8 @@ struct watcher {
         void *userdata;
         uint64_t at;   /* the line that is read next */
         size_t offset; /* in it */
-        bool is_lost, has_told;
-        size_t told;
+        bool is_lost;
+        usec_t lost_usec; /* CLOCK_REALTIME */
 };
 
 static const struct {
@@ -253,18 +253,23 @@ static size_t copy_some(const char *text, size_t *offset, char *buffer, size_t m
 }
 
 ssize_t watcher_read(struct watcher *watcher, char *buffer, size_t max) {
-        static const char lost[] = "{\"event\":\"lost\",\"message\":\"too slow: what came next is lost\"}\n";
+        char lost[128], when[TIMESTAMP_MAX];
         struct events *events = watcher->events;
         size_t n = 0;
 
         /* A line that is sent in part is gone with the ring: what comes then begins on a line of its own. */
         if (!watcher->is_lost && events->n - watcher->at > RING) {
                 watcher->is_lost = true;
+                watcher->lost_usec = now_usec(CLOCK_REALTIME);
                 if (watcher->offset > 0)
                         buffer[n++] = '\n';
                 watcher->offset = 0;
         }
         if (watcher->is_lost) {
+                snprintf(lost, sizeof(lost),
+                         "{\"time\":\"%s\",\"event\":\"lost\",\"message\":\"too slow: what came next is "
+                         "lost\"}\n",
+                         format_timestamp(when, watcher->lost_usec));
                 n += copy_some(lost, &watcher->offset, buffer + n, max - n);
                 return n > 0 ? (ssize_t)n : -1;
         }

@@ -231,11 +231,8 @@ static void on_configuration(struct job *job) {
                 error_set(&error, -ENOMEM, "out of memory");
         if (r == 0)
                 r = go_over(manager, &reload->config, &error);
-        if (r == 0) {
-                manager->metrics.reloads++;
-                manager->metrics.last_reload_usec = now_usec(CLOCK_REALTIME);
-        } else
-                manager->metrics.reload_failures++;
+        metrics_count_reload(&manager->metrics, r == 0, now_usec(CLOCK_REALTIME));
+        metrics_file_changed(manager->metrics_file);
         if (r < 0 && error.code == 0)
                 refuse(reload);
         else if (r < 0)

@@ -35,6 +35,11 @@ install_packages() {
         fi
         say "Installing from Debian: ${missing[*]}"
         # A daemon that is installed for a test must not be started on this machine by its package.
+        if [ ! -e /usr/sbin/policy-rc.d ]; then
+                printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee /usr/sbin/policy-rc.d >/dev/null
+                "${sudo[@]}" chmod 755 /usr/sbin/policy-rc.d
+                trap '"${sudo[@]}" rm -f /usr/sbin/policy-rc.d' RETURN
+        fi
         "${sudo[@]}" apt-get -q update >/dev/null || die "apt-get update failed"
         "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
                 apt-get -q -y --no-install-recommends install "${missing[@]}" >/dev/null ||

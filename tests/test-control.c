@@ -1,0 +1,478 @@
+/*
+ * The control API of the real daemon, under people who may not call it, or do so badly: how long a renewal
+ * takes while a thousand of them are connected, who is refused, and that nothing secret comes out of it.
+ */
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "tests/support/stand.h"
+#include "tests/test.h"
+
+#define ORDERS                       \
+        "  orders:\n"                \
+        "    connector: dev\n"       \
+        "    directory: %s/orders\n" \
+        "    token_file: %s/token\n"
+
+#define N_SILENT   1000u
+#define N_RENEWALS 15u
+#define BODY_MIB   10u
+
+/* Who may call everything, and who may read; both are on every Debian. */
+#define GROUP      "daemon"
+#define READ_GROUP "adm"
+
+/* --- A client --- */
+
+struct reply {
+        long status;
+        char *text;
+        size_t size;
+};
+
+static void reply_clear(struct reply *reply) {
+        free(reply->text);
+}
+
+static size_t take_text(char *data, size_t size, size_t n, void *userdata) {
+        struct reply *reply = userdata;
+
+        reply->text = realloc(reply->text, reply->size + n * size + 1);
+        memcpy(reply->text + reply->size, data, n * size);
+        reply->size += n * size;
+        reply->text[reply->size] = '\0';
+        return n * size;
+}
+
+static char *socket_path(const struct stand *stand) {
+        return scratch_path(stand->directory, "control.sock");
+}
+
+/* Asks the daemon of STAND; BODY NULL: a GET. */
+static struct reply ask(const struct stand *stand, const char *path, const char *body) {
+        _cleanup_(freep) char *socket = socket_path(stand), *url = NULL;
+        struct reply reply = { .text = strdup("") };
+        CURL *curl = curl_easy_init();
+        CURLcode code;
+
+        ck_assert_int_ge(asprintf(&url, "http://rekeyd%s", path), 0);
+        curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
+        curl_easy_setopt(curl, CURLOPT_URL, url);
+        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_text);
+        curl_easy_setopt(curl, CURLOPT_WRITEDATA, &reply);
+        curl_easy_setopt(curl, CURLOPT_TIMEOUT, 30L);
+        if (body)
+                curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+        code = curl_easy_perform(curl);
+        ck_assert_msg(code == CURLE_OK, "%s: %s", path, curl_easy_strerror(code));
+        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &reply.status);
+        curl_easy_cleanup(curl);
+        return reply;
+}
+
+static long status_of(const struct stand *stand, const char *path, const char *body) {
+        _cleanup_(reply_clear) struct reply reply = ask(stand, path, body);
+
+        return reply.status;
+}
+
+static int connect_silently(const char *path) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        ck_assert_int_ge(fd, 0);
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        ck_assert_msg(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0, "%s", strerror(errno));
+        return fd;
+}
+
+/* A stand whose rekeyd is enrolled and has a control socket. */
+static struct stand *begin(const char *more) {
+        struct stand *stand = stand_new(NULL);
+        _cleanup_(freep) char *control = NULL;
+
+        stand_configure(stand, ORDERS);
+        ck_assert_int_ge(asprintf(&control,
+                                  "control: {socket: %s/control.sock, group: " GROUP
+                                  ", read_group: " READ_GROUP "}\n%sdefaults:",
+                                  stand->directory, more),
+                         0);
+        stand_edit(stand, "defaults:", control);
+        stand_token(stand, "client-1", "token");
+        ck_assert_int_eq(chmod(stand->directory, 0711), 0);
+        stand_start(stand, NULL);
+        json_decref(stand_await(stand, MESSAGE_ENROLLED));
+        json_decref(stand_await(stand, MESSAGE_CURRENT));
+        return stand;
+}
+
+/* --- Those who hold it up --- */
+
+static usec_t renew_once(struct stand *stand) {
+        usec_t begin = now_usec(CLOCK_MONOTONIC);
+
+        ck_assert_int_eq(status_of(stand, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
+        json_decref(stand_await(stand, MESSAGE_RENEWED));
+        begin = now_usec(CLOCK_MONOTONIC) - begin;
+        json_decref(stand_await(stand, MESSAGE_CURRENT));
+        return begin;
+}
+
+static int compare_usec(const void *a, const void *b) {
+        usec_t x = *(const usec_t *)a, y = *(const usec_t *)b;
+
+        return (x > y) - (x < y);
+}
+
+/* The median: how long a key takes is up to chance. */
+static double renewals_ms(struct stand *stand) {
+        usec_t spans[N_RENEWALS];
+
+        for (size_t i = 0; i < N_RENEWALS; i++)
+                spans[i] = renew_once(stand);
+        qsort(spans, N_RENEWALS, sizeof(*spans), compare_usec);
+        return (double)spans[N_RENEWALS / 2] / USEC_PER_MSEC;
+}
+
+/* Says a byte of a good request each second, until it is told to go. */
+static pid_t start_slow_client(const char *path, int *ret_end) {
+        static const char request[] = "GET /v1/certificates HTTP/1.1\r\nHost: rekeyd\r\nX-Slow: ";
+        int ends[2];
+        pid_t pid;
+
+        ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+        pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+                int fd = connect_silently(path);
+                struct timeval second = { .tv_sec = 1 };
+                fd_set set;
+
+                signal(SIGPIPE, SIG_IGN);
+                close(ends[1]);
+                for (size_t i = 0;; i++) {
+                        const char *byte = i < strlen(request) ? &request[i] : "x";
+
+                        (void)!write(fd, byte, 1);
+                        FD_ZERO(&set);
+                        FD_SET(ends[0], &set);
+                        second.tv_sec = 1;
+                        if (select(ends[0] + 1, &set, NULL, NULL, &second) != 0)
+                                _exit(0);
+                }
+        }
+        close(ends[0]);
+        *ret_end = ends[1];
+        return pid;
+}
+
+START_TEST(a_thousand_silent_clients_delay_nobody) {
+        _cleanup_(stand_freep) struct stand *stand = begin("");
+        _cleanup_(freep) char *path = socket_path(stand);
+        static int fds[N_SILENT];
+        struct rlimit limit;
+        double quiet, busy;
+        usec_t begin;
+        int end, status;
+        pid_t slow;
+
+        ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        if (limit.rlim_cur < N_SILENT + 100) {
+                limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+                ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        }
+        quiet = renewals_ms(stand);
+        begin = now_usec(CLOCK_MONOTONIC);
+        for (size_t i = 0; i < N_SILENT; i++)
+                fds[i] = connect_silently(path);
+        begin = now_usec(CLOCK_MONOTONIC) - begin;
+        slow = start_slow_client(path, &end);
+        busy = renewals_ms(stand);
+        test_report("control: %u silent clients connected in %.0f ms; a renewal took %.0f ms without them "
+                    "and %.0f ms with them and one "
+                    "that says a byte a second (medians of %u)",
+                    N_SILENT, (double)begin / USEC_PER_MSEC, quiet, busy, N_RENEWALS);
+
+        close(end);
+        ck_assert_int_eq(waitpid(slow, &status, 0), slow);
+        for (size_t i = 0; i < N_SILENT; i++)
+                close(fds[i]);
+        ck_assert_int_eq(stand_stop(stand), 0);
+        if (!test_is_instrumented())
+                ck_assert_msg(busy < 1.5 * quiet + 50, "silent clients delay renewals");
+}
+END_TEST
+
+/* --- Those who may not --- */
+
+/* Runs FUNCTION as a user in GROUPS only; its result is the number of its complaints. */
+static int as_user(const char *group, int (*function)(const struct stand *stand), const struct stand *stand) {
+        const struct passwd *nobody = getpwnam("nobody");
+        const struct group *entry = group ? getgrnam(group) : NULL;
+        gid_t gid = entry ? entry->gr_gid : 0;
+        int status;
+        pid_t pid;
+
+        ck_assert(nobody && (entry || !group));
+        pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0) {
+                if (setgroups(group ? 1 : 0, &gid) < 0 || setgid(nobody->pw_gid) < 0 ||
+                    setuid(nobody->pw_uid) < 0)
+                        _exit(99);
+                _exit(function(stand));
+        }
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+static int is_refused(const struct stand *stand) {
+        _cleanup_(reply_clear) struct reply reply = ask(stand, "/v1/certificates", NULL);
+
+        return (reply.status != 403 || !strstr(reply.text, "control.group")) +
+               (status_of(stand, "/v1/certificates/orders/renew", "{}") != 403) +
+               (status_of(stand, "/metrics", NULL) != 403) + (status_of(stand, "/v1/nothing", NULL) != 403);
+}
+
+static int may_read(const struct stand *stand) {
+        static const char *const posts[] = { "renew", "enrol", "revoke", "rollback", "notify" };
+        int n = status_of(stand, "/v1/certificates/orders", NULL) != 200;
+        char path[64];
+
+        n += status_of(stand, "/v1/certificates/orders/history", NULL) != 200;
+        for (size_t i = 0; i < ELEMENTSOF(posts); i++) {
+                snprintf(path, sizeof(path), "/v1/certificates/orders/%s", posts[i]);
+                n += status_of(stand, path, "{}") != 403;
+        }
+        return n + (status_of(stand, "/v1/reload", "{}") != 403);
+}
+
+static int may_call(const struct stand *stand) {
+        return (status_of(stand, "/v1/certificates", NULL) != 200) +
+               (status_of(stand, "/v1/reload", "{}") != 202);
+}
+
+START_TEST(who_may_call) {
+        if (geteuid() != 0) {
+                test_skip("only root can be somebody else");
+                return;
+        }
+        _cleanup_(stand_freep) struct stand *stand = begin("");
+        unsigned before = stand_calls(stand, "sign");
+
+        ck_assert_int_eq(as_user(NULL, is_refused, stand), 0);
+        ck_assert_int_eq(as_user(READ_GROUP, may_read, stand), 0);
+        ck_assert_int_eq(as_user(GROUP, may_call, stand), 0);
+        ck_assert_uint_eq(stand_calls(stand, "sign"), before);
+        test_report("control: nobody is refused everything, a member of the read group every POST, a member "
+                    "of the group nothing");
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
+static void check_large(const struct stand *stand, const char *head) {
+        _cleanup_(freep) char *path = socket_path(stand), *block = calloc(1, 65536);
+        int fd = connect_silently(path);
+        char reply[2048];
+        size_t sent = 0;
+        ssize_t n;
+
+        signal(SIGPIPE, SIG_IGN);
+        ck_assert_int_eq(write(fd, head, strlen(head)), (ssize_t)strlen(head));
+        while (sent < BODY_MIB * 1024 * 1024 && (n = send(fd, block, 65536, MSG_NOSIGNAL)) > 0)
+                sent += (size_t)n;
+        n = recv(fd, reply, sizeof(reply) - 1, 0);
+        close(fd);
+        ck_assert_msg(sent < BODY_MIB * 1024 * 1024 / 2, "%zu bytes were taken", sent);
+        reply[n > 0 ? n : 0] = '\0';
+        ck_assert_msg(n <= 0 || strstr(reply, " 413 ") || strstr(reply, " 400 ") || strstr(reply, " 411 "),
+                      "%s", reply);
+        test_report("control: of a request of %u MiB %zu KiB were taken from the client before it was "
+                    "refused: %.*s",
+                    BODY_MIB, sent / 1024, n > 0 ? (int)strcspn(reply, "\r") : 20,
+                    n > 0 ? reply : "the connection ended");
+}
+
+START_TEST(ten_mebibytes_are_refused) {
+        _cleanup_(stand_freep) struct stand *stand = begin("");
+
+        check_large(
+                stand,
+                "POST /v1/certificates/orders/enrol HTTP/1.1\r\nHost: r\r\nContent-Length: 10485760\r\n\r\n");
+        check_large(stand, "POST /v1/certificates/orders/enrol HTTP/1.1\r\nHost: r\r\nTransfer-Encoding: "
+                           "chunked\r\n\r\nA00000\r\n");
+        check_large(stand, "GET /v1/certificates HTTP/1.1\r\nHost: r\r\nX-Long: ");
+        ck_assert_int_eq(status_of(stand, "/v1/version", NULL), 200);
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
+/* --- What is asked badly --- */
+
+START_TEST(bad_requests_change_nothing) {
+        static const struct {
+                const char *path, *body;
+                long status;
+                const char *text;
+        } rows[] = {
+                { "/v1/certificates/orders/renew", "{", 400, "cannot be read" },
+                { "/v1/certificates/orders/renew", "[]", 400, "cannot be read" },
+                { "/v1/certificates/orders/renew", "{\"forse\":true}", 400, "'forse'" },
+                { "/v1/certificates/orders/renew", "{\"force\":1}", 400, "'force'" },
+                { "/v1/certificates/orders/renew", "{\"token\":\"x\"}", 400, "'token'" },
+                { "/v1/certificates/orders/enrol", "{}", 400, "one-time token" },
+                { "/v1/certificates/orders/enrol", "{\"token\":\"a b\",\"force\":true}", 400,
+                  "without blanks" },
+                { "/v1/certificates/orders/enrol", "{\"token\":\"\",\"force\":true}", 400, "without blanks" },
+                { "/v1/certificates/orders/enrol", "{\"token\":\"abc\"}", 409, "can be used until" },
+                { "/v1/certificates/orders/rollback", "{\"generation\":-1}", 400, "'generation'" },
+                { "/v1/certificates/orders/notify", "{}", 409, "no dependents" },
+                { "/v1/certificates/order/renew", "{}", 404, "'order'" },
+                { "/v1/certificates/orders/renew/now", "{}", 404, "rekeyd-api(7)" },
+                { "/v1/certificates//renew", "{}", 404, "rekeyd-api(7)" },
+                { "/v1/certificates/orders%2Frenew", "{}", 400, "no '/'" },
+                { "/v1/certificates/orders", "{}", 405, "takes a GET" },
+                { "/v1/certificates/orders/renew", NULL, 405, "takes a POST" },
+                { "/v1/events?certificate=x", NULL, 404, "'x'" },
+                { "/v1/../v1/version", NULL, 200, "version" }, /* curl tidies it up */
+        };
+        _cleanup_(stand_freep) struct stand *stand = begin("");
+        unsigned before = stand_calls(stand, "sign");
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(reply_clear) struct reply reply = ask(stand, rows[i].path, rows[i].body);
+
+                ck_assert_msg(reply.status == rows[i].status && strstr(reply.text, rows[i].text),
+                              "%s %s: %ld %s", rows[i].path, rows[i].body ? rows[i].body : "", reply.status,
+                              reply.text);
+        }
+        ck_assert_uint_eq(stand_calls(stand, "sign"), before);
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
+/* --- What nobody may see --- */
+
+/* Each line of the base64 in PEM, and TEXT as a whole, must not be in REPLY. */
+static void check_absent(const char *reply, const char *secret, const char *path) {
+        _cleanup_(freep) char *copy = strdup(secret);
+        char *saved;
+        unsigned n = 0;
+
+        for (char *line = strtok_r(copy, "\n", &saved); line; line = strtok_r(NULL, "\n", &saved)) {
+                if (has_prefix(line, "-----") || strlen(line) < 8)
+                        continue;
+                n++;
+                ck_assert_msg(!strstr(reply, line), "%s has a secret in it: %s", path, reply);
+        }
+        ck_assert_uint_gt(n, 0);
+}
+
+START_TEST(nothing_secret_comes_out) {
+        static const char *const paths[] = { "/v1/version",
+                                             "/v1/certificates",
+                                             "/v1/certificates/orders",
+                                             "/v1/certificates/orders/history",
+                                             "/metrics",
+                                             "/readyz",
+                                             "/healthz",
+                                             "/v1/certificates/orders?secrets=1",
+                                             "/v1/certificates/orders/tls.key",
+                                             "/v1/certificates/..%2Forders%2Ftls.key" };
+        static const char token_text[] = "no-such-token-but-secret-4711";
+        _cleanup_(stand_freep) struct stand *stand = begin("");
+        _cleanup_(freep) char *key = scratch_read(stand->directory, "orders/tls.key"), *staged = NULL,
+                              *log = NULL;
+        char body[128];
+
+        /* A key that waits for its certificate, and a token that was refused. */
+        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"sign\"}");
+        ck_assert_int_eq(status_of(stand, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
+        json_decref(stand_await_connector(stand, "\"held\""));
+        staged = scratch_read(stand->directory, "orders/..stage-000002/tls.key");
+        ck_assert_ptr_nonnull(staged);
+        for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
+                _cleanup_(reply_clear) struct reply reply = ask(stand, paths[i], NULL);
+
+                check_absent(reply.text, key, paths[i]);
+                check_absent(reply.text, staged, paths[i]);
+        }
+        stand_lift_faults(stand);
+        json_decref(stand_await(stand, MESSAGE_RENEWED));
+        json_decref(stand_await(stand, MESSAGE_CURRENT));
+
+        snprintf(body, sizeof(body), "{\"token\":\"%s\",\"force\":true}", token_text);
+        ck_assert_int_eq(status_of(stand, "/v1/certificates/orders/enrol", body), 202);
+        json_decref(stand_await(stand, MESSAGE_FAILED));
+        for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
+                _cleanup_(reply_clear) struct reply reply = ask(stand, paths[i], NULL);
+
+                check_absent(reply.text, token_text, paths[i]);
+        }
+        ck_assert_int_eq(stand_stop(stand), 0);
+        check_absent(process_output(stand->rekeyd, PROCESS_STDERR), token_text, "the log");
+        check_absent(process_output(stand->rekeyd, PROCESS_STDERR), key, "the log");
+}
+END_TEST
+
+/* --- Its end --- */
+
+START_TEST(the_socket_goes_and_a_stale_one_is_replaced) {
+        _cleanup_(stand_freep) struct stand *stand = begin("");
+        _cleanup_(freep) char *path = socket_path(stand);
+
+        ck_assert_int_eq(access(path, F_OK), 0);
+        stand_kill(stand);
+        ck_assert_int_eq(access(path, F_OK), 0);
+        stand_start(stand, NULL);
+        json_decref(stand_await(stand, MESSAGE_READY));
+        ck_assert_int_eq(status_of(stand, "/readyz", NULL), 200);
+        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(access(path, F_OK), -1);
+}
+END_TEST
+
+START_TEST(a_reload_moves_the_sockets) {
+        _cleanup_(stand_freep) struct stand *stand = begin("");
+        _cleanup_(freep) char *old = socket_path(stand), *new = scratch_path(stand->directory, "new.sock");
+
+        stand_edit(stand, "control.sock", "new.sock");
+        stand_reload(stand);
+        ck_assert_int_eq(access(old, F_OK), -1);
+        ck_assert_int_eq(access(new, F_OK), 0);
+
+        /* Where the new one cannot be, the old one stays, and so does everything else. */
+        stand_edit(stand, "new.sock", "none/new.sock");
+        process_signal(stand->rekeyd, SIGHUP);
+        json_t *line = stand_await(stand, MESSAGE_NOT_RELOADED);
+        ck_assert_msg(strstr(member(line, "message"), "none/new.sock"), "%s", member(line, "message"));
+        json_decref(line);
+        ck_assert_int_eq(access(new, F_OK), 0);
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("control");
+
+        curl_global_init(CURL_GLOBAL_DEFAULT);
+        TEST_CASE(suite, a_thousand_silent_clients_delay_nobody);
+        TEST_CASE(suite, who_may_call);
+        TEST_CASE(suite, ten_mebibytes_are_refused);
+        TEST_CASE(suite, bad_requests_change_nothing);
+        TEST_CASE(suite, nothing_secret_comes_out);
+        TEST_CASE(suite, the_socket_goes_and_a_stale_one_is_replaced);
+        TEST_CASE(suite, a_reload_moves_the_sockets);
+        return test_run(suite);
+}
