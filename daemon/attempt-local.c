@@ -316,7 +316,8 @@ void attempt_gate(struct attempt *attempt) {
                 .key = stage->key,
                 .subject = subject,
                 .current_spki = attempt->has_set ? attempt->set.spki : NULL,
-                .current_expiry = attempt->has_set ? attempt->set.effective_expiry : 0,
+                /* One that is revoked has nothing left that could be lost. */
+                .current_expiry = attempt->sight.has_set ? attempt->set.effective_expiry : 0,
                 .now = now_usec(CLOCK_REALTIME),
                 .skew_usec = attempt->config->policy.clock_skew_usec,
                 /* Who asks for another key takes the expiry that comes with it. */

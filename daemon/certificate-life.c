@@ -113,7 +113,10 @@ bool certificate_is_retiring(const struct certificate *certificate) {
 }
 
 bool certificate_is_usable(const struct certificate *certificate) {
-        return certificate->renewal.expiry > now_usec(CLOCK_REALTIME);
+        const struct journal *journal = &certificate->history->journal;
+
+        return certificate->renewal.expiry > now_usec(CLOCK_REALTIME) &&
+               !(journal->is_revoked && streq(journal->fingerprint, certificate->fingerprint));
 }
 
 struct config *certificate_config_owner(const struct certificate *certificate) {
