@@ -13,13 +13,11 @@ static const struct row {
         const char *command; /* NULL: what was tried; "" none */
 } rows[] = {
         { "over-budget", NULL, "what makes it renew again and again shows", "rekeyctl history %s" },
-        { "failed", "transient", "rekeyd tries again by itself; when, shows",
+        { "failed", "transient", "whether and when rekeyd tries again by itself shows",
           "rekeyctl status %s" },
         { "failed", "refused", "ask those who run the Connector, and then", NULL },
         { "failed", "rejected", "get a new one-time token, and then", "rekeyctl enrol %s" },
-        { "failed", "bad-reply",
-          "rekeyd tries again by itself; if it stays so, ask those who run the Connector, "
-          "and tell them what shows",
+        { "failed", "bad-reply", "if it stays so, ask those who run the Connector, and tell them what shows",
           "rekeyctl history %s" },
         { "failed", "local", "mend that, and then", NULL },
         { "failed", NULL, "how it stands shows", "rekeyctl show %s" },

@@ -227,7 +227,7 @@ START_TEST(what_fails_says_the_whole_sentence_and_what_to_do) {
                 int exit;
         } rows[] = {
                 { ",\"failure\":\"transient\"",
-                  "rekeyd tries again by itself; when, shows: rekeyctl status orders", 1 },
+                  "tries again by itself shows: rekeyctl status orders", 1 },
                 { ",\"failure\":\"refused\"", "and then: rekeyctl renew orders", 1 },
                 { ",\"failure\":\"rejected\"", "rekeyctl enrol orders", 1 },
                 { ",\"failure\":\"bad-reply\"", "rekeyctl history orders", 1 },
