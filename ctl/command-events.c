@@ -7,7 +7,6 @@
 
 #include "ctl/change.h"
 #include "ctl/commands.h"
-#include "ctl/ctl.h"
 #include "ctl/event-line.h"
 #include "ctl/view.h"
 

@@ -29,10 +29,6 @@ static void catch_signals(void) {
                 sigaction(signals[i], &action, NULL);
 }
 
-bool follow_is_interrupted(void) {
-        return is_interrupted;
-}
-
 int follow_begin(struct ctl *ctl, const char *certificate, struct follow *ret) {
         _cleanup_(client_reply_clear) struct client_reply reply = { 0 };
         _cleanup_(error_clear) struct error error = ERROR_INIT;

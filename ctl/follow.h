@@ -36,6 +36,3 @@ enum follow_result follow_next(struct follow *follow, usec_t wait_usec, json_t *
 /* Why the end was not awaited, for "NAME: ..."; the exit status that goes with it. For the last four. */
 const char *follow_reason(enum follow_result result);
 int follow_exit(enum follow_result result);
-
-/* Whether a signal of the three has come. */
-bool follow_is_interrupted(void);
