@@ -1,110 +1,13 @@
-/* The commands of rekeyctl that only look: the real program against a rekeyd that is a script
- * (tests/support/fake-api.h), and against nothing but files. */
+/* The commands of rekeyctl that only look, while rekeyd runs: the real program against one that is a script.
+ */
 
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
-#include "lib/journal.h"
-#include "tests/support/fake-api.h"
-#include "tests/support/process.h"
-#include "tests/support/pty.h"
-#include "tests/support/scratch.h"
-#include "tests/support/sets.h"
+#include "tests/support/ctl-bench.h"
 #include "tests/test.h"
 
 #define DAY (24 * 3600)
-
-struct bench {
-        char *directory;
-        struct fake_api *api; /* NULL: no rekeyd */
-};
-
-static struct bench bench_new(bool with_api) {
-        struct bench bench = { .directory = scratch_new() };
-
-        if (with_api)
-                bench.api = fake_api_new(bench.directory);
-        return bench;
-}
-
-static void bench_clear(struct bench *bench) {
-        fake_api_free(bench->api);
-        scratch_free(bench->directory);
-}
-
-/* --- Running it --- */
-
-#define ARGUMENTS_MAX 24
-
-/* "rekeyctl WORDS" with the socket and the configuration of the bench; WORDS is cut up. */
-static void make_arguments(char *words, char *config, char *socket, const char *argv[ARGUMENTS_MAX]) {
-        size_t n = 0;
-        char *rest = NULL;
-
-        argv[n++] = getenv("REKEYD_TEST_REKEYCTL");
-        ck_assert_ptr_nonnull(argv[0]);
-        argv[n++] = "--config";
-        argv[n++] = config;
-        if (socket) {
-                argv[n++] = "--socket";
-                argv[n++] = socket;
-        }
-        for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
-                ck_assert_uint_lt(n, ARGUMENTS_MAX - 1);
-                argv[n++] = word;
-        }
-        argv[n] = NULL;
-}
-
-static struct process *start(const struct bench *bench, const char *line) {
-        _cleanup_(freep) char *words = strdup(line), *config = scratch_path(bench->directory, "rekeyd.yaml");
-        _cleanup_(freep) char *socket = bench->api ? strdup(fake_api_socket(bench->api)) : NULL;
-        const char *argv[ARGUMENTS_MAX];
-
-        make_arguments(words, config, socket, argv);
-        return process_start(argv, true);
-}
-
-static struct pty *start_on_terminal(const struct bench *bench, unsigned columns, unsigned lines,
-                                     const char *line) {
-        _cleanup_(freep) char *words = strdup(line), *config = scratch_path(bench->directory, "rekeyd.yaml");
-        _cleanup_(freep) char *socket = bench->api ? strdup(fake_api_socket(bench->api)) : NULL;
-        const char *argv[ARGUMENTS_MAX];
-
-        make_arguments(words, config, socket, argv);
-        return pty_start(argv, columns, lines);
-}
-
-/* What it says: each of the texts must be there, up to NULL. */
-struct expected {
-        int exit;
-        const char *out[6], *err[3];
-};
-
-static void check_texts(const char *output, const char *const *texts, size_t max, const char *line) {
-        for (size_t i = 0; i < max && texts[i]; i++)
-                ck_assert_msg(strstr(output, texts[i]), "'%s' does not say '%s' but:\n%s", line, texts[i],
-                              output);
-}
-
-static void check_run(const struct bench *bench, const char *line, const struct expected *expected) {
-        _cleanup_(process_freep) struct process *process = start(bench, line);
-        const int status = process_wait(process);
-        const char *out = process_output(process, PROCESS_STDOUT),
-                   *err = process_output(process, PROCESS_STDERR);
-
-        ck_assert_msg(status == expected->exit, "'%s' ended with %d, not with %d:\n%s%s", line, status,
-                      expected->exit, out, err);
-        check_texts(out, expected->out, ELEMENTSOF(expected->out), line);
-        check_texts(err, expected->err, ELEMENTSOF(expected->err), line);
-        if (!expected->err[0])
-                ck_assert_msg(!*err, "'%s' complains:\n%s", line, err);
-}
-#define CHECK_RUN(bench, line, ...) check_run((bench), (line), &(struct expected) { __VA_ARGS__ })
 
 /* --- What rekeyd answers --- */
 
@@ -193,7 +96,7 @@ START_TEST(refusals_have_their_exit_status) {
                 { 200, "{\"x\":1}", 1, "it has no certificates" },
                 { 0, "", 1, "closed the connection" },
         };
-        _cleanup_(bench_clear) struct bench bench = bench_new(true);
+        _cleanup_(bench_clear) struct bench bench = bench_new();
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 fake_api_answer(bench.api, "GET /v1/certificates", rows[i].status, rows[i].body);
@@ -204,7 +107,7 @@ START_TEST(refusals_have_their_exit_status) {
 END_TEST
 
 START_TEST(unknown_certificates) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(true);
+        _cleanup_(bench_clear) struct bench bench = bench_new();
 
         answer_list(&bench, 2, false);
         CHECK_RUN(&bench, "status nobody", .exit = 5, .err = { "there is no certificate 'nobody'" });
@@ -217,7 +120,7 @@ START_TEST(unknown_certificates) {
 END_TEST
 
 START_TEST(mistakes_on_the_command_line) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(true);
+        _cleanup_(bench_clear) struct bench bench = bench_new();
 
         CHECK_RUN(&bench, "stats", .exit = 2, .err = { "did you mean 'status'?" });
         CHECK_RUN(&bench, "show", .exit = 2, .err = { "NAME is missing" });
@@ -230,12 +133,12 @@ END_TEST
 /* --- status --- */
 
 START_TEST(what_is_wrong_stands_first) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(true);
+        _cleanup_(bench_clear) struct bench bench = bench_new();
         _cleanup_(process_freep) struct process *process = NULL;
         const char *out;
 
         answer_list(&bench, 2, true);
-        process = start(&bench, "status");
+        process = bench_start(&bench, "status");
         ck_assert_int_eq(process_wait(process), 0);
         out = process_output(process, PROCESS_STDOUT);
         ck_assert_msg(strstr(out, "payments") < strstr(out, "orders"), "%s", out);
@@ -247,7 +150,7 @@ START_TEST(what_is_wrong_stands_first) {
 END_TEST
 
 START_TEST(status_in_parts) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(true);
+        _cleanup_(bench_clear) struct bench bench = bench_new();
         _cleanup_(freep) char *one = fine("orders");
 
         answer_list(&bench, 3, true);
@@ -262,12 +165,12 @@ START_TEST(status_in_parts) {
 END_TEST
 
 START_TEST(status_as_json) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(true);
+        _cleanup_(bench_clear) struct bench bench = bench_new();
         _cleanup_(process_freep) struct process *process = NULL;
         _cleanup_(json_decrefp) json_t *answer = NULL;
 
         answer_list(&bench, 2, true);
-        process = start(&bench, "status --json payments cert-1");
+        process = bench_start(&bench, "status --json payments cert-1");
         ck_assert_int_eq(process_wait(process), 0);
         answer = json_loads(process_output(process, PROCESS_STDOUT), JSON_REJECT_DUPLICATES, NULL);
         ck_assert_uint_eq(json_array_size(json_object_get(answer, "certificates")), 2);
@@ -279,18 +182,18 @@ END_TEST
 
 START_TEST(a_terminal_has_colours_and_an_end) {
         const char *argv[] = { "env", "NO_COLOR=1", NULL, "--socket", NULL, "status", NULL };
-        _cleanup_(bench_clear) struct bench bench = bench_new(true);
+        _cleanup_(bench_clear) struct bench bench = bench_new();
         _cleanup_(pty_freep) struct pty *narrow = NULL, *folded = NULL, *all = NULL;
 
         answer_list(&bench, 100, true);
-        folded = start_on_terminal(&bench, 80, 24, "status");
+        folded = bench_start_on_terminal(&bench, 80, "status");
         ck_assert_int_eq(pty_wait(folded), 0);
         ck_assert_msg(strstr(pty_output(folded), "\033[1;31m✗"), "%s", pty_output(folded));
         ck_assert_msg(strstr(pty_output(folded), "100 that are fine are not shown"), "%s",
                       pty_output(folded));
         ck_assert_ptr_null(strstr(pty_output(folded), "cert-1"));
 
-        all = start_on_terminal(&bench, 120, 24, "status --all");
+        all = bench_start_on_terminal(&bench, 120, "status --all");
         ck_assert_int_eq(pty_wait(all), 0);
         ck_assert_ptr_nonnull(strstr(pty_output(all), "cert-99"));
 
@@ -304,11 +207,11 @@ START_TEST(a_terminal_has_colours_and_an_end) {
 END_TEST
 
 START_TEST(watching) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(true);
+        _cleanup_(bench_clear) struct bench bench = bench_new();
         _cleanup_(pty_freep) struct pty *pty = NULL;
 
         answer_list(&bench, 2, false);
-        pty = start_on_terminal(&bench, 100, 24, "status --watch");
+        pty = bench_start_on_terminal(&bench, 100, "status --watch");
         pty_await(pty, "2 certificates: ");
         pty_await(pty, "2 are fine");
 
@@ -334,7 +237,7 @@ END_TEST
 /* --- show, history, check, version, completions --- */
 
 START_TEST(showing_one) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(true);
+        _cleanup_(bench_clear) struct bench bench = bench_new();
         _cleanup_(freep) char *begin = open_status("orders", "current", -20 * DAY, 70 * DAY, 40 * DAY),
                               *text = NULL;
 
@@ -376,7 +279,7 @@ START_TEST(showing_one) {
 END_TEST
 
 START_TEST(looking_back) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(true);
+        _cleanup_(bench_clear) struct bench bench = bench_new();
 
         fake_api_answer(
                 bench.api, "GET /v1/certificates/orders/history", 200,
@@ -395,7 +298,7 @@ START_TEST(looking_back) {
 END_TEST
 
 START_TEST(checking) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(true);
+        _cleanup_(bench_clear) struct bench bench = bench_new();
 
         answer_list(&bench, 2, false);
         CHECK_RUN(&bench, "check",
@@ -409,7 +312,7 @@ START_TEST(checking) {
 END_TEST
 
 START_TEST(versions_and_names) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(true);
+        _cleanup_(bench_clear) struct bench bench = bench_new();
 
         fake_api_answer(bench.api, "GET /v1/version", 200, "{\"version\":\"9.9\"}");
         answer_list(&bench, 2, true);
@@ -422,188 +325,9 @@ START_TEST(versions_and_names) {
 }
 END_TEST
 
-/* --- Files only --- */
-
-/* A configuration with orders and shop, with MORE at its beginning. */
-static void write_config(const struct bench *bench, const char *more) {
-        _cleanup_(freep) char *text = NULL;
-
-        ck_assert_int_ge(asprintf(&text,
-                                  "%sstate_directory: %s/state\n"
-                                  "control: {socket: %s/nobody.sock}\n"
-                                  "connectors: {ucl: {enrol_url: https://c/g}}\n"
-                                  "certificates:\n"
-                                  "  orders: {connector: ucl, directory: %s/orders, token_file: %s/token}\n"
-                                  "  shop: {connector: ucl, directory: %s/shop, token_file: %s/token2}\n",
-                                  more, bench->directory, bench->directory, bench->directory,
-                                  bench->directory, bench->directory, bench->directory),
-                         0);
-        scratch_write(bench->directory, "rekeyd.yaml", text, 0600);
-}
-
-/* A set in orders/ that has been valid for BEFORE seconds, and is for AFTER more; what a store commits. */
-static void commit_orders(const struct bench *bench, long before, long after) {
-        _cleanup_(freep) char *path = scratch_path(bench->directory, "orders"),
-                              *pem = x509_key_pem(x509_key(0));
-        const usec_t now = now_usec(CLOCK_REALTIME);
-        const usec_t not_before = now - (usec_t)before * USEC_PER_SEC;
-        _cleanup_(x509_cert_clear) struct x509_cert ca = x509_make(
-                &(struct x509_options) { .ca = true, .key = x509_key(7), .not_before = not_before });
-        _cleanup_(x509_cert_clear) struct x509_cert leaf = x509_make(&(struct x509_options) {
-                .issuer = &ca,
-                .subject = "O=Org,CN=orders",
-                .not_before = not_before,
-                .not_after = now + (usec_t)(after * (long)USEC_PER_SEC),
-        });
-        _cleanup_(store_closep) struct store *store = test_store_open(path);
-        struct test_set set = { .certificate_pem = strdup(leaf.pem), .ca_pem = strdup(ca.pem) };
-
-        ck_assert_int_eq(key_parse(pem, strlen(pem), &set.key, NULL), 0);
-        (void)test_set_commit(store, &set);
-        test_set_clear(&set);
-}
-
-static char *state_directory(const struct bench *bench) {
-        char *path = scratch_path(bench->directory, "state");
-
-        (void)mkdir(path, 0755);
-        return path;
-}
-
-/* Listens at nothing: a socket that a rekeyd has left behind. */
-static void leave_socket(const struct bench *bench) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-        snprintf(address.sun_path, sizeof(address.sun_path), "%s/nobody.sock", bench->directory);
-        ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-        close(fd);
-}
-
-START_TEST(without_a_configuration_there_are_no_files) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(false);
-
-        CHECK_RUN(
-                &bench, "--socket /nowhere status", .exit = 1,
-                .err = { "rekeyd is not running, and the files cannot be found without its configuration" });
-        CHECK_RUN(&bench, "--socket /nowhere check", .exit = 3,
-                  .out = { "REKEYD UNKNOWN - rekeyd is not running" });
-        CHECK_RUN(&bench, "--socket /nowhere version", .exit = 3, .out = { "rekeyctl" },
-                  .err = { "cannot reach rekeyd at /nowhere: there is no such socket; is the service "
-                           "running?" });
-        write_config(&bench, "nonsense: 1\nlog: []\n");
-        CHECK_RUN(&bench, "--socket /nowhere status", .exit = 1,
-                  .err = { "which has 2 errors: rekeyctl check-config" });
-        CHECK_RUN(&bench, "check-config", .exit = 1,
-                  .err = { ":1:1: unknown option 'nonsense'", ":2:6:", "2 mistakes" });
-}
-END_TEST
-
-START_TEST(files_say_what_they_can) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(false);
-
-        write_config(&bench, "");
-        commit_orders(&bench, 20 * DAY, 70 * DAY);
-        CHECK_RUN(&bench, "status",
-                  .out = { "orders", "current", "69d 23h", "shop", "2 certificates: 1 does not work" },
-                  .err = { "rekeyctl: rekeyd is not running: this is what the files say\n" });
-        leave_socket(&bench);
-        CHECK_RUN(&bench, "show orders", .out = { "O=Org,CN=orders", "rsa-2048", "Generations\n", "current" },
-                  .err = { "this is what the files say" });
-        CHECK_RUN(&bench, "version", .exit = 3, .err = { "nobody listens there; is the service running?" });
-        CHECK_RUN(&bench, "status order", .exit = 5,
-                  .err = { "this is what", "'order'; did you mean 'orders'?" });
-        CHECK_RUN(&bench, "check orders", .exit = 1,
-                  .out = { "REKEYD WARNING - rekeyd is not running; 1 certificate is fine" });
-        CHECK_RUN(&bench, "check", .exit = 2,
-                  .out = { "REKEYD CRITICAL - rekeyd is not running; shop: there is no" });
-        CHECK_RUN(&bench, "complete names", .out = { "orders\nshop\n" });
-        CHECK_RUN(&bench, "check-config", .out = { "is right: 2 certificates, 1 connector." });
-}
-END_TEST
-
-START_TEST(files_of_an_expired_one) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(false);
-
-        write_config(&bench, "");
-        commit_orders(&bench, 20 * DAY, -DAY);
-        CHECK_RUN(&bench, "status orders", .out = { "expired 1d", "rekeyctl enrol orders" }, .err = { "" });
-}
-END_TEST
-
-START_TEST(the_journal_is_read_and_never_touched) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(false);
-        _cleanup_(freep) char *state = state_directory(&bench), *before = NULL, *after = NULL;
-        const struct journal_instant now = { .realtime = now_usec(CLOCK_REALTIME),
-                                             .boottime = now_usec(CLOCK_BOOTTIME) };
-        const struct journal journal = { .failures = 3,
-                                         .failure = FAILURE_REFUSED,
-                                         .next_attempt_usec = now.realtime + 2 * USEC_PER_HOUR };
-        _cleanup_(freep) char *text = NULL;
-
-        write_config(&bench, "");
-        commit_orders(&bench, 20 * DAY, 70 * DAY);
-        ck_assert_int_eq(journal_format(&journal, &now, &text, NULL), 0);
-        scratch_write(state, "orders.json", text, 0600);
-        CHECK_RUN(&bench, "status orders",
-                  .out = { "retrying", "retry 1h 59m", "the Connector refuses to sign" },
-                  .err = { "this is what the files say" });
-
-        /* a damaged one is for the next rekeyd */
-        scratch_write(state, "orders.json", "{\"version\":", 0600);
-        before = scratch_list(state);
-        CHECK_RUN(&bench, "status orders", .out = { "current" },
-                  .err = { "this is what", "failures and what is owed are not known" });
-        after = scratch_list(state);
-        ck_assert_str_eq(before, after);
-}
-END_TEST
-
-START_TEST(the_history_of_files) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(false);
-        _cleanup_(freep) char *state = state_directory(&bench);
-
-        setenv("TZ", "UTC", 1);
-        write_config(&bench, "");
-        CHECK_RUN(&bench, "history orders", .out = { "Nothing has happened" }, .err = { "this is what" });
-        scratch_write(state, "orders.history",
-                      "{\"time\":\"2026-11-20T18:06:53Z\",\"event\":\"begun\",\"message\":\"begins\"}\n"
-                      "nonsense\n"
-                      "{\"foreign\":true}\n"
-                      "\n"
-                      "{\"time\":\"2026-11-20T18:06:59Z\",\"event\":\"renewed\",\"message\":\"done\"}\n"
-                      "{\"time\":\"2026-11-20T18:07",
-                      0600);
-        CHECK_RUN(&bench, "history orders",
-                  .out = { "2026-11-20 18:06:53 UTC  begun              begins\n"
-                           "2026-11-20 18:06:59 UTC  renewed            done\n" },
-                  .err = { "this is what" });
-        CHECK_RUN(&bench, "history nobody", .exit = 5, .err = { "this is what", "no certificate 'nobody'" });
-}
-END_TEST
-
-START_TEST(a_broken_set_is_said) {
-        _cleanup_(bench_clear) struct bench bench = bench_new(false);
-        _cleanup_(freep) char *orders = scratch_path(bench.directory, "orders");
-        _cleanup_(freep) char *generation = NULL, *target = NULL;
-
-        write_config(&bench, "");
-        commit_orders(&bench, 20 * DAY, 70 * DAY);
-        ck_assert_int_eq(link_read_at(AT_FDCWD, (generation = scratch_path(orders, "..data")), &target), 0);
-        free(generation);
-        generation = scratch_path(orders, target);
-        scratch_write(generation, "tls.crt", "nonsense", 0644);
-        CHECK_RUN(&bench, "status orders", .out = { "orders: its files cannot be used: " }, .err = { "" });
-        CHECK_RUN(&bench, "show orders", .out = { "None  ", "cannot be used" }, .err = { "" });
-        CHECK_RUN(&bench, "check orders", .exit = 2, .out = { "REKEYD CRITICAL" });
-}
-END_TEST
-
 int main(void) {
         Suite *suite = suite_create("rekeyctl-read");
 
-        (void)x509_key(0);
-        (void)x509_key(7);
         TEST_CASE(suite, refusals_have_their_exit_status);
         TEST_CASE(suite, unknown_certificates);
         TEST_CASE(suite, mistakes_on_the_command_line);
@@ -616,11 +340,5 @@ int main(void) {
         TEST_CASE(suite, looking_back);
         TEST_CASE(suite, checking);
         TEST_CASE(suite, versions_and_names);
-        TEST_CASE(suite, without_a_configuration_there_are_no_files);
-        TEST_CASE(suite, files_say_what_they_can);
-        TEST_CASE(suite, files_of_an_expired_one);
-        TEST_CASE(suite, the_journal_is_read_and_never_touched);
-        TEST_CASE(suite, the_history_of_files);
-        TEST_CASE(suite, a_broken_set_is_said);
         return test_run(suite);
 }

@@ -7,8 +7,15 @@
 
 #include "tests/support/scratch.h"
 
-struct bench bench_new(void) {
+struct bench bench_new_alone(void) {
         struct bench bench = { .directory = scratch_new() };
+
+        bench.config = scratch_path(bench.directory, "rekeyd.yaml");
+        return bench;
+}
+
+struct bench bench_new(void) {
+        struct bench bench = bench_new_alone();
 
         bench.api = fake_api_new(bench.directory);
         return bench;
@@ -16,6 +23,7 @@ struct bench bench_new(void) {
 
 void bench_clear(struct bench *bench) {
         fake_api_free(bench->api);
+        free(bench->config);
         scratch_free(bench->directory);
 }
 
@@ -25,8 +33,12 @@ void bench_make_arguments(const struct bench *bench, char *words, const char *ar
 
         argv[n++] = getenv("REKEYD_TEST_REKEYCTL");
         ck_assert_ptr_nonnull(argv[0]);
-        argv[n++] = "--socket";
-        argv[n++] = fake_api_socket(bench->api);
+        if (bench->api) {
+                argv[n++] = "--socket";
+                argv[n++] = fake_api_socket(bench->api);
+        }
+        argv[n++] = "--config";
+        argv[n++] = bench->config;
         for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
                 ck_assert_uint_lt(n, BENCH_ARGUMENTS_MAX - 1);
                 argv[n++] = word;
@@ -83,6 +95,26 @@ void bench_check_run(const struct bench *bench, const char *line, int expected, 
 
         bench_check_exit(process, expected);
         bench_check_says(process, expected == 0 ? PROCESS_STDOUT : PROCESS_STDERR, says);
+}
+
+static void check_texts(const char *output, const char *const *texts, size_t max, const char *line) {
+        for (size_t i = 0; i < max && texts[i]; i++)
+                ck_assert_msg(strstr(output, texts[i]), "'%s' does not say '%s' but:\n%s", line, texts[i],
+                              output);
+}
+
+void bench_check_output(const struct bench *bench, const char *line, const struct bench_expected *expected) {
+        _cleanup_(process_freep) struct process *process = bench_start(bench, line);
+        const int status = process_wait(process);
+        const char *out = process_output(process, PROCESS_STDOUT),
+                   *err = process_output(process, PROCESS_STDERR);
+
+        ck_assert_msg(status == expected->exit, "'%s' ended with %d, not with %d:\n%s%s", line, status,
+                      expected->exit, out, err);
+        check_texts(out, expected->out, ELEMENTSOF(expected->out), line);
+        check_texts(err, expected->err, ELEMENTSOF(expected->err), line);
+        if (!expected->err[0])
+                ck_assert_msg(!*err, "'%s' complains:\n%s", line, err);
 }
 
 unsigned count_text(const char *text, const char *what) {
