@@ -1,5 +1,4 @@
-/* The commands of rekeyctl that only look, while rekeyd runs: the real program against one that is a script.
- */
+/* The commands of rekeyctl that only look, beside a rekeyd that is a script. */
 
 #include <jansson.h>
 #include <stdio.h>
