@@ -44,6 +44,10 @@ END
 configure() {
         write /etc/rekeyd/rekeyd.yaml <<END
 limits: {issuances_per_hour: 50}
+control:
+  socket: /run/rekeyd/control.sock
+  group: rekeyd
+  read_group: adm
 connectors:
   ucl:
     enrol_url: https://connector.test:8444/connector/graphql
