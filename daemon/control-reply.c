@@ -151,7 +151,7 @@ static void run_inquiry(struct job *job) {
                         inquiry->answer = read_history(text);
         } else if (journal_parse(inquiry->journal_json, strlen(inquiry->journal_json), &journal, &saved,
                                  &inquiry->error) == 0 &&
-                   inspect_directory(inquiry->config->directory, &inspection) == 0)
+                   inspect_certificate(inquiry->config, &inspection) == 0)
                 inquiry->answer = report_details(&inquiry->status, inquiry->config, &inspection, &journal,
                                                  now_usec(CLOCK_REALTIME));
 }

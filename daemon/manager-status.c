@@ -61,7 +61,10 @@ char *manager_describe(const struct manager *manager) {
         out = open_memstream(&text, &size);
         if (!out)
                 return NULL;
-        fprintf(out, "%zu of %zu certificate%s current", n_usable, n, n == 1 ? "" : "s");
+        if (n == 0)
+                fprintf(out, "no certificate is configured");
+        else
+                fprintf(out, "%zu of %zu certificate%s current", n_usable, n, n == 1 ? "" : "s");
         if (n_troubled > 0)
                 fprintf(out, "; %s %s", worst.name, manager_trouble(&worst));
         if (n_troubled > 1)

@@ -276,6 +276,7 @@ void manager_start(struct manager *manager) {
                    manager->n_certificates == 1 ? "" : "s");
         if (manager->n_certificates == 0) {
                 service_ready();
+                manager_status_changed(&manager->context);
                 if (manager->context.once)
                         sd_event_exit(event, 0);
                 return;
