@@ -184,7 +184,9 @@ void certificate_say_failure(struct certificate *certificate) {
         unsigned n_same = count_same(certificate);
         char span[TIMESPAN_MAX], times[32] = "";
 
-        if (certificate->context->once) {
+        /* With --once nothing follows, and an operator is told of his one attempt: whether more are needed is
+         * found out after it. */
+        if (certificate->context->once || certificate_asks_attempt(certificate)) {
                 certificate_say(certificate, LOG_ERR, message_id, "%s failed (%s): %s; %s", what,
                                 failure_names[renewal->failure], error_text(&attempt->error), set);
                 return;
