@@ -5,7 +5,7 @@
 suite=bookworm
 root_packages=(
         systemd-sysv libpam-systemd dbus polkitd procps iproute2 openssl curl jq ca-certificates nginx-light
-        libcurl4 libjansson4 libyaml-0-2 libevent-2.1-7 libevent-openssl-2.1-7
+        libcurl4 libjansson4 libyaml-0-2 libmicrohttpd12 libevent-2.1-7 libevent-openssl-2.1-7
 )
 
 # Why no container can be had here; nothing where it can.
