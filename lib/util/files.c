@@ -69,6 +69,22 @@ int fd_read_all(int fd, size_t max, char **ret_data, size_t *ret_size) {
 
                 if (n < 0 && errno == EINTR)
                         continue;
+                if (n > 0 && size + (size_t)n == room && room <= max) {
+                        /* It grows while it is read. */
+                        char *grown = malloc(max + 2);
+
+                        if (grown) {
+                                size += (size_t)n;
+                                memcpy(grown, data, size);
+                        }
+                        explicit_bzero(data, room);
+                        free(data);
+                        if (!grown)
+                                return -ENOMEM;
+                        data = grown;
+                        room = max + 1;
+                        continue;
+                }
                 if (n < 0 || (n > 0 && size + (size_t)n == room)) {
                         int r = n < 0 ? -errno : -EFBIG;
 
