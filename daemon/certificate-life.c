@@ -217,5 +217,8 @@ void certificate_retire(struct certificate *certificate) {
         certificate->is_retired = true;
         certificate->revoke_timer = sd_event_source_disable_unref(certificate->revoke_timer);
         certificate_stop_waiting(certificate);
+        /* One that waited for its turn, and has no look under way that would end with it. */
+        if (certificate_asks_attempt(certificate) && !certificate->attempt)
+                certificate_give_up_attempt(certificate, "not in the configuration any more");
         certificate_settle(certificate);
 }

@@ -48,6 +48,8 @@ static const char *ended_operation(const struct certificate *certificate, const 
 
         if (i == ELEMENTSOF(results) || !certificate->operation)
                 return NULL;
+        if (results[i].is_failure && certificate->job)
+                return NULL; /* of a look that the operation waits for */
         for (size_t k = 0; k < ELEMENTSOF(results[i].operations); k++)
                 if (streq_null(results[i].operations[k], "*") ||
                     streq_null(results[i].operations[k], certificate->operation))

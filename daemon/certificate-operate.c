@@ -34,6 +34,7 @@ void certificate_start_operation(struct certificate *certificate) {
                 return;
         if (certificate->is_retired) {
                 certificate->job = operation_free(operation);
+                certificate_forget_token(certificate);
                 certificate_say(certificate, LOG_WARNING, MESSAGE_OPERATION_FAILED,
                                 "nothing was done: it was taken out of the configuration");
                 return;
@@ -47,6 +48,14 @@ void certificate_end_operation(struct certificate *certificate) {
         certificate->job = operation_free(certificate->job);
         certificate->look_again = false;
         certificate_wake(certificate);
+        certificate_settle(certificate);
+}
+
+/* An operation that has changed no files is over. */
+static void end_without_change(struct certificate *certificate) {
+        certificate->job = operation_free(certificate->job);
+        if (certificate->look_again)
+                certificate_look(certificate);
         certificate_settle(certificate);
 }
 
@@ -70,8 +79,16 @@ void certificate_forget_token(struct certificate *certificate) {
 }
 
 bool certificate_asks_attempt(const struct certificate *certificate) {
-        return certificate->operation &&
+        /* An enrolment waits as a job for the end of a look that knows nothing of it. */
+        return certificate->operation && !certificate->job &&
                (streq(certificate->operation, "renew") || streq(certificate->operation, "enrol"));
+}
+
+void certificate_give_up_attempt(struct certificate *certificate, const char *why) {
+        certificate->renewal.forced = certificate->accepts_no_gain = false;
+        certificate_forget_token(certificate);
+        certificate_say(certificate, LOG_WARNING, MESSAGE_OPERATION_FAILED,
+                        "%s was asked for, and nothing was done: it is %s", certificate->operation, why);
 }
 
 /* An attempt goes beyond its look. */
@@ -154,6 +171,7 @@ static void start_enrolment(struct operation *operation) {
         struct certificate *certificate = operation->certificate;
 
         certificate->job = operation_free(operation);
+        certificate->look_again = false;
         certificate_wake(certificate);
 }
 
@@ -205,7 +223,7 @@ static void start_notification(struct operation *operation) {
                                 certificate->generation);
         history_save(certificate->history);
         dependents_release(certificate->dependents);
-        certificate->job = operation_free(operation);
+        end_without_change(certificate);
 }
 
 int certificate_ask_notification(struct certificate *certificate, struct error *error) {
@@ -289,6 +307,10 @@ int certificate_ask_rollback(struct certificate *certificate, uint64_t generatio
                 return r;
         if (!certificate->fingerprint[0])
                 return error_set(error, -EPERM, "%s has no certificate yet", certificate->config->name);
+        if (certificate->revocation) /* maybe of the very set that is to come back */
+                return error_set(error, -EBUSY,
+                                 "an older generation of %s is being revoked; try again in a moment",
+                                 certificate->config->name);
         return begin(certificate, "rollback", start_rollback, generation, error);
 }
 

@@ -120,6 +120,9 @@ void certificate_revoke(struct certificate *certificate); /* the current set */
 /* An operator waits for the end of an attempt. */
 bool certificate_asks_attempt(const struct certificate *certificate);
 
+/* Says that there will be none; WHY goes on after "it is". */
+void certificate_give_up_attempt(struct certificate *certificate, const char *why);
+
 /* The one-time token that an operator gave is of no use any more. */
 void certificate_forget_token(struct certificate *certificate);
 struct operation *operation_free(struct operation *operation); /* the workers have stopped, or it is done */

@@ -95,10 +95,8 @@ static void has_looked(struct certificate *certificate) {
 static void rest(struct certificate *certificate) {
         end_attempt(certificate);
         has_looked(certificate);
-        if (certificate_asks_attempt(certificate) && !certificate->job)
-                certificate_say(certificate, LOG_WARNING, MESSAGE_OPERATION_FAILED,
-                                "%s was asked for, and nothing was done: it is %s", certificate->operation,
-                                renewal_state_names[certificate->renewal.state]);
+        if (certificate_asks_attempt(certificate))
+                certificate_give_up_attempt(certificate, renewal_state_names[certificate->renewal.state]);
         if (!certificate->context->once && !certificate->is_retired) {
                 certificate_arm_timer(certificate);
                 certificate_arm_token_watch(certificate);
@@ -318,6 +316,15 @@ static void take_sight(struct certificate *certificate) {
         certificate->renewal.rejected = next.rejected;
         has_looked(certificate);
         if (next.step != STEP_NONE) {
+                if (certificate->job) {
+                        /* An operator's turn comes first; its end looks again. */
+                        certificate->renewal.step = STEP_NONE;
+                        certificate->look_again = true;
+                        end_attempt(certificate);
+                        certificate_start_operation(certificate);
+                        certificate_settle(certificate);
+                        return;
+                }
                 if (certificate->is_retired) {
                         certificate->renewal.step = STEP_NONE;
                         rest(certificate);

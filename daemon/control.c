@@ -275,7 +275,12 @@ static void post_reload(struct control *control, struct http_request *request,
 
         if (!body)
                 return;
-        if (read_arguments(request, body, 0, &none)) {
+        if (!read_arguments(request, body, 0, &none))
+                ;
+        else if (control->manager->reload)
+                /* Its end could not be told from that of this one. */
+                http_reply_error(request, 409, NULL, "a reload is under way; wait until it is over");
+        else {
                 reply_result(request, "reload", NULL, 0, 0, NULL);
                 manager_reload(control->manager);
         }

@@ -257,7 +257,8 @@ void manager_reload(struct manager *manager) {
         }
         manager->reload = calloc(1, sizeof(*manager->reload));
         if (!manager->reload) {
-                log_error("the configuration was not reloaded: out of memory");
+                events_say(manager->context.events, NULL, LOG_ERR, MESSAGE_NOT_RELOADED, over,
+                           ELEMENTSOF(over), "the configuration was not reloaded: out of memory");
                 return;
         }
         service_reloading();
