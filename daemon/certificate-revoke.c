@@ -11,11 +11,17 @@
 #include "daemon/metrics.h"
 #include "daemon/revocation.h"
 
+/* How long to leave an operator alone. */
+#define OPERATOR_USEC (10 * USEC_PER_SEC)
+
 static void arm(struct certificate *certificate, usec_t when);
 
-static void nothing_owed(struct certificate *certificate) {
+/* Of GENERATION; what is owed of another one stays. */
+static void nothing_owed(struct certificate *certificate, uint64_t generation) {
         struct journal *journal = &certificate->history->journal;
 
+        if (journal->revoke_generation != generation)
+                return;
         journal->revoke_usec = 0;
         journal->revoke_generation = 0;
         certificate->revoke_failures = 0;
@@ -25,7 +31,7 @@ static void nothing_owed(struct certificate *certificate) {
 static void count(struct certificate *certificate, enum failure failure) {
         struct metrics *metrics = certificate->context->metrics;
 
-        if (failure == FAILURE_NONE)
+        if (failure == FAILURE_NONE || failure == FAILURE_REJECTED)
                 metrics->revocations++;
         else
                 metrics->revocation_failures++;
@@ -35,30 +41,30 @@ static void count(struct certificate *certificate, enum failure failure) {
 
 static void on_old_revoked(enum failure failure, bool gone, const char *error, void *userdata) {
         struct certificate *certificate = userdata;
-        struct journal *journal = &certificate->history->journal;
+        const struct journal *journal = &certificate->history->journal;
+        const uint64_t generation = revocation_generation(certificate->revocation);
         char span[TIMESPAN_MAX];
         usec_t wait;
 
         count(certificate, failure);
         if (failure == FAILURE_NONE || failure == FAILURE_REJECTED) {
-                certificate_say(certificate, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s",
-                                journal->revoke_generation,
-                                failure == FAILURE_NONE
-                                        ? "was revoked, as `revoke_old` asks for"
-                                        : "is not accepted any more, and needs no revocation");
-                nothing_owed(certificate);
-        } else if (gone) {
+                certificate_say(
+                        certificate, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s", generation,
+                        failure == FAILURE_NONE ? "was revoked, as `revoke_old` asks for"
+                                                : "is not accepted any more, and needs no revocation");
+                nothing_owed(certificate, generation);
+        } else if (gone || journal->revoke_generation != generation) {
                 certificate_say(certificate, LOG_WARNING, MESSAGE_NOT_REVOKED,
                                 "generation %" PRIu64
                                 " was to be revoked, and stays valid until it expires: %s",
-                                journal->revoke_generation, error);
-                nothing_owed(certificate);
+                                generation, error);
+                nothing_owed(certificate, generation);
         } else {
                 wait = backoff_for_ever(failure, ++certificate->revoke_failures);
                 certificate_say(certificate, log_repeated(LOG_WARNING, certificate->revoke_failures),
                                 MESSAGE_NOT_REVOKED,
                                 "generation %" PRIu64 " could not be revoked: %s; trying again in %s",
-                                journal->revoke_generation, error, format_timespan(span, wait));
+                                generation, error, format_timespan(span, wait));
                 arm(certificate, usec_add(now_usec(CLOCK_REALTIME), wait));
         }
         certificate->revocation = revocation_free(certificate->revocation);
@@ -67,11 +73,16 @@ static void on_old_revoked(enum failure failure, bool gone, const char *error, v
 
 static void begin(struct certificate *certificate) {
         certificate->revoke_timer = sd_event_source_disable_unref(certificate->revoke_timer);
+        if (certificate->job) {
+                /* An operator revokes, or brings back an older set: that may be this one. */
+                arm(certificate, usec_add(now_usec(CLOCK_REALTIME), OPERATOR_USEC));
+                return;
+        }
         if (certificate->revocation || certificate->is_retired)
                 return;
         if (revocation_new(certificate->context, certificate->config,
-                           certificate->history->journal.revoke_generation, certificate->fingerprint,
-                           on_old_revoked, certificate, &certificate->revocation) < 0)
+                           certificate->history->journal.revoke_generation, false, on_old_revoked,
+                           certificate, &certificate->revocation) < 0)
                 log_error("%s: out of memory", certificate->config->name);
 }
 
@@ -96,6 +107,12 @@ void certificate_owe_revocation(struct certificate *certificate, uint64_t genera
 
         if (wait == 0)
                 return;
+        if (journal->revoke_usec > 0 && !certificate->revocation)
+                certificate_say(certificate, LOG_WARNING, MESSAGE_NOT_REVOKED,
+                                "generation %" PRIu64
+                                " was to be revoked, and stays valid until it expires: there is a newer one "
+                                "to revoke",
+                                journal->revoke_generation);
         journal->revoke_usec = usec_add(now_usec(CLOCK_REALTIME), wait);
         journal->revoke_generation = generation;
         certificate->revoke_failures = 0;
@@ -108,7 +125,7 @@ void certificate_resume_revocation(struct certificate *certificate) {
         if (journal->revoke_usec == 0)
                 return;
         if (certificate->config->policy.revoke_old_usec == 0)
-                nothing_owed(certificate); /* the operator has thought better of it */
+                nothing_owed(certificate, journal->revoke_generation); /* thought better of */
         else
                 arm(certificate, journal->revoke_usec);
 }
@@ -149,7 +166,7 @@ static void on_revoked(enum failure failure, _unused_ bool gone, const char *err
 }
 
 void certificate_revoke(struct certificate *certificate) {
-        if (revocation_new(certificate->context, certificate->config, certificate->generation, NULL,
+        if (revocation_new(certificate->context, certificate->config, certificate->generation, true,
                            on_revoked, certificate, &certificate->revocation) == 0)
                 return;
         certificate_say(certificate, LOG_ERR, MESSAGE_NOT_REVOKED,

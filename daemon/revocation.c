@@ -16,7 +16,7 @@ struct revocation {
         struct context *context;
         const struct config_certificate *config;
         uint64_t generation;
-        char spared[FINGERPRINT_HEX];
+        bool in_use;
         revocation_done_t done;
         void *userdata;
 
@@ -27,16 +27,29 @@ struct revocation {
         struct connector_call *call;
 };
 
+/* What is current is asked of the disk: a rollback, or a hand, may be ahead of what the loop knows. */
+static int check_unused(struct revocation *revocation) {
+        _cleanup_(set_clear) struct set current = { 0 };
+        int r;
+
+        r = store_peek_current(revocation->config->directory, &current, &revocation->error);
+        if (r < 0) {
+                error_prefix(&revocation->error, "it is not known what is in use");
+                return r == -ENOENT || r == -EBADMSG ? -EAGAIN : r;
+        }
+        if (memcmp(current.fingerprint, revocation->set.fingerprint, FINGERPRINT_SIZE) == 0)
+                return error_set(&revocation->error, -ENOENT, "it is in use again");
+        return 0;
+}
+
 static void read_set(struct job *job) {
         struct revocation *revocation = container_of(job, struct revocation, job);
-        char fingerprint[FINGERPRINT_HEX];
         const char *json;
 
         revocation->result = store_peek(revocation->config->directory, revocation->generation,
                                         &revocation->set, &revocation->error);
-        hex_format(fingerprint, revocation->set.fingerprint, FINGERPRINT_SIZE);
-        if (revocation->result == 0 && streq(fingerprint, revocation->spared))
-                revocation->result = error_set(&revocation->error, -ENOENT, "it is in use again");
+        if (revocation->result == 0 && !revocation->in_use)
+                revocation->result = check_unused(revocation);
         json = revocation->set.connection_json;
         if (revocation->result == 0 && json)
                 (void)connection_parse(json, strlen(json), &revocation->connection, NULL);
@@ -96,7 +109,7 @@ static void on_read(struct job *job) {
 }
 
 int revocation_new(struct context *context, const struct config_certificate *config, uint64_t generation,
-                   const char *spared, revocation_done_t done, void *userdata, struct revocation **ret) {
+                   bool in_use, revocation_done_t done, void *userdata, struct revocation **ret) {
         struct revocation *revocation = calloc(1, sizeof(*revocation));
 
         if (!revocation)
@@ -106,13 +119,17 @@ int revocation_new(struct context *context, const struct config_certificate *con
                 .context = context,
                 .config = config,
                 .generation = generation,
+                .in_use = in_use,
                 .done = done,
                 .userdata = userdata,
         };
-        snprintf(revocation->spared, sizeof(revocation->spared), "%s", spared ? spared : "");
         workers_submit(context->disk_workers, &revocation->job);
         *ret = revocation;
         return 0;
+}
+
+uint64_t revocation_generation(const struct revocation *revocation) {
+        return revocation->generation;
 }
 
 struct revocation *revocation_free(struct revocation *revocation) {

@@ -12,10 +12,13 @@ struct revocation;
  * its files are not there any more. The revocation may be freed from here. */
 typedef void (*revocation_done_t)(enum failure failure, bool gone, const char *error, void *userdata);
 
-/* Begins. Where SPARED, a fingerprint, is not NULL, the set of that fingerprint is not revoked but GONE.
- * CONTEXT and CONFIG are borrowed. 0 or -ENOMEM; DONE is called from the loop, later. */
+/* Begins. A set that is IN_USE may not be one that is meant: where it is false, and the generation has the
+ * certificate that is current on the disk, it is not revoked but GONE. CONTEXT and CONFIG are borrowed. 0 or -ENOMEM; DONE is called from the loop, later. */
 int revocation_new(struct context *context, const struct config_certificate *config, uint64_t generation,
-                   const char *spared, revocation_done_t done, void *userdata, struct revocation **ret);
+                   bool in_use, revocation_done_t done, void *userdata, struct revocation **ret);
+
+/* Which it revokes. */
+uint64_t revocation_generation(const struct revocation *revocation);
 
 /* Its worker must have ended: after DONE, or when the workers were stopped. Accepts NULL, returns NULL. */
 struct revocation *revocation_free(struct revocation *revocation);

@@ -180,3 +180,20 @@ int store_peek(const char *directory, uint64_t generation, struct set *ret, stru
                                  generation, directory);
         return store_load_generation(&store, generation, ret, error);
 }
+
+int store_peek_current(const char *directory, struct set *ret, struct error *error) {
+        _cleanup_(freep) char *path = strdup(directory);
+        _cleanup_(fd_closep) int fd = -1;
+        struct store store = { .path = path };
+        int r;
+
+        if (!path)
+                return error_set(error, -ENOMEM, "out of memory");
+        fd = store.fd = dir_open_at(AT_FDCWD, directory);
+        if (fd < 0)
+                return error_set_errno(error, fd, "cannot open %s", directory);
+        r = store_read_current(&store, &store.current);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot read link %s/" STORE_CURRENT, directory);
+        return store_load_generation(&store, store.current, ret, error);
+}

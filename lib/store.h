@@ -65,6 +65,9 @@ int store_load(const struct store *store, struct set *ret, struct error *error);
  * -ENOENT when there is no such generation any more. */
 int store_peek(const char *directory, uint64_t generation, struct set *ret, struct error *error);
 
+/* The same for the current one; -ENOENT also when there is none. */
+int store_peek_current(const char *directory, struct set *ret, struct error *error);
+
 /*
  * Adopts an existing pair. store_adopt_plain() takes regular files with the names above that lie in the
  * directory itself, and puts links in their place without a moment in which a name is missing: as generation
