@@ -12,8 +12,8 @@
 /* The instant that certificates are made around: 2027-01-15T08:00:00Z. Pure tests pass it as `now`. */
 #define X509_NOW (UINT64_C(1800000000) * USEC_PER_SEC)
 
-/* The I-th RSA-2048 key (I below 8), made at its first use and kept; borrowed. A main() that calls x509_key(n
- * - 1) before Check forks makes the first N keys once for all tests. */
+/* The I-th RSA-2048 key (I below 8), made at its first use and kept; borrowed. A main() that calls
+ * x509_key(n - 1) makes the first N keys once for all tests, where Check forks. */
 #define X509_KEYS_MAX 8
 EVP_PKEY *x509_key(unsigned i);
 
