@@ -103,8 +103,10 @@ void certificate_arm_token_watch(struct certificate *certificate);
 void certificate_arm_set_watch(struct certificate *certificate);
 void certificate_stop_waiting(struct certificate *certificate);
 
-/* What is to be revoked, in certificate-revoke.c. The set before the current one was GENERATION. */
-void certificate_owe_revocation(struct certificate *certificate, uint64_t generation);
+/* What is to be revoked, in certificate-revoke.c. The current set is to be replaced: true when that is to be
+ * saved before it is. And it is current after all, since the swap has failed. */
+bool certificate_owe_revocation(struct certificate *certificate);
+void certificate_withdraw_revocation(struct certificate *certificate);
 void certificate_resume_revocation(struct certificate *certificate); /* at the start */
 void certificate_hasten_revocation(struct certificate *certificate); /* its files may go soon */
 void certificate_stop_revocation(struct certificate *certificate);

@@ -101,12 +101,12 @@ static void arm(struct certificate *certificate, usec_t when) {
                           certificate->config->name, certificate->history->journal.revoke_generation);
 }
 
-void certificate_owe_revocation(struct certificate *certificate, uint64_t generation) {
+bool certificate_owe_revocation(struct certificate *certificate) {
         struct journal *journal = &certificate->history->journal;
         usec_t wait = certificate->config->policy.revoke_old_usec;
 
-        if (wait == 0)
-                return;
+        if (wait == 0 || !certificate->fingerprint[0] || journal->is_revoked)
+                return false;
         if (journal->revoke_usec > 0 && !certificate->revocation)
                 certificate_say(certificate, LOG_WARNING, MESSAGE_NOT_REVOKED,
                                 "generation %" PRIu64
@@ -114,9 +114,19 @@ void certificate_owe_revocation(struct certificate *certificate, uint64_t genera
                                 "to revoke",
                                 journal->revoke_generation);
         journal->revoke_usec = usec_add(now_usec(CLOCK_REALTIME), wait);
-        journal->revoke_generation = generation;
+        journal->revoke_generation = certificate->generation;
         certificate->revoke_failures = 0;
         arm(certificate, journal->revoke_usec);
+        return true;
+}
+
+void certificate_withdraw_revocation(struct certificate *certificate) {
+        const struct journal *journal = &certificate->history->journal;
+
+        if (journal->revoke_usec == 0 || journal->revoke_generation != certificate->generation)
+                return;
+        certificate->revoke_timer = sd_event_source_disable_unref(certificate->revoke_timer);
+        nothing_owed(certificate, certificate->generation);
 }
 
 void certificate_resume_revocation(struct certificate *certificate) {
@@ -142,25 +152,33 @@ void certificate_stop_revocation(struct certificate *certificate) {
 
 /* --- The current set --- */
 
+/* Whoever has heard that it is revoked finds it so after a restart. What could not be saved is in the log. */
+static void on_revocation_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
+        struct certificate *certificate = userdata;
+
+        certificate_say(certificate, LOG_NOTICE, MESSAGE_REVOKED,
+                        "revoked, generation %" PRIu64
+                        "; the files stay, and a one-time token is needed to enrol again",
+                        certificate->generation);
+        certificate_end_operation(certificate);
+}
+
 static void on_revoked(enum failure failure, _unused_ bool gone, const char *error, void *userdata) {
         struct certificate *certificate = userdata;
         struct journal *journal = &certificate->history->journal;
 
         count(certificate, failure);
         if (failure == FAILURE_NONE || failure == FAILURE_REJECTED) {
+                certificate->revocation = revocation_free(certificate->revocation);
                 memcpy(journal->fingerprint, certificate->fingerprint, sizeof(journal->fingerprint));
                 journal->generation = certificate->generation;
                 journal->is_revoked = true;
-                history_save(certificate->history);
-                certificate_say(certificate, LOG_NOTICE, MESSAGE_REVOKED,
-                                "%s, generation %" PRIu64
-                                "; the files stay, and a one-time token is needed to enrol again",
-                                failure == FAILURE_NONE ? "revoked" : "not accepted any more",
-                                certificate->generation);
-        } else
-                certificate_say(certificate, LOG_ERR, MESSAGE_NOT_REVOKED,
-                                "generation %" PRIu64 " could not be revoked, and stays in use: %s",
-                                certificate->generation, error);
+                history_save_then(certificate->history, on_revocation_saved, certificate);
+                return;
+        }
+        certificate_say(certificate, LOG_ERR, MESSAGE_NOT_REVOKED,
+                        "generation %" PRIu64 " could not be revoked, and stays in use: %s",
+                        certificate->generation, error);
         certificate->revocation = revocation_free(certificate->revocation);
         certificate_end_operation(certificate);
 }

@@ -196,6 +196,14 @@ static void on_recorded(int r, const char *error, void *userdata) {
         fail_before(certificate, r, error_text(&sentence));
 }
 
+/* Before the swap, or a kill in between would leave the old set valid. That it could not be saved is in the
+ * log, and keeps nobody from the new one. */
+static void on_debt_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
+        struct certificate *certificate = userdata;
+
+        attempt_start(certificate->attempt, STEP_COMMIT);
+}
+
 /* A step that calls the Connector waits until the journal knows of it. */
 static void start_step(struct certificate *certificate, enum renewal_step step) {
         struct attempt *attempt = certificate->attempt;
@@ -203,6 +211,10 @@ static void start_step(struct certificate *certificate, enum renewal_step step) 
         struct journal *journal = &certificate->history->journal;
         bool is_recorded = true;
 
+        if (step == STEP_COMMIT && certificate_owe_revocation(certificate)) {
+                history_save_then(certificate->history, on_debt_saved, certificate);
+                return;
+        }
         if (!attempt_step_calls(step)) {
                 attempt_start(attempt, step);
                 return;
@@ -390,6 +402,8 @@ static void take_look(struct certificate *certificate) {
                 attempt->sight.expiry = attempt->sight.not_before = 0;
         } else
                 journal->is_revoked = false;
+        if (attempt->has_set)
+                certificate_withdraw_revocation(certificate);
         if (attempt->adopted)
                 certificate_say(certificate, LOG_NOTICE, MESSAGE_ADOPTED, "adopted %s as generation %" PRIu64,
                                 attempt->adopted, attempt->set.generation);
@@ -400,8 +414,6 @@ static void take_look(struct certificate *certificate) {
 static void take_commit(struct certificate *certificate, bool enrolled) {
         char expiry[TIMESTAMP_MAX];
         const struct attempt *attempt = certificate->attempt;
-        bool had_set = certificate->fingerprint[0] && !certificate->history->journal.is_revoked;
-        uint64_t before = certificate->generation;
 
         certificate->renewal.expiry = attempt->set.effective_expiry;
         certificate->renewed = true;
@@ -413,8 +425,6 @@ static void take_commit(struct certificate *certificate, bool enrolled) {
                 certificate->context->metrics->enrolments++;
         else
                 certificate->context->metrics->renewals++;
-        if (had_set)
-                certificate_owe_revocation(certificate, before);
         certificate_say(certificate, LOG_NOTICE, enrolled ? MESSAGE_ENROLLED : MESSAGE_RENEWED,
                         "%s: generation %" PRIu64 " is current until %s, sha256 %.16s...",
                         enrolled ? "enrolled" : "renewed", certificate->generation,
