@@ -64,6 +64,8 @@ int certificate_new(struct context *context, struct config *owner, const struct 
         journal = &certificate->history->journal;
         renewal_restore(&certificate->renewal, journal->failures, journal->failure);
         certificate->token_identity = certificate->tried_token = journal->token;
+        if (journal->failures == 0)
+                certificate->burnt_token = journal->token; /* it has brought what is there */
         certificate_resume_revocation(certificate);
         certificate->generation = journal->generation;
         memcpy(certificate->fingerprint, journal->fingerprint, sizeof(certificate->fingerprint));

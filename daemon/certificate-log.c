@@ -178,7 +178,8 @@ void certificate_say_failure(struct certificate *certificate) {
         const struct renewal *renewal = &certificate->renewal;
         const struct attempt *attempt = certificate->attempt;
         const char *set = attempt->generation > 0                       ? "the new set is in use"
-                          : renewal->expiry == 0                        ? "there is no certificate yet"
+                          : !certificate->fingerprint[0]                ? "there is no certificate yet"
+                          : renewal->expiry == 0                        ? "the certificate is revoked"
                           : renewal->expiry <= now_usec(CLOCK_REALTIME) ? "the certificate has expired"
                                                                         : "keeping the old set";
         const char *message_id = attempt->over_budget ? MESSAGE_BUDGET : failure_messages[renewal->failure];

@@ -15,6 +15,7 @@ struct operation {
         void (*start)(struct operation *operation); /* called once no look is under way */
         bool is_started;
         uint64_t generation; /* of a rollback; 0: the newest that will do */
+        uint64_t revoked;    /* neither this one nor one before it is to come back */
         int result;
         struct error error;
 };
@@ -206,6 +207,7 @@ int certificate_ask_enrolment(struct certificate *certificate, const char *token
 
         certificate_forget_token(certificate);
         certificate->offered_token = copy;
+        certificate->accepts_no_gain = force;
         return begin(certificate, "enrol", start_enrolment, 0, error);
 }
 
@@ -255,13 +257,15 @@ static int choose_generation(struct operation *operation, usec_t now) {
         for (size_t i = 0; i < inspection.n_generations; i++) {
                 const struct inspected_generation *generation = &inspection.generations[i];
 
-                if (!generation->is_current && generation->problem.code == 0 && generation->not_after > now) {
+                if (!generation->is_current && generation->number > operation->revoked &&
+                    generation->problem.code == 0 && generation->not_after > now) {
                         operation->generation = generation->number;
                         return 0;
                 }
         }
-        return error_set(&operation->error, -ENOENT, "there is no other generation in %s that is still valid",
-                         directory);
+        return error_set(&operation->error, -ENOENT,
+                         "there is no other generation in %s that is still valid%s", directory,
+                         operation->revoked > 0 ? " and was not revoked" : "");
 }
 
 static void run_rollback(struct job *job) {
@@ -295,6 +299,7 @@ static void on_rollback(struct job *job) {
 }
 
 static void start_rollback(struct operation *operation) {
+        operation->revoked = operation->certificate->history->journal.revoked_generation;
         operation->job = (struct job) { .run = run_rollback, .done = on_rollback };
         workers_submit(operation->certificate->context->disk_workers, &operation->job);
 }
@@ -311,6 +316,13 @@ int certificate_ask_rollback(struct certificate *certificate, uint64_t generatio
                 return error_set(error, -EBUSY,
                                  "an older generation of %s is being revoked; try again in a moment",
                                  certificate->config->name);
+        if (generation > 0 && generation <= certificate->history->journal.revoked_generation)
+                return error_set(error, -EPERM,
+                                 "generation %" PRIu64
+                                 " of %s is not to be used again: up to generation %" PRIu64
+                                 " they were revoked, as `revoke_old` asks for",
+                                 generation, certificate->config->name,
+                                 certificate->history->journal.revoked_generation);
         return begin(certificate, "rollback", start_rollback, generation, error);
 }
 

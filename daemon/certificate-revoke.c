@@ -41,7 +41,7 @@ static void count(struct certificate *certificate, enum failure failure) {
 
 static void on_old_revoked(enum failure failure, bool gone, const char *error, void *userdata) {
         struct certificate *certificate = userdata;
-        const struct journal *journal = &certificate->history->journal;
+        struct journal *journal = &certificate->history->journal;
         const uint64_t generation = revocation_generation(certificate->revocation);
         char span[TIMESPAN_MAX];
         usec_t wait;
@@ -52,6 +52,9 @@ static void on_old_revoked(enum failure failure, bool gone, const char *error, v
                         certificate, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s", generation,
                         failure == FAILURE_NONE ? "was revoked, as `revoke_old` asks for"
                                                 : "is not accepted any more, and needs no revocation");
+                if (journal->revoked_generation < generation)
+                        journal->revoked_generation = generation;
+                history_save(certificate->history);
                 nothing_owed(certificate, generation);
         } else if (gone || journal->revoke_generation != generation) {
                 certificate_say(certificate, LOG_WARNING, MESSAGE_NOT_REVOKED,

@@ -152,10 +152,8 @@ static void take_failure(struct certificate *certificate) {
         take_event(certificate, &certificate->renewal, &event);
         if (attempt->by_token &&
             (renewal->failure == FAILURE_REFUSED || renewal->failure == FAILURE_REJECTED) &&
-            !(attempt->is_doubtful && renewal->failures <= RENEWAL_DOUBTS)) {
+            !(attempt->is_doubtful && renewal->failures <= RENEWAL_DOUBTS))
                 certificate->burnt_token = certificate->tried_token;
-                certificate_forget_token(certificate);
-        }
         certificate_remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
         history_save(certificate->history);
         certificate_say_failure(certificate);
@@ -164,6 +162,7 @@ static void take_failure(struct certificate *certificate) {
         certificate->failed = true;
         certificate->context->metrics->failures[renewal->failure]++;
         if (was_asked) {
+                certificate_forget_token(certificate);
                 certificate->renewal.forced = certificate->accepts_no_gain = false;
                 certificate->look_again = true;
         }
@@ -421,9 +420,10 @@ static void take_commit(struct certificate *certificate, bool enrolled) {
         certificate_forget_token(certificate);
         certificate->accepts_no_gain = false;
         certificate->told_due_usec = 0;
-        if (enrolled)
+        if (enrolled) {
+                certificate->burnt_token = certificate->tried_token;
                 certificate->context->metrics->enrolments++;
-        else
+        } else
                 certificate->context->metrics->renewals++;
         certificate_say(certificate, LOG_NOTICE, enrolled ? MESSAGE_ENROLLED : MESSAGE_RENEWED,
                         "%s: generation %" PRIu64 " is current until %s, sha256 %.16s...",

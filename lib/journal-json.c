@@ -84,15 +84,16 @@ int journal_format(const struct journal *journal, const struct journal_instant *
         owed = format_owed(journal);
         if (!issuances || !owed)
                 return -ENOMEM;
-        root = json_pack("{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:O, s:s, s:I, s:s, s:b, s:I, s:I, s:O}",
-                         "version", JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
-                         time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
-                         (json_int_t)journal->failures, "failure", failure_names[journal->failure],
-                         "next_attempt_usec", time_value(journal->next_attempt_usec),
-                         "issuances_boottime_usec", issuances, "token", token, "generation",
-                         (json_int_t)journal->generation, "fingerprint", journal->fingerprint, "revoked",
-                         journal->is_revoked, "revoke_usec", time_value(journal->revoke_usec),
-                         "revoke_generation", (json_int_t)journal->revoke_generation, "owed", owed);
+        root = json_pack(
+                "{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:O, s:s, s:I, s:s, s:b, s:I, s:I, s:I, s:O}",
+                "version", JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
+                time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
+                (json_int_t)journal->failures, "failure", failure_names[journal->failure],
+                "next_attempt_usec", time_value(journal->next_attempt_usec), "issuances_boottime_usec",
+                issuances, "token", token, "generation", (json_int_t)journal->generation, "fingerprint",
+                journal->fingerprint, "revoked", journal->is_revoked, "revoke_usec",
+                time_value(journal->revoke_usec), "revoke_generation", (json_int_t)journal->revoke_generation,
+                "revoked_generation", (json_int_t)journal->revoked_generation, "owed", owed);
         if (!root)
                 return -ENOMEM;
         text = json_dumps(root, JSON_INDENT(4));
@@ -212,6 +213,11 @@ static int take_revocation(const json_t *root, struct journal *journal, struct e
         int r;
 
         journal->is_revoked = json_is_true(json_object_get(root, "revoked"));
+        if (json_object_get(root, "revoked_generation")) {
+                r = take_number(root, "revoked_generation", INT64_MAX, &journal->revoked_generation, error);
+                if (r < 0)
+                        return r;
+        }
         if (!json_object_get(root, "revoke_usec"))
                 return 0;
         r = take_time(root, "revoke_usec", &journal->revoke_usec, error);

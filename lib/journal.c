@@ -46,7 +46,7 @@ bool journal_is_empty(const struct journal *journal) {
                journal->next_attempt_usec == 0 && journal->n_issuances == 0 &&
                file_identity_equal(&journal->token, &no_token) && journal->generation == 0 &&
                strempty(journal->fingerprint) && !journal->is_revoked && journal->revoke_usec == 0 &&
-               journal->n_owed == 0;
+               journal->revoked_generation == 0 && journal->n_owed == 0;
 }
 
 int journal_record_issuance(struct journal *journal, usec_t now) {

@@ -46,6 +46,7 @@ struct journal {
         /* A generation that was replaced, and is to be revoked at a time (CLOCK_REALTIME); 0: none is. */
         usec_t revoke_usec;
         uint64_t revoke_generation;
+        uint64_t revoked_generation; /* the newest one that was; none up to it is to be used again; 0: none */
 
         struct journal_owed *owed;
         size_t n_owed;
@@ -117,8 +118,8 @@ int journal_load(int dir_fd, const char *name, const struct journal_instant *now
                  char **ret_warning, struct error *error);
 
 /* journal_load() for somebody who only looks, beside a rekeyd that may be writing: nothing is set aside or
- * changed. What cannot be used is an error: -EINVAL, -EFBIG or -EPROTONOSUPPORT for what the file says, -EACCES
- * and the like where it cannot be read. */
+ * changed. What cannot be used is an error: -EINVAL, -EFBIG or -EPROTONOSUPPORT for what the file says,
+ * -EACCES and the like where it cannot be read. */
 int journal_read(int dir_fd, const char *name, const struct journal_instant *now, struct journal *ret,
                  struct error *error);
 

@@ -196,7 +196,7 @@ static enum renewal_step take_sight(struct renewal *renewal, const struct renewa
         }
 
         if (sight->enrol_asked && enrolment != STEP_NONE)
-                return attempt(renewal, true, enrolment, 0);
+                return attempt(renewal, true, enrolment, hold_usec);
 
         due = schedule_due(context->policy, sight->not_before, sight->expiry, context->seed);
         if (due > context->now && !renewal->forced && !sight->other_key_asked) {

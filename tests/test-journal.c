@@ -218,7 +218,9 @@ END_TEST
 
 /* As the first journals were. */
 START_TEST(test_what_came_later_may_be_missing) {
-        static const char *const members[][2] = { { "revoked", "x" }, { "revoke_usec", "y" } };
+        static const char *const members[][2] = { { "revoked", "x" },
+                                                  { "revoke_usec", "y" },
+                                                  { "revoked_generation", "z" } };
         _cleanup_(journal_clear) struct journal journal = { 0 }, back = { 0 };
         _cleanup_(freep) char *json = NULL;
         struct journal_instant saved;
@@ -254,6 +256,7 @@ START_TEST(test_is_empty) {
                 { .fingerprint = FINGERPRINT },
                 { .is_revoked = true },
                 { .revoke_usec = 1 },
+                { .revoked_generation = 1 },
                 { .owed = &owed, .n_owed = 1 },
         };
 

@@ -40,6 +40,7 @@ static inline void fill(struct journal *journal) {
                 .is_revoked = true,
                 .revoke_usec = DATE + HOUR,
                 .revoke_generation = 41,
+                .revoked_generation = 40,
         };
         ck_assert_int_eq(journal_record_issuance(journal, 4 * HOUR + 1), 0);
         ck_assert_int_eq(journal_record_issuance(journal, 4 * HOUR + 30 * USEC_PER_MINUTE), 0);
