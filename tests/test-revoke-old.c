@@ -89,10 +89,48 @@ START_TEST(what_is_in_use_again_is_not_revoked) {
 }
 END_TEST
 
+/* The exit status of `rekeyctl rollback orders`; OPTION may be NULL. */
+static int roll_back(struct stand *stand, const char *option) {
+        _cleanup_(freep) char *socket = scratch_path(stand->directory, "control.sock");
+        const char *argv[] = {
+                getenv("REKEYD_TEST_REKEYCTL"), "--socket", socket, "rollback", "orders", option, NULL
+        };
+        _cleanup_(process_freep) struct process *rekeyctl = process_start(argv, false);
+
+        return process_wait(rekeyctl);
+}
+
+START_TEST(what_was_revoked_does_not_come_back) {
+        struct stand *stand = begin();
+        _cleanup_(freep) char *control = NULL, *before = NULL, *after = NULL;
+
+        ck_assert_int_ge(
+                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", stand->directory), 0);
+        stand_edit(stand, "defaults:", control);
+        before = scratch_read(stand->directory, "orders/tls.crt");
+        stand_start(stand, NULL);
+        json_decref(stand_await(stand, MESSAGE_REVOKED));
+        ck_assert_int_ne(roll_back(stand, NULL), 0);
+        ck_assert_int_ne(roll_back(stand, "--generation=1"), 0);
+        ck_assert_int_eq(stand_stop(stand), 0);
+
+        /* Nor after a restart. */
+        stand_start(stand, NULL);
+        json_decref(stand_await(stand, MESSAGE_CURRENT));
+        ck_assert_int_ne(roll_back(stand, "--generation=1"), 0);
+        ck_assert_int_ne(roll_back(stand, NULL), 0);
+        ck_assert_int_eq(stand_stop(stand), 0);
+        after = scratch_read(stand->directory, "orders/tls.crt");
+        ck_assert_str_eq(before, after);
+        stand_free(stand);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("revoke-old");
 
         TEST_CASE(suite, it_is_done_once);
         TEST_CASE(suite, what_is_in_use_again_is_not_revoked);
+        TEST_CASE(suite, what_was_revoked_does_not_come_back);
         return test_run(suite);
 }
