@@ -115,10 +115,11 @@ bool certificate_is_retiring(const struct certificate *certificate) {
 }
 
 bool certificate_is_usable(const struct certificate *certificate) {
-        const struct journal *journal = &certificate->history->journal;
+        return certificate->renewal.expiry > now_usec(CLOCK_REALTIME) && !certificate_is_revoked(certificate);
+}
 
-        return certificate->renewal.expiry > now_usec(CLOCK_REALTIME) &&
-               !(journal->is_revoked && streq(journal->fingerprint, certificate->fingerprint));
+bool certificate_is_revoked(const struct certificate *certificate) {
+        return journal_has_revoked(&certificate->history->journal, certificate->fingerprint);
 }
 
 struct config *certificate_config_owner(const struct certificate *certificate) {
@@ -146,7 +147,7 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .state = renewal->state,
                 .step = renewal->step,
                 .is_usable = certificate_is_usable(certificate),
-                .is_revoked = certificate->fingerprint[0] && journal->is_revoked,
+                .is_revoked = certificate_is_revoked(certificate),
                 .generation = certificate->generation,
                 .fingerprint = certificate->fingerprint,
                 .not_before = certificate->not_before,

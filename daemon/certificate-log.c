@@ -64,6 +64,8 @@ static void remember_result(struct certificate *certificate, const char *message
                 return;
         if (ended_operation(certificate, message_id))
                 certificate->operation = NULL;
+        else if (streq_null(results[i].operations[0], "revoke"))
+                return; /* of the set before this one */
         certificate->last_result = events_name(message_id);
         certificate->last_result_usec = now_usec(CLOCK_REALTIME);
         if (results[i].is_failure && certificate->attempt) {

@@ -14,8 +14,8 @@ struct operation {
         struct certificate *certificate;
         void (*start)(struct operation *operation); /* called once no look is under way */
         bool is_started;
-        uint64_t generation; /* of a rollback; 0: the newest that will do */
-        uint64_t revoked;    /* neither this one nor one before it is to come back */
+        uint64_t generation;    /* of a rollback; 0: the newest that will do */
+        struct journal revoked; /* of a rollback: what must not come back */
         int result;
         struct error error;
 };
@@ -24,6 +24,7 @@ struct operation *operation_free(struct operation *operation) {
         if (!operation)
                 return NULL;
         error_clear(&operation->error);
+        journal_clear(&operation->revoked);
         free(operation);
         return NULL;
 }
@@ -143,7 +144,7 @@ int certificate_ask_renewal(struct certificate *certificate, bool force, usec_t 
                 certificate->operation = "renew";
                 return 0;
         }
-        if (certificate->fingerprint[0] && certificate->history->journal.is_revoked)
+        if (certificate_is_revoked(certificate))
                 return error_set(error, -EPERM,
                                  "%s is revoked: it has to be enrolled anew, with a one-time token", name);
         if (certificate->has_looked && !certificate->fingerprint[0] && !certificate->renewal.token_offered)
@@ -246,6 +247,11 @@ int certificate_ask_notification(struct certificate *certificate, struct error *
 
 /* --- Rollback --- */
 
+static bool was_revoked(const struct operation *operation, const struct inspected_generation *generation) {
+        return journal_has_revoked(&operation->revoked, generation->fingerprint);
+}
+
+/* The generation asked for must not be a revoked one; where none is, the newest that will do. */
 static int choose_generation(struct operation *operation, usec_t now) {
         const char *directory = operation->certificate->config->directory;
         _cleanup_(inspection_clear) struct inspection inspection = { 0 };
@@ -257,15 +263,18 @@ static int choose_generation(struct operation *operation, usec_t now) {
         for (size_t i = 0; i < inspection.n_generations; i++) {
                 const struct inspected_generation *generation = &inspection.generations[i];
 
-                if (!generation->is_current && generation->number > operation->revoked &&
-                    generation->problem.code == 0 && generation->not_after > now) {
+                if (generation->number == operation->generation && was_revoked(operation, generation))
+                        return error_set(&operation->error, -EPERM, "generation %" PRIu64 " was revoked",
+                                         generation->number);
+                if (operation->generation == 0 && !generation->is_current && generation->problem.code == 0 &&
+                    generation->not_after > now && !was_revoked(operation, generation))
                         operation->generation = generation->number;
-                        return 0;
-                }
         }
+        if (operation->generation > 0)
+                return 0;
         return error_set(&operation->error, -ENOENT,
-                         "there is no other generation in %s that is still valid%s", directory,
-                         operation->revoked > 0 ? " and was not revoked" : "");
+                         "there is no other generation in %s that is still valid and was not revoked",
+                         directory);
 }
 
 static void run_rollback(struct job *job) {
@@ -274,10 +283,9 @@ static void run_rollback(struct job *job) {
         const struct store_options options = attempt_store_options(config);
         _cleanup_(store_closep) struct store *store = NULL;
         usec_t now = now_usec(CLOCK_REALTIME);
-        int r = 0;
+        int r;
 
-        if (operation->generation == 0)
-                r = choose_generation(operation, now);
+        r = choose_generation(operation, now);
         if (r == 0)
                 r = store_open(config->directory, &options, &store, &operation->error);
         if (r == 0)
@@ -295,11 +303,17 @@ static void on_rollback(struct job *job) {
         else
                 certificate_say(certificate, LOG_ERR, MESSAGE_OPERATION_FAILED, "the rollback failed: %s",
                                 error_text(&operation->error));
-        certificate_end_operation(certificate);
+        if (operation->result == 0)
+                certificate_end_operation(certificate);
+        else
+                end_without_change(certificate);
 }
 
 static void start_rollback(struct operation *operation) {
-        operation->revoked = operation->certificate->history->journal.revoked_generation;
+        const struct journal *journal = &operation->certificate->history->journal;
+
+        for (size_t i = 0; i < journal->n_revoked; i++)
+                (void)journal_add_revoked(&operation->revoked, journal->revoked[i]);
         operation->job = (struct job) { .run = run_rollback, .done = on_rollback };
         workers_submit(operation->certificate->context->disk_workers, &operation->job);
 }
@@ -316,13 +330,6 @@ int certificate_ask_rollback(struct certificate *certificate, uint64_t generatio
                 return error_set(error, -EBUSY,
                                  "an older generation of %s is being revoked; try again in a moment",
                                  certificate->config->name);
-        if (generation > 0 && generation <= certificate->history->journal.revoked_generation)
-                return error_set(error, -EPERM,
-                                 "generation %" PRIu64
-                                 " of %s is not to be used again: up to generation %" PRIu64
-                                 " they were revoked, as `revoke_old` asks for",
-                                 generation, certificate->config->name,
-                                 certificate->history->journal.revoked_generation);
         return begin(certificate, "rollback", start_rollback, generation, error);
 }
 
@@ -341,7 +348,7 @@ int certificate_ask_revocation(struct certificate *certificate, struct error *er
         if (!certificate->fingerprint[0])
                 return error_set(error, -EPERM, "%s has no certificate that could be revoked",
                                  certificate->config->name);
-        if (certificate->history->journal.is_revoked)
+        if (certificate_is_revoked(certificate))
                 return error_set(error, -EPERM, "%s is revoked already; enrol it anew with a one-time token",
                                  certificate->config->name);
         if (certificate->revocation)

@@ -111,6 +111,9 @@ void certificate_resume_revocation(struct certificate *certificate); /* at the s
 void certificate_hasten_revocation(struct certificate *certificate); /* its files may go soon */
 void certificate_stop_revocation(struct certificate *certificate);
 
+/* The current set was revoked by us: it is as if there were none. */
+bool certificate_is_revoked(const struct certificate *certificate);
+
 /* How long until one more signature may be asked for. */
 usec_t certificate_budget_wait(const struct certificate *certificate);
 

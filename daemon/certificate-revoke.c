@@ -52,8 +52,7 @@ static void on_old_revoked(enum failure failure, bool gone, const char *error, v
                         certificate, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s", generation,
                         failure == FAILURE_NONE ? "was revoked, as `revoke_old` asks for"
                                                 : "is not accepted any more, and needs no revocation");
-                if (journal->revoked_generation < generation)
-                        journal->revoked_generation = generation;
+                (void)journal_add_revoked(journal, revocation_fingerprint(certificate->revocation));
                 history_save(certificate->history);
                 nothing_owed(certificate, generation);
         } else if (gone || journal->revoke_generation != generation) {
@@ -108,7 +107,7 @@ bool certificate_owe_revocation(struct certificate *certificate) {
         struct journal *journal = &certificate->history->journal;
         usec_t wait = certificate->config->policy.revoke_old_usec;
 
-        if (wait == 0 || !certificate->fingerprint[0] || journal->is_revoked)
+        if (wait == 0 || !certificate->fingerprint[0] || certificate_is_revoked(certificate))
                 return false;
         if (journal->revoke_usec > 0 && !certificate->revocation)
                 certificate_say(certificate, LOG_WARNING, MESSAGE_NOT_REVOKED,
@@ -173,9 +172,7 @@ static void on_revoked(enum failure failure, _unused_ bool gone, const char *err
         count(certificate, failure);
         if (failure == FAILURE_NONE || failure == FAILURE_REJECTED) {
                 certificate->revocation = revocation_free(certificate->revocation);
-                memcpy(journal->fingerprint, certificate->fingerprint, sizeof(journal->fingerprint));
-                journal->generation = certificate->generation;
-                journal->is_revoked = true;
+                (void)journal_add_revoked(journal, certificate->fingerprint);
                 history_save_then(certificate->history, on_revocation_saved, certificate);
                 return;
         }

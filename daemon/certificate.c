@@ -387,7 +387,6 @@ static void on_exports_checked(void *userdata) {
 
 static void take_look(struct certificate *certificate) {
         struct attempt *attempt = certificate->attempt;
-        struct journal *journal = &certificate->history->journal;
 
         remember_set(certificate);
         /* It may lie in its file for ever, and must not keep a certificate that is rejected from trying
@@ -395,12 +394,10 @@ static void take_look(struct certificate *certificate) {
         if (attempt->token && file_identity_equal(&attempt->token_identity, &certificate->burnt_token))
                 attempt->sight.has_token = false;
         /* What this rekeyd has revoked never comes back: it is as if there were none. */
-        if (attempt->has_set && journal->is_revoked &&
-            streq(journal->fingerprint, certificate->fingerprint)) {
+        if (certificate_is_revoked(certificate)) {
                 attempt->sight.has_set = false;
                 attempt->sight.expiry = attempt->sight.not_before = 0;
-        } else
-                journal->is_revoked = false;
+        }
         if (attempt->has_set)
                 certificate_withdraw_revocation(certificate);
         if (attempt->adopted)

@@ -339,7 +339,8 @@ static void answer(struct control *control, struct http_request *request, const 
         struct certificate *certificate = NULL;
         char header[32];
 
-        if (!streq(http_method(request), route->method)) {
+        if (!streq(http_method(request), route->method) &&
+            !(streq(http_method(request), "HEAD") && streq(route->method, "GET"))) {
                 snprintf(header, sizeof(header), "Allow: %s", route->method);
                 http_reply_error(request, 405, header, "%s takes a %s", http_path(request), route->method);
                 return;

@@ -21,6 +21,7 @@ struct revocation {
         void *userdata;
 
         struct set set;
+        char fingerprint[FINGERPRINT_HEX];
         struct connection connection;
         int result; /* of reading them */
         struct error error;
@@ -48,6 +49,8 @@ static void read_set(struct job *job) {
 
         revocation->result = store_peek(revocation->config->directory, revocation->generation,
                                         &revocation->set, &revocation->error);
+        if (revocation->result == 0)
+                hex_format(revocation->fingerprint, revocation->set.fingerprint, FINGERPRINT_SIZE);
         if (revocation->result == 0 && !revocation->in_use)
                 revocation->result = check_unused(revocation);
         json = revocation->set.connection_json;
@@ -126,6 +129,10 @@ int revocation_new(struct context *context, const struct config_certificate *con
         workers_submit(context->disk_workers, &revocation->job);
         *ret = revocation;
         return 0;
+}
+
+const char *revocation_fingerprint(const struct revocation *revocation) {
+        return revocation->fingerprint;
 }
 
 uint64_t revocation_generation(const struct revocation *revocation) {

@@ -52,6 +52,15 @@ static json_t *format_issuances(const struct journal *journal) {
         return take_ptr(list);
 }
 
+static json_t *format_revoked(const struct journal *journal) {
+        _cleanup_(json_decrefp) json_t *list = json_array();
+
+        for (size_t i = 0; i < journal->n_revoked; i++)
+                if (json_array_append_new(list, json_string(journal->revoked[i])) < 0)
+                        return NULL;
+        return take_ptr(list);
+}
+
 static json_t *format_owed(const struct journal *journal) {
         _cleanup_(json_decrefp) json_t *list = json_array();
 
@@ -69,7 +78,7 @@ static json_t *format_owed(const struct journal *journal) {
 
 int journal_format(const struct journal *journal, const struct journal_instant *now, char **ret_json,
                    struct error *error) {
-        _cleanup_(json_decrefp) json_t *root = NULL, *issuances = NULL, *owed = NULL;
+        _cleanup_(json_decrefp) json_t *root = NULL, *issuances = NULL, *revoked = NULL, *owed = NULL;
         _cleanup_(freep) char *text = NULL;
         char boot_id[2 * sizeof(now->boot_id) + 1], token[IDENTITY_HEX], *line;
         int r;
@@ -81,19 +90,19 @@ int journal_format(const struct journal *journal, const struct journal_instant *
         hex_format(boot_id, now->boot_id, sizeof(now->boot_id));
         format_identity(&journal->token, token);
         issuances = format_issuances(journal);
+        revoked = format_revoked(journal);
         owed = format_owed(journal);
-        if (!issuances || !owed)
+        if (!issuances || !revoked || !owed)
                 return -ENOMEM;
-        root = json_pack(
-                "{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:O, s:s, s:I, s:s, s:b, s:I, s:I, s:I, s:O}",
-                "version", JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
-                time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
-                (json_int_t)journal->failures, "failure", failure_names[journal->failure],
-                "next_attempt_usec", time_value(journal->next_attempt_usec), "issuances_boottime_usec",
-                issuances, "token", token, "generation", (json_int_t)journal->generation, "fingerprint",
-                journal->fingerprint, "revoked", journal->is_revoked, "revoke_usec",
-                time_value(journal->revoke_usec), "revoke_generation", (json_int_t)journal->revoke_generation,
-                "revoked_generation", (json_int_t)journal->revoked_generation, "owed", owed);
+        root = json_pack("{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:O, s:s, s:I, s:s, s:I, s:I, s:O, s:O}",
+                         "version", JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
+                         time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
+                         (json_int_t)journal->failures, "failure", failure_names[journal->failure],
+                         "next_attempt_usec", time_value(journal->next_attempt_usec),
+                         "issuances_boottime_usec", issuances, "token", token, "generation",
+                         (json_int_t)journal->generation, "fingerprint", journal->fingerprint, "revoke_usec",
+                         time_value(journal->revoke_usec), "revoke_generation",
+                         (json_int_t)journal->revoke_generation, "revoked", revoked, "owed", owed);
         if (!root)
                 return -ENOMEM;
         text = json_dumps(root, JSON_INDENT(4));
@@ -209,21 +218,34 @@ static int take_fingerprint(const json_t *root, char ret[FINGERPRINT_HEX], struc
 }
 
 /* All of this came later. */
-static int take_revocation(const json_t *root, struct journal *journal, struct error *error) {
+static int take_revocations(const json_t *root, struct journal *journal, struct error *error) {
+        const json_t *list = NULL;
         int r;
 
-        journal->is_revoked = json_is_true(json_object_get(root, "revoked"));
-        if (json_object_get(root, "revoked_generation")) {
-                r = take_number(root, "revoked_generation", INT64_MAX, &journal->revoked_generation, error);
+        if (json_object_get(root, "revoke_usec")) {
+                r = take_time(root, "revoke_usec", &journal->revoke_usec, error);
+                if (r == 0)
+                        r = take_number(root, "revoke_generation", INT64_MAX, &journal->revoke_generation,
+                                        error);
                 if (r < 0)
                         return r;
         }
-        if (!json_object_get(root, "revoke_usec"))
+        if (!json_object_get(root, "revoked"))
                 return 0;
-        r = take_time(root, "revoke_usec", &journal->revoke_usec, error);
+        r = find_list(root, "revoked", JOURNAL_REVOKED_MAX, &list, error);
         if (r < 0)
                 return r;
-        return take_number(root, "revoke_generation", INT64_MAX, &journal->revoke_generation, error);
+        for (size_t i = 0; i < json_array_size(list); i++) {
+                const char *text = json_string_value(json_array_get(list, i));
+                uint8_t bytes[FINGERPRINT_SIZE];
+
+                if (!text || !hex_read(text, bytes, sizeof(bytes)))
+                        return error_set(error, -EINVAL, "entry %zu of revoked is not a fingerprint", i + 1);
+                r = journal_add_revoked(journal, text);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 static int take_issuances(const json_t *root, struct journal *journal, struct error *error) {
@@ -322,7 +344,7 @@ int journal_parse(const char *json, size_t size, struct journal *ret, struct jou
         if (r == 0)
                 r = take_fingerprint(root, journal.fingerprint, error);
         if (r == 0)
-                r = take_revocation(root, &journal, error);
+                r = take_revocations(root, &journal, error);
         if (r == 0)
                 r = take_owed(root, &journal, error);
         if (r == 0)

@@ -35,6 +35,7 @@ void journal_clear(struct journal *journal) {
         for (size_t i = 0; i < journal->n_owed; i++)
                 owed_clear(&journal->owed[i]);
         free(journal->owed);
+        free(journal->revoked);
         free(journal->issuances);
         *journal = (struct journal) { 0 };
 }
@@ -45,8 +46,8 @@ bool journal_is_empty(const struct journal *journal) {
         return journal->failures == 0 && journal->failure == FAILURE_NONE &&
                journal->next_attempt_usec == 0 && journal->n_issuances == 0 &&
                file_identity_equal(&journal->token, &no_token) && journal->generation == 0 &&
-               strempty(journal->fingerprint) && !journal->is_revoked && journal->revoke_usec == 0 &&
-               journal->revoked_generation == 0 && journal->n_owed == 0;
+               strempty(journal->fingerprint) && journal->revoke_usec == 0 && journal->n_revoked == 0 &&
+               journal->n_owed == 0;
 }
 
 int journal_record_issuance(struct journal *journal, usec_t now) {
@@ -59,6 +60,30 @@ int journal_record_issuance(struct journal *journal, usec_t now) {
         journal->issuances = grown;
         journal->n_issuances = schedule_budget_record(grown, journal->n_issuances, size, now);
         return 0;
+}
+
+int journal_add_revoked(struct journal *journal, const char fingerprint[FINGERPRINT_HEX]) {
+        size_t n = journal->n_revoked;
+        char(*grown)[FINGERPRINT_HEX];
+
+        if (journal_has_revoked(journal, fingerprint))
+                return 0;
+        if (n == JOURNAL_REVOKED_MAX)
+                memmove(journal->revoked, journal->revoked + 1, --n * sizeof(*journal->revoked));
+        grown = realloc(journal->revoked, (n + 1) * sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        memcpy(grown[n], fingerprint, sizeof(*grown));
+        journal->revoked = grown;
+        journal->n_revoked = n + 1;
+        return 0;
+}
+
+bool journal_has_revoked(const struct journal *journal, const char *fingerprint) {
+        for (size_t i = 0; i < journal->n_revoked; i++)
+                if (streq(journal->revoked[i], fingerprint))
+                        return true;
+        return false;
 }
 
 struct journal_owed *journal_find_owed(const struct journal *journal, const char *key) {

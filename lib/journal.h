@@ -9,9 +9,10 @@
 #include "lib/util/error.h"
 #include "lib/util/files.h"
 
-#define JOURNAL_SIZE_MAX (256u * 1024) /* the file */
-#define JOURNAL_OWED_MAX 100u          /* dependents of one certificate */
-#define JOURNAL_KEY_MAX  512u          /* bytes of a dependent's key */
+#define JOURNAL_SIZE_MAX    (256u * 1024) /* the file */
+#define JOURNAL_REVOKED_MAX 100u          /* sets; the oldest is forgotten, as is its generation */
+#define JOURNAL_OWED_MAX    100u          /* dependents of one certificate */
+#define JOURNAL_KEY_MAX     512u          /* bytes of a dependent's key */
 
 /* What is owed to one dependent. */
 struct journal_owed {
@@ -41,12 +42,14 @@ struct journal {
          * nobody was told of yet: the process died in between. */
         uint64_t generation;
         char fingerprint[FINGERPRINT_HEX];
-        bool is_revoked; /* the set of that fingerprint, by rekeyd itself */
 
         /* A generation that was replaced, and is to be revoked at a time (CLOCK_REALTIME); 0: none is. */
         usec_t revoke_usec;
         uint64_t revoke_generation;
-        uint64_t revoked_generation; /* the newest one that was; none up to it is to be used again; 0: none */
+
+        /* Those that rekeyd itself has revoked, oldest first: none of them is to be used again. */
+        char (*revoked)[FINGERPRINT_HEX];
+        size_t n_revoked;
 
         struct journal_owed *owed;
         size_t n_owed;
@@ -89,6 +92,10 @@ void journal_sanitise(struct journal *journal, const struct journal_instant *sav
 /* Records a request for a signature at NOW (CLOCK_BOOTTIME). To be done, and saved, before the request
  * leaves; where either fails, it must not leave. 0 or -ENOMEM. */
 int journal_record_issuance(struct journal *journal, usec_t now);
+
+/* Remembers that the set of FINGERPRINT was revoked. 0 or -ENOMEM. */
+int journal_add_revoked(struct journal *journal, const char fingerprint[FINGERPRINT_HEX]);
+bool journal_has_revoked(const struct journal *journal, const char *fingerprint);
 
 /* What is owed to KEY, or NULL. Borrowed until the next change of what is owed. */
 struct journal_owed *journal_find_owed(const struct journal *journal, const char *key);

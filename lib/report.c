@@ -312,8 +312,7 @@ void report_offline(const struct config *config, const struct config_certificate
                 status.fingerprint = inspection->fingerprint;
                 status.not_before = inspection->set.not_before;
                 status.not_after = inspection->set.effective_expiry;
-                status.is_revoked =
-                        journal->is_revoked && streq(journal->fingerprint, inspection->fingerprint);
+                status.is_revoked = journal_has_revoked(journal, inspection->fingerprint);
                 status.is_usable = !status.is_revoked && status.not_after > now;
         }
         if (status.is_usable)

@@ -218,9 +218,7 @@ END_TEST
 
 /* As the first journals were. */
 START_TEST(test_what_came_later_may_be_missing) {
-        static const char *const members[][2] = { { "revoked", "x" },
-                                                  { "revoke_usec", "y" },
-                                                  { "revoked_generation", "z" } };
+        static const char *const members[][2] = { { "revoked", "x" }, { "revoke_usec", "y" } };
         _cleanup_(journal_clear) struct journal journal = { 0 }, back = { 0 };
         _cleanup_(freep) char *json = NULL;
         struct journal_instant saved;
@@ -234,15 +232,35 @@ START_TEST(test_what_came_later_may_be_missing) {
                 json = text;
         }
         ck_assert_int_eq(journal_parse(json, strlen(json), &back, &saved, NULL), 0);
-        ck_assert(!back.is_revoked);
+        ck_assert_uint_eq(back.n_revoked, 0);
         ck_assert_uint_eq(back.revoke_usec, 0);
         ck_assert_uint_eq(back.failures, journal.failures);
+}
+END_TEST
+
+START_TEST(test_revoked) {
+        _cleanup_(journal_clear) struct journal journal = { 0 };
+        char fingerprint[FINGERPRINT_HEX];
+
+        for (unsigned i = 0; i < 3 * JOURNAL_REVOKED_MAX; i++) {
+                snprintf(fingerprint, sizeof(fingerprint), "%064x", i);
+                ck_assert(!journal_has_revoked(&journal, fingerprint));
+                ck_assert_int_eq(journal_add_revoked(&journal, fingerprint), 0);
+                ck_assert_int_eq(journal_add_revoked(&journal, fingerprint), 0);
+                ck_assert(journal_has_revoked(&journal, fingerprint));
+        }
+        ck_assert_uint_eq(journal.n_revoked, JOURNAL_REVOKED_MAX);
+        snprintf(fingerprint, sizeof(fingerprint), "%064x", 2 * JOURNAL_REVOKED_MAX);
+        ck_assert(journal_has_revoked(&journal, fingerprint));
+        snprintf(fingerprint, sizeof(fingerprint), "%064x", 2 * JOURNAL_REVOKED_MAX - 1);
+        ck_assert(!journal_has_revoked(&journal, fingerprint));
 }
 END_TEST
 
 START_TEST(test_is_empty) {
         static usec_t issuance;
         static struct journal_owed owed;
+        static char fingerprint[FINGERPRINT_HEX];
         static const struct journal cases[] = {
                 { .failures = 1 },
                 { .failure = FAILURE_LOCAL },
@@ -254,9 +272,8 @@ START_TEST(test_is_empty) {
                 { .token = { .modified_nsec = -1 } },
                 { .generation = 1 },
                 { .fingerprint = FINGERPRINT },
-                { .is_revoked = true },
                 { .revoke_usec = 1 },
-                { .revoked_generation = 1 },
+                { .revoked = &fingerprint, .n_revoked = 1 },
                 { .owed = &owed, .n_owed = 1 },
         };
 
@@ -307,6 +324,7 @@ int main(void) {
         TEST_CASE(suite, test_all_limits_fit_the_file);
         TEST_CASE(suite, test_every_class_of_failure);
         TEST_CASE(suite, test_what_came_later_may_be_missing);
+        TEST_CASE(suite, test_revoked);
         TEST_CASE(suite, test_is_empty);
         TEST_CASE(suite, test_owe_and_settle);
         return test_run(suite);

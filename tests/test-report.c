@@ -345,6 +345,7 @@ START_TEST(states_without_a_daemon) {
         _cleanup_(config_freep) struct config *config = configure("/srv/orders", "/srv");
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char revoked[FINGERPRINT_HEX] = "aa";
                 struct inspection inspection = {
                         .has_set = cases[i].has_set,
                         .set.effective_expiry = cases[i].expiry,
@@ -353,8 +354,8 @@ START_TEST(states_without_a_daemon) {
                 };
                 const struct journal journal = {
                         .failures = cases[i].failures,
-                        .is_revoked = cases[i].revoked,
-                        .fingerprint = "aa",
+                        .revoked = &revoked,
+                        .n_revoked = cases[i].revoked,
                 };
                 struct report_status status;
 

@@ -37,11 +37,10 @@ static inline void fill(struct journal *journal) {
                 .token = token,
                 .generation = 42,
                 .fingerprint = FINGERPRINT,
-                .is_revoked = true,
                 .revoke_usec = DATE + HOUR,
                 .revoke_generation = 41,
-                .revoked_generation = 40,
         };
+        ck_assert_int_eq(journal_add_revoked(journal, FINGERPRINT), 0);
         ck_assert_int_eq(journal_record_issuance(journal, 4 * HOUR + 1), 0);
         ck_assert_int_eq(journal_record_issuance(journal, 4 * HOUR + 30 * USEC_PER_MINUTE), 0);
         ck_assert_int_eq(journal_owe(journal, "command /usr/libexec/orders-reload", 42, &owed), 0);
@@ -61,7 +60,6 @@ static inline void fill_to_the_limits(struct journal *journal) {
                 .token = { UINT64_MAX, UINT64_MAX, UINT64_MAX, INT64_MIN },
                 .generation = INT64_MAX,
                 .fingerprint = FINGERPRINT,
-                .is_revoked = true,
                 .revoke_usec = USEC_INFINITY,
                 .revoke_generation = INT64_MAX,
         };

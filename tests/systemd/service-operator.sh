@@ -36,13 +36,17 @@ check "rekeyctl check-config says where" matches "$(inside rekeyctl check-config
 configure 3072 2048
 check "rekeyctl reload is good again" inside rekeyctl reload
 
-# check-revoke: the files stay, and only a token helps.
+check "rekeyctl notify waits until all are told" inside rekeyctl notify orders
+
+# The files stay, and only a token helps.
 check "rekeyctl revoke" inside rekeyctl revoke invoices --yes
 check "is final" matches "$(inside rekeyctl status invoices)" revoked
 check "rekeyctl check is critical" same "$(inside rekeyctl check >/dev/null; echo $?)" 2
+mark
 check "rekeyctl enrol takes a token from standard input" \
         inside sh -c 'curl -sS -f -X POST "http://127.0.0.1:8081/tokens?format=text" -d "{\"client\": \"invoices\"}" |
                 rekeyctl enrol invoices --token-file - --wait'
+check "whose dependent is told" await "$(of NOTIFIED plain.service)"
 check "and it is current again" matches "$(inside rekeyctl status invoices)" 'invoices +current'
 
 inside systemctl stop rekeyd
