@@ -80,8 +80,10 @@ bool attempt_trim_token(char *text) {
 
 /* A token is the same one in another file: a service manager that passes credentials makes a new file at each
  * start. FNV-1a is enough, and of a token, which is random, it gives nothing away. */
-static struct file_identity identify_token(const char *token) {
-        return (struct file_identity) { .inode = hash_text(HASH_INIT, token), .size = strlen(token) };
+static uint64_t token_hash(const char *token) {
+        uint64_t hash = hash_text(HASH_INIT, token);
+
+        return hash != 0 ? hash : 1;
 }
 
 static void read_token(struct attempt *attempt) {
@@ -92,7 +94,7 @@ static void read_token(struct attempt *attempt) {
 
         if (attempt->offered_token) {
                 attempt->token = take_ptr(attempt->offered_token);
-                attempt->token_identity = identify_token(attempt->token);
+                attempt->token_hash = token_hash(attempt->token);
                 attempt->is_offered = true;
                 return;
         }
@@ -112,7 +114,7 @@ static void read_token(struct attempt *attempt) {
         }
         if (attempt_trim_token(text)) {
                 attempt->token = text;
-                attempt->token_identity = identify_token(text);
+                attempt->token_hash = token_hash(text);
                 return;
         }
         if (*text &&
@@ -135,8 +137,7 @@ static void fill_sight(struct attempt *attempt) {
                 .not_before = attempt->has_set ? attempt->set.not_before : 0,
                 .expiry = attempt->has_set ? attempt->set.effective_expiry : 0,
                 .has_token = attempt->token,
-                .has_untried_token = attempt->token &&
-                                     !file_identity_equal(&attempt->token_identity, &attempt->tried_token),
+                .has_untried_token = attempt->token && attempt->token_hash != attempt->tried_token,
                 .has_staged_key = has_staged_key,
                 .has_staged_grant = has_staged_key && stage->csr_pem && stage->token,
                 .has_staged_reply = has_staged_key && stage->certificate_pem && stage->ca_pem,

@@ -43,7 +43,7 @@ struct attempt {
         char *offered_token;       /* from an operator, instead of the file; cleansed */
         bool enrol_asked;          /* although there is a set that can be used */
         bool accepts_no_gain;
-        struct file_identity tried_token; /* the last one that was shown to the Connector, by what is in it */
+        uint64_t tried_token; /* the last one that was shown to the Connector; see lib/journal.h */
 
         /* Found by the look. */
         struct store *store; /* open and locked */
@@ -52,8 +52,9 @@ struct attempt {
         struct stage stage;
         char *token; /* from token_file, or offered; cleansed */
         bool is_offered;
-        struct file_identity token_file, token_identity; /* by where it lies, and by what is in it */
-        struct connection connection; /* of the current set, or as `configuration` changed it */
+        struct file_identity token_file; /* where it lies */
+        uint64_t token_hash;             /* what is in it */
+        struct connection connection;    /* of the current set, or as `configuration` changed it */
         struct renewal_sight sight;
         struct export_result *exports; /* as many as are configured; NULL when not looked at */
         bool has_exports_to_write;     /* at least one is stale and writable */

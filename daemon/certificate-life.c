@@ -63,7 +63,7 @@ int certificate_new(struct context *context, struct config *owner, const struct 
                 certificate_say(certificate, LOG_WARNING, MESSAGE_HISTORY, "%s", warning);
         journal = &certificate->history->journal;
         renewal_restore(&certificate->renewal, journal->failures, journal->failure);
-        certificate->token_identity = certificate->tried_token = journal->token;
+        certificate->last_token = certificate->tried_token = journal->token;
         if (journal->failures == 0)
                 certificate->burnt_token = journal->token; /* it has brought what is there */
         certificate_resume_revocation(certificate);

@@ -22,7 +22,6 @@ struct certificate {
 
         struct renewal renewal;
         struct attempt *attempt; /* while a look or a step is under way */
-        bool has_slot;
         struct slot_waiter slot_waiter;
         struct history *history;
 
@@ -36,26 +35,23 @@ struct certificate {
                 *operation; /* its name, until the event that says what has become of it; static, or NULL */
         struct operation *job; /* under way: files are changed, and no attempt may begin */
         char *offered_token;   /* from the control API; cleansed */
-        bool accepts_no_gain;  /* what comes back may expire no later */
         struct revocation *revocation;
         sd_event_source *revoke_timer; /* for the generation that is to be revoked */
-        unsigned revoke_failures;
 
         /* For the status. */
         char *last_error;
         usec_t last_error_usec, last_result_usec;
         const char *last_result; /* the name of an event, or NULL */
 
-        struct file_identity token_file, token_identity; /* of the token that the last look read */
-        struct file_identity burnt_token;                /* that the Connector did not take */
-        struct file_identity tried_token;                /* the last one that was shown to the Connector */
-        bool token_came;                                 /* with the last look: it is another one */
-        bool token_again; /* something happened to its file during an attempt */
+        /* One-time tokens; see lib/journal.h. */
+        struct file_identity token_file;               /* of the last look's */
+        uint64_t last_token, tried_token, burnt_token; /* that look's, the last one that was shown to the
+                                                        * Connector, and one that is of no use any more */
 
-        uint64_t told_failure;         /* what the last failure said, as a hash */
-        unsigned n_same_failures;      /* that said the same, in a row */
-        usec_t told_due_usec;          /* what the last MESSAGE_CURRENT said */
-        bool renewed, failed, settled; /* --once */
+        uint64_t told_failure;    /* what the last failure said, as a hash */
+        usec_t told_due_usec;     /* what the last MESSAGE_CURRENT said */
+        unsigned n_same_failures; /* that said the same, in a row */
+        unsigned revoke_failures; /* in a row */
 
         bool has_looked;           /* once at least */
         bool look_closely;         /* the next look, since the configuration is new to us */
@@ -64,7 +60,15 @@ struct certificate {
         bool configured_url_first; /* with the next call: the operator has changed it */
         bool is_over_budget;       /* the last attempt was */
         bool look_again;           /* something happened to the files during an attempt */
-        usec_t backoff_until;      /* CLOCK_BOOTTIME; 0: no back-off */
+        bool token_came;           /* with the last look: it is another one */
+        bool token_again;          /* something happened to its file during an attempt */
+        bool has_slot;
+        bool accepts_no_gain;          /* an operator's: what comes back may expire no later */
+        bool is_news;                  /* nobody was told of this set yet */
+        bool next_has_changed;         /* what waits until nothing is under way: another configuration, */
+        bool is_retired;               /* or the end */
+        bool renewed, failed, settled; /* --once */
+        usec_t backoff_until;          /* CLOCK_BOOTTIME; 0: no back-off */
 
         sd_event_source *timer;
         sd_event_source *export_timer;
@@ -75,13 +79,10 @@ struct certificate {
         struct dependents *dependents;
 
         void (*published)(struct certificate *certificate);
-        bool is_news; /* nobody was told of this set yet */
 
         /* What has to wait until nothing is under way. */
         struct config *next_owner;
         const struct config_certificate *next_config;
-        bool next_has_changed;
-        bool is_retired;
 };
 
 void certificate_say(struct certificate *certificate, int priority, const char *message_id,

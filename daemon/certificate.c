@@ -219,7 +219,7 @@ static void start_step(struct certificate *certificate, enum renewal_step step) 
                 return;
         }
         if (step == STEP_CONFIGURATION && attempt->by_token)
-                certificate->tried_token = attempt->token_identity;
+                certificate->tried_token = attempt->token_hash;
         if (!attempt->is_recorded) {
                 const struct schedule_policy policy = schedule_policy(certificate->config);
                 const struct renewal_context context = renewal_context(certificate, &policy);
@@ -232,7 +232,7 @@ static void start_step(struct certificate *certificate, enum renewal_step step) 
                         renewal_assumed_backoff(renewal, &context));
                 /* Whoever it is for, it has ended its back-off: it does that once. */
                 if (attempt->token)
-                        journal->token = attempt->token_identity;
+                        journal->token = attempt->token_hash;
         }
         if (step == STEP_SIGN) {
                 is_recorded = false;
@@ -295,10 +295,9 @@ static void remember_set(struct certificate *certificate) {
 
         if (attempt->has_set)
                 hex_format(fingerprint, attempt->set.fingerprint, FINGERPRINT_SIZE);
-        certificate->token_came = attempt->token && !file_identity_equal(&attempt->token_identity,
-                                                                         &certificate->token_identity);
+        certificate->token_came = attempt->token && attempt->token_hash != certificate->last_token;
         certificate->token_file = attempt->token_file;
-        certificate->token_identity = attempt->token_identity;
+        certificate->last_token = attempt->token_hash;
         certificate->is_new_set = attempt->has_set && !streq(fingerprint, certificate->fingerprint);
         certificate->generation = attempt->set.generation;
         certificate->not_before = attempt->has_set ? attempt->set.not_before : 0;
@@ -391,7 +390,7 @@ static void take_look(struct certificate *certificate) {
         remember_set(certificate);
         /* It may lie in its file for ever, and must not keep a certificate that is rejected from trying
          * itself. */
-        if (attempt->token && file_identity_equal(&attempt->token_identity, &certificate->burnt_token))
+        if (attempt->token && attempt->token_hash == certificate->burnt_token)
                 attempt->sight.has_token = false;
         /* What this rekeyd has revoked never comes back: it is as if there were none. */
         if (certificate_is_revoked(certificate)) {

@@ -127,25 +127,45 @@ int history_new(struct context *context, const char *name, struct history **ret,
         return 0;
 }
 
-static void run_write(struct job *job) {
-        struct history *history = container_of(job, struct history, job);
+/* One write, on a worker: of the journal, of notes for the record, or of both. */
+struct writing {
+        struct job job;
+        struct history *history;
+        char *text, *notes; /* NULL: none */
+        struct error error;
+        int result;
+};
 
-        history->result = 0;
-        if (history->text)
-                history->result = journal_write(history->context->state_fd, history->name, history->text,
-                                                &history->error);
-        if (history->notes_to_write)
-                (void)record_append(history->context->state_fd, history->name, history->notes_to_write, NULL);
-        free(take_ptr(history->notes_to_write));
+static struct writing *writing_free(struct writing *writing) {
+        if (!writing)
+                return NULL;
+        free(writing->text);
+        free(writing->notes);
+        error_clear(&writing->error);
+        free(writing);
+        return NULL;
+}
+
+static void run_write(struct job *job) {
+        struct writing *writing = container_of(job, struct writing, job);
+        const struct history *history = writing->history;
+        int fd = history->context->state_fd;
+
+        if (writing->text)
+                writing->result = journal_write(fd, history->name, writing->text, &writing->error);
+        if (writing->notes)
+                (void)record_append(fd, history->name, writing->notes, NULL);
+        free(take_ptr(writing->notes));
 }
 
 static void write_next(struct history *history);
 
-static void finish(struct history *history, int r) {
+/* CAUSE is moved from. */
+static void finish(struct history *history, int r, struct error *cause) {
         void (*saved)(int r, const char *error, void *userdata) = NULL;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
 
-        error_move(&error, &history->error);
+        error_move(&error, cause);
         if (r < 0 && !history->has_complained) {
                 const struct log_field fields[] = {
                         { FIELD_CERTIFICATE, history->name },
@@ -168,42 +188,52 @@ static void finish(struct history *history, int r) {
 }
 
 static void write_is_done(struct job *job) {
-        struct history *history = container_of(job, struct history, job);
+        struct writing *writing = container_of(job, struct writing, job);
+        struct history *history = writing->history;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        const bool has_saved = writing->text;
+        const int r = writing->result;
 
-        history->is_writing = false;
-        if (history->is_orphan) {
+        error_move(&error, &writing->error);
+        history->writing = writing_free(writing);
+        if (history->is_orphan)
                 history_free(history);
-                return;
-        }
-        if (!history->text) {
+        else if (has_saved)
+                finish(history, r, &error);
+        else
                 write_next(history);
-                return;
-        }
-        free(take_ptr(history->text));
-        finish(history, history->result);
 }
 
 /* Begins to write what waits for it, unless something is being written. */
 static void write_next(struct history *history) {
         const struct journal_instant now = instant(history->context);
-        int r;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct writing *writing;
+        int r = 0;
 
-        if (history->is_writing || atomic_load(&history->context->stopping) ||
+        if (history->writing || atomic_load(&history->context->stopping) ||
             !(history->is_dirty || history->notes))
                 return;
+        writing = calloc(1, sizeof(*writing));
+        if (!writing)
+                r = -ENOMEM;
+        else if (history->is_dirty)
+                r = journal_format(&history->journal, &now, &writing->text, &error);
         if (history->is_dirty) {
                 history->is_dirty = false;
                 history->is_awaited = history->saved;
-                r = journal_format(&history->journal, &now, &history->text, &history->error);
-                if (r < 0) {
-                        finish(history, r);
-                        return;
-                }
         }
-        history->notes_to_write = take_ptr(history->notes);
-        history->is_writing = true;
-        history->job = (struct job) { .run = run_write, .done = write_is_done };
-        workers_submit(history->context->disk_workers, &history->job);
+        if (r < 0) {
+                writing_free(writing);
+                free(take_ptr(history->notes));
+                finish(history, r, &error);
+                return;
+        }
+        writing->job = (struct job) { .run = run_write, .done = write_is_done };
+        writing->history = history;
+        writing->notes = take_ptr(history->notes);
+        history->writing = writing;
+        workers_submit(history->context->disk_workers, &writing->job);
 }
 
 void history_save(struct history *history) {
@@ -231,7 +261,7 @@ void history_save_then(struct history *history, void (*saved)(int r, const char 
 }
 
 bool history_is_saved(const struct history *history) {
-        return !history->is_writing && !history->is_dirty && !history->notes;
+        return !history->writing && !history->is_dirty && !history->notes;
 }
 
 struct history *history_free(struct history *history) {
@@ -240,11 +270,11 @@ struct history *history_free(struct history *history) {
 
         if (!history)
                 return NULL;
-        if (history->is_writing && !atomic_load(&history->context->stopping)) {
+        if (history->writing && !atomic_load(&history->context->stopping)) {
                 history->is_orphan = true;
                 return NULL;
         }
-        if (history->is_dirty || history->text) {
+        if (history->is_dirty || (history->writing && history->writing->text)) {
                 /* What the workers had not begun when they were stopped was dropped. */
                 now = instant(history->context);
                 if (journal_save(history->context->state_fd, history->name, &history->journal, &now, &error) <
@@ -252,15 +282,13 @@ struct history *history_free(struct history *history) {
                         log_error("%s: what a restart must know could not be saved: %s", history->name,
                                   error_text(&error));
         }
-        if (history->notes_to_write)
-                (void)record_append(history->context->state_fd, history->name, history->notes_to_write, NULL);
+        if (history->writing && history->writing->notes)
+                (void)record_append(history->context->state_fd, history->name, history->writing->notes, NULL);
         if (history->notes)
                 (void)record_append(history->context->state_fd, history->name, history->notes, NULL);
-        free(history->notes_to_write);
+        writing_free(history->writing);
         free(history->notes);
-        free(history->text);
         free(history->name);
-        error_clear(&history->error);
         journal_clear(&history->journal);
         free(history);
         return NULL;

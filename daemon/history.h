@@ -5,6 +5,8 @@
 #include "daemon/context.h"
 #include "lib/journal.h"
 
+struct writing;
+
 /* All certificates' journals lie in `state_directory`. */
 struct history {
         struct context *context;
@@ -13,12 +15,9 @@ struct history {
         bool has_file;          /* there is one that must not become outdated */
 
         /* The writing, for history.c only. */
-        struct job job;
-        char *text;
-        struct error error;
-        int result;
-        char *notes, *notes_to_write; /* of history_note() */
-        bool is_writing, is_dirty, is_awaited, is_orphan, has_complained;
+        bool is_dirty, is_awaited, is_orphan, has_complained;
+        struct writing *writing; /* under way */
+        char *notes;             /* of history_note() */
         void (*saved)(int r, const char *error, void *userdata);
         void *userdata;
 };

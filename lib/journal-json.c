@@ -19,24 +19,8 @@
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
-/* A file's identity is four numbers of 64 bits, of which JSON's integers hold 63. */
-#define IDENTITY_NUMBERS 4
-#define IDENTITY_HEX     (2 * IDENTITY_NUMBERS * sizeof(uint64_t) + 1)
-
-static void format_identity(const struct file_identity *identity, char ret[IDENTITY_HEX]) {
-        static const struct file_identity none;
-        const uint64_t numbers[IDENTITY_NUMBERS] = {
-                htobe64(identity->device),
-                htobe64(identity->inode),
-                htobe64(identity->size),
-                htobe64((uint64_t)identity->modified_nsec),
-        };
-
-        if (file_identity_equal(identity, &none))
-                *ret = '\0';
-        else
-                hex_format(ret, (const uint8_t *)numbers, sizeof(numbers));
-}
+/* JSON's integers hold 63 bits. */
+#define TOKEN_HEX (2 * sizeof(uint64_t) + 1)
 
 /* A time that the file can hold. "Never" becomes one that the next start takes for a clock that was set. */
 static json_int_t time_value(usec_t when) {
@@ -80,7 +64,7 @@ int journal_format(const struct journal *journal, const struct journal_instant *
                    struct error *error) {
         _cleanup_(json_decrefp) json_t *root = NULL, *issuances = NULL, *revoked = NULL, *owed = NULL;
         _cleanup_(freep) char *text = NULL;
-        char boot_id[2 * sizeof(now->boot_id) + 1], token[IDENTITY_HEX], *line;
+        char boot_id[2 * sizeof(now->boot_id) + 1], token[TOKEN_HEX] = "", *line;
         int r;
 
         r = journal_check(journal, error);
@@ -88,7 +72,8 @@ int journal_format(const struct journal *journal, const struct journal_instant *
                 return r;
 
         hex_format(boot_id, now->boot_id, sizeof(now->boot_id));
-        format_identity(&journal->token, token);
+        if (journal->token != 0)
+                snprintf(token, sizeof(token), "%016" PRIx64, journal->token);
         issuances = format_issuances(journal);
         revoked = format_revoked(journal);
         owed = format_owed(journal);
@@ -191,19 +176,13 @@ static int take_failure(const json_t *root, enum failure *ret, struct error *err
 }
 
 /* Empty for none. */
-static int take_token(const json_t *root, struct file_identity *ret, struct error *error) {
+static int take_token(const json_t *root, uint64_t *ret, struct error *error) {
         const char *text = string_of(root, "token");
-        uint64_t numbers[IDENTITY_NUMBERS] = { 0 };
+        uint64_t number = 0;
 
-        if (!text || (*text && !hex_read(text, (uint8_t *)numbers, sizeof(numbers))))
-                return error_set(error, -EINVAL, "member token is not %zu hexadecimal digits",
-                                 IDENTITY_HEX - 1);
-        *ret = (struct file_identity) {
-                .device = be64toh(numbers[0]),
-                .inode = be64toh(numbers[1]),
-                .size = be64toh(numbers[2]),
-                .modified_nsec = (int64_t)be64toh(numbers[3]),
-        };
+        if (!text || (*text && !hex_read(text, (uint8_t *)&number, sizeof(number))))
+                return error_set(error, -EINVAL, "member token is not %zu hexadecimal digits", TOKEN_HEX - 1);
+        *ret = be64toh(number);
         return 0;
 }
 

@@ -41,13 +41,10 @@ void journal_clear(struct journal *journal) {
 }
 
 bool journal_is_empty(const struct journal *journal) {
-        static const struct file_identity no_token;
-
         return journal->failures == 0 && journal->failure == FAILURE_NONE &&
-               journal->next_attempt_usec == 0 && journal->n_issuances == 0 &&
-               file_identity_equal(&journal->token, &no_token) && journal->generation == 0 &&
-               strempty(journal->fingerprint) && journal->revoke_usec == 0 && journal->n_revoked == 0 &&
-               journal->n_owed == 0;
+               journal->next_attempt_usec == 0 && journal->n_issuances == 0 && journal->token == 0 &&
+               journal->generation == 0 && strempty(journal->fingerprint) && journal->revoke_usec == 0 &&
+               journal->n_revoked == 0 && journal->n_owed == 0;
 }
 
 int journal_record_issuance(struct journal *journal, usec_t now) {

@@ -34,9 +34,9 @@ struct journal {
         usec_t *issuances; /* CLOCK_BOOTTIME of this boot, oldest first; lib/schedule.h says why */
         size_t n_issuances;
 
-        /* What tells the one-time token that was tried last from another: its file, or whatever else the
-         * caller puts in these numbers; all zero for none. A token is burnt by the call that carries it. */
-        struct file_identity token;
+        /* The one-time token that was tried last, as a hash that is never 0; 0 for none. A token is burnt by
+         * the call that carries it. */
+        uint64_t token;
 
         /* What notices are about; 0 and empty for none. A current set of another fingerprint is one that
          * nobody was told of yet: the process died in between. */

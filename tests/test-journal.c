@@ -63,11 +63,11 @@ START_TEST(test_refused) {
                 { "16200000000", "253402300799000001", "issuance 2 is not a time" },
                 { "16200000000", "\"16200000000\"", "issuance 2 is not a time" },
                 { "16200000000", "14400000000", "issuance 2 is earlier than the one before it" },
-                { TOKEN, "0", "member token is not 64 hexadecimal digits" },
-                { TOKEN, TOKEN "0", "member token is not 64" },
-                { TOKEN, "x" TOKEN, "member token is not 64" },
-                { "\"" TOKEN "\"", "null", "member token is not 64" },
-                { "\"" TOKEN "\"", "[1, 2, 3, 4]", "member token is not 64" },
+                { TOKEN, "0", "member token is not 16 hexadecimal digits" },
+                { TOKEN, TOKEN "0", "member token is not 16" },
+                { TOKEN, "x" TOKEN, "member token is not 16" },
+                { "\"" TOKEN "\"", "null", "member token is not 16" },
+                { "\"" TOKEN "\"", "[1, 2, 3, 4]", "member token is not 16" },
                 { "\"generation\": 42", "\"generation\": null", "member generation is not a number" },
                 { FINGERPRINT, "ab", "the fingerprint is not 64 hexadecimal digits" },
                 { FINGERPRINT, FINGERPRINT "0", "fingerprint is not 64 hexadecimal digits" },
@@ -194,7 +194,7 @@ START_TEST(test_all_limits_fit_the_file) {
         ck_assert_int_eq(journal_parse(json, strlen(json), &back, &saved, NULL), 0);
         again = format(&back);
         ck_assert_str_eq(again, json);
-        ck_assert(file_identity_equal(&back.token, &journal.token));
+        ck_assert_uint_eq(back.token, journal.token);
 
         /* "never" comes back as a time that no clock can mean */
         journal_sanitise(&back, &saved, &today);
@@ -266,10 +266,7 @@ START_TEST(test_is_empty) {
                 { .failure = FAILURE_LOCAL },
                 { .next_attempt_usec = 1 },
                 { .issuances = &issuance, .n_issuances = 1 },
-                { .token = { .device = 1 } },
-                { .token = { .inode = 1 } },
-                { .token = { .size = 1 } },
-                { .token = { .modified_nsec = -1 } },
+                { .token = 1 },
                 { .generation = 1 },
                 { .fingerprint = FINGERPRINT },
                 { .revoke_usec = 1 },
