@@ -176,18 +176,10 @@ int client_read_reply(const struct client *client, CURL *easy, const struct buff
         return 0;
 }
 
-static char *free_cleansed(char *text) {
-        if (text)
-                explicit_bzero(text, strlen(text));
-        free(text);
-        return NULL;
-}
-DEFINE_CLEANUP(char *, free_cleansed);
-
 int client_call(struct client *client, const char *method, const char *path, const json_t *body,
                 struct client_reply *ret, struct error *error) {
         _cleanup_(buffer_clear) struct buffer answer = { .max = CLIENT_REPLY_MAX };
-        _cleanup_(free_cleansedp) char *text = NULL;
+        _cleanup_(free_secretp) char *text = NULL;
         _cleanup_(curl_easy_cleanupp) CURL *easy = NULL;
         _cleanup_(curl_slist_free_allp) struct curl_slist *headers = NULL;
         CURLcode code = CURLE_OK;

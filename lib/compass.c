@@ -281,15 +281,8 @@ static int read_string(const json_t *object, const char *field, enum presence pr
         return 0;
 }
 
-static char *free_cleansed(char *text) {
-        if (text)
-                explicit_bzero(text, strlen(text));
-        free(text);
-        return NULL;
-}
-
 void compass_configuration_clear(struct compass_configuration *configuration) {
-        free_cleansed(configuration->token);
+        free_secret(configuration->token);
         free(configuration->subject);
         free(configuration->key_algorithm);
         free(configuration->director_url);

@@ -319,11 +319,8 @@ static void forget_texts(struct set *set) {
         char **texts[] = { &set->certificate_pem, &set->ca_pem, &set->connection_json };
 
         set->key = key_free(set->key);
-        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
-                if (*texts[i])
-                        explicit_bzero(*texts[i], strlen(*texts[i]));
-                free(take_ptr(*texts[i]));
-        }
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+                *texts[i] = free_secret(*texts[i]);
 }
 
 static int look_until_it_holds(struct view *view, struct inspection *ret) {

@@ -16,9 +16,7 @@
 void stage_clear(struct stage *stage) {
         key_free(stage->key);
         free(stage->csr_pem);
-        if (stage->token)
-                explicit_bzero(stage->token, strlen(stage->token));
-        free(stage->token);
+        free_secret(stage->token);
         free(stage->connection_json);
         free(stage->certificate_pem);
         free(stage->ca_pem);

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
+#define _cleanup_(f)   __attribute__((cleanup(f)))
 #define _printf_(a, b) __attribute__((format(printf, a, b)))
-#define _unused_ __attribute__((unused))
+#define _unused_       __attribute__((unused))
 
 #define ELEMENTSOF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -20,12 +20,12 @@
 #define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* Hands an owned pointer over: the variable is NULL afterwards, so its cleanup does nothing. */
-#define take_ptr(pointer)                                                                                    \
-        ({                                                                                                   \
-                __typeof__(pointer) *_slot = &(pointer);                                                     \
-                __typeof__(pointer) _value = *_slot;                                                         \
-                *_slot = NULL;                                                                               \
-                _value;                                                                                      \
+#define take_ptr(pointer)                                \
+        ({                                               \
+                __typeof__(pointer) *_slot = &(pointer); \
+                __typeof__(pointer) _value = *_slot;     \
+                *_slot = NULL;                           \
+                _value;                                  \
         })
 
 /* The same for a file descriptor, whose empty value is -1. */
@@ -47,19 +47,21 @@ static inline void freep(void *p) {
         free(*(void **)p);
 }
 
-/* Cleanses the string, which may be NULL, and frees it. */
-static inline void free_secret(char *s) {
+/* Defines DESTRUCTORp() for use with _cleanup_() from a destructor that accepts NULL. */
+#define DEFINE_CLEANUP(type, destructor)            \
+        static inline void destructor##p(type *p) { \
+                destructor(*p);                     \
+        }                                           \
+        struct destructor##_wants_a_semicolon
+
+/* Cleanses the string, which may be NULL, and frees it. Returns NULL. */
+static inline char *free_secret(char *s) {
         if (s)
                 explicit_bzero(s, strlen(s));
         free(s);
+        return NULL;
 }
-
-/* Defines DESTRUCTORp() for use with _cleanup_() from a destructor that accepts NULL. */
-#define DEFINE_CLEANUP(type, destructor)                                                                     \
-        static inline void destructor##p(type *p) {                                                          \
-                destructor(*p);                                                                              \
-        }                                                                                                    \
-        struct destructor##_wants_a_semicolon
+DEFINE_CLEANUP(char *, free_secret);
 
 static inline bool streq(const char *a, const char *b) {
         return strcmp(a, b) == 0;
