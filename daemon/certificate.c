@@ -17,15 +17,6 @@
 #include "daemon/certificate-private.h"
 #include "daemon/metrics.h"
 
-static struct schedule_policy schedule_policy(const struct config_certificate *config) {
-        return (struct schedule_policy) {
-                .renew_before = config->policy.renew_before,
-                .jitter = config->policy.jitter,
-                .skew_usec = config->policy.clock_skew_usec,
-                .ca_window_usec = config->connector->ca_window_usec,
-        };
-}
-
 static struct renewal_context renewal_context(const struct certificate *certificate,
                                               const struct schedule_policy *policy) {
         return (struct renewal_context) {
@@ -38,7 +29,7 @@ static struct renewal_context renewal_context(const struct certificate *certific
 
 static enum renewal_step take_event(struct certificate *certificate, struct renewal *renewal,
                                     const struct renewal_event *event) {
-        const struct schedule_policy policy = schedule_policy(certificate->config);
+        const struct schedule_policy policy = config_schedule_policy(certificate->config);
         const struct renewal_context context = renewal_context(certificate, &policy);
 
         return renewal_next(renewal, event, &context);
@@ -221,7 +212,7 @@ static void start_step(struct certificate *certificate, enum renewal_step step) 
         if (step == STEP_CONFIGURATION && attempt->by_token)
                 certificate->tried_token = attempt->token_hash;
         if (!attempt->is_recorded) {
-                const struct schedule_policy policy = schedule_policy(certificate->config);
+                const struct schedule_policy policy = config_schedule_policy(certificate->config);
                 const struct renewal_context context = renewal_context(certificate, &policy);
 
                 attempt->is_recorded = true;
