@@ -297,16 +297,15 @@ static void on_rollback(struct job *job) {
         struct operation *operation = container_of(job, struct operation, job);
         struct certificate *certificate = operation->certificate;
 
-        if (operation->result == 0)
-                certificate_say(certificate, LOG_NOTICE, MESSAGE_ROLLED_BACK,
-                                "a copy of generation %" PRIu64 " is current now", operation->generation);
-        else
+        if (operation->result < 0) {
                 certificate_say(certificate, LOG_ERR, MESSAGE_OPERATION_FAILED, "the rollback failed: %s",
                                 error_text(&operation->error));
-        if (operation->result == 0)
-                certificate_end_operation(certificate);
-        else
                 end_without_change(certificate);
+                return;
+        }
+        certificate_say(certificate, LOG_NOTICE, MESSAGE_ROLLED_BACK,
+                        "a copy of generation %" PRIu64 " is current now", operation->generation);
+        certificate_end_operation(certificate);
 }
 
 static void start_rollback(struct operation *operation) {
