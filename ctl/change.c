@@ -83,3 +83,21 @@ int change_ask(struct ctl *ctl, const char *method, const char *path, const json
                 return exit;
         return ctl_fail(ctl, exit, "%s", sentence ? sentence : "out of memory");
 }
+
+int change_open_events(struct ctl *ctl, const char *certificate, struct client_stream **ret) {
+        _cleanup_(client_reply_clear) struct client_reply reply = { 0 };
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(freep) char *path = NULL;
+        struct client *client = ctl_client(ctl);
+        int r;
+
+        if (asprintf(&path, "/v1/events%s%s", certificate ? "?certificate=" : "",
+                     certificate ? certificate : "") < 0)
+                path = NULL;
+        if (!client || !path)
+                return ctl_fail(ctl, CTL_FAILED, "out of memory");
+        r = client_stream_open(client, path, ret, &reply, &error);
+        if (r < 0 || reply.status != 200)
+                return change_fail(ctl, r, &reply, &error);
+        return CTL_OK;
+}

@@ -22,6 +22,10 @@ bool change_wants_wait(const struct ctl *ctl, bool *ret_wait);
 int change_ask(struct ctl *ctl, const char *method, const char *path, const json_t *body, json_t **ret);
 int change_fail(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error);
 
+/* Opens the stream of events, those of CERTIFICATE unless that is NULL; says in the same way what is wrong.
+ */
+int change_open_events(struct ctl *ctl, const char *certificate, struct client_stream **ret);
+
 /* The same as change_ask(), without saying what is wrong: the sentence, owned, is in *RET_SENTENCE; NULL when
  * memory is out. */
 int change_ask_quietly(struct ctl *ctl, const char *method, const char *path, const json_t *body,

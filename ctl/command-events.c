@@ -61,22 +61,14 @@ static int follow(const struct ctl *ctl, struct client_stream *stream) {
 }
 
 static int run(struct ctl *ctl) {
-        _cleanup_(client_reply_clear) struct client_reply reply = { 0 };
         _cleanup_(client_stream_closep) struct client_stream *stream = NULL;
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        _cleanup_(freep) char *path = NULL;
-        int r;
+        int exit;
 
-        if (asprintf(&path, "/v1/events%s%s", ctl->n_arguments > 0 ? "?certificate=" : "",
-                     ctl->n_arguments > 0 ? ctl->arguments[0] : "") < 0)
-                path = NULL;
-        if (!path || !ctl_client(ctl))
-                return ctl_fail(ctl, CTL_FAILED, "out of memory");
         signal(SIGINT, on_signal);
         signal(SIGTERM, on_signal);
-        r = client_stream_open(ctl_client(ctl), path, &stream, &reply, &error);
-        if (r < 0 || reply.status != 200)
-                return change_fail(ctl, r, &reply, &error);
+        exit = change_open_events(ctl, ctl->n_arguments > 0 ? ctl->arguments[0] : NULL, &stream);
+        if (exit != CTL_OK)
+                return exit;
         return follow(ctl, stream);
 }
 

@@ -236,21 +236,3 @@ int ctl_ask(struct ctl *ctl, const char *method, const char *path, const json_t 
                 *ret = take_ptr(reply.json);
         return CTL_OK;
 }
-
-int ctl_open_events(struct ctl *ctl, const char *certificate, struct client_stream **ret) {
-        _cleanup_(client_reply_clear) struct client_reply reply = { 0 };
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        _cleanup_(freep) char *path = NULL;
-        struct client *client = ctl_client(ctl);
-        int r;
-
-        if (asprintf(&path, "/v1/events%s%s", certificate ? "?certificate=" : "",
-                     certificate ? certificate : "") < 0)
-                path = NULL;
-        if (!client || !path)
-                return ctl_fail(ctl, CTL_FAILED, "out of memory");
-        r = client_stream_open(client, path, ret, &reply, &error);
-        if (r < 0 || reply.status != 200)
-                return ctl_fail_call(ctl, r, &reply, &error);
-        return CTL_OK;
-}

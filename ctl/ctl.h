@@ -78,9 +78,6 @@ struct client *ctl_client(struct ctl *ctl);
  */
 int ctl_ask(struct ctl *ctl, const char *method, const char *path, const json_t *body, json_t **ret);
 
-/* Opens the stream of events, those of CERTIFICATE unless that is NULL; in the same way. */
-int ctl_open_events(struct ctl *ctl, const char *certificate, struct client_stream **ret);
-
 /* For those who call the client themselves: the exit status for the result R of a client function, the status
  * of an answer, and the sentence of ERROR said. */
 int ctl_fail_call(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error);

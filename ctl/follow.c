@@ -30,21 +30,12 @@ static void catch_signals(void) {
 }
 
 int follow_begin(struct ctl *ctl, const char *certificate, struct follow *ret) {
-        _cleanup_(client_reply_clear) struct client_reply reply = { 0 };
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        _cleanup_(freep) char *path = NULL;
         struct client_stream *stream;
-        struct client *client = ctl_client(ctl);
-        int r;
+        int exit;
 
-        if (asprintf(&path, "/v1/events%s%s", certificate ? "?certificate=" : "",
-                     certificate ? certificate : "") < 0)
-                path = NULL;
-        if (!client || !path)
-                return ctl_fail(ctl, CTL_FAILED, "out of memory");
-        r = client_stream_open(client, path, &stream, &reply, &error);
-        if (r < 0 || reply.status != 200)
-                return change_fail(ctl, r, &reply, &error);
+        exit = change_open_events(ctl, certificate, &stream);
+        if (exit != CTL_OK)
+                return exit;
         catch_signals();
         *ret = (struct follow) {
                 .stream = stream,

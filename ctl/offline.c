@@ -1,7 +1,6 @@
 /*
- * Reading the state directory and the certificates' directories for somebody who only looks. journal_load()
- * is not for us: it sets aside what is damaged. Here a journal that is damaged is passed over with a warning,
- * and the next rekeyd deals with it.
+ * Reading the state directory and the certificates' directories for somebody who only looks. A journal that
+ * is damaged is passed over with a warning, and the next rekeyd deals with it.
  */
 
 #include "ctl/offline.h"
@@ -90,28 +89,14 @@ const struct config_certificate *offline_find(const struct offline *offline, con
 
 /* False where there may be one, but it cannot be read. */
 static bool read_journal(struct offline *offline, const char *name, struct journal *ret) {
-        _cleanup_(freep) char *file = NULL, *text = NULL;
-        struct journal_instant saved;
-        size_t size = 0;
         int r;
 
         if (offline->state_fd < 0)
                 return !offline->warning;
-        if (asprintf(&file, "%s.json", name) < 0) {
-                file = NULL;
-                return false;
-        }
-        r = file_read_at(offline->state_fd, file, FILE_NOFOLLOW, JOURNAL_SIZE_MAX, &text, &size);
-        if (r == 0)
-                r = journal_parse(text, size, ret, &saved, NULL);
-        if (r == -ENOENT)
-                return true;
-        if (r < 0) {
+        r = journal_read(offline->state_fd, name, &offline->now, ret, NULL);
+        if (r < 0)
                 warn(offline, "cannot read what rekeyd remembers", r);
-                return false;
-        }
-        journal_sanitise(ret, &saved, &offline->now);
-        return true;
+        return r == 0;
 }
 
 /* Whether they were told is not known, then. */

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "ctl/text.h"
 #include "ctl/view.h"
 
 static const struct row {
@@ -28,14 +29,6 @@ static bool applies(const struct row *row, const json_t *event) {
                (!row->failure || streq_null(row->failure, view_string(event, "failure")));
 }
 
-/* COMMAND with the name for its "%s". */
-static int format_command(const char *command, const char *name, char **ret) {
-        const char *hole = strstr(command, "%s");
-        const int n = hole ? (int)(hole - command) : (int)strlen(command);
-
-        return asprintf(ret, "%.*s%s%s", n, command, hole ? name : "", hole ? hole + strlen("%s") : "");
-}
-
 char *remedy_find(const json_t *event, const char *name, const char *try_again) {
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 _cleanup_(freep) char *command = NULL;
@@ -43,10 +36,9 @@ char *remedy_find(const json_t *event, const char *name, const char *try_again) 
 
                 if (!applies(&rows[i], event))
                         continue;
-                if (format_command(rows[i].command ? rows[i].command : try_again, name, &command) < 0) {
-                        command = NULL;
+                command = text_fill(rows[i].command ? rows[i].command : try_again, name);
+                if (!command)
                         return NULL;
-                }
                 return asprintf(&text, "%s: %s", rows[i].text, command) < 0 ? NULL : text;
         }
         return NULL;

@@ -119,3 +119,13 @@ void text_wrap(FILE *out, const char *text, size_t columns, size_t column, size_
                 text += blanks + word;
         }
 }
+
+char *text_fill(const char *format, const char *name) {
+        const char *hole = strstr(format, "%s");
+        const int n = hole ? (int)(hole - format) : (int)strlen(format);
+        char *text;
+
+        if (asprintf(&text, "%.*s%s%s", n, format, hole ? name : "", hole ? hole + strlen("%s") : "") < 0)
+                return NULL;
+        return text;
+}

@@ -20,3 +20,6 @@ size_t text_fit(const char *text, size_t columns, size_t *ret_width);
  * begins where COLUMN blanks or characters have been written already, all others with INDENT blanks. Without
  * a newline at the end. */
 void text_wrap(FILE *out, const char *text, size_t columns, size_t column, size_t indent);
+
+/* FORMAT with NAME in the place of its "%s", if it has one. Owned by the caller; NULL when memory is out. */
+char *text_fill(const char *format, const char *name);

@@ -9,6 +9,8 @@
 
 #include "ctl/verdict.h"
 
+#include "ctl/text.h"
+
 #include <errno.h>
 #include <stdarg.h>
 
@@ -307,17 +309,6 @@ void verdict_clear(struct verdict *verdict) {
         *verdict = (struct verdict) { 0 };
 }
 
-static int format_remedy(const char *format, const char *name, char **ret) {
-        const char *hole = strstr(format, "%s");
-        char *text;
-
-        if (asprintf(&text, "%.*s%s%s", hole ? (int)(hole - format) : (int)strlen(format), format,
-                     hole ? name : "", hole ? hole + 2 : "") < 0)
-                return -ENOMEM;
-        *ret = text;
-        return 0;
-}
-
 static int add_finding(struct verdict *verdict, const struct row *row, const struct judge *judge) {
         struct finding finding = { .level = row->level };
         size_t size = 0, at = verdict->n_findings;
@@ -326,8 +317,10 @@ static int add_finding(struct verdict *verdict, const struct row *row, const str
         if (!out)
                 return -ENOMEM;
         row->say(out, judge);
-        if (fclose(out) != 0 ||
-            (row->remedy && format_remedy(row->remedy, judge->view->name, &finding.remedy) < 0)) {
+        if (row->remedy)
+                finding.remedy = text_fill(row->remedy, judge->view->name);
+        if (fclose(out) != 0 || (row->remedy && !finding.remedy)) {
+                free(finding.remedy);
                 free(finding.sentence);
                 return -ENOMEM;
         }
