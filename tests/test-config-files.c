@@ -254,13 +254,7 @@ START_TEST(drop_ins_refused) {
 }
 END_TEST
 
-#define FOLDER_TEST(test)                                           \
-        do {                                                        \
-                TCase *tcase_ = tcase_create(#test);                \
-                tcase_add_checked_fixture(tcase_, setup, teardown); \
-                tcase_add_test(tcase_, test);                       \
-                suite_add_tcase(suite, tcase_);                     \
-        } while (0)
+#define FOLDER_TEST(test) TEST_CASE_IN(suite, test, setup, teardown)
 
 int main(void) {
         Suite *suite = suite_create("config-files");

@@ -243,13 +243,7 @@ START_TEST(close_keeps_errno) {
 }
 END_TEST
 
-#define FILES_TEST(test)                                            \
-        do {                                                        \
-                TCase *tcase_ = tcase_create(#test);                \
-                tcase_add_checked_fixture(tcase_, setup, teardown); \
-                tcase_add_test(tcase_, test);                       \
-                suite_add_tcase(suite, tcase_);                     \
-        } while (0)
+#define FILES_TEST(test) TEST_CASE_IN(suite, test, setup, teardown)
 
 int main(void) {
         Suite *suite = suite_create("files");

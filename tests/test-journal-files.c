@@ -527,14 +527,7 @@ START_TEST(test_there_and_back) {
 }
 END_TEST
 
-#define JOURNAL_TEST(test)                                          \
-        do {                                                        \
-                TCase *tcase_ = tcase_create(#test);                \
-                tcase_set_timeout(tcase_, 0);                       \
-                tcase_add_checked_fixture(tcase_, setup, teardown); \
-                tcase_add_test(tcase_, test);                       \
-                suite_add_tcase(suite, tcase_);                     \
-        } while (0)
+#define JOURNAL_TEST(test) TEST_CASE_IN(suite, test, setup, teardown)
 
 int main(void) {
         Suite *suite = suite_create("journal-files");

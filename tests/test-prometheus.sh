@@ -5,6 +5,8 @@
 # Usage: test-prometheus.sh REKEYD DEVCONNECTOR REKEYCTL CONF_DIRECTORY
 
 set -u
+. "$(dirname "$0")/support/tap.sh"
+
 rekeyd=$(realpath "$1") devconnector=$(realpath "$2") rekeyctl=$(realpath "$3") conf=$(realpath "$4")
 
 if ! command -v prometheus >/dev/null; then
@@ -17,24 +19,10 @@ processes=()
 end() {
         kill "${processes[@]}" 2>/dev/null
         wait
-        rm -rf "$work"
+        rm -rf "$work" "$tap_output"
 }
 trap end EXIT
 cd "$work" || exit 1
-
-n=0 n_failed=0
-check() {
-        local name=$1
-        shift
-        n=$((n + 1))
-        if "$@" >output 2>&1; then
-                echo "ok $n - $name"
-        else
-                echo "not ok $n - $name"
-                sed 's/^/# /' output
-                n_failed=$((n_failed + 1))
-        fi
-}
 
 free_port() {
         python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
@@ -119,6 +107,5 @@ check "and not ready" sh -c "curl -s http://127.0.0.1:$metrics_port/readyz | gre
 check "nothing else is served there" sh -c \
         "[ \"\$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:$metrics_port/v1/certificates)\" = 404 ]"
 
-[ $n_failed -eq 0 ] || sed 's/^/# /' enrol-log renew-log revoke-log rekeyd-log prometheus-log
-echo "1..$n"
-exit $((n_failed > 0))
+[ $tap_failed -eq 0 ] || sed 's/^/# /' enrol-log renew-log revoke-log rekeyd-log prometheus-log
+tap_end

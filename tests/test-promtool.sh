@@ -8,26 +8,13 @@
 # METRICS_PAGE prints a page of metrics.
 
 set -u
+. "$(dirname "$0")/support/tap.sh"
+
 program=$(realpath "$1") rekeyctl=$(realpath "$2") conf=$(realpath "$3") man=$(realpath "$4")
 alerts=$conf/rekeyd-alerts.yaml tests=$conf/rekeyd-alerts.test.yaml dashboard=$conf/rekeyd-dashboard.json
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work" "$tap_output"' EXIT
 cd "$work" || exit 1
-
-# check NAME COMMAND...: one test; what the command prints is for whoever looks for its failure.
-n=0 n_failed=0
-check() {
-        local name=$1
-        shift
-        n=$((n + 1))
-        if "$@" >output 2>&1; then
-                echo "ok $n - $name"
-        else
-                echo "not ok $n - $name"
-                sed 's/^/# /' output
-                n_failed=$((n_failed + 1))
-        fi
-}
 
 # none WHAT: fails if there is a line on standard input; each is WHAT.
 none() {
@@ -180,5 +167,4 @@ check "its expressions can be parsed" expressions_parse
 check "it knows the metrics" none "no such metric" < <(dashboard_expressions | unknown_names)
 check "the manual knows every metric, and no other" manual_agrees
 
-echo "1..$n"
-[ $n_failed -eq 0 ]
+tap_end

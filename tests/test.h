@@ -40,10 +40,14 @@ static inline const char *test_is_instrumented(void) {
 #define test_skip(format, ...) test_report("SKIP " format, ##__VA_ARGS__)
 
 /* Defines the suite NAME from test functions, one case each so that every one has its own line. */
-#define TEST_CASE(suite, test)                                                    \
+#define TEST_CASE(suite, test) TEST_CASE_IN(suite, test, NULL, NULL)
+
+/* The same with what goes before it and after it, also where it fails. */
+#define TEST_CASE_IN(suite, test, set_up, tear_down)                              \
         do {                                                                      \
                 TCase *tcase_ = tcase_create(#test);                              \
                 tcase_set_timeout(tcase_, 0); /* Meson has one for the program */ \
+                tcase_add_checked_fixture(tcase_, set_up, tear_down);             \
                 tcase_add_test(tcase_, test);                                     \
                 suite_add_tcase(suite, tcase_);                                   \
         } while (0)

@@ -6,7 +6,7 @@
 
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tap.sh"
+. "$here/../support/tap.sh"
 
 sources=$1
 catalog=$sources/systemd/rekeyd.catalog

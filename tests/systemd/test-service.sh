@@ -8,7 +8,7 @@
 
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-. "$here/tap.sh"
+. "$here/../support/tap.sh"
 . "$here/container.sh"
 
 sources=$1
