@@ -309,12 +309,18 @@ static void on_rollback(struct job *job) {
 }
 
 static void start_rollback(struct operation *operation) {
-        const struct journal *journal = &operation->certificate->history->journal;
+        struct certificate *certificate = operation->certificate;
+        const struct journal *journal = &certificate->history->journal;
 
         for (size_t i = 0; i < journal->n_revoked; i++)
-                (void)journal_add_revoked(&operation->revoked, journal->revoked[i]);
+                if (journal_add_revoked(&operation->revoked, journal->revoked[i]) < 0) {
+                        certificate_say(certificate, LOG_ERR, MESSAGE_OPERATION_FAILED,
+                                        "the rollback failed: out of memory");
+                        end_without_change(certificate);
+                        return;
+                }
         operation->job = (struct job) { .run = run_rollback, .done = on_rollback };
-        workers_submit(operation->certificate->context->disk_workers, &operation->job);
+        workers_submit(certificate->context->disk_workers, &operation->job);
 }
 
 int certificate_ask_rollback(struct certificate *certificate, uint64_t generation, struct error *error) {

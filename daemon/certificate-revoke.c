@@ -28,6 +28,12 @@ static void nothing_owed(struct certificate *certificate, uint64_t generation) {
         history_save(certificate->history);
 }
 
+static void remember_revoked(struct certificate *certificate, const char *fingerprint) {
+        if (journal_add_revoked(&certificate->history->journal, fingerprint) < 0)
+                log_error("%s: out of memory; that sha256 %.16s... is revoked is not remembered",
+                          certificate->config->name, fingerprint);
+}
+
 static void count(struct certificate *certificate, enum failure failure) {
         struct metrics *metrics = certificate->context->metrics;
 
@@ -41,7 +47,7 @@ static void count(struct certificate *certificate, enum failure failure) {
 
 static void on_old_revoked(enum failure failure, bool gone, const char *error, void *userdata) {
         struct certificate *certificate = userdata;
-        struct journal *journal = &certificate->history->journal;
+        const struct journal *journal = &certificate->history->journal;
         const uint64_t generation = revocation_generation(certificate->revocation);
         char span[TIMESPAN_MAX];
         usec_t wait;
@@ -52,7 +58,7 @@ static void on_old_revoked(enum failure failure, bool gone, const char *error, v
                         certificate, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s", generation,
                         failure == FAILURE_NONE ? "was revoked, as `revoke_old` asks for"
                                                 : "is not accepted any more, and needs no revocation");
-                (void)journal_add_revoked(journal, revocation_fingerprint(certificate->revocation));
+                remember_revoked(certificate, revocation_fingerprint(certificate->revocation));
                 history_save(certificate->history);
                 nothing_owed(certificate, generation);
         } else if (gone || journal->revoke_generation != generation) {
@@ -167,12 +173,11 @@ static void on_revocation_saved(_unused_ int r, _unused_ const char *error, void
 
 static void on_revoked(enum failure failure, _unused_ bool gone, const char *error, void *userdata) {
         struct certificate *certificate = userdata;
-        struct journal *journal = &certificate->history->journal;
 
         count(certificate, failure);
         if (failure == FAILURE_NONE || failure == FAILURE_REJECTED) {
                 certificate->revocation = revocation_free(certificate->revocation);
-                (void)journal_add_revoked(journal, certificate->fingerprint);
+                remember_revoked(certificate, certificate->fingerprint);
                 history_save_then(certificate->history, on_revocation_saved, certificate);
                 return;
         }
