@@ -30,18 +30,40 @@ static bool chain_has_key_of(const struct chain *chain, const struct cert *cert)
         return false;
 }
 
-/* The longest-lived of the candidates that issued the last certificate of CHAIN, or NULL. */
+static bool may_follow(const struct chain *chain, const struct cert *child, const struct cert *candidate) {
+        return cert_is_ca(candidate) && !chain_has_key_of(chain, candidate) &&
+               cert_is_issued_by(child, candidate);
+}
+
+/* Whether the way up goes on behind CERT. */
+static bool leads_on(const struct chain *chain, const struct cert *cert, const struct cert_list *candidates) {
+        if (cert_is_self_signed(cert))
+                return true;
+        for (size_t i = 0; i < candidates->n; i++)
+                if (may_follow(chain, cert, candidates->items[i]))
+                        return true;
+        return false;
+}
+
+/* Of those that issued the last certificate of CHAIN the longest-lived, or NULL. One that was cross-signed by
+ * a CA that is not there leads nowhere, and is taken only where none leads on. */
 static const struct cert *find_issuer(const struct chain *chain, const struct cert_list *candidates) {
         const struct cert *child = chain->certs.items[chain->certs.n - 1], *best = NULL;
 
         for (size_t i = 0; i < candidates->n; i++) {
                 const struct cert *candidate = candidates->items[i];
+                bool leads, best_leads;
 
-                if (best && cert_not_after(candidate) <= cert_not_after(best))
+                if ((best && cert_equal(candidate, best)) || !may_follow(chain, child, candidate))
                         continue;
-                if (cert_is_ca(candidate) && !chain_has_key_of(chain, candidate) &&
-                    cert_is_issued_by(child, candidate))
-                        best = candidate;
+                if (best) {
+                        leads = leads_on(chain, candidate, candidates);
+                        best_leads = leads_on(chain, best, candidates);
+                        if (leads != best_leads ? best_leads
+                                                : cert_not_after(candidate) <= cert_not_after(best))
+                                continue;
+                }
+                best = candidate;
         }
         return best;
 }

@@ -200,6 +200,31 @@ START_TEST(test_build_prefers_the_longest_lived) {
 }
 END_TEST
 
+/* An intermediate that two roots have signed, and the root of the one that lives longer is not there: it is
+ * no way up, however long it lives. */
+START_TEST(test_build_finds_the_way_to_a_root) {
+        _cleanup_(x509_cert_clear) struct x509_cert root = make_ca("CN=Root", 1, NULL),
+                                                    other = make_ca("CN=Other root", 2, NULL);
+        _cleanup_(x509_cert_clear) struct x509_cert near = make_ca("CN=Intermediate", 3, &root);
+        _cleanup_(x509_cert_clear) struct x509_cert far =
+                x509_make(&(struct x509_options) { .ca = true,
+                                                   .subject = "CN=Intermediate",
+                                                   .key = x509_key(3),
+                                                   .issuer = &other,
+                                                   .not_after = X509_NOW + 3651 * USEC_PER_DAY });
+        _cleanup_(x509_cert_clear) struct x509_cert leaf = make_leaf(&near);
+        _cleanup_(cert_list_clear) struct cert_list rising = LIST_OF(&near, &far, &root),
+                                                    falling = LIST_OF(&root, &far, &near),
+                                                    rootless = LIST_OF(&near, &far);
+        _cleanup_(chain_clear) struct chain first = built(&leaf, &rising), second = built(&leaf, &falling),
+                                            third = built(&leaf, &rootless);
+
+        ASSERT_CHAIN(&first, &leaf, &near, &root);
+        ASSERT_CHAIN(&second, &leaf, &near, &root);
+        ASSERT_CHAIN(&third, &leaf, &far);
+}
+END_TEST
+
 /* Two CAs that signed each other: each could follow the other for ever. */
 START_TEST(test_build_ends_in_a_loop) {
         _cleanup_(x509_cert_clear) struct x509_cert a = make_ca("CN=A", 1, NULL),
@@ -324,6 +349,7 @@ int main(void) {
         TEST_CASE(suite, test_build_orders);
         TEST_CASE(suite, test_build_without_a_root);
         TEST_CASE(suite, test_build_prefers_the_longest_lived);
+        TEST_CASE(suite, test_build_finds_the_way_to_a_root);
         TEST_CASE(suite, test_build_ends_in_a_loop);
         TEST_CASE(suite, test_verify);
         TEST_CASE(suite, test_effective_expiry);
