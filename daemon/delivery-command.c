@@ -88,6 +88,9 @@ static int on_exit_status(_unused_ sd_event_source *source, const siginfo_t *inf
         const char *name = command->config->command[0];
         char span[TIMESPAN_MAX];
 
+        /* What has outlived SIGTERM and the leader of the group, who is reaped after this. */
+        if (command->timed_out)
+                (void)kill(-command->pid, SIGKILL);
         command->pid = 0;
         drain_output(command);
 

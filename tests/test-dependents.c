@@ -95,29 +95,36 @@ START_TEST(a_command_that_fails) {
 }
 END_TEST
 
-START_TEST(a_command_that_hangs_is_ended_with_its_group) {
+/* SCRIPT, which writes the number of a child to $pid, is ended, and so is the child. */
+static void assert_ended_with_its_child(const char *script) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
-        _cleanup_(freep) char *script = NULL, *error = NULL, *pid = NULL;
+        _cleanup_(freep) char *path = scratch_path(scratch, "pid"), *line = NULL, *error = NULL, *pid = NULL;
+        _cleanup_(freep) char *process = NULL, *stat = NULL;
         usec_t begin = now_usec(CLOCK_MONOTONIC);
 
-        ck_assert_int_ge(asprintf(&script, "sleep 1000 & echo $! > %s/pid; wait", scratch), 0);
-        error = deliver_shell(script, 300 * USEC_PER_MSEC);
+        ck_assert_int_ge(asprintf(&line, "pid=%s; %s", path, script), 0);
+        error = deliver_shell(line, 300 * USEC_PER_MSEC);
         ck_assert_str_eq(error, "command /bin/sh took longer than 300ms and was ended");
         ck_assert_uint_lt(now_usec(CLOCK_MONOTONIC) - begin, 60 * USEC_PER_SEC);
 
         /* The grandchild got the signal too; it is a zombie of init, or gone. */
         pid = scratch_read(scratch, "pid");
-        _cleanup_(freep) char *path = NULL, *stat = NULL;
-        ck_assert_int_ge(asprintf(&path, "/proc/%d", atoi(pid)), 0);
+        ck_assert_int_ge(asprintf(&process, "/proc/%d", atoi(pid)), 0);
         for (usec_t deadline = now_usec(CLOCK_MONOTONIC) + patience_usec();
              now_usec(CLOCK_MONOTONIC) < deadline;) {
                 free(stat);
-                stat = scratch_read(path, "stat");
+                stat = scratch_read(process, "stat");
                 if (!stat || strstr(stat, ") Z "))
                         break;
                 sched_yield();
         }
+        (void)kill(atoi(pid), SIGKILL);
         ck_assert_msg(!stat || strstr(stat, ") Z "), "still there: %s", stat);
+}
+
+START_TEST(a_command_that_hangs_is_ended_with_its_group) {
+        assert_ended_with_its_child("sleep 1000 & echo $! > $pid; wait");
+        assert_ended_with_its_child("(trap '' TERM; exec sleep 1000) & echo $! > $pid; wait");
 }
 END_TEST
 
