@@ -1,6 +1,8 @@
 /*
  * The file is written by one O_APPEND write for each batch of lines, so that lines never mix. Half of it is
- * dropped when it has grown too large: that is a copy, and one rename.
+ * dropped when it has grown too large: that is a copy, and one rename. It is not synced, so a power cut may
+ * leave a line cut off, or zeros where lines were: what comes then begins on a line of its own, and zeros are
+ * read as blanks.
  */
 
 #include "lib/record.h"
@@ -23,6 +25,21 @@ static int file_name(const char *name, char ret[FILE_NAME_MAX], struct error *er
         return 0;
 }
 
+static int read_text(int dir_fd, const char *file, char **ret_text, size_t *ret_size) {
+        char *text;
+        size_t size;
+        int r;
+
+        r = file_read_at(dir_fd, file, FILE_NOFOLLOW, 4 * RECORD_SIZE_MAX, &text, &size);
+        if (r < 0)
+                return r;
+        for (char *zero = text; (zero = memchr(zero, '\0', (size_t)(text + size - zero)));)
+                *zero = ' ';
+        *ret_text = text;
+        *ret_size = size;
+        return 0;
+}
+
 /* The newer half, from the beginning of a line on. */
 static int shorten(int dir_fd, const char *file, struct error *error) {
         _cleanup_(freep) char *text = NULL;
@@ -30,7 +47,7 @@ static int shorten(int dir_fd, const char *file, struct error *error) {
         size_t size;
         int r;
 
-        r = file_read_at(dir_fd, file, FILE_NOFOLLOW, 4 * RECORD_SIZE_MAX, &text, &size);
+        r = read_text(dir_fd, file, &text, &size);
         if (r == 0) {
                 rest = strchr(text + size - size / 2, '\n');
                 rest = rest ? rest + 1 : "";
@@ -42,7 +59,7 @@ static int shorten(int dir_fd, const char *file, struct error *error) {
 
 int record_append(int dir_fd, const char *name, const char *text, struct error *error) {
         _cleanup_(fd_closep) int fd = -1;
-        char file[FILE_NAME_MAX];
+        char file[FILE_NAME_MAX], last = '\n';
         struct stat st;
         ssize_t n;
         int r;
@@ -50,13 +67,17 @@ int record_append(int dir_fd, const char *name, const char *text, struct error *
         r = file_name(name, file, error);
         if (r < 0)
                 return r;
-        fd = openat(dir_fd, file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+        fd = openat(dir_fd, file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
         if (fd < 0)
                 return error_set_errno(error, -errno, "cannot open %s", file);
         if (fstat(fd, &st) < 0)
                 return error_set_errno(error, -errno, "cannot read %s", file);
         if (!S_ISREG(st.st_mode))
                 return error_set(error, -EINVAL, "%s is not a regular file", file);
+        if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) < 0)
+                return error_set_errno(error, -errno, "cannot read %s", file);
+        if (last != '\n' && write(fd, "\n", 1) < 0)
+                return error_set_errno(error, -errno, "cannot write to %s", file);
         do
                 n = write(fd, text, strlen(text));
         while (n < 0 && errno == EINTR);
@@ -68,12 +89,13 @@ int record_append(int dir_fd, const char *name, const char *text, struct error *
 int record_read(int dir_fd, const char *name, char **ret_text, struct error *error) {
         char file[FILE_NAME_MAX];
         char *text;
+        size_t size;
         int r;
 
         r = file_name(name, file, error);
         if (r < 0)
                 return r;
-        r = file_read_at(dir_fd, file, FILE_NOFOLLOW, 4 * RECORD_SIZE_MAX, &text, NULL);
+        r = read_text(dir_fd, file, &text, &size);
         if (r == -ENOENT) {
                 text = strdup("");
                 r = text ? 0 : -ENOMEM;

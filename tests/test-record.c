@@ -80,11 +80,46 @@ START_TEST(it_stays_small_and_keeps_the_newest) {
 }
 END_TEST
 
+/* What a full disk or a power cut leaves costs the line that it has hit, and none after it. */
+START_TEST(torn_lines_do_not_spread) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(fd_closep) int fd = dir_open_at(AT_FDCWD, scratch), file = -1;
+        _cleanup_(freep) char *text = NULL;
+        static const char torn[] = "{\"a\":1}\n{\"b\":", hole[] = "{\"c\":3}\n\0\0\0\0";
+
+        file = openat(fd, "orders.history", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        ck_assert_int_eq(write(file, torn, strlen(torn)), (ssize_t)strlen(torn));
+        ck_assert_int_eq(record_append(fd, "orders", "{\"a\":2}\n", NULL), 0);
+        ck_assert_int_eq(write(file, hole, sizeof(hole)), (ssize_t)sizeof(hole));
+        ck_assert_int_eq(record_append(fd, "orders", "{\"a\":4}\n", NULL), 0);
+        text = read_back(fd, "orders");
+        ck_assert_str_eq(text, "{\"a\":1}\n{\"b\":\n{\"a\":2}\n{\"c\":3}\n     \n{\"a\":4}\n");
+}
+END_TEST
+
+START_TEST(a_hole_does_not_empty_what_grows_too_large) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(fd_closep) int fd = dir_open_at(AT_FDCWD, scratch), file = -1;
+        _cleanup_(freep) char *line = malloc(RECORD_SIZE_MAX / 4), *text = NULL;
+
+        memset(line, 'x', RECORD_SIZE_MAX / 4);
+        strcpy(line + RECORD_SIZE_MAX / 4 - 2, "\n");
+        file = openat(fd, "orders.history", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        ck_assert_int_eq(ftruncate(file, RECORD_SIZE_MAX - RECORD_SIZE_MAX / 4), 0);
+        ck_assert_int_eq(record_append(fd, "orders", line, NULL), 0);
+        ck_assert_int_eq(record_append(fd, "orders", "{\"a\":1}\n", NULL), 0);
+        text = read_back(fd, "orders");
+        ck_assert(has_suffix(text, "x\n{\"a\":1}\n"));
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("record");
 
         TEST_CASE(suite, what_is_in_the_way_is_an_error);
         TEST_CASE(suite, lines_are_added);
         TEST_CASE(suite, it_stays_small_and_keeps_the_newest);
+        TEST_CASE(suite, torn_lines_do_not_spread);
+        TEST_CASE(suite, a_hole_does_not_empty_what_grows_too_large);
         return test_run(suite);
 }
