@@ -24,6 +24,9 @@
 
 const char *const store_public_names[] = { STORE_KEY, STORE_CERTIFICATE, STORE_CA, STORE_CONNECTION, NULL };
 
+/* More than any store comes to; a larger number is a stranger's, and has no next one in the end. */
+#define NUMBER_MAX UINT64_C(999999999999)
+
 const char *store_numbered_name(char buffer[NUMBERED_NAME_MAX], const char *prefix, uint64_t number) {
         snprintf(buffer, NUMBERED_NAME_MAX, "%s%06" PRIu64, prefix, number);
         return buffer;
@@ -33,8 +36,7 @@ static bool parse_numbered_name(const char *name, const char *prefix, uint64_t *
         char canonical[NUMBERED_NAME_MAX];
         uint64_t number;
 
-        if (!has_prefix(name, prefix) ||
-            parse_unsigned(name + strlen(prefix), 0, UINT64_MAX - 1, &number) < 0)
+        if (!has_prefix(name, prefix) || parse_unsigned(name + strlen(prefix), 0, NUMBER_MAX, &number) < 0)
                 return false;
         if (!streq(store_numbered_name(canonical, prefix, number), name))
                 return false;
@@ -189,6 +191,7 @@ static int survey_entry(const char *name, void *userdata) {
 static int recover(struct store *store, struct error *error) {
         _cleanup_(survey_clear) struct survey survey = { 0 };
         struct generations *generations = &survey.generations;
+        struct stat st;
         uint64_t newest;
         int r;
 
@@ -196,6 +199,13 @@ static int recover(struct store *store, struct error *error) {
         if (r < 0 && r != -ENOENT && r != -EBADMSG)
                 return error_set_errno(error, r, "cannot read link %s/%s", store->path, STORE_CURRENT);
         store->has_current = r == 0;
+        if (r == -EBADMSG && fstatat(store->fd, STORE_CURRENT, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISDIR(st.st_mode))
+                return error_set(
+                        error, -EISDIR,
+                        "will not use %s/%s: it is a directory where a link is expected, as in a copy "
+                        "that has followed links; remove it",
+                        store->path, STORE_CURRENT);
 
         r = dir_for_each(store->fd, survey_entry, &survey);
         if (r < 0)

@@ -57,6 +57,47 @@ START_TEST(refuses_a_directory_of_another_user) {
 }
 END_TEST
 
+/* A copy that has followed links: no rename puts a link in the place of a directory, and after the proof
+ * would be the worst time to find out. */
+START_TEST(refuses_a_directory_in_the_place_of_its_link) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = NULL;
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
+        _cleanup_(freep) char *data = scratch_path(scratch, "..data");
+
+        ck_assert_int_eq(mkdir(data, 0755), 0);
+        assert_refused(scratch, -EISDIR, "/..data: it is a directory where a link is expected");
+        ck_assert_int_eq(rmdir(data), 0);
+        store = test_store_open(scratch);
+        test_set_commit(store, &set);
+        store = store_close(store);
+        ck_assert_int_eq(unlink(data), 0);
+        ck_assert_int_eq(mkdir(data, 0755), 0);
+        assert_refused(scratch, -EISDIR, "/..data: it is a directory where a link is expected");
+        ck_assert_int_eq(rmdir(data), 0);
+        store = test_store_open(scratch);
+        assert_loads(store, 1, &set);
+}
+END_TEST
+
+/* Nor would the journal take it, and the next one would be no number any more. */
+START_TEST(a_number_beyond_all_counting_is_none) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0), second = test_set_make(1);
+        _cleanup_(freep) char *path = scratch_path(scratch, "..gen-18446744073709551614");
+
+        test_set_commit(store, &set);
+        store = store_close(store);
+        ck_assert_int_eq(mkdir(path, 0755), 0);
+        store = test_store_open(scratch);
+        assert_loads(store, 1, &set);
+        test_set_commit(store, &second);
+        assert_loads(store, 2, &second);
+        ck_assert_int_eq(access(path, F_OK), 0);
+}
+END_TEST
+
 START_TEST(refuses_to_share_with_another_process) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
@@ -391,6 +432,8 @@ int main(void) {
                 TEST_CASE(suite, refuses_a_directory_of_another_user);
         else
                 test_skip("refuses_a_directory_of_another_user: only root can give a directory away");
+        TEST_CASE(suite, refuses_a_directory_in_the_place_of_its_link);
+        TEST_CASE(suite, a_number_beyond_all_counting_is_none);
         TEST_CASE(suite, refuses_to_share_with_another_process);
         TEST_CASE(suite, makes_its_directory_with_parents);
         TEST_CASE(suite, a_commit_needs_a_whole_stage);
