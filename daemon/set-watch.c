@@ -64,7 +64,8 @@ void set_watch_follow(struct set_watch *watch) {
         struct stat st;
         ino_t current = stat(watch->current, &st) == 0 ? st.st_ino : 0;
 
-        if (current == watch->followed)
+        /* The number alone may be that of a directory that is gone, and its watch with it. */
+        if (current == watch->followed && (current == 0 || watch->generation.wd > 0))
                 return;
         watch->followed = current;
         inotify_remove(watch->inotify, &watch->generation);

@@ -135,6 +135,37 @@ START_TEST(a_set_that_somebody_changes) {
 }
 END_TEST
 
+/* File systems give the number of a directory that is gone to the next one. */
+START_TEST(a_generation_that_comes_back_under_the_same_number) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(freep) char *directory = scratch_path(scratch, "orders"),
+                              *generation = scratch_path(directory, "..gen-000001"),
+                              *key = scratch_path(generation, "tls.key");
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_(set_watch_freep) struct set_watch *watch = NULL;
+        struct stat before, after;
+
+        ck_assert_int_ge(sd_event_new(&event), 0);
+        ck_assert_int_eq(mkdir(directory, 0755), 0);
+        make_current(directory, 1);
+        ck_assert_int_eq(set_watch_new(event, directory, on_call, NULL, &watch), 0);
+        ck_assert_int_eq(stat(generation, &before), 0);
+        ck_assert_int_eq(unlink(key), 0);
+        ck_assert_int_eq(rmdir(generation), 0);
+        make_current(directory, 2);
+
+        _cleanup_(freep) char *second = scratch_path(directory, "..gen-000002");
+        ck_assert_int_eq(stat(second, &after), 0);
+        if (after.st_ino != before.st_ino)
+                test_report("watch: this file system gives another number, nothing was tried");
+        await_call(event);
+        drain(event);
+        set_watch_follow(watch);
+        scratch_write(directory, "..data/tls.key", "another key", 0600);
+        await_call(event);
+}
+END_TEST
+
 struct crowd {
         struct inotify *inotify;
         struct inotify_watch watches[3];
@@ -222,6 +253,7 @@ int main(void) {
         TEST_CASE(suite, a_file_in_a_folder_that_does_not_exist_yet);
         TEST_CASE(suite, a_file_that_is_replaced_by_rename);
         TEST_CASE(suite, a_set_that_somebody_changes);
+        TEST_CASE(suite, a_generation_that_comes_back_under_the_same_number);
         TEST_CASE(suite, watches_of_the_same_file_may_go_while_they_are_told);
         TEST_CASE(suite, nobody_misses_that_events_were_lost);
         return test_run(suite);
