@@ -41,8 +41,7 @@ struct manager {
         struct metrics_file *metrics_file;
         struct metrics_source metrics_source;
 
-        struct reload *reload;
-        bool reload_again;
+        struct reload *reload; /* under way, or NULL */
 };
 
 static inline struct manager *context_manager(struct context *context) {

@@ -1,7 +1,8 @@
 /*
  * Reload. The new configuration is read whole, on a worker thread, and everything that the change needs is
  * made, before anything is changed; from there on nothing can fail. So a configuration with an error in it
- * changes nothing.
+ * changes nothing. Whoever asks for one while the files are being read has them read again, and all who have
+ * asked share the end.
  *
  * Certificates are known by their names. One that is in both configurations goes on, with what it has under
  * way; one that is not in the new one comes to its end and leaves its files where they are. One that
@@ -23,6 +24,7 @@ struct reload {
         struct config *config;
         struct config_errors errors;
         int result;
+        bool is_outdated; /* asked for again: the files may have changed since they were read */
 };
 
 /* Of the line that ends a reload. */
@@ -221,12 +223,28 @@ static int go_over(struct manager *manager, struct config **config, struct error
         return 0;
 }
 
+static void on_configuration(struct job *job);
+
+/* From the beginning, whatever was read before. */
+static void begin_reading(struct reload *reload) {
+        reload->config = config_free(reload->config);
+        config_errors_clear(&reload->errors);
+        reload->is_outdated = false;
+        reload->job = (struct job) { .run = read_configuration, .done = on_configuration };
+        service_reloading();
+        workers_submit(reload->manager->context.disk_workers, &reload->job);
+}
+
 static void on_configuration(struct job *job) {
         struct reload *reload = container_of(job, struct reload, job);
         struct manager *manager = reload->manager;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         int r = reload->result;
 
+        if (reload->is_outdated) {
+                begin_reading(reload);
+                return;
+        }
         if (r == -ENOMEM)
                 error_set(&error, -ENOMEM, "out of memory");
         if (r == 0)
@@ -244,15 +262,11 @@ static void on_configuration(struct job *job) {
         manager->reload = reload_free(reload);
         if (manager->n_unlooked == 0)
                 service_ready();
-        if (manager->reload_again) {
-                manager->reload_again = false;
-                manager_reload(manager);
-        }
 }
 
 void manager_reload(struct manager *manager) {
         if (manager->reload) {
-                manager->reload_again = true; /* it may have read the file before it was changed */
+                manager->reload->is_outdated = true;
                 return;
         }
         manager->reload = calloc(1, sizeof(*manager->reload));
@@ -261,10 +275,8 @@ void manager_reload(struct manager *manager) {
                            ELEMENTSOF(over), "the configuration was not reloaded: out of memory");
                 return;
         }
-        service_reloading();
         manager->reload->manager = manager;
-        manager->reload->job = (struct job) { .run = read_configuration, .done = on_configuration };
-        workers_submit(manager->context.disk_workers, &manager->reload->job);
+        begin_reading(manager->reload);
 }
 
 struct reload *reload_free(struct reload *reload) {
