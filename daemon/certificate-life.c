@@ -94,6 +94,7 @@ struct certificate *certificate_free(struct certificate *certificate) {
         certificate_stop_revocation(certificate);
         free_secret(certificate->offered_token);
         free(certificate->last_error);
+        free(certificate->last_result_error);
         dependents_free(certificate->dependents);
         history_free(certificate->history);
         config_free(certificate->next_owner);
@@ -126,12 +127,6 @@ struct config *certificate_config_owner(const struct certificate *certificate) {
         return certificate->next_config ? certificate->next_owner : certificate->owner;
 }
 
-void certificate_note_asked(struct certificate *certificate, const char *what, const char *peer,
-                            const char *refusal) {
-        certificate_say(certificate, LOG_NOTICE, MESSAGE_ASKED, "%s was asked for by %s%s%s", what, peer,
-                        refusal ? ", and is refused: " : "", refusal ? refusal : "");
-}
-
 const struct journal *certificate_journal(const struct certificate *certificate) {
         return &certificate->history->journal;
 }
@@ -160,6 +155,8 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .last_error_at = certificate->last_error_usec,
                 .last_result = certificate->last_result,
                 .last_result_at = certificate->last_result_usec,
+                .last_operation = certificate->last_operation,
+                .last_result_error = certificate->last_result_error,
                 .n_exports_failed = certificate->n_exports_failed,
                 .n_owed = (unsigned)journal->n_owed,
                 .budget_left = schedule_budget_left(journal->issuances, journal->n_issuances,

@@ -16,22 +16,22 @@
 static const struct {
         const char *message_id;
         const char *operations[2]; /* that are over with it; "*": any */
-        bool is_failure;
+        enum { DONE, ATTEMPT_FAILED, OPERATION_FAILED } outcome;
 } results[] = {
-        { MESSAGE_RENEWED, { "renew", "enrol" }, false },
-        { MESSAGE_ENROLLED, { "renew", "enrol" }, false },
-        { MESSAGE_ADOPTED, { NULL }, false },
-        { MESSAGE_BUDGET, { "renew", "enrol" }, true },
-        { MESSAGE_FAILED_TRANSIENT, { "renew", "enrol" }, true },
-        { MESSAGE_FAILED_REFUSED, { "renew", "enrol" }, true },
-        { MESSAGE_FAILED_REJECTED, { "renew", "enrol" }, true },
-        { MESSAGE_FAILED_BAD_REPLY, { "renew", "enrol" }, true },
-        { MESSAGE_FAILED_LOCAL, { "renew", "enrol" }, true },
-        { MESSAGE_REVOKED, { "revoke" }, false },
-        { MESSAGE_NOT_REVOKED, { "revoke" }, false },
-        { MESSAGE_ROLLED_BACK, { "rollback" }, false },
-        { MESSAGE_NOTIFYING, { "notify" }, false },
-        { MESSAGE_OPERATION_FAILED, { "*" }, false },
+        { MESSAGE_RENEWED, { "renew", "enrol" }, DONE },
+        { MESSAGE_ENROLLED, { "renew", "enrol" }, DONE },
+        { MESSAGE_ADOPTED, { NULL }, DONE },
+        { MESSAGE_BUDGET, { "renew", "enrol" }, ATTEMPT_FAILED },
+        { MESSAGE_FAILED_TRANSIENT, { "renew", "enrol" }, ATTEMPT_FAILED },
+        { MESSAGE_FAILED_REFUSED, { "renew", "enrol" }, ATTEMPT_FAILED },
+        { MESSAGE_FAILED_REJECTED, { "renew", "enrol" }, ATTEMPT_FAILED },
+        { MESSAGE_FAILED_BAD_REPLY, { "renew", "enrol" }, ATTEMPT_FAILED },
+        { MESSAGE_FAILED_LOCAL, { "renew", "enrol" }, ATTEMPT_FAILED },
+        { MESSAGE_REVOKED, { "revoke" }, DONE },
+        { MESSAGE_NOT_REVOKED, { "revoke" }, OPERATION_FAILED },
+        { MESSAGE_ROLLED_BACK, { "rollback" }, DONE },
+        { MESSAGE_NOTIFYING, { "notify" }, DONE },
+        { MESSAGE_OPERATION_FAILED, { "*" }, OPERATION_FAILED },
 };
 
 static size_t find_result(const char *message_id) {
@@ -48,7 +48,7 @@ static const char *ended_operation(const struct certificate *certificate, const 
 
         if (i == ELEMENTSOF(results) || !certificate->operation)
                 return NULL;
-        if (results[i].is_failure && certificate->job)
+        if (results[i].outcome == ATTEMPT_FAILED && certificate->job)
                 return NULL; /* of a look that the operation waits for */
         for (size_t k = 0; k < ELEMENTSOF(results[i].operations); k++)
                 if (streq_null(results[i].operations[k], "*") ||
@@ -57,22 +57,29 @@ static const char *ended_operation(const struct certificate *certificate, const 
         return NULL;
 }
 
-static void remember_result(struct certificate *certificate, const char *message_id) {
+/* What the last failure says stays until something newer succeeds, also where nothing was due. */
+static void remember_result(struct certificate *certificate, const char *message_id, const char *text) {
+        const char *operation = ended_operation(certificate, message_id);
         size_t i = find_result(message_id);
 
         if (i == ELEMENTSOF(results))
                 return;
-        if (ended_operation(certificate, message_id))
+        if (operation)
                 certificate->operation = NULL;
         else if (streq_null(results[i].operations[0], "revoke"))
                 return; /* of the set before this one */
         certificate->last_result = events_name(message_id);
+        certificate->last_operation = operation;
         certificate->last_result_usec = now_usec(CLOCK_REALTIME);
-        if (results[i].is_failure && certificate->attempt) {
+        free(take_ptr(certificate->last_result_error));
+        if (results[i].outcome == ATTEMPT_FAILED && certificate->attempt) {
+                text = error_text(&certificate->attempt->error);
                 free(certificate->last_error);
-                certificate->last_error = strdup(error_text(&certificate->attempt->error));
+                certificate->last_error = strdup(text);
                 certificate->last_error_usec = certificate->last_result_usec;
         }
+        if (results[i].outcome != DONE)
+                certificate->last_result_error = strdup(text);
 }
 
 static void log_certificate(struct certificate *certificate, int priority, const char *message_id,
@@ -101,7 +108,7 @@ static void log_certificate(struct certificate *certificate, int priority, const
         snprintf(failures, sizeof(failures), "%u", certificate->renewal.failures);
         events_say(certificate->context->events, certificate->history, priority, message_id, fields,
                    ELEMENTSOF(fields), "%s: %s", certificate->config->name, text);
-        remember_result(certificate, message_id);
+        remember_result(certificate, message_id, text);
 }
 
 void certificate_say_step(struct certificate *certificate, enum renewal_step step) {

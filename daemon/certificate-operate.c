@@ -61,7 +61,19 @@ static void end_without_change(struct certificate *certificate) {
         certificate_settle(certificate);
 }
 
-static int begin(struct certificate *certificate, const char *name,
+/* Who has asked is on record before anything comes of it. */
+static void note_accepted(struct certificate *certificate, const char *name, const char *peer) {
+        certificate->operation = name;
+        certificate_say(certificate, LOG_NOTICE, MESSAGE_ASKED, "%s was asked for by %s", name, peer);
+}
+
+void certificate_note_refused(struct certificate *certificate, const char *name, const char *peer,
+                              const char *why) {
+        certificate_say(certificate, LOG_NOTICE, MESSAGE_REFUSED, "%s was asked for by %s, and refused: %s",
+                        name, peer, why);
+}
+
+static int begin(struct certificate *certificate, const char *name, const char *peer,
                  void (*start)(struct operation *operation), uint64_t generation, struct error *error) {
         struct operation *operation = calloc(1, sizeof(*operation));
 
@@ -70,7 +82,7 @@ static int begin(struct certificate *certificate, const char *name,
         operation->certificate = certificate;
         operation->start = start;
         operation->generation = generation;
-        certificate->operation = name;
+        note_accepted(certificate, name, peer);
         certificate->job = operation;
         certificate_start_operation(certificate);
         return 0;
@@ -132,8 +144,8 @@ static int check_budget(const struct certificate *certificate, usec_t *ret_wait_
                          format_timespan(span, wait));
 }
 
-int certificate_ask_renewal(struct certificate *certificate, bool force, usec_t *ret_wait_usec,
-                            struct error *error) {
+int certificate_ask_renewal(struct certificate *certificate, const char *peer, bool force,
+                            usec_t *ret_wait_usec, struct error *error) {
         const char *name = certificate->config->name;
         int r;
 
@@ -141,7 +153,8 @@ int certificate_ask_renewal(struct certificate *certificate, bool force, usec_t 
         if (r < 0)
                 return r;
         if (is_under_way(certificate)) {
-                certificate->operation = "renew";
+                certificate->accepts_no_gain = force;
+                note_accepted(certificate, "renew", peer);
                 return 0;
         }
         if (certificate_is_revoked(certificate))
@@ -156,12 +169,10 @@ int certificate_ask_renewal(struct certificate *certificate, bool force, usec_t 
         if (r < 0)
                 return r;
 
-        certificate->operation = "renew";
+        note_accepted(certificate, "renew", peer);
         certificate->renewal.forced = true;
         certificate->accepts_no_gain = force;
-        if (certificate->attempt)
-                certificate->attempt->accepts_no_gain = force; /* a look, which may go on to be the renewal */
-        certificate->look_only = false;                        /* also of a look that is under way */
+        certificate->look_only = false; /* also of a look that is under way, which may go on to be it */
         certificate_wake(certificate);
         return 0;
 }
@@ -177,8 +188,8 @@ static void start_enrolment(struct operation *operation) {
         certificate_wake(certificate);
 }
 
-int certificate_ask_enrolment(struct certificate *certificate, const char *token, bool force,
-                              usec_t *ret_wait_usec, struct error *error) {
+int certificate_ask_enrolment(struct certificate *certificate, const char *peer, const char *token,
+                              bool force, usec_t *ret_wait_usec, struct error *error) {
         const struct config_certificate *config = certificate->config;
         char *copy, until[TIMESTAMP_MAX];
         int r;
@@ -209,7 +220,7 @@ int certificate_ask_enrolment(struct certificate *certificate, const char *token
         certificate_forget_token(certificate);
         certificate->offered_token = copy;
         certificate->accepts_no_gain = force;
-        return begin(certificate, "enrol", start_enrolment, 0, error);
+        return begin(certificate, "enrol", peer, start_enrolment, 0, error);
 }
 
 /* --- Notification --- */
@@ -229,7 +240,7 @@ static void start_notification(struct operation *operation) {
         end_without_change(certificate);
 }
 
-int certificate_ask_notification(struct certificate *certificate, struct error *error) {
+int certificate_ask_notification(struct certificate *certificate, const char *peer, struct error *error) {
         int r;
 
         r = check_idle(certificate, error);
@@ -242,7 +253,7 @@ int certificate_ask_notification(struct certificate *certificate, struct error *
         if (!certificate->fingerprint[0])
                 return error_set(error, -EPERM, "%s has no certificate that somebody could be told of",
                                  certificate->config->name);
-        return begin(certificate, "notify", start_notification, 0, error);
+        return begin(certificate, "notify", peer, start_notification, 0, error);
 }
 
 /* --- Rollback --- */
@@ -255,6 +266,7 @@ static bool was_revoked(const struct operation *operation, const struct inspecte
 static int choose_generation(struct operation *operation, usec_t now) {
         const char *directory = operation->certificate->config->directory;
         _cleanup_(inspection_clear) struct inspection inspection = { 0 };
+        bool is_there = operation->generation == 0;
         int r;
 
         r = inspect_directory(directory, &inspection);
@@ -263,6 +275,7 @@ static int choose_generation(struct operation *operation, usec_t now) {
         for (size_t i = 0; i < inspection.n_generations; i++) {
                 const struct inspected_generation *generation = &inspection.generations[i];
 
+                is_there = is_there || generation->number == operation->generation;
                 if (generation->number == operation->generation && was_revoked(operation, generation))
                         return error_set(&operation->error, -EPERM, "generation %" PRIu64 " was revoked",
                                          generation->number);
@@ -270,6 +283,9 @@ static int choose_generation(struct operation *operation, usec_t now) {
                     generation->not_after > now && !was_revoked(operation, generation))
                         operation->generation = generation->number;
         }
+        if (!is_there)
+                return error_set(&operation->error, -ENOENT, "there is no generation %" PRIu64 " in %s",
+                                 operation->generation, directory);
         if (operation->generation > 0)
                 return 0;
         return error_set(&operation->error, -ENOENT,
@@ -323,7 +339,8 @@ static void start_rollback(struct operation *operation) {
         workers_submit(certificate->context->disk_workers, &operation->job);
 }
 
-int certificate_ask_rollback(struct certificate *certificate, uint64_t generation, struct error *error) {
+int certificate_ask_rollback(struct certificate *certificate, const char *peer, uint64_t generation,
+                             struct error *error) {
         int r;
 
         r = check_idle(certificate, error);
@@ -335,7 +352,7 @@ int certificate_ask_rollback(struct certificate *certificate, uint64_t generatio
                 return error_set(error, -EBUSY,
                                  "an older generation of %s is being revoked; try again in a moment",
                                  certificate->config->name);
-        return begin(certificate, "rollback", start_rollback, generation, error);
+        return begin(certificate, "rollback", peer, start_rollback, generation, error);
 }
 
 /* --- Revocation --- */
@@ -344,7 +361,7 @@ static void start_revocation(struct operation *operation) {
         certificate_revoke(operation->certificate);
 }
 
-int certificate_ask_revocation(struct certificate *certificate, struct error *error) {
+int certificate_ask_revocation(struct certificate *certificate, const char *peer, struct error *error) {
         int r;
 
         r = check_idle(certificate, error);
@@ -360,5 +377,5 @@ int certificate_ask_revocation(struct certificate *certificate, struct error *er
                 return error_set(error, -EBUSY,
                                  "an older generation of %s is being revoked; try again in a moment",
                                  certificate->config->name);
-        return begin(certificate, "revoke", start_revocation, 0, error);
+        return begin(certificate, "revoke", peer, start_revocation, 0, error);
 }

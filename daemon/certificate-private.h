@@ -39,9 +39,11 @@ struct certificate {
         sd_event_source *revoke_timer; /* for the generation that is to be revoked */
 
         /* For the status. */
-        char *last_error;
+        char *last_error;           /* of the failures in a row */
+        char *last_result_error;    /* NULL: it was no failure */
+        const char *last_result;    /* the name of an event, or NULL */
+        const char *last_operation; /* that it was the end of; static, NULL: of what rekeyd did by itself */
         usec_t last_error_usec, last_result_usec;
-        const char *last_result; /* the name of an event, or NULL */
 
         /* One-time tokens; see lib/journal.h. */
         struct file_identity token_file;               /* of the last look's */

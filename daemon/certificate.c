@@ -206,6 +206,8 @@ static void start_step(struct certificate *certificate, enum renewal_step step) 
                 return;
         }
         if (!attempt_step_calls(step)) {
+                if (step == STEP_GATE) /* an operator may have joined this attempt since it began */
+                        attempt->accepts_no_gain = certificate->accepts_no_gain;
                 attempt_start(attempt, step);
                 return;
         }
@@ -254,7 +256,6 @@ static void begin_attempt(struct certificate *certificate) {
 
         certificate->context->changed(certificate->context);
         attempt->by_token = renewal->by_token;
-        attempt->accepts_no_gain = certificate->accepts_no_gain;
         attempt->over_budget = certificate->is_over_budget = wait > 0;
         certificate_say(certificate, LOG_INFO, MESSAGE_BEGUN, "%s",
                         renewal->by_token                ? "enrolling with a one-time token"
@@ -445,6 +446,10 @@ static void on_step_done(void *userdata) {
         if (attempt_step_calls(step))
                 certificate->configured_url_first = false;
         judge_connector(certificate);
+        if (attempt->no_gain && certificate->accepts_no_gain && !attempt->accepts_no_gain) {
+                start_step(certificate, step); /* forced while the gate was at it */
+                return;
+        }
         if (attempt->failure != FAILURE_NONE) {
                 take_failure(certificate);
                 return;

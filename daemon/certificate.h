@@ -26,10 +26,9 @@ void certificate_get_status(const struct certificate *certificate, struct report
 /* The configuration that certificate_config() is part of. */
 struct config *certificate_config_owner(const struct certificate *certificate);
 
-/* Puts on record who has asked for WHAT; PEER is a text such as "uid 0". REFUSAL says why it is not done, or
- * is NULL. */
-void certificate_note_asked(struct certificate *certificate, const char *what, const char *peer,
-                            const char *refusal);
+/* Puts on record that PEER, a text such as "uid 0", has asked for NAME, and WHY it is not done. */
+void certificate_note_refused(struct certificate *certificate, const char *name, const char *peer,
+                              const char *why);
 
 /* What a restart must know of it; borrowed. */
 const struct journal *certificate_journal(const struct certificate *certificate);
@@ -64,16 +63,16 @@ void certificate_reconfigure(struct certificate *certificate, struct config *own
 void certificate_retire(struct certificate *certificate);
 
 /*
- * What an operator may ask for. Each returns 0 when it will be done, and the event with REKEYD_OPERATION says
- * later what has become of it; or -errno with a sentence: -EBUSY when something is under way, -EDQUOT beyond
- * the budget, with *RET_WAIT_USEC (may be NULL) until there is one again, -EPERM where the state of the
- * certificate does not allow it, -EINVAL.
+ * What an operator, PEER, may ask for. Each returns 0 when it will be done, which is on record then, and the
+ * event with REKEYD_OPERATION says later what has become of it; or -errno with a sentence: -EBUSY when
+ * something is under way, -EDQUOT beyond the budget, with *RET_WAIT_USEC (may be NULL) until there is one
+ * again, -EPERM where the state of the certificate does not allow it, -EINVAL.
  */
-int certificate_ask_renewal(struct certificate *certificate, bool force, usec_t *ret_wait_usec,
-                            struct error *error);
-int certificate_ask_enrolment(struct certificate *certificate, const char *token, bool force,
-                              usec_t *ret_wait_usec, struct error *error);
-int certificate_ask_revocation(struct certificate *certificate, struct error *error);
-int certificate_ask_rollback(struct certificate *certificate, uint64_t generation,
+int certificate_ask_renewal(struct certificate *certificate, const char *peer, bool force,
+                            usec_t *ret_wait_usec, struct error *error); /* joins one that is under way */
+int certificate_ask_enrolment(struct certificate *certificate, const char *peer, const char *token,
+                              bool force, usec_t *ret_wait_usec, struct error *error);
+int certificate_ask_revocation(struct certificate *certificate, const char *peer, struct error *error);
+int certificate_ask_rollback(struct certificate *certificate, const char *peer, uint64_t generation,
                              struct error *error); /* 0: the newest that will do */
-int certificate_ask_notification(struct certificate *certificate, struct error *error);
+int certificate_ask_notification(struct certificate *certificate, const char *peer, struct error *error);

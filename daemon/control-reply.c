@@ -109,7 +109,7 @@ struct inquiry {
         const struct config_certificate *config;
         struct report_status status;
         char fingerprint[FINGERPRINT_HEX];
-        char *last_error, *journal_json;
+        char *last_error, *last_result_error, *journal_json;
 
         json_t *answer;
         struct error error;
@@ -118,6 +118,7 @@ struct inquiry {
 static void inquiry_free(struct inquiry *inquiry) {
         config_free(inquiry->owner);
         free(inquiry->last_error);
+        free(inquiry->last_result_error);
         free(inquiry->journal_json);
         json_decref(inquiry->answer);
         error_clear(&inquiry->error);
@@ -176,6 +177,12 @@ static void inquiry_dropped(void *userdata) {
                 inquiry_free(inquiry);
 }
 
+/* *TEXT, which may be NULL, is in *RET then. */
+static void copy_text(const char **text, char **ret) {
+        if (*text)
+                *text = *ret = strdup(*text);
+}
+
 static void inquire(struct control *control, struct http_request *request, struct certificate *certificate,
                     bool wants_history) {
         struct context *context = &control->manager->context;
@@ -192,8 +199,8 @@ static void inquire(struct control *control, struct http_request *request, struc
                 snprintf(inquiry->fingerprint, sizeof(inquiry->fingerprint), "%s",
                          inquiry->status.fingerprint);
                 inquiry->status.fingerprint = inquiry->fingerprint;
-                if (inquiry->status.last_error)
-                        inquiry->status.last_error = inquiry->last_error = strdup(inquiry->status.last_error);
+                copy_text(&inquiry->status.last_error, &inquiry->last_error);
+                copy_text(&inquiry->status.last_result_error, &inquiry->last_result_error);
                 inquiry->status.name = inquiry->config->name;
                 inquiry->status.connector = inquiry->config->connector->name;
                 inquiry->status.directory = inquiry->config->directory;

@@ -194,8 +194,9 @@ static bool read_arguments(struct http_request *request, json_t *body, unsigned 
 
 static void operate(struct http_request *request, struct certificate *certificate, const char *what,
                     unsigned takes,
-                    int (*ask)(struct certificate *certificate, const struct arguments *arguments,
-                               usec_t *ret_wait_usec, struct error *error)) {
+                    int (*ask)(struct certificate *certificate, const char *peer,
+                               const struct arguments *arguments, usec_t *ret_wait_usec,
+                               struct error *error)) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         struct arguments arguments = { 0 };
         usec_t wait = 0;
@@ -205,42 +206,43 @@ static void operate(struct http_request *request, struct certificate *certificat
         if (!body)
                 return;
         if (read_arguments(request, body, takes, &arguments)) {
-                certificate_note_asked(certificate, what, http_peer(request), NULL);
-                r = ask(certificate, &arguments, &wait, &error);
-                if (r < 0)
-                        certificate_note_asked(certificate, what, http_peer(request), error_text(&error));
+                r = ask(certificate, http_peer(request), &arguments, &wait, &error);
+                if (r < 0 && r != -EINVAL)
+                        certificate_note_refused(certificate, what, http_peer(request), error_text(&error));
                 reply_result(request, what, certificate, r, wait, &error);
         }
         json_decref(body);
 }
 
-static int ask_renewal(struct certificate *certificate, const struct arguments *arguments,
+static int ask_renewal(struct certificate *certificate, const char *peer, const struct arguments *arguments,
                        usec_t *ret_wait_usec, struct error *error) {
-        return certificate_ask_renewal(certificate, arguments->force, ret_wait_usec, error);
+        return certificate_ask_renewal(certificate, peer, arguments->force, ret_wait_usec, error);
 }
 
-static int ask_enrolment(struct certificate *certificate, const struct arguments *arguments,
+static int ask_enrolment(struct certificate *certificate, const char *peer, const struct arguments *arguments,
                          usec_t *ret_wait_usec, struct error *error) {
         if (!arguments->token)
                 return error_set(error, -EINVAL,
                                  "the body must have the one-time token: {\"token\": \"...\"}");
-        return certificate_ask_enrolment(certificate, arguments->token, arguments->force, ret_wait_usec,
+        return certificate_ask_enrolment(certificate, peer, arguments->token, arguments->force, ret_wait_usec,
                                          error);
 }
 
-static int ask_revocation(struct certificate *certificate, _unused_ const struct arguments *arguments,
-                          _unused_ usec_t *ret_wait_usec, struct error *error) {
-        return certificate_ask_revocation(certificate, error);
+static int ask_revocation(struct certificate *certificate, const char *peer,
+                          _unused_ const struct arguments *arguments, _unused_ usec_t *ret_wait_usec,
+                          struct error *error) {
+        return certificate_ask_revocation(certificate, peer, error);
 }
 
-static int ask_rollback(struct certificate *certificate, const struct arguments *arguments,
+static int ask_rollback(struct certificate *certificate, const char *peer, const struct arguments *arguments,
                         _unused_ usec_t *ret_wait_usec, struct error *error) {
-        return certificate_ask_rollback(certificate, (uint64_t)arguments->generation, error);
+        return certificate_ask_rollback(certificate, peer, (uint64_t)arguments->generation, error);
 }
 
-static int ask_notification(struct certificate *certificate, _unused_ const struct arguments *arguments,
-                            _unused_ usec_t *ret_wait_usec, struct error *error) {
-        return certificate_ask_notification(certificate, error);
+static int ask_notification(struct certificate *certificate, const char *peer,
+                            _unused_ const struct arguments *arguments, _unused_ usec_t *ret_wait_usec,
+                            struct error *error) {
+        return certificate_ask_notification(certificate, peer, error);
 }
 
 static void post_renewal(_unused_ struct control *control, struct http_request *request,
@@ -275,12 +277,7 @@ static void post_reload(struct control *control, struct http_request *request,
 
         if (!body)
                 return;
-        if (!read_arguments(request, body, 0, &none))
-                ;
-        else if (control->manager->reload)
-                /* Its end could not be told from that of this one. */
-                http_reply_error(request, 409, NULL, "a reload is under way; wait until it is over");
-        else {
+        if (read_arguments(request, body, 0, &none)) {
                 reply_result(request, "reload", NULL, 0, 0, NULL);
                 manager_reload(control->manager);
         }

@@ -62,6 +62,7 @@ static const struct {
         { MESSAGE_HELD, "held", false },
         { MESSAGE_BUDGET, "over-budget", true },
         { MESSAGE_ASKED, "asked", true },
+        { MESSAGE_REFUSED, "refused", true },
         { MESSAGE_REVOKED, "revoked", true },
         { MESSAGE_ROLLED_BACK, "rolled-back", true },
         { MESSAGE_NOTIFYING, "notifying", true },

@@ -58,6 +58,8 @@
 #define MESSAGE_HELD "56af6155a93b42f7bbe588bf9d60f7bc" /* the back-off of an earlier run goes on */
 #define MESSAGE_ASKED \
         "222f68eed4ec4cf39e0c4c2255a27fec" /* an operator has asked for something, by the control API */
+#define MESSAGE_REFUSED "e9ca71bab0714e5eab38f0f75edd40e2" /* the same, and it was not in the state for it \
+                                                            */
 #define MESSAGE_REVOKED     "da6bbb45cbea4424a197c8597be647df" /* a certificate was revoked at the Connector */
 #define MESSAGE_NOT_REVOKED "e7a8a15f7a3848ef9aca9fdcc5272465" /* a certificate could not be revoked */
 #define MESSAGE_ROLLED_BACK "d1718d5b9569445ea03412d0cc873da2" /* an older generation is current again */

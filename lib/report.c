@@ -99,6 +99,8 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "last_error_at", instant(status->last_error ? status->last_error_at : 0));
         r |= put(o, "last_result", text(status->last_result));
         r |= put(o, "last_result_at", instant(status->last_result ? status->last_result_at : 0));
+        r |= put(o, "last_result_error", text(status->last_result_error));
+        r |= put(o, "last_operation", text(status->last_operation));
         r |= put(o, "exports_failed", number(status->n_exports_failed));
         r |= put(o, "notifications_owed", number(status->n_owed));
         r |= put(o, "notifications_failed", number(status->n_owed_failed));

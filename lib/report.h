@@ -23,10 +23,12 @@ struct report_status {
         usec_t next_attempt;          /* after a failure; USEC_INFINITY: none */
         unsigned failures;
         enum failure failure;
-        const char *last_error; /* NULL: none */
+        const char *last_error; /* of the failures in a row; NULL: none */
         usec_t last_error_at;
         const char *last_result; /* the name of an event; NULL: none since the start */
         usec_t last_result_at;
+        const char *last_operation;    /* of an operator, which ended with it; NULL: rekeyd's own doing */
+        const char *last_result_error; /* NULL: it was no failure */
         unsigned n_exports_failed, n_owed, n_owed_failed;
         unsigned budget_left;
 };

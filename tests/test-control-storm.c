@@ -336,7 +336,8 @@ static char *describe_open(struct storm *storm, unsigned n_hangups) {
                 for (size_t k = 0; k < N_OPERATIONS; k++) {
                         unsigned accepted = storm->accepted[i][k], ended = storm->ended[i][k];
 
-                        if (k == RELOAD ? ended < accepted || ended > accepted + n_hangups
+                        /* Those that meet share their end. */
+                        if (k == RELOAD ? (ended == 0 && accepted > 0) || ended > accepted + n_hangups
                                         : ended != accepted)
                                 fprintf(out, " %s %s: %u accepted, %u ended;", names[i], operations[k],
                                         accepted, ended);

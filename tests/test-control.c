@@ -97,8 +97,8 @@ static int connect_silently(const char *path) {
 }
 
 /* A stand whose rekeyd is enrolled and has a control socket. */
-static struct stand *begin(const char *more) {
-        struct stand *stand = stand_new(NULL);
+static struct stand *begin_with(const char *const *options, const char *more) {
+        struct stand *stand = stand_new(options);
         _cleanup_(freep) char *control = NULL;
 
         stand_configure(stand, ORDERS);
@@ -114,6 +114,10 @@ static struct stand *begin(const char *more) {
         json_decref(stand_await(stand, MESSAGE_ENROLLED));
         json_decref(stand_await(stand, MESSAGE_CURRENT));
         return stand;
+}
+
+static struct stand *begin(const char *more) {
+        return begin_with(NULL, more);
 }
 
 /* --- Those who hold it up --- */
@@ -320,6 +324,36 @@ END_TEST
 
 /* --- What is asked badly --- */
 
+static unsigned count_events(const char *history, const char *event) {
+        _cleanup_(freep) char *text = NULL;
+        unsigned n = 0;
+
+        ck_assert_int_ge(asprintf(&text, "\"event\":\"%s\"", event), 0);
+        for (const char *p = history; (p = strstr(p, text)); p++)
+                n++;
+        return n;
+}
+
+/* One line each in the history, with who and why. The file is written soon, not at once. */
+static void check_refused(struct stand *stand, unsigned n) {
+        const usec_t deadline = now_usec(CLOCK_MONOTONIC) + patience_usec();
+
+        for (;;) {
+                _cleanup_(reply_clear) struct reply reply =
+                        ask(stand, "/v1/certificates/orders/history", NULL);
+
+                ck_assert_msg(now_usec(CLOCK_MONOTONIC) < deadline, "%u refusals: %s", n, reply.text);
+                if (count_events(reply.text, "refused") < n)
+                        continue;
+                ck_assert_uint_eq(count_events(reply.text, "refused"), n);
+                ck_assert_uint_eq(count_events(reply.text, "asked"), 0);
+                ck_assert_msg(strstr(reply.text, "notify was asked for by uid ") &&
+                                      strstr(reply.text, "and refused: orders has no dependents"),
+                              "%s", reply.text);
+                return;
+        }
+}
+
 START_TEST(bad_requests_change_nothing) {
         static const struct {
                 const char *path, *body;
@@ -348,7 +382,7 @@ START_TEST(bad_requests_change_nothing) {
                 { "/v1/../v1/version", NULL, 200, "version" }, /* curl tidies it up */
         };
         _cleanup_(stand_freep) struct stand *stand = begin("");
-        unsigned before = stand_calls(stand, "sign");
+        unsigned before = stand_calls(stand, "sign"), n_refused = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 _cleanup_(reply_clear) struct reply reply = ask(stand, rows[i].path, rows[i].body);
@@ -356,7 +390,9 @@ START_TEST(bad_requests_change_nothing) {
                 ck_assert_msg(reply.status == rows[i].status && strstr(reply.text, rows[i].text),
                               "%s %s: %ld %s", rows[i].path, rows[i].body ? rows[i].body : "", reply.status,
                               reply.text);
+                n_refused += rows[i].status == 409;
         }
+        check_refused(stand, n_refused);
         ck_assert_uint_eq(stand_calls(stand, "sign"), before);
         ck_assert_int_eq(stand_stop(stand), 0);
 }
@@ -463,6 +499,62 @@ START_TEST(a_reload_moves_the_sockets) {
 }
 END_TEST
 
+/* --- Those who come while it is at it --- */
+
+START_TEST(a_force_counts_for_an_attempt_that_is_under_way) {
+        _cleanup_(stand_freep) struct stand *stand =
+                begin_with((const char *[]) { "--lifetime", lifetime(60), NULL }, "");
+        char fault[100];
+        json_t *line;
+
+        /* What is signed gains nothing. */
+        snprintf(fault, sizeof(fault), "{\"fault\":\"short-lifetime\",\"at\":\"sign\",\"lifetime\":\"%s\"}",
+                 lifetime(20));
+        stand_fault(stand, fault);
+        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"configuration\"}");
+        stand_edit(stand, "jitter: 0%", "jitter: 0%, renew_before: 90%");
+        stand_reload(stand);
+        json_decref(stand_await_connector(stand, "\"held\""));
+        ck_assert_int_eq(status_of(stand, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
+        json_decref(stand_admin(stand, "/release", "{}"));
+        line = stand_await(stand, MESSAGE_RENEWED);
+        ck_assert_str_eq(member(line, "operation"), "renew");
+        json_decref(line);
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
+/* Whoever asks while the files are being read is neither turned away nor told of what was read before. */
+START_TEST(reloads_that_meet_share_their_end) {
+        enum { N_RELOADS = 8 };
+        static const char request[] = "POST /v1/reload HTTP/1.1\r\nHost: r\r\nContent-Length: 0\r\n\r\n";
+        _cleanup_(stand_freep) struct stand *stand = begin("");
+        _cleanup_(freep) char *path = socket_path(stand);
+        int fds[N_RELOADS];
+
+        /* All of them are there when rekeyd looks. */
+        process_signal(stand->rekeyd, SIGSTOP);
+        for (size_t i = 0; i < N_RELOADS; i++) {
+                fds[i] = connect_silently(path);
+                ck_assert_int_eq(write(fds[i], request, strlen(request)), (ssize_t)strlen(request));
+        }
+        process_signal(stand->rekeyd, SIGHUP);
+        process_signal(stand->rekeyd, SIGCONT);
+        for (size_t i = 0; i < N_RELOADS; i++) {
+                char reply[1024];
+                ssize_t n = recv(fds[i], reply, sizeof(reply) - 1, 0);
+
+                reply[n > 0 ? n : 0] = '\0';
+                ck_assert_msg(has_prefix(reply, "HTTP/1.1 202 "), "%s", reply);
+                close(fds[i]);
+        }
+        json_t *line = stand_await(stand, MESSAGE_RELOADED);
+        ck_assert_str_eq(member(line, "operation"), "reload");
+        json_decref(line);
+        ck_assert_int_eq(stand_stop(stand), 0);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("control");
 
@@ -474,5 +566,7 @@ int main(void) {
         TEST_CASE(suite, nothing_secret_comes_out);
         TEST_CASE(suite, the_socket_goes_and_a_stale_one_is_replaced);
         TEST_CASE(suite, a_reload_moves_the_sockets);
+        TEST_CASE(suite, a_force_counts_for_an_attempt_that_is_under_way);
+        TEST_CASE(suite, reloads_that_meet_share_their_end);
         return test_run(suite);
 }
