@@ -38,6 +38,7 @@ static const struct ctl_option options[] = {
           .letter = 'n',
           .kind = CTL_NUMBER,
           .argument = "N",
+          .min = 1,
           .max = 1000000,
           .help = "the last N events only" },
         { .name = "json", .letter = 'j', .help = "print what rekeyd answers, as JSON" },

@@ -63,6 +63,7 @@ static int print_life(const struct sheet *sheet) {
         const struct view *view = &sheet->view;
         _cleanup_(table_freep) struct table *table = pairs_new(sheet);
         const json_t *attempts = json_object_get(sheet->details, "attempts_before_expiry");
+        const char *operation = view_failed_operation(view);
         char text[64];
 
         pair(table, "Connector", view->connector);
@@ -80,8 +81,12 @@ static int print_life(const struct sheet *sheet) {
         }
         pair(table, "Last error", view->last_error);
         pair_time(table, "  at", view->last_error_at, sheet->now);
-        pair(table, "Last result", view->last_result);
+        snprintf(text, sizeof(text), "%s%s%s", operation, *operation ? " " : "",
+                 view->last_result ? view->last_result : "");
+        pair(table, "Last result", text);
         pair_time(table, "  at", view->last_result_at, sheet->now);
+        if (!streq_null(view->last_result_error, view->last_error))
+                pair(table, "  because", view->last_result_error);
         if (view->has_budget) {
                 snprintf(text, sizeof(text), "%u signature%s left in this hour", view->budget_left,
                          view->budget_left == 1 ? "" : "s");

@@ -11,12 +11,12 @@
 #include "ctl/change.h"
 #include "ctl/follow.h"
 #include "ctl/progress.h"
-#include "ctl/remedy.h"
+#include "ctl/verdict.h"
 #include "ctl/view.h"
 
 struct task {
         const char *name;
-        enum { TASK_NEW, TASK_ASKED, TASK_OVER } state;
+        enum task_state { TASK_NEW, TASK_ASKED, TASK_OVER } state;
         const char *doing; /* NULL: it waits for its turn */
         usec_t since;
         int exit;
@@ -144,7 +144,9 @@ static void end_task(struct tasks *tasks, struct task *task, int exit) {
 
 static void fail_task(struct tasks *tasks, struct task *task, int exit, const char *sentence) {
         const size_t n = strlen(task->name);
-        const bool has_name = has_prefix(sentence, task->name) && sentence[n] == ' ';
+        const char *quoted = strchr(sentence, '\'');
+        const bool has_name = (has_prefix(sentence, task->name) && sentence[n] == ' ') ||
+                              (quoted && has_prefix(quoted + 1, task->name) && quoted[n + 1] == '\'');
 
         progress_say(tasks->progress, true, has_name ? NULL : task->name, "%s", sentence);
         end_task(tasks, task, exit);
@@ -156,10 +158,11 @@ static void finish_task(struct tasks *tasks, struct task *task, const json_t *ev
         usec_t took;
 
         if (streq_null(name, "failed") || streq_null(name, "over-budget")) {
-                _cleanup_(freep) char *remedy = remedy_find(event, task->name, tasks->operation->try_again);
+                _cleanup_(freep) char *advice =
+                        verdict_advise(event, task->name, tasks->operation->try_again);
 
                 progress_say(tasks->progress, true, task->name, "%s%s%s", message ? message : "it failed",
-                             remedy ? "; " : "", remedy ? remedy : "");
+                             advice ? "; " : "", advice ? advice : "");
                 end_task(tasks, task, streq(name, "over-budget") ? CTL_OVER_BUDGET : CTL_FAILED);
                 return;
         }
@@ -186,19 +189,31 @@ static void take_event(struct tasks *tasks, const json_t *event) {
                 task->doing = doing_after(view_string(event, "step"));
 }
 
+/* Those in STATE are over, of which one line tells the reason, however many they are. */
+static void give_up_state(struct tasks *tasks, enum task_state state, int exit, const char *reason,
+                          const char *see) {
+        const char *name = NULL;
+        char label[48] = "";
+        size_t n = 0;
+
+        for (size_t i = 0; i < tasks->n; i++)
+                if (tasks->tasks[i].state == state) {
+                        name = tasks->tasks[i].name;
+                        n++;
+                        end_task(tasks, &tasks->tasks[i], exit);
+                }
+        if (n > 1)
+                snprintf(label, sizeof(label), "%zu certificates", n);
+        if (n > 0)
+                progress_say(tasks->progress, true, n > 1 ? label : name, "%s%s%s%s", reason, see,
+                             n == 1 && *see ? " " : "", n == 1 && *see ? name : "");
+}
+
 /* Whoever is left when nothing more will be heard. */
 static void give_up(struct tasks *tasks, enum follow_result result) {
-        for (size_t i = 0; i < tasks->n; i++) {
-                struct task *task = &tasks->tasks[i];
-                _cleanup_(freep) char *sentence = NULL;
-
-                if (task->state == TASK_NEW)
-                        fail_task(tasks, task, follow_exit(result), "was not asked for any more");
-                else if (task->state == TASK_ASKED &&
-                         asprintf(&sentence, "%s; what becomes of it shows: rekeyctl status %s",
-                                  follow_reason(result), task->name) >= 0)
-                        fail_task(tasks, task, follow_exit(result), sentence);
-        }
+        give_up_state(tasks, TASK_ASKED, follow_exit(result), follow_reason(result),
+                      "; what becomes of it shows: rekeyctl status");
+        give_up_state(tasks, TASK_NEW, follow_exit(result), "not asked for any more", "");
 }
 
 /* --- Asking, and waiting --- */

@@ -157,8 +157,10 @@ static void cell_result(struct table *table, const struct view *view, usec_t now
         } labels[] = {
                 { "waiting-for-token", "no token" },
                 { "over-budget", "no budget" },
+                { "notifying", "notify" },
         };
         const char *label = view->last_result ? view->last_result : view->last_error ? "failed" : NULL;
+        const char *operation = view_failed_operation(view);
         const usec_t when = view->last_result ? view->last_result_at : view->last_error_at;
         char span[TIMESPAN_MAX];
 
@@ -167,10 +169,9 @@ static void cell_result(struct table *table, const struct view *view, usec_t now
                         label = labels[i].label;
         if (!label)
                 table_cell(table, TERM_FAINT, "-");
-        else if (when == 0)
-                table_cell(table, TERM_PLAIN, "%s", label);
         else
-                table_cell(table, TERM_PLAIN, "%s %s", label, format_short_span(span, usec_sub(now, when)));
+                table_cell(table, TERM_PLAIN, "%s%s%s%s%s", operation, *operation ? " " : "", label,
+                           when > 0 ? " " : "", when > 0 ? format_short_span(span, usec_sub(now, when)) : "");
 }
 
 /* A wider terminal has a longer bar, and the number. */
@@ -220,19 +221,22 @@ static int print_clean(FILE *out, const struct term *term, enum term_style style
 
 int overview_print_finding(FILE *out, const struct term *term, const char *name,
                            const struct finding *finding) {
+        /* Where all is fine nothing has to be done. */
+        const char *command = finding->level > VERDICT_FINE ? finding->command : NULL;
+        const char *advice = command ? finding->advice : NULL;
         _cleanup_(freep) char *line = NULL;
         int r;
 
-        if (asprintf(&line, "%s %s: %s.", overview_mark(finding->level, term->is_utf8), name,
-                     finding->sentence) < 0) {
+        if (asprintf(&line, "%s %s: %s%s%s%s", overview_mark(finding->level, term->is_utf8), name,
+                     finding->sentence, advice ? "; " : "", advice ? advice : "", advice ? ":" : ".") < 0) {
                 line = NULL;
                 return -ENOMEM;
         }
         r = print_clean(out, term, looks[finding->level].style, line, 0, 2);
-        if (r < 0 || !finding->remedy)
+        if (r < 0 || !command)
                 return r;
         fputs("    ", out);
-        return print_clean(out, term, TERM_STRONG, finding->remedy, 4, 4);
+        return print_clean(out, term, TERM_STRONG, command, 4, 4);
 }
 
 static int print_findings(const struct overview *overview, const struct term *term, bool is_folded,

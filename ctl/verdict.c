@@ -1,7 +1,8 @@
 /*
  * The judgement that `status`, `show` and `check` share, as a table: when a row applies, how bad that is, how
- * it is said, and which command mends it. Rows of one group exclude each other, the first that applies
- * counts: an expired certificate is expired, whatever else is to be said of its renewal.
+ * it is said, and what mends it. Rows of one group exclude each other, the first that applies counts: an
+ * expired certificate is expired, whatever else is to be said of its renewal. What somebody has just asked
+ * for in vain leads to the same rows, by the class of its failure.
  *
  * A failure that may pass by itself calls nobody out of bed until half of the time between the planned
  * renewal and the expiry is gone.
@@ -9,6 +10,7 @@
 
 #include "ctl/verdict.h"
 
+#include "ctl/format.h"
 #include "ctl/text.h"
 
 #include <errno.h>
@@ -80,18 +82,6 @@ static bool is_rejected(const struct judge *judge) {
         return in_state(judge, "waiting-for-token") || failed_as(judge, "rejected");
 }
 
-static bool is_refused(const struct judge *judge) {
-        return failed_as(judge, "refused");
-}
-
-static bool has_bad_reply(const struct judge *judge) {
-        return failed_as(judge, "bad-reply");
-}
-
-static bool fails_here(const struct judge *judge) {
-        return failed_as(judge, "local");
-}
-
 /* The time that was planned for renewing; a third of the lifetime, which is usual, where no plan is known. */
 static usec_t margin_of(const struct view *view) {
         if (view->renew_at > 0)
@@ -124,6 +114,14 @@ static bool has_failed_exports(const struct judge *judge) {
 
 static bool has_failed_notices(const struct judge *judge) {
         return judge->view->owed_failed > 0;
+}
+
+/* Asked for by somebody, as a rule: what was due and failed counts as failures in a row. */
+static bool has_failed_last(const struct judge *judge) {
+        const struct view *view = judge->view;
+
+        return view->last_result_error &&
+               (view->failures == 0 || !streq_null(view->last_error, view->last_result_error));
 }
 
 static bool is_over_budget(const struct judge *judge) {
@@ -160,94 +158,40 @@ static void say_failures(FILE *out, const struct judge *judge) {
         fprintf(out, "%u attempt%s in a row failed", n, n == 1 ? "" : "s");
 }
 
-static void say_may_not_be_read(FILE *out, const struct judge *judge) {
-        fprintf(out, "this user cannot tell how it stands: %s", judge->view->problem);
-}
-
-static void say_cannot_be_read(FILE *out, const struct judge *judge) {
-        fprintf(out, "its files cannot be used: %s", judge->view->problem);
-}
-
-static void say_revoked(FILE *out, _unused_ const struct judge *judge) {
-        fputs("was revoked; only a one-time token brings a new certificate", out);
+static void say_problem(FILE *out, const struct judge *judge) {
+        fputs(judge->view->problem, out);
 }
 
 static void say_expired(FILE *out, const struct judge *judge) {
         char span[TIMESPAN_MAX];
 
-        fprintf(out, "expired %s ago", format_timespan(span, judge->now - judge->view->not_after));
+        fprintf(out, "%s ago", format_timespan(span, judge->now - judge->view->not_after));
         if (judge->view->failures > 0 || in_state(judge, "waiting-for-token"))
                 say_cause(out, judge->view);
         say_next(out, judge);
 }
 
-static void say_enrolling(FILE *out, _unused_ const struct judge *judge) {
-        fputs("is being enrolled", out);
-}
-
-static void say_new(FILE *out, _unused_ const struct judge *judge) {
-        fputs("rekeyd has not looked at it yet", out);
-}
-
 static void say_cannot_enrol(FILE *out, const struct judge *judge) {
-        fputs("there is no certificate: ", out);
         say_failures(out, judge);
         say_cause(out, judge->view);
         say_next(out, judge);
 }
 
-static void say_no_token(FILE *out, _unused_ const struct judge *judge) {
-        fputs("there is no certificate yet; a one-time token is needed to enrol", out);
-}
-
-static void say_rejected(FILE *out, const struct judge *judge) {
-        fputs("the Connector no longer accepts the certificate", out);
-        say_cause(out, judge->view);
-        say_left(out, judge);
-}
-
-static void say_refused(FILE *out, const struct judge *judge) {
-        fputs("the Connector refuses to sign", out);
-        say_cause(out, judge->view);
-        say_next(out, judge);
-        say_left(out, judge);
-}
-
-static void say_bad_reply(FILE *out, const struct judge *judge) {
-        fputs("what the Connector signed cannot be used", out);
-        say_cause(out, judge->view);
-        say_next(out, judge);
-        say_left(out, judge);
-}
-
-static void say_fails_here(FILE *out, const struct judge *judge) {
-        fputs("this machine is in the way of a renewal", out);
+static void say_failing(FILE *out, const struct judge *judge) {
         say_cause(out, judge->view);
         say_next(out, judge);
         say_left(out, judge);
 }
 
 static void say_fails(FILE *out, const struct judge *judge) {
-        fputs("cannot be renewed for now, ", out);
         say_failures(out, judge);
-        say_cause(out, judge->view);
-        say_next(out, judge);
-        say_left(out, judge);
+        say_failing(out, judge);
 }
 
-static void say_alone(FILE *out, const struct judge *judge) {
+static void say_due(FILE *out, const struct judge *judge) {
         char span[TIMESPAN_MAX];
 
-        fprintf(out, "is due since %s, and no rekeyd runs to renew it",
-                format_timespan(span, judge->now - judge->view->renew_at));
-        say_left(out, judge);
-}
-
-static void say_stuck(FILE *out, const struct judge *judge) {
-        char span[TIMESPAN_MAX];
-
-        fprintf(out, "is due since %s, and rekeyd has not begun to renew it",
-                format_timespan(span, judge->now - judge->view->renew_at));
+        fprintf(out, "%s", format_timespan(span, judge->now - judge->view->renew_at));
         say_left(out, judge);
 }
 
@@ -264,63 +208,94 @@ static void say_notices(FILE *out, const struct judge *judge) {
         fprintf(out, "%u dependent%s could not be told of the current certificate", n, n == 1 ? "" : "s");
 }
 
-static void say_budget(FILE *out, _unused_ const struct judge *judge) {
-        fputs("no more signatures are asked for within this hour", out);
+static void say_last(FILE *out, const struct judge *judge) {
+        const struct view *view = judge->view;
+        char span[TIMESPAN_MAX];
+
+        fprintf(out, "%s failed %s ago: %s", view->last_operation ? view->last_operation : "attempt",
+                format_short_span(span, usec_sub(judge->now, view->last_result_at)), view->last_result_error);
 }
 
 /* --- The table --- */
 
-enum group { GROUP_LIFE, GROUP_EXPORTS, GROUP_NOTICES, GROUP_BUDGET };
+enum group { GROUP_LIFE, GROUP_EXPORTS, GROUP_NOTICES, GROUP_BUDGET, GROUP_LAST };
+
+#define ENROL "rekeyctl enrol %s"
+
+static const char again[] = "rekeyctl renew %s"; /* or whatever was just tried */
 
 static const struct row {
         enum group group;
         enum verdict_level level;
-        bool (*applies)(const struct judge *judge);
+        bool (*applies)(const struct judge *judge); /* NULL: the last failure in a row was of the class */
+        const char *class;                          /* of what was just tried, that leads here as well; or: */
+        const char *text;                           /* goes on with what `say` says */
         void (*say)(FILE *out, const struct judge *judge);
-        const char *remedy; /* "%s" is the name */
+        const char *advice, *command; /* ADVICE: COMMAND; "%s" is the name */
 } rows[] = {
-        { GROUP_LIFE, VERDICT_CALL, may_not_be_read, say_may_not_be_read, "sudo rekeyctl show %s" },
-        { GROUP_LIFE, VERDICT_DOWN, cannot_be_read, say_cannot_be_read, "systemctl restart rekeyd" },
-        { GROUP_LIFE, VERDICT_DOWN, is_revoked, say_revoked, "rekeyctl enrol %s" },
-        { GROUP_LIFE, VERDICT_DOWN, expired_for_good, say_expired, "rekeyctl enrol %s" },
-        { GROUP_LIFE, VERDICT_DOWN, is_expired, say_expired, "rekeyctl renew %s" },
-        { GROUP_LIFE, VERDICT_WATCH, is_enrolling, say_enrolling, NULL },
-        { GROUP_LIFE, VERDICT_DOWN, cannot_enrol, say_cannot_enrol, "rekeyctl enrol %s" },
-        { GROUP_LIFE, VERDICT_WATCH, is_new, say_new, NULL },
-        { GROUP_LIFE, VERDICT_DOWN, has_no_token, say_no_token, "rekeyctl enrol %s" },
-        { GROUP_LIFE, VERDICT_CALL, is_rejected, say_rejected, "rekeyctl enrol %s" },
-        { GROUP_LIFE, VERDICT_CALL, is_due_and_alone, say_alone, "systemctl start rekeyd" },
-        { GROUP_LIFE, VERDICT_CALL, is_refused, say_refused, "rekeyctl renew %s" },
-        { GROUP_LIFE, VERDICT_CALL, has_bad_reply, say_bad_reply, "rekeyctl renew %s" },
-        { GROUP_LIFE, VERDICT_CALL, fails_here, say_fails_here, "rekeyctl renew %s" },
-        { GROUP_LIFE, VERDICT_CALL, fails_for_long, say_fails, "rekeyctl renew %s" },
-        { GROUP_LIFE, VERDICT_WATCH, fails, say_fails, NULL },
-        { GROUP_LIFE, VERDICT_CALL, is_stuck, say_stuck, "journalctl -u rekeyd" },
-        { GROUP_EXPORTS, VERDICT_CALL, has_failed_exports, say_exports, "rekeyctl show %s" },
-        { GROUP_NOTICES, VERDICT_CALL, has_failed_notices, say_notices, "rekeyctl notify %s" },
-        { GROUP_BUDGET, VERDICT_WATCH, is_over_budget, say_budget, NULL },
+        { GROUP_LIFE, VERDICT_CALL, may_not_be_read, NULL,
+          "this user cannot tell how it stands: ", say_problem, NULL, "sudo rekeyctl show %s" },
+        { GROUP_LIFE, VERDICT_DOWN, cannot_be_read, NULL, "its files cannot be used: ", say_problem, NULL,
+          "systemctl restart rekeyd" },
+        { GROUP_LIFE, VERDICT_DOWN, is_revoked, NULL,
+          "was revoked; only a one-time token brings a new certificate", NULL, NULL, ENROL },
+        { GROUP_LIFE, VERDICT_DOWN, expired_for_good, NULL, "expired ", say_expired, NULL, ENROL },
+        { GROUP_LIFE, VERDICT_DOWN, is_expired, NULL, "expired ", say_expired, NULL, again },
+        { GROUP_LIFE, VERDICT_WATCH, is_enrolling, NULL, "is being enrolled", NULL, NULL, NULL },
+        { GROUP_LIFE, VERDICT_DOWN, cannot_enrol, NULL, "there is no certificate: ", say_cannot_enrol, NULL,
+          ENROL },
+        { GROUP_LIFE, VERDICT_WATCH, is_new, NULL, "rekeyd has not looked at it yet", NULL, NULL, NULL },
+        { GROUP_LIFE, VERDICT_DOWN, has_no_token, NULL,
+          "there is no certificate yet; a one-time token is needed to enrol", NULL, NULL, ENROL },
+        { GROUP_LIFE, VERDICT_CALL, is_rejected, "rejected",
+          "the Connector no longer accepts the certificate", say_failing,
+          "get a new one-time token, and then", ENROL },
+        { GROUP_LIFE, VERDICT_CALL, is_due_and_alone, NULL,
+          "no rekeyd runs to renew it, and it is due since ", say_due, NULL, "systemctl start rekeyd" },
+        { GROUP_LIFE, VERDICT_CALL, NULL, "refused", "the Connector refuses to sign", say_failing,
+          "ask those who run the Connector, and then", again },
+        { GROUP_LIFE, VERDICT_CALL, NULL, "bad-reply", "what the Connector signed cannot be used",
+          say_failing, "if it stays so, ask those who run the Connector, and tell them what shows",
+          "rekeyctl history %s" },
+        { GROUP_LIFE, VERDICT_CALL, NULL, "local", "this machine is in the way of a renewal", say_failing,
+          "mend that, and then", again },
+        { GROUP_LIFE, VERDICT_CALL, fails_for_long, "transient", "cannot be renewed for now, ", say_fails,
+          "see that the Connector can be reached from here, and then", again },
+        { GROUP_LIFE, VERDICT_WATCH, fails, NULL, "cannot be renewed for now, ", say_fails, NULL, NULL },
+        { GROUP_LIFE, VERDICT_CALL, is_stuck, NULL, "rekeyd has not begun to renew it, and it is due since ",
+          say_due, NULL, "journalctl -u rekeyd" },
+        { GROUP_EXPORTS, VERDICT_CALL, has_failed_exports, NULL, "", say_exports, NULL, "rekeyctl show %s" },
+        { GROUP_NOTICES, VERDICT_CALL, has_failed_notices, NULL, "", say_notices, NULL,
+          "rekeyctl notify %s" },
+        { GROUP_BUDGET, VERDICT_WATCH, is_over_budget, "over-budget",
+          "no more signatures are asked for within this hour", NULL,
+          "what makes it renew again and again shows", "rekeyctl history %s" },
+        { GROUP_LAST, VERDICT_FINE, has_failed_last, "", "the last ", say_last, "how it stands shows",
+          "rekeyctl show %s" },
 };
 
 void verdict_clear(struct verdict *verdict) {
         for (size_t i = 0; i < verdict->n_findings; i++) {
                 free(verdict->findings[i].sentence);
-                free(verdict->findings[i].remedy);
+                free(verdict->findings[i].command);
         }
         *verdict = (struct verdict) { 0 };
 }
 
 static int add_finding(struct verdict *verdict, const struct row *row, const struct judge *judge) {
-        struct finding finding = { .level = row->level };
+        struct finding finding = { .level = row->level, .advice = row->advice };
         size_t size = 0, at = verdict->n_findings;
         FILE *out = open_memstream(&finding.sentence, &size);
 
         if (!out)
                 return -ENOMEM;
-        row->say(out, judge);
-        if (row->remedy)
-                finding.remedy = text_fill(row->remedy, judge->view->name);
-        if (fclose(out) != 0 || (row->remedy && !finding.remedy)) {
-                free(finding.remedy);
+        fputs(row->text, out);
+        if (row->say)
+                row->say(out, judge);
+        if (row->command)
+                finding.command = text_fill(row->command, judge->view->name);
+        if (fclose(out) != 0 || (row->command && !finding.command)) {
+                free(finding.command);
                 free(finding.sentence);
                 return -ENOMEM;
         }
@@ -335,13 +310,17 @@ static int add_finding(struct verdict *verdict, const struct row *row, const str
         return 0;
 }
 
+static bool applies(const struct row *row, const struct judge *judge) {
+        return row->applies ? row->applies(judge) : failed_as(judge, row->class);
+}
+
 int verdict_judge(const struct view *view, usec_t now, bool is_offline, struct verdict *ret) {
         const struct judge judge = { .view = view, .now = now, .is_offline = is_offline };
         _cleanup_(verdict_clear) struct verdict verdict = { 0 };
         unsigned groups = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                if ((groups & 1u << rows[i].group) || !rows[i].applies(&judge))
+                if ((groups & 1u << rows[i].group) || !applies(&rows[i], &judge))
                         continue;
                 groups |= 1u << rows[i].group;
                 if (add_finding(&verdict, &rows[i], &judge) < 0)
@@ -350,4 +329,19 @@ int verdict_judge(const struct view *view, usec_t now, bool is_offline, struct v
         *ret = verdict;
         verdict = (struct verdict) { 0 };
         return 0;
+}
+
+char *verdict_advise(const json_t *event, const char *name, const char *try_again) {
+        const char *class = streq_null(view_string(event, "event"), "over-budget")
+                                    ? "over-budget"
+                                    : view_string(event, "failure");
+        const struct row *row = &rows[ELEMENTSOF(rows) - 1]; /* of no class, or of one that is not known */
+        _cleanup_(freep) char *command = NULL;
+        char *text;
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                if (class && streq_null(rows[i].class, class))
+                        row = &rows[i];
+        command = text_fill(row->command == again ? try_again : row->command, name);
+        return command && asprintf(&text, "%s: %s", row->advice, command) >= 0 ? text : NULL;
 }

@@ -18,11 +18,12 @@ extern const char *const verdict_level_names[VERDICT_LEVEL_MAX];
 /* One thing that is wrong. */
 struct finding {
         enum verdict_level level;
-        char *sentence; /* without the name and a full stop */
-        char *remedy;   /* a command; NULL: to wait */
+        char *sentence;     /* without the name and a full stop */
+        const char *advice; /* what goes before the command, without a colon; NULL: nothing */
+        char *command;      /* NULL: to wait */
 };
 
-#define VERDICT_FINDINGS_MAX 8
+#define VERDICT_FINDINGS_MAX 8 /* one of each group, with room to grow */
 
 /* The worst first. */
 struct verdict {
@@ -34,3 +35,8 @@ void verdict_clear(struct verdict *verdict);
 
 /* IS_OFFLINE: no rekeyd runs. 0 or -ENOMEM. Pure. */
 int verdict_judge(const struct view *view, usec_t now, bool is_offline, struct verdict *ret);
+
+/* What somebody is to do after what he has asked for has failed, by the EVENT that says so: "ADVICE:
+ * COMMAND". TRY_AGAIN is the command that has failed, with "%s" for the name. Owned; NULL when memory is out.
+ */
+char *verdict_advise(const json_t *event, const char *name, const char *try_again);

@@ -51,6 +51,8 @@ void view_read(const json_t *status, struct view *ret) {
                 .failure = view_string(status, "failure"),
                 .last_error = view_string(status, "last_error"),
                 .last_result = view_string(status, "last_result"),
+                .last_operation = view_string(status, "last_operation"),
+                .last_result_error = view_string(status, "last_result_error"),
                 .fingerprint = view_string(status, "fingerprint"),
                 .problem = view_string(status, "problem"),
                 .is_usable = json_is_true(json_object_get(status, "usable")),
@@ -79,4 +81,10 @@ unsigned view_used(const struct view *view, usec_t now) {
         if (lifetime == 0 || used >= lifetime)
                 return 100;
         return (unsigned)(used / (lifetime / 100 + 1));
+}
+
+const char *view_failed_operation(const struct view *view) {
+        const bool has_failed = view->last_operation && streq_null(view->last_result, "failed");
+
+        return has_failed ? view->last_operation : "";
 }

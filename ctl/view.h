@@ -14,7 +14,9 @@ struct view {
         const char *step;    /* NULL: no attempt is under way */
         const char *failure; /* the class of the last one; NULL: none in a row */
         const char *last_error, *last_result, *fingerprint; /* NULL: none */
-        const char *problem; /* with the files; of the details, and of what is read offline */
+        const char *last_operation;    /* of somebody, which ended with last_result; NULL: of nobody */
+        const char *last_result_error; /* NULL: it was no failure */
+        const char *problem;           /* with the files; of the details, and of what is read offline */
         bool has_set, is_usable, is_revoked;
         uint64_t generation;
         usec_t not_before, not_after;                                 /* 0: no set */
@@ -35,3 +37,6 @@ usec_t view_member_time(const json_t *object, const char *name);
 
 /* How much of its lifetime is over, in percent. */
 unsigned view_used(const struct view *view, usec_t now);
+
+/* What somebody has asked for, where the last result is that it has failed; else "". */
+const char *view_failed_operation(const struct view *view);

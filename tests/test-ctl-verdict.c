@@ -17,6 +17,7 @@
 #define FAILED(class) "\"failures\":3,\"failure\":\"" class "\",\"last_error\":\"it rains\","
 #define FINE          "\"failures\":0,\"failure\":null,\"last_error\":null,"
 #define STATE(s)      "\"state\":\"" s "\""
+#define FAILED_LAST   "\"last_result_at\":\"2026-11-20T18:06:00Z\",\"last_result_error\":\"it hails\""
 
 static json_t *status_of(const char *members) {
         _cleanup_(freep) char *text = NULL;
@@ -33,7 +34,7 @@ static const struct {
         const char *members;
         bool is_offline;
         enum verdict_level level;
-        const char *sentence, *remedy; /* parts of the first finding; NULL: none */
+        const char *sentence, *command; /* parts of the first finding; NULL: none */
         enum plugin_status status;
 } rows[] = {
         { GOOD FINE STATE("current"), false, VERDICT_FINE, NULL, NULL, PLUGIN_OK },
@@ -67,7 +68,7 @@ static const struct {
         { GOOD FAILED("refused") STATE("retrying"), false, VERDICT_CALL, "refuses to sign: it rains",
           "rekeyctl renew orders", PLUGIN_WARNING },
         { GOOD FAILED("bad-reply") STATE("retrying"), false, VERDICT_CALL, "cannot be used: it rains",
-          "rekeyctl renew orders", PLUGIN_WARNING },
+          "rekeyctl history orders", PLUGIN_WARNING },
         { GOOD FAILED("local") STATE("retrying"), false, VERDICT_CALL, "this machine is in the way",
           "rekeyctl renew orders", PLUGIN_WARNING },
         /* transient failures wait for half of the time that was planned for renewing */
@@ -98,6 +99,16 @@ static const struct {
         { GOOD FINE STATE("current") ",\"notifications_owed\":1", false, VERDICT_FINE, NULL, NULL,
           PLUGIN_OK },
         { GOOD FINE STATE("current") ",\"budget_left\":0", false, VERDICT_FINE, NULL, NULL, PLUGIN_OK },
+        /* what was asked for in vain calls nobody, and is said once */
+        { GOOD FINE STATE(
+                  "current") ",\"last_result\":\"failed\",\"last_operation\":\"rollback\"," FAILED_LAST,
+          false, VERDICT_FINE, "the last rollback failed 53s ago: it hails", "rekeyctl show orders",
+          PLUGIN_OK },
+        { GOOD FINE STATE("current") ",\"last_result\":\"failed\",\"last_operation\":null," FAILED_LAST,
+          false, VERDICT_FINE, "the last attempt failed 53s ago: it hails", "rekeyctl show orders",
+          PLUGIN_OK },
+        { GOOD FINE STATE("current") ",\"last_result\":\"renewed\",\"last_result_error\":null", false,
+          VERDICT_FINE, NULL, NULL, PLUGIN_OK },
         /* nonsense is survived */
         { STATE("current") ",\"failures\":\"many\",\"not_after\":7", false, VERDICT_DOWN, "no certificate",
           "enrol", PLUGIN_CRITICAL },
@@ -119,9 +130,9 @@ START_TEST(judged) {
                         continue;
                 ck_assert_msg(strstr(finding->sentence, rows[i].sentence), "row %zu: %s", i,
                               finding->sentence);
-                ck_assert_msg(rows[i].remedy ? finding->remedy && strstr(finding->remedy, rows[i].remedy)
-                                             : !finding->remedy,
-                              "row %zu: %s", i, finding->remedy ? finding->remedy : "nothing");
+                ck_assert_msg(rows[i].command ? finding->command && strstr(finding->command, rows[i].command)
+                                              : !finding->command,
+                              "row %zu: %s", i, finding->command ? finding->command : "nothing");
         }
         for (enum verdict_level level = VERDICT_FINE; level < VERDICT_LEVEL_MAX; level++)
                 ck_assert_ptr_nonnull(verdict_level_names[level]);
@@ -130,15 +141,16 @@ END_TEST
 
 START_TEST(the_worst_comes_first) {
         _cleanup_(verdict_clear) struct verdict verdict = { 0 };
-        _cleanup_(json_decrefp) json_t *status = status_of(
-                SET("2027-01-30T00:00:00Z") "\"usable\":true,\"renew_at\":null," FAILED("transient") STATE(
-                        "retrying") ",\"exports_failed\":1,\"notifications_failed\":2,\"budget_left\":0");
+        _cleanup_(json_decrefp) json_t *status =
+                status_of(SET("2027-01-30T00:00:00Z") "\"usable\":true,\"renew_at\":null," FAILED("transient")
+                                  STATE("retrying") ",\"exports_failed\":1,\"notifications_failed\":2,"
+                                                    "\"budget_left\":0," FAILED_LAST);
         struct view view;
 
         view_read(status, &view);
         ck_assert_int_eq(verdict_judge(&view, NOW, false, &verdict), 0);
         ck_assert_int_eq(verdict.level, VERDICT_CALL);
-        ck_assert_uint_eq(verdict.n_findings, 4);
+        ck_assert_uint_eq(verdict.n_findings, 5);
         for (size_t i = 1; i < verdict.n_findings; i++)
                 ck_assert_int_ge(verdict.findings[i - 1].level, verdict.findings[i].level);
         ck_assert_ptr_nonnull(strstr(verdict.findings[0].sentence, "1 export could"));

@@ -167,6 +167,27 @@ static void check_fine(struct desk *desk) {
         check(desk, "status", 0, "1 certificate: 1 is fine.");
 }
 
+static size_t hear(char *data, size_t size, size_t n, void *userdata) {
+        return fwrite(data, size, n, userdata);
+}
+
+static void fetch(struct desk *desk, const char *path) {
+        _cleanup_(freep) char *socket = scratch_path(desk->stand->directory, "control.sock"), *url = NULL;
+        CURL *easy = curl_easy_init();
+        long status = 0;
+
+        ck_assert_int_ge(asprintf(&url, "http://rekeyd%s", path), 0);
+        curl_easy_setopt(easy, CURLOPT_URL, url);
+        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, socket);
+        curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, hear);
+        curl_easy_setopt(easy, CURLOPT_WRITEDATA, desk->heard);
+        ck_assert_int_eq(curl_easy_perform(easy), CURLE_OK);
+        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+        curl_easy_cleanup(easy);
+        ck_assert_msg(status == 200, "%s: %ld", path, status);
+        fputc('\n', desk->heard);
+}
+
 static unsigned revocations(struct desk *desk) {
         return stand_calls(desk->stand, "revoke");
 }
@@ -193,7 +214,7 @@ START_TEST(from_the_first_token_to_the_second) {
 
         check(&desk, "rollback orders", 0, "a copy of generation 2 is current now");
         check(&desk, "rollback orders --generation 3", 0, "a copy of generation 3 is current now");
-        check(&desk, "rollback orders --generation 77", 1, "77");
+        check(&desk, "rollback orders --generation 77", 1, "there is no generation 77");
         check(&desk, "history orders", 0, "rolled-back");
 
         check(&desk, "notify orders", 0, "command /bin/true: told\n");
@@ -293,6 +314,43 @@ START_TEST(the_cause_is_found_without_a_log) {
         scratch_write(desk.stand->directory, "is-there", "", 0600);
         check(&desk, "notify orders", 0, "command /usr/bin/test: told\n");
         check_fine(&desk);
+        ck_assert_int_eq(stand_stop(desk.stand), 0);
+        desk_clear(&desk);
+}
+END_TEST
+
+/* Until something newer succeeds, and without calling anybody. */
+static void check_told(struct desk *desk, const char *operation, const char *cause) {
+        _cleanup_(freep) char *result = NULL;
+
+        ck_assert_int_ge(asprintf(&result, "%s failed", operation), 0);
+        settle(desk);
+        check(desk, "status", 0, result);
+        check(desk, "status", 0, cause);
+        check(desk, "show orders", 0, result);
+        check(desk, "show orders", 0, cause);
+        check(desk, "check", 0, "REKEYD OK - 1 certificate is fine");
+        fetch(desk, "/readyz");
+}
+
+START_TEST(what_failed_though_nothing_was_due_is_told) {
+        struct desk desk;
+        _cleanup_(freep) char *text = NULL;
+
+        desk_init(&desk, ORDERS);
+        enrol(&desk);
+        stand_fault(desk.stand,
+                    "{\"fault\":\"graphql-error\",\"at\":\"sign\",\"message\":\"CSR: no such luck\"}");
+        check(&desk, "renew orders", 1, "no such luck");
+        check_told(&desk, "renew", "no such luck");
+        check(&desk, "rollback orders --generation 77", 1, "there is no generation 77");
+        check_told(&desk, "rollback", "there is no generation 77");
+        stand_fault(desk.stand, "{\"fault\":\"status\",\"at\":\"revoke\",\"status\":500}");
+        check(&desk, "revoke orders --yes", 1, "could not be revoked");
+        check_told(&desk, "revoke", "could not be revoked");
+        check(&desk, "notify orders", 0, "told");
+        text = run(&desk, "status orders", 0);
+        ck_assert_msg(!strstr(text, "failed"), "%s", text);
         ck_assert_int_eq(stand_stop(desk.stand), 0);
         desk_clear(&desk);
 }
@@ -438,27 +496,6 @@ END_TEST
 
 /* --- Secrets --- */
 
-static size_t hear(char *data, size_t size, size_t n, void *userdata) {
-        return fwrite(data, size, n, userdata);
-}
-
-static void fetch(struct desk *desk, const char *path) {
-        _cleanup_(freep) char *socket = scratch_path(desk->stand->directory, "control.sock"), *url = NULL;
-        CURL *easy = curl_easy_init();
-        long status = 0;
-
-        ck_assert_int_ge(asprintf(&url, "http://rekeyd%s", path), 0);
-        curl_easy_setopt(easy, CURLOPT_URL, url);
-        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, socket);
-        curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, hear);
-        curl_easy_setopt(easy, CURLOPT_WRITEDATA, desk->heard);
-        ck_assert_int_eq(curl_easy_perform(easy), CURLE_OK);
-        curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-        curl_easy_cleanup(easy);
-        ck_assert_msg(status == 200, "%s: %ld", path, status);
-        fputc('\n', desk->heard);
-}
-
 static void check_unheard(const struct desk *desk, const char *what, const char *secret) {
         ck_assert_msg(!strstr(desk->text, secret), "%s was said", what);
         ck_assert_msg(!strstr(process_output(desk->stand->rekeyd, PROCESS_STDERR), secret),
@@ -553,6 +590,7 @@ int main(void) {
         TEST_CASE(suite, from_the_first_token_to_the_second);
         TEST_CASE(suite, a_renewal_is_watched);
         TEST_CASE(suite, the_cause_is_found_without_a_log);
+        TEST_CASE(suite, what_failed_though_nothing_was_due_is_told);
         TEST_CASE(suite, a_wrong_token_is_not_the_end);
         TEST_CASE(suite, a_reload_with_mistakes_changes_nothing);
         TEST_CASE(suite, without_rekeyd_the_files_are_read);

@@ -119,12 +119,14 @@ START_TEST(what_fails_says_the_whole_sentence_and_what_to_do) {
                 const char *members, *says;
                 int exit;
         } rows[] = {
-                { ",\"failure\":\"transient\"", "tries again by itself shows: rekeyctl status orders", 1 },
+                { ",\"failure\":\"transient\"", "can be reached from here, and then: rekeyctl renew orders",
+                  1 },
                 { ",\"failure\":\"refused\"", "and then: rekeyctl renew orders", 1 },
                 { ",\"failure\":\"rejected\"", "rekeyctl enrol orders", 1 },
                 { ",\"failure\":\"bad-reply\"", "rekeyctl history orders", 1 },
                 { ",\"failure\":\"local\"", "mend that, and then: rekeyctl renew orders", 1 },
                 { "", "rekeyctl show orders", 1 },
+                { ",\"failure\":\"of the future\"", "rekeyctl show orders", 1 },
         };
         struct bench bench = bench_new();
 
@@ -147,7 +149,10 @@ START_TEST(what_fails_says_the_whole_sentence_and_what_to_do) {
         }
         fake_api_answer_then(bench.api, "POST /v1/certificates/orders/renew", 202, ACCEPTED,
                              EVENT("orders", "over-budget", "no more", OVER("renew")));
-        bench_check_run(&bench, "renew orders", 7, "no more; ");
+        bench_check_run(&bench, "renew orders", 7, "no more; what makes it renew again and again shows: ");
+        fake_api_answer_then(bench.api, "POST /v1/certificates/orders/rollback", 202, ACCEPTED,
+                             EVENT("orders", "failed", "no", OVER("rollback") ",\"failure\":\"local\""));
+        bench_check_run(&bench, "rollback orders", 1, "and then: rekeyctl rollback orders");
         bench_clear(&bench);
 }
 END_TEST
@@ -184,17 +189,21 @@ START_TEST(many_are_asked_for_by_one_stream) {
         fake_api_answer_then(bench.api, "POST /v1/certificates/c/renew", 202, ACCEPTED,
                              EVENT("c", "renewed", "renewed: c", OVER("renew"))
                                      EVENT("a", "failed", "a failed", OVER("renew")));
-        process = bench_start(&bench, "renew a b --force c a");
+        fake_api_answer(bench.api, "POST /v1/certificates/d/renew", 404,
+                        "{\"error\":\"there is no certificate 'd'\"}");
+        process = bench_start(&bench, "renew a b --force d c a");
         bench_check_exit(process, 1);
         ck_assert_str_eq(process_output(process, PROCESS_STDOUT), "c: renewed: c\n");
         bench_check_says(process, PROCESS_STDERR, "rekeyctl: b is being renewed\n");
         bench_check_says(process, PROCESS_STDERR, "rekeyctl: a: a failed; ");
-        ck_assert_uint_eq(count_text(process_output(process, PROCESS_STDERR), "\n"), 2);
+        bench_check_says(process, PROCESS_STDERR, "rekeyctl: there is no certificate 'd'\n");
+        ck_assert_uint_eq(count_text(process_output(process, PROCESS_STDERR), "\n"), 3);
 
         requests = fake_api_requests(bench.api);
         ck_assert_str_eq(requests, "GET /v1/events\n"
                                    "POST /v1/certificates/a/renew {\"force\":true}\n"
                                    "POST /v1/certificates/b/renew {\"force\":true}\n"
+                                   "POST /v1/certificates/d/renew {\"force\":true}\n"
                                    "POST /v1/certificates/c/renew {\"force\":true}\n");
         bench_clear(&bench);
 }
@@ -319,6 +328,7 @@ END_TEST
 
 START_TEST(an_interrupt_says_that_it_goes_on) {
         struct bench bench = bench_new();
+        _cleanup_(process_freep) struct process *many = NULL;
 
         accept_all(&bench);
         for (size_t i = 0; i < ELEMENTSOF(waiting); i++) {
@@ -329,6 +339,16 @@ START_TEST(an_interrupt_says_that_it_goes_on) {
                 bench_check_exit(process, 8);
                 bench_check_says(process, PROCESS_STDERR, "it goes on without rekeyctl");
         }
+
+        /* Of many in one line. */
+        fake_api_answer(bench.api, "POST /v1/certificates/a/renew", 202, ACCEPTED);
+        fake_api_answer(bench.api, "POST /v1/certificates/b/renew", 202, ACCEPTED);
+        many = bench_start(&bench, "renew a b");
+        fake_api_await(bench.api, "POST", ELEMENTSOF(waiting) + 2);
+        process_signal(many, SIGINT);
+        bench_check_exit(many, 8);
+        bench_check_says(many, PROCESS_STDERR, "rekeyctl: 2 certificates: it goes on without rekeyctl");
+        ck_assert_uint_eq(count_text(process_output(many, PROCESS_STDERR), "\n"), 1);
         bench_clear(&bench);
 }
 END_TEST
@@ -398,7 +418,7 @@ START_TEST(many_fit_the_terminal) {
         pty_await(pty, "getting ready");
         pty_await(pty, "1 of 12 over, 1 failed, 10 not begun");
         pty_type(pty, "\003");
-        pty_await(pty, "it goes on without rekeyctl");
+        pty_await(pty, "11 certificates: it goes on");
         ck_assert_int_eq(pty_wait(pty), 1); /* one has failed, the others were not awaited */
         bench_clear(&bench);
 }
