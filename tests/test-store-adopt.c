@@ -64,6 +64,25 @@ START_TEST(no_key_becomes_public) {
 }
 END_TEST
 
+START_TEST(no_key_becomes_public_with_the_ca) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
+        _cleanup_(freep) char *key = key_text(&set), *both = NULL, *published = NULL, *warning = NULL;
+        _cleanup_(store_closep) struct store *store = NULL;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        ck_assert_int_ge(asprintf(&both, "%s%s", set.ca_pem, key), 0);
+        scratch_write(scratch, "tls.key", key, 0640);
+        scratch_write(scratch, "tls.crt", set.certificate_pem, 0644);
+        scratch_write(scratch, "ca.crt", both, 0600);
+        store = test_store_open(scratch);
+        ck_assert_msg(store_adopt_plain(store, &warning, &error) == 0, "%s", error_text(&error));
+        ck_assert_ptr_null(warning); /* a group is no everybody */
+        published = scratch_read(scratch, "ca.crt");
+        ck_assert_str_eq(published, set.ca_pem);
+}
+END_TEST
+
 START_TEST(adopts_plain_files_as_they_are) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
@@ -212,6 +231,26 @@ START_TEST(a_newer_pair_that_somebody_put_there_is_adopted) {
 }
 END_TEST
 
+START_TEST(a_pair_that_lasts_no_longer_is_not_adopted) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0), other = test_set_make(1);
+        _cleanup_(freep) char *key = key_text(&other), *warning = NULL,
+                              *key_link = scratch_path(scratch, "tls.key"),
+                              *crt_link = scratch_path(scratch, "tls.crt");
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        test_set_commit(store, &set);
+        ck_assert_int_eq(unlink(key_link), 0);
+        ck_assert_int_eq(unlink(crt_link), 0);
+        scratch_write(scratch, "tls.key", key, 0600);
+        scratch_write(scratch, "tls.crt", other.certificate_pem, 0644);
+        ck_assert_int_eq(store_adopt_plain(store, &warning, &error), -EAGAIN);
+        ck_assert_msg(strstr(error_text(&error), "does not last longer"), "%s", error_text(&error));
+        assert_loads(store, 1, &set);
+}
+END_TEST
+
 /* Files that wait since before the start are past the time of grace. */
 START_TEST(a_machine_out_of_descriptors_sets_nothing_aside) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
@@ -276,12 +315,14 @@ int main(void) {
         x509_key(1);
         x509_key(7);
         TEST_CASE(suite, no_key_becomes_public);
+        TEST_CASE(suite, no_key_becomes_public_with_the_ca);
         TEST_CASE(suite, adopts_plain_files_as_they_are);
         TEST_CASE(suite, adopts_nothing_that_does_not_match);
         TEST_CASE(suite, a_link_to_elsewhere_is_not_adopted);
         TEST_CASE(suite, finishes_an_adoption_that_was_cut_off);
         TEST_CASE(suite, files_of_another_origin_are_not_lost);
         TEST_CASE(suite, a_newer_pair_that_somebody_put_there_is_adopted);
+        TEST_CASE(suite, a_pair_that_lasts_no_longer_is_not_adopted);
         TEST_CASE(suite, a_machine_out_of_descriptors_sets_nothing_aside);
         TEST_CASE(suite, imports_from_elsewhere_and_orders_the_chain);
         return test_run(suite);

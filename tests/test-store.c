@@ -127,6 +127,7 @@ START_TEST(a_commit_needs_a_whole_stage) {
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
         _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
         _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(freep) char *ca = scratch_path(scratch, "..stage-000001/ca.crt");
         uint64_t generation;
 
         ck_assert_int_eq(store_commit(store, &generation, &error), -ENOENT);
@@ -134,6 +135,10 @@ START_TEST(a_commit_needs_a_whole_stage) {
         ck_assert_int_eq(store_stage_key(store, set.key, &error), 0);
         ck_assert_int_eq(store_commit(store, &generation, &error), -ENOENT);
         ck_assert_msg(strstr(error_text(&error), "no tls.crt"), "%s", error_text(&error));
+        ck_assert_int_eq(store_stage_certificate(store, set.certificate_pem, set.ca_pem, NULL), 0);
+        ck_assert_int_eq(unlink(ca), 0);
+        ck_assert_int_eq(store_commit(store, &generation, &error), -ENOENT);
+        ck_assert_msg(strstr(error_text(&error), "no ca.crt"), "%s", error_text(&error));
         ck_assert(store_is_empty(store));
         assert_list(scratch, "..stage-000001");
 }
@@ -143,7 +148,8 @@ START_TEST(commits_and_reads_back) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
         _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
-        _cleanup_(freep) char *key_path = scratch_path(scratch, "tls.key");
+        _cleanup_(freep) char *key_path = scratch_path(scratch, "tls.key"),
+                              *generation = scratch_path(scratch, "..gen-000001");
         struct stat st;
 
         ck_assert_uint_eq(test_set_commit(store, &first), 1);
@@ -153,6 +159,8 @@ START_TEST(commits_and_reads_back) {
         assert_file(scratch, "ca.crt", first.ca_pem);
         ck_assert_int_eq(stat(key_path, &st), 0);
         ck_assert_uint_eq(st.st_mode & 07777u, 0600);
+        ck_assert_int_eq(stat(generation, &st), 0);
+        ck_assert_uint_eq(st.st_mode & 07777u, 0755);
 
         ck_assert_uint_eq(test_set_commit(store, &second), 2);
         assert_loads(store, 2, &second);
@@ -184,7 +192,8 @@ START_TEST(what_is_staged_survives_a_restart) {
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
         _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
         _cleanup_(stage_clear) struct stage stage = { 0 };
-        _cleanup_(freep) char *token = scratch_path(scratch, "..stage-000001/token");
+        _cleanup_(freep) char *directory = scratch_path(scratch, "..stage-000001"),
+                              *token = scratch_path(directory, "token");
         struct stat st;
 
         ck_assert_int_eq(store_stage_load(store, &stage, NULL), 0);
@@ -196,6 +205,8 @@ START_TEST(what_is_staged_survives_a_restart) {
         ck_assert_int_eq(store_stage_connection(store, "{}", NULL), 0);
         ck_assert_int_eq(stat(token, &st), 0);
         ck_assert_uint_eq(st.st_mode & 07777u, 0600);
+        ck_assert_int_eq(stat(directory, &st), 0);
+        ck_assert_uint_eq(st.st_mode & 07777u, 0700);
         store = store_close(store);
         store = test_store_open(scratch);
 
@@ -220,6 +231,13 @@ START_TEST(what_is_staged_survives_a_restart) {
         ck_assert_ptr_nonnull(stage.key);
         ck_assert_ptr_null(stage.certificate_pem);
         ck_assert_ptr_null(stage.ca_pem);
+
+        /* A key that is damaged is none, and the next attempt makes another. */
+        stage_clear(&stage);
+        scratch_write(directory, "tls.key", "half a key", 0600);
+        ck_assert_int_eq(store_stage_load(store, &stage, NULL), 0);
+        ck_assert_ptr_null(stage.key);
+        ck_assert_ptr_null(stage.csr_pem);
 }
 END_TEST
 
@@ -321,9 +339,9 @@ START_TEST(removes_litter_and_nothing_else) {
         scratch_write(scratch, ".data.rekeyd", "", 0600);
         scratch_write(scratch, ".tls.crt.rekeyd", "", 0600);
         scratch_write(scratch, "notes.txt", "mine", 0644);
-        scratch_write(scratch, "..gen-1", "not ours", 0644);
+        scratch_write(scratch, "..gen-9", "not ours", 0644);
         store = test_store_open(scratch);
-        assert_list(scratch, "..data ..gen-000001 ..gen-1 ..stage-000002 ca.crt connection.json notes.txt "
+        assert_list(scratch, "..data ..gen-000001 ..gen-9 ..stage-000002 ca.crt connection.json notes.txt "
                              "tls.crt tls.key");
         assert_loads(store, 1, &set);
 }
@@ -335,9 +353,18 @@ START_TEST(tells_a_damaged_set) {
         _cleanup_(test_set_clear) struct test_set set = test_set_make(0), other = test_set_make(1);
         _cleanup_(freep) char *generation = scratch_path(scratch, "..gen-000001"),
                               *certificate = scratch_path(generation, "tls.crt"),
-                              *key = scratch_path(generation, "tls.key");
+                              *key = scratch_path(generation, "tls.key"),
+                              *elsewhere = scratch_path(scratch, "elsewhere");
 
         test_set_commit(store, &set);
+        scratch_write(generation, "ca.crt", other.ca_pem, 0644);
+        assert_damaged(store, "tls.crt does not verify to ca.crt");
+        scratch_write(generation, "ca.crt", set.ca_pem, 0644);
+        ck_assert_int_eq(rename(key, elsewhere), 0);
+        ck_assert_int_eq(symlink(elsewhere, key), 0);
+        assert_damaged(store, "cannot read the private key tls.key");
+        ck_assert_int_eq(rename(elsewhere, key), 0);
+        assert_loads(store, 1, &set);
         scratch_write(generation, "tls.crt", other.certificate_pem, 0644);
         assert_damaged(store, "tls.key is not the key of the first certificate in tls.crt");
         scratch_write(generation, "tls.crt", "-----BEGIN CERTIFICATE-----\nAAAA", 0644);
@@ -348,6 +375,52 @@ START_TEST(tells_a_damaged_set) {
         assert_damaged(store, "symbolic link where a file is expected");
         ck_assert_int_eq(unlink(key), 0);
         assert_damaged(store, "tls.key");
+}
+END_TEST
+
+/* Only who looks at a generation, and never who works with it, gets a set without its key. */
+START_TEST(a_key_that_may_not_be_read_is_no_set) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(set_clear) struct set loaded = { 0 }, looked_at = { 0 };
+        int load, look;
+
+        test_set_commit(store, &set);
+        ck_assert_int_eq(chmod(scratch, 0755), 0);
+        ck_assert_int_eq(seteuid(65534), 0);
+        load = store_load(store, &loaded, &error);
+        look = store_look_at_generation(store, 1, &looked_at, NULL);
+        ck_assert_int_eq(seteuid(0), 0);
+        ck_assert_int_eq(load, -EACCES);
+        ck_assert_msg(strstr(error_text(&error), "cannot be read now"), "%s", error_text(&error));
+        ck_assert_int_eq(look, 0);
+        ck_assert_ptr_null(looked_at.key);
+        ck_assert_str_eq(looked_at.certificate_pem, set.certificate_pem);
+}
+END_TEST
+
+START_TEST(a_set_lasts_as_long_as_its_chain) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
+        _cleanup_(x509_cert_clear) struct x509_cert ca =
+                x509_make(&(struct x509_options) { .ca = true,
+                                                   .key = x509_key(7),
+                                                   .subject = "CN=Brief",
+                                                   .not_after = X509_NOW + 5 * USEC_PER_DAY });
+        _cleanup_(x509_cert_clear) struct x509_cert leaf = x509_make(
+                &(struct x509_options) { .issuer = &ca, .key = x509_key(0), .subject = "O=Org,CN=orders" });
+        _cleanup_(set_clear) struct set loaded = { 0 };
+
+        free(set.certificate_pem);
+        free(set.ca_pem);
+        set.certificate_pem = strdup(leaf.pem);
+        set.ca_pem = strdup(ca.pem);
+        test_set_commit(store, &set);
+        ck_assert_int_eq(store_load(store, &loaded, NULL), 0);
+        ck_assert_uint_eq(loaded.effective_expiry, X509_NOW + 5 * USEC_PER_DAY);
 }
 END_TEST
 
@@ -447,6 +520,8 @@ int main(void) {
         TEST_CASE(suite, finishes_a_commit_that_was_cut_off);
         TEST_CASE(suite, removes_litter_and_nothing_else);
         TEST_CASE(suite, tells_a_damaged_set);
+        TEST_CASE(suite, a_key_that_may_not_be_read_is_no_set);
+        TEST_CASE(suite, a_set_lasts_as_long_as_its_chain);
         TEST_CASE(suite, a_machine_out_of_descriptors_is_no_damage);
         TEST_CASE(suite, what_blames_the_files);
         TEST_CASE(suite, a_lost_link_is_made_again);
