@@ -90,6 +90,7 @@ START_TEST(mistakes_are_refused) {
                 { "check", "--warning", "-1d" },
                 { "check", "--warning", "0" },
                 { "history", "orders", "-n", "x" },
+                { "history", "orders", "-n", "0" },
                 { "history", "orders", "-n", "1000001" },
                 { "help", "nothing" },
                 { "completion", "fish" },
