@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/pkcs12.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -53,7 +54,7 @@ START_TEST(refuses_passphrase_files) {
         assert_refused(&export, &m.set, -EISDIR, "Is a directory");
         ck_assert_int_eq(rmdir(pass), 0);
         ck_assert_int_eq(mkfifo(pass, 0600), 0);
-        assert_refused(&export, &m.set, -EINVAL, "is not a regular file");
+        assert_refused(&export, &m.set, -ENXIO, "it is not a regular file");
 }
 END_TEST
 
@@ -163,6 +164,43 @@ START_TEST(counts_to_no_number_of_iterations_but_its_own) {
 }
 END_TEST
 
+/* One without the key, and one with something behind its end: other programs make them, or a hand. */
+START_TEST(tells_a_keystore_that_is_not_whole) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(material_clear) struct material m = material_make(0);
+        _cleanup_(freep) char *path = scratch_path(scratch, "x.p12"), *pass = scratch_path(scratch, "pass"),
+                              *file = NULL;
+        _cleanup_(fd_closep) int dir_fd = dir_open_at(AT_FDCWD, scratch);
+        _cleanup_(cert_list_clear) struct cert_list certs = { 0 };
+        struct export export = pkcs12_to(path, pass);
+        STACK_OF(X509) *chain = sk_X509_new_null();
+        PKCS12 *keyless;
+        size_t size;
+        FILE *out;
+
+        scratch_write(scratch, "pass", PASSPHRASE, 0600);
+        assert_written(&export, &m.set);
+        ck_assert_int_eq(file_read_at(dir_fd, "x.p12", FILE_NOFOLLOW, 16384, &file, &size), 0);
+        ck_assert_int_eq(file_replace_at(dir_fd, "x.p12", file, size + 1, FILE_ACCESS(0600)), 0);
+        ck_assert(!export_is_current(&export, &m.set));
+        ck_assert_int_eq(file_replace_at(dir_fd, "x.p12", file, size, FILE_ACCESS(0600)), 0);
+        ck_assert(export_is_current(&export, &m.set));
+
+        ck_assert_int_eq(cert_list_parse(m.set.certificate_pem, strlen(m.set.certificate_pem), &certs, NULL),
+                         0);
+        for (size_t i = 1; i < certs.n; i++)
+                sk_X509_push(chain, cert_handle(certs.items[i]));
+        keyless = PKCS12_create(PASSPHRASE, export.friendly_name, NULL, cert_handle(certs.items[0]), chain, 0,
+                                NID_aes_256_cbc, 10000, 10000, 0);
+        out = fopen(path, "we");
+        ck_assert(keyless && out && i2d_PKCS12_fp(out, keyless) == 1);
+        fclose(out);
+        ck_assert(!export_is_current(&export, &m.set));
+        PKCS12_free(keyless);
+        sk_X509_free(chain);
+}
+END_TEST
+
 /* --- Other programs read it --- */
 
 /* The output of COMMAND, both streams, and its exit status. Owned by the caller. */
@@ -230,6 +268,7 @@ START_TEST(openssl_reads_it) {
                 assert_says(output, cases[i].mac);
                 ck_assert_uint_eq(count(output, cases[i].encryption), 2);
                 ck_assert_uint_eq(count(output, "friendlyName: orders"), 2);
+                ck_assert_uint_eq(count(output, "localKeyID: "), 2); /* of the key and of its leaf */
                 ck_assert_uint_eq(count(output, "BEGIN CERTIFICATE"), 2);
                 assert_says(output, m.leaf);
                 assert_says(output, m.intermediate);
@@ -374,6 +413,7 @@ int main(void) {
         TEST_CASE(suite, warns_of_a_passphrase_that_everybody_can_read);
         TEST_CASE(suite, tells_a_keystore_that_is_not_current);
         TEST_CASE(suite, counts_to_no_number_of_iterations_but_its_own);
+        TEST_CASE(suite, tells_a_keystore_that_is_not_whole);
         if (system("openssl version >/dev/null 2>&1") == 0)
                 TEST_CASE(suite, openssl_reads_it);
         else

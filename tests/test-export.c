@@ -46,6 +46,7 @@ START_TEST(refuses_options_that_contradict) {
                 { { .path = "/x", .friendly_name = "n" }, "'friendly_name' is for format pkcs12 only" },
                 { { .path = "/x", .legacy = true }, "'legacy' is for format pkcs12 only, not for pem" },
                 { { .path = "/x", .access = { .mode = 0644 } }, "keep others away from the key" },
+                { { .path = "/x", .access = { .mode = 0602 } }, "keep others away from the key" },
                 { { .path = "/x",
                     .format = EXPORT_PKCS12,
                     .passphrase_file = "/p",

@@ -107,6 +107,20 @@ START_TEST(test_no_gain_of_an_expired_set) {
 }
 END_TEST
 
+/* A CA that is read anew every two hours does not sign otherwise earlier, for whomever. */
+START_TEST(test_an_expired_set_waits_for_the_ca_as_well) {
+        const struct schedule_policy rare = { .skew_usec = 5 * USEC_PER_MINUTE,
+                                              .ca_window_usec = 2 * USEC_PER_HOUR };
+        const struct renewal_context calm = { .policy = &rare, .random = MIDDLE, .now = NOW };
+        struct renewal r = { .state = RENEWAL_RENEWING, .step = STEP_GATE, .expiry = NOW - USEC_PER_DAY };
+        const struct renewal_event event = { .type = RENEWAL_FAILED, .failure = FAILURE_BAD_REPLY };
+
+        ck_assert_int_eq(renewal_next(&r, &event, &calm), STEP_NONE);
+        ck_assert_int_eq(r.state, RENEWAL_WAITING_FOR_TOKEN);
+        ck_assert_uint_ge(r.backoff_usec, 2 * USEC_PER_HOUR);
+}
+END_TEST
+
 /* --- An outage before a signature --- */
 
 START_TEST(test_progress_is_not_charged_with_an_outage) {
@@ -478,6 +492,7 @@ int main(void) {
 
         TEST_CASE(suite, test_no_gain_waits_long);
         TEST_CASE(suite, test_no_gain_of_an_expired_set);
+        TEST_CASE(suite, test_an_expired_set_waits_for_the_ca_as_well);
         TEST_CASE(suite, test_progress_is_not_charged_with_an_outage);
         TEST_CASE(suite, test_a_proof_that_always_fails_is_slowed_down);
         TEST_CASE(suite, test_held_looks);
