@@ -23,15 +23,23 @@ static json_t *make_body(const struct ctl *ctl, const char *token) {
         return body;
 }
 
-/* Before somebody types a token in vain: whether rekeyd runs, and has this certificate. */
+/* Before somebody types a token in vain: whether rekeyd runs, has this certificate, and would take the token.
+ */
 static int look_up(struct ctl *ctl) {
+        _cleanup_(json_decrefp) json_t *details = NULL;
         _cleanup_(freep) char *path = NULL;
+        int exit;
 
         if (asprintf(&path, "/v1/certificates/%s", ctl->arguments[0]) < 0) {
                 path = NULL;
                 return ctl_fail(ctl, CTL_FAILED, "out of memory");
         }
-        return change_ask(ctl, "GET", path, NULL, NULL);
+        exit = change_ask(ctl, "GET", path, NULL, &details);
+        if (exit == CTL_OK && json_is_true(json_object_get(details, "usable")) && !ctl_has(ctl, "force"))
+                return ctl_fail(ctl, CTL_NOT_NOW,
+                                "%s has a certificate that can be used; renew it, or say --force",
+                                ctl->arguments[0]);
+        return exit;
 }
 
 static int run(struct ctl *ctl) {

@@ -139,7 +139,7 @@ static void say_cause(FILE *out, const struct view *view) {
 static void say_next(FILE *out, const struct judge *judge) {
         char span[TIMESPAN_MAX];
 
-        if (judge->view->next_attempt > judge->now)
+        if (judge->view->next_attempt > judge->now && !judge->is_offline)
                 fprintf(out, "; tried again in %s",
                         format_timespan(span, judge->view->next_attempt - judge->now));
 }

@@ -314,7 +314,7 @@ static void on_rollback(struct job *job) {
         struct certificate *certificate = operation->certificate;
 
         if (operation->result < 0) {
-                certificate_say(certificate, LOG_ERR, MESSAGE_OPERATION_FAILED, "the rollback failed: %s",
+                certificate_say(certificate, LOG_ERR, MESSAGE_OPERATION_FAILED, "not rolled back: %s",
                                 error_text(&operation->error));
                 end_without_change(certificate);
                 return;
@@ -331,7 +331,7 @@ static void start_rollback(struct operation *operation) {
         for (size_t i = 0; i < journal->n_revoked; i++)
                 if (journal_add_revoked(&operation->revoked, journal->revoked[i]) < 0) {
                         certificate_say(certificate, LOG_ERR, MESSAGE_OPERATION_FAILED,
-                                        "the rollback failed: out of memory");
+                                        "not rolled back: out of memory");
                         end_without_change(certificate);
                         return;
                 }

@@ -91,6 +91,10 @@ static const struct {
         { SET("2027-01-30T00:00:00Z") "\"usable\":true,\"renew_at\":\"2026-11-20T18:00:00Z\"," FINE STATE(
                   "current"),
           true, VERDICT_CALL, "no rekeyd runs", "systemctl start rekeyd", PLUGIN_WARNING },
+        { GOOD FAILED("local") "\"next_attempt\":\"2026-11-20T18:09:53Z\"," STATE("retrying"), false,
+          VERDICT_CALL, ": it rains; tried again in 3m; the", "rekeyctl renew orders", PLUGIN_WARNING },
+        { GOOD FAILED("local") "\"next_attempt\":\"2026-11-20T18:09:53Z\"," STATE("retrying"), true,
+          VERDICT_CALL, ": it rains; the certificate expires in", "rekeyctl renew orders", PLUGIN_WARNING },
         /* around it */
         { GOOD FINE STATE("current") ",\"exports_failed\":2", false, VERDICT_CALL,
           "2 exports could not be written", "rekeyctl show orders", PLUGIN_WARNING },

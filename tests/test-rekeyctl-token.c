@@ -130,7 +130,8 @@ END_TEST
 
 START_TEST(a_token_is_asked_for_without_echo) {
         struct bench bench = bench_new();
-        _cleanup_(pty_freep) struct pty *pty = NULL, *stopped = NULL, *unknown = NULL;
+        _cleanup_(pty_freep) struct pty *pty = NULL, *stopped = NULL, *unknown = NULL, *usable = NULL,
+                                        *forced = NULL;
         _cleanup_(freep) char *requests = NULL;
 
         fake_api_answer(bench.api, "GET /v1/certificates/orders", 200, "{\"name\":\"orders\"}");
@@ -159,6 +160,15 @@ START_TEST(a_token_is_asked_for_without_echo) {
         unknown = bench_start_on_terminal(&bench, 80, "enrol billing");
         ck_assert_int_eq(pty_wait(unknown), 5);
         ck_assert_ptr_null(strstr(pty_output(unknown), "is not shown"));
+        fake_api_answer(bench.api, "GET /v1/certificates/orders", 200,
+                        "{\"name\":\"orders\",\"usable\":true}");
+        usable = bench_start_on_terminal(&bench, 80, "enrol orders");
+        ck_assert_int_eq(pty_wait(usable), 6);
+        ck_assert_ptr_null(strstr(pty_output(usable), "is not shown"));
+        forced = bench_start_on_terminal(&bench, 80, "enrol orders --force");
+        pty_await(forced, "(is not shown): ");
+        pty_type(forced, "\003");
+        ck_assert_int_eq(pty_wait(forced), 128 + SIGINT);
         bench_clear(&bench);
 }
 END_TEST

@@ -137,7 +137,7 @@ static struct report_status make_status(const struct inspection *inspection) {
                 .last_result = "failed",
                 .last_result_at = NOW - 2 * USEC_PER_DAY,
                 .last_operation = "rollback",
-                .last_result_error = "the rollback failed: there is no generation 77",
+                .last_result_error = "not rolled back: there is no generation 77",
                 .n_exports_failed = 1,
                 .n_owed = 2,
                 .n_owed_failed = 1,
