@@ -116,7 +116,7 @@ static int read_file(struct loading *loading, int dir_fd, const char *name, cons
         fd = file_open_at(dir_fd, name, FILE_FOLLOW);
         if (fd < 0) {
                 yaml_complain(loading->run, place, "the configuration cannot be read: %s%s",
-                              strerrordesc_np(-fd),
+                              error_code_text(fd),
                               main_file && fd == -ENOENT ? "; write it, or name another one" : "");
                 return 0;
         }

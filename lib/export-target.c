@@ -177,7 +177,7 @@ static int explain(const struct export *export, int r, struct error *error) {
         if (r == -EACCES)
                 return error_set_errno(error, r, "rekeyd runs as user %u, who may not write there",
                                        (unsigned)geteuid());
-        return error_set(error, r, "%s", strerrordesc_np(-r));
+        return error_set(error, r, "%s", error_code_text(r));
 }
 
 static int give_away(int fd, const struct export *export) {

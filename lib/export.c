@@ -151,8 +151,6 @@ static int read_passphrase(const struct export *export, struct export_bytes *ret
                 return error_set(error, r,
                                  "passphrase file %s is larger than %u bytes, which no passphrase needs",
                                  path, EXPORT_PASSPHRASE_MAX);
-        if (r == -EINVAL)
-                return error_set(error, r, "passphrase file %s is not a regular file", path);
         if (r < 0)
                 return error_set_errno(error, r, "cannot read passphrase file %s", path);
         r = take_first_line(&bytes, path, error);

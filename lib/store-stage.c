@@ -136,7 +136,7 @@ int store_stage_load(const struct store *store, struct stage *ret, struct error 
                 return error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
 
         r = key_read_at(stage_fd, STORE_KEY, FILE_NOFOLLOW, &stage.key, error);
-        if (r == -ENOENT || r == -EINVAL) {
+        if (r == -ENOENT || r == -EINVAL || r == -ENXIO) {
                 /* A stage is worth its key: one that lost it is as good as none, and is replaced by the next.
                  */
                 error_clear(error);

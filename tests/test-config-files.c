@@ -168,7 +168,7 @@ START_TEST(odd_files) {
 
         snprintf(path, sizeof(path), "%s/rekeyd.yaml", root);
         ck_assert_int_eq(mkfifo(path, 0600), 0);
-        check_load("rekeyd.yaml: the configuration cannot be read: Invalid argument\n");
+        check_load("rekeyd.yaml: the configuration cannot be read: it is not a regular file\n");
         ck_assert_int_eq(unlink(path), 0);
         ck_assert_int_eq(symlink("rekeyd.yaml", path), 0);
         check_load("rekeyd.yaml: the configuration cannot be read: Too many levels of symbolic links\n");

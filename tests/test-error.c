@@ -30,6 +30,8 @@ START_TEST(text_always_there) {
         ck_assert_str_eq(error_text(&error), "unknown error");
         error_set_errno(&error, -99999, "cannot fly");
         ck_assert_str_eq(error_text(&error), "cannot fly: unknown error");
+        error_set_errno(&error, -ENXIO, "cannot read fifo");
+        ck_assert_str_eq(error_text(&error), "cannot read fifo: it is not a regular file");
         error_clear(&error);
 }
 END_TEST

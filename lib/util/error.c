@@ -9,9 +9,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static const char *code_text(int code) {
+const char *error_code_text(int code) {
         const char *text = strerrordesc_np(abs(code));
 
+        /* A socket, a FIFO, a device. "No such device or address" would say nothing to its reader. */
+        if (abs(code) == ENXIO)
+                return "it is not a regular file";
         return text ? text : "unknown error";
 }
 
@@ -49,7 +52,7 @@ int error_set_errno(struct error *error, int code, const char *format, ...) {
                 what = NULL;
         va_end(args);
 
-        return error_set(error, code, "%s: %s", what ? what : "out of memory", code_text(code));
+        return error_set(error, code, "%s: %s", what ? what : "out of memory", error_code_text(code));
 }
 
 int error_prefix(struct error *error, const char *format, ...) {
@@ -73,7 +76,7 @@ int error_prefix(struct error *error, const char *format, ...) {
 const char *error_text(const struct error *error) {
         if (error && error->text)
                 return error->text;
-        return !error || error->code == 0 ? "no error" : code_text(error->code);
+        return !error || error->code == 0 ? "no error" : error_code_text(error->code);
 }
 
 void error_clear(struct error *error) {

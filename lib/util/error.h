@@ -33,6 +33,9 @@ int error_set_errno(struct error *error, int code, const char *format, ...) _pri
 /* Puts "FORMAT: " in front of the text. Returns the code of the error. */
 int error_prefix(struct error *error, const char *format, ...) _printf_(2, 3);
 
+/* What -errno CODE means; static. */
+const char *error_code_text(int code);
+
 /* The text, or that of the code where no text was given. Borrowed from ERROR. */
 const char *error_text(const struct error *error);
 

@@ -44,7 +44,7 @@ int file_open_at(int dir_fd, const char *name, enum file_links links) {
         if (fstat(fd, &st) < 0)
                 return -errno;
         if (!S_ISREG(st.st_mode))
-                return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+                return S_ISDIR(st.st_mode) ? -EISDIR : -ENXIO; /* as open() has it for a socket */
         return take_fd(&fd);
 }
 

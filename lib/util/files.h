@@ -15,7 +15,7 @@ int dir_open_at(int dir_fd, const char *name);
 int dir_sync(int dir_fd);
 
 /* Opens a regular file for reading. With NOFOLLOW a symbolic link gives -ELOOP; anything that is not a
- * regular file gives -EINVAL. Never blocks on a FIFO. Returns the descriptor or -errno. */
+ * regular file gives -ENXIO, a directory -EISDIR. Never blocks on a FIFO. Returns the descriptor or -errno. */
 enum file_links { FILE_NOFOLLOW, FILE_FOLLOW };
 int file_open_at(int dir_fd, const char *name, enum file_links links);
 
