@@ -10,10 +10,12 @@
 #include "daemon/connector-client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <systemd/sd-id128.h>
 
 #include "lib/util/error.h"
+#include "lib/util/files.h"
 
 #define CONNECT_TIMEOUT_MS 20000L
 
@@ -34,7 +36,7 @@ struct connector_call {
         char *reply;
         size_t reply_size, reply_room;
         bool reply_too_large;
-        bool presents_certificate;
+        bool presents_certificate, has_trust;
         CURLcode doubtful; /* how the call ended, while a second one finds out why; CURLE_OK otherwise */
         char request_id[SD_ID128_UUID_STRING_MAX];
         char curl_error[CURL_ERROR_SIZE], first_error[CURL_ERROR_SIZE];
@@ -158,6 +160,11 @@ static void describe(const struct connector_call *call, CURLcode code, enum fail
         if (call->reply_too_large)
                 error_set(error, -EFBIG, "the reply of %s is larger than %u bytes", call->url,
                           COMPASS_REPLY_MAX);
+        else if (failure == FAILURE_REJECTED && !call->presents_certificate)
+                error_set(error, -EACCES,
+                          "%s asks for a client certificate, where a one-time token should do; is that the "
+                          "`url` instead of the `enrol_url`?",
+                          call->url);
         else if (failure == FAILURE_REJECTED)
                 error_set(error, -EACCES, "%s does not accept the client certificate: %s", call->url, detail);
         else if (code == CURLE_PEER_FAILED_VERIFICATION)
@@ -166,6 +173,12 @@ static void describe(const struct connector_call *call, CURLcode code, enum fail
                           "server "
                           "certificate? (ca.crt is not, it is the CA of the clients)",
                           call->url, detail);
+        else if (code == CURLE_SSL_CACERT_BADFILE)
+                error_set(error, -EINVAL,
+                          "the CA certificates that %s must verify to cannot be used (%s): `trust` must be a "
+                          "PEM file with them%s",
+                          call->url, detail,
+                          call->has_trust ? "" : "; without it the package ca-certificates is needed");
         else if (code == CURLE_SEND_FAIL_REWIND)
                 error_set(error, -EIO, "the call to %s failed: the connection ended without an answer",
                           call->url);
@@ -343,12 +356,22 @@ static int set_options(struct connector_call *call, const struct connector_reque
         return code == CURLE_OK ? set_identity(easy, request) : -EIO;
 }
 
+/* OpenSSL opens it on the loop, where a FIFO would be waited for without an end. */
+static int check_trust(const char *path, struct error *error) {
+        _cleanup_(fd_closep) int fd = file_open_at(AT_FDCWD, path, FILE_FOLLOW);
+
+        return fd < 0 ? error_set_errno(error, fd, "cannot read `trust`, %s", path) : 0;
+}
+
 int connector_call_new(struct curl_glue *glue, struct connector_request *request, connector_done_t done,
-                       void *userdata, struct connector_call **ret) {
+                       void *userdata, struct connector_call **ret, struct error *error) {
         _cleanup_(connector_call_freep) struct connector_call *call = NULL;
         _cleanup_(freep) char *body = take_ptr(request->body);
         int r;
 
+        r = request->trust ? check_trust(request->trust, error) : 0;
+        if (r < 0)
+                return r;
         call = calloc(1, sizeof(*call));
         if (!call)
                 return -ENOMEM;
@@ -357,6 +380,7 @@ int connector_call_new(struct curl_glue *glue, struct connector_request *request
         call->userdata = userdata;
         call->body = take_ptr(body);
         call->presents_certificate = request->key;
+        call->has_trust = request->trust;
         call->url = strdup(request->url);
         call->easy = curl_easy_init();
         if (!call->url || !call->easy)

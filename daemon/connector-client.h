@@ -38,10 +38,10 @@ struct connector_answer {
 
 typedef void (*connector_done_t)(const struct connector_answer *answer, void *userdata);
 
-/* Starts the call; DONE comes later, from the loop, exactly once unless the call is freed first. 0 or -errno.
- */
+/* Starts the call; DONE comes later, from the loop, exactly once unless the call is freed first. 0, or -errno,
+ * for which ERROR is filled where errno does not say enough. */
 int connector_call_new(struct curl_glue *glue, struct connector_request *request, connector_done_t done,
-                       void *userdata, struct connector_call **ret);
+                       void *userdata, struct connector_call **ret, struct error *error);
 
 /* Ends the call if it is under way. May be called from its own callback, last thing. Accepts NULL, returns
  * NULL. */

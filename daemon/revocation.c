@@ -103,7 +103,7 @@ static void on_read(struct job *job) {
                 r = compass_request_revoke(&request.body);
         if (r == 0)
                 r = connector_call_new(revocation->context->curl, &request, on_answer, revocation,
-                                       &revocation->call);
+                                       &revocation->call, &revocation->error);
         if (r == 0)
                 return;
         if (revocation->error.code == 0)

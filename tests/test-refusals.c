@@ -4,6 +4,8 @@
  * same, byte for byte, and the staged key too. When the fault is lifted the renewal goes through.
  */
 
+#include <sys/stat.h>
+
 #include "daemon/messages.h"
 #include "lib/store.h"
 #include "tests/support/stand.h"
@@ -196,6 +198,39 @@ START_TEST(an_untrusted_connector_is_never_spoken_to) {
 }
 END_TEST
 
+/* What OpenSSL would open on the event loop, and wait for. */
+START_TEST(a_trust_that_is_no_file_stops_nothing) {
+        static const struct {
+                const char *path, *text;
+        } trusts[] = {
+                { "/nonexistent", "cannot read `trust`, /nonexistent: No such file or directory" },
+                { "/dev/zero", "cannot read `trust`, /dev/zero: it is not a regular file" },
+                { NULL, "it is not a regular file" },
+                { "/dev/null", "it is not a regular file" },
+                { "/proc/version", "`trust` must be a PEM file" },
+        };
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(freep) char *fifo = NULL;
+        json_t *line;
+
+        ck_assert_int_ge(asprintf(&fifo, "%s/fifo", stand->directory), 0);
+        ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+        for (size_t i = 0; i < ELEMENTSOF(trusts); i++) {
+                free(stand->trust);
+                stand->trust = strdup(trusts[i].path ? trusts[i].path : fifo);
+                stand_configure(stand, ORDERS);
+                stand_token(stand, "client-1", "token");
+                ck_assert_int_eq(stand_run(stand, "--once"), 1);
+                line = stand_await(stand, MESSAGE_FAILED);
+                ck_assert_str_eq(member(line, "failure"), "local");
+                ck_assert_msg(strstr(member(line, "error"), trusts[i].text) != NULL, "%s",
+                              member(line, "error"));
+                json_decref(line);
+        }
+        ck_assert_uint_eq(stand_calls(stand, "configuration"), 0);
+}
+END_TEST
+
 /* The signature was cut off and its token is burnt. Who brings another one at once need not wait until rekeyd
  * has found that out. */
 START_TEST(a_new_token_goes_before_a_staged_one) {
@@ -236,6 +271,7 @@ int main(void) {
         TEST_CASE(suite, a_refused_proof_in_tls_keeps_the_old_set);
         TEST_CASE(suite, a_signature_is_asked_for_once);
         TEST_CASE(suite, an_untrusted_connector_is_never_spoken_to);
+        TEST_CASE(suite, a_trust_that_is_no_file_stops_nothing);
         TEST_CASE(suite, a_new_token_goes_before_a_staged_one);
         TEST_CASE(suite, a_token_that_comes_during_an_attempt_is_not_missed);
         return test_run(suite);
