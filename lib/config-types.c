@@ -278,6 +278,8 @@ static int http_url_parse(struct yaml_run *run, const struct yaml_option *option
                 return error_set(error, -EINVAL,
                                  "must be without a user name or password, which every log "
                                  "would show");
+        if (!yaml_is_authority(host, strcspn(host, "/?#")))
+                return error_set(error, -EINVAL, YAML_AUTHORITY_ADVICE);
         for (const char *p = text; *p; p++)
                 if (*p <= 0x20 || *p >= 0x7f || strchr("\"<>\\^`{|}", *p))
                         return error_set(error, -EINVAL,

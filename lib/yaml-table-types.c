@@ -92,6 +92,28 @@ const struct yaml_type yaml_path = {
         .equal = yaml_equal_string,
 };
 
+bool yaml_is_authority(const char *text, size_t size) {
+        const char *end = text + size, *colon;
+        char port[6] = "";
+        uint64_t number;
+
+        if (size > 0 && *text == '[') {
+                colon = memchr(text, ']', size);
+                if (!colon || colon++ == text + 1 || (colon < end && *colon != ':'))
+                        return false;
+        } else {
+                colon = memchr(text, ':', size);
+                if (colon == text || memchr(text, '[', size) || memchr(text, ']', size))
+                        return false;
+        }
+        if (!colon || colon == end)
+                return size > 0;
+        if ((size_t)(end - colon) > sizeof(port))
+                return false;
+        memcpy(port, colon + 1, (size_t)(end - colon - 1));
+        return parse_unsigned(port, 1, UINT16_MAX, &number) == 0;
+}
+
 static int https_url_parse(struct yaml_run *run, _unused_ const struct yaml_option *option, const char *text,
                            void *field, struct error *error) {
         static const char scheme[] = "https://";
@@ -108,6 +130,8 @@ static int https_url_parse(struct yaml_run *run, _unused_ const struct yaml_opti
                                  "Connectors know certificates and one-time tokens only");
         if (n_host == 0 || host[0] == ':')
                 return error_set(error, -EINVAL, "must name a host after https://");
+        if (!yaml_is_authority(host, n_host))
+                return error_set(error, -EINVAL, YAML_AUTHORITY_ADVICE);
         if (strpbrk(host, "?#"))
                 return error_set(error, -EINVAL,
                                  "must be without '?' and '#'; a one-time token belongs into the file "

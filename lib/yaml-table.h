@@ -199,6 +199,12 @@ const char *yaml_place_text(struct yaml_run *run, struct yaml_place place, struc
 /* TEXT for an error message: shortened, control characters escaped. In BUFFER. */
 const char *yaml_echo(const char *text, char buffer[YAML_TEXT_MAX]);
 
+/* Whether the SIZE bytes at TEXT are what a URL has between :// and its path: a host, or an IPv6 address in
+ * brackets, and maybe a port. And what to say where they are not. */
+bool yaml_is_authority(const char *text, size_t size);
+#define YAML_AUTHORITY_ADVICE \
+        "must name a host, or an IPv6 address in brackets, and after a ':' a port from 1 to 65535"
+
 /* Whether every option of TABLE has the same value in A and B, entries of maps and lists in the same order.
  */
 bool yaml_equal(const struct yaml_table *table, const void *a, const void *b);

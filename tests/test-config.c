@@ -1,6 +1,7 @@
 /* The configuration: what is refused and in which words, what is read, and how fast it all is. */
 
 #include "lib/config.h"
+#include "lib/yaml-table.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -194,6 +195,8 @@ START_TEST(mistakes) {
                   "entries\n" },
                 { HEAD "    notify: [{http: ftp://h/}]\n",
                   "6:21: 'http' must begin with http:// or https://\n" },
+                { HEAD "    notify: [{http: 'http://[::1/x'}]\n",
+                  "6:21: 'http' " YAML_AUTHORITY_ADVICE "\n" },
                 { HEAD "    notify: [{http: http:///x}]\n", "6:21: 'http' must name a host after ://\n" },
                 { HEAD "    notify: [{http: http://me:secret@h/}]\n",
                   "6:21: 'http' must be without a user name or password, which every log would show\n" },
