@@ -32,6 +32,18 @@ static void add_warning(struct attempt *attempt, const char *text) {
         }
 }
 
+static int warn_of_nothing_to_import(struct attempt *attempt) {
+        _cleanup_(freep) char *warning = NULL;
+
+        if (asprintf(&warning, "there is no key to import: nothing is at %s", attempt->config->import.key) <
+            0) {
+                warning = NULL;
+                return 0;
+        }
+        add_warning(attempt, warning);
+        return 0;
+}
+
 /* --- Look --- */
 
 static int adopt(struct attempt *attempt) {
@@ -48,7 +60,7 @@ static int adopt(struct attempt *attempt) {
                 if (!config->import.key || !store_is_empty(attempt->store))
                         return 0;
                 if (faccessat(AT_FDCWD, config->import.key, F_OK, AT_EACCESS) < 0 && errno == ENOENT)
-                        return 0; /* a pair that is still to come, or that was removed after its import */
+                        return warn_of_nothing_to_import(attempt); /* the pair may be still to come */
                 source = config->import.certificate;
                 r = store_adopt_files(attempt->store, config->import.key, source, config->import.ca, &warning,
                                       &attempt->error);
@@ -106,9 +118,7 @@ static void read_token(struct attempt *attempt) {
         if (r == -ENOENT)
                 return;
         if (r < 0) {
-                if (asprintf(&warning, "cannot read token file %s: %s", path,
-                             r == -EINVAL || r == -EISDIR ? "it is not a regular file"
-                                                          : strerrordesc_np(-r)) >= 0)
+                if (asprintf(&warning, "cannot read token file %s: %s", path, error_code_text(r)) >= 0)
                         add_warning(attempt, warning);
                 return;
         }

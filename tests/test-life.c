@@ -199,7 +199,6 @@ START_TEST(adopts_an_imported_pair_and_renews_it) {
         ck_assert_int_eq(stand_run(stand, "--once"), 2);
         key = scratch_read(stand->directory, "orders/tls.key");
         certificate = scratch_read(stand->directory, "orders/tls.crt");
-        scratch_write(stand->directory, "my.key", key, 0644);
         scratch_write(stand->directory, "my.crt", certificate, 0644);
 
         _cleanup_(freep) char *yaml = NULL;
@@ -218,6 +217,14 @@ START_TEST(adopts_an_imported_pair_and_renews_it) {
                                   stand->directory, stand->directory),
                          0);
         scratch_write(stand->directory, "rekeyd.yaml", yaml, 0600);
+
+        /* Not there yet, or not under that name: somebody must hear of it. */
+        ck_assert_int_eq(stand_run(stand, "--once"), 1);
+        line = stand_await(stand, MESSAGE_WARNING);
+        ck_assert_ptr_nonnull(strstr(member(line, "message"), "there is no key to import: "));
+        json_decref(line);
+
+        scratch_write(stand->directory, "my.key", key, 0644);
         stand_start(stand, NULL);
         json_decref(stand_await(stand, MESSAGE_ADOPTED));
         line = stand_await(stand, MESSAGE_WARNING);
