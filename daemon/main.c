@@ -112,8 +112,10 @@ static int check_config(const struct config *config) {
                 log_error("out of memory");
                 return EXIT_FAILURE;
         }
-        fputs(yaml, stdout);
-        return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        if (fputs(yaml, stdout) >= 0 && fflush(stdout) == 0)
+                return EXIT_SUCCESS;
+        log_error("cannot write the configuration: %s", strerrordesc_np(errno));
+        return EXIT_FAILURE;
 }
 
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, _unused_ void *userdata) {

@@ -33,7 +33,8 @@ static int check_directory(int fd, const char *path, struct error *error) {
                 return error_set(
                         error, -EPERM,
                         "will not use directory %s: it belongs to user %s, who could put files of their own "
-                        "in it; give it to the user that rekeyd runs as (`owner:` is for the files)",
+                        "in it; run rekeyd as that user, or give it to the one that rekeyd runs as (`owner:` "
+                        "is for the files)",
                         path, user_name(st.st_uid, user));
         if (st.st_mode & (S_IWGRP | S_IWOTH))
                 return error_set(
