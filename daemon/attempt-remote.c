@@ -64,8 +64,13 @@ static void start_door_call(struct attempt *attempt, char *body, const char *tok
         if (attempt->by_token)
                 request.token = token;
         else {
+                if (attempt->step == STEP_CONFIGURATION) {
+                        connector_line_free(attempt->line);
+                        attempt->line = connector_line_new();
+                }
                 request.key = attempt->set.key;
                 request.certificate_pem = attempt->set.certificate_pem;
+                request.line = attempt->line;
         }
         start_call(attempt, &request, done);
 }

@@ -60,6 +60,7 @@ struct attempt *attempt_free(struct attempt *attempt) {
         if (!attempt)
                 return NULL;
         connector_call_free(attempt->call);
+        connector_line_free(attempt->line);
         set_clear(&attempt->set);
         stage_clear(&attempt->stage);
         store_close(attempt->store);

@@ -71,6 +71,7 @@ struct attempt {
 
         /* Outcome of the step. */
         struct connector_call *call;
+        CURLSH *line; /* from the configuration to the signature, with the key of SET */
         enum failure failure;
         bool key_too_small;
         usec_t retry_after_usec;

@@ -3,8 +3,10 @@
  * only, TLS 1.2 or newer, the Connector's certificate always verified, no redirects, replies of at most 1
  * MiB. There is no option to relax any of them.
  *
- * Key and certificate go to curl as memory blobs: the staged pair has no path that a stranger's process could
- * swap between the check and the use.
+ * Key and certificate are handed over as they are in memory: the staged pair has no path that a stranger's
+ * process could swap between the check and the use. libcurl knows nothing of them then, and would let a call
+ * ride on a connection that was made as somebody else; so calls that present a certificate have their
+ * connections in a line of their own, where no other call looks.
  */
 
 #include "daemon/connector-client.h"
@@ -14,6 +16,7 @@
 #include <stdio.h>
 #include <systemd/sd-id128.h>
 
+#include "lib/identity.h"
 #include "lib/util/error.h"
 #include "lib/util/files.h"
 
@@ -29,18 +32,35 @@ struct connector_call {
         void *userdata;
 
         CURL *easy;
+        CURLSH *own_line; /* where the request has none */
+        const struct key *key;
+        const char *certificate_pem;
+        struct error identity_error;
         struct curl_slist *headers;
         char *url;
         char *body;
         size_t body_size, body_sent;
         char *reply;
         size_t reply_size, reply_room;
-        bool reply_too_large;
-        bool presents_certificate, has_trust;
+        bool reply_too_large, has_trust;
         CURLcode doubtful; /* how the call ended, while a second one finds out why; CURLE_OK otherwise */
         char request_id[SD_ID128_UUID_STRING_MAX];
         char curl_error[CURL_ERROR_SIZE], first_error[CURL_ERROR_SIZE];
 };
+
+CURLSH *connector_line_new(void) {
+        CURLSH *line = curl_share_init();
+
+        if (line && curl_share_setopt(line, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK)
+                return line;
+        return connector_line_free(line);
+}
+
+CURLSH *connector_line_free(CURLSH *line) {
+        if (line)
+                curl_share_cleanup(line);
+        return NULL;
+}
 
 /* RFC 8446 section 6.2 and RFC 5246 section 7.2.2: alerts by which a server refuses a client certificate. */
 static bool alert_rejects_certificate(unsigned alert) {
@@ -160,11 +180,14 @@ static void describe(const struct connector_call *call, CURLcode code, enum fail
         if (call->reply_too_large)
                 error_set(error, -EFBIG, "the reply of %s is larger than %u bytes", call->url,
                           COMPASS_REPLY_MAX);
-        else if (failure == FAILURE_REJECTED && !call->presents_certificate)
+        else if (failure == FAILURE_REJECTED && !call->key)
                 error_set(error, -EACCES,
                           "%s asks for a client certificate, where a one-time token should do; is that the "
                           "`url` instead of the `enrol_url`?",
                           call->url);
+        else if (call->identity_error.code < 0)
+                error_set(error, call->identity_error.code, "cannot call %s: %s", call->url,
+                          error_text(&call->identity_error));
         else if (failure == FAILURE_REJECTED)
                 error_set(error, -EACCES, "%s does not accept the client certificate: %s", call->url, detail);
         else if (code == CURLE_PEER_FAILED_VERIFICATION)
@@ -194,7 +217,7 @@ static void describe(const struct connector_call *call, CURLcode code, enum fail
  * signature.
  */
 static bool is_doubtful(const struct connector_call *call, CURLcode code) {
-        return call->presents_certificate && call->doubtful == CURLE_OK &&
+        return call->key && call->doubtful == CURLE_OK &&
                (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
                 code == CURLE_GOT_NOTHING);
 }
@@ -293,24 +316,31 @@ static int make_headers(struct connector_call *call, const struct connector_requ
         return request->token ? add_header(call, COMPASS_TOKEN_HEADER, request->token) : 0;
 }
 
-static int set_blob(CURL *easy, CURLoption option, const char *data, size_t size) {
-        struct curl_blob blob = { .data = (void *)(uintptr_t)data, .len = size, .flags = CURL_BLOB_NOCOPY };
+/* libcurl's callback for a TLS context that it has just made, for each new connection. */
+static CURLcode on_tls(_unused_ CURL *easy, void *context, void *userdata) {
+        struct connector_call *call = userdata;
 
-        return curl_easy_setopt(easy, option, &blob) == CURLE_OK ? 0 : -EIO;
+        return identity_use(context, call->key, call->certificate_pem, &call->identity_error) == 0
+                       ? CURLE_OK
+                       : CURLE_SSL_CERTPROBLEM;
 }
 
-static int set_identity(CURL *easy, const struct connector_request *request) {
-        const char *pem;
-        size_t size;
-        int r;
+static int set_identity(struct connector_call *call, const struct connector_request *request) {
+        CURLSH *line = request->line;
 
         if (!request->key)
                 return 0;
-        r = set_blob(easy, CURLOPT_SSLCERT_BLOB, request->certificate_pem, strlen(request->certificate_pem));
-        if (r < 0)
-                return r;
-        key_pem(request->key, &pem, &size);
-        return set_blob(easy, CURLOPT_SSLKEY_BLOB, pem, size);
+        if (!line)
+                line = call->own_line = connector_line_new();
+        if (!line)
+                return -ENOMEM;
+        call->key = request->key;
+        call->certificate_pem = request->certificate_pem;
+        return curl_easy_setopt(call->easy, CURLOPT_SHARE, line) == CURLE_OK &&
+                               curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_FUNCTION, on_tls) == CURLE_OK &&
+                               curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_DATA, call) == CURLE_OK
+                       ? 0
+                       : -EIO;
 }
 
 static int set_options(struct connector_call *call, const struct connector_request *request) {
@@ -353,7 +383,7 @@ static int set_options(struct connector_call *call, const struct connector_reque
 #undef SET
         if (code == CURLE_OK)
                 code = set_body(call);
-        return code == CURLE_OK ? set_identity(easy, request) : -EIO;
+        return code == CURLE_OK ? set_identity(call, request) : -EIO;
 }
 
 /* OpenSSL opens it on the loop, where a FIFO would be waited for without an end. */
@@ -379,7 +409,6 @@ int connector_call_new(struct curl_glue *glue, struct connector_request *request
         call->done = done;
         call->userdata = userdata;
         call->body = take_ptr(body);
-        call->presents_certificate = request->key;
         call->has_trust = request->trust;
         call->url = strdup(request->url);
         call->easy = curl_easy_init();
@@ -407,6 +436,8 @@ struct connector_call *connector_call_free(struct connector_call *call) {
                 curl_glue_cancel(call->glue, call->easy);
                 curl_easy_cleanup(call->easy);
         }
+        connector_line_free(call->own_line);
+        error_clear(&call->identity_error);
         for (struct curl_slist *header = call->headers; header; header = header->next)
                 explicit_bzero(header->data, strlen(header->data)); /* one of them is the token */
         curl_slist_free_all(call->headers);

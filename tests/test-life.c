@@ -11,6 +11,7 @@
 #include "lib/connection.h"
 #include "lib/csr.h"
 #include "lib/store.h"
+#include "tests/support/fleet.h"
 #include "tests/support/stand.h"
 #include "tests/test.h"
 
@@ -357,6 +358,58 @@ START_TEST(ten_mistakes_are_reported_at_once) {
 }
 END_TEST
 
+#define N_FLEET 12u
+
+/* How often CLIENT has made the call OPERATION. */
+static unsigned count_calls(struct stand *stand, const char *operation, const char *client) {
+        _cleanup_(freep) char *wanted = NULL;
+        unsigned n = 0;
+
+        ck_assert_int_ge(asprintf(&wanted, "\"client\":\"%s\"", client), 0);
+        for (const char *line = process_output(stand->connector, PROCESS_STDOUT), *end;
+             (end = strchr(line, '\n')); line = end + 1) {
+                size_t length = (size_t)(end - line);
+
+                n += memmem(line, length, wanted, strlen(wanted)) &&
+                     memmem(line, length, operation, strlen(operation));
+        }
+        return n;
+}
+
+/* While one makes its CSR, its connection is idle, and the others look for one to the same Connector. */
+START_TEST(nobody_calls_over_the_connection_of_another) {
+        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        struct fleet_options fleet = fleet_of(stand, "fleet", N_FLEET, USEC_PER_DAY);
+        char *yaml = NULL;
+        size_t size;
+        FILE *out = open_memstream(&yaml, &size);
+
+        fleet.with_staged_key = true;
+        fleet_make(&fleet);
+        fprintf(out,
+                "state_directory: %s/state\n"
+                "log: {format: json}\n"
+                "connectors:\n"
+                "  dev: {url: '%s', trust: %s}\n"
+                "defaults: {key: {bits: 2048}, jitter: 0%%}\n"
+                "certificates:\n",
+                stand->directory, stand->certificate_url, stand->trust);
+        fleet_configure(&fleet, out, "dev", "");
+        fclose(out);
+        scratch_write(stand->directory, "rekeyd.yaml", yaml, 0600);
+        free(yaml);
+
+        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        for (unsigned i = 0; i < N_FLEET; i++) {
+                char client[64];
+
+                snprintf(client, sizeof(client), "client-fleet-%05u", i);
+                ck_assert_uint_eq(count_calls(stand, "\"configuration\"", client), 1);
+                ck_assert_uint_eq(count_calls(stand, "\"sign\"", client), 1);
+        }
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("life");
 
@@ -374,5 +427,6 @@ int main(void) {
         TEST_CASE(suite, follows_a_new_url_over_a_restart);
         TEST_CASE(suite, no_secret_is_logged);
         TEST_CASE(suite, ten_mistakes_are_reported_at_once);
+        TEST_CASE(suite, nobody_calls_over_the_connection_of_another);
         return test_run(suite);
 }
