@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "lib/cert-cache.h"
+#include "lib/cert-rsa.h"
 #include "lib/openssl-util.h"
 
 struct cert {
@@ -106,7 +107,7 @@ static int read_extensions(struct cert *cert, struct error *error) {
 static int cert_from_der(const unsigned char *der, long size, struct cert **ret, struct error *error) {
         _cleanup_(cert_freep) struct cert *cert = NULL;
         uint8_t fingerprint[FINGERPRINT_SIZE];
-        const unsigned char *end = der;
+        const unsigned char *end = der + size;
         int r;
 
         r = sha256(der, (size_t)size, fingerprint);
@@ -122,7 +123,11 @@ static int cert_from_der(const unsigned char *der, long size, struct cert **ret,
         if (!cert)
                 return error_set_errno(error, -ENOMEM, "it cannot be kept");
         memcpy(cert->fingerprint, fingerprint, FINGERPRINT_SIZE);
-        cert->handle = d2i_X509(NULL, &end, size);
+        cert->handle = rsa_cert_read(der, size);
+        if (!cert->handle) {
+                end = der;
+                cert->handle = d2i_X509(NULL, &end, size);
+        }
         if (!cert->handle)
                 return error_set(error, -EINVAL, "it is damaged: %s", openssl_reason());
         if (end != der + size)

@@ -2,7 +2,9 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
+#include "lib/cert-rsa.h"
 #include "tests/support/x509.h"
 #include "tests/test.h"
 
@@ -243,6 +245,123 @@ START_TEST(test_hashes) {
 }
 END_TEST
 
+/* DER of a certificate, and where its bytes may be changed. */
+struct der {
+        unsigned char bytes[4096];
+        long size;
+};
+
+static struct der der_of(const struct x509_cert *made) {
+        struct der der = { .size = i2d_X509(made->handle, NULL) };
+        unsigned char *end = der.bytes;
+
+        ck_assert_int_lt(der.size, (long)sizeof(der.bytes));
+        i2d_X509(made->handle, &end);
+        return der;
+}
+
+static unsigned char *find_in(struct der *der, const void *bytes, size_t size) {
+        unsigned char *found = memmem(der->bytes, (size_t)der->size, bytes, size);
+
+        ck_assert_ptr_nonnull(found);
+        return found;
+}
+
+/* What the short way leaves alone; the long one may take it. */
+static void assert_long_way(const struct der *der, bool is_readable) {
+        _cleanup_(freep) char *pem = pem_of("CERTIFICATE", der->bytes, der->size);
+        struct cert_list list = { 0 };
+        uint8_t wanted[FINGERPRINT_SIZE], fingerprint[FINGERPRINT_SIZE];
+
+        ck_assert_ptr_null(rsa_cert_read(der->bytes, der->size));
+        ck_assert_uint_eq(ERR_peek_error(), 0);
+        ck_assert_int_eq(cert_list_parse(pem, strlen(pem), &list, NULL), is_readable ? 0 : -EINVAL);
+        if (is_readable) {
+                ck_assert_int_eq(EVP_Digest(der->bytes, (size_t)der->size, wanted, NULL, EVP_sha256(), NULL),
+                                 1);
+                cert_fingerprint(list.items[0], fingerprint);
+                ck_assert_mem_eq(fingerprint, wanted, FINGERPRINT_SIZE);
+        }
+        cert_list_clear(&list);
+}
+
+START_TEST(test_the_short_way_reads_the_same) {
+        _cleanup_(x509_cert_clear) struct x509_cert ca = x509_make(&(struct x509_options) { .ca = true });
+        _cleanup_(x509_cert_clear) struct x509_cert leaf =
+                x509_make(&(struct x509_options) { .issuer = &ca });
+        struct der der = der_of(&leaf), ca_der = der_of(&ca);
+        X509 *read = rsa_cert_read(der.bytes, der.size), *read_ca = rsa_cert_read(ca_der.bytes, ca_der.size);
+        const unsigned char *end = der.bytes;
+        X509 *long_way = d2i_X509(NULL, &end, der.size);
+        unsigned char *encoded = NULL;
+
+        ck_assert_ptr_nonnull(read);
+        ck_assert_ptr_nonnull(read_ca);
+        ck_assert_uint_eq(ERR_peek_error(), 0);
+        ck_assert_int_eq(i2d_X509(read, &encoded), (int)der.size);
+        ck_assert_mem_eq(encoded, der.bytes, (size_t)der.size);
+        ck_assert_int_eq(EVP_PKEY_eq(X509_get0_pubkey(read), leaf.key), 1);
+        ck_assert_ptr_nonnull(long_way);
+        ck_assert_uint_eq(X509_get_extension_flags(read), X509_get_extension_flags(long_way));
+        ck_assert_int_eq(X509_verify(read, X509_get0_pubkey(read_ca)), 1);
+        ck_assert_int_ne(X509_verify(read_ca, X509_get0_pubkey(read)), 1);
+        ERR_clear_error();
+        OPENSSL_free(encoded);
+        X509_free(read);
+        X509_free(read_ca);
+        X509_free(long_way);
+}
+END_TEST
+
+START_TEST(test_the_short_way_notices_what_was_changed) {
+        _cleanup_(x509_cert_clear) struct x509_cert ca = x509_make(&(struct x509_options) { .ca = true });
+        _cleanup_(x509_cert_clear) struct x509_cert leaf =
+                x509_make(&(struct x509_options) { .issuer = &ca, .subject = "CN=leaf" });
+        _cleanup_(cert_list_clear) struct cert_list cas = parsed(ca.pem), good = parsed(leaf.pem),
+                                                    changed = { 0 };
+        _cleanup_(freep) char *pem = NULL;
+        struct der der = der_of(&leaf);
+
+        find_in(&der, "leaf", 4)[0] = 'L';
+        pem = pem_of("CERTIFICATE", der.bytes, der.size);
+        changed = parsed(pem);
+        ck_assert(cert_is_issued_by(good.items[0], cas.items[0]));
+        ck_assert(!cert_is_issued_by(changed.items[0], cas.items[0]));
+}
+END_TEST
+
+START_TEST(test_the_short_way_leaves_alone) {
+        static const unsigned char rsa_key[] = { 0x30, 0x82, 0x01, 0x0a };
+        EVP_PKEY *curve = EVP_EC_gen("P-256");
+        _cleanup_(x509_cert_clear) struct x509_cert leaf = x509_make(&(struct x509_options) { 0 }),
+                                                    other_kind = x509_make(
+                                                            &(struct x509_options) { .key = curve });
+        struct der der = der_of(&other_kind);
+
+        assert_long_way(&der, true);
+
+        /* BER: a length in one byte more than it takes */
+        der = der_of(&leaf);
+        ck_assert_uint_eq(der.bytes[1], 0x82);
+        memmove(der.bytes + 3, der.bytes + 2, (size_t)der.size++ - 2);
+        der.bytes[1] = 0x83;
+        der.bytes[2] = 0x00;
+        assert_long_way(&der, true);
+
+        /* a key that is none */
+        der = der_of(&leaf);
+        find_in(&der, rsa_key, sizeof(rsa_key))[0] = 0x31;
+        assert_long_way(&der, true);
+
+        der = der_of(&leaf);
+        der.size += 1;
+        assert_long_way(&der, false);
+        der.size -= 2;
+        assert_long_way(&der, false);
+        EVP_PKEY_free(curve);
+}
+END_TEST
+
 START_TEST(test_subject_and_issuer) {
         _cleanup_(x509_cert_clear) struct x509_cert ca =
                 x509_make(&(struct x509_options) { .ca = true, .subject = "O=Org,CN=Root" });
@@ -330,6 +449,9 @@ int main(void) {
         TEST_CASE(suite, test_self_signed_is_a_signature_not_a_name);
         TEST_CASE(suite, test_hashes);
         TEST_CASE(suite, test_the_same_bytes_are_parsed_once);
+        TEST_CASE(suite, test_the_short_way_reads_the_same);
+        TEST_CASE(suite, test_the_short_way_notices_what_was_changed);
+        TEST_CASE(suite, test_the_short_way_leaves_alone);
         TEST_CASE(suite, test_subject_and_issuer);
         TEST_CASE(suite, test_ref_outlives_the_list);
         TEST_CASE(suite, test_hex);
