@@ -472,9 +472,9 @@ static void look_at_self(struct self *self) {
         if (file_read_at(AT_FDCWD, "/proc/self/statm", FILE_FOLLOW, 256, &statm, NULL) == 0 &&
             sscanf(statm, "%*u %" SCNu64, &pages) == 1)
                 self->resident_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
-        /* Two of them are for counting. */
-        if (fd >= 0 && dir_for_each(fd, count_entry, &n_fds) == 0 && n_fds > 2)
-                self->open_fds = n_fds - 2;
+        /* One of them is for counting. */
+        if (fd >= 0 && dir_for_each(fd, count_entry, &n_fds) == 0 && n_fds > 1)
+                self->open_fds = n_fds - 1;
         if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
                 self->max_fds = limit.rlim_cur;
 }

@@ -149,6 +149,9 @@ int store_is_plain(const struct store *store, const char *name, struct error *er
         _cleanup_(freep) char *target = NULL;
         struct stat st;
 
+        if (link_read_at(store->fd, name, &target) == 0 && has_prefix(target, STORE_CURRENT "/") &&
+            streq(target + strlen(STORE_CURRENT "/"), name))
+                return 0;
         if (fstatat(store->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT
                                ? 0
@@ -158,9 +161,6 @@ int store_is_plain(const struct store *store, const char *name, struct error *er
         if (!S_ISLNK(st.st_mode))
                 return error_set(error, -EINVAL, "will not touch %s/%s: it is neither a file nor a link",
                                  store->path, name);
-        if (link_read_at(store->fd, name, &target) == 0 && has_prefix(target, STORE_CURRENT "/") &&
-            streq(target + strlen(STORE_CURRENT "/"), name))
-                return 0;
         return error_set(
                 error, -ELOOP,
                 "will not adopt %s/%s: it is a symbolic link to %s where a file is expected; name that file "

@@ -23,6 +23,7 @@
 #include "lib/util/parse.h"
 
 const char *const store_public_names[] = { STORE_KEY, STORE_CERTIFICATE, STORE_CA, STORE_CONNECTION, NULL };
+#define N_PUBLIC_NAMES (ELEMENTSOF(store_public_names) - 1)
 
 /* More than any store comes to; a larger number is a stranger's, and has no next one in the end. */
 #define NUMBER_MAX UINT64_C(999999999999)
@@ -173,17 +174,26 @@ static void prune(const struct store *store, const struct generations *generatio
 /* Everything in the directory, seen once: a look at a set at rest reads it no second time. */
 struct survey {
         struct generations generations;
-        bool has_litter; /* names that remove_litter() is about */
+        unsigned n_public; /* public names that are there, whatever they are */
+        bool has_litter;   /* names that remove_litter() is about */
 };
 
 static void survey_clear(struct survey *survey) {
         generations_clear(&survey->generations);
 }
 
+static bool is_public(const char *name) {
+        for (const char *const *public = store_public_names; *public; public ++)
+                if (streq(*public, name))
+                        return true;
+        return false;
+}
+
 static int survey_entry(const char *name, void *userdata) {
         struct survey *survey = userdata;
 
         survey->has_litter = survey->has_litter || has_prefix(name, STAGE_PREFIX) || is_temporary(name);
+        survey->n_public += is_public(name) ? 1 : 0;
         return collect_generation(name, &survey->generations);
 }
 
@@ -221,9 +231,11 @@ static int recover(struct store *store, struct error *error) {
                                                        "cannot make generation %" PRIu64 " current in %s",
                                                        newest, store->path);
                 }
-                r = store_make_links(store, error);
-                if (r < 0)
-                        return r;
+                if (survey.n_public < N_PUBLIC_NAMES) {
+                        r = store_make_links(store, error);
+                        if (r < 0)
+                                return r;
+                }
         }
 
         if (survey.has_litter) {

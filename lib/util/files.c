@@ -33,7 +33,7 @@ int dir_sync(int dir_fd) {
         return fsync(dir_fd) < 0 ? -errno : 0;
 }
 
-int file_open_at(int dir_fd, const char *name, enum file_links links) {
+static int open_file(int dir_fd, const char *name, enum file_links links, struct stat *ret_st) {
         _cleanup_(fd_closep) int fd = -1;
         struct stat st;
 
@@ -43,23 +43,28 @@ int file_open_at(int dir_fd, const char *name, enum file_links links) {
                 return -errno;
         if (fstat(fd, &st) < 0)
                 return -errno;
+        *ret_st = st;
         if (!S_ISREG(st.st_mode))
                 return S_ISDIR(st.st_mode) ? -EISDIR : -ENXIO; /* as open() has it for a socket */
         return take_fd(&fd);
 }
 
-int fd_read_all(int fd, size_t max, char **ret_data, size_t *ret_size) {
+int file_open_at(int dir_fd, const char *name, enum file_links links) {
         struct stat st;
+
+        return open_file(dir_fd, name, links, &st);
+}
+
+/* ST is FD's, seen since it was opened. */
+static int read_all(int fd, const struct stat *st, size_t max, char **ret_data, size_t *ret_size) {
         char *data;
         size_t size = 0, room;
 
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        if (st.st_size > 0 && (uint64_t)st.st_size > max)
+        if (st->st_size > 0 && (uint64_t)st->st_size > max)
                 return -EFBIG;
 
         /* Files in /proc and /sys say 0, and a file may grow: read up to the limit in any case. */
-        room = S_ISREG(st.st_mode) && st.st_size > 0 ? (size_t)st.st_size + 1 : max + 1;
+        room = S_ISREG(st->st_mode) && st->st_size > 0 ? (size_t)st->st_size + 1 : max + 1;
         data = malloc(room + 1);
         if (!data)
                 return -ENOMEM;
@@ -104,14 +109,21 @@ int fd_read_all(int fd, size_t max, char **ret_data, size_t *ret_size) {
         return 0;
 }
 
+int fd_read_all(int fd, size_t max, char **ret_data, size_t *ret_size) {
+        struct stat st;
+
+        return fstat(fd, &st) < 0 ? -errno : read_all(fd, &st, max, ret_data, ret_size);
+}
+
 int file_read_at(int dir_fd, const char *name, enum file_links links, size_t max, char **ret_data,
                  size_t *ret_size) {
         _cleanup_(fd_closep) int fd = -1;
+        struct stat st = { 0 };
 
-        fd = file_open_at(dir_fd, name, links);
+        fd = open_file(dir_fd, name, links, &st);
         if (fd < 0)
                 return fd;
-        return fd_read_all(fd, max, ret_data, ret_size);
+        return read_all(fd, &st, max, ret_data, ret_size);
 }
 
 int file_identify(int dir_fd, const char *name, struct file_identity *ret) {
@@ -231,34 +243,26 @@ int link_read_at(int dir_fd, const char *name, char **ret_target) {
         return 0;
 }
 
-static void dir_closep(DIR **dir) {
-        if (*dir)
-                closedir(*dir);
-}
-
+/* Not by readdir(): another descriptor and 32 KiB of heap for a handful of names. */
 int dir_for_each(int dir_fd, int (*function)(const char *name, void *userdata), void *userdata) {
-        _cleanup_(dir_closep) DIR *dir = NULL;
-        struct dirent *entry;
-        int fd, r;
+        _Alignas(struct dirent64) char buffer[4096];
+        ssize_t n;
 
-        fd = dir_open_at(dir_fd, ".");
-        if (fd < 0)
-                return fd;
-        dir = fdopendir(fd);
-        if (!dir) {
-                r = -errno;
-                fd_close(fd);
-                return r;
-        }
+        if (lseek(dir_fd, 0, SEEK_SET) < 0)
+                return -errno;
+        while ((n = getdents64(dir_fd, buffer, sizeof(buffer))) > 0)
+                for (const char *p = buffer; p < buffer + n;) {
+                        const struct dirent64 *entry = (const struct dirent64 *)(const void *)p;
+                        int r;
 
-        while ((errno = 0, entry = readdir(dir))) {
-                if (streq(entry->d_name, ".") || streq(entry->d_name, ".."))
-                        continue;
-                r = function(entry->d_name, userdata);
-                if (r < 0)
-                        return r;
-        }
-        return -errno;
+                        p += entry->d_reclen;
+                        if (streq(entry->d_name, ".") || streq(entry->d_name, ".."))
+                                continue;
+                        r = function(entry->d_name, userdata);
+                        if (r < 0)
+                                return r;
+                }
+        return n < 0 ? -errno : 0;
 }
 
 static int remove_file(const char *name, void *userdata) {

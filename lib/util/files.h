@@ -64,7 +64,7 @@ int link_replace_at(int dir_fd, const char *target, const char *name);
 int link_read_at(int dir_fd, const char *name, char **ret_target);
 
 /* Calls FUNCTION with the name of each entry of DIR_FD but "." and "..", which it may remove, until it
- * returns a negative value. 0, that value, or -errno. */
+ * returns a negative value. 0, that value, or -errno. One at a time: it moves the offset of DIR_FD. */
 int dir_for_each(int dir_fd, int (*function)(const char *name, void *userdata), void *userdata);
 
 /* Removes the directory NAME and the files in it; a directory in it gives -ENOTEMPTY. 0 also when there is
