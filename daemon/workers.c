@@ -13,7 +13,10 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
+#include "lib/util/time.h"
+
 #define WORKER_NICE 10
+#define TURN_USEC   USEC_PER_MSEC
 
 struct job_list {
         struct job *first, *last;
@@ -59,6 +62,7 @@ static void *worker_main(void *userdata) {
         pthread_mutex_lock(&workers->lock);
         for (;;) {
                 struct job *job;
+                bool is_first;
 
                 while (!workers->stop && !workers->waiting.first)
                         pthread_cond_wait(&workers->work, &workers->lock);
@@ -69,32 +73,39 @@ static void *worker_main(void *userdata) {
 
                 job->run(job);
 
+                /* The loop that is awake already needs no waking. */
                 pthread_mutex_lock(&workers->lock);
+                is_first = !workers->finished.first;
                 list_push(&workers->finished, job);
-                eventfd_write(workers->event_fd, 1);
+                if (is_first)
+                        eventfd_write(workers->event_fd, 1);
         }
         pthread_mutex_unlock(&workers->lock);
         return NULL;
 }
 
-/* One finished job a turn, so that a burst of them cannot hold the loop for long. */
+/* As many finished jobs a turn as fit in a millisecond, so that a burst of them cannot hold the loop for
+ * long. */
 static int on_finished(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents, void *userdata) {
+        const usec_t end = now_usec(CLOCK_MONOTONIC) + TURN_USEC;
         struct workers *workers = userdata;
         struct job *job;
         bool more;
 
-        pthread_mutex_lock(&workers->lock);
-        job = list_pop(&workers->finished);
-        more = workers->finished.first;
-        if (!more) {
-                eventfd_t count;
+        do {
+                pthread_mutex_lock(&workers->lock);
+                job = list_pop(&workers->finished);
+                more = workers->finished.first;
+                if (!more) {
+                        eventfd_t count;
 
-                eventfd_read(fd, &count);
-        }
-        pthread_mutex_unlock(&workers->lock);
+                        eventfd_read(fd, &count);
+                }
+                pthread_mutex_unlock(&workers->lock);
 
-        if (job)
-                job->done(job);
+                if (job)
+                        job->done(job);
+        } while (more && now_usec(CLOCK_MONOTONIC) < end);
         return 0;
 }
 
