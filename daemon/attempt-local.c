@@ -226,9 +226,14 @@ void attempt_look(struct attempt *attempt) {
         fill_sight(attempt);
         read_connection(attempt);
 
-        /* A look without the right to renew keeps nothing open: thousands of them may be under way. */
-        if (!attempt->may_renew)
+        /* A look without the right to renew keeps nothing open, and no more in memory than it was for:
+         * thousands of them may be under way. */
+        if (!attempt->may_renew) {
                 attempt->store = store_close(attempt->store);
+                stage_clear(&attempt->stage);
+                if (config->n_exports == 0)
+                        set_drop_files(&attempt->set);
+        }
 }
 
 /* --- Key and CSR --- */

@@ -13,12 +13,16 @@
 #include "lib/chain.h"
 #include "lib/connection.h"
 
+void set_drop_files(struct set *set) {
+        set->key = key_free(set->key);
+        set->leaf = cert_free(set->leaf);
+        free(take_ptr(set->certificate_pem));
+        free(take_ptr(set->ca_pem));
+        free(take_ptr(set->connection_json));
+}
+
 void set_clear(struct set *set) {
-        key_free(set->key);
-        cert_free(set->leaf);
-        free(set->certificate_pem);
-        free(set->ca_pem);
-        free(set->connection_json);
+        set_drop_files(set);
         *set = (struct set) { 0 };
 }
 

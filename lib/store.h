@@ -56,6 +56,9 @@ struct set {
 };
 void set_clear(struct set *set);
 
+/* Frees what was read and keeps what is known of it: the numbers, the times and the hashes. */
+void set_drop_files(struct set *set);
+
 /* Reads the current generation through one open of its directory and checks that its parts belong together
  * (the key is the leaf's, the leaf verifies to ca.crt where there is one, whatever the time). 0; -ENOENT when
  * there is no current generation; -EBADMSG when its parts are damaged or do not match; another -errno. */
