@@ -30,35 +30,51 @@ static bool chain_has_key_of(const struct chain *chain, const struct cert *cert)
         return false;
 }
 
-static bool may_follow(const struct chain *chain, const struct cert *child, const struct cert *candidate) {
+/* What a chain is built from. */
+struct heap {
+        const struct cert_list *candidates;
+        const STACK_OF(X509) * verified; /* from the leaf up, by X509_verify_cert() just now; may be NULL */
+};
+
+/* Checking signatures is most of the work here: none is checked twice. */
+static bool is_issued_by(const struct heap *heap, const struct cert *child, const struct cert *issuer) {
+        for (int i = 0; i + 1 < sk_X509_num(heap->verified); i++)
+                if (sk_X509_value(heap->verified, i) == cert_handle(child) &&
+                    sk_X509_value(heap->verified, i + 1) == cert_handle(issuer))
+                        return true;
+        return cert_is_issued_by(child, issuer);
+}
+
+static bool may_follow(const struct chain *chain, const struct heap *heap, const struct cert *child,
+                       const struct cert *candidate) {
         return cert_is_ca(candidate) && !chain_has_key_of(chain, candidate) &&
-               cert_is_issued_by(child, candidate);
+               is_issued_by(heap, child, candidate);
 }
 
 /* Whether the way up goes on behind CERT. */
-static bool leads_on(const struct chain *chain, const struct cert *cert, const struct cert_list *candidates) {
+static bool leads_on(const struct chain *chain, const struct heap *heap, const struct cert *cert) {
         if (cert_is_self_signed(cert))
                 return true;
-        for (size_t i = 0; i < candidates->n; i++)
-                if (may_follow(chain, cert, candidates->items[i]))
+        for (size_t i = 0; i < heap->candidates->n; i++)
+                if (may_follow(chain, heap, cert, heap->candidates->items[i]))
                         return true;
         return false;
 }
 
 /* Of those that issued the last certificate of CHAIN the longest-lived, or NULL. One that was cross-signed by
  * a CA that is not there leads nowhere, and is taken only where none leads on. */
-static const struct cert *find_issuer(const struct chain *chain, const struct cert_list *candidates) {
+static const struct cert *find_issuer(const struct chain *chain, const struct heap *heap) {
         const struct cert *child = chain->certs.items[chain->certs.n - 1], *best = NULL;
 
-        for (size_t i = 0; i < candidates->n; i++) {
-                const struct cert *candidate = candidates->items[i];
+        for (size_t i = 0; i < heap->candidates->n; i++) {
+                const struct cert *candidate = heap->candidates->items[i];
                 bool leads, best_leads;
 
-                if ((best && cert_equal(candidate, best)) || !may_follow(chain, child, candidate))
+                if ((best && cert_equal(candidate, best)) || !may_follow(chain, heap, child, candidate))
                         continue;
                 if (best) {
-                        leads = leads_on(chain, candidate, candidates);
-                        best_leads = leads_on(chain, best, candidates);
+                        leads = leads_on(chain, heap, candidate);
+                        best_leads = leads_on(chain, heap, best);
                         if (leads != best_leads ? best_leads
                                                 : cert_not_after(candidate) <= cert_not_after(best))
                                 continue;
@@ -94,8 +110,7 @@ static int no_issuer(const struct cert *leaf, const struct cert_list *candidates
                          issuer ? issuer : "?", candidates->n);
 }
 
-int chain_build(const struct cert *leaf, const struct cert_list *candidates, struct chain *ret,
-                struct error *error) {
+static int build(const struct cert *leaf, const struct heap *heap, struct chain *ret, struct error *error) {
         _cleanup_(chain_clear) struct chain chain = { 0 };
         const struct cert *next = leaf;
 
@@ -111,14 +126,19 @@ int chain_build(const struct cert *leaf, const struct cert_list *candidates, str
                                          CERT_LIST_MAX);
                 if (chain_append(&chain, next) < 0)
                         return error_set_errno(error, -ENOMEM, "cannot build the chain");
-                next = cert_is_self_signed(next) ? NULL : find_issuer(&chain, candidates);
+                next = cert_is_self_signed(next) ? NULL : find_issuer(&chain, heap);
         } while (next);
         if (chain.certs.n == 1)
-                return no_issuer(leaf, candidates, error);
+                return no_issuer(leaf, heap->candidates, error);
 
         *ret = chain;
         chain = (struct chain) { 0 };
         return 0;
+}
+
+int chain_build(const struct cert *leaf, const struct cert_list *candidates, struct chain *ret,
+                struct error *error) {
+        return build(leaf, &(struct heap) { .candidates = candidates }, ret, error);
 }
 
 static void x509_stack_freep(STACK_OF(X509) * *stack) {
@@ -146,6 +166,26 @@ static int store_anchors(X509_STORE *store, const struct cert_list *anchors, str
         return 0;
 }
 
+static usec_t effective_expiry(const struct cert *leaf, const struct cert_list *intermediates,
+                               const struct cert_list *anchors, const STACK_OF(X509) * verified) {
+        _cleanup_(chain_clear) struct chain chain = { 0 };
+        struct cert *items[2 * CERT_LIST_MAX]; /* borrowed */
+        struct cert_list all = { .items = items };
+        const struct heap heap = { .candidates = &all, .verified = verified };
+
+        for (size_t i = 0; i < intermediates->n; i++)
+                items[all.n++] = intermediates->items[i];
+        for (size_t i = 0; i < anchors->n; i++)
+                items[all.n++] = anchors->items[i];
+        return build(leaf, &heap, &chain, NULL) < 0 ? cert_not_after(leaf) : chain_effective_expiry(&chain);
+}
+
+usec_t chain_expiry(const struct cert *leaf, const struct cert_list *intermediates) {
+        static const struct cert_list none;
+
+        return effective_expiry(leaf, intermediates, &none, NULL);
+}
+
 static void set_parameters(X509_VERIFY_PARAM *parameters, usec_t now) {
         X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_PARTIAL_CHAIN);
         X509_VERIFY_PARAM_set_purpose(parameters, X509_PURPOSE_SSL_CLIENT);
@@ -167,8 +207,9 @@ static int rejected(X509_STORE_CTX *context, struct error *error) {
                          X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
 }
 
-int chain_verify(const struct cert *leaf, const struct cert_list *intermediates,
-                 const struct cert_list *anchors, usec_t now, struct error *error) {
+/* RET_EXPIRY may be NULL. */
+static int verify(const struct cert *leaf, const struct cert_list *intermediates,
+                  const struct cert_list *anchors, usec_t now, usec_t *ret_expiry, struct error *error) {
         _cleanup_(X509_STORE_freep) X509_STORE *store = X509_STORE_new();
         _cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *context = X509_STORE_CTX_new();
         _cleanup_(x509_stack_freep) STACK_OF(X509) *helpers = sk_X509_new_null();
@@ -190,11 +231,24 @@ int chain_verify(const struct cert *leaf, const struct cert_list *intermediates,
 
         r = X509_verify_cert(context) == 1 ? 0 : rejected(context, error);
         ERR_clear_error();
+        if (r == 0 && ret_expiry)
+                *ret_expiry =
+                        effective_expiry(leaf, intermediates, anchors, X509_STORE_CTX_get0_chain(context));
         return r;
 
 out_of_memory:
         ERR_clear_error();
         return error_set_errno(error, -ENOMEM, "cannot verify the chain");
+}
+
+int chain_verify(const struct cert *leaf, const struct cert_list *intermediates,
+                 const struct cert_list *anchors, usec_t now, struct error *error) {
+        return verify(leaf, intermediates, anchors, now, NULL, error);
+}
+
+int chain_verify_expiry(const struct cert *leaf, const struct cert_list *intermediates,
+                        const struct cert_list *anchors, usec_t *ret_expiry, struct error *error) {
+        return verify(leaf, intermediates, anchors, USEC_INFINITY, ret_expiry, error);
 }
 
 usec_t chain_effective_expiry(const struct chain *chain) {

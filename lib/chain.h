@@ -30,6 +30,15 @@ int chain_verify(const struct cert *leaf, const struct cert_list *intermediates,
 /* The earliest notAfter in the chain: a leaf may outlive its issuer, and is useless from then on. */
 usec_t chain_effective_expiry(const struct chain *chain);
 
+/* The same over the chain that chain_build() makes of LEAF and INTERMEDIATES; the leaf's own notAfter where
+ * it makes none. */
+usec_t chain_expiry(const struct cert *leaf, const struct cert_list *intermediates);
+
+/* chain_verify() at no time in particular, and chain_expiry() with ANCHORS among the candidates; no signature
+ * is checked twice. */
+int chain_verify_expiry(const struct cert *leaf, const struct cert_list *intermediates,
+                        const struct cert_list *anchors, usec_t *ret_expiry, struct error *error);
+
 /* PEM of the leaf and the intermediates, without self-signed certificates (RFC 8446 section 4.4.2 lets the
  * anchor be left out); and PEM of all issuers. Owned by the caller. 0 or -ENOMEM. */
 int chain_leaf_pem(const struct chain *chain, char **ret_pem);

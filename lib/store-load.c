@@ -80,21 +80,6 @@ static int read_parts(int dir_fd, bool is_view, struct set *set, struct error *e
         return read_part(dir_fd, STORE_CONNECTION, CONNECTION_JSON_MAX, true, &set->connection_json, error);
 }
 
-/* Over the chain that signatures give; an adopted leaf without its issuers counts alone. */
-static usec_t effective_expiry(const struct cert_list *certs, const struct cert_list *anchors) {
-        _cleanup_(chain_clear) struct chain chain = { 0 };
-        struct cert *items[2 * CERT_LIST_MAX]; /* borrowed */
-        struct cert_list all = { .items = items };
-
-        for (size_t i = 0; i < certs->n; i++)
-                items[all.n++] = certs->items[i];
-        for (size_t i = 0; i < anchors->n; i++)
-                items[all.n++] = anchors->items[i];
-        if (chain_build(certs->items[0], &all, &chain, NULL) < 0)
-                return cert_not_after(certs->items[0]);
-        return chain_effective_expiry(&chain);
-}
-
 /* Fills in what follows from the parts, and checks that they belong together. */
 static int examine_set(struct set *set, struct error *error) {
         _cleanup_(cert_list_clear) struct cert_list certs = { 0 }, anchors = { 0 };
@@ -115,12 +100,13 @@ static int examine_set(struct set *set, struct error *error) {
                 r = cert_list_parse(set->ca_pem, strlen(set->ca_pem), &anchors, error);
                 if (r < 0)
                         return error_prefix(error, STORE_CA);
-                r = chain_verify(certs.items[0], &certs, &anchors, USEC_INFINITY, error);
+                r = chain_verify_expiry(certs.items[0], &certs, &anchors, &set->effective_expiry, error);
                 if (r < 0)
                         return error_prefix(error, "%s does not verify to %s", STORE_CERTIFICATE, STORE_CA);
-        }
+        } else
+                set->effective_expiry =
+                        chain_expiry(certs.items[0], &certs); /* an adopted one may be alone */
 
-        set->effective_expiry = effective_expiry(&certs, &anchors);
         set->not_before = cert_not_before(certs.items[0]);
         cert_fingerprint(certs.items[0], set->fingerprint);
         set->leaf = take_ptr(certs.items[0]);

@@ -321,6 +321,55 @@ START_TEST(test_effective_expiry) {
 }
 END_TEST
 
+/* chain_verify_expiry() must say what chain_verify() and chain_build() say one after the other. */
+static void assert_verified_expiry(const struct x509_cert *leaf, const struct cert_list *intermediates,
+                                   const struct cert_list *anchors, int code, usec_t expected) {
+        _cleanup_(cert_list_clear) struct cert_list leaf_list = LIST_OF(leaf);
+        usec_t expiry = 1;
+
+        ck_assert_int_eq(chain_verify(leaf_list.items[0], intermediates, anchors, USEC_INFINITY, NULL), code);
+        ck_assert_int_eq(chain_verify_expiry(leaf_list.items[0], intermediates, anchors, &expiry, NULL),
+                         code);
+        ck_assert_uint_eq(expiry, code == 0 ? expected : 1);
+        ck_assert_uint_eq(ERR_peek_error(), 0);
+}
+
+START_TEST(test_verify_expiry) {
+        const usec_t day = USEC_PER_DAY;
+        _cleanup_(x509_cert_clear) struct x509_cert root = make_ca("CN=Root", 1, NULL),
+                                                    stranger = make_ca("CN=Root", 3, NULL);
+        _cleanup_(x509_cert_clear) struct x509_cert brief =
+                x509_make(&(struct x509_options) { .ca = true,
+                                                   .subject = "CN=Brief",
+                                                   .key = x509_key(2),
+                                                   .issuer = &root,
+                                                   .not_after = X509_NOW + 5 * day });
+        _cleanup_(x509_cert_clear) struct x509_cert longer =
+                x509_make(&(struct x509_options) { .ca = true,
+                                                   .subject = "CN=Brief",
+                                                   .key = x509_key(2),
+                                                   .issuer = &root,
+                                                   .not_after = X509_NOW + 7 * day });
+        _cleanup_(x509_cert_clear) struct x509_cert leaf = make_leaf(&brief);
+        /* Signed by another key, and nothing but the signature tells. */
+        _cleanup_(x509_cert_clear) struct x509_cert forged =
+                x509_make(&(struct x509_options) { .issuer = &stranger, .authority_key_id = "" });
+        _cleanup_(cert_list_clear) struct cert_list none = { 0 }, roots = LIST_OF(&root),
+                                                    briefs = LIST_OF(&brief), both = LIST_OF(&brief, &longer),
+                                                    leaves = LIST_OF(&leaf);
+
+        assert_verified_expiry(&leaf, &briefs, &roots, 0, X509_NOW + 5 * day);
+        assert_verified_expiry(&leaf, &none, &briefs, 0, X509_NOW + 5 * day);
+        /* Whichever of the two OpenSSL goes by, the longer one is there. */
+        assert_verified_expiry(&leaf, &both, &roots, 0, X509_NOW + 7 * day);
+        assert_verified_expiry(&leaf, &none, &roots, -EKEYREJECTED, 0);
+        assert_verified_expiry(&forged, &none, &roots, -EKEYREJECTED, 0);
+
+        ck_assert_uint_eq(chain_expiry(leaves.items[0], &both), X509_NOW + 7 * day);
+        ck_assert_uint_eq(chain_expiry(leaves.items[0], &leaves), X509_NOW + 90 * day);
+}
+END_TEST
+
 START_TEST(test_pem) {
         _cleanup_(x509_cert_clear) struct x509_cert root = make_ca("CN=Root", 1, NULL);
         _cleanup_(x509_cert_clear) struct x509_cert intermediate = make_ca("CN=Intermediate", 2, &root);
@@ -353,6 +402,7 @@ int main(void) {
         TEST_CASE(suite, test_build_ends_in_a_loop);
         TEST_CASE(suite, test_verify);
         TEST_CASE(suite, test_effective_expiry);
+        TEST_CASE(suite, test_verify_expiry);
         TEST_CASE(suite, test_pem);
         return test_run(suite);
 }
