@@ -132,8 +132,14 @@ static int fail_unknown(struct source *source, const char *name) {
         for (size_t i = 0; names && i < config->n_certificates; i++)
                 names[i] = config->certificates[i].name;
         nearest = names ? nearest_word(name, names) : NULL;
-        exit = fail(source, CTL_NO_CERTIFICATE, "there is no certificate '%s'%s%s%s", name,
-                    nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+        if (nearest && streq(nearest, name))
+                exit = fail(source, CTL_NO_CERTIFICATE,
+                            "rekeyd has no certificate '%s' yet, which is in %s; to have that read: rekeyctl "
+                            "reload",
+                            name, ctl_config_path(source->ctl));
+        else
+                exit = fail(source, CTL_NO_CERTIFICATE, "there is no certificate '%s'%s%s%s", name,
+                            nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
         free(names);
         return exit;
 }

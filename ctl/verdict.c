@@ -45,13 +45,13 @@ static bool is_expired(const struct judge *judge) {
 
 /* --- When a row applies --- */
 
-static bool may_not_be_read(const struct judge *judge) {
-        return !judge->view->has_set && judge->view->problem &&
-               strstr(judge->view->problem, strerrordesc_np(EACCES));
+/* Where rekeyd runs it knows what has become of the files, and tells by its state what to do. */
+static bool cannot_be_read(const struct judge *judge) {
+        return judge->is_offline && !judge->view->has_set && judge->view->problem;
 }
 
-static bool cannot_be_read(const struct judge *judge) {
-        return !judge->view->has_set && judge->view->problem;
+static bool may_not_be_read(const struct judge *judge) {
+        return cannot_be_read(judge) && strstr(judge->view->problem, strerrordesc_np(EACCES));
 }
 
 static bool is_revoked(const struct judge *judge) {

@@ -273,7 +273,8 @@ void control_reply_events(struct control *control, struct http_request *request)
         char when[TIMESTAMP_MAX];
 
         if (name && !control_find(control, name)) {
-                http_reply_error(request, 404, NULL, "there is no certificate '%.100s' in the configuration",
+                http_reply_error(request, 404, NULL,
+                                 "there is no certificate '%.100s' in the configuration that rekeyd has read",
                                  name);
                 return;
         }

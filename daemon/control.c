@@ -352,8 +352,10 @@ static void answer(struct control *control, struct http_request *request, const 
         if (name[0]) {
                 certificate = control_find(control, name);
                 if (!certificate) {
-                        http_reply_error(request, 404, NULL,
-                                         "there is no certificate '%s' in the configuration", name);
+                        http_reply_error(
+                                request, 404, NULL,
+                                "there is no certificate '%s' in the configuration that rekeyd has read",
+                                name);
                         return;
                 }
         }

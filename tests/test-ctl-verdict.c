@@ -49,6 +49,8 @@ static const struct {
           "rekeyctl enrol orders", PLUGIN_CRITICAL },
         { NONE FAILED("refused") STATE("waiting-for-token"), false, VERDICT_DOWN,
           "3 attempts in a row failed: it rains", "rekeyctl enrol orders", PLUGIN_CRITICAL },
+        { NONE FINE "\"problem\":\"there is no set\"," STATE("waiting-for-token"), false, VERDICT_DOWN,
+          "a one-time token is needed", "rekeyctl enrol orders", PLUGIN_CRITICAL },
         { NONE FINE "\"problem\":\"it is torn\"," STATE("absent"), true, VERDICT_DOWN,
           "cannot be used: it is torn", "systemctl restart rekeyd", PLUGIN_CRITICAL },
         { NONE FINE "\"problem\":\"cannot open it: Permission denied\"," STATE("absent"), true, VERDICT_CALL,

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "tests/support/ctl-bench.h"
+#include "tests/support/scratch.h"
 #include "tests/test.h"
 
 #define DAY (24 * 3600)
@@ -112,6 +113,14 @@ START_TEST(unknown_certificates) {
         CHECK_RUN(&bench, "status nobody", .exit = 5, .err = { "there is no certificate 'nobody'" });
         CHECK_RUN(&bench, "status orders nobody", .exit = 5, .err = { "there is no certificate 'nobody'" });
         CHECK_RUN(&bench, "show nobody", .exit = 5, .err = { "there is no certificate 'nobody'" });
+
+        /* Written into the file, and not read yet. */
+        scratch_write(bench.directory, "rekeyd.yaml",
+                      "connectors: {ucl: {url: 'https://connector.example.com/graphql'}}\n"
+                      "certificates: {later: {connector: ucl, directory: /srv/later}}\n",
+                      0600);
+        CHECK_RUN(&bench, "show later", .exit = 5,
+                  .err = { "rekeyd has no certificate 'later' yet", "rekeyctl reload" });
         CHECK_RUN(&bench, "history nobody", .exit = 5, .err = { "there is no certificate 'nobody'" });
         CHECK_RUN(&bench, "check nobody", .exit = 3,
                   .out = { "REKEYD UNKNOWN - there is no certificate 'nobody'" });
