@@ -23,6 +23,7 @@ struct notice {
         struct dependent *dependents;
         size_t n, n_over, n_failed;
         usec_t since;
+        uint64_t generation; /* that is owed to them; 0: not known */
         bool is_owed;
 };
 
@@ -87,9 +88,13 @@ static void end_dependent(struct notice *notice, const json_t *event, bool has_f
 static void take_event(struct notice *notice, const json_t *event) {
         const char *name = view_string(event, "event");
 
-        /* What was told before this was owed by something else. */
-        if (streq_null(view_string(event, "operation"), "notify"))
+        /* What was told before this was owed by something else, and so is what is told of an older set: that
+         * had begun before. */
+        if (streq_null(view_string(event, "operation"), "notify")) {
                 notice->is_owed = true;
+                notice->generation = view_number(event, "generation");
+        } else if (view_number(event, "generation") < notice->generation)
+                return;
         else if (notice->is_owed && streq_null(name, "notified"))
                 end_dependent(notice, event, false);
         else if (notice->is_owed && streq_null(name, "not-notified"))

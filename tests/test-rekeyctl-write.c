@@ -458,6 +458,20 @@ START_TEST(each_dependent_is_shown) {
                          "unit a.service: a dependent was not told: exit status 1; trying again in 5s\n");
         ck_assert_uint_eq(count_text(process_output(process, PROCESS_STDOUT), "command b: told\n"), 2);
 
+        /* Nor does it count that one was just being told of the set before. */
+        fake_api_answer(bench.api, "GET /v1/certificates/orders", 200,
+                        "{\"dependents\":[{\"dependent\":\"command b\"}]}");
+        fake_api_answer_then(
+                bench.api, NOTIFY, 202, ACCEPTED,
+                EVENT("orders", "notifying", "telling all", OVER("notify") ",\"generation\":3")
+                        EVENT("orders", "notified", "told", ",\"dependent\":\"command b\",\"generation\":2")
+                                EVENT("orders", "not-notified", "gone",
+                                      ",\"dependent\":\"command b\",\"generation\":3"));
+        process_free(process);
+        process = bench_start(&bench, "notify orders");
+        bench_check_exit(process, 1);
+        fake_api_answer(bench.api, "GET /v1/certificates/orders", 200, THREE);
+
         fake_api_answer_then(bench.api, NOTIFY, 202, ACCEPTED,
                              EVENT("orders", "notifying", "telling all", OVER("notify")) TOLD("command b"));
         pty = bench_start_on_terminal(&bench, 80, "notify orders");
