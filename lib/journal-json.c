@@ -79,15 +79,16 @@ int journal_format(const struct journal *journal, const struct journal_instant *
         owed = format_owed(journal);
         if (!issuances || !revoked || !owed)
                 return -ENOMEM;
-        root = json_pack("{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:O, s:s, s:I, s:s, s:I, s:I, s:O, s:O}",
-                         "version", JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
-                         time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
-                         (json_int_t)journal->failures, "failure", failure_names[journal->failure],
-                         "next_attempt_usec", time_value(journal->next_attempt_usec),
-                         "issuances_boottime_usec", issuances, "token", token, "generation",
-                         (json_int_t)journal->generation, "fingerprint", journal->fingerprint, "revoke_usec",
-                         time_value(journal->revoke_usec), "revoke_generation",
-                         (json_int_t)journal->revoke_generation, "revoked", revoked, "owed", owed);
+        root = json_pack(
+                "{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:O, s:s, s:I, s:s, s:I, s:I, s:O, s:I, s:O}",
+                "version", JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
+                time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
+                (json_int_t)journal->failures, "failure", failure_names[journal->failure],
+                "next_attempt_usec", time_value(journal->next_attempt_usec), "issuances_boottime_usec",
+                issuances, "token", token, "generation", (json_int_t)journal->generation, "fingerprint",
+                journal->fingerprint, "revoke_usec", time_value(journal->revoke_usec), "revoke_generation",
+                (json_int_t)journal->revoke_generation, "revoked", revoked, "revoking_generation",
+                (json_int_t)journal->revoking_generation, "owed", owed);
         if (!root)
                 return -ENOMEM;
         text = json_dumps(root, JSON_INDENT(4));
@@ -206,6 +207,11 @@ static int take_revocations(const json_t *root, struct journal *journal, struct 
                 if (r == 0)
                         r = take_number(root, "revoke_generation", INT64_MAX, &journal->revoke_generation,
                                         error);
+                if (r < 0)
+                        return r;
+        }
+        if (json_object_get(root, "revoking_generation")) {
+                r = take_number(root, "revoking_generation", INT64_MAX, &journal->revoking_generation, error);
                 if (r < 0)
                         return r;
         }

@@ -44,7 +44,7 @@ bool journal_is_empty(const struct journal *journal) {
         return journal->failures == 0 && journal->failure == FAILURE_NONE &&
                journal->next_attempt_usec == 0 && journal->n_issuances == 0 && journal->token == 0 &&
                journal->generation == 0 && strempty(journal->fingerprint) && journal->revoke_usec == 0 &&
-               journal->n_revoked == 0 && journal->n_owed == 0;
+               journal->n_revoked == 0 && journal->revoking_generation == 0 && journal->n_owed == 0;
 }
 
 int journal_record_issuance(struct journal *journal, usec_t now) {
@@ -74,6 +74,15 @@ int journal_add_revoked(struct journal *journal, const char fingerprint[FINGERPR
         journal->revoked = grown;
         journal->n_revoked = n + 1;
         return 0;
+}
+
+void journal_drop_revoked(struct journal *journal, const char *fingerprint) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < journal->n_revoked; i++)
+                if (!streq(journal->revoked[i], fingerprint))
+                        memmove(journal->revoked[n++], journal->revoked[i], FINGERPRINT_HEX);
+        journal->n_revoked = n;
 }
 
 bool journal_has_revoked(const struct journal *journal, const char *fingerprint) {
@@ -158,8 +167,10 @@ int journal_check(const struct journal *journal, struct error *error) {
         if (fingerprint[digits] || (digits != 0 && digits != FINGERPRINT_HEX - 1))
                 return error_set(error, -EINVAL, "the fingerprint is not %d hexadecimal digits",
                                  FINGERPRINT_HEX - 1);
-        if (journal->generation > INT64_MAX)
-                return error_set(error, -EINVAL, "generation %" PRIu64 " is too large", journal->generation);
+        if (journal->generation > INT64_MAX || journal->revoking_generation > INT64_MAX)
+                return error_set(error, -EINVAL, "generation %" PRIu64 " is too large",
+                                 journal->generation > INT64_MAX ? journal->generation
+                                                                 : journal->revoking_generation);
         if (journal->n_owed > JOURNAL_OWED_MAX)
                 return error_set(error, -EINVAL, "%zu dependents are too many, at most %u", journal->n_owed,
                                  JOURNAL_OWED_MAX);

@@ -47,9 +47,15 @@ struct journal {
         usec_t revoke_usec;
         uint64_t revoke_generation;
 
-        /* Those that rekeyd itself has revoked, oldest first: none of them is to be used again. */
+        /* Those that rekeyd itself has revoked, oldest first, and those that it asks the Connector to revoke:
+         * they are added before the call, and taken away when it is certain that it has done nothing. None of
+         * them is to be used again. */
         char (*revoked)[FINGERPRINT_HEX];
         size_t n_revoked;
+
+        /* A generation that an operator wants revoked, where it is not known yet whether it is: its set is one
+         * of `revoked`. 0 for none. */
+        uint64_t revoking_generation;
 
         struct journal_owed *owed;
         size_t n_owed;
@@ -93,8 +99,9 @@ void journal_sanitise(struct journal *journal, const struct journal_instant *sav
  * leaves; where either fails, it must not leave. 0 or -ENOMEM. */
 int journal_record_issuance(struct journal *journal, usec_t now);
 
-/* Remembers that the set of FINGERPRINT was revoked. 0 or -ENOMEM. */
+/* Remembers that the set of FINGERPRINT was revoked, or is about to be. 0 or -ENOMEM. And that it was not. */
 int journal_add_revoked(struct journal *journal, const char fingerprint[FINGERPRINT_HEX]);
+void journal_drop_revoked(struct journal *journal, const char *fingerprint);
 bool journal_has_revoked(const struct journal *journal, const char *fingerprint);
 
 /* What is owed to KEY, or NULL. Borrowed until the next change of what is owed. */

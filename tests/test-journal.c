@@ -79,6 +79,10 @@ START_TEST(test_refused) {
                 { "SIGHUP \xe2\x86\x92 \\\"/run/x y\\\\z.pid\\\"", "command /usr/libexec/orders-reload",
                   "entry 2 of owed: member dependent is missing, or as in another entry" },
                 { "\"generation\": 41", "\"generation\": -41", "entry 2 of owed: member generation" },
+                { "\"revoking_generation\": 40", "\"revoking_generation\": -1",
+                  "member revoking_generation is not a number" },
+                { "\"revoking_generation\": 40", "\"revoking_generation\": null",
+                  "member revoking_generation is not a number" },
                 { "\"failures\": 2", "\"failures\": []", "entry 1 of owed: member failures" },
                 { "1795197462000000", "1e9", "entry 1 of owed: member next_attempt_usec" },
         };
@@ -218,7 +222,11 @@ END_TEST
 
 /* As the first journals were. */
 START_TEST(test_what_came_later_may_be_missing) {
-        static const char *const members[][2] = { { "revoked", "x" }, { "revoke_usec", "y" } };
+        static const char *const members[][2] = {
+                { "revoked", "x" },
+                { "revoke_usec", "y" },
+                { "revoking_generation", "z" },
+        };
         _cleanup_(journal_clear) struct journal journal = { 0 }, back = { 0 };
         _cleanup_(freep) char *json = NULL;
         struct journal_instant saved;
@@ -234,6 +242,7 @@ START_TEST(test_what_came_later_may_be_missing) {
         ck_assert_int_eq(journal_parse(json, strlen(json), &back, &saved, NULL), 0);
         ck_assert_uint_eq(back.n_revoked, 0);
         ck_assert_uint_eq(back.revoke_usec, 0);
+        ck_assert_uint_eq(back.revoking_generation, 0);
         ck_assert_uint_eq(back.failures, journal.failures);
 }
 END_TEST
@@ -254,6 +263,20 @@ START_TEST(test_revoked) {
         ck_assert(journal_has_revoked(&journal, fingerprint));
         snprintf(fingerprint, sizeof(fingerprint), "%064x", 2 * JOURNAL_REVOKED_MAX - 1);
         ck_assert(!journal_has_revoked(&journal, fingerprint));
+
+        /* What was not done after all is forgotten, and nothing else. */
+        journal_drop_revoked(&journal, fingerprint);
+        ck_assert_uint_eq(journal.n_revoked, JOURNAL_REVOKED_MAX);
+        for (unsigned i = 2 * JOURNAL_REVOKED_MAX; i < 3 * JOURNAL_REVOKED_MAX; i++) {
+                snprintf(fingerprint, sizeof(fingerprint), "%064x", i);
+                ck_assert(journal_has_revoked(&journal, fingerprint));
+                journal_drop_revoked(&journal, fingerprint);
+                ck_assert(!journal_has_revoked(&journal, fingerprint));
+                ck_assert_uint_eq(journal.n_revoked, 3 * JOURNAL_REVOKED_MAX - 1 - i);
+        }
+        ck_assert(journal_is_empty(&journal));
+        ck_assert_int_eq(journal_add_revoked(&journal, FINGERPRINT), 0);
+        ck_assert(journal_has_revoked(&journal, FINGERPRINT));
 }
 END_TEST
 
@@ -271,6 +294,7 @@ START_TEST(test_is_empty) {
                 { .fingerprint = FINGERPRINT },
                 { .revoke_usec = 1 },
                 { .revoked = &fingerprint, .n_revoked = 1 },
+                { .revoking_generation = 1 },
                 { .owed = &owed, .n_owed = 1 },
         };
 

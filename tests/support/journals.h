@@ -34,6 +34,7 @@ static inline void fill(struct journal *journal) {
                 .fingerprint = FINGERPRINT,
                 .revoke_usec = DATE + HOUR,
                 .revoke_generation = 41,
+                .revoking_generation = 40,
         };
         ck_assert_int_eq(journal_add_revoked(journal, FINGERPRINT), 0);
         ck_assert_int_eq(journal_record_issuance(journal, 4 * HOUR + 1), 0);
@@ -57,6 +58,7 @@ static inline void fill_to_the_limits(struct journal *journal) {
                 .fingerprint = FINGERPRINT,
                 .revoke_usec = USEC_INFINITY,
                 .revoke_generation = INT64_MAX,
+                .revoking_generation = INT64_MAX,
         };
         for (unsigned i = 0; i < SCHEDULE_BUDGET_MAX; i++)
                 ck_assert_int_eq(journal_record_issuance(journal, UINT64_C(250000000000000000) + i), 0);
