@@ -6,6 +6,7 @@
 
 #include "daemon/history.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -162,7 +163,7 @@ static void write_next(struct history *history);
 
 /* CAUSE is moved from. */
 static void finish(struct history *history, int r, struct error *cause) {
-        void (*saved)(int r, const char *error, void *userdata) = NULL;
+        struct history_waiter waiters[HISTORY_WAITERS] = { 0 };
         _cleanup_(error_clear) struct error error = ERROR_INIT;
 
         error_move(&error, cause);
@@ -177,14 +178,16 @@ static void finish(struct history *history, int r, struct error *cause) {
                            error_text(&error));
         }
         history->has_complained = r < 0;
-        if (history->is_awaited) {
-                saved = history->saved;
-                history->saved = NULL;
-                history->is_awaited = false;
-        }
+        for (size_t i = 0; i < HISTORY_WAITERS; i++)
+                if (history->waiters[i].is_written) {
+                        waiters[i] = history->waiters[i];
+                        history->waiters[i] = (struct history_waiter) { 0 };
+                }
         write_next(history);
-        if (saved)
-                saved(r, r < 0 ? error_text(&error) : NULL, history->userdata);
+        /* The last of them may free the history: while somebody else waits, the certificate stays. */
+        for (size_t i = 0; i < HISTORY_WAITERS; i++)
+                if (waiters[i].saved)
+                        waiters[i].saved(r, r < 0 ? error_text(&error) : NULL, waiters[i].userdata);
 }
 
 static void write_is_done(struct job *job) {
@@ -221,7 +224,8 @@ static void write_next(struct history *history) {
                 r = journal_format(&history->journal, &now, &writing->text, &error);
         if (history->is_dirty) {
                 history->is_dirty = false;
-                history->is_awaited = history->saved;
+                for (size_t i = 0; i < HISTORY_WAITERS; i++)
+                        history->waiters[i].is_written = history->waiters[i].saved;
         }
         if (r < 0) {
                 writing_free(writing);
@@ -255,8 +259,14 @@ void history_note(struct history *history, const char *line) {
 
 void history_save_then(struct history *history, void (*saved)(int r, const char *error, void *userdata),
                        void *userdata) {
-        history->saved = saved;
-        history->userdata = userdata;
+        struct history_waiter *waiter = history->waiters;
+
+        /* Whoever asks again waits for the newer one. */
+        while (waiter->saved && (waiter->saved != saved || waiter->userdata != userdata)) {
+                waiter++;
+                assert(waiter < history->waiters + HISTORY_WAITERS);
+        }
+        *waiter = (struct history_waiter) { .saved = saved, .userdata = userdata };
         history_save(history);
 }
 

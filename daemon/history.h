@@ -7,6 +7,16 @@
 
 struct writing;
 
+/* Somebody who waits until what he has changed is durable. */
+struct history_waiter {
+        void (*saved)(int r, const char *error, void *userdata); /* NULL: nobody */
+        void *userdata;
+        bool is_written; /* with the write that is under way */
+};
+
+/* An attempt or an operation, and beside it a revocation. */
+#define HISTORY_WAITERS 2
+
 /* All certificates' journals lie in `state_directory`. */
 struct history {
         struct context *context;
@@ -15,11 +25,10 @@ struct history {
         bool has_file;          /* there is one that must not become outdated */
 
         /* The writing, for history.c only. */
-        bool is_dirty, is_awaited, is_orphan, has_complained;
+        bool is_dirty, is_orphan, has_complained;
         struct writing *writing; /* under way */
         char *notes;             /* of history_note() */
-        void (*saved)(int r, const char *error, void *userdata);
-        void *userdata;
+        struct history_waiter waiters[HISTORY_WAITERS];
 };
 
 /*
@@ -49,7 +58,7 @@ void history_note(struct history *history, const char *line);
 /* Nothing is being written, or waits to be. */
 bool history_is_saved(const struct history *history);
 
-/* The same, and calls SAVED, maybe before this returns, when the journal as it is now, or newer, is durable
- * or could not be written. One at a time. */
+/* history_save(), and calls SAVED, maybe before this returns, when the journal as it is now, or newer, is
+ * durable or could not be written. At most HISTORY_WAITERS wait at a time. */
 void history_save_then(struct history *history, void (*saved)(int r, const char *error, void *userdata),
                        void *userdata);
