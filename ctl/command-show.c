@@ -68,7 +68,10 @@ static int print_life(const struct sheet *sheet) {
 
         pair(table, "Connector", view->connector);
         pair(table, "Directory", view->directory);
-        snprintf(text, sizeof(text), "%s%s%s%s%s", view->state, view->is_revoked ? ", revoked" : "",
+        snprintf(text, sizeof(text), "%s%s%s%s%s", view->state,
+                 view->is_revoking  ? ", may be revoked"
+                 : view->is_revoked ? ", revoked"
+                                    : "",
                  view->step ? ", at step " : "", view->step ? view->step : "",
                  view->is_usable || !view->has_set ? "" : ", not usable");
         pair_as(table, view->is_usable ? TERM_PLAIN : TERM_BAD, "State", text);

@@ -112,7 +112,7 @@ static const struct table_column columns[] = {
 
 static void cell_state(struct table *table, enum term_style style, const struct view *view) {
         if (view->is_revoked)
-                table_cell(table, style, "revoked");
+                table_cell(table, style, view->is_revoking ? "may be revoked" : "revoked");
         else if (view->step)
                 table_cell(table, style, "%s: %s", view->state, view->step);
         else

@@ -54,6 +54,10 @@ static bool may_not_be_read(const struct judge *judge) {
         return cannot_be_read(judge) && strstr(judge->view->problem, strerrordesc_np(EACCES));
 }
 
+static bool may_be_revoked(const struct judge *judge) {
+        return judge->view->is_revoking;
+}
+
 static bool is_revoked(const struct judge *judge) {
         return judge->view->is_revoked;
 }
@@ -237,6 +241,10 @@ static const struct row {
           "this user cannot tell how it stands: ", say_problem, NULL, "sudo rekeyctl show %s" },
         { GROUP_LIFE, VERDICT_DOWN, cannot_be_read, NULL, "its files cannot be used: ", say_problem, NULL,
           "systemctl restart rekeyd" },
+        { GROUP_LIFE, VERDICT_DOWN, may_be_revoked, NULL,
+          "may be revoked: what has come of that is not known; only a one-time token brings a new "
+          "certificate",
+          NULL, NULL, ENROL },
         { GROUP_LIFE, VERDICT_DOWN, is_revoked, NULL,
           "was revoked; only a one-time token brings a new certificate", NULL, NULL, ENROL },
         { GROUP_LIFE, VERDICT_DOWN, expired_for_good, NULL, "expired ", say_expired, NULL, ENROL },

@@ -57,6 +57,7 @@ void view_read(const json_t *status, struct view *ret) {
                 .problem = view_string(status, "problem"),
                 .is_usable = json_is_true(json_object_get(status, "usable")),
                 .is_revoked = json_is_true(json_object_get(status, "revoked")),
+                .is_revoking = json_is_true(json_object_get(status, "revoking")),
                 .generation = view_number(status, "generation"),
                 .not_before = view_member_time(status, "not_before"),
                 .not_after = view_member_time(status, "not_after"),

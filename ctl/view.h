@@ -17,7 +17,7 @@ struct view {
         const char *last_operation;    /* of somebody, which ended with last_result; NULL: of nobody */
         const char *last_result_error; /* NULL: it was no failure */
         const char *problem;           /* with the files; of the details, and of what is read offline */
-        bool has_set, is_usable, is_revoked;
+        bool has_set, is_usable, is_revoked, is_revoking;
         uint64_t generation;
         usec_t not_before, not_after;                                 /* 0: no set */
         usec_t renew_at, next_attempt, last_error_at, last_result_at; /* 0: none */

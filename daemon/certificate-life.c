@@ -143,6 +143,7 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .step = renewal->step,
                 .is_usable = certificate_is_usable(certificate),
                 .is_revoked = certificate_is_revoked(certificate),
+                .is_revoking = certificate_is_revocation_in_doubt(certificate),
                 .generation = certificate->generation,
                 .fingerprint = certificate->fingerprint,
                 .not_before = certificate->not_before,

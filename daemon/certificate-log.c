@@ -213,9 +213,12 @@ void certificate_say_failure(struct certificate *certificate) {
 
 void certificate_say_waiting(struct certificate *certificate) {
         const struct config_certificate *config = certificate->config;
-        const char *why = !certificate->fingerprint[0]       ? "no certificate yet"
-                          : certificate->renewal.expiry == 0 ? "the certificate is revoked"
-                                                             : "the certificate cannot be renewed";
+        const char *why =
+                !certificate->fingerprint[0] ? "no certificate yet"
+                : certificate_is_revocation_in_doubt(certificate)
+                        ? "it is not known whether the certificate is revoked, and it counts as revoked"
+                : certificate->renewal.expiry == 0 ? "the certificate is revoked"
+                                                   : "the certificate cannot be renewed";
 
         if (config->token_file)
                 certificate_say(certificate, LOG_WARNING, MESSAGE_WAITING,

@@ -370,12 +370,11 @@ int certificate_ask_revocation(struct certificate *certificate, const char *peer
         if (!certificate->fingerprint[0])
                 return error_set(error, -EPERM, "%s has no certificate that could be revoked",
                                  certificate->config->name);
-        if (certificate_is_revoked(certificate))
+        if (certificate_is_revoked(certificate) && !certificate_is_revocation_in_doubt(certificate))
                 return error_set(error, -EPERM, "%s is revoked already; enrol it anew with a one-time token",
                                  certificate->config->name);
         if (certificate->revocation)
-                return error_set(error, -EBUSY,
-                                 "an older generation of %s is being revoked; try again in a moment",
+                return error_set(error, -EBUSY, "a generation of %s is being revoked; try again in a moment",
                                  certificate->config->name);
         return begin(certificate, "revoke", peer, start_revocation, 0, error);
 }

@@ -37,6 +37,7 @@ struct certificate {
         char *offered_token;   /* from the control API; cleansed */
         struct revocation *revocation;
         sd_event_source *revoke_timer; /* for the generation that is to be revoked */
+        sd_event_source *asked_timer;  /* for one that an operator wants revoked, and that may be */
 
         /* For the status. */
         char *last_error;           /* of the failures in a row */
@@ -54,6 +55,7 @@ struct certificate {
         usec_t told_due_usec;     /* what the last MESSAGE_CURRENT said */
         unsigned n_same_failures; /* that said the same, in a row */
         unsigned revoke_failures; /* in a row */
+        unsigned asked_failures;  /* in a row */
 
         bool has_looked;           /* once at least */
         bool look_closely;         /* the next look, since the configuration is new to us */
@@ -114,8 +116,10 @@ void certificate_resume_revocation(struct certificate *certificate); /* at the s
 void certificate_hasten_revocation(struct certificate *certificate); /* its files may go soon */
 void certificate_stop_revocation(struct certificate *certificate);
 
-/* The current set was revoked by us: it is as if there were none. */
+/* The current set was revoked by us, or may be: it is as if there were none. And whether it only may be,
+ * since it is not known what has come of an operator's revocation. */
 bool certificate_is_revoked(const struct certificate *certificate);
+bool certificate_is_revocation_in_doubt(const struct certificate *certificate);
 
 /* How long until one more signature may be asked for. */
 usec_t certificate_budget_wait(const struct certificate *certificate);

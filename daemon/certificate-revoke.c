@@ -1,8 +1,13 @@
 /*
  * Revocation of a certificate's sets: of the current one, because an operator asks for it, and of the one
- * before, some time after a swap, because `revoke_old` says so. One at a time. What is owed of the second
- * kind is in the journal, and is tried until it is done, or is pointless: the files are gone, or the
- * certificate has expired.
+ * before, some time after a swap, because `revoke_old` says so. One at a time.
+ *
+ * What is owed of the second kind is in the journal, and is tried until it is done, or is pointless: the
+ * files are gone, or the certificate has expired. What an operator asks for is tried once, and he is told;
+ * only where it is not known what has come of it (the answer was lost, rekeyd was killed) it is tried again
+ * as the other kind is. Until then its set counts as revoked, since it may be: it was to be taken out of use
+ * anyway, and to take it for good would be wrong for as long as it is valid. A new set ends the need, but not
+ * the tries.
  */
 
 #include "daemon/attempt.h"
@@ -11,12 +16,48 @@
 #include "daemon/metrics.h"
 #include "daemon/revocation.h"
 
-/* How long to leave an operator alone. */
-#define OPERATOR_USEC (10 * USEC_PER_SEC)
+/* How long to leave an operator, or the other revocation, alone. */
+#define OTHERS_USEC (10 * USEC_PER_SEC)
 
-static void arm(struct certificate *certificate, usec_t when);
+static void arm(struct certificate *certificate, sd_event_source **timer, usec_t when,
+                sd_event_time_handler_t handler) {
+        sd_event_source_disable_unref(take_ptr(*timer));
+        if (certificate->context->once || certificate->is_retired)
+                return;
+        if (sd_event_add_time(certificate->context->event, timer, CLOCK_REALTIME, when, 0, handler,
+                              certificate) < 0)
+                log_error("%s: out of memory; what is to be revoked is after a restart only",
+                          certificate->config->name);
+}
 
-/* Of GENERATION; what is owed of another one stays. */
+static usec_t from_now(usec_t span) {
+        return usec_add(now_usec(CLOCK_REALTIME), span);
+}
+
+static bool is_done(enum failure failure) {
+        return failure == FAILURE_NONE || failure == FAILURE_REJECTED;
+}
+
+static void count(struct certificate *certificate, enum failure failure) {
+        struct metrics *metrics = certificate->context->metrics;
+
+        if (is_done(failure))
+                metrics->revocations++;
+        else
+                metrics->revocation_failures++;
+}
+
+/* Another one is under way, or an operator revokes, or brings back an older set: that may be this one. */
+static bool must_wait(const struct certificate *certificate) {
+        return certificate->job || certificate->revocation;
+}
+
+static int on_old_time(sd_event_source *source, uint64_t usec, void *userdata);
+static int on_asked_time(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* --- The set before the current one --- */
+
+/* Of GENERATION; what is owed of another one stays. The caller saves it. */
 static void nothing_owed(struct certificate *certificate, uint64_t generation) {
         struct journal *journal = &certificate->history->journal;
 
@@ -25,88 +66,65 @@ static void nothing_owed(struct certificate *certificate, uint64_t generation) {
         journal->revoke_usec = 0;
         journal->revoke_generation = 0;
         certificate->revoke_failures = 0;
-        history_save(certificate->history);
 }
-
-static void remember_revoked(struct certificate *certificate, const char *fingerprint) {
-        if (journal_add_revoked(&certificate->history->journal, fingerprint) < 0)
-                log_error("%s: out of memory; that sha256 %.16s... is revoked is not remembered",
-                          certificate->config->name, fingerprint);
-}
-
-static void count(struct certificate *certificate, enum failure failure) {
-        struct metrics *metrics = certificate->context->metrics;
-
-        if (failure == FAILURE_NONE || failure == FAILURE_REJECTED)
-                metrics->revocations++;
-        else
-                metrics->revocation_failures++;
-}
-
-/* --- The set before the current one --- */
 
 static void on_old_revoked(enum failure failure, bool gone, const char *error, void *userdata) {
         struct certificate *certificate = userdata;
+        const struct revocation *revocation = certificate->revocation;
         const struct journal *journal = &certificate->history->journal;
-        const uint64_t generation = revocation_generation(certificate->revocation);
+        const uint64_t generation = revocation_generation(revocation);
+        const bool is_in_doubt = revocation_is_in_doubt(revocation);
         char span[TIMESPAN_MAX];
         usec_t wait;
 
         count(certificate, failure);
-        if (failure == FAILURE_NONE || failure == FAILURE_REJECTED) {
+        if (is_done(failure)) {
                 certificate_say(
                         certificate, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s", generation,
                         failure == FAILURE_NONE ? "was revoked, as `revoke_old` asks for"
                                                 : "is not accepted any more, and needs no revocation");
-                remember_revoked(certificate, revocation_fingerprint(certificate->revocation));
-                history_save(certificate->history);
                 nothing_owed(certificate, generation);
         } else if (gone || journal->revoke_generation != generation) {
                 certificate_say(certificate, LOG_WARNING, MESSAGE_NOT_REVOKED,
-                                "generation %" PRIu64
-                                " was to be revoked, and stays valid until it expires: %s",
-                                generation, error);
+                                "generation %" PRIu64 " was to be revoked, and %s: %s", generation,
+                                is_in_doubt ? "it is not known whether it is"
+                                            : "stays valid until it expires",
+                                error);
                 nothing_owed(certificate, generation);
         } else {
                 wait = backoff_for_ever(failure, ++certificate->revoke_failures);
                 certificate_say(certificate, log_repeated(LOG_WARNING, certificate->revoke_failures),
-                                MESSAGE_NOT_REVOKED,
-                                "generation %" PRIu64 " could not be revoked: %s; trying again in %s",
-                                generation, error, format_timespan(span, wait));
-                arm(certificate, usec_add(now_usec(CLOCK_REALTIME), wait));
+                                MESSAGE_NOT_REVOKED, "%s generation %" PRIu64 " %s: %s; trying again in %s",
+                                is_in_doubt ? "it is not known whether" : "the older", generation,
+                                is_in_doubt ? "is revoked" : "could not be revoked", error,
+                                format_timespan(span, wait));
+                arm(certificate, &certificate->revoke_timer, from_now(wait), on_old_time);
         }
+        history_save(certificate->history);
         certificate->revocation = revocation_free(certificate->revocation);
         certificate_settle(certificate);
 }
 
-static void begin(struct certificate *certificate) {
+static void begin_old(struct certificate *certificate) {
+        const struct revocation_request request = {
+                .config = certificate->config,
+                .history = certificate->history,
+                .generation = certificate->history->journal.revoke_generation,
+        };
+
         certificate->revoke_timer = sd_event_source_disable_unref(certificate->revoke_timer);
-        if (certificate->job) {
-                /* An operator revokes, or brings back an older set: that may be this one. */
-                arm(certificate, usec_add(now_usec(CLOCK_REALTIME), OPERATOR_USEC));
+        if (certificate->history->journal.revoke_usec == 0 || certificate->is_retired)
                 return;
-        }
-        if (certificate->revocation || certificate->is_retired)
-                return;
-        if (revocation_new(certificate->context, certificate->config,
-                           certificate->history->journal.revoke_generation, false, on_old_revoked,
-                           certificate, &certificate->revocation) < 0)
+        if (must_wait(certificate))
+                arm(certificate, &certificate->revoke_timer, from_now(OTHERS_USEC), on_old_time);
+        else if (revocation_new(certificate->context, &request, on_old_revoked, certificate,
+                                &certificate->revocation) < 0)
                 log_error("%s: out of memory", certificate->config->name);
 }
 
-static int on_time(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
-        begin(userdata);
+static int on_old_time(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
+        begin_old(userdata);
         return 0;
-}
-
-static void arm(struct certificate *certificate, usec_t when) {
-        sd_event_source_disable_unref(take_ptr(certificate->revoke_timer));
-        if (certificate->context->once)
-                return;
-        if (sd_event_add_time(certificate->context->event, &certificate->revoke_timer, CLOCK_REALTIME, when,
-                              0, on_time, certificate) < 0)
-                log_error("%s: out of memory; generation %" PRIu64 " is revoked after a restart only",
-                          certificate->config->name, certificate->history->journal.revoke_generation);
 }
 
 bool certificate_owe_revocation(struct certificate *certificate) {
@@ -121,10 +139,10 @@ bool certificate_owe_revocation(struct certificate *certificate) {
                                 " was to be revoked, and stays valid until it expires: there is a newer one "
                                 "to revoke",
                                 journal->revoke_generation);
-        journal->revoke_usec = usec_add(now_usec(CLOCK_REALTIME), wait);
+        journal->revoke_usec = from_now(wait);
         journal->revoke_generation = certificate->generation;
         certificate->revoke_failures = 0;
-        arm(certificate, journal->revoke_usec);
+        arm(certificate, &certificate->revoke_timer, journal->revoke_usec, on_old_time);
         return true;
 }
 
@@ -135,32 +153,126 @@ void certificate_withdraw_revocation(struct certificate *certificate) {
                 return;
         certificate->revoke_timer = sd_event_source_disable_unref(certificate->revoke_timer);
         nothing_owed(certificate, certificate->generation);
+        history_save(certificate->history);
 }
 
 void certificate_resume_revocation(struct certificate *certificate) {
         const struct journal *journal = &certificate->history->journal;
 
+        if (journal->revoking_generation > 0)
+                arm(certificate, &certificate->asked_timer, now_usec(CLOCK_REALTIME), on_asked_time);
         if (journal->revoke_usec == 0)
                 return;
-        if (certificate->config->policy.revoke_old_usec == 0)
+        if (certificate->config->policy.revoke_old_usec == 0) {
                 nothing_owed(certificate, journal->revoke_generation); /* thought better of */
-        else
-                arm(certificate, journal->revoke_usec);
+                history_save(certificate->history);
+        } else
+                arm(certificate, &certificate->revoke_timer, journal->revoke_usec, on_old_time);
 }
 
 void certificate_hasten_revocation(struct certificate *certificate) {
-        if (certificate->history->journal.revoke_usec > 0 && !certificate->context->once)
-                begin(certificate);
+        if (!certificate->context->once)
+                begin_old(certificate);
 }
 
 void certificate_stop_revocation(struct certificate *certificate) {
         certificate->revoke_timer = sd_event_source_disable_unref(certificate->revoke_timer);
+        certificate->asked_timer = sd_event_source_disable_unref(certificate->asked_timer);
         certificate->revocation = revocation_free(certificate->revocation);
 }
 
-/* --- The current set --- */
+/* --- What an operator wants revoked --- */
 
-/* Whoever has heard that it is revoked finds it so after a restart. What could not be saved is in the log. */
+bool certificate_is_revocation_in_doubt(const struct certificate *certificate) {
+        const struct journal *journal = &certificate->history->journal;
+
+        return journal->revoking_generation > 0 && journal->revoking_generation == certificate->generation &&
+               certificate_is_revoked(certificate);
+}
+
+/* The Connector is asked again, and how soon goes after "; ". */
+static const char *ask_again(struct certificate *certificate, enum failure failure,
+                             char text[TIMESPAN_MAX + 32]) {
+        usec_t wait = backoff_for_ever(failure, certificate->asked_failures);
+        char span[TIMESPAN_MAX];
+
+        arm(certificate, &certificate->asked_timer, from_now(wait), on_asked_time);
+        if (certificate->is_retired)
+                return "it was taken out of the configuration";
+        snprintf(text, TIMESPAN_MAX + 32, "asking again in %s", format_timespan(span, wait));
+        return text;
+}
+
+/* Whoever has heard what has become of it finds it so after a restart. What could not be saved is in the log.
+ */
+static void on_again_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
+        struct certificate *certificate = userdata;
+        const struct revocation *revocation = certificate->revocation;
+        const uint64_t generation = revocation_generation(revocation);
+        const enum failure failure = revocation_failure(revocation);
+
+        if (is_done(failure))
+                certificate_say(
+                        certificate, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s", generation,
+                        failure == FAILURE_NONE ? "was revoked, as was asked for before"
+                                                : "is not accepted any more, and needs no revocation");
+        else if (revocation_is_gone(revocation))
+                certificate_say(certificate, LOG_WARNING, MESSAGE_NOT_REVOKED,
+                                "it will not be known whether generation %" PRIu64
+                                " is revoked, as was asked for before: %s; it is not used again",
+                                generation, revocation_error(revocation));
+        else
+                certificate_say(certificate, LOG_ERR, MESSAGE_NOT_REVOKED,
+                                "generation %" PRIu64
+                                " is not revoked, as was asked for before, and can be used: %s",
+                                generation, revocation_error(revocation));
+        certificate->revocation = revocation_free(certificate->revocation);
+        certificate->told_due_usec = 0; /* it may be current again, which is news */
+        certificate_wake(certificate);
+        certificate_settle(certificate);
+}
+
+static void on_asked_again(enum failure failure, _unused_ bool gone, const char *error, void *userdata) {
+        struct certificate *certificate = userdata;
+        char again[TIMESPAN_MAX + 32];
+
+        count(certificate, failure);
+        certificate->asked_failures++;
+        if (certificate->history->journal.revoking_generation == 0) {
+                history_save_then(certificate->history, on_again_saved, certificate);
+                return;
+        }
+        certificate_say(
+                certificate, log_repeated(LOG_WARNING, certificate->asked_failures), MESSAGE_NOT_REVOKED,
+                "it is not known whether generation %" PRIu64 " is revoked, as was asked for before: %s; %s",
+                revocation_generation(certificate->revocation), error,
+                ask_again(certificate, failure, again));
+        certificate->revocation = revocation_free(certificate->revocation);
+        certificate_settle(certificate);
+}
+
+static int on_asked_time(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
+        struct certificate *certificate = userdata;
+        const struct revocation_request request = {
+                .config = certificate->config,
+                .history = certificate->history,
+                .generation = certificate->history->journal.revoking_generation,
+                .is_asked = true,
+        };
+
+        certificate->asked_timer = sd_event_source_disable_unref(certificate->asked_timer);
+        if (request.generation == 0 || certificate->is_retired)
+                return 0;
+        if (must_wait(certificate))
+                arm(certificate, &certificate->asked_timer, from_now(OTHERS_USEC), on_asked_time);
+        else if (revocation_new(certificate->context, &request, on_asked_again, certificate,
+                                &certificate->revocation) < 0)
+                log_error("%s: out of memory", certificate->config->name);
+        return 0;
+}
+
+/* Whoever has heard that it is revoked finds it so after a restart, and whoever has heard that it is not
+ * finds it usable. What could not be saved is in the log. */
 static void on_revocation_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
         struct certificate *certificate = userdata;
 
@@ -171,26 +283,59 @@ static void on_revocation_saved(_unused_ int r, _unused_ const char *error, void
         certificate_end_operation(certificate);
 }
 
-static void on_revoked(enum failure failure, _unused_ bool gone, const char *error, void *userdata) {
+static void on_withdrawal_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
         struct certificate *certificate = userdata;
 
+        certificate_say(certificate, LOG_ERR, MESSAGE_NOT_REVOKED,
+                        "generation %" PRIu64 " could not be revoked, and stays in use: %s",
+                        certificate->generation, revocation_error(certificate->revocation));
+        certificate->revocation = revocation_free(certificate->revocation);
+        certificate_end_operation(certificate);
+}
+
+static void on_revoked(enum failure failure, _unused_ bool gone, const char *error, void *userdata) {
+        struct certificate *certificate = userdata;
+        char again[TIMESPAN_MAX + 32];
+
         count(certificate, failure);
-        if (failure == FAILURE_NONE || failure == FAILURE_REJECTED) {
+        if (is_done(failure)) {
                 certificate->revocation = revocation_free(certificate->revocation);
-                remember_revoked(certificate, certificate->fingerprint);
                 history_save_then(certificate->history, on_revocation_saved, certificate);
                 return;
         }
+        if (certificate->history->journal.revoking_generation == 0) {
+                history_save_then(certificate->history, on_withdrawal_saved, certificate);
+                return;
+        }
+        certificate->asked_failures = 1;
         certificate_say(certificate, LOG_ERR, MESSAGE_NOT_REVOKED,
-                        "generation %" PRIu64 " could not be revoked, and stays in use: %s",
-                        certificate->generation, error);
+                        "it is not known whether generation %" PRIu64
+                        " is revoked: %s; it counts as revoked, %s",
+                        certificate->generation, error, ask_again(certificate, failure, again));
         certificate->revocation = revocation_free(certificate->revocation);
         certificate_end_operation(certificate);
 }
 
 void certificate_revoke(struct certificate *certificate) {
-        if (revocation_new(certificate->context, certificate->config, certificate->generation, true,
-                           on_revoked, certificate, &certificate->revocation) == 0)
+        struct journal *journal = &certificate->history->journal;
+        const struct revocation_request request = {
+                .config = certificate->config,
+                .history = certificate->history,
+                .generation = certificate->generation,
+                .is_asked = true,
+                .fingerprint = certificate->fingerprint,
+        };
+
+        if (journal->revoking_generation > 0 && journal->revoking_generation != certificate->generation) {
+                certificate_say(certificate, LOG_WARNING, MESSAGE_WARNING,
+                                "it will not be known whether generation %" PRIu64
+                                " is revoked: there is a newer one to revoke",
+                                journal->revoking_generation);
+                journal->revoking_generation = 0;
+        }
+        certificate->asked_timer = sd_event_source_disable_unref(certificate->asked_timer);
+        if (revocation_new(certificate->context, &request, on_revoked, certificate,
+                           &certificate->revocation) == 0)
                 return;
         certificate_say(certificate, LOG_ERR, MESSAGE_NOT_REVOKED,
                         "generation %" PRIu64 " could not be revoked: out of memory",

@@ -43,6 +43,7 @@ struct connector_call {
         char *reply;
         size_t reply_size, reply_room;
         bool reply_too_large, has_trust;
+        bool was_sent;     /* something of the body; not that of a second call */
         CURLcode doubtful; /* how the call ended, while a second one finds out why; CURLE_OK otherwise */
         char request_id[SD_ID128_UUID_STRING_MAX];
         char curl_error[CURL_ERROR_SIZE], first_error[CURL_ERROR_SIZE];
@@ -131,6 +132,7 @@ static size_t on_upload(char *buffer, size_t size, size_t n, void *userdata) {
 
         memcpy(buffer, call->body + call->body_sent, more);
         call->body_sent += more;
+        call->was_sent = call->was_sent || (more > 0 && call->doubtful == CURLE_OK);
         return more;
 }
 
@@ -249,7 +251,7 @@ static int look_into(struct connector_call *call, CURLcode code) {
 static void on_done(CURL *easy, CURLcode code, void *userdata) {
         struct connector_call *call = userdata;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
-        struct connector_answer answer = { .request_id = call->request_id };
+        struct connector_answer answer = { .request_id = call->request_id, .was_sent = call->was_sent };
         curl_off_t retry_after = 0;
         long status = 0;
 

@@ -38,6 +38,7 @@ struct connector_request {
 /* Borrowed from the call, for the length of the callback. */
 struct connector_answer {
         enum failure failure;       /* FAILURE_NONE: there is an HTTP reply, whatever its status */
+        bool was_sent;              /* with a failure: the Connector may have heard of the call all the same */
         struct compass_reply reply; /* status and body; empty when there is a failure */
         usec_t retry_after_usec;    /* from Retry-After; 0: none */
         const char *request_id;     /* sent as x-request-id: the Connector's log has it */

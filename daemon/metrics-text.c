@@ -108,7 +108,7 @@ static const struct family families[] = {
         { "rekeyd_certificate_usable", GAUGE, OF_CERTIFICATE(FLAG, is_usable),
           "Whether there is a set that has neither expired nor was revoked through rekeyd." },
         { "rekeyd_certificate_revoked", GAUGE, OF_CERTIFICATE(FLAG, is_revoked),
-          "Whether the current set was revoked through rekeyd." },
+          "Whether the current set was revoked through rekeyd, or may be." },
         { "rekeyd_certificate_generation", GAUGE, OF_CERTIFICATE(NUMBER, generation),
           "Number of the current set.", .needs_set = true },
         { "rekeyd_certificate_failures", GAUGE, OF_CERTIFICATE(SMALL, failures),

@@ -1,6 +1,18 @@
 /*
  * Revocation needs nothing but a set as it lies on the disk: it is read on a worker, and then one call is
  * made with it. The Connector revokes the certificate by which it is called, and no other.
+ *
+ * It cannot be asked afterwards what it has done: a revoked certificate gets the empty 400 for ever, as one
+ * of a client that is not paired does, and any while the Director is down. So the journal is written ahead:
+ * from before the call until it is certain that nothing was done, the set counts as revoked. A process that
+ * dies in between, or an answer that is lost, leaves a doubt, in which the set is not used; and the next call
+ * begins with that. To revoke twice is harmless. What ends a doubt:
+ *
+ *   true                           it is revoked
+ *   the TLS edge rejects it        it is not accepted any more, since it has expired for example
+ *   the Connector itself says no   it was let in, so it is not revoked: a GraphQL reply, with status 200
+ *
+ * Whatever else turns the call away says that this call has done nothing, and nothing of an earlier one.
  */
 
 #include "daemon/revocation.h"
@@ -15,17 +27,21 @@ struct revocation {
         struct job job;
         struct context *context;
         const struct config_certificate *config;
+        struct history *history;
         uint64_t generation;
-        bool in_use;
+        bool is_asked, was_in_doubt;
         revocation_done_t done;
         void *userdata;
 
         struct set set;
+        char expected[FINGERPRINT_HEX]; /* empty: none */
         char fingerprint[FINGERPRINT_HEX];
         struct connection connection;
         int result; /* of reading them */
         struct error error;
         struct connector_call *call;
+        enum failure failure; /* the end, as DONE is told */
+        bool gone;
 };
 
 /* What is current is asked of the disk: a rollback, or a hand, may be ahead of what the loop knows. */
@@ -51,7 +67,7 @@ static void read_set(struct job *job) {
                                         &revocation->set, &revocation->error);
         if (revocation->result == 0)
                 hex_format(revocation->fingerprint, revocation->set.fingerprint, FINGERPRINT_SIZE);
-        if (revocation->result == 0 && !revocation->in_use)
+        if (revocation->result == 0 && !revocation->is_asked)
                 revocation->result = check_unused(revocation);
         json = revocation->set.connection_json;
         if (revocation->result == 0 && json)
@@ -59,11 +75,36 @@ static void read_set(struct job *job) {
 }
 
 static void end(struct revocation *revocation, enum failure failure, bool gone) {
+        revocation->failure = failure;
+        revocation->gone = gone;
         revocation->done(failure, gone, error_text(&revocation->error), revocation->userdata);
+}
+
+/* Nobody has to find out any more what has become of it. */
+static void settle(struct revocation *revocation) {
+        struct journal *journal = &revocation->history->journal;
+
+        if (revocation->is_asked && journal->revoking_generation == revocation->generation)
+                journal->revoking_generation = 0;
+}
+
+static void end_settled(struct revocation *revocation, enum failure failure, bool gone) {
+        settle(revocation);
+        end(revocation, failure, gone);
+}
+
+/* Nothing was done by this call. */
+static void end_untouched(struct revocation *revocation, enum failure failure) {
+        if (!revocation->was_in_doubt) {
+                settle(revocation);
+                journal_drop_revoked(&revocation->history->journal, revocation->fingerprint);
+        }
+        end(revocation, failure, false);
 }
 
 static void on_answer(const struct connector_answer *answer, void *userdata) {
         struct revocation *revocation = userdata;
+        const unsigned status = answer->reply.status;
         enum failure failure = answer->failure;
         int r;
 
@@ -73,11 +114,20 @@ static void on_answer(const struct connector_answer *answer, void *userdata) {
                 r = compass_read_revocation(&answer->reply, &revocation->error);
                 failure = r < 0 ? FAILURE_LOCAL : (enum failure)r;
         }
-        end(revocation, failure, false);
+
+        if (failure == FAILURE_NONE || failure == FAILURE_REJECTED)
+                end_settled(revocation, failure, false);
+        else if (failure == FAILURE_REFUSED && status == 200) {
+                revocation->was_in_doubt = false;
+                end_untouched(revocation, failure);
+        } else if (answer->failure != FAILURE_NONE ? !answer->was_sent : status >= 300 && status < 500)
+                end_untouched(revocation, failure);
+        else
+                end(revocation, failure, false);
 }
 
-static void on_read(struct job *job) {
-        struct revocation *revocation = container_of(job, struct revocation, job);
+static void on_intended(int r, const char *error, void *userdata) {
+        struct revocation *revocation = userdata;
         const struct config_connector *connector = revocation->config->connector;
         const char *stored = revocation->connection.connector_url;
         struct connector_request request = {
@@ -88,13 +138,11 @@ static void on_read(struct job *job) {
                 .certificate_pem = revocation->set.certificate_pem,
                 .fresh = true,
         };
-        int r = revocation->result;
 
-        if (r < 0) {
-                end(revocation, FAILURE_LOCAL, r == -ENOENT || r == -EBADMSG);
-                return;
-        }
-        if (!request.url)
+        if (r < 0)
+                error_set(&revocation->error, r,
+                          "the Connector was not called, since a restart would not know of it: %s", error);
+        else if (!request.url)
                 r = error_set(
                         &revocation->error, -ENOENT,
                         "the Connector's certificate-secured URL is not known: set `url` of connector %s",
@@ -108,11 +156,41 @@ static void on_read(struct job *job) {
                 return;
         if (revocation->error.code == 0)
                 error_set_errno(&revocation->error, r, "cannot call the Connector");
-        end(revocation, FAILURE_LOCAL, false);
+        end_untouched(revocation, FAILURE_LOCAL);
 }
 
-int revocation_new(struct context *context, const struct config_certificate *config, uint64_t generation,
-                   bool in_use, revocation_done_t done, void *userdata, struct revocation **ret) {
+static void on_read(struct job *job) {
+        struct revocation *revocation = container_of(job, struct revocation, job);
+        struct journal *journal = &revocation->history->journal;
+        int r = revocation->result;
+
+        if (r < 0) {
+                if (r == -ENOENT || r == -EBADMSG)
+                        end_settled(revocation, FAILURE_LOCAL, true);
+                else
+                        end(revocation, FAILURE_LOCAL, false);
+                return;
+        }
+        revocation->was_in_doubt = journal_has_revoked(journal, revocation->fingerprint);
+        /* Nothing brings a certificate back: only the one that was meant. */
+        if (revocation->is_asked && !revocation->was_in_doubt &&
+            !streq(revocation->fingerprint, revocation->expected)) {
+                error_set(&revocation->error, -ENOENT, "its files are others now");
+                end_settled(revocation, FAILURE_LOCAL, true);
+                return;
+        }
+        if (journal_add_revoked(journal, revocation->fingerprint) < 0) {
+                error_set(&revocation->error, -ENOMEM, "out of memory");
+                end(revocation, FAILURE_LOCAL, false);
+                return;
+        }
+        if (revocation->is_asked)
+                journal->revoking_generation = revocation->generation;
+        history_save_then(revocation->history, on_intended, revocation);
+}
+
+int revocation_new(struct context *context, const struct revocation_request *request, revocation_done_t done,
+                   void *userdata, struct revocation **ret) {
         struct revocation *revocation = calloc(1, sizeof(*revocation));
 
         if (!revocation)
@@ -120,23 +198,38 @@ int revocation_new(struct context *context, const struct config_certificate *con
         *revocation = (struct revocation) {
                 .job = { .run = read_set, .done = on_read },
                 .context = context,
-                .config = config,
-                .generation = generation,
-                .in_use = in_use,
+                .config = request->config,
+                .history = request->history,
+                .generation = request->generation,
+                .is_asked = request->is_asked,
                 .done = done,
                 .userdata = userdata,
         };
+        if (request->fingerprint)
+                snprintf(revocation->expected, sizeof(revocation->expected), "%s", request->fingerprint);
         workers_submit(context->disk_workers, &revocation->job);
         *ret = revocation;
         return 0;
 }
 
-const char *revocation_fingerprint(const struct revocation *revocation) {
-        return revocation->fingerprint;
-}
-
 uint64_t revocation_generation(const struct revocation *revocation) {
         return revocation->generation;
+}
+
+bool revocation_is_in_doubt(const struct revocation *revocation) {
+        return journal_has_revoked(&revocation->history->journal, revocation->fingerprint);
+}
+
+enum failure revocation_failure(const struct revocation *revocation) {
+        return revocation->failure;
+}
+
+bool revocation_is_gone(const struct revocation *revocation) {
+        return revocation->gone;
+}
+
+const char *revocation_error(const struct revocation *revocation) {
+        return error_text(&revocation->error);
 }
 
 struct revocation *revocation_free(struct revocation *revocation) {

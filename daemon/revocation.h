@@ -2,25 +2,50 @@
 
 /* Revoking one generation of a certificate at the Connector, by a call with its own key. */
 
-#include "daemon/context.h"
+#include "daemon/history.h"
 #include "lib/config.h"
 #include "lib/failure.h"
 
 struct revocation;
 
-/* FAILURE_NONE: it is revoked. Otherwise ERROR is a sentence; GONE says that it cannot be revoked ever, since
- * its files are not there any more. The revocation may be freed from here. */
+/* What is to be revoked. All is borrowed. */
+struct revocation_request {
+        const struct config_certificate *config;
+        struct history *history;
+        uint64_t generation;
+
+        /* An operator has asked for it: in use or not, it is meant. Otherwise what is current on the disk is
+         * not revoked. */
+        bool is_asked;
+        const char
+                *fingerprint; /* of what was asked for; NULL: it is one of the journal's `revoked` by now */
+};
+
+/* FAILURE_NONE: it is revoked. FAILURE_REJECTED: it is not accepted any more, which is as good. Otherwise
+ * ERROR is a sentence; GONE says that it cannot be revoked ever, since its files are not there any more, or
+ * are others. The journal says whether it may be revoked all the same, and is the caller's to save. The
+ * revocation may be freed from here. */
 typedef void (*revocation_done_t)(enum failure failure, bool gone, const char *error, void *userdata);
 
-/* Begins. A set that is IN_USE may not be one that is meant: where it is false, and the generation has the
- * certificate that is current on the disk, it is not revoked but GONE. CONTEXT and CONFIG are borrowed. 0 or
- * -ENOMEM; DONE is called from the loop, later. */
-int revocation_new(struct context *context, const struct config_certificate *config, uint64_t generation,
-                   bool in_use, revocation_done_t done, void *userdata, struct revocation **ret);
+/*
+ * Begins. What is about to be revoked is in the journal, durably, before the call leaves: one of `revoked`,
+ * and for an operator `revoking_generation` as well. They stay while it may be revoked; they go when it is
+ * certain that it is not. Of what is revoked, `revoked` stays.
+ *
+ * 0 or -ENOMEM; DONE is called from the loop, later.
+ */
+int revocation_new(struct context *context, const struct revocation_request *request, revocation_done_t done,
+                   void *userdata, struct revocation **ret);
 
 /* Which it revokes. */
 uint64_t revocation_generation(const struct revocation *revocation);
-const char *revocation_fingerprint(const struct revocation *revocation); /* once it was read; else empty */
+
+/* After DONE, what that was told; and, after a failure, whether it may be revoked all the same, by this call
+ * or by an earlier one. */
+enum failure revocation_failure(const struct revocation *revocation);
+bool revocation_is_gone(const struct revocation *revocation);
+bool revocation_is_in_doubt(const struct revocation *revocation);
+const char *revocation_error(const struct revocation *revocation);
 
 /* Its worker must have ended: after DONE, or when the workers were stopped. Accepts NULL, returns NULL. */
 struct revocation *revocation_free(struct revocation *revocation);

@@ -87,6 +87,7 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "step", text(status->step == STEP_NONE ? NULL : renewal_step_names[status->step]));
         r |= put(o, "usable", json_boolean(status->is_usable));
         r |= put(o, "revoked", json_boolean(status->is_revoked));
+        r |= put(o, "revoking", json_boolean(status->is_revoking));
         r |= put(o, "generation", has_set ? number(status->generation) : json_null());
         r |= put(o, "fingerprint", text(status->fingerprint));
         r |= put(o, "not_before", instant(status->not_before));
@@ -315,6 +316,8 @@ void report_offline(const struct config *config, const struct config_certificate
                 status.not_before = inspection->set.not_before;
                 status.not_after = inspection->set.effective_expiry;
                 status.is_revoked = journal_has_revoked(journal, inspection->fingerprint);
+                status.is_revoking = status.is_revoked && journal->revoking_generation > 0 &&
+                                     journal->revoking_generation == status.generation;
                 status.is_usable = !status.is_revoked && status.not_after > now;
         }
         if (status.is_usable)

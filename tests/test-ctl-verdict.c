@@ -62,8 +62,10 @@ static const struct {
           "rekeyctl renew orders", PLUGIN_CRITICAL },
         { GONE FINE STATE("waiting-for-token"), true, VERDICT_DOWN, "expired 2d ago", "rekeyctl enrol orders",
           PLUGIN_CRITICAL },
-        { GOOD FINE STATE("waiting-for-token") ",\"revoked\":true", false, VERDICT_DOWN, "revoked",
+        { GOOD FINE STATE("waiting-for-token") ",\"revoked\":true", false, VERDICT_DOWN, "was revoked",
           "rekeyctl enrol orders", PLUGIN_CRITICAL },
+        { GOOD FINE STATE("waiting-for-token") ",\"revoked\":true,\"revoking\":true", false, VERDICT_DOWN,
+          "may be revoked", "rekeyctl enrol orders", PLUGIN_CRITICAL },
         /* in use, and in danger */
         { GOOD FAILED("rejected") STATE("waiting-for-token"), false, VERDICT_CALL, "no longer accepts",
           "rekeyctl enrol orders", PLUGIN_WARNING },

@@ -345,7 +345,7 @@ START_TEST(what_failed_though_nothing_was_due_is_told) {
         check_told(&desk, "renew", "no such luck");
         check(&desk, "rollback orders --generation 77", 1, "there is no generation 77");
         check_told(&desk, "rollback", "there is no generation 77");
-        stand_fault(desk.stand, "{\"fault\":\"status\",\"at\":\"revoke\",\"status\":500}");
+        stand_fault(desk.stand, "{\"fault\":\"status\",\"at\":\"revoke\",\"status\":404}");
         check(&desk, "revoke orders --yes", 1, "could not be revoked");
         check_told(&desk, "revoke", "could not be revoked");
         check(&desk, "notify orders", 0, "told");

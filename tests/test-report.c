@@ -351,13 +351,15 @@ START_TEST(states_without_a_daemon) {
                 struct inspection inspection = {
                         .has_set = cases[i].has_set,
                         .set.effective_expiry = cases[i].expiry,
+                        .set.generation = 7,
                         .fingerprint = "aa",
                         .problem.code = cases[i].has_problem ? -EACCES : 0,
                 };
-                const struct journal journal = {
+                struct journal journal = {
                         .failures = cases[i].failures,
                         .revoked = &revoked,
                         .n_revoked = cases[i].revoked,
+                        .revoking_generation = 6,
                 };
                 struct report_status status;
 
@@ -368,9 +370,16 @@ START_TEST(states_without_a_daemon) {
                               renewal_state_names[status.state]);
                 ck_assert_msg(status.is_usable == cases[i].is_usable, "case %zu", i);
                 ck_assert_msg(status.is_revoked == (cases[i].revoked && !cases[i].of_another), "case %zu", i);
+                ck_assert_msg(!status.is_revoking, "case %zu", i);
                 ck_assert_msg((status.renew_at < USEC_INFINITY) ==
                                       (cases[i].is_usable && cases[i].expiry < USEC_INFINITY),
                               "case %zu", i);
+
+                /* It only may be. */
+                journal.revoking_generation = 7;
+                report_offline(config, &config->certificates[0], &inspection, &journal, NOW, &status);
+                ck_assert_msg(status.is_revoking == status.is_revoked, "case %zu", i);
+                ck_assert_msg(status.is_usable == cases[i].is_usable, "case %zu", i);
         }
 }
 END_TEST

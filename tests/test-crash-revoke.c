@@ -1,0 +1,355 @@
+/*
+ * A revocation by an operator, killed and failed at every system call from the moment on in which it is asked
+ * for. rekeyd runs under the tracer; a dependent that it tells of its set has rekeyctl revoke that, and then
+ * ends rekeyd. Then it is started again, and again: what the Connector has revoked must not be believed
+ * usable, and what it has not must be.
+ *
+ * What comes before is for test-crash-rekeyd.c, whose tracer and ways these are.
+ */
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "lib/journal.h"
+#include "tests/support/stand.h"
+#include "tests/support/tracer.h"
+#include "tests/test.h"
+
+#define WORKERS_MAX 2u
+#define POINTS_MAX  4096u
+#define TRIES       3u
+
+/* Sanitizers are there to find faults of memory, and make all of it four times as long. */
+#define STRIDE (test_is_instrumented() ? 4u : 1u)
+
+#define CONFIGURATION                                              \
+        "state_directory: %1$s/world/state\n"                      \
+        "control: {socket: %1$s/control.sock}\n"                   \
+        "log: {format: json, level: info}\n"                       \
+        "connectors:\n"                                            \
+        "  dev: {enrol_url: '%2$s', trust: %3$s, ca_window: 1s}\n" \
+        "defaults: {key: {bits: 2048}, jitter: 0%%}\n"             \
+        "certificates:\n"                                          \
+        "  orders:\n"                                              \
+        "    connector: dev\n"                                     \
+        "    directory: %1$s/world/orders\n"                       \
+        "    token_file: %1$s/token\n"                             \
+        "%4$s"
+
+#define HAND                                                             \
+        "#!/bin/sh\n"                                                    \
+        "cd '%1$s' && touch asked\n"                                     \
+        "'%2$s' --socket control.sock revoke --yes orders > said 2>&1\n" \
+        "echo \"ended $?\" >> said\n"                                    \
+        "kill -TERM $PPID\n"
+
+static const struct {
+        const char *name;
+        int error;
+} failures[] = { { "ENOSPC", ENOSPC }, { "EIO", EIO }, { "EACCES", EACCES }, { "EMFILE", EMFILE } };
+
+struct point {
+        enum trace_kind kind;
+        unsigned at;
+        const char *failure; /* NULL: a kill */
+        int error;
+};
+
+/* Shared between all processes. */
+struct run {
+        struct point points[POINTS_MAX];
+        size_t n;
+        unsigned counts[TRACE_KIND_MAX]; /* of the run that tells them */
+        int result;                      /* of tracing it: 0 or -errno */
+        char asked[256];                 /* the file that is there from the moment on */
+        atomic_uint kills, errors, missed, violations, revoked;
+};
+
+/* --- The world --- */
+
+static void configure(struct stand *stand, bool has_hand) {
+        _cleanup_(freep) char *text = NULL, *notify = NULL;
+
+        ck_assert_int_ge(asprintf(&notify, "    notify:\n      - {command: [%s/hand]}\n", stand->directory),
+                         0);
+        ck_assert_int_ge(asprintf(&text, CONFIGURATION, stand->directory, stand->token_url, stand->trust,
+                                  has_hand ? notify : ""),
+                         0);
+        scratch_write(stand->directory, "rekeyd.yaml", text, 0600);
+}
+
+static struct stand *world_new(void) {
+        struct stand *stand = stand_new((const char *[]) { "--lifetime", "30d", NULL });
+        _cleanup_(freep) char *hand = NULL;
+
+        ck_assert_int_ge(asprintf(&hand, HAND, stand->directory, getenv("REKEYD_TEST_REKEYCTL")), 0);
+        scratch_write(stand->directory, "hand", hand, 0755);
+        return stand;
+}
+
+static void remove_below(struct stand *stand, const char *name) {
+        scratch_free(scratch_path(stand->directory, name));
+}
+
+/* A new certificate, which nobody was told of: the state is empty. */
+static void world_reset(struct stand *stand) {
+        static const char *const files[] = { "asked", "said", "token" };
+        _cleanup_(freep) char *world = scratch_path(stand->directory, "world");
+        int status;
+
+        remove_below(stand, "world");
+        ck_assert_int_eq(mkdir(world, 0755), 0);
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                _cleanup_(freep) char *path = scratch_path(stand->directory, files[i]);
+
+                (void)unlink(path);
+        }
+        configure(stand, false);
+        stand_token(stand, "client-1", "token");
+        status = stand_run(stand, "--once");
+        ck_assert_msg(status == 2, "%s", process_output(stand->rekeyd, PROCESS_STDERR));
+        remove_below(stand, "world/state");
+        configure(stand, true);
+}
+
+static int trace_world(struct stand *stand, struct trace_plan *plan, struct trace *ret) {
+        _cleanup_(freep) char *config = scratch_path(stand->directory, "rekeyd.yaml"),
+                              *world = scratch_path(stand->directory, "world");
+        const char *argv[] = { getenv("REKEYD_TEST_REKEYD"), "--config", config, NULL };
+
+        plan->root = world;
+        return trace_run(argv, plan, ret);
+}
+
+/* --- What must hold --- */
+
+static bool is_pending(struct stand *stand) {
+        _cleanup_(freep) char *json = scratch_read(stand->directory, "world/state/orders.json");
+        _cleanup_(journal_clear) struct journal journal = { 0 };
+        struct journal_instant saved;
+
+        return json && journal_parse(json, strlen(json), &journal, &saved, NULL) == 0 &&
+               journal.revoking_generation > 0;
+}
+
+/* Starts it without the dependent, and awaits WANTED. */
+static void start_again(struct stand *stand, const char *wanted) {
+        configure(stand, false);
+        stand_start(stand, NULL);
+        free(process_await(stand->rekeyd, PROCESS_STDERR, wanted));
+}
+
+/* Whether the Connector has revoked the certificate of FINGERPRINT. */
+static bool was_revoked(struct stand *stand, const char *fingerprint) {
+        json_t *calls = stand_admin(stand, "/calls", NULL), *list, *call;
+        bool result = false;
+        size_t i;
+
+        list = json_is_array(calls) ? calls : json_object_get(calls, "calls");
+        json_array_foreach(list, i, call) result |= streq(member(call, "operation"), "revoke") &&
+                                                    streq(member(call, "result"), "ok") &&
+                                                    streq(member(call, "fingerprint"), fingerprint);
+        json_decref(calls);
+        return result;
+}
+
+/* How many of the two disagree; WHERE is for the report. */
+static unsigned check_world(struct stand *stand, const char *where, bool is_silent, bool *ret_revoked) {
+        _cleanup_(freep) char *said = NULL, *fingerprint = NULL;
+        const bool was_pending = is_pending(stand);
+        bool is_revoked, is_usable;
+        unsigned n = 0;
+        json_t *line;
+
+        start_again(stand, was_pending ? "as was asked for before" : MESSAGE_READY);
+        ck_assert_int_eq(stand_stop(stand), 0);
+
+        start_again(stand, MESSAGE_READY);
+        is_usable = strstr(process_output(stand->rekeyd, PROCESS_STDERR), "1 of 1");
+        line = stand_await(stand, is_usable ? MESSAGE_CURRENT : MESSAGE_WAITING);
+        fingerprint = strdup(member(line, "fingerprint"));
+        json_decref(line);
+        ck_assert_int_eq(stand_stop(stand), 0);
+
+        is_revoked = was_revoked(stand, fingerprint);
+        said = scratch_read(stand->directory, "said");
+        if (is_revoked == is_usable) {
+                n++;
+                if (!is_silent)
+                        test_report(
+                                "crash: violation: %s: %s by the Connector, and %s; the operator heard: %s",
+                                where, is_revoked ? "revoked" : "not revoked",
+                                is_usable ? "usable" : "not usable", said ? said : "nothing");
+        }
+        if (said && strstr(said, "ended 0") && !is_revoked) {
+                n++;
+                test_report("crash: violation: %s: the operator heard: %s", where, said);
+        }
+        if (said && strstr(said, "stays in use") && is_revoked) {
+                n++;
+                test_report("crash: violation: %s: the operator heard: %s", where, said);
+        }
+        *ret_revoked = is_revoked;
+        return n;
+}
+
+/* --- Runs --- */
+
+struct work {
+        struct stand *stand;
+        struct run *run;
+        size_t first, step;
+        void (*act)(struct work *work);
+};
+
+static void take_call(const struct trace_call *call, void *userdata) {
+        struct run *run = userdata;
+        bool is_asked = access(run->asked, F_OK) == 0;
+
+        for (size_t i = 0; i < TRACE_KIND_MAX; i++)
+                run->counts[i] += call->is[i];
+        if (!is_asked)
+                return;
+        if (run->n + 1 + ELEMENTSOF(failures) > POINTS_MAX)
+                abort();
+        if (call->is[TRACE_CHANGING])
+                run->points[run->n++] =
+                        (struct point) { TRACE_CHANGING, run->counts[TRACE_CHANGING], NULL, 0 };
+        for (size_t i = 0; call->is[TRACE_FAILABLE] && i < ELEMENTSOF(failures); i++)
+                if (!call->only_reads || failures[i].error != ENOSPC)
+                        run->points[run->n++] = (struct point) {
+                                TRACE_FAILABLE,
+                                run->counts[TRACE_FAILABLE],
+                                failures[i].name,
+                                failures[i].error,
+                        };
+}
+
+/* The whole run, which must be without fault. */
+static void find_points(struct work *work) {
+        struct trace_plan plan = { .seen = take_call, .userdata = work->run };
+        _cleanup_(freep) char *asked = scratch_path(work->stand->directory, "asked"), *said = NULL;
+        _cleanup_(trace_clear) struct trace trace = { 0 };
+        bool is_revoked;
+
+        snprintf(work->run->asked, sizeof(work->run->asked), "%s", asked);
+        world_reset(work->stand);
+        work->run->result = trace_world(work->stand, &plan, &trace);
+        if (work->run->result < 0)
+                return;
+        said = scratch_read(work->stand->directory, "said");
+        ck_assert_msg(trace.status == 0 && said && strstr(said, "ended 0"), "rekeyd ends with %d: %s; %s",
+                      trace.status, trace.output, said);
+        ck_assert_uint_eq(check_world(work->stand, "undisturbed", false, &is_revoked), 0);
+        ck_assert(is_revoked);
+
+        /* The same checks must object where it is forgotten. */
+        remove_below(work->stand, "world/state");
+        ck_assert_uint_eq(check_world(work->stand, "forgotten", true, &is_revoked), 1);
+}
+
+static void run_point(struct work *work, const struct point *point) {
+        struct run *run = work->run;
+        struct trace_plan plan = { .kind = point->kind, .at = point->at, .error = point->error };
+        char where[640];
+        bool is_revoked;
+
+        for (unsigned try = 0; try < TRIES; try++) {
+                _cleanup_(trace_clear) struct trace trace = { 0 };
+
+                world_reset(work->stand);
+                ck_assert_int_eq(trace_world(work->stand, &plan, &trace), 0);
+                if (!trace.was_reached)
+                        continue;
+                snprintf(where, sizeof(where), "%s %s", point->failure ? point->failure : "killed at",
+                         trace.point);
+                atomic_fetch_add(&run->violations, check_world(work->stand, where, false, &is_revoked));
+                atomic_fetch_add(&run->revoked, is_revoked);
+                atomic_fetch_add(point->failure ? &run->errors : &run->kills, 1);
+                return;
+        }
+        atomic_fetch_add(&run->missed, 1);
+}
+
+static void run_points(struct work *work) {
+        for (size_t i = work->first; i < work->run->n; i += work->step)
+                run_point(work, &work->run->points[i]);
+}
+
+/* Whoever traces waits for all children, so it is a process without any others. */
+static void run_workers(struct work *works, size_t n) {
+        pid_t workers[WORKERS_MAX];
+
+        for (size_t i = 0; i < n; i++) {
+                workers[i] = fork();
+                ck_assert_int_ge(workers[i], 0);
+                if (workers[i] == 0) {
+                        works[i].act(&works[i]);
+                        _exit(EXIT_SUCCESS);
+                }
+        }
+        for (size_t i = 0; i < n; i++) {
+                int status;
+
+                ck_assert_int_eq(waitpid(workers[i], &status, 0), workers[i]);
+                ck_assert_int_eq(status, 0);
+        }
+}
+
+START_TEST(a_revocation_may_be_cut_anywhere) {
+        struct run *run = mmap(NULL, sizeof(*run), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        struct work works[WORKERS_MAX];
+        usec_t begin = now_usec(CLOCK_MONOTONIC);
+
+        ck_assert_ptr_ne(run, MAP_FAILED);
+        for (unsigned i = 0; i < WORKERS_MAX; i++)
+                works[i] = (struct work) { world_new(), run, STRIDE * i, STRIDE * WORKERS_MAX, find_points };
+        run_workers(works, 1);
+        for (unsigned i = 0; i < WORKERS_MAX; i++)
+                works[i].act = run_points;
+        if (run->result == 0)
+                run_workers(works, WORKERS_MAX);
+        for (unsigned i = 0; i < WORKERS_MAX; i++)
+                stand_free(works[i].stand);
+        if (run->result < 0) {
+                test_skip("nothing can be traced here: %s", strerrordesc_np(-run->result));
+                munmap(run, sizeof(*run));
+                return;
+        }
+        test_report(
+                "crash: revocation: %u kill points, %u error points, %u missed, %u of them end revoked, %u "
+                "violations in %.0f s",
+                run->kills, run->errors, run->missed, run->revoked, run->violations,
+                (double)(now_usec(CLOCK_MONOTONIC) - begin) / USEC_PER_SEC);
+        ck_assert_uint_eq(run->violations, 0);
+        /* Some before it is written down, and some after that. */
+        ck_assert_uint_gt(run->revoked, 0);
+        ck_assert_uint_lt(run->revoked, run->kills + run->errors);
+        ck_assert_uint_gt(run->errors, 0);
+        ck_assert_uint_le(run->missed, (run->kills + run->errors) / 20);
+        munmap(run, sizeof(*run));
+}
+END_TEST
+
+/* In memory where that can be, since no power is cut. LeakSanitizer cannot work in a traced program. */
+static void set_up(void) {
+        const char *sanitizer = getenv("ASAN_OPTIONS");
+        _cleanup_(freep) char *options = NULL;
+
+        if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
+                setenv("TMPDIR", "/dev/shm", 1);
+        if (asprintf(&options, "%s:detect_leaks=0", sanitizer ? sanitizer : "") < 0)
+                abort();
+        setenv("ASAN_OPTIONS", options, 1);
+}
+
+int main(void) {
+        Suite *suite = suite_create("crash-revoke");
+
+        set_up();
+        TEST_CASE(suite, a_revocation_may_be_cut_anywhere);
+        return test_run(suite);
+}

@@ -1,0 +1,381 @@
+/*
+ * An operator's revocation that is cut off. The Connector may have revoked the certificate or not, and cannot
+ * be asked; so from before the call until it is certain that nothing was done, rekeyd counts it as revoked,
+ * also after a restart, and calls again. The kills at every system call are in test-crash-revoke.c.
+ */
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "tests/support/stand.h"
+#include "tests/test.h"
+
+#define ORDERS                       \
+        "  orders:\n"                \
+        "    connector: dev\n"       \
+        "    directory: %s/orders\n" \
+        "    keep: 3\n"
+
+#define EMPTY_400 "{\"fault\":\"empty-400\",\"at\":\"revoke\"}"
+/* The answer is lost, of one call. */
+#define LOST(executed) \
+        "{\"fault\":\"cut-connection\",\"executed\":" executed ",\"at\":\"revoke\",\"count\":1}"
+
+/* --- rekeyctl --- */
+
+static struct process *start(struct stand *stand, const char *command, const char *option) {
+        _cleanup_(freep) char *socket = scratch_path(stand->directory, "control.sock");
+        const char *argv[] = {
+                getenv("REKEYD_TEST_REKEYCTL"), "--socket", socket, command, "orders", option, NULL,
+        };
+
+        return process_start(argv, true);
+}
+
+/* COMMAND ends with STATUS and has said SAYS. A look may be under way after anything, and rekeyd then says to
+ * wait: that is no result. */
+static void check(struct stand *stand, const char *command, const char *option, int status,
+                  const char *says) {
+        const usec_t deadline = now_usec(CLOCK_MONOTONIC) + patience_usec();
+
+        for (;;) {
+                _cleanup_(process_freep) struct process *process = start(stand, command, option);
+                _cleanup_(freep) char *text = NULL;
+                int r = process_wait(process);
+
+                ck_assert_int_ge(asprintf(&text, "%s%s", process_output(process, PROCESS_STDOUT),
+                                          process_output(process, PROCESS_STDERR)),
+                                 0);
+                if (r == 6 && strstr(text, "is under way") && now_usec(CLOCK_MONOTONIC) < deadline)
+                        continue;
+                ck_assert_msg(r == status && strstr(text, says), "%s: %d, and not %d and '%s': %s", command,
+                              r, status, says, text);
+                return;
+        }
+}
+
+static void ask(struct stand *stand, int status, const char *says) {
+        check(stand, "revoke", "--yes", status, says);
+}
+
+static void check_usable(struct stand *stand, bool is_usable) {
+        check(stand, "show", "--json", 0, is_usable ? "\"usable\":true" : "\"usable\":false");
+}
+
+/* --- The stand --- */
+
+static void start_ready(struct stand *stand, bool is_usable) {
+        json_t *line;
+
+        stand_start(stand, NULL);
+        line = stand_await(stand, MESSAGE_READY);
+        ck_assert_msg(strstr(member(line, "message"), is_usable ? "1 of 1" : "0 of 1"), "%s",
+                      member(line, "message"));
+        json_decref(line);
+}
+
+/* What it says of an operator's revocation may come before it is ready. */
+static void start_and_await(struct stand *stand, bool is_usable, const char *message_id, const char *text) {
+        const char *ready = is_usable ? "ready: 1 of 1" : "ready: 0 of 1";
+        json_t *line;
+
+        stand_start(stand, NULL);
+        line = stand_await(stand, message_id);
+        ck_assert_msg(strstr(member(line, "message"), text), "not '%s' but: %s", text,
+                      member(line, "message"));
+        json_decref(line);
+        if (!strstr(process_output(stand->rekeyd, PROCESS_STDERR), ready)) {
+                _cleanup_(freep) char *other = process_await(stand->rekeyd, PROCESS_STDERR, ready);
+
+                ck_assert_ptr_nonnull(other);
+        }
+}
+
+static void enrol(struct stand *stand) {
+        _cleanup_(freep) char *token = NULL, *option = NULL;
+
+        stand_token(stand, "client-1", "token");
+        token = scratch_path(stand->directory, "token");
+        ck_assert_int_ge(asprintf(&option, "--token-file=%s", token), 0);
+        check(stand, "enrol", option, 0, "enrolled: generation ");
+}
+
+/* rekeyd runs, with one generation. */
+static struct stand *begin(const char *certificates) {
+        struct stand *stand = stand_new((const char *[]) { "--lifetime", "2h", NULL });
+        _cleanup_(freep) char *control = NULL;
+
+        ck_assert_int_ge(
+                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", stand->directory), 0);
+        stand_configure(stand, certificates);
+        stand_edit(stand, "defaults:", control);
+        start_ready(stand, false);
+        enrol(stand);
+        return stand;
+}
+
+static void restart(struct stand *stand, bool is_usable) {
+        ck_assert_int_eq(stand_stop(stand), 0);
+        start_ready(stand, is_usable);
+}
+
+static void await_text(struct stand *stand, const char *message_id, const char *text) {
+        json_t *line = stand_await(stand, message_id);
+
+        ck_assert_msg(strstr(member(line, "message"), text), "not '%s' but: %s", text,
+                      member(line, "message"));
+        json_decref(line);
+}
+
+/* Whether the journal names a generation that may be revoked. */
+static bool is_in_doubt(struct stand *stand) {
+        _cleanup_(freep) char *text = scratch_read(stand->directory, "state/orders.json");
+        json_t *journal = json_loads(text, 0, NULL);
+        bool result = json_integer_value(json_object_get(journal, "revoking_generation")) > 0;
+
+        ck_assert_ptr_nonnull(json_object_get(journal, "revoking_generation"));
+        json_decref(journal);
+        return result;
+}
+
+static void end(struct stand *stand) {
+        ck_assert_int_eq(stand_stop(stand), 0);
+        stand_free(stand);
+}
+
+/* --- What is certain --- */
+
+START_TEST(what_is_turned_away_stays_in_use) {
+        static const char *const faults[] = {
+                EMPTY_400,
+                "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}",
+                "{\"fault\":\"graphql-error\",\"at\":\"revoke\"}",
+                "{\"fault\":\"rate-limit\",\"at\":\"revoke\"}",
+                "{\"fault\":\"status\",\"status\":404,\"at\":\"revoke\"}",
+                "{\"fault\":\"redirect\",\"at\":\"revoke\"}",
+                "{\"fault\":\"tls-close\",\"when\":\"during\"}",
+        };
+        struct stand *stand = begin(ORDERS);
+
+        for (size_t i = 0; i < ELEMENTSOF(faults); i++) {
+                stand_fault(stand, faults[i]);
+                ask(stand, 1, "could not be revoked, and stays in use");
+                stand_lift_faults(stand);
+                check_usable(stand, true);
+                ck_assert(!is_in_doubt(stand));
+        }
+        restart(stand, true);
+        ask(stand, 0, "revoked, generation 1");
+        ck_assert(!is_in_doubt(stand));
+        restart(stand, false);
+        ask(stand, 6, "revoked already");
+        end(stand);
+}
+END_TEST
+
+/* A directory is where the journal's temporary file goes. */
+START_TEST(what_cannot_be_saved_is_not_called) {
+        struct stand *stand = begin(ORDERS);
+        _cleanup_(freep) char *obstacle = scratch_path(stand->directory, "state/.orders.json.rekeyd");
+
+        ck_assert_int_eq(mkdir(obstacle, 0700), 0);
+        ask(stand, 1, "the Connector was not called, since a restart would not know of it");
+        ck_assert_uint_eq(stand_calls(stand, "revoke"), 0);
+        check_usable(stand, true);
+        ck_assert_int_eq(rmdir(obstacle), 0);
+        ask(stand, 0, "revoked, generation 1");
+        end(stand);
+}
+END_TEST
+
+/* --- What is not --- */
+
+START_TEST(a_lost_answer_leaves_a_doubt) {
+        struct stand *stand = begin(ORDERS);
+
+        stand_fault(stand, LOST("true"));
+        ask(stand, 1, "it is not known whether generation 1 is revoked");
+        check_usable(stand, false);
+        check(stand, "show", "--json", 0, "\"revoking\":true");
+        check(stand, "show", NULL, 0, "may be revoked: what has come of that is not known");
+        ck_assert(is_in_doubt(stand));
+        /* From now on there is the empty 400 for ever. */
+        await_text(stand, MESSAGE_NOT_REVOKED, "it is not known whether generation 1 is revoked: ");
+        await_text(stand, MESSAGE_NOT_REVOKED, "as was asked for before: ");
+        ask(stand, 1, "it is not known whether generation 1 is revoked");
+        check(stand, "renew", NULL, 6, "has to be enrolled anew");
+        check(stand, "history", NULL, 0, "it is not known whether");
+
+        ck_assert_int_eq(stand_stop(stand), 0);
+        start_and_await(stand, false, MESSAGE_NOT_REVOKED, "as was asked for before: ");
+        check_usable(stand, false);
+
+        /* With a new set it matters no more, and it never comes back. */
+        enrol(stand);
+        check_usable(stand, true);
+        check(stand, "rollback", "--generation=1", 1, "generation 1 was revoked");
+        ck_assert_int_eq(stand_stop(stand), 0);
+        start_and_await(stand, true, MESSAGE_NOT_REVOKED, "it is not known whether generation 1 is revoked");
+        check(stand, "rollback", NULL, 1, "no other generation");
+        check_usable(stand, true);
+        ask(stand, 0, "revoked, generation 2");
+        ck_assert(!is_in_doubt(stand));
+        end(stand);
+}
+END_TEST
+
+START_TEST(a_call_that_was_lost_is_made_again) {
+        static const char *const faults[] = {
+                LOST("false"),
+                "{\"fault\":\"timeout-503\",\"at\":\"revoke\",\"count\":1}",
+                "{\"fault\":\"bad-gateway-502\",\"at\":\"revoke\",\"count\":1}",
+        };
+        struct stand *stand = begin(ORDERS);
+
+        for (unsigned i = 0; i < ELEMENTSOF(faults); i++) {
+                stand_fault(stand, faults[i]);
+                ask(stand, 1, "counts as revoked, asking again in");
+                check_usable(stand, false);
+                json_decref(stand_await(stand, MESSAGE_REVOKED));
+                ck_assert(!is_in_doubt(stand));
+                ask(stand, 6, "revoked already");
+                enrol(stand);
+                check_usable(stand, true);
+        }
+        end(stand);
+}
+END_TEST
+
+/* Executed and garbled; and then the Connector says that it has not revoked, to a certificate that it lets
+ * in: devconnector forgets what it has revoked. */
+START_TEST(a_no_ends_the_doubt) {
+        struct stand *stand = begin(ORDERS);
+
+        stand_fault(stand, LOST("false"));
+        stand_fault(stand, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
+        ask(stand, 1, "it is not known whether generation 1 is revoked");
+        json_decref(stand_await(stand, MESSAGE_NOT_REVOKED));
+        await_text(stand, MESSAGE_NOT_REVOKED, "is not revoked, as was asked for before, and can be used");
+        await_text(stand, MESSAGE_CURRENT, "generation 1 is current until");
+        check_usable(stand, true);
+        ck_assert(!is_in_doubt(stand));
+        restart(stand, true);
+        end(stand);
+}
+END_TEST
+
+/* --- Kills --- */
+
+/* rekeyd is stopped or killed during the call, which devconnector executes after that, or never. */
+static void cut_off(bool kill, bool executed) {
+        struct stand *stand = begin(ORDERS);
+        _cleanup_(process_freep) struct process *rekeyctl = NULL;
+
+        if (!executed)
+                stand_fault(stand, LOST("false"));
+        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
+        check_usable(stand, true);
+        rekeyctl = start(stand, "revoke", "--yes");
+        json_decref(stand_await_connector(stand, "\"held\""));
+        ck_assert(is_in_doubt(stand));
+        if (kill)
+                stand_kill(stand);
+        else
+                ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_ne(process_wait(rekeyctl), 0);
+        stand_lift_faults(stand);
+
+        /* Not with --once, which has no time. */
+        ck_assert_int_eq(stand_run(stand, "--once"), 1);
+        await_text(stand, MESSAGE_WAITING, "it is not known whether the certificate is revoked");
+        ck_assert(is_in_doubt(stand));
+        ck_assert_uint_eq(stand_calls(stand, "revoke"), 1);
+
+        start_and_await(stand, false, executed ? MESSAGE_NOT_REVOKED : MESSAGE_REVOKED,
+                        executed ? "it is not known whether generation 1 is revoked, as was asked for before"
+                                 : "generation 1 was revoked, as was asked for before");
+        check_usable(stand, false);
+        ck_assert_int_eq(is_in_doubt(stand), executed);
+        restart(stand, false);
+        enrol(stand);
+        end(stand);
+}
+
+START_TEST(a_kill_before_it_is_revoked) {
+        cut_off(true, false);
+}
+END_TEST
+
+START_TEST(a_kill_after_it_is_revoked) {
+        cut_off(true, true);
+}
+END_TEST
+
+START_TEST(the_end_during_the_call) {
+        cut_off(false, true);
+}
+END_TEST
+
+/* Somebody puts another set into the place of the one that was meant: that one is not revoked. */
+START_TEST(another_set_is_not_revoked) {
+        struct stand *stand = begin(ORDERS);
+        _cleanup_(freep) char *command = NULL;
+
+        check(stand, "renew", "--force", 0, "generation 2");
+        stand_fault(stand, LOST("false"));
+        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
+        _cleanup_(process_freep) struct process *rekeyctl = start(stand, "revoke", "--yes");
+        json_decref(stand_await_connector(stand, "\"held\""));
+        stand_kill(stand);
+        (void)process_wait(rekeyctl);
+        stand_lift_faults(stand);
+
+        ck_assert_int_ge(
+                asprintf(&command, "cd %s/orders && cp -p ..gen-000001/* ..gen-000002/", stand->directory),
+                0);
+        ck_assert_int_eq(system(command), 0);
+        start_and_await(stand, true, MESSAGE_NOT_REVOKED, "its files are others now");
+        ck_assert_uint_eq(stand_calls(stand, "revoke"), 1);
+        check_usable(stand, true);
+        restart(stand, true);
+        end(stand);
+}
+END_TEST
+
+/* What is taken out of the configuration is not asked again, and goes on when it comes back. */
+START_TEST(a_reload_takes_it_out) {
+        struct stand *stand = begin(ORDERS);
+
+        stand_fault(stand, LOST("false"));
+        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
+        _cleanup_(process_freep) struct process *rekeyctl = start(stand, "revoke", "--yes");
+        json_decref(stand_await_connector(stand, "\"held\""));
+        stand_edit(stand, "  orders:\n", "  billing:\n");
+        stand_edit(stand, "/orders\n", "/billing\n");
+        stand_reload(stand);
+        stand_lift_faults(stand);
+        stand_edit(stand, "  billing:\n", "  orders:\n");
+        stand_edit(stand, "/billing\n", "/orders\n");
+        (void)process_wait(rekeyctl);
+        stand_reload(stand);
+        json_decref(stand_await(stand, MESSAGE_REVOKED));
+        restart(stand, false);
+        end(stand);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("revoke");
+
+        TEST_CASE(suite, what_is_turned_away_stays_in_use);
+        TEST_CASE(suite, what_cannot_be_saved_is_not_called);
+        TEST_CASE(suite, a_lost_answer_leaves_a_doubt);
+        TEST_CASE(suite, a_call_that_was_lost_is_made_again);
+        TEST_CASE(suite, a_no_ends_the_doubt);
+        TEST_CASE(suite, a_kill_before_it_is_revoked);
+        TEST_CASE(suite, a_kill_after_it_is_revoked);
+        TEST_CASE(suite, the_end_during_the_call);
+        TEST_CASE(suite, another_set_is_not_revoked);
+        TEST_CASE(suite, a_reload_takes_it_out);
+        return test_run(suite);
+}
