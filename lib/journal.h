@@ -53,8 +53,8 @@ struct journal {
         char (*revoked)[FINGERPRINT_HEX];
         size_t n_revoked;
 
-        /* A generation that an operator wants revoked, where it is not known yet whether it is: its set is one
-         * of `revoked`. 0 for none. */
+        /* A generation that an operator wants revoked, where it is not known yet whether it is: its set is
+         * one of `revoked`. 0 for none. */
         uint64_t revoking_generation;
 
         struct journal_owed *owed;

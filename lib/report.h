@@ -16,7 +16,7 @@ struct report_status {
         enum renewal_state state;
         enum renewal_step step; /* under way, or STEP_NONE */
         bool is_usable, is_revoked;
-        bool is_revoking; /* it only may be revoked, as somebody has asked for */
+        bool is_revoking;             /* it only may be revoked, as somebody has asked for */
         uint64_t generation;          /* meaningful where there is a fingerprint */
         const char *fingerprint;      /* NULL or empty: no set */
         usec_t not_before, not_after; /* CLOCK_REALTIME; 0 without a set */
