@@ -37,8 +37,8 @@ struct connector_request {
 
 /* Borrowed from the call, for the length of the callback. */
 struct connector_answer {
-        enum failure failure;       /* FAILURE_NONE: there is an HTTP reply, whatever its status */
-        bool was_sent;              /* with a failure: the Connector may have heard of the call all the same */
+        enum failure failure; /* FAILURE_NONE: there is an HTTP reply, whatever its status */
+        bool was_sent;        /* with a failure: the Connector may have heard of the call all the same */
         struct compass_reply reply; /* status and body; empty when there is a failure */
         usec_t retry_after_usec;    /* from Retry-After; 0: none */
         const char *request_id;     /* sent as x-request-id: the Connector's log has it */
@@ -47,8 +47,8 @@ struct connector_answer {
 
 typedef void (*connector_done_t)(const struct connector_answer *answer, void *userdata);
 
-/* Starts the call; DONE comes later, from the loop, exactly once unless the call is freed first. 0, or -errno,
- * for which ERROR is filled where errno does not say enough. */
+/* Starts the call; DONE comes later, from the loop, exactly once unless the call is freed first. 0, or
+ * -errno, for which ERROR is filled where errno does not say enough. */
 int connector_call_new(struct curl_glue *glue, struct connector_request *request, connector_done_t done,
                        void *userdata, struct connector_call **ret, struct error *error);
 
