@@ -33,16 +33,9 @@ static int explain_absence(struct ctl *ctl, int r, char **ret) {
                         what, ctl_socket(ctl));
 }
 
-/* Whether the configuration has a socket at all, as far as it can be read. */
-static bool has_socket(struct ctl *ctl) {
-        const struct config *config;
-
-        return ctl_has(ctl, "socket") || ctl_config(ctl, &config) < 0 || config->control.socket;
-}
-
 static int explain(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error,
                    char **ret_sentence) {
-        if ((r != -ENOENT && r != -ECONNREFUSED) || !has_socket(ctl))
+        if ((r != -ENOENT && r != -ECONNREFUSED) || !ctl_socket(ctl))
                 return ctl_explain_call(ctl, r, reply, error, ret_sentence);
         if (explain_absence(ctl, r, ret_sentence) < 0)
                 *ret_sentence = NULL;

@@ -7,7 +7,7 @@
 #include "ctl/client.h"
 
 struct client {
-        char *socket;
+        char *socket; /* NULL: there is none */
 };
 
 /* What has arrived, with a NUL after it. */
@@ -21,8 +21,9 @@ size_t buffer_append(char *data, size_t size, size_t n, void *userdata); /* for 
 DEFINE_CLEANUP(CURL *, curl_easy_cleanup);
 DEFINE_CLEANUP(struct curl_slist *, curl_slist_free_all);
 
-/* A handle for a GET of PATH whose answer goes to BUFFER. 0 or -ENOMEM. */
-int client_prepare(const struct client *client, const char *path, struct buffer *buffer, CURL **ret);
+/* A handle for a GET of PATH whose answer goes to BUFFER. 0; -ENOENT without a socket; -ENOMEM. */
+int client_prepare(const struct client *client, const char *path, struct buffer *buffer, CURL **ret,
+                   struct error *error);
 
 /* The sentence and the errno for a transfer that failed. */
 int client_explain(const struct client *client, CURL *easy, CURLcode code, struct error *error);

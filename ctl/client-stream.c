@@ -75,8 +75,10 @@ int client_stream_open(struct client *client, const char *path, struct client_st
         stream->client = client;
         stream->buffer.max = CLIENT_REPLY_MAX;
         stream->multi = curl_multi_init();
-        if (!stream->multi || client_prepare(client, path, &stream->buffer, &stream->easy) < 0 ||
-            curl_multi_add_handle(stream->multi, stream->easy) != CURLM_OK)
+        r = client_prepare(client, path, &stream->buffer, &stream->easy, error);
+        if (r < 0)
+                return r;
+        if (!stream->multi || curl_multi_add_handle(stream->multi, stream->easy) != CURLM_OK)
                 return error_set(error, -ENOMEM, "out of memory");
 
         /* The first line comes at once. The status is known before the head has ended, but an answer that is

@@ -18,8 +18,8 @@ int client_new(const char *socket, struct client **ret) {
         client = calloc(1, sizeof(*client));
         if (!client)
                 return -ENOMEM;
-        client->socket = strdup(socket);
-        if (!client->socket)
+        client->socket = socket ? strdup(socket) : NULL;
+        if (socket && !client->socket)
                 return -ENOMEM;
         *ret = take_ptr(client);
         return 0;
@@ -65,11 +65,16 @@ size_t buffer_append(char *data, size_t size, size_t n, void *userdata) {
 
 #define SET(option, value) (code == CURLE_OK ? curl_easy_setopt(easy, option, value) : code)
 
-int client_prepare(const struct client *client, const char *path, struct buffer *buffer, CURL **ret) {
+int client_prepare(const struct client *client, const char *path, struct buffer *buffer, CURL **ret,
+                   struct error *error) {
         _cleanup_(freep) char *url = NULL;
-        CURL *easy = curl_easy_init();
-        CURLcode code = easy ? CURLE_OK : CURLE_OUT_OF_MEMORY;
+        CURL *easy = NULL;
+        CURLcode code;
 
+        if (!client->socket)
+                return error_set(error, -ENOENT, "cannot reach rekeyd, which has no socket");
+        easy = curl_easy_init();
+        code = easy ? CURLE_OK : CURLE_OUT_OF_MEMORY;
         if (asprintf(&url, "http://rekeyd%s", path) < 0) {
                 url = NULL;
                 code = CURLE_OUT_OF_MEMORY;
@@ -85,7 +90,7 @@ int client_prepare(const struct client *client, const char *path, struct buffer 
         code = SET(CURLOPT_WRITEDATA, buffer);
         if (code != CURLE_OK) {
                 curl_easy_cleanup(easy);
-                return -ENOMEM;
+                return error_set(error, -ENOMEM, "out of memory");
         }
         *ret = easy;
         return 0;
@@ -185,9 +190,9 @@ int client_call(struct client *client, const char *method, const char *path, con
         CURLcode code = CURLE_OK;
         int r;
 
-        r = client_prepare(client, path, &answer, &easy);
+        r = client_prepare(client, path, &answer, &easy, error);
         if (r < 0)
-                return error_set(error, r, "out of memory");
+                return r;
         code = SET(CURLOPT_TIMEOUT, ANSWER_SEC);
         if (!streq(method, "GET")) {
                 text = body ? json_dumps(body, JSON_COMPACT) : strdup("");

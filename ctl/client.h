@@ -12,7 +12,8 @@
 
 struct client;
 
-/* SOCKET is copied. 0 or -ENOMEM. Nothing is connected yet. */
+/* SOCKET is copied; NULL where there is none, and then each call gives -ENOENT. 0 or -ENOMEM. Nothing is
+ * connected yet. */
 int client_new(const char *socket, struct client **ret);
 struct client *client_free(struct client *client);
 DEFINE_CLEANUP(struct client *, client_free);

@@ -141,9 +141,7 @@ const char *ctl_socket(struct ctl *ctl) {
                 return ctl_text(ctl, "socket");
         /* A configuration that is wrong does not keep anybody from asking a rekeyd that runs with the old
          * one. */
-        if (ctl_config(ctl, &config) == 0 && config->control.socket)
-                return config->control.socket;
-        return CTL_SOCKET;
+        return ctl_config(ctl, &config) == 0 ? config->control.socket : CTL_SOCKET;
 }
 
 /* --- Asking --- */
@@ -198,12 +196,10 @@ static int explain_denied(struct ctl *ctl, const struct error *error, char **ret
 
 int ctl_explain_call(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error,
                      char **ret_sentence) {
-        const struct config *config;
         char *text = NULL;
         int n, exit = r < 0 ? exit_for_errno(r) : exit_for_status(reply->status);
 
-        if (r == -ENOENT && !ctl_has(ctl, "socket") && ctl_config(ctl, &config) == 0 &&
-            !config->control.socket)
+        if (r == -ENOENT && !ctl_socket(ctl))
                 n = asprintf(&text, "rekeyd cannot be reached: %s has no control.socket (%s is usual)",
                              ctl_config_path(ctl), CTL_SOCKET);
         else if (r == 0 && reply->status == 403)

@@ -65,7 +65,8 @@ int ctl_print_json(const struct ctl *ctl, const json_t *json);
 int ctl_config(struct ctl *ctl, const struct config **ret);
 const char *ctl_config_path(const struct ctl *ctl);
 
-/* The socket: --socket, else what the configuration says, else CTL_SOCKET. Borrowed. */
+/* The socket: --socket, else what the configuration says, which may be NULL for none; CTL_SOCKET where that
+ * cannot be read. Borrowed. */
 const char *ctl_socket(struct ctl *ctl);
 
 /* The client for that socket; borrowed. NULL when memory is out. */

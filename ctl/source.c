@@ -104,10 +104,9 @@ static int go_offline(struct source *source, const struct error *reason) {
         if (source->is_quiet || source->has_said)
                 return CTL_OK;
         source->has_said = true;
-        if (!config->control.socket && !ctl_has(source->ctl, "socket"))
+        if (!ctl_socket(source->ctl))
                 ctl_warn(source->ctl, "rekeyd cannot be asked, its configuration has no control.socket: this "
-                                      "is what the files "
-                                      "say");
+                                      "is what the files say");
         else if (reason->code == -ENOENT || reason->code == -ECONNREFUSED)
                 ctl_warn(source->ctl, "rekeyd is not running: this is what the files say");
         return CTL_OK;

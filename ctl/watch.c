@@ -70,6 +70,7 @@ static int draw(struct watch *watch) {
         _cleanup_(freep) char *text = NULL;
         const usec_t now = now_usec(CLOCK_REALTIME);
         const bool is_offline = source_is_offline(watch->source);
+        const char *socket = ctl_socket(watch->ctl);
         char time[LOCAL_TIME_MAX];
         size_t size = 0;
         FILE *out;
@@ -79,8 +80,10 @@ static int draw(struct watch *watch) {
         out = open_memstream(&text, &size);
         if (!out)
                 return -ENOMEM;
-        fprintf(out, "%s   %s%s\n\n", format_local_time(time, now), ctl_socket(watch->ctl),
-                is_offline ? "   rekeyd is not running: this is what the files say" : "");
+        fprintf(out, "%s   %s%s\n\n", format_local_time(time, now), socket ? socket : "no control.socket",
+                !is_offline ? ""
+                : socket    ? "   rekeyd is not running: this is what the files say"
+                            : ": this is what the files say");
         if (!watch->list)
                 fprintf(out, "%s\n", source_error(watch->source));
         else {

@@ -5,6 +5,7 @@
 
 #include "ctl/ctl.h"
 #include "ctl/help.h"
+#include "tests/support/scratch.h"
 #include "tests/test.h"
 
 START_TEST(every_row_is_whole) {
@@ -102,6 +103,28 @@ START_TEST(mistakes_are_refused) {
 
                 ck_assert_msg(parse(&ctl, rows[i]) == -EINVAL, "%s %s", rows[i][0],
                               rows[i][1] ? rows[i][1] : "");
+        }
+}
+END_TEST
+
+/* Whoever listens at the usual socket has another configuration than one that names none. */
+START_TEST(the_socket_is_the_configuration_s) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(freep) char *path = scratch_path(scratch, "rekeyd.yaml");
+        static const struct {
+                const char *text, *socket;
+        } rows[] = {
+                { "control: {socket: /x}\n", "/x" },
+                { "connectors: {}\n", NULL },
+                { "nonsense\n", CTL_SOCKET },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(ctl_clear) struct ctl ctl;
+
+                scratch_write(scratch, "rekeyd.yaml", rows[i].text, 0600);
+                ck_assert_int_eq(parse(&ctl, (const char *const[]) { "-c", path, NULL }), 0);
+                ck_assert_pstr_eq(ctl_socket(&ctl), rows[i].socket);
         }
 }
 END_TEST
@@ -211,6 +234,7 @@ int main(void) {
         TEST_CASE(suite, every_row_is_whole);
         TEST_CASE(suite, every_option_is_whole);
         TEST_CASE(suite, mistakes_are_refused);
+        TEST_CASE(suite, the_socket_is_the_configuration_s);
         TEST_CASE(suite, what_is_right_is_understood);
         TEST_CASE(suite, shells_take_the_completions);
         TEST_CASE(suite, completions_have_all_that_help_has);

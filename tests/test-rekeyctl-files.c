@@ -90,6 +90,22 @@ START_TEST(without_a_configuration_there_are_no_files) {
 }
 END_TEST
 
+START_TEST(without_a_socket_nobody_is_asked) {
+        _cleanup_(bench_clear) struct bench bench = bench_new_alone();
+
+        scratch_write(bench.directory, "rekeyd.yaml", "connectors: {}\n", 0600);
+        CHECK_RUN(
+                &bench, "status", .out = { "The configuration has no certificates" },
+                .err = { "rekeyd cannot be asked, its configuration has no control.socket: this is what the "
+                         "files say" });
+        CHECK_RUN(&bench, "reload", .exit = 3,
+                  .err = { "has no control.socket (/run/rekeyd/control.sock is usual)" });
+        CHECK_RUN(&bench, "events", .exit = 3, .err = { "has no control.socket" });
+        CHECK_RUN(&bench, "version", .exit = 3, .out = { "rekeyctl" }, .err = { "has no control.socket" });
+        CHECK_RUN(&bench, "check", .exit = 1, .out = { "REKEYD WARNING - rekeyd is not running" });
+}
+END_TEST
+
 START_TEST(files_say_what_they_can) {
         _cleanup_(bench_clear) struct bench bench = bench_new_alone();
 
@@ -196,6 +212,7 @@ int main(void) {
         (void)x509_key(0);
         (void)x509_key(7);
         TEST_CASE(suite, without_a_configuration_there_are_no_files);
+        TEST_CASE(suite, without_a_socket_nobody_is_asked);
         TEST_CASE(suite, files_say_what_they_can);
         TEST_CASE(suite, files_of_an_expired_one);
         TEST_CASE(suite, the_journal_is_read_and_never_touched);
