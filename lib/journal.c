@@ -340,23 +340,6 @@ int journal_save(int dir_fd, const char *name, const struct journal *journal,
         return journal_write(dir_fd, name, json, error);
 }
 
-int journal_remove(int dir_fd, const char *name, struct error *error) {
-        static const char *const suffixes[] = { ".json", ".json.damaged" };
-
-        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
-                char file[FILE_NAME_MAX];
-                int r;
-
-                r = file_name(name, suffixes[i], file, error);
-                if (r < 0)
-                        return r;
-                if (unlinkat(dir_fd, file, 0) < 0 && errno != ENOENT)
-                        return error_set_errno(error, -errno, "cannot remove %s in the state directory",
-                                               file);
-        }
-        return 0;
-}
-
 int journal_read(int dir_fd, const char *name, const struct journal_instant *now, struct journal *ret,
                  struct error *error) {
         _cleanup_(journal_clear) struct journal journal = { 0 };

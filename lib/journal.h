@@ -148,9 +148,6 @@ int journal_set_aside(int dir_fd, const char *name, const char *cause, char **re
 int journal_save(int dir_fd, const char *name, const struct journal *journal,
                  const struct journal_instant *now, struct error *error);
 
-/* Removes NAME's files. 0 also when there are none. */
-int journal_remove(int dir_fd, const char *name, struct error *error);
-
 /* Whether all of JOURNAL is within the limits above, as it is when only these functions made it. 0 or
  * -EINVAL. */
 int journal_check(const struct journal *journal, struct error *error);

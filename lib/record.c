@@ -105,10 +105,3 @@ int record_read(int dir_fd, const char *name, char **ret_text, struct error *err
         *ret_text = text;
         return 0;
 }
-
-void record_remove(int dir_fd, const char *name) {
-        char file[FILE_NAME_MAX];
-
-        if (file_name(name, file, NULL) == 0)
-                (void)unlinkat(dir_fd, file, 0);
-}

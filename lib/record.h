@@ -13,8 +13,6 @@
 /* Appends TEXT, whole lines, to the file of NAME in the directory DIR_FD; mode 0600. 0 or -errno. */
 int record_append(int dir_fd, const char *name, const char *text, struct error *error);
 
-void record_remove(int dir_fd, const char *name);
-
 /* The lines as they are, oldest first, owned by the caller; an empty text where there is no file. 0 or
  * -errno. */
 int record_read(int dir_fd, const char *name, char **ret_text, struct error *error);
