@@ -82,6 +82,7 @@ bool attempt_trim_token(char *text) {
                 end--;
         *end = '\0';
         memmove(text, begin, (size_t)(end - begin) + 1);
+        explicit_bzero(text + (end - begin) + 1, (size_t)(begin - text)); /* its last bytes, as they were */
         if (!*text)
                 return false;
         for (const char *p = text; *p; p++)

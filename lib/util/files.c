@@ -136,7 +136,7 @@ int file_identify(int dir_fd, const char *name, struct file_identity *ret) {
                 .device = st.st_dev,
                 .inode = st.st_ino,
                 .size = (uint64_t)st.st_size,
-                .modified_nsec = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+                .modified_nsec = (uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec,
         };
         return 0;
 }

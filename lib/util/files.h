@@ -15,7 +15,8 @@ int dir_open_at(int dir_fd, const char *name);
 int dir_sync(int dir_fd);
 
 /* Opens a regular file for reading. With NOFOLLOW a symbolic link gives -ELOOP; anything that is not a
- * regular file gives -ENXIO, a directory -EISDIR. Never blocks on a FIFO. Returns the descriptor or -errno. */
+ * regular file gives -ENXIO, a directory -EISDIR. Never blocks on a FIFO. Returns the descriptor or -errno.
+ */
 enum file_links { FILE_NOFOLLOW, FILE_FOLLOW };
 int file_open_at(int dir_fd, const char *name, enum file_links links);
 
@@ -42,7 +43,7 @@ struct file_access {
 /* What tells one version of a file from the next; all zero for none. */
 struct file_identity {
         uint64_t device, inode, size;
-        int64_t modified_nsec;
+        uint64_t modified_nsec; /* since 1970, modulo 2^64: to be compared only */
 };
 
 /* Follows symbolic links. 0, or -errno with *RET all zero. */
