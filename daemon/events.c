@@ -7,11 +7,11 @@
 #include "daemon/events.h"
 
 #include <ctype.h>
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "daemon/messages.h"
+#include "lib/json.h"
 #include "lib/util/time.h"
 
 #define RING 4096u
@@ -123,23 +123,9 @@ static bool is_number(const char *name) {
         return streq(name, FIELD_GENERATION) || streq(name, FIELD_ATTEMPT);
 }
 
-/* A path or a program's output need not be UTF-8, and the event is worth more than the letter. */
-static json_t *text_value(const char *text) {
-        _cleanup_(freep) char *copy = NULL;
-        json_t *value = json_string(text);
-
-        if (value)
-                return value;
-        copy = strdup(text);
-        for (char *p = copy; p && *p; p++)
-                if ((unsigned char)*p >= 0x80)
-                        *p = '?';
-        return copy ? json_string(copy) : NULL;
-}
-
 static json_t *field_value(const struct log_field *field) {
         return is_number(field->name) ? json_integer((json_int_t)strtoull(field->value, NULL, 10))
-                                      : text_value(field->value);
+                                      : json_text(field->value);
 }
 
 /* "REKEYD_NOT_AFTER" -> "not_after". */
@@ -172,7 +158,7 @@ static char *format_line(const char *event, const char *message_id, const struct
             has_prefix(message + strlen(certificate), ": "))
                 message += strlen(certificate) + strlen(": ");
         object = json_pack("{s:s, s:s, s:o, s:s*}", "time", format_timestamp(when, now_usec(CLOCK_REALTIME)),
-                           "event", event, "message", text_value(message), "message_id", message_id);
+                           "event", event, "message", json_text(message), "message_id", message_id);
         for (size_t i = 0; object && i < n_fields; i++)
                 if (fields[i].value)
                         (void)json_object_set_new(object, member_name(fields[i].name, buffer),

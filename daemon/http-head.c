@@ -16,6 +16,8 @@
 #include <errno.h>
 #include <strings.h>
 
+#include "lib/util/utf8.h"
+
 #define MALFORMED 400
 #define NO_LENGTH 411
 #define TOO_LARGE 413
@@ -25,30 +27,6 @@
                 *ret_reason = (reason); \
                 (status);               \
         })
-
-size_t http_utf8_size(const char *text) {
-        static const struct {
-                uint8_t mask, lead;
-                uint32_t least;
-        } forms[] = {
-                { 0x80, 0x00, 0 }, { 0xe0, 0xc0, 0x80 }, { 0xf0, 0xe0, 0x800 }, { 0xf8, 0xf0, 0x10000 }
-        };
-        const uint8_t *p = (const uint8_t *)text;
-
-        for (size_t n = 0; n < ELEMENTSOF(forms); n++) {
-                uint32_t c = p[0] & (uint8_t)~forms[n].mask;
-
-                if ((p[0] & forms[n].mask) != forms[n].lead)
-                        continue;
-                for (size_t i = 1; i <= n; i++) {
-                        if ((p[i] & 0xc0) != 0x80)
-                                return 0;
-                        c = c << 6 | (p[i] & 0x3f);
-                }
-                return c < forms[n].least || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : n + 1;
-        }
-        return 0;
-}
 
 size_t http_head_size(const char *data, size_t size) {
         const char *end = data + size;
@@ -108,7 +86,7 @@ static bool decode(char *text, bool is_query) {
         *to = '\0';
 
         for (const char *p = text; *p;) {
-                size_t n = http_utf8_size(p);
+                size_t n = utf8_size(p, UTF8_STRING);
 
                 if (n == 0)
                         return false;

@@ -29,6 +29,3 @@ size_t http_head_size(const char *data, size_t size);
 int http_head_parse(const char *data, size_t size, struct http_head *ret, const char **ret_reason);
 
 void http_head_clear(struct http_head *head);
-
-/* How many bytes at TEXT are one character of valid UTF-8; 0 when they are none. */
-size_t http_utf8_size(const char *text);

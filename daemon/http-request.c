@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "lib/json.h"
+
 /* As much of a stream as is asked for at once. */
 #define PIECE_MAX (16 * 1024)
 
@@ -207,27 +209,15 @@ void http_reply(struct http_request *request, unsigned status, const char *conte
 }
 
 char *http_error_body(const char *text, size_t *ret_size) {
-        _cleanup_(freep) char *body = NULL;
-        FILE *stream = open_memstream(&body, ret_size);
+        _cleanup_(json_decrefp) json_t *root = json_pack("{s:o}", "error", json_text(text));
+        _cleanup_(freep) char *object = root ? json_dumps(root, 0) : NULL;
+        char *body;
+        int n = object ? asprintf(&body, "%s\n", object) : -1;
 
-        if (!stream)
+        if (n < 0)
                 return NULL;
-        fputs("{\"error\": \"", stream);
-        while (*text) {
-                size_t n = http_utf8_size(text);
-
-                if (n == 0)
-                        fputs("\\ufffd", stream);
-                else if (*text == '"' || *text == '\\')
-                        fprintf(stream, "\\%c", *text);
-                else if ((unsigned char)*text < ' ')
-                        fprintf(stream, "\\u%04x", (unsigned)*text);
-                else
-                        fwrite(text, 1, n, stream);
-                text += n > 0 ? n : 1;
-        }
-        fputs("\"}\n", stream);
-        return fclose(stream) == 0 ? take_ptr(body) : NULL;
+        *ret_size = (size_t)n;
+        return body;
 }
 
 void http_reply_error(struct http_request *request, unsigned status, const char *header, const char *format,

@@ -10,6 +10,8 @@
 #include <malloc.h>
 #include <threads.h>
 
+#include "lib/util/utf8.h"
+
 static void free_cleansed(void *p) {
         if (!p)
                 return;
@@ -98,4 +100,17 @@ int json_read(const char *text, size_t size, size_t max, json_t **ret, struct er
 
         *ret = take_ptr(root);
         return 0;
+}
+
+json_t *json_text(const char *text) {
+        _cleanup_(freep) char *copy = strdup(text);
+
+        for (char *p = copy; p && *p;) {
+                size_t size = utf8_size(p, UTF8_STRING);
+
+                if (size == 0)
+                        *p = '?';
+                p += size == 0 ? 1 : size;
+        }
+        return copy ? json_string(copy) : NULL;
 }

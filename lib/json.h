@@ -9,8 +9,12 @@
 #define JSON_DEPTH_MAX 32
 
 /*
- * Parses TEXT, an object of at most MAX bytes and JSON_DEPTH_MAX levels. Duplicate keys, NUL in strings and anything
- * after the object are refused. What is wrong is said by place and kind, never by a quotation, since documents hold
- * tokens; and the memory of JSON values is cleansed when it is freed. 0, -EINVAL or -ENOMEM.
+ * Parses TEXT, an object of at most MAX bytes and JSON_DEPTH_MAX levels. Duplicate keys, NUL in strings and
+ * anything after the object are refused. What is wrong is said by place and kind, never by a quotation, since
+ * documents hold tokens; and the memory of JSON values is cleansed when it is freed. 0, -EINVAL or -ENOMEM.
  */
 int json_read(const char *text, size_t size, size_t max, json_t **ret, struct error *error);
+
+/* TEXT as a string. What it quotes may be no UTF-8, the name of a file say, and the sentence is worth more
+ * than the letter: each such byte becomes `?`. NULL when memory is out. */
+json_t *json_text(const char *text);

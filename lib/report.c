@@ -6,6 +6,8 @@
 
 #include "lib/report.h"
 
+#include "lib/json.h"
+
 /* The notAfter of what never expires (RFC 5280 section 4.1.2.5). */
 #define NO_EXPIRY "9999-12-31T23:59:59Z"
 
@@ -14,21 +16,9 @@ static int put(json_t *object, const char *name, json_t *value) {
         return json_object_set_new(object, name, value);
 }
 
-/* TEXT, or null for NULL and "". Sentences may quote what is no UTF-8, the name of a file say. */
+/* TEXT, or null for NULL and "". */
 static json_t *text(const char *text) {
-        _cleanup_(freep) char *ascii = NULL;
-        json_t *value;
-
-        if (strempty(text))
-                return json_null();
-        value = json_string(text);
-        if (value)
-                return value;
-        ascii = strdup(text);
-        for (char *c = ascii; c && *c; c++)
-                if ((unsigned char)*c >= 0x80)
-                        *c = '?';
-        return ascii ? json_string(ascii) : NULL;
+        return strempty(text) ? json_null() : json_text(text);
 }
 
 /* The same for a text that is owned, and NULL only for want of memory. */

@@ -16,6 +16,7 @@
 
 #include "lib/openssl-util.h"
 #include "lib/util/parse.h"
+#include "lib/util/utf8.h"
 
 #define SUBJECT_ATTRIBUTES_MAX 32
 #define SUBJECT_TEXT_MAX       (4u * 1024)
@@ -78,42 +79,11 @@ int subject_new(struct subject **ret) {
         return 0;
 }
 
-/* The length of the UTF-8 sequence that S begins with, 0 when it is none that may be printed: broken,
- * overlong, a surrogate or a control character (C0, DEL, C1). */
-static size_t utf8_printable(const unsigned char *s, size_t size) {
-        static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-        uint32_t c;
-        size_t n;
-
-        if (s[0] < 0x80)
-                return s[0] >= 0x20 && s[0] != 0x7f ? 1 : 0;
-        if (s[0] >= 0xc2 && s[0] < 0xe0)
-                n = 2;
-        else if (s[0] >= 0xe0 && s[0] < 0xf0)
-                n = 3;
-        else if (s[0] >= 0xf0 && s[0] < 0xf5)
-                n = 4;
-        else
-                return 0;
-        if (size < n)
-                return 0;
-
-        c = s[0] & (0x7fu >> n);
-        for (size_t i = 1; i < n; i++) {
-                if ((s[i] & 0xc0) != 0x80)
-                        return 0;
-                c = c << 6 | (s[i] & 0x3fu);
-        }
-        if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) || c < 0xa0)
-                return 0;
-        return n;
-}
-
 static bool is_printable(const char *s, size_t size) {
         while (size > 0) {
-                size_t n = utf8_printable((const unsigned char *)s, size);
+                size_t n = utf8_size(s, size);
 
-                if (n == 0)
+                if (n == 0 || utf8_is_control(s))
                         return false;
                 s += n;
                 size -= n;

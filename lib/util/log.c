@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "lib/util/time.h"
+#include "lib/util/utf8.h"
 
 const char *const log_format_names[LOG_FORMAT_MAX] = {
         [LOG_FORMAT_AUTO] = "auto",
@@ -48,48 +49,16 @@ int log_repeated(int priority, unsigned n) {
         return (n & (n - 1)) == 0 ? priority : LOG_DEBUG;
 }
 
-/* How many bytes at P are one character of valid UTF-8; 0 when they are none. */
-static size_t character_size(const unsigned char *p) {
-        static const struct {
-                unsigned char first_min, first_max, second_min, second_max;
-                size_t size;
-        } rows[] = {
-                /* Unicode 15.0, table 3-7: no overlong forms, no surrogates, nothing beyond U+10FFFF. */
-                { 0x00, 0x7f, 0x00, 0xff, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-                { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
-                { 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                if (*p < rows[i].first_min || *p > rows[i].first_max)
-                        continue;
-                if (rows[i].size > 1 && (p[1] < rows[i].second_min || p[1] > rows[i].second_max))
-                        return 0;
-                for (size_t k = 2; k < rows[i].size; k++)
-                        if ((p[k] & 0xc0) != 0x80) /* also at the NUL: never reads past it */
-                                return 0;
-                return rows[i].size;
-        }
-        return 0;
-}
-
-/* C0, DEL, and C1, which are U+0080 to U+009F: some of them steer a terminal as an escape sequence does. */
-static bool is_control(const unsigned char *p) {
-        return *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0);
-}
-
 static void write_json_string(FILE *out, const char *text) {
-        const unsigned char *p = (const unsigned char *)text;
-
         fputc('"', out);
-        while (*p) {
-                size_t size = character_size(p);
+        for (const char *p = text; *p;) {
+                size_t size = utf8_size(p, UTF8_STRING);
 
                 if (size == 0)
                         fputs("\\ufffd",
                               out); /* JSON has no room for other bytes: one of them spoils the line */
-                else if (is_control(p))
-                        fprintf(out, "\\u%04x", size == 1 ? *p : p[1]);
+                else if (utf8_is_control(p))
+                        fprintf(out, "\\u%04x", (unsigned char)p[size - 1]);
                 else if (*p == '"' || *p == '\\')
                         fprintf(out, "\\%c", *p);
                 else
@@ -100,16 +69,14 @@ static void write_json_string(FILE *out, const char *text) {
 }
 
 static void write_text(FILE *out, const char *text) {
-        const unsigned char *p = (const unsigned char *)text;
+        for (const char *p = text; *p;) {
+                size_t size = utf8_size(p, UTF8_STRING), n = size == 0 ? 1 : size;
 
-        while (*p) {
-                size_t size = character_size(p), n = size == 0 ? 1 : size;
-
-                if (size > 0 && !is_control(p))
+                if (size > 0 && !utf8_is_control(p))
                         fwrite(p, size, 1, out);
                 else
                         for (size_t i = 0; i < n; i++)
-                                fprintf(out, "\\x%02x", p[i]);
+                                fprintf(out, "\\x%02x", (unsigned char)p[i]);
                 p += n;
         }
 }
