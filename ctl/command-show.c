@@ -281,7 +281,7 @@ static int print_dependents(const struct sheet *sheet) {
         print_title(sheet, "Dependents");
         table = table_new(&sheet->ctl->term, columns, ELEMENTSOF(columns));
         json_array_foreach(list, i, item) {
-                const char *name = view_string(item, "dependent");
+                const char *name = view_string(item, "dependent"), *error = view_string(item, "error");
                 const uint64_t failures = view_number(item, "failures");
                 const usec_t next = view_member_time(item, "next_attempt");
                 char distance[DISTANCE_MAX];
@@ -294,10 +294,11 @@ static int print_dependents(const struct sheet *sheet) {
                         table_cell(table, TERM_GOOD, "told");
                 else
                         table_cell(table, failures > 0 ? TERM_BAD : TERM_WARNING,
-                                   "owed generation %" PRIu64 ", %" PRIu64 " failure%s%s%s",
+                                   "owed generation %" PRIu64 ", %" PRIu64 " failure%s%s%s%s%s",
                                    view_number(item, "owed"), failures, failures == 1 ? "" : "s",
                                    next > 0 ? ", tried again " : "",
-                                   next > 0 ? format_distance(distance, next, sheet->now) : "");
+                                   next > 0 ? format_distance(distance, next, sheet->now) : "",
+                                   error ? ": " : "", error ? error : "");
         }
         return table_print(table, stdout, INDENT);
 }

@@ -93,7 +93,6 @@ struct certificate *certificate_free(struct certificate *certificate) {
         operation_free(certificate->job);
         certificate_stop_revocation(certificate);
         free_secret(certificate->offered_token);
-        free(certificate->last_error);
         free(certificate->last_result_error);
         dependents_free(certificate->dependents);
         history_free(certificate->history);
@@ -152,8 +151,8 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .next_attempt = USEC_INFINITY,
                 .failures = renewal->failures,
                 .failure = renewal->failure,
-                .last_error = certificate->last_error,
-                .last_error_at = certificate->last_error_usec,
+                .last_error = journal->error,
+                .last_error_at = journal->failed_usec,
                 .last_result = certificate->last_result,
                 .last_result_at = certificate->last_result_usec,
                 .last_operation = certificate->last_operation,

@@ -71,15 +71,9 @@ static void remember_result(struct certificate *certificate, const char *message
         certificate->last_result = events_name(message_id);
         certificate->last_operation = operation;
         certificate->last_result_usec = now_usec(CLOCK_REALTIME);
-        free(take_ptr(certificate->last_result_error));
-        if (results[i].outcome == ATTEMPT_FAILED && certificate->attempt) {
+        if (results[i].outcome == ATTEMPT_FAILED && certificate->attempt)
                 text = error_text(&certificate->attempt->error);
-                free(certificate->last_error);
-                certificate->last_error = strdup(text);
-                certificate->last_error_usec = certificate->last_result_usec;
-        }
-        if (results[i].outcome != DONE)
-                certificate->last_result_error = strdup(text);
+        journal_keep_error(&certificate->last_result_error, results[i].outcome != DONE ? text : NULL);
 }
 
 static void log_certificate(struct certificate *certificate, int priority, const char *message_id,
@@ -253,11 +247,13 @@ void certificate_say_current(struct certificate *certificate) {
 /* A restart goes on waiting where the last run ended. */
 void certificate_say_held(struct certificate *certificate) {
         const struct renewal *renewal = &certificate->renewal;
+        const char *error = certificate->history->journal.error;
         char span[TIMESPAN_MAX];
 
         certificate_say(certificate, LOG_WARNING, MESSAGE_HELD,
-                        "%u attempt%s failed before this start; trying again in %s", renewal->failures,
-                        renewal->failures == 1 ? "" : "s", format_timespan(span, renewal->backoff_usec));
+                        "%u attempt%s failed before this start%s%s; trying again in %s", renewal->failures,
+                        renewal->failures == 1 ? "" : "s", error ? ", the last one: " : "",
+                        error ? error : "", format_timespan(span, renewal->backoff_usec));
 }
 
 void certificate_say_exports(struct certificate *certificate, usec_t wait_usec) {

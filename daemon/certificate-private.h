@@ -40,11 +40,10 @@ struct certificate {
         sd_event_source *asked_timer;  /* for one that an operator wants revoked, and that may be */
 
         /* For the status. */
-        char *last_error;           /* of the failures in a row */
         char *last_result_error;    /* NULL: it was no failure */
         const char *last_result;    /* the name of an event, or NULL */
         const char *last_operation; /* that it was the end of; static, NULL: of what rekeyd did by itself */
-        usec_t last_error_usec, last_result_usec;
+        usec_t last_result_usec;
 
         /* One-time tokens; see lib/journal.h. */
         struct file_identity token_file;               /* of the last look's */
@@ -146,6 +145,6 @@ void certificate_settle(struct certificate *certificate);
 void certificate_take_configuration(struct certificate *certificate);
 
 /* What a restart is to know of failures; the caller saves it. BACKOFF_USEC is a span from now, or
- * USEC_INFINITY for none. */
+ * USEC_INFINITY for none. The sentence of the last failure stays while there is one. */
 void certificate_remember_failure(struct certificate *certificate, unsigned failures, enum failure failure,
                                   usec_t backoff_usec);

@@ -114,11 +114,19 @@ void certificate_remember_failure(struct certificate *certificate, unsigned fail
         struct journal *journal = &certificate->history->journal;
 
         if (failures == 0)
-                free(take_ptr(certificate->last_error));
+                journal_keep_error(&journal->error, NULL);
         journal->failures = failures;
         journal->failure = failure;
         journal->next_attempt_usec =
                 backoff_usec == USEC_INFINITY ? 0 : usec_add(now_usec(CLOCK_REALTIME), backoff_usec);
+}
+
+/* What the attempt has failed for, for whoever looks. */
+static void remember_error(struct certificate *certificate) {
+        struct journal *journal = &certificate->history->journal;
+
+        journal_keep_error(&journal->error, error_text(&certificate->attempt->error));
+        journal->failed_usec = now_usec(CLOCK_REALTIME);
 }
 
 /* An operator asks for one attempt. When it has failed, a look finds out whether more is needed: a set that
@@ -146,6 +154,7 @@ static void take_failure(struct certificate *certificate) {
             !(attempt->is_doubtful && renewal->failures <= RENEWAL_DOUBTS))
                 certificate->burnt_token = certificate->tried_token;
         certificate_remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
+        remember_error(certificate);
         history_save(certificate->history);
         certificate_say_failure(certificate);
         if (renewal->state == RENEWAL_WAITING_FOR_TOKEN && before != RENEWAL_WAITING_FOR_TOKEN)
@@ -345,7 +354,8 @@ static void take_sight(struct certificate *certificate) {
         }
 
         certificate->renewal = next;
-        if (next.failures == 0 && certificate->history->journal.failures > 0) {
+        if (next.failures == 0 &&
+            (certificate->history->journal.failures > 0 || certificate->history->journal.error)) {
                 /* Somebody else has mended it. */
                 certificate_remember_failure(certificate, 0, FAILURE_NONE, USEC_INFINITY);
                 history_save(certificate->history);
@@ -361,6 +371,7 @@ static void take_sight(struct certificate *certificate) {
                 error_set(&attempt->error, -ETIME,
                           "the clock of this machine lies before the certificate's notBefore: it is wrong, "
                           "and nothing is renewed by it");
+                remember_error(certificate);
                 certificate_say_failure(certificate);
                 certificate->failed = true;
         } else if (next.state == RENEWAL_WAITING_FOR_TOKEN) {

@@ -127,6 +127,7 @@ static void finish(struct dependents *dependents, const char *error) {
                 dependent->tried = false;
         else {
                 owed->failures++;
+                journal_keep_error(&owed->error, error);
                 if (dependents->retry) {
                         wait_usec = backoff_for_ever(FAILURE_TRANSIENT, owed->failures);
                         owed->next_attempt_usec = usec_add(now_usec(CLOCK_REALTIME), wait_usec);

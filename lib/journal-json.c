@@ -50,9 +50,10 @@ static json_t *format_owed(const struct journal *journal) {
 
         for (size_t i = 0; i < journal->n_owed; i++) {
                 const struct journal_owed *owed = &journal->owed[i];
-                json_t *item = json_pack("{s:s, s:I, s:I, s:I}", "dependent", owed->key, "generation",
+                json_t *item = json_pack("{s:s, s:I, s:I, s:I, s:s?}", "dependent", owed->key, "generation",
                                          (json_int_t)owed->generation, "failures", (json_int_t)owed->failures,
-                                         "next_attempt_usec", time_value(owed->next_attempt_usec));
+                                         "next_attempt_usec", time_value(owed->next_attempt_usec), "error",
+                                         owed->error);
 
                 if (json_array_append_new(list, item) < 0)
                         return NULL;
@@ -79,16 +80,17 @@ int journal_format(const struct journal *journal, const struct journal_instant *
         owed = format_owed(journal);
         if (!issuances || !revoked || !owed)
                 return -ENOMEM;
-        root = json_pack(
-                "{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:O, s:s, s:I, s:s, s:I, s:I, s:O, s:I, s:O}",
-                "version", JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
-                time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
-                (json_int_t)journal->failures, "failure", failure_names[journal->failure],
-                "next_attempt_usec", time_value(journal->next_attempt_usec), "issuances_boottime_usec",
-                issuances, "token", token, "generation", (json_int_t)journal->generation, "fingerprint",
-                journal->fingerprint, "revoke_usec", time_value(journal->revoke_usec), "revoke_generation",
-                (json_int_t)journal->revoke_generation, "revoked", revoked, "revoking_generation",
-                (json_int_t)journal->revoking_generation, "owed", owed);
+        root = json_pack("{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:s, s:I, s:I, "
+                         "s:O, s:I, s:O}",
+                         "version", JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
+                         time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
+                         (json_int_t)journal->failures, "failure", failure_names[journal->failure],
+                         "next_attempt_usec", time_value(journal->next_attempt_usec), "error", journal->error,
+                         "failed_usec", time_value(journal->failed_usec), "issuances_boottime_usec",
+                         issuances, "token", token, "generation", (json_int_t)journal->generation,
+                         "fingerprint", journal->fingerprint, "revoke_usec", time_value(journal->revoke_usec),
+                         "revoke_generation", (json_int_t)journal->revoke_generation, "revoked", revoked,
+                         "revoking_generation", (json_int_t)journal->revoking_generation, "owed", owed);
         if (!root)
                 return -ENOMEM;
         text = json_dumps(root, JSON_INDENT(4));
@@ -127,6 +129,16 @@ static int take_time(const json_t *object, const char *name, usec_t *ret, struct
 /* Borrowed from OBJECT; NULL where there is no such string. */
 static const char *string_of(const json_t *object, const char *name) {
         return json_string_value(json_object_get(object, name));
+}
+
+/* It came later. */
+static int take_sentence(const json_t *object, char **ret, struct error *error) {
+        const json_t *member = json_object_get(object, "error");
+
+        if (member && !json_is_null(member) && !json_is_string(member))
+                return error_set(error, -EINVAL, "member error is neither a text nor null");
+        journal_keep_error(ret, json_string_value(member));
+        return 0;
 }
 
 /* A list of at most MAX entries. */
@@ -277,7 +289,10 @@ static int take_debt(const json_t *item, struct journal *journal, struct error *
         r = take_count(item, "failures", &owed->failures, error);
         if (r < 0)
                 return r;
-        return take_time(item, "next_attempt_usec", &owed->next_attempt_usec, error);
+        r = take_time(item, "next_attempt_usec", &owed->next_attempt_usec, error);
+        if (r < 0)
+                return r;
+        return take_sentence(item, &owed->error, error);
 }
 
 static int take_owed(const json_t *root, struct journal *journal, struct error *error) {
@@ -320,6 +335,10 @@ int journal_parse(const char *json, size_t size, struct journal *ret, struct jou
                 r = take_failure(root, &journal.failure, error);
         if (r == 0)
                 r = take_time(root, "next_attempt_usec", &journal.next_attempt_usec, error);
+        if (r == 0)
+                r = take_sentence(root, &journal.error, error);
+        if (r == 0 && json_object_get(root, "failed_usec"))
+                r = take_time(root, "failed_usec", &journal.failed_usec, error);
         if (r == 0)
                 r = take_issuances(root, &journal, error);
         if (r == 0)

@@ -19,6 +19,7 @@
 #include <stdio.h>
 
 #include "lib/json.h"
+#include "lib/util/utf8.h"
 
 #define NAME_LENGTH_MAX 64
 
@@ -28,6 +29,7 @@
 
 static void owed_clear(struct journal_owed *owed) {
         free(owed->key);
+        free(owed->error);
         *owed = (struct journal_owed) { 0 };
 }
 
@@ -35,6 +37,7 @@ void journal_clear(struct journal *journal) {
         for (size_t i = 0; i < journal->n_owed; i++)
                 owed_clear(&journal->owed[i]);
         free(journal->owed);
+        free(journal->error);
         free(journal->revoked);
         free(journal->issuances);
         *journal = (struct journal) { 0 };
@@ -92,6 +95,20 @@ bool journal_has_revoked(const struct journal *journal, const char *fingerprint)
         return false;
 }
 
+void journal_keep_error(char **error, const char *text) {
+        char *copy = text ? strndup(text, JOURNAL_ERROR_MAX) : NULL;
+
+        for (char *p = copy; p && *p;) {
+                size_t size = utf8_size(p, UTF8_STRING);
+
+                if (size == 0 || utf8_is_control(p))
+                        memset(p, '?', size > 0 ? size : 1);
+                p += size > 0 ? size : 1;
+        }
+        free(*error);
+        *error = copy;
+}
+
 struct journal_owed *journal_find_owed(const struct journal *journal, const char *key) {
         for (size_t i = 0; i < journal->n_owed; i++)
                 if (streq(journal->owed[i].key, key))
@@ -131,11 +148,12 @@ int journal_owe(struct journal *journal, const char *key, uint64_t generation, s
                 if (!copy)
                         return -ENOMEM;
                 owed = &grown[journal->n_owed++];
-                owed->key = copy;
+                *owed = (struct journal_owed) { .key = copy };
         }
         owed->generation = generation;
         owed->failures = 0;
         owed->next_attempt_usec = 0;
+        journal_keep_error(&owed->error, NULL);
         if (ret)
                 *ret = owed;
         return 0;

@@ -9,10 +9,11 @@
 #include "lib/util/error.h"
 #include "lib/util/files.h"
 
-#define JOURNAL_SIZE_MAX    (256u * 1024) /* the file */
+#define JOURNAL_SIZE_MAX    (512u * 1024) /* the file */
 #define JOURNAL_REVOKED_MAX 100u          /* sets; the oldest is forgotten, as is its generation */
 #define JOURNAL_OWED_MAX    100u          /* dependents of one certificate */
 #define JOURNAL_KEY_MAX     512u          /* bytes of a dependent's key */
+#define JOURNAL_ERROR_MAX   1000u         /* bytes of a sentence; what is longer is cut off */
 
 /* What is owed to one dependent. */
 struct journal_owed {
@@ -20,16 +21,20 @@ struct journal_owed {
         uint64_t generation; /* that it must be told of */
         unsigned failures;   /* in a row */
         usec_t next_attempt_usec;
+        char *error; /* the sentence of the last failure, or NULL */
 };
 
 /*
  * A plain struct; {0} is empty. next_attempt_usec is CLOCK_REALTIME, 0 where nothing is waited for; the span
- * that is left of it is the caller's to cap by what is left of the certificate.
+ * that is left of it is the caller's to cap by what is left of the certificate. failed_usec is CLOCK_REALTIME
+ * as well. Errors are for whoever looks; journal_keep_error() sets them.
  */
 struct journal {
         unsigned failures;    /* in a row */
         enum failure failure; /* the class of the last one */
         usec_t next_attempt_usec;
+        char *error; /* its sentence, or NULL */
+        usec_t failed_usec;
 
         usec_t *issuances; /* CLOCK_BOOTTIME of this boot, oldest first; lib/schedule.h says why */
         size_t n_issuances;
@@ -104,11 +109,15 @@ int journal_add_revoked(struct journal *journal, const char fingerprint[FINGERPR
 void journal_drop_revoked(struct journal *journal, const char *fingerprint);
 bool journal_has_revoked(const struct journal *journal, const char *fingerprint);
 
+/* Puts a copy of TEXT in place of *ERROR; NULL: none. `?` stands for what is no character, or would not show.
+ * When memory is out, there is none. */
+void journal_keep_error(char **error, const char *text);
+
 /* What is owed to KEY, or NULL. Borrowed until the next change of what is owed. */
 struct journal_owed *journal_find_owed(const struct journal *journal, const char *key);
 
-/* Owes GENERATION to KEY anew, in place of what was owed before. Failures and next attempt are 0 in *RET (may
- * be NULL; borrowed as above). 0, -ENOMEM, -ENOSPC beyond JOURNAL_OWED_MAX, or -EINVAL for a key that is
+/* Owes GENERATION to KEY anew, in place of what was owed before. *RET (may be NULL; borrowed as above)
+ * has not failed yet. 0, -ENOMEM, -ENOSPC beyond JOURNAL_OWED_MAX, or -EINVAL for a key that is
  * empty, longer than JOURNAL_KEY_MAX, not UTF-8, or has control characters. */
 int journal_owe(struct journal *journal, const char *key, uint64_t generation, struct journal_owed **ret);
 

@@ -212,6 +212,7 @@ static json_t *dependents(const struct config_certificate *config, const struct 
                 r |= put(o, "owed", owed ? number(owed->generation) : json_null());
                 r |= put(o, "failures", number(owed ? owed->failures : 0));
                 r |= put(o, "next_attempt", instant(owed ? owed->next_attempt_usec : 0));
+                r |= put(o, "error", text(owed ? owed->error : NULL));
                 r |= json_array_append_new(list, o);
         }
         return finish(list, r);
@@ -295,6 +296,8 @@ void report_offline(const struct config *config, const struct config_certificate
                                         : USEC_INFINITY,
                 .failures = journal->failures,
                 .failure = journal->failure,
+                .last_error = journal->error,
+                .last_error_at = journal->failed_usec,
                 .budget_left =
                         journal->n_issuances < per_hour ? per_hour - (unsigned)journal->n_issuances : 0,
         };

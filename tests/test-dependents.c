@@ -422,6 +422,7 @@ START_TEST(a_back_off_outlives_a_restart) {
         bench_start(&bench, &certificate, true);
         ck_assert_uint_eq(dependents_owed(bench.dependents), 1);
         ck_assert_uint_eq(bench.history->journal.owed[0].failures, 1);
+        ck_assert_str_eq(bench.history->journal.owed[0].error, "command /bin/false ended with status 1");
         dependents_release(bench.dependents);
         ck_assert(!dependents_is_busy(bench.dependents));
         bench_stop(&bench);

@@ -161,7 +161,7 @@ START_TEST(test_too_large_is_set_aside) {
 
         write_bytes("orders.json", large, JOURNAL_SIZE_MAX + 1);
         warning = load_damaged();
-        ck_assert_msg(strstr(warning, "it is larger than 262144 bytes"), "%s", warning);
+        ck_assert_msg(strstr(warning, "it is larger than 524288 bytes"), "%s", warning);
         check_listing("orders.json.damaged");
 }
 END_TEST

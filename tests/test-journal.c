@@ -85,6 +85,8 @@ START_TEST(test_refused) {
                   "member revoking_generation is not a number" },
                 { "\"failures\": 2", "\"failures\": []", "entry 1 of owed: member failures" },
                 { "1795197462000000", "1e9", "entry 1 of owed: member next_attempt_usec" },
+                { "\"it ended with status 7\"", "7", "entry 1 of owed: member error is neither a text" },
+                { "1795197441000000", "null", "member failed_usec is not a number" },
         };
         /* Each is needed. */
         static const char *const members[] = {
@@ -226,6 +228,7 @@ START_TEST(test_what_came_later_may_be_missing) {
                 { "revoked", "x" },
                 { "revoke_usec", "y" },
                 { "revoking_generation", "z" },
+                { "failed_usec", "w" },
         };
         _cleanup_(journal_clear) struct journal journal = { 0 }, back = { 0 };
         _cleanup_(freep) char *json = NULL;
@@ -239,11 +242,44 @@ START_TEST(test_what_came_later_may_be_missing) {
                 free(json);
                 json = text;
         }
+        for (char *text; strstr(json, "\"error\""); json = text) {
+                text = replace(json, "\"error\"", "\"v\"");
+                free(json);
+        }
         ck_assert_int_eq(journal_parse(json, strlen(json), &back, &saved, NULL), 0);
+        ck_assert_ptr_null(back.error);
+        ck_assert_uint_eq(back.failed_usec, 0);
+        ck_assert_ptr_null(back.owed[0].error);
         ck_assert_uint_eq(back.n_revoked, 0);
         ck_assert_uint_eq(back.revoke_usec, 0);
         ck_assert_uint_eq(back.revoking_generation, 0);
         ck_assert_uint_eq(back.failures, journal.failures);
+}
+END_TEST
+
+START_TEST(test_sentences) {
+        static const struct {
+                const char *text, *kept;
+        } rows[] = {
+                { "it ended with status 7", "it ended with status 7" },
+                { "", "" },
+                { "caf\xc3\xa9 \xff\x1b[31m\n", "caf\xc3\xa9 ??[31m?" },
+                { "\xc2\x9b", "??" },
+                { NULL, NULL },
+        };
+        char large[JOURNAL_ERROR_MAX + 100];
+        char *error = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                journal_keep_error(&error, rows[i].text);
+                ck_assert_pstr_eq(error, rows[i].kept);
+        }
+        memset(large, 'x', sizeof(large));
+        memcpy(large + JOURNAL_ERROR_MAX - 1, "\xc3\xa9", 3);
+        journal_keep_error(&error, large);
+        ck_assert_uint_eq(strlen(error), JOURNAL_ERROR_MAX);
+        ck_assert_str_eq(error + JOURNAL_ERROR_MAX - 2, "x?"); /* half a character is none */
+        free(error);
 }
 END_TEST
 
@@ -345,6 +381,7 @@ int main(void) {
         TEST_CASE(suite, test_all_limits_fit_the_file);
         TEST_CASE(suite, test_every_class_of_failure);
         TEST_CASE(suite, test_what_came_later_may_be_missing);
+        TEST_CASE(suite, test_sentences);
         TEST_CASE(suite, test_revoked);
         TEST_CASE(suite, test_is_empty);
         TEST_CASE(suite, test_owe_and_settle);

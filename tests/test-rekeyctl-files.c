@@ -145,7 +145,9 @@ START_TEST(the_journal_is_read_and_never_touched) {
                                              .boottime = now_usec(CLOCK_BOOTTIME) };
         const struct journal journal = { .failures = 3,
                                          .failure = FAILURE_REFUSED,
-                                         .next_attempt_usec = now.realtime + 2 * USEC_PER_HOUR };
+                                         .next_attempt_usec = now.realtime + 2 * USEC_PER_HOUR,
+                                         .error = (char *)"the answer is: no",
+                                         .failed_usec = now.realtime };
         _cleanup_(freep) char *text = NULL;
 
         write_config(&bench, "");
@@ -153,7 +155,9 @@ START_TEST(the_journal_is_read_and_never_touched) {
         ck_assert_int_eq(journal_format(&journal, &now, &text, NULL), 0);
         scratch_write(state, "orders.json", text, 0600);
         CHECK_RUN(&bench, "status orders",
-                  .out = { "retrying", "retry 1h 59m", "the Connector refuses to sign" },
+                  .out = { "retrying", "retry 1h 59m", "the Connector refuses to sign", "the answer is: no" },
+                  .err = { "this is what the files say" });
+        CHECK_RUN(&bench, "show orders", .out = { "Last error    the answer is: no" },
                   .err = { "this is what the files say" });
 
         /* a damaged one is for the next rekeyd */

@@ -250,34 +250,35 @@ START_TEST(showing_one) {
                               *text = NULL;
 
         ck_assert_int_ge(
-                asprintf(&text,
-                         "%s,\"failures\":0,\"budget_left\":5,\"set\":{\"subject\":\"CN=orders\",\"issuer\":"
-                         "\"CN=Kyma\","
-                         "\"serial\":\"02\",\"key\":\"rsa-4096\",\"spki\":\"9a0b\",\"chain\":[{\"subject\":"
-                         "\"CN=Kyma\","
-                         "\"issuer\":\"CN=Root\",\"not_after\":\"2030-01-01T00:00:00Z\",\"fingerprint\":"
-                         "\"ab\"}],"
-                         "\"ca\":[],\"director_url\":null,\"connector_url\":\"https://c\"},\"generations\":"
-                         "[{\"number\":42,\"current\":true,\"fingerprint\":\"3f1c\",\"not_before\":\"2026-11-"
-                         "01T00:00:00Z\","
-                         "\"not_after\":\"2027-01-30T00:00:00Z\",\"error\":null},{\"number\":41,\"current\":"
-                         "false,"
-                         "\"fingerprint\":null,\"not_before\":null,\"not_after\":null,\"error\":\"it is "
-                         "torn\"}],"
-                         "\"staged\":{\"key\":true,\"csr\":true,\"token\":false,\"certificate\":false},"
-                         "\"exports\":[{\"path\":\"/"
-                         "e.pem\",\"format\":\"pem\",\"current\":true,\"error\":null},"
-                         "{\"path\":\"/f.pem\",\"format\":\"pem\",\"current\":null,\"error\":null}],"
-                         "\"dependents\":[{\"dependent\":\"unit "
-                         "x.service\",\"owed\":42,\"failures\":2,\"next_attempt\":"
-                         "null}],\"attempts_before_expiry\":1000,\"problem\":null}",
-                         begin),
+                asprintf(
+                        &text,
+                        "%s,\"failures\":0,\"budget_left\":5,\"set\":{\"subject\":\"CN=orders\",\"issuer\":"
+                        "\"CN=Kyma\","
+                        "\"serial\":\"02\",\"key\":\"rsa-4096\",\"spki\":\"9a0b\",\"chain\":[{\"subject\":"
+                        "\"CN=Kyma\","
+                        "\"issuer\":\"CN=Root\",\"not_after\":\"2030-01-01T00:00:00Z\",\"fingerprint\":"
+                        "\"ab\"}],"
+                        "\"ca\":[],\"director_url\":null,\"connector_url\":\"https://c\"},\"generations\":"
+                        "[{\"number\":42,\"current\":true,\"fingerprint\":\"3f1c\",\"not_before\":\"2026-11-"
+                        "01T00:00:00Z\","
+                        "\"not_after\":\"2027-01-30T00:00:00Z\",\"error\":null},{\"number\":41,\"current\":"
+                        "false,"
+                        "\"fingerprint\":null,\"not_before\":null,\"not_after\":null,\"error\":\"it is "
+                        "torn\"}],"
+                        "\"staged\":{\"key\":true,\"csr\":true,\"token\":false,\"certificate\":false},"
+                        "\"exports\":[{\"path\":\"/"
+                        "e.pem\",\"format\":\"pem\",\"current\":true,\"error\":null},"
+                        "{\"path\":\"/f.pem\",\"format\":\"pem\",\"current\":null,\"error\":null}],"
+                        "\"dependents\":[{\"dependent\":\"unit "
+                        "x.service\",\"owed\":42,\"failures\":2,\"next_attempt\":"
+                        "null,\"error\":\"it is masked\"}],\"attempts_before_expiry\":1000,\"problem\":null}",
+                        begin),
                 0);
         fake_api_answer(bench.api, "GET /v1/certificates/orders", 200, text);
         CHECK_RUN(&bench, "show orders",
                   .out = { "Subject        CN=orders\n", "1000 or more possible",
                            "41 cannot be used: it is torn\n", "a key, a CSR\n", "/f.pem  pem     not known\n",
-                           "owed generation 42, 2 failures\n" });
+                           "owed generation 42, 2 failures: it is masked\n" });
         CHECK_RUN(&bench, "show orders",
                   .out = { "Intermediates\n", "5 signatures left", "Connector URL  https://c\n", "in 69d 23h",
                            "20d ago" });

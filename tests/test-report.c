@@ -111,6 +111,7 @@ static struct journal make_journal(const struct config_certificate *config) {
         ck_assert_int_eq(journal_owe(&journal, config_notify_key(config, 4, key), 42, &owed), 0);
         owed->failures = 3;
         owed->next_attempt_usec = NOW + 40 * USEC_PER_SEC;
+        journal_keep_error(&owed->error, "command /bin/b ended with status 7");
         ck_assert_int_eq(journal_owe(&journal, config_notify_key(config, 0, key), 41, NULL), 0);
         ck_assert_int_eq(journal_owe(&journal, "command-0000000000000000-1", 40, NULL), 0);
         return journal;
@@ -289,7 +290,8 @@ START_TEST(what_is_no_utf8_is_told_nevertheless) {
         const struct report_status status = { .last_error = "cannot read /srv/\xe4\xff: \xc3\xa4" };
         json_t *json = report_status(&status);
 
-        ck_assert_str_eq(json_string_value(json_object_get(json, "last_error")), "cannot read /srv/??: \xc3\xa4");
+        ck_assert_str_eq(json_string_value(json_object_get(json, "last_error")),
+                         "cannot read /srv/??: \xc3\xa4");
         json_decref(json);
 }
 END_TEST
@@ -396,6 +398,8 @@ START_TEST(numbers_without_a_daemon) {
         journal.failures = 2;
         journal.failure = FAILURE_REFUSED;
         journal.next_attempt_usec = NOW + MINUTE;
+        journal_keep_error(&journal.error, "the Connector does not want it");
+        journal.failed_usec = NOW - MINUTE;
         report_offline(config, &config->certificates[0], &inspection, &journal, NOW, &status);
         ck_assert_str_eq(status.name, "orders");
         ck_assert_str_eq(status.connector, "ucl");
@@ -408,7 +412,8 @@ START_TEST(numbers_without_a_daemon) {
         ck_assert_uint_eq(status.n_owed, 2); /* nobody knows the third */
         ck_assert_uint_eq(status.n_owed_failed, 1);
         ck_assert_uint_eq(status.n_exports_failed, 1); /* the third is not known */
-        ck_assert_ptr_null(status.last_error);
+        ck_assert_str_eq(status.last_error, "the Connector does not want it");
+        ck_assert_uint_eq(status.last_error_at, NOW - MINUTE);
         ck_assert_ptr_null(status.last_result);
 
         config->limits.issuances_per_hour = 1;

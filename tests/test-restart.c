@@ -148,6 +148,9 @@ START_TEST(retry_after_survives_a_restart) {
                                               1 &&
                                       (hours == 2 || hours == 1),
                               "%s", member(line, "message"));
+                ck_assert_msg(strstr(member(line, "message"), ", the last one: ") &&
+                                      strstr(member(line, "message"), "429"),
+                              "%s", member(line, "message"));
                 json_decref(line);
         }
 

@@ -29,6 +29,7 @@ static inline void fill(struct journal *journal) {
                 .failures = 3,
                 .failure = FAILURE_BAD_REPLY,
                 .next_attempt_usec = DATE + 90 * USEC_PER_SEC,
+                .failed_usec = DATE - USEC_PER_SEC,
                 .token = token,
                 .generation = 42,
                 .fingerprint = FINGERPRINT,
@@ -36,23 +37,28 @@ static inline void fill(struct journal *journal) {
                 .revoke_generation = 41,
                 .revoking_generation = 40,
         };
+        journal_keep_error(&journal->error, "the gate has refused it: \"no\"");
         ck_assert_int_eq(journal_add_revoked(journal, FINGERPRINT), 0);
         ck_assert_int_eq(journal_record_issuance(journal, 4 * HOUR + 1), 0);
         ck_assert_int_eq(journal_record_issuance(journal, 4 * HOUR + 30 * USEC_PER_MINUTE), 0);
         ck_assert_int_eq(journal_owe(journal, "command /usr/libexec/orders-reload", 42, &owed), 0);
         owed->failures = 2;
         owed->next_attempt_usec = DATE + 20 * USEC_PER_SEC;
+        journal_keep_error(&owed->error, "it ended with status 7");
         ck_assert_int_eq(journal_owe(journal, "SIGHUP \xe2\x86\x92 \"/run/x y\\z.pid\"", 41, NULL), 0);
 }
 
 /* All of everything: the largest file there can be. */
 static inline void fill_to_the_limits(struct journal *journal) {
-        char key[JOURNAL_KEY_MAX + 1];
+        char key[JOURNAL_KEY_MAX + 1], sentence[JOURNAL_ERROR_MAX + 1];
 
+        memset(sentence, '\\', JOURNAL_ERROR_MAX);
+        sentence[JOURNAL_ERROR_MAX] = '\0';
         *journal = (struct journal) {
                 .failures = UINT32_MAX,
                 .failure = FAILURE_MAX - 1,
                 .next_attempt_usec = USEC_INFINITY,
+                .failed_usec = USEC_INFINITY,
                 .token = UINT64_MAX,
                 .generation = INT64_MAX,
                 .fingerprint = FINGERPRINT,
@@ -60,6 +66,7 @@ static inline void fill_to_the_limits(struct journal *journal) {
                 .revoke_generation = INT64_MAX,
                 .revoking_generation = INT64_MAX,
         };
+        journal_keep_error(&journal->error, sentence);
         for (unsigned i = 0; i < SCHEDULE_BUDGET_MAX; i++)
                 ck_assert_int_eq(journal_record_issuance(journal, UINT64_C(250000000000000000) + i), 0);
         for (unsigned i = 0; i < JOURNAL_OWED_MAX; i++) {
@@ -71,6 +78,7 @@ static inline void fill_to_the_limits(struct journal *journal) {
                 ck_assert_int_eq(journal_owe(journal, key, INT64_MAX, &owed), 0);
                 owed->failures = UINT32_MAX;
                 owed->next_attempt_usec = USEC_INFINITY;
+                journal_keep_error(&owed->error, sentence);
         }
 }
 
