@@ -152,14 +152,19 @@ static void on_signal(_unused_ evutil_socket_t fd, _unused_ short what, void *us
 }
 
 static int open_loop(struct server *server, struct error *error) {
-        static const int numbers[] = { SIGTERM, SIGINT };
-
         signal(SIGPIPE, SIG_IGN); /* a client that hangs up, a reader of stdout that ends */
         server->base = event_base_new();
         server->events = server->base ? events_new(server->base, STDOUT_FILENO) : NULL;
         server->faults = faults_new();
         if (!server->events || !server->faults)
                 return error_set_errno(error, -ENOMEM, "cannot start");
+        return 0;
+}
+
+/* Not before the CA's keys are made, which takes seconds: until then a signal ends the process. */
+static int catch_signals(struct server *server, struct error *error) {
+        static const int numbers[] = { SIGTERM, SIGINT };
+
         for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
                 server->signals[i] = evsignal_new(server->base, numbers[i], on_signal, server);
                 if (!server->signals[i] || event_add(server->signals[i], NULL) < 0)
@@ -180,6 +185,9 @@ int server_open(struct server *server, const struct settings *settings, struct e
         if (r < 0)
                 return r;
         r = connector_open(server->dir_fd, settings, &server->connector, error);
+        if (r < 0)
+                return r;
+        r = catch_signals(server, error);
         if (r < 0)
                 return r;
         r = open_door(server, DOOR_CERTIFICATE, settings->certificate_port, &ports[DOOR_CERTIFICATE], error);
