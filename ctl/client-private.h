@@ -7,8 +7,15 @@
 #include "ctl/client.h"
 
 struct client {
-        char *socket; /* NULL: there is none */
+        char *socket;      /* NULL: there is none */
+        usec_t asked_usec; /* CLOCK_MONOTONIC */
+        bool has_complained;
 };
+
+/* Whoever sits at a terminal is told when no answer comes; once. */
+void client_complain(struct client *client);
+#define CLIENT_PATIENCE_USEC (3 * USEC_PER_SEC)
+#define CLIENT_ANSWER_SEC    30L
 
 /* What has arrived, with a NUL after it. */
 struct buffer {
@@ -22,7 +29,7 @@ DEFINE_CLEANUP(CURL *, curl_easy_cleanup);
 DEFINE_CLEANUP(struct curl_slist *, curl_slist_free_all);
 
 /* A handle for a GET of PATH whose answer goes to BUFFER. 0; -ENOENT without a socket; -ENOMEM. */
-int client_prepare(const struct client *client, const char *path, struct buffer *buffer, CURL **ret,
+int client_prepare(struct client *client, const char *path, struct buffer *buffer, CURL **ret,
                    struct error *error);
 
 /* The sentence and the errno for a transfer that failed. */

@@ -66,7 +66,7 @@ static long status_of(const struct client_stream *stream) {
 int client_stream_open(struct client *client, const char *path, struct client_stream **ret,
                        struct client_reply *ret_reply, struct error *error) {
         _cleanup_(client_stream_closep) struct client_stream *stream = NULL;
-        const usec_t deadline = now_usec(CLOCK_MONOTONIC) + 30 * USEC_PER_SEC;
+        const usec_t deadline = now_usec(CLOCK_MONOTONIC) + CLIENT_ANSWER_SEC * USEC_PER_SEC;
         int r;
 
         stream = calloc(1, sizeof(*stream));
@@ -93,7 +93,8 @@ int client_stream_open(struct client *client, const char *path, struct client_st
                         break;
                 if (now >= deadline)
                         return client_explain(client, stream->easy, CURLE_OPERATION_TIMEDOUT, error);
-                (void)wait_for(stream, deadline - now);
+                client_complain(client);
+                (void)wait_for(stream, client->has_complained ? deadline - now : CLIENT_PATIENCE_USEC);
         }
         if (stream->has_ended && stream->code != CURLE_OK && status_of(stream) == 0)
                 return client_explain(client, stream->easy, stream->code, error);

@@ -7,10 +7,12 @@
 
 #include "ctl/client-private.h"
 
+#include <stdio.h>
+#include <unistd.h>
+
 #include "lib/json.h"
 
 #define CONNECT_SEC 5L
-#define ANSWER_SEC  30L
 
 int client_new(const char *socket, struct client **ret) {
         _cleanup_(client_freep) struct client *client = NULL;
@@ -63,9 +65,27 @@ size_t buffer_append(char *data, size_t size, size_t n, void *userdata) {
         return bytes;
 }
 
+void client_complain(struct client *client) {
+        if (client->has_complained || now_usec(CLOCK_MONOTONIC) < client->asked_usec + CLIENT_PATIENCE_USEC)
+                return;
+        client->has_complained = true;
+        if (isatty(STDERR_FILENO))
+                fprintf(stderr,
+                        "rekeyctl: rekeyd at %s has not answered yet; waiting for up to %ld seconds\n",
+                        client->socket, CLIENT_ANSWER_SEC);
+}
+
+/* libcurl calls it about once a second, whether anything has moved or not. */
+static int on_progress(void *userdata, _unused_ curl_off_t size, curl_off_t received,
+                       _unused_ curl_off_t to_send, _unused_ curl_off_t sent) {
+        if (received == 0)
+                client_complain(userdata);
+        return 0;
+}
+
 #define SET(option, value) (code == CURLE_OK ? curl_easy_setopt(easy, option, value) : code)
 
-int client_prepare(const struct client *client, const char *path, struct buffer *buffer, CURL **ret,
+int client_prepare(struct client *client, const char *path, struct buffer *buffer, CURL **ret,
                    struct error *error) {
         _cleanup_(freep) char *url = NULL;
         CURL *easy = NULL;
@@ -73,6 +93,7 @@ int client_prepare(const struct client *client, const char *path, struct buffer 
 
         if (!client->socket)
                 return error_set(error, -ENOENT, "cannot reach rekeyd, which has no socket");
+        client->asked_usec = now_usec(CLOCK_MONOTONIC);
         easy = curl_easy_init();
         code = easy ? CURLE_OK : CURLE_OUT_OF_MEMORY;
         if (asprintf(&url, "http://rekeyd%s", path) < 0) {
@@ -193,7 +214,10 @@ int client_call(struct client *client, const char *method, const char *path, con
         r = client_prepare(client, path, &answer, &easy, error);
         if (r < 0)
                 return r;
-        code = SET(CURLOPT_TIMEOUT, ANSWER_SEC);
+        code = SET(CURLOPT_TIMEOUT, CLIENT_ANSWER_SEC);
+        code = SET(CURLOPT_NOPROGRESS, 0L);
+        code = SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+        code = SET(CURLOPT_XFERINFODATA, client);
         if (!streq(method, "GET")) {
                 text = body ? json_dumps(body, JSON_COMPACT) : strdup("");
                 headers = curl_slist_append(NULL, "Content-Type: application/json");

@@ -61,14 +61,18 @@ static char *state_directory(const struct bench *bench) {
         return path;
 }
 
-/* Listens at nothing: a socket that a rekeyd has left behind. */
-static void leave_socket(const struct bench *bench) {
+static int make_socket(const struct bench *bench) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
         snprintf(address.sun_path, sizeof(address.sun_path), "%s/nobody.sock", bench->directory);
         ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-        close(fd);
+        return fd;
+}
+
+/* Listens at nothing: a socket that a rekeyd has left behind. */
+static void leave_socket(const struct bench *bench) {
+        close(make_socket(bench));
 }
 
 START_TEST(without_a_configuration_there_are_no_files) {
@@ -103,6 +107,27 @@ START_TEST(without_a_socket_nobody_is_asked) {
         CHECK_RUN(&bench, "events", .exit = 3, .err = { "has no control.socket" });
         CHECK_RUN(&bench, "version", .exit = 3, .out = { "rekeyctl" }, .err = { "has no control.socket" });
         CHECK_RUN(&bench, "check", .exit = 1, .out = { "REKEYD WARNING - rekeyd is not running" });
+}
+END_TEST
+
+/* Whoever sits there is told what is waited for, and may go. */
+START_TEST(a_rekeyd_that_hangs) {
+        static const struct {
+                const char *line;
+                int exit; /* of those that stay until Ctrl-C it is the end */
+        } rows[] = { { "status", 130 }, { "renew orders", 130 }, { "events", 0 } };
+        _cleanup_(bench_clear) struct bench bench = bench_new_alone();
+        _cleanup_(fd_closep) int fd = make_socket(&bench);
+
+        write_config(&bench, "");
+        ck_assert_int_eq(listen(fd, 5), 0);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(pty_freep) struct pty *pty = bench_start_on_terminal(&bench, 200, rows[i].line);
+
+                pty_await(pty, "nobody.sock has not answered yet; waiting for up to 30 seconds\r\n");
+                pty_type(pty, "\003");
+                ck_assert_int_eq(pty_wait(pty), rows[i].exit);
+        }
 }
 END_TEST
 
@@ -217,6 +242,7 @@ int main(void) {
         (void)x509_key(7);
         TEST_CASE(suite, without_a_configuration_there_are_no_files);
         TEST_CASE(suite, without_a_socket_nobody_is_asked);
+        TEST_CASE(suite, a_rekeyd_that_hangs);
         TEST_CASE(suite, files_say_what_they_can);
         TEST_CASE(suite, files_of_an_expired_one);
         TEST_CASE(suite, the_journal_is_read_and_never_touched);
