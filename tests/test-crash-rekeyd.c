@@ -19,15 +19,14 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
+#include "tests/support/crew.h"
 #include "tests/support/world.h"
 #include "tests/test.h"
 
-#define WORKERS_MAX 4u
-#define POINTS_MAX  32768u
-#define SAMPLE      16u
-#define TRIES       3u
+#define POINTS_MAX 32768u
+#define SAMPLE     16u
+#define TRIES      3u
 
 /* Sanitizers are there to find faults of memory, and make all of it four times as long. */
 #define STRIDE (test_is_instrumented() ? 4u : 1u)
@@ -127,31 +126,10 @@ struct work {
         void (*run)(struct work *work);
 };
 
-static void *new_shared(size_t size) {
-        void *shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+static void run_work(unsigned i, void *userdata) {
+        struct work *works = userdata;
 
-        if (shared == MAP_FAILED)
-                abort();
-        return shared;
-}
-
-static void run_workers(struct work *works, size_t n) {
-        pid_t workers[WORKERS_MAX];
-
-        for (size_t i = 0; i < n; i++) {
-                workers[i] = fork();
-                ck_assert_int_ge(workers[i], 0);
-                if (workers[i] == 0) {
-                        works[i].run(&works[i]);
-                        _exit(EXIT_SUCCESS);
-                }
-        }
-        for (size_t i = 0; i < n; i++) {
-                int status;
-
-                ck_assert_int_eq(waitpid(workers[i], &status, 0), workers[i]);
-                ck_assert_int_eq(status, 0);
-        }
+        works[i].run(&works[i]);
 }
 
 static void run_points(struct work *work) {
@@ -178,21 +156,15 @@ static void find_points(struct work *work) {
 
 /* --- Tests --- */
 
-static unsigned processors(void) {
-        long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-        return n < 1 ? 1 : n > (long)WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
-}
-
 /* Of all scenarios; shared, since each test is a process of its own. */
 static struct tally *total;
 
 static void run_scenario(const struct scenario *scenario) {
-        struct tally *tally = new_shared(sizeof(*tally));
-        struct points *points = new_shared(sizeof(*points));
-        struct world *worlds[WORKERS_MAX];
-        struct work works[WORKERS_MAX];
-        unsigned n = processors();
+        struct tally *tally = crew_share(sizeof(*tally));
+        struct points *points = crew_share(sizeof(*points));
+        struct world *worlds[CREW_MAX];
+        struct work works[CREW_MAX];
+        const unsigned n = crew_size();
         usec_t begin = now_usec(CLOCK_MONOTONIC);
 
         points->takes_all = streq_null(getenv("REKEYD_TEST_CRASH"), "all");
@@ -202,11 +174,11 @@ static void run_scenario(const struct scenario *scenario) {
                         worlds[i], scenario, points, tally, STRIDE * i, STRIDE * n, find_points,
                 };
         }
-        run_workers(works, 1);
+        crew_run(1, run_work, works);
         for (unsigned i = 0; i < n; i++)
                 works[i].run = run_points;
         if (points->result == 0)
-                run_workers(works, n);
+                crew_run(n, run_work, works);
         for (unsigned i = 0; i < n; i++)
                 world_free(worlds[i]);
         if (points->result < 0) {
@@ -301,12 +273,12 @@ static void find_damage(struct work *work) {
 }
 
 START_TEST(the_same_checks_catch_damage) {
-        struct tally *tally = new_shared(sizeof(*tally));
-        struct points *points = new_shared(sizeof(*points));
+        struct tally *tally = crew_share(sizeof(*tally));
+        struct points *points = crew_share(sizeof(*points));
         struct world *world = world_new();
         struct work work = { world, &world_renewal, points, tally, 0, 1, find_damage };
 
-        run_workers(&work, 1);
+        crew_run(1, run_work, &work);
         if (points->result < 0)
                 test_skip("nothing can be traced here: %s", strerrordesc_np(-points->result));
         else {
@@ -353,34 +325,21 @@ static void trace_mkdir(struct work *work) {
 }
 
 START_TEST(a_point_comes_before_its_call) {
-        struct points *points = new_shared(sizeof(*points));
+        struct points *points = crew_share(sizeof(*points));
         struct work work = { NULL, NULL, points, NULL, 0, 1, trace_mkdir };
 
-        run_workers(&work, 1);
+        crew_run(1, run_work, &work);
         if (points->result < 0)
                 test_skip("nothing can be traced here: %s", strerrordesc_np(-points->result));
         munmap(points, sizeof(*points));
 }
 END_TEST
 
-/* Thousands of runs with dozens of fsyncs each: in memory where that can be, since no power is cut.
- * LeakSanitizer cannot work in a traced program. */
-static void set_up(void) {
-        const char *sanitizer = getenv("ASAN_OPTIONS");
-        _cleanup_(freep) char *options = NULL;
-
-        if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
-                setenv("TMPDIR", "/dev/shm", 1);
-        if (asprintf(&options, "%s:detect_leaks=0", sanitizer ? sanitizer : "") < 0)
-                abort();
-        setenv("ASAN_OPTIONS", options, 1);
-        total = new_shared(sizeof(*total));
-}
-
 int main(void) {
         Suite *suite = suite_create("crash-rekeyd");
 
-        set_up();
+        crew_prepare_tracing();
+        total = crew_share(sizeof(*total));
         TEST_CASE(suite, a_point_comes_before_its_call);
         TEST_CASE(suite, the_same_checks_catch_damage);
         TEST_CASE(suite, an_enrolment_may_be_cut_anywhere);

@@ -11,16 +11,15 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "lib/journal.h"
+#include "tests/support/crew.h"
 #include "tests/support/stand.h"
 #include "tests/support/tracer.h"
 #include "tests/test.h"
 
-#define WORKERS_MAX 2u
-#define POINTS_MAX  4096u
-#define TRIES       3u
+#define POINTS_MAX 4096u
+#define TRIES      3u
 
 /* Sanitizers are there to find faults of memory, and make all of it four times as long. */
 #define STRIDE (test_is_instrumented() ? 4u : 1u)
@@ -198,6 +197,7 @@ static unsigned check_world(struct stand *stand, const char *where, bool is_sile
 
 /* --- Runs --- */
 
+/* Whoever traces waits for all children, so it is a process without any others. Shared with the test: RUN. */
 struct work {
         struct stand *stand;
         struct run *run;
@@ -279,40 +279,26 @@ static void run_points(struct work *work) {
                 run_point(work, &work->run->points[i]);
 }
 
-/* Whoever traces waits for all children, so it is a process without any others. */
-static void run_workers(struct work *works, size_t n) {
-        pid_t workers[WORKERS_MAX];
+static void run_work(unsigned i, void *userdata) {
+        struct work *works = userdata;
 
-        for (size_t i = 0; i < n; i++) {
-                workers[i] = fork();
-                ck_assert_int_ge(workers[i], 0);
-                if (workers[i] == 0) {
-                        works[i].act(&works[i]);
-                        _exit(EXIT_SUCCESS);
-                }
-        }
-        for (size_t i = 0; i < n; i++) {
-                int status;
-
-                ck_assert_int_eq(waitpid(workers[i], &status, 0), workers[i]);
-                ck_assert_int_eq(status, 0);
-        }
+        works[i].act(&works[i]);
 }
 
 START_TEST(a_revocation_may_be_cut_anywhere) {
-        struct run *run = mmap(NULL, sizeof(*run), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        struct work works[WORKERS_MAX];
+        struct run *run = crew_share(sizeof(*run));
+        struct work works[CREW_MAX];
         usec_t begin = now_usec(CLOCK_MONOTONIC);
+        const unsigned n = crew_size();
 
-        ck_assert_ptr_ne(run, MAP_FAILED);
-        for (unsigned i = 0; i < WORKERS_MAX; i++)
-                works[i] = (struct work) { world_new(), run, STRIDE * i, STRIDE * WORKERS_MAX, find_points };
-        run_workers(works, 1);
-        for (unsigned i = 0; i < WORKERS_MAX; i++)
+        for (unsigned i = 0; i < n; i++)
+                works[i] = (struct work) { world_new(), run, STRIDE * i, STRIDE * n, find_points };
+        crew_run(1, run_work, works);
+        for (unsigned i = 0; i < n; i++)
                 works[i].act = run_points;
         if (run->result == 0)
-                run_workers(works, WORKERS_MAX);
-        for (unsigned i = 0; i < WORKERS_MAX; i++)
+                crew_run(n, run_work, works);
+        for (unsigned i = 0; i < n; i++)
                 stand_free(works[i].stand);
         if (run->result < 0) {
                 test_skip("nothing can be traced here: %s", strerrordesc_np(-run->result));
@@ -335,22 +321,10 @@ START_TEST(a_revocation_may_be_cut_anywhere) {
 }
 END_TEST
 
-/* In memory where that can be, since no power is cut. LeakSanitizer cannot work in a traced program. */
-static void set_up(void) {
-        const char *sanitizer = getenv("ASAN_OPTIONS");
-        _cleanup_(freep) char *options = NULL;
-
-        if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
-                setenv("TMPDIR", "/dev/shm", 1);
-        if (asprintf(&options, "%s:detect_leaks=0", sanitizer ? sanitizer : "") < 0)
-                abort();
-        setenv("ASAN_OPTIONS", options, 1);
-}
-
 int main(void) {
         Suite *suite = suite_create("crash-revoke");
 
-        set_up();
+        crew_prepare_tracing();
         TEST_CASE(suite, a_revocation_may_be_cut_anywhere);
         return test_run(suite);
 }

@@ -13,20 +13,19 @@
  */
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "lib/util/time.h"
+#include "tests/support/crew.h"
 #include "tests/support/points.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
 #include "tests/support/sets.h"
 #include "tests/test.h"
-
-#define WORKERS_MAX 4
 
 /* What the three names hold: all of one set, or something that must not be. */
 enum view { VIEW_NONE, VIEW_OLD, VIEW_NEW, VIEW_DAMAGED, VIEW_MIXED };
@@ -407,60 +406,44 @@ struct tally {
         atomic_uint kills, errors, violations;
 };
 
-/* Each worker takes every N_WORKERS-th run. */
-static void work(const struct scenario *scenario, const struct points *points, unsigned worker,
-                 unsigned n_workers, struct tally *tally) {
+struct work {
+        const struct scenario *scenario;
+        const struct points *points;
+        unsigned n_workers; /* each takes every N_WORKERS-th run */
+        struct tally *tally;
+};
+
+static void work(unsigned worker, void *userdata) {
+        const struct work *work = userdata;
+        const struct scenario *scenario = work->scenario;
         _cleanup_(bench_clear) struct bench bench = { .scenario = scenario,
-                                                      .violations = &tally->violations };
+                                                      .violations = &work->tally->violations };
         unsigned turn = 0;
 
-        for (size_t i = 0; i < points->n; i++) {
-                const struct point *point = &points->items[i];
+        for (size_t i = 0; i < work->points->n; i++) {
+                const struct point *point = &work->points->items[i];
 
-                if (turn++ % n_workers == worker) {
+                if (turn++ % work->n_workers == worker) {
                         run_killed(&bench, point);
-                        atomic_fetch_add(&tally->kills, 1);
+                        atomic_fetch_add(&work->tally->kills, 1);
                 }
                 if (!point->can_fail)
                         continue;
                 for (size_t j = 0; j < scenario->n_failures; j++) {
                         if (point->only_reads && streq(failures[j], "ENOSPC"))
                                 continue;
-                        if (turn++ % n_workers == worker) {
+                        if (turn++ % work->n_workers == worker) {
                                 run_failed(&bench, point, failures[j]);
-                                atomic_fetch_add(&tally->errors, 1);
+                                atomic_fetch_add(&work->tally->errors, 1);
                         }
                 }
         }
 }
 
 static void run_workers(const struct scenario *scenario, const struct points *points, struct tally *tally) {
-        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-        unsigned n = cpus < 1 ? 1 : cpus > WORKERS_MAX ? WORKERS_MAX : (unsigned)cpus;
-        pid_t workers[WORKERS_MAX];
+        struct work shared = { scenario, points, crew_size(), tally };
 
-        for (unsigned i = 0; i < n; i++) {
-                workers[i] = fork();
-                ck_assert_int_ge(workers[i], 0);
-                if (workers[i] == 0) {
-                        work(scenario, points, i, n, tally);
-                        _exit(EXIT_SUCCESS);
-                }
-        }
-        for (unsigned i = 0; i < n; i++) {
-                int status;
-
-                ck_assert_int_eq(waitpid(workers[i], &status, 0), workers[i]);
-                ck_assert_int_eq(status, 0);
-        }
-}
-
-static struct tally *tally_new(void) {
-        struct tally *tally =
-                mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-        ck_assert_ptr_ne(tally, MAP_FAILED);
-        return tally;
+        crew_run(shared.n_workers, work, &shared);
 }
 
 /* The calls of a whole run. False when strace is missing or may not trace here. */
@@ -488,7 +471,7 @@ static bool find_points(const struct scenario *scenario, struct points *ret) {
 
 START_TEST(every_call_may_be_the_last_or_fail) {
         static struct points points;
-        struct tally *tally = tally_new();
+        struct tally *tally = crew_share(sizeof(*tally));
 
         for (size_t i = 0; i < ELEMENTSOF(scenarios); i++) {
                 unsigned kills = tally->kills, errors = tally->errors, violations = tally->violations;
@@ -513,7 +496,7 @@ END_TEST
 
 START_TEST(the_same_checks_catch_three_renames) {
         static struct points points;
-        struct tally *tally = tally_new();
+        struct tally *tally = crew_share(sizeof(*tally));
 
         if (!find_points(&control, &points))
                 return;
@@ -543,19 +526,11 @@ static struct test_set make_new(void) {
         return set;
 }
 
-/* Thousands of runs with dozens of fsyncs each: in memory where that can be, since no power is cut.
- * LeakSanitizer cannot work in a traced program. */
 static void set_up(void) {
-        const char *pem, *sanitizer = getenv("ASAN_OPTIONS");
-        _cleanup_(freep) char *sanitizer_options = NULL;
+        const char *pem;
         size_t size;
 
-        if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
-                setenv("TMPDIR", "/dev/shm", 1);
-        if (asprintf(&sanitizer_options, "%s:detect_leaks=0", sanitizer ? sanitizer : "") < 0)
-                abort();
-        setenv("ASAN_OPTIONS", sanitizer_options, 1);
-
+        crew_prepare_tracing();
         older = test_set_make(0);
         old = test_set_make(1);
         new = make_new();

@@ -16,6 +16,7 @@
 
 #include "daemon/messages.h"
 #include "lib/util/files.h"
+#include "tests/support/crew.h"
 #include "tests/support/exports-stand.h"
 #include "tests/support/x509.h"
 #include "tests/test.h"
@@ -100,11 +101,8 @@ struct readers {
 };
 
 static struct readers start_readers(const char *directory, const char *const *names) {
-        struct readers readers;
+        struct readers readers = { .tally = crew_share(sizeof(*readers.tally)) };
 
-        readers.tally =
-                mmap(NULL, sizeof(*readers.tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        ck_assert_ptr_ne(readers.tally, MAP_FAILED);
         fflush(NULL);
         for (size_t i = 0; i < ELEMENTSOF(readers.pids); i++) {
                 readers.pids[i] = fork();

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "lib/chain.h"
+#include "tests/support/crew.h"
 #include "tests/support/scratch.h"
 #include "tests/support/sets.h"
 #include "tests/test.h"
@@ -92,18 +93,10 @@ static void stop_readers(const pid_t readers[N_READERS]) {
         }
 }
 
-static struct tally *tally_new(void) {
-        struct tally *tally =
-                mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-        ck_assert_ptr_ne(tally, MAP_FAILED);
-        return tally;
-}
-
 START_TEST(readers_never_see_a_mixture) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        struct tally *tally = tally_new();
+        struct tally *tally = crew_share(sizeof(*tally));
         pid_t readers[N_READERS];
         unsigned swaps = 0;
 
@@ -147,7 +140,7 @@ static void replace_plainly(const char *directory, const struct test_set *set) {
 
 START_TEST(the_same_readers_catch_three_renames) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
-        struct tally *tally = tally_new();
+        struct tally *tally = crew_share(sizeof(*tally));
         pid_t readers[N_READERS];
         unsigned swaps = 0;
 
