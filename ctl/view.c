@@ -53,6 +53,7 @@ void view_read(const json_t *status, struct view *ret) {
                 .last_result = view_string(status, "last_result"),
                 .last_operation = view_string(status, "last_operation"),
                 .last_result_error = view_string(status, "last_result_error"),
+                .owed_error = view_string(status, "notification_error"),
                 .fingerprint = view_string(status, "fingerprint"),
                 .problem = view_string(status, "problem"),
                 .is_usable = json_is_true(json_object_get(status, "usable")),

@@ -109,7 +109,7 @@ struct inquiry {
         const struct config_certificate *config;
         struct report_status status;
         char fingerprint[FINGERPRINT_HEX];
-        char *last_error, *last_result_error, *journal_json;
+        char *last_error, *last_result_error, *owed_error, *journal_json;
 
         json_t *answer;
         struct error error;
@@ -119,6 +119,7 @@ static void inquiry_free(struct inquiry *inquiry) {
         config_free(inquiry->owner);
         free(inquiry->last_error);
         free(inquiry->last_result_error);
+        free(inquiry->owed_error);
         free(inquiry->journal_json);
         json_decref(inquiry->answer);
         error_clear(&inquiry->error);
@@ -201,6 +202,7 @@ static void inquire(struct control *control, struct http_request *request, struc
                 inquiry->status.fingerprint = inquiry->fingerprint;
                 copy_text(&inquiry->status.last_error, &inquiry->last_error);
                 copy_text(&inquiry->status.last_result_error, &inquiry->last_result_error);
+                copy_text(&inquiry->status.owed_error, &inquiry->owed_error);
                 inquiry->status.name = inquiry->config->name;
                 inquiry->status.connector = inquiry->config->connector->name;
                 inquiry->status.directory = inquiry->config->directory;

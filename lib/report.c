@@ -95,6 +95,7 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "exports_failed", number(status->n_exports_failed));
         r |= put(o, "notifications_owed", number(status->n_owed));
         r |= put(o, "notifications_failed", number(status->n_owed_failed));
+        r |= put(o, "notification_error", text(status->owed_error));
         r |= put(o, "budget_left", number(status->budget_left));
         return finish(o, r);
 }
@@ -278,6 +279,8 @@ static void count_debts(const struct config_certificate *certificate, const stru
 
                 status->n_owed += owed != NULL;
                 status->n_owed_failed += owed && owed->failures > 0;
+                if (owed && !status->owed_error)
+                        status->owed_error = owed->error;
         }
 }
 

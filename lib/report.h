@@ -31,6 +31,7 @@ struct report_status {
         const char *last_operation;    /* of an operator, which ended with it; NULL: rekeyd's own doing */
         const char *last_result_error; /* NULL: it was no failure */
         unsigned n_exports_failed, n_owed, n_owed_failed;
+        const char *owed_error; /* of the first of those that failed; NULL: none */
         unsigned budget_left;
 };
 

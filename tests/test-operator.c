@@ -310,7 +310,9 @@ START_TEST(the_cause_is_found_without_a_log) {
         ck_assert_int_eq(unlink(file), 0);
         check(&desk, "notify orders", 1, "command /usr/bin/test: a dependent was not told");
         check(&desk, "show orders", 0, ": command /usr/bin/test ended with status 1\n");
-        check(&desk, "status", 0, "rekeyctl notify orders");
+        check(&desk, "status", 0,
+              "! orders: 1 dependent could not be told of the current certificate: "
+              "command /usr/bin/test ended with status 1.\n    rekeyctl notify orders\n");
         scratch_write(desk.stand->directory, "is-there", "", 0600);
         check(&desk, "notify orders", 0, "command /usr/bin/test: told\n");
         check_fine(&desk);

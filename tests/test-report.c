@@ -142,6 +142,7 @@ static struct report_status make_status(const struct inspection *inspection) {
                 .n_exports_failed = 1,
                 .n_owed = 2,
                 .n_owed_failed = 1,
+                .owed_error = "command /bin/b ended with status 7",
                 .budget_left = 5,
         };
 }
@@ -411,6 +412,7 @@ START_TEST(numbers_without_a_daemon) {
         ck_assert_uint_eq(status.budget_left, 4);
         ck_assert_uint_eq(status.n_owed, 2); /* nobody knows the third */
         ck_assert_uint_eq(status.n_owed_failed, 1);
+        ck_assert_str_eq(status.owed_error, "command /bin/b ended with status 7");
         ck_assert_uint_eq(status.n_exports_failed, 1); /* the third is not known */
         ck_assert_str_eq(status.last_error, "the Connector does not want it");
         ck_assert_uint_eq(status.last_error_at, NOW - MINUTE);
