@@ -19,29 +19,30 @@
 /* How long to leave an operator, or the other revocation, alone. */
 #define OTHERS_USEC (10 * USEC_PER_SEC)
 
-static void arm(struct certificate *certificate, sd_event_source **timer, usec_t when,
-                sd_event_time_handler_t handler) {
+static void arm_on(struct certificate *certificate, sd_event_source **timer, clockid_t clock, usec_t when,
+                   sd_event_time_handler_t handler) {
         sd_event_source_disable_unref(take_ptr(*timer));
         if (certificate->context->once || certificate->is_retired)
                 return;
-        if (sd_event_add_time(certificate->context->event, timer, CLOCK_REALTIME, when, 0, handler,
-                              certificate) < 0)
+        if (sd_event_add_time(certificate->context->event, timer, clock, when, 0, handler, certificate) < 0)
                 log_error("%s: out of memory; what is to be revoked is after a restart only",
                           certificate->config->name);
+}
+
+/* A try that comes after WAIT, whatever is done to the wall clock. */
+static void arm(struct certificate *certificate, sd_event_source **timer, usec_t wait,
+                sd_event_time_handler_t handler) {
+        arm_on(certificate, timer, CLOCK_BOOTTIME, usec_add(now_usec(CLOCK_BOOTTIME), wait), handler);
 }
 
 static usec_t from_now(usec_t span) {
         return usec_add(now_usec(CLOCK_REALTIME), span);
 }
 
-static bool is_done(enum failure failure) {
-        return failure == FAILURE_NONE || failure == FAILURE_REJECTED;
-}
-
 static void count(struct certificate *certificate, enum failure failure) {
         struct metrics *metrics = certificate->context->metrics;
 
-        if (is_done(failure))
+        if (failure == FAILURE_NONE)
                 metrics->revocations++;
         else
                 metrics->revocation_failures++;
@@ -78,11 +79,11 @@ static void on_old_revoked(enum failure failure, bool gone, const char *error, v
         usec_t wait;
 
         count(certificate, failure);
-        if (is_done(failure)) {
-                certificate_say(
-                        certificate, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s", generation,
-                        failure == FAILURE_NONE ? "was revoked, as `revoke_old` asks for"
-                                                : "is not accepted any more, and needs no revocation");
+        if (failure == FAILURE_NONE) {
+                certificate_say(certificate, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s",
+                                generation,
+                                revocation_has_expired(revocation) ? "has expired, and needs no revocation"
+                                                                   : "was revoked, as `revoke_old` asks for");
                 nothing_owed(certificate, generation);
         } else if (gone || journal->revoke_generation != generation) {
                 certificate_say(certificate, LOG_WARNING, MESSAGE_NOT_REVOKED,
@@ -98,7 +99,7 @@ static void on_old_revoked(enum failure failure, bool gone, const char *error, v
                                 is_in_doubt ? "it is not known whether" : "the older", generation,
                                 is_in_doubt ? "is revoked" : "could not be revoked", error,
                                 format_timespan(span, wait));
-                arm(certificate, &certificate->revoke_timer, from_now(wait), on_old_time);
+                arm(certificate, &certificate->revoke_timer, wait, on_old_time);
         }
         history_save(certificate->history);
         certificate->revocation = revocation_free(certificate->revocation);
@@ -116,7 +117,7 @@ static void begin_old(struct certificate *certificate) {
         if (certificate->history->journal.revoke_usec == 0 || certificate->is_retired)
                 return;
         if (must_wait(certificate))
-                arm(certificate, &certificate->revoke_timer, from_now(OTHERS_USEC), on_old_time);
+                arm(certificate, &certificate->revoke_timer, OTHERS_USEC, on_old_time);
         else if (revocation_new(certificate->context, &request, on_old_revoked, certificate,
                                 &certificate->revocation) < 0)
                 log_error("%s: out of memory", certificate->config->name);
@@ -142,7 +143,7 @@ bool certificate_owe_revocation(struct certificate *certificate) {
         journal->revoke_usec = from_now(wait);
         journal->revoke_generation = certificate->generation;
         certificate->revoke_failures = 0;
-        arm(certificate, &certificate->revoke_timer, journal->revoke_usec, on_old_time);
+        arm_on(certificate, &certificate->revoke_timer, CLOCK_REALTIME, journal->revoke_usec, on_old_time);
         return true;
 }
 
@@ -157,17 +158,21 @@ void certificate_withdraw_revocation(struct certificate *certificate) {
 }
 
 void certificate_resume_revocation(struct certificate *certificate) {
-        const struct journal *journal = &certificate->history->journal;
+        struct journal *journal = &certificate->history->journal;
+        const usec_t span = certificate->config->policy.revoke_old_usec;
 
-        if (journal->revoking_generation > 0)
-                arm(certificate, &certificate->asked_timer, now_usec(CLOCK_REALTIME), on_asked_time);
+        if (journal->is_revoking)
+                arm(certificate, &certificate->asked_timer, 0, on_asked_time);
         if (journal->revoke_usec == 0)
                 return;
-        if (certificate->config->policy.revoke_old_usec == 0) {
+        if (span == 0) {
                 nothing_owed(certificate, journal->revoke_generation); /* thought better of */
                 history_save(certificate->history);
-        } else
-                arm(certificate, &certificate->revoke_timer, journal->revoke_usec, on_old_time);
+                return;
+        }
+        if (journal->revoke_usec > from_now(span)) /* the clock was set back, or the span is shorter now */
+                journal->revoke_usec = from_now(span);
+        arm_on(certificate, &certificate->revoke_timer, CLOCK_REALTIME, journal->revoke_usec, on_old_time);
 }
 
 void certificate_hasten_revocation(struct certificate *certificate) {
@@ -186,7 +191,7 @@ void certificate_stop_revocation(struct certificate *certificate) {
 bool certificate_is_revocation_in_doubt(const struct certificate *certificate) {
         const struct journal *journal = &certificate->history->journal;
 
-        return journal->revoking_generation > 0 && journal->revoking_generation == certificate->generation &&
+        return journal->is_revoking && journal->revoking_generation == certificate->generation &&
                certificate_is_revoked(certificate);
 }
 
@@ -196,7 +201,7 @@ static const char *ask_again(struct certificate *certificate, enum failure failu
         usec_t wait = backoff_for_ever(failure, certificate->asked_failures);
         char span[TIMESPAN_MAX];
 
-        arm(certificate, &certificate->asked_timer, from_now(wait), on_asked_time);
+        arm(certificate, &certificate->asked_timer, wait, on_asked_time);
         if (certificate->is_retired)
                 return "it was taken out of the configuration";
         snprintf(text, TIMESPAN_MAX + 32, "asking again in %s", format_timespan(span, wait));
@@ -209,13 +214,12 @@ static void on_again_saved(_unused_ int r, _unused_ const char *error, void *use
         struct certificate *certificate = userdata;
         const struct revocation *revocation = certificate->revocation;
         const uint64_t generation = revocation_generation(revocation);
-        const enum failure failure = revocation_failure(revocation);
 
-        if (is_done(failure))
-                certificate_say(
-                        certificate, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s", generation,
-                        failure == FAILURE_NONE ? "was revoked, as was asked for before"
-                                                : "is not accepted any more, and needs no revocation");
+        if (revocation_failure(revocation) == FAILURE_NONE)
+                certificate_say(certificate, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s",
+                                generation,
+                                revocation_has_expired(revocation) ? "has expired, and needs no revocation"
+                                                                   : "was revoked, as was asked for before");
         else if (revocation_is_gone(revocation))
                 certificate_say(certificate, LOG_WARNING, MESSAGE_NOT_REVOKED,
                                 "it will not be known whether generation %" PRIu64
@@ -228,7 +232,10 @@ static void on_again_saved(_unused_ int r, _unused_ const char *error, void *use
                                 generation, revocation_error(revocation));
         certificate->revocation = revocation_free(certificate->revocation);
         certificate->told_due_usec = 0; /* it may be current again, which is news */
-        certificate_wake(certificate);
+        if (certificate->attempt)
+                certificate->look_again = true; /* it may have looked before this was known */
+        else
+                certificate_wake(certificate);
         certificate_settle(certificate);
 }
 
@@ -238,7 +245,7 @@ static void on_asked_again(enum failure failure, _unused_ bool gone, const char 
 
         count(certificate, failure);
         certificate->asked_failures++;
-        if (certificate->history->journal.revoking_generation == 0) {
+        if (!certificate->history->journal.is_revoking) {
                 history_save_then(certificate->history, on_again_saved, certificate);
                 return;
         }
@@ -261,10 +268,10 @@ static int on_asked_time(_unused_ sd_event_source *source, _unused_ uint64_t use
         };
 
         certificate->asked_timer = sd_event_source_disable_unref(certificate->asked_timer);
-        if (request.generation == 0 || certificate->is_retired)
+        if (!certificate->history->journal.is_revoking || certificate->is_retired)
                 return 0;
         if (must_wait(certificate))
-                arm(certificate, &certificate->asked_timer, from_now(OTHERS_USEC), on_asked_time);
+                arm(certificate, &certificate->asked_timer, OTHERS_USEC, on_asked_time);
         else if (revocation_new(certificate->context, &request, on_asked_again, certificate,
                                 &certificate->revocation) < 0)
                 log_error("%s: out of memory", certificate->config->name);
@@ -276,10 +283,13 @@ static int on_asked_time(_unused_ sd_event_source *source, _unused_ uint64_t use
 static void on_revocation_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
         struct certificate *certificate = userdata;
 
-        certificate_say(certificate, LOG_NOTICE, MESSAGE_REVOKED,
-                        "revoked, generation %" PRIu64
-                        "; the files stay, and a one-time token is needed to enrol again",
-                        certificate->generation);
+        certificate_say(
+                certificate, LOG_NOTICE, MESSAGE_REVOKED,
+                "%s, generation %" PRIu64 "; the files stay, and a one-time token is needed to enrol again",
+                revocation_has_expired(certificate->revocation) ? "expired, which is as good as revoked"
+                                                                : "revoked",
+                certificate->generation);
+        certificate->revocation = revocation_free(certificate->revocation);
         certificate_end_operation(certificate);
 }
 
@@ -298,12 +308,11 @@ static void on_revoked(enum failure failure, _unused_ bool gone, const char *err
         char again[TIMESPAN_MAX + 32];
 
         count(certificate, failure);
-        if (is_done(failure)) {
-                certificate->revocation = revocation_free(certificate->revocation);
+        if (failure == FAILURE_NONE) {
                 history_save_then(certificate->history, on_revocation_saved, certificate);
                 return;
         }
-        if (certificate->history->journal.revoking_generation == 0) {
+        if (!certificate->history->journal.is_revoking) {
                 history_save_then(certificate->history, on_withdrawal_saved, certificate);
                 return;
         }
@@ -326,12 +335,12 @@ void certificate_revoke(struct certificate *certificate) {
                 .fingerprint = certificate->fingerprint,
         };
 
-        if (journal->revoking_generation > 0 && journal->revoking_generation != certificate->generation) {
+        if (journal->is_revoking && journal->revoking_generation != certificate->generation) {
                 certificate_say(certificate, LOG_WARNING, MESSAGE_WARNING,
                                 "it will not be known whether generation %" PRIu64
                                 " is revoked: there is a newer one to revoke",
                                 journal->revoking_generation);
-                journal->revoking_generation = 0;
+                journal->is_revoking = false;
         }
         certificate->asked_timer = sd_event_source_disable_unref(certificate->asked_timer);
         if (revocation_new(certificate->context, &request, on_revoked, certificate,

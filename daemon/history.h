@@ -14,8 +14,9 @@ struct history_waiter {
         bool is_written; /* with the write that is under way */
 };
 
-/* An attempt or an operation, and beside it a revocation. */
-#define HISTORY_WAITERS 2
+/* An attempt or an operation, and beside it a revocation; and the end of a certificate that a reload takes
+ * away, which another one may bring back meanwhile. */
+#define HISTORY_WAITERS 3
 
 /* All certificates' journals lie in `state_directory`. */
 struct history {
@@ -33,8 +34,8 @@ struct history {
 
 /*
  * Opens and locks `state_directory`, making it where it is missing, and removes the journals
- * of certificates that IS_KNOWN has not heard of for a day. The descriptor, which is the lock, or -errno with
- * a sentence: without its history rekeyd would not know what it has asked for.
+ * of certificates that IS_KNOWN has not heard of for 400 days. The descriptor, which is the lock, or -errno
+ * with a sentence: without its history rekeyd would not know what it has asked for.
  */
 int history_open_directory(const char *path, bool (*is_known)(const char *name, void *userdata),
                            void *userdata, struct error *error);

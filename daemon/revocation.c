@@ -8,11 +8,12 @@
  * dies in between, or an answer that is lost, leaves a doubt, in which the set is not used; and the next call
  * begins with that. To revoke twice is harmless. What ends a doubt:
  *
- *   true                           it is revoked
- *   the TLS edge rejects it        it is not accepted any more, since it has expired for example
- *   the Connector itself says no   it was let in, so it is not revoked: a GraphQL reply, with status 200
+ *   true                             it is revoked
+ *   rejected by the TLS edge, later than it expires
+ *   the Connector itself says no     it was let in, so it is not revoked: a GraphQL reply, with status 200
  *
- * Whatever else turns the call away says that this call has done nothing, and nothing of an earlier one.
+ * Whatever else turns the call away says that this call has done nothing, and nothing of an earlier one. So
+ * does an edge that rejects what has not expired: its CA may come back.
  */
 
 #include "daemon/revocation.h"
@@ -41,7 +42,7 @@ struct revocation {
         struct error error;
         struct connector_call *call;
         enum failure failure; /* the end, as DONE is told */
-        bool gone;
+        bool gone, has_expired;
 };
 
 /* What is current is asked of the disk: a rollback, or a hand, may be ahead of what the loop knows. */
@@ -85,7 +86,7 @@ static void settle(struct revocation *revocation) {
         struct journal *journal = &revocation->history->journal;
 
         if (revocation->is_asked && journal->revoking_generation == revocation->generation)
-                journal->revoking_generation = 0;
+                journal->is_revoking = false;
 }
 
 static void end_settled(struct revocation *revocation, enum failure failure, bool gone) {
@@ -115,12 +116,18 @@ static void on_answer(const struct connector_answer *answer, void *userdata) {
                 failure = r < 0 ? FAILURE_LOCAL : (enum failure)r;
         }
 
-        if (failure == FAILURE_NONE || failure == FAILURE_REJECTED)
+        revocation->has_expired =
+                failure == FAILURE_REJECTED && revocation->set.effective_expiry <= now_usec(CLOCK_REALTIME);
+        if (revocation->has_expired)
+                failure = FAILURE_NONE;
+
+        if (failure == FAILURE_NONE)
                 end_settled(revocation, failure, false);
         else if (failure == FAILURE_REFUSED && status == 200) {
                 revocation->was_in_doubt = false;
                 end_untouched(revocation, failure);
-        } else if (answer->failure != FAILURE_NONE ? !answer->was_sent : status >= 300 && status < 500)
+        } else if (failure == FAILURE_REJECTED ||
+                   (answer->failure != FAILURE_NONE ? !answer->was_sent : status >= 300 && status < 500))
                 end_untouched(revocation, failure);
         else
                 end(revocation, failure, false);
@@ -184,8 +191,10 @@ static void on_read(struct job *job) {
                 end(revocation, FAILURE_LOCAL, false);
                 return;
         }
-        if (revocation->is_asked)
+        if (revocation->is_asked) {
+                journal->is_revoking = true;
                 journal->revoking_generation = revocation->generation;
+        }
         history_save_then(revocation->history, on_intended, revocation);
 }
 
@@ -222,6 +231,10 @@ bool revocation_is_in_doubt(const struct revocation *revocation) {
 
 enum failure revocation_failure(const struct revocation *revocation) {
         return revocation->failure;
+}
+
+bool revocation_has_expired(const struct revocation *revocation) {
+        return revocation->has_expired;
 }
 
 bool revocation_is_gone(const struct revocation *revocation) {

@@ -21,7 +21,7 @@ struct revocation_request {
                 *fingerprint; /* of what was asked for; NULL: it is one of the journal's `revoked` by now */
 };
 
-/* FAILURE_NONE: it is revoked. FAILURE_REJECTED: it is not accepted any more, which is as good. Otherwise
+/* FAILURE_NONE: it is revoked, or has expired, which is as good. Otherwise
  * ERROR is a sentence; GONE says that it cannot be revoked ever, since its files are not there any more, or
  * are others. The journal says whether it may be revoked all the same, and is the caller's to save. The
  * revocation may be freed from here. */
@@ -43,6 +43,7 @@ uint64_t revocation_generation(const struct revocation *revocation);
 /* After DONE, what that was told; and, after a failure, whether it may be revoked all the same, by this call
  * or by an earlier one. */
 enum failure revocation_failure(const struct revocation *revocation);
+bool revocation_has_expired(const struct revocation *revocation);
 bool revocation_is_gone(const struct revocation *revocation);
 bool revocation_is_in_doubt(const struct revocation *revocation);
 const char *revocation_error(const struct revocation *revocation);

@@ -80,17 +80,19 @@ int journal_format(const struct journal *journal, const struct journal_instant *
         owed = format_owed(journal);
         if (!issuances || !revoked || !owed)
                 return -ENOMEM;
-        root = json_pack("{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:s, s:I, s:I, "
-                         "s:O, s:I, s:O}",
-                         "version", JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
-                         time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
-                         (json_int_t)journal->failures, "failure", failure_names[journal->failure],
-                         "next_attempt_usec", time_value(journal->next_attempt_usec), "error", journal->error,
-                         "failed_usec", time_value(journal->failed_usec), "issuances_boottime_usec",
-                         issuances, "token", token, "generation", (json_int_t)journal->generation,
-                         "fingerprint", journal->fingerprint, "revoke_usec", time_value(journal->revoke_usec),
-                         "revoke_generation", (json_int_t)journal->revoke_generation, "revoked", revoked,
-                         "revoking_generation", (json_int_t)journal->revoking_generation, "owed", owed);
+        root = json_pack(
+                "{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:s, s:I, s:I, "
+                "s:O, s:o, s:O}",
+                "version", JOURNAL_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
+                time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
+                (json_int_t)journal->failures, "failure", failure_names[journal->failure],
+                "next_attempt_usec", time_value(journal->next_attempt_usec), "error", journal->error,
+                "failed_usec", time_value(journal->failed_usec), "issuances_boottime_usec", issuances,
+                "token", token, "generation", (json_int_t)journal->generation, "fingerprint",
+                journal->fingerprint, "revoke_usec", time_value(journal->revoke_usec), "revoke_generation",
+                (json_int_t)journal->revoke_generation, "revoked", revoked, "revoking_generation",
+                journal->is_revoking ? json_integer((json_int_t)journal->revoking_generation) : json_null(),
+                "owed", owed);
         if (!root)
                 return -ENOMEM;
         text = json_dumps(root, JSON_INDENT(4));
@@ -209,6 +211,12 @@ static int take_fingerprint(const json_t *root, char ret[FINGERPRINT_HEX], struc
         return 0;
 }
 
+static bool is_there(const json_t *object, const char *name) {
+        const json_t *member = json_object_get(object, name);
+
+        return member && !json_is_null(member);
+}
+
 /* All of this came later. */
 static int take_revocations(const json_t *root, struct journal *journal, struct error *error) {
         const json_t *list = NULL;
@@ -222,10 +230,11 @@ static int take_revocations(const json_t *root, struct journal *journal, struct 
                 if (r < 0)
                         return r;
         }
-        if (json_object_get(root, "revoking_generation")) {
+        if (is_there(root, "revoking_generation")) {
                 r = take_number(root, "revoking_generation", INT64_MAX, &journal->revoking_generation, error);
                 if (r < 0)
                         return r;
+                journal->is_revoking = true;
         }
         if (!json_object_get(root, "revoked"))
                 return 0;

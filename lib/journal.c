@@ -47,7 +47,7 @@ bool journal_is_empty(const struct journal *journal) {
         return journal->failures == 0 && journal->failure == FAILURE_NONE &&
                journal->next_attempt_usec == 0 && journal->n_issuances == 0 && journal->token == 0 &&
                journal->generation == 0 && strempty(journal->fingerprint) && journal->revoke_usec == 0 &&
-               journal->n_revoked == 0 && journal->revoking_generation == 0 && journal->n_owed == 0;
+               journal->n_revoked == 0 && !journal->is_revoking && journal->n_owed == 0;
 }
 
 int journal_record_issuance(struct journal *journal, usec_t now) {

@@ -48,6 +48,11 @@ struct journal {
         uint64_t generation;
         char fingerprint[FINGERPRINT_HEX];
 
+        /* An operator wants `revoking_generation` revoked, and it is not known yet whether it is: its set is
+         * one of `revoked`. */
+        bool is_revoking;
+        uint64_t revoking_generation;
+
         /* A generation that was replaced, and is to be revoked at a time (CLOCK_REALTIME); 0: none is. */
         usec_t revoke_usec;
         uint64_t revoke_generation;
@@ -57,10 +62,6 @@ struct journal {
          * them is to be used again. */
         char (*revoked)[FINGERPRINT_HEX];
         size_t n_revoked;
-
-        /* A generation that an operator wants revoked, where it is not known yet whether it is: its set is
-         * one of `revoked`. 0 for none. */
-        uint64_t revoking_generation;
 
         struct journal_owed *owed;
         size_t n_owed;

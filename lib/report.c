@@ -312,7 +312,7 @@ void report_offline(const struct config *config, const struct config_certificate
                 status.not_before = inspection->set.not_before;
                 status.not_after = inspection->set.effective_expiry;
                 status.is_revoked = journal_has_revoked(journal, inspection->fingerprint);
-                status.is_revoking = status.is_revoked && journal->revoking_generation > 0 &&
+                status.is_revoking = status.is_revoked && journal->is_revoking &&
                                      journal->revoking_generation == status.generation;
                 status.is_usable = !status.is_revoked && status.not_after > now;
         }

@@ -130,8 +130,7 @@ static bool is_pending(struct stand *stand) {
         _cleanup_(journal_clear) struct journal journal = { 0 };
         struct journal_instant saved;
 
-        return json && journal_parse(json, strlen(json), &journal, &saved, NULL) == 0 &&
-               journal.revoking_generation > 0;
+        return json && journal_parse(json, strlen(json), &journal, &saved, NULL) == 0 && journal.is_revoking;
 }
 
 /* Starts it without the dependent, and awaits WANTED. */

@@ -490,6 +490,7 @@ START_TEST(test_there_and_back) {
         ck_assert(journal_has_revoked(&back, FINGERPRINT));
         ck_assert_uint_eq(back.revoke_usec, DATE + HOUR);
         ck_assert_uint_eq(back.revoke_generation, 41);
+        ck_assert(back.is_revoking);
         ck_assert_uint_eq(back.revoking_generation, 40);
         ck_assert_uint_eq(back.n_issuances, 2);
         ck_assert_uint_eq(back.issuances[0], 4 * HOUR + 1);

@@ -362,6 +362,7 @@ START_TEST(states_without_a_daemon) {
                         .failures = cases[i].failures,
                         .revoked = &revoked,
                         .n_revoked = cases[i].revoked,
+                        .is_revoking = true,
                         .revoking_generation = 6,
                 };
                 struct report_status status;

@@ -203,7 +203,7 @@ START_TEST(the_doubt_ends_with_the_certificate) {
         stand_start(stand, NULL);
         await_doubt(stand);
         line = stand_await(stand, MESSAGE_REVOKED);
-        ck_assert_msg(strstr(member(line, "message"), "is not accepted any more"), "%s",
+        ck_assert_msg(strstr(member(line, "message"), "has expired, and needs no revocation"), "%s",
                       member(line, "message"));
         json_decref(line);
         ck_assert_int_eq(stand_stop(stand), 0);

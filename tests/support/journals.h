@@ -35,6 +35,7 @@ static inline void fill(struct journal *journal) {
                 .fingerprint = FINGERPRINT,
                 .revoke_usec = DATE + HOUR,
                 .revoke_generation = 41,
+                .is_revoking = true,
                 .revoking_generation = 40,
         };
         journal_keep_error(&journal->error, "the gate has refused it: \"no\"");
@@ -64,6 +65,7 @@ static inline void fill_to_the_limits(struct journal *journal) {
                 .fingerprint = FINGERPRINT,
                 .revoke_usec = USEC_INFINITY,
                 .revoke_generation = INT64_MAX,
+                .is_revoking = true,
                 .revoking_generation = INT64_MAX,
         };
         journal_keep_error(&journal->error, sentence);
