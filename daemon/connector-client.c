@@ -241,6 +241,8 @@ static int look_into(struct connector_call *call, CURLcode code) {
                 return -EIO;
         snprintf(call->first_error, sizeof(call->first_error), "%s", call->curl_error);
         call->curl_error[0] = '\0';
+        if (call->reply)
+                explicit_bzero(call->reply, call->reply_size); /* half of one, which may hold a token */
         call->reply_size = 0;
         r = curl_glue_start(call->glue, call->easy, on_done, call);
         if (r == 0)
