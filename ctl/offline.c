@@ -134,7 +134,7 @@ int offline_read(struct offline *offline, const struct config_certificate *certi
                 forget_dependents(answer);
         /* rekeyd says it in the details only; but here it may be why there is no more to say. */
         if (inspection.problem.code != 0 &&
-            json_object_set_new(answer, "problem", json_string(error_text(&inspection.problem))) < 0)
+            json_object_set_new(answer, "problem", json_text(error_text(&inspection.problem))) < 0)
                 return -ENOMEM;
         *ret = take_ptr(answer);
         return 0;
