@@ -14,7 +14,8 @@ struct operation {
         struct certificate *certificate;
         void (*start)(struct operation *operation); /* called once no look is under way */
         bool is_started;
-        uint64_t generation;    /* of a rollback; 0: the newest that will do */
+        bool is_named;          /* the generation of a rollback is; else it is the newest that will do */
+        uint64_t generation;    /* of a rollback; 0 is that of an adopted set */
         struct journal revoked; /* of a rollback: what must not come back */
         int result;
         struct error error;
@@ -74,14 +75,16 @@ void certificate_note_refused(struct certificate *certificate, const char *name,
 }
 
 static int begin(struct certificate *certificate, const char *name, const char *peer,
-                 void (*start)(struct operation *operation), uint64_t generation, struct error *error) {
+                 void (*start)(struct operation *operation), const uint64_t *generation,
+                 struct error *error) {
         struct operation *operation = calloc(1, sizeof(*operation));
 
         if (!operation)
                 return error_set(error, -ENOMEM, "out of memory");
         operation->certificate = certificate;
         operation->start = start;
-        operation->generation = generation;
+        operation->is_named = generation;
+        operation->generation = generation ? *generation : 0;
         note_accepted(certificate, name, peer);
         certificate->job = operation;
         certificate_start_operation(certificate);
@@ -220,7 +223,7 @@ int certificate_ask_enrolment(struct certificate *certificate, const char *peer,
         certificate_forget_token(certificate);
         certificate->offered_token = copy;
         certificate->accepts_no_gain = force;
-        return begin(certificate, "enrol", peer, start_enrolment, 0, error);
+        return begin(certificate, "enrol", peer, start_enrolment, NULL, error);
 }
 
 /* --- Notification --- */
@@ -253,7 +256,7 @@ int certificate_ask_notification(struct certificate *certificate, const char *pe
         if (!certificate->fingerprint[0])
                 return error_set(error, -EPERM, "%s has no certificate that somebody could be told of",
                                  certificate->config->name);
-        return begin(certificate, "notify", peer, start_notification, 0, error);
+        return begin(certificate, "notify", peer, start_notification, NULL, error);
 }
 
 /* --- Rollback --- */
@@ -262,35 +265,41 @@ static bool was_revoked(const struct operation *operation, const struct inspecte
         return journal_has_revoked(&operation->revoked, generation->fingerprint);
 }
 
+static bool will_do(const struct operation *operation, const struct inspected_generation *generation,
+                    usec_t now) {
+        return !generation->is_current && generation->problem.code == 0 && generation->not_after > now &&
+               !was_revoked(operation, generation);
+}
+
 /* The generation asked for must not be a revoked one; where none is, the newest that will do. */
 static int choose_generation(struct operation *operation, usec_t now) {
         const char *directory = operation->certificate->config->directory;
         _cleanup_(inspection_clear) struct inspection inspection = { 0 };
-        bool is_there = operation->generation == 0;
+        const struct inspected_generation *chosen = NULL;
         int r;
 
         r = inspect_directory(directory, &inspection);
         if (r < 0)
                 return error_set(&operation->error, r, "out of memory");
-        for (size_t i = 0; i < inspection.n_generations; i++) {
+        for (size_t i = 0; i < inspection.n_generations && !chosen; i++) {
                 const struct inspected_generation *generation = &inspection.generations[i];
 
-                is_there = is_there || generation->number == operation->generation;
-                if (generation->number == operation->generation && was_revoked(operation, generation))
-                        return error_set(&operation->error, -EPERM, "generation %" PRIu64 " was revoked",
-                                         generation->number);
-                if (operation->generation == 0 && !generation->is_current && generation->problem.code == 0 &&
-                    generation->not_after > now && !was_revoked(operation, generation))
-                        operation->generation = generation->number;
+                if (operation->is_named ? generation->number == operation->generation
+                                        : will_do(operation, generation, now))
+                        chosen = generation;
         }
-        if (!is_there)
+        if (!chosen && operation->is_named)
                 return error_set(&operation->error, -ENOENT, "there is no generation %" PRIu64 " in %s",
                                  operation->generation, directory);
-        if (operation->generation > 0)
-                return 0;
-        return error_set(&operation->error, -ENOENT,
-                         "there is no other generation in %s that is still valid and was not revoked",
-                         directory);
+        if (!chosen)
+                return error_set(&operation->error, -ENOENT,
+                                 "there is no other generation in %s that is still valid and was not revoked",
+                                 directory);
+        if (was_revoked(operation, chosen))
+                return error_set(&operation->error, -EPERM, "generation %" PRIu64 " was revoked",
+                                 chosen->number);
+        operation->generation = chosen->number;
+        return 0;
 }
 
 static void run_rollback(struct job *job) {
@@ -339,7 +348,7 @@ static void start_rollback(struct operation *operation) {
         workers_submit(certificate->context->disk_workers, &operation->job);
 }
 
-int certificate_ask_rollback(struct certificate *certificate, const char *peer, uint64_t generation,
+int certificate_ask_rollback(struct certificate *certificate, const char *peer, const uint64_t *generation,
                              struct error *error) {
         int r;
 
@@ -376,5 +385,5 @@ int certificate_ask_revocation(struct certificate *certificate, const char *peer
         if (certificate->revocation)
                 return error_set(error, -EBUSY, "a generation of %s is being revoked; try again in a moment",
                                  certificate->config->name);
-        return begin(certificate, "revoke", peer, start_revocation, 0, error);
+        return begin(certificate, "revoke", peer, start_revocation, NULL, error);
 }

@@ -73,6 +73,6 @@ int certificate_ask_renewal(struct certificate *certificate, const char *peer, b
 int certificate_ask_enrolment(struct certificate *certificate, const char *peer, const char *token,
                               bool force, usec_t *ret_wait_usec, struct error *error);
 int certificate_ask_revocation(struct certificate *certificate, const char *peer, struct error *error);
-int certificate_ask_rollback(struct certificate *certificate, const char *peer, uint64_t generation,
-                             struct error *error); /* 0: the newest that will do */
+int certificate_ask_rollback(struct certificate *certificate, const char *peer, const uint64_t *generation,
+                             struct error *error); /* NULL: the newest that will do */
 int certificate_ask_notification(struct certificate *certificate, const char *peer, struct error *error);

@@ -161,7 +161,8 @@ static void reply_result(struct http_request *request, const char *what, struct 
 struct arguments {
         int force;
         const char *token;
-        json_int_t generation;
+        bool has_generation;
+        uint64_t generation;
 };
 
 enum { TAKES_FORCE = 1, TAKES_TOKEN = 2, TAKES_GENERATION = 4 };
@@ -178,9 +179,10 @@ static bool read_arguments(struct http_request *request, json_t *body, unsigned 
                 else if (takes & TAKES_TOKEN && streq(key, "token") && json_is_string(value))
                         ret->token = json_string_value(value);
                 else if (takes & TAKES_GENERATION && streq(key, "generation") && json_is_integer(value) &&
-                         json_integer_value(value) >= 0)
-                        ret->generation = json_integer_value(value);
-                else {
+                         json_integer_value(value) >= 0) {
+                        ret->has_generation = true;
+                        ret->generation = (uint64_t)json_integer_value(value);
+                } else {
                         http_reply_error(
                                 request, 400, NULL,
                                 "the member '%.64s' of the body is unknown here, or not of the right type; "
@@ -236,7 +238,8 @@ static int ask_revocation(struct certificate *certificate, const char *peer,
 
 static int ask_rollback(struct certificate *certificate, const char *peer, const struct arguments *arguments,
                         _unused_ usec_t *ret_wait_usec, struct error *error) {
-        return certificate_ask_rollback(certificate, peer, (uint64_t)arguments->generation, error);
+        return certificate_ask_rollback(certificate, peer,
+                                        arguments->has_generation ? &arguments->generation : NULL, error);
 }
 
 static int ask_notification(struct certificate *certificate, const char *peer,

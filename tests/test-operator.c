@@ -379,6 +379,47 @@ START_TEST(a_wrong_token_is_not_the_end) {
 }
 END_TEST
 
+START_TEST(an_adopted_set_comes_back) {
+        static const char *const files[] = { "tls.key", "tls.crt", "ca.crt" };
+        struct desk desk;
+        struct stand *stand;
+        _cleanup_(freep) char *connector = NULL, *adopted = NULL;
+
+        desk_init(&desk, ORDERS);
+        stand = desk.stand;
+        enrol(&desk);
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                _cleanup_(freep) char *path = NULL, *text = NULL;
+
+                ck_assert_int_ge(asprintf(&path, "orders/%s", files[i]), 0);
+                text = scratch_read(stand->directory, path);
+                scratch_write(stand->directory, files[i], text, 0600);
+        }
+        ck_assert_int_ge(asprintf(&connector, "ca_window: 1s, url: '%s'", stand->certificate_url), 0);
+        stand_edit(stand, "ca_window: 1s", connector);
+        ck_assert_int_ge(asprintf(&adopted,
+                                  "certificates:\n"
+                                  "  old:\n"
+                                  "    connector: dev\n"
+                                  "    directory: %s/old\n"
+                                  "    import: {key: %s/tls.key, certificate: %s/tls.crt, ca: %s/ca.crt}\n",
+                                  stand->directory, stand->directory, stand->directory, stand->directory),
+                         0);
+        stand_edit(stand, "certificates:\n", adopted);
+        check(&desk, "reload", 0, "1 added");
+        json_decref(stand_await(stand, MESSAGE_ADOPTED));
+
+        check(&desk, "rollback old --generation 0", 1, "generation 0 is the current one");
+        check(&desk, "renew old --force", 0, "old: renewed: generation 1 ");
+        check(&desk, "rollback old", 0, "a copy of generation 0 is current now");
+        check(&desk, "rollback old --generation 0", 0, "a copy of generation 0 is current now");
+        check(&desk, "rollback orders --generation 0", 1, "there is no generation 0");
+        check(&desk, "rollback orders", 1, "there is no other generation");
+        ck_assert_int_eq(stand_stop(stand), 0);
+        desk_clear(&desk);
+}
+END_TEST
+
 START_TEST(a_reload_with_mistakes_changes_nothing) {
         struct desk desk;
         _cleanup_(freep) char *line = NULL, *text = NULL, *again = NULL;
@@ -594,6 +635,7 @@ int main(void) {
         TEST_CASE(suite, the_cause_is_found_without_a_log);
         TEST_CASE(suite, what_failed_though_nothing_was_due_is_told);
         TEST_CASE(suite, a_wrong_token_is_not_the_end);
+        TEST_CASE(suite, an_adopted_set_comes_back);
         TEST_CASE(suite, a_reload_with_mistakes_changes_nothing);
         TEST_CASE(suite, without_rekeyd_the_files_are_read);
         TEST_CASE(suite, the_old_one_is_revoked_after_a_while);

@@ -252,11 +252,14 @@ START_TEST(no_wait_returns_at_once) {
         bench_check_run(&bench, "renew orders --no-wait", 0, "orders: the renewal was asked for\n");
         bench_check_run(&bench, "rollback orders --generation 41 --no-wait", 0,
                         "orders: the rollback was asked for\n");
+        bench_check_run(&bench, "rollback orders --generation 0 --no-wait", 0,
+                        "orders: the rollback was asked for\n");
         bench_check_run(&bench, "notify orders --no-wait", 0, "orders: ");
         bench_check_run(&bench, "reload --no-wait", 0, "the reload was asked for\n");
         requests = fake_api_requests(bench.api);
         ck_assert_str_eq(requests, "POST /v1/certificates/orders/renew {}\n"
                                    "POST /v1/certificates/orders/rollback {\"generation\":41}\n"
+                                   "POST /v1/certificates/orders/rollback {\"generation\":0}\n"
                                    "POST /v1/certificates/orders/notify\n"
                                    "POST /v1/reload\n");
         bench_clear(&bench);
