@@ -23,6 +23,13 @@ static json_t *make_body(const struct ctl *ctl, const char *token) {
         return body;
 }
 
+/* As rekeyd sees it: what the Connector rejects is of no use, however long it is valid. */
+static bool can_be_used(const json_t *details) {
+        return json_is_true(json_object_get(details, "usable")) &&
+               !streq_null(json_string_value(json_object_get(details, "state")), "waiting-for-token") &&
+               !streq_null(json_string_value(json_object_get(details, "failure")), "rejected");
+}
+
 /* Before somebody types a token in vain: whether rekeyd runs, has this certificate, and would take the token.
  */
 static int look_up(struct ctl *ctl) {
@@ -35,7 +42,7 @@ static int look_up(struct ctl *ctl) {
                 return ctl_fail(ctl, CTL_FAILED, "out of memory");
         }
         exit = change_ask(ctl, "GET", path, NULL, &details);
-        if (exit == CTL_OK && json_is_true(json_object_get(details, "usable")) && !ctl_has(ctl, "force"))
+        if (exit == CTL_OK && can_be_used(details) && !ctl_has(ctl, "force"))
                 return ctl_fail(ctl, CTL_NOT_NOW,
                                 "%s has a certificate that can be used; renew it, or say --force",
                                 ctl->arguments[0]);

@@ -191,6 +191,14 @@ static void start_enrolment(struct operation *operation) {
         certificate_wake(certificate);
 }
 
+/* All that makes rekeyctl say to get a token; after a restart only the class of the failure is left of it. */
+static bool is_rejected(const struct certificate *certificate) {
+        const struct renewal *renewal = &certificate->renewal;
+
+        return renewal->rejected || renewal->state == RENEWAL_WAITING_FOR_TOKEN ||
+               renewal->failure == FAILURE_REJECTED;
+}
+
 int certificate_ask_enrolment(struct certificate *certificate, const char *peer, const char *token,
                               bool force, usec_t *ret_wait_usec, struct error *error) {
         const struct config_certificate *config = certificate->config;
@@ -203,7 +211,7 @@ int certificate_ask_enrolment(struct certificate *certificate, const char *peer,
         if (!config->connector->enrol_url)
                 return error_set(error, -EPERM, "%s cannot be enrolled: connector %s has no `enrol_url`",
                                  config->name, config->connector->name);
-        if (certificate_is_usable(certificate) && !force)
+        if (certificate_is_usable(certificate) && !is_rejected(certificate) && !force)
                 return error_set(
                         error, -EPERM,
                         "%s has a certificate that can be used until %s; renew it, or force the enrolment",
@@ -222,7 +230,8 @@ int certificate_ask_enrolment(struct certificate *certificate, const char *peer,
 
         certificate_forget_token(certificate);
         certificate->offered_token = copy;
-        certificate->accepts_no_gain = force;
+        /* What is rejected has nothing left that could be lost. */
+        certificate->accepts_no_gain = force || is_rejected(certificate);
         return begin(certificate, "enrol", peer, start_enrolment, NULL, error);
 }
 

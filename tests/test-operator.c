@@ -379,6 +379,39 @@ START_TEST(a_wrong_token_is_not_the_end) {
 }
 END_TEST
 
+/* It is valid for long, and still what `status` advises must work, before and after a restart. */
+START_TEST(a_rejected_certificate_is_enrolled_anew) {
+        struct desk desk;
+
+        desk_init(&desk, ORDERS);
+        enrol(&desk);
+        for (unsigned i = 0; i < 2; i++) {
+                settle(&desk);
+                stand_fault(desk.stand, "{\"fault\":\"refuse-certificate\"}");
+                if (i == 0)
+                        check(&desk, "renew orders --force", 1, "rekeyctl enrol orders");
+                else {
+                        /* Due, and so it stays rejected where only the journal knows of it. */
+                        stand_edit(desk.stand, "    keep: 3\n", "    keep: 3\n    key: {bits: 3072}\n");
+                        check(&desk, "reload", 0, "1 changed");
+                        json_decref(stand_await(desk.stand, MESSAGE_FAILED_REJECTED));
+                        settle(&desk);
+                        ck_assert_int_eq(stand_stop(desk.stand), 0);
+                        stand_start(desk.stand, NULL);
+                        json_decref(stand_await(desk.stand, MESSAGE_READY));
+                        settle(&desk);
+                }
+                check(&desk, "status", 0, "the Connector no longer accepts the certificate");
+                check(&desk, "status", 0, "get a new one-time token, and then:\n    rekeyctl enrol orders");
+                stand_lift_faults(desk.stand);
+                enrol(&desk);
+                check_fine(&desk);
+        }
+        ck_assert_int_eq(stand_stop(desk.stand), 0);
+        desk_clear(&desk);
+}
+END_TEST
+
 START_TEST(an_adopted_set_comes_back) {
         static const char *const files[] = { "tls.key", "tls.crt", "ca.crt" };
         struct desk desk;
@@ -635,6 +668,7 @@ int main(void) {
         TEST_CASE(suite, the_cause_is_found_without_a_log);
         TEST_CASE(suite, what_failed_though_nothing_was_due_is_told);
         TEST_CASE(suite, a_wrong_token_is_not_the_end);
+        TEST_CASE(suite, a_rejected_certificate_is_enrolled_anew);
         TEST_CASE(suite, an_adopted_set_comes_back);
         TEST_CASE(suite, a_reload_with_mistakes_changes_nothing);
         TEST_CASE(suite, without_rekeyd_the_files_are_read);

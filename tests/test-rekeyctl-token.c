@@ -129,6 +129,11 @@ START_TEST(what_is_no_token_is_refused_unseen) {
 END_TEST
 
 START_TEST(a_token_is_asked_for_without_echo) {
+        static const char *const rejected[] = {
+                "{\"name\":\"orders\",\"usable\":true,\"state\":\"waiting-for-token\",\"failure\":"
+                "\"transient\"}",
+                "{\"name\":\"orders\",\"usable\":true,\"state\":\"retrying\",\"failure\":\"rejected\"}",
+        };
         struct bench bench = bench_new();
         _cleanup_(pty_freep) struct pty *pty = NULL, *stopped = NULL, *unknown = NULL, *usable = NULL,
                                         *forced = NULL;
@@ -161,7 +166,7 @@ START_TEST(a_token_is_asked_for_without_echo) {
         ck_assert_int_eq(pty_wait(unknown), 5);
         ck_assert_ptr_null(strstr(pty_output(unknown), "is not shown"));
         fake_api_answer(bench.api, "GET /v1/certificates/orders", 200,
-                        "{\"name\":\"orders\",\"usable\":true}");
+                        "{\"name\":\"orders\",\"usable\":true,\"state\":\"current\",\"failure\":null}");
         usable = bench_start_on_terminal(&bench, 80, "enrol orders");
         ck_assert_int_eq(pty_wait(usable), 6);
         ck_assert_ptr_null(strstr(pty_output(usable), "is not shown"));
@@ -169,6 +174,17 @@ START_TEST(a_token_is_asked_for_without_echo) {
         pty_await(forced, "(is not shown): ");
         pty_type(forced, "\003");
         ck_assert_int_eq(pty_wait(forced), 128 + SIGINT);
+
+        /* rekeyd takes one where the Connector accepts the certificate no more, valid as it may be. */
+        for (size_t i = 0; i < ELEMENTSOF(rejected); i++) {
+                _cleanup_(pty_freep) struct pty *asked = NULL;
+
+                fake_api_answer(bench.api, "GET /v1/certificates/orders", 200, rejected[i]);
+                asked = bench_start_on_terminal(&bench, 80, "enrol orders");
+                pty_await(asked, "(is not shown): ");
+                pty_type(asked, "\003");
+                ck_assert_int_eq(pty_wait(asked), 128 + SIGINT);
+        }
         bench_clear(&bench);
 }
 END_TEST
