@@ -297,8 +297,10 @@ static void on_withdrawal_saved(_unused_ int r, _unused_ const char *error, void
         struct certificate *certificate = userdata;
 
         certificate_say(certificate, LOG_ERR, MESSAGE_NOT_REVOKED,
-                        "generation %" PRIu64 " could not be revoked, and stays in use: %s",
-                        certificate->generation, revocation_error(certificate->revocation));
+                        "generation %" PRIu64 " could not be revoked, and %s: %s", certificate->generation,
+                        certificate_is_revoked(certificate) ? "is not used, since it may have been before"
+                                                            : "stays in use",
+                        revocation_error(certificate->revocation));
         certificate->revocation = revocation_free(certificate->revocation);
         certificate_end_operation(certificate);
 }
