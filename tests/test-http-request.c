@@ -171,8 +171,9 @@ START_TEST(an_error_is_json_whatever_it_says) {
         http_client_await_end(stand, &client);
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "HTTP/1.1 429 "));
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "\r\nRetry-After: 7\r\n"));
-        ck_assert_ptr_nonnull(strstr(http_client_text(&client),
-                                     "\r\n\r\n{\"error\": \"a \\\"quote\\\", a \\\\, a\\nline and a ?: 1\"}\n"));
+        ck_assert_ptr_nonnull(
+                strstr(http_client_text(&client),
+                       "\r\n\r\n{\"error\": \"a \\\"quote\\\", a \\\\, a\\nline and a ?: 1\"}\n"));
 }
 END_TEST
 
