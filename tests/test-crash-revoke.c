@@ -314,8 +314,9 @@ START_TEST(a_revocation_may_be_cut_anywhere) {
         ck_assert_uint_gt(run->revoked, 0);
         ck_assert_uint_lt(run->revoked, run->kills + run->errors);
         ck_assert_uint_gt(run->errors, 0);
-        /* What is written together, and so how much, differs between runs; what is missed is at the end. */
-        ck_assert_uint_le(run->missed, (run->kills + run->errors) / 4);
+        /* What is written together, and so how much, differs between runs, the more the slower they are; what
+         * is missed is at the end. */
+        ck_assert_uint_le(run->missed, (run->kills + run->errors) / (test_is_instrumented() ? 2 : 4));
         munmap(run, sizeof(*run));
 }
 END_TEST
