@@ -7,8 +7,8 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include "tests/support/desk.h"
 #include "tests/support/pty.h"
-#include "tests/support/stand.h"
 #include "tests/test.h"
 
 #define ORDERS                                                                            \
@@ -21,151 +21,6 @@
         "    notify:\n"                                                                   \
         "      - {command: [/bin/true]}\n"                                                \
         "      - {command: [/usr/bin/test, -e, %s/is-there]}\n"
-
-#define PASSPHRASE "correct-horse-battery"
-
-struct desk {
-        struct stand *stand;
-        char *token;
-        FILE *heard; /* all that was printed or answered, for check_secrets() */
-        char *text;
-        size_t size;
-};
-
-/* In its place: the stream knows where its text is. */
-static void desk_init(struct desk *desk, const char *certificates) {
-        _cleanup_(freep) char *control = NULL;
-
-        *desk = (struct desk) { .stand = stand_new((const char *[]) { "--lifetime", "2h", NULL }) };
-
-        ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\nlog: {", desk->stand->directory), 0);
-        scratch_write(desk->stand->directory, "passphrase", PASSPHRASE, 0600);
-        scratch_write(desk->stand->directory, "is-there", "", 0600);
-        stand_configure(desk->stand, certificates);
-        stand_edit(desk->stand, "log: {", control);
-        desk->heard = open_memstream(&desk->text, &desk->size);
-        ck_assert_ptr_nonnull(desk->heard);
-        stand_start(desk->stand, NULL);
-        json_decref(stand_await(desk->stand, MESSAGE_READY));
-}
-
-static void desk_clear(struct desk *desk) {
-        fclose(desk->heard);
-        free(desk->text);
-        free(desk->token);
-        stand_free(desk->stand);
-}
-
-#define ARGUMENTS_MAX 32
-
-static void make_arguments(struct desk *desk, char *words, const char *config,
-                           const char *argv[ARGUMENTS_MAX]) {
-        size_t n = 0;
-        char *rest = NULL;
-
-        argv[n++] = getenv("REKEYD_TEST_REKEYCTL");
-        ck_assert_ptr_nonnull(argv[0]);
-        argv[n++] = "--config";
-        argv[n++] = config;
-        for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
-                ck_assert_uint_lt(n, ARGUMENTS_MAX - 1);
-                argv[n++] = word;
-        }
-        argv[n] = NULL;
-        (void)desk;
-}
-
-/* The token file as standard input. */
-static struct process *start(struct desk *desk, const char *line) {
-        _cleanup_(freep) char *words = strdup(line), *token = NULL, *config = NULL;
-        const char *argv[ARGUMENTS_MAX];
-        int before = dup(STDIN_FILENO), fd;
-        struct process *process;
-
-        token = desk->token ? scratch_path(desk->stand->directory, "token") : strdup("/dev/null");
-        config = scratch_path(desk->stand->directory, "rekeyd.yaml");
-        fd = open(token, O_RDONLY | O_CLOEXEC);
-        ck_assert_int_ge(fd, 0);
-        dup2(fd, STDIN_FILENO);
-        make_arguments(desk, words, config, argv);
-        process = process_start(argv, true);
-        close(fd);
-        if (before >= 0) {
-                dup2(before, STDIN_FILENO);
-                close(before);
-        }
-        return process;
-}
-
-/* Runs it, and returns what it printed on both streams, owned. */
-static char *finish(struct desk *desk, struct process *process, int *ret_status) {
-        char *text;
-
-        *ret_status = process_wait(process);
-        ck_assert_int_ge(asprintf(&text, "%s%s", process_output(process, PROCESS_STDOUT),
-                                  process_output(process, PROCESS_STDERR)),
-                         0);
-        fprintf(desk->heard, "%s\n", text);
-        fflush(desk->heard);
-        return text;
-}
-
-/* A look at the files may be under way after anything, and rekeyd then says to wait: that is no result. */
-static char *run(struct desk *desk, const char *line, int expected) {
-        const usec_t deadline = now_usec(CLOCK_MONOTONIC) + patience_usec();
-        char *text;
-        int status;
-
-        for (;;) {
-                struct process *process = start(desk, line);
-
-                text = finish(desk, process, &status);
-                process_free(process);
-                if (expected == 6 || status != 6 || !strstr(text, "is under way") ||
-                    now_usec(CLOCK_MONOTONIC) > deadline)
-                        break;
-                free(text);
-        }
-        ck_assert_msg(status == expected, "rekeyctl %s ended with %d, not %d: %s", line, status, expected,
-                      text);
-        return text;
-}
-
-static void check(struct desk *desk, const char *line, int expected, const char *says) {
-        _cleanup_(freep) char *text = run(desk, line, expected);
-
-        ck_assert_msg(strstr(text, says), "rekeyctl %s did not say '%s' but: %s", line, says, text);
-}
-
-static void mint_token(struct desk *desk) {
-        stand_token(desk->stand, "client-1", "token");
-        free(desk->token);
-        desk->token = scratch_read(desk->stand->directory, "token");
-}
-
-static void enrol(struct desk *desk) {
-        mint_token(desk);
-        check(desk, "enrol orders -", 0, "orders: enrolled: generation ");
-}
-
-/* Until nothing is under way. */
-static void settle(struct desk *desk) {
-        const usec_t deadline = now_usec(CLOCK_MONOTONIC) + patience_usec();
-
-        for (;;) {
-                _cleanup_(freep) char *text = run(desk, "status --json orders", 0);
-
-                if (strstr(text, "\"step\":null") && strstr(text, "\"notifications_owed\":0"))
-                        return;
-                ck_assert_msg(now_usec(CLOCK_MONOTONIC) < deadline, "it never comes to rest: %s", text);
-        }
-}
-
-static void check_fine(struct desk *desk) {
-        settle(desk);
-        check(desk, "status", 0, "1 certificate: 1 is fine.");
-}
 
 static size_t hear(char *data, size_t size, size_t n, void *userdata) {
         return fwrite(data, size, n, userdata);
@@ -198,37 +53,37 @@ START_TEST(from_the_first_token_to_the_second) {
         struct desk desk;
 
         desk_init(&desk, ORDERS);
-        check(&desk, "status", 0, "waiting-for-token");
-        check(&desk, "renew orders", 6, "has to be enrolled first");
-        check(&desk, "revoke orders --yes", 6, "no certificate");
-        check(&desk, "rollback orders", 6, "no certificate");
-        check(&desk, "renew billing", 5, "there is no certificate 'billing'");
-        enrol(&desk);
-        check(&desk, "status", 0, "current");
-        check(&desk, "show orders", 0, "rsa-2048");
-        mint_token(&desk);
-        settle(&desk);
-        check(&desk, "enrol orders -", 6, "can be used until");
-        check(&desk, "renew orders --force", 0, "orders: renewed: generation 2 ");
-        check(&desk, "renew --all --force", 0, "orders: renewed: generation 3 ");
+        desk_check(&desk, "status", 0, "waiting-for-token");
+        desk_check(&desk, "renew orders", 6, "has to be enrolled first");
+        desk_check(&desk, "revoke orders --yes", 6, "no certificate");
+        desk_check(&desk, "rollback orders", 6, "no certificate");
+        desk_check(&desk, "renew billing", 5, "there is no certificate 'billing'");
+        desk_enrol(&desk);
+        desk_check(&desk, "status", 0, "current");
+        desk_check(&desk, "show orders", 0, "rsa-2048");
+        desk_mint_token(&desk);
+        desk_settle(&desk);
+        desk_check(&desk, "enrol orders -", 6, "can be used until");
+        desk_check(&desk, "renew orders --force", 0, "orders: renewed: generation 2 ");
+        desk_check(&desk, "renew --all --force", 0, "orders: renewed: generation 3 ");
 
-        check(&desk, "rollback orders", 0, "a copy of generation 2 is current now");
-        check(&desk, "rollback orders --generation 3", 0, "a copy of generation 3 is current now");
-        check(&desk, "rollback orders --generation 77", 1, "there is no generation 77");
-        check(&desk, "history orders", 0, "rolled-back");
+        desk_check(&desk, "rollback orders", 0, "a copy of generation 2 is current now");
+        desk_check(&desk, "rollback orders --generation 3", 0, "a copy of generation 3 is current now");
+        desk_check(&desk, "rollback orders --generation 77", 1, "there is no generation 77");
+        desk_check(&desk, "history orders", 0, "rolled-back");
 
-        check(&desk, "notify orders", 0, "command /bin/true: told\n");
+        desk_check(&desk, "notify orders", 0, "command /bin/true: told\n");
 
-        check(&desk, "revoke orders", 2, "rekeyctl revoke --yes orders");
+        desk_check(&desk, "revoke orders", 2, "rekeyctl revoke --yes orders");
         ck_assert_uint_eq(revocations(&desk), 0);
-        check(&desk, "revoke orders --yes", 0, "orders: revoked, generation 5");
+        desk_check(&desk, "revoke orders --yes", 0, "orders: revoked, generation 5");
         ck_assert_uint_eq(revocations(&desk), 1);
-        check(&desk, "status", 0, "revoked");
-        check(&desk, "renew orders", 6, "has to be enrolled anew");
-        check(&desk, "revoke orders --yes", 6, "revoked already");
-        enrol(&desk);
-        check_fine(&desk);
-        check(&desk, "history orders", 0, "revoked");
+        desk_check(&desk, "status", 0, "revoked");
+        desk_check(&desk, "renew orders", 6, "has to be enrolled anew");
+        desk_check(&desk, "revoke orders --yes", 6, "revoked already");
+        desk_enrol(&desk);
+        desk_check_fine(&desk);
+        desk_check(&desk, "history orders", 0, "revoked");
         ck_assert_int_eq(stand_stop(desk.stand), 0);
         desk_clear(&desk);
 }
@@ -236,20 +91,21 @@ END_TEST
 
 START_TEST(a_renewal_is_watched) {
         struct desk desk;
-        _cleanup_(freep) char *words = strdup("renew orders --force"), *line = NULL, *config = NULL;
+        _cleanup_(freep) char *line = NULL, *config = NULL;
         _cleanup_(process_freep) struct process *events = NULL;
         _cleanup_(pty_freep) struct pty *pty = NULL;
-        const char *argv[ARGUMENTS_MAX];
 
         desk_init(&desk, ORDERS);
         config = scratch_path(desk.stand->directory, "rekeyd.yaml");
-        enrol(&desk);
-        check(&desk, "renew orders --force", 0,
-              "generation 2"); /* until the look after the enrolment is over */
-        events = start(&desk, "events orders");
+        const char *argv[] = {
+                getenv("REKEYD_TEST_REKEYCTL"), "--config", config, "renew", "orders", "--force", NULL,
+        };
+        desk_enrol(&desk);
+        desk_check(&desk, "renew orders --force", 0,
+                   "generation 2"); /* until the look after the enrolment is over */
+        events = desk_start(&desk, "events orders");
         free(process_await(events, PROCESS_STDOUT, "hello"));
         stand_fault(desk.stand, "{\"fault\":\"hold\",\"at\":\"sign\"}");
-        make_arguments(&desk, words, config, argv);
         pty = pty_start(argv, 80, 24);
         pty_await(pty, "having it signed");
         json_decref(stand_await_connector(desk.stand, "\"held\""));
@@ -284,38 +140,38 @@ START_TEST(the_cause_is_found_without_a_log) {
         struct desk desk;
 
         desk_init(&desk, ORDERS);
-        enrol(&desk);
+        desk_enrol(&desk);
         /* It is due, and stays so, since another key is asked for. */
-        settle(&desk);
+        desk_settle(&desk);
         stand_fault(desk.stand, rows[0].fault);
         stand_edit(desk.stand, "    keep: 3\n", "    keep: 3\n    key: {bits: 3072}\n");
-        check(&desk, "reload", 0, "1 changed");
+        desk_check(&desk, "reload", 0, "1 changed");
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 static const char *const lines[] = { "status orders", "show orders", "history orders" };
 
                 stand_lift_faults(desk.stand);
                 stand_fault(desk.stand, rows[i].fault);
-                check(&desk, "renew orders", 1, rows[i].cause);
-                check(&desk, "renew orders", 1, rows[i].class);
-                settle(&desk);
+                desk_check(&desk, "renew orders", 1, rows[i].cause);
+                desk_check(&desk, "renew orders", 1, rows[i].class);
+                desk_settle(&desk);
                 for (size_t k = 0; k < ELEMENTSOF(lines); k++)
-                        check(&desk, lines[k], 0, rows[i].cause);
+                        desk_check(&desk, lines[k], 0, rows[i].cause);
         }
         stand_lift_faults(desk.stand);
-        check(&desk, "renew orders", 0, "orders: renewed: generation ");
-        check_fine(&desk);
+        desk_check(&desk, "renew orders", 0, "orders: renewed: generation ");
+        desk_check_fine(&desk);
 
         /* A dependent that cannot be told. */
         _cleanup_(freep) char *file = scratch_path(desk.stand->directory, "is-there");
         ck_assert_int_eq(unlink(file), 0);
-        check(&desk, "notify orders", 1, "command /usr/bin/test: a dependent was not told");
-        check(&desk, "show orders", 0, ": command /usr/bin/test ended with status 1\n");
-        check(&desk, "status", 0,
-              "! orders: 1 dependent could not be told of the current certificate: "
-              "command /usr/bin/test ended with status 1.\n    rekeyctl notify orders\n");
+        desk_check(&desk, "notify orders", 1, "command /usr/bin/test: a dependent was not told");
+        desk_check(&desk, "show orders", 0, ": command /usr/bin/test ended with status 1\n");
+        desk_check(&desk, "status", 0,
+                   "! orders: 1 dependent could not be told of the current certificate: "
+                   "command /usr/bin/test ended with status 1.\n    rekeyctl notify orders\n");
         scratch_write(desk.stand->directory, "is-there", "", 0600);
-        check(&desk, "notify orders", 0, "command /usr/bin/test: told\n");
-        check_fine(&desk);
+        desk_check(&desk, "notify orders", 0, "command /usr/bin/test: told\n");
+        desk_check_fine(&desk);
         ck_assert_int_eq(stand_stop(desk.stand), 0);
         desk_clear(&desk);
 }
@@ -326,12 +182,12 @@ static void check_told(struct desk *desk, const char *operation, const char *cau
         _cleanup_(freep) char *result = NULL;
 
         ck_assert_int_ge(asprintf(&result, "%s failed", operation), 0);
-        settle(desk);
-        check(desk, "status", 0, result);
-        check(desk, "status", 0, cause);
-        check(desk, "show orders", 0, result);
-        check(desk, "show orders", 0, cause);
-        check(desk, "check", 0, "REKEYD OK - 1 certificate is fine");
+        desk_settle(desk);
+        desk_check(desk, "status", 0, result);
+        desk_check(desk, "status", 0, cause);
+        desk_check(desk, "show orders", 0, result);
+        desk_check(desk, "show orders", 0, cause);
+        desk_check(desk, "check", 0, "REKEYD OK - 1 certificate is fine");
         fetch(desk, "/readyz");
 }
 
@@ -340,18 +196,18 @@ START_TEST(what_failed_though_nothing_was_due_is_told) {
         _cleanup_(freep) char *text = NULL;
 
         desk_init(&desk, ORDERS);
-        enrol(&desk);
+        desk_enrol(&desk);
         stand_fault(desk.stand,
                     "{\"fault\":\"graphql-error\",\"at\":\"sign\",\"message\":\"CSR: no such luck\"}");
-        check(&desk, "renew orders", 1, "no such luck");
+        desk_check(&desk, "renew orders", 1, "no such luck");
         check_told(&desk, "renew", "no such luck");
-        check(&desk, "rollback orders --generation 77", 1, "there is no generation 77");
+        desk_check(&desk, "rollback orders --generation 77", 1, "there is no generation 77");
         check_told(&desk, "rollback", "there is no generation 77");
         stand_fault(desk.stand, "{\"fault\":\"status\",\"at\":\"revoke\",\"status\":404}");
-        check(&desk, "revoke orders --yes", 1, "could not be revoked");
+        desk_check(&desk, "revoke orders --yes", 1, "could not be revoked");
         check_told(&desk, "revoke", "could not be revoked");
-        check(&desk, "notify orders", 0, "told");
-        text = run(&desk, "status orders", 0);
+        desk_check(&desk, "notify orders", 0, "told");
+        text = desk_run(&desk, "status orders", 0);
         ck_assert_msg(!strstr(text, "failed"), "%s", text);
         ck_assert_int_eq(stand_stop(desk.stand), 0);
         desk_clear(&desk);
@@ -362,17 +218,17 @@ START_TEST(a_wrong_token_is_not_the_end) {
         struct desk desk;
 
         desk_init(&desk, ORDERS);
-        mint_token(&desk);
+        desk_mint_token(&desk);
         scratch_write(desk.stand->directory, "token", "wrong-token-4711", 0600);
-        check(&desk, "enrol orders -", 1, "one-time token");
-        check(&desk, "status", 0, "rekeyctl enrol orders");
-        enrol(&desk);
+        desk_check(&desk, "enrol orders -", 1, "one-time token");
+        desk_check(&desk, "status", 0, "rekeyctl enrol orders");
+        desk_enrol(&desk);
         scratch_write(desk.stand->directory, "token", "wrong-token-4711", 0600);
-        check(&desk, "enrol orders - --force", 1, "one-time token");
-        check(&desk, "show orders", 0, "current");
-        settle(&desk);
-        check(&desk, "show orders", 0, "current");
-        check(&desk, "history orders", 0, "one-time token");
+        desk_check(&desk, "enrol orders - --force", 1, "one-time token");
+        desk_check(&desk, "show orders", 0, "current");
+        desk_settle(&desk);
+        desk_check(&desk, "show orders", 0, "current");
+        desk_check(&desk, "history orders", 0, "one-time token");
         ck_assert_ptr_null(strstr(desk.text, "wrong-token-4711"));
         ck_assert_int_eq(stand_stop(desk.stand), 0);
         desk_clear(&desk);
@@ -384,28 +240,29 @@ START_TEST(a_rejected_certificate_is_enrolled_anew) {
         struct desk desk;
 
         desk_init(&desk, ORDERS);
-        enrol(&desk);
+        desk_enrol(&desk);
         for (unsigned i = 0; i < 2; i++) {
-                settle(&desk);
+                desk_settle(&desk);
                 stand_fault(desk.stand, "{\"fault\":\"refuse-certificate\"}");
                 if (i == 0)
-                        check(&desk, "renew orders --force", 1, "rekeyctl enrol orders");
+                        desk_check(&desk, "renew orders --force", 1, "rekeyctl enrol orders");
                 else {
                         /* Due, and so it stays rejected where only the journal knows of it. */
                         stand_edit(desk.stand, "    keep: 3\n", "    keep: 3\n    key: {bits: 3072}\n");
-                        check(&desk, "reload", 0, "1 changed");
+                        desk_check(&desk, "reload", 0, "1 changed");
                         json_decref(stand_await(desk.stand, MESSAGE_FAILED_REJECTED));
-                        settle(&desk);
+                        desk_settle(&desk);
                         ck_assert_int_eq(stand_stop(desk.stand), 0);
                         stand_start(desk.stand, NULL);
                         json_decref(stand_await(desk.stand, MESSAGE_READY));
-                        settle(&desk);
+                        desk_settle(&desk);
                 }
-                check(&desk, "status", 0, "the Connector no longer accepts the certificate");
-                check(&desk, "status", 0, "get a new one-time token, and then:\n    rekeyctl enrol orders");
+                desk_check(&desk, "status", 0, "the Connector no longer accepts the certificate");
+                desk_check(&desk, "status", 0,
+                           "get a new one-time token, and then:\n    rekeyctl enrol orders");
                 stand_lift_faults(desk.stand);
-                enrol(&desk);
-                check_fine(&desk);
+                desk_enrol(&desk);
+                desk_check_fine(&desk);
         }
         ck_assert_int_eq(stand_stop(desk.stand), 0);
         desk_clear(&desk);
@@ -420,7 +277,7 @@ START_TEST(an_adopted_set_comes_back) {
 
         desk_init(&desk, ORDERS);
         stand = desk.stand;
-        enrol(&desk);
+        desk_enrol(&desk);
         for (size_t i = 0; i < ELEMENTSOF(files); i++) {
                 _cleanup_(freep) char *path = NULL, *text = NULL;
 
@@ -439,15 +296,15 @@ START_TEST(an_adopted_set_comes_back) {
                                   stand->directory, stand->directory, stand->directory, stand->directory),
                          0);
         stand_edit(stand, "certificates:\n", adopted);
-        check(&desk, "reload", 0, "1 added");
+        desk_check(&desk, "reload", 0, "1 added");
         json_decref(stand_await(stand, MESSAGE_ADOPTED));
 
-        check(&desk, "rollback old --generation 0", 1, "generation 0 is the current one");
-        check(&desk, "renew old --force", 0, "old: renewed: generation 1 ");
-        check(&desk, "rollback old", 0, "a copy of generation 0 is current now");
-        check(&desk, "rollback old --generation 0", 0, "a copy of generation 0 is current now");
-        check(&desk, "rollback orders --generation 0", 1, "there is no generation 0");
-        check(&desk, "rollback orders", 1, "there is no other generation");
+        desk_check(&desk, "rollback old --generation 0", 1, "generation 0 is the current one");
+        desk_check(&desk, "renew old --force", 0, "old: renewed: generation 1 ");
+        desk_check(&desk, "rollback old", 0, "a copy of generation 0 is current now");
+        desk_check(&desk, "rollback old --generation 0", 0, "a copy of generation 0 is current now");
+        desk_check(&desk, "rollback orders --generation 0", 1, "there is no generation 0");
+        desk_check(&desk, "rollback orders", 1, "there is no other generation");
         ck_assert_int_eq(stand_stop(stand), 0);
         desk_clear(&desk);
 }
@@ -460,13 +317,13 @@ START_TEST(a_reload_with_mistakes_changes_nothing) {
         desk_init(&desk, ORDERS);
         ck_assert_int_ge(asprintf(&line, "--socket %s/control.sock reload", desk.stand->directory), 0);
         stand_edit(desk.stand, "    keep: 3\n", "    kept: 3\n    owner: [1]\n");
-        text = run(&desk, line, 1);
+        text = desk_run(&desk, line, 1);
         ck_assert_msg(strstr(text, "rekeyd.yaml:") && strstr(text, "kept") && strstr(text, "owner") &&
                               strstr(text, "2 errors"),
                       "%s", text);
-        check(&desk, "reload", 3, "check-config");
+        desk_check(&desk, "reload", 3, "check-config");
         stand_edit(desk.stand, "    kept: 3\n    owner: [1]\n", "    keep: 4\n");
-        again = run(&desk, "reload", 0);
+        again = desk_run(&desk, "reload", 0);
         ck_assert_msg(strstr(again, "1 changed"), "%s", again);
         ck_assert_int_eq(stand_stop(desk.stand), 0);
         desk_clear(&desk);
@@ -480,23 +337,23 @@ START_TEST(without_rekeyd_the_files_are_read) {
         int status;
 
         desk_init(&desk, ORDERS);
-        enrol(&desk);
-        check(&desk, "renew orders --force", 0, "generation 2");
+        desk_enrol(&desk);
+        desk_check(&desk, "renew orders --force", 0, "generation 2");
         stand_fault(desk.stand, "{\"fault\":\"hold\",\"at\":\"sign\"}");
-        renewal = start(&desk, "renew orders --force");
+        renewal = desk_start(&desk, "renew orders --force");
         json_decref(stand_await_connector(desk.stand, "\"held\""));
         ck_assert_int_eq(stand_stop(desk.stand), 0);
-        text = finish(&desk, renewal, &status);
+        text = desk_finish(&desk, renewal, &status);
         ck_assert_msg(status == 3 && strstr(text, "was stopped or restarted before it was over"), "%d %s",
                       status, text);
         stand_lift_faults(desk.stand);
 
-        check(&desk, "status", 0, "orders");
-        check(&desk, "show orders", 0, "rsa-2048");
-        check(&desk, "history orders", 0, "enrolled");
-        check(&desk, "renew orders", 3, "systemctl start rekeyd");
-        check(&desk, "revoke orders --yes", 3, "systemctl start rekeyd");
-        check(&desk, "events", 3, "systemctl start rekeyd");
+        desk_check(&desk, "status", 0, "orders");
+        desk_check(&desk, "show orders", 0, "rsa-2048");
+        desk_check(&desk, "history orders", 0, "enrolled");
+        desk_check(&desk, "renew orders", 3, "systemctl start rekeyd");
+        desk_check(&desk, "revoke orders --yes", 3, "systemctl start rekeyd");
+        desk_check(&desk, "events", 3, "systemctl start rekeyd");
         desk_clear(&desk);
 }
 END_TEST
@@ -543,13 +400,13 @@ START_TEST(the_old_one_is_revoked_after_a_while) {
 
         desk_init(&desk, ORDERS "    revoke_old: 1m\n");
         stand = desk.stand;
-        enrol(&desk);
+        desk_enrol(&desk);
         await_set(stand, MESSAGE_ENROLLED, first);
-        check(&desk, "renew orders --force", 0, "generation 2");
+        desk_check(&desk, "renew orders --force", 0, "generation 2");
         await_set(stand, MESSAGE_RENEWED, second);
         ck_assert_uint_eq(revocations_of(stand, first), 0);
 
-        settle(&desk);
+        desk_settle(&desk);
         /* It survives a restart, and is done when its time has come. */
         ck_assert_int_eq(stand_stop(stand), 0);
         hasten(stand);
@@ -558,13 +415,13 @@ START_TEST(the_old_one_is_revoked_after_a_while) {
         ck_assert_uint_eq(revocations_of(stand, first), 1);
 
         /* And before its time where its files are about to go. */
-        check(&desk, "renew orders --force", 0, "generation 3");
+        desk_check(&desk, "renew orders --force", 0, "generation 3");
         ck_assert_uint_eq(revocations_of(stand, second), 0);
-        check(&desk, "renew orders --force", 0, "generation 4");
+        desk_check(&desk, "renew orders --force", 0, "generation 4");
         json_decref(stand_await(stand, MESSAGE_REVOKED));
         ck_assert_uint_eq(revocations_of(stand, second), 1);
-        check(&desk, "history orders", 0, "as `revoke_old` asks for");
-        check_fine(&desk);
+        desk_check(&desk, "history orders", 0, "as `revoke_old` asks for");
+        desk_check_fine(&desk);
         ck_assert_int_eq(stand_stop(stand), 0);
         desk_clear(&desk);
 }
@@ -627,26 +484,26 @@ START_TEST(no_secret_can_be_obtained) {
 
         desk_init(&desk, ORDERS);
         stand = desk.stand;
-        events = start(&desk, "events --json");
+        events = desk_start(&desk, "events --json");
         free(process_await(events, PROCESS_STDOUT, "hello"));
-        enrol(&desk);
+        desk_enrol(&desk);
         first = strdup(desk.token);
-        check(&desk, "renew orders --force", 0, "generation 2");
+        desk_check(&desk, "renew orders --force", 0, "generation 2");
         check_no_key(&desk);
         for (unsigned is_failing = 0; is_failing < 2; is_failing++) {
                 for (size_t i = 0; i < ELEMENTSOF(paths); i++)
                         fetch(&desk, paths[i]);
                 for (size_t i = 0; i < ELEMENTSOF(lines); i++)
-                        free(run(&desk, lines[i],
-                                 is_failing && streq(lines[i], "renew orders --force") ? 1 : 0));
+                        free(desk_run(&desk, lines[i],
+                                      is_failing && streq(lines[i], "renew orders --force") ? 1 : 0));
                 check_no_key(&desk);
                 stand_fault(stand, "{\"fault\":\"graphql-error\",\"at\":\"sign\",\"message\":\"no\"}");
         }
         stand_lift_faults(stand);
-        check(&desk, "revoke orders --yes", 0, "revoked");
-        enrol(&desk);
+        desk_check(&desk, "revoke orders --yes", 0, "revoked");
+        desk_enrol(&desk);
         process_signal(events, SIGINT);
-        text = finish(&desk, events, &status);
+        text = desk_finish(&desk, events, &status);
         ck_assert_int_eq(status, 0);
         ck_assert_msg(strstr(text, "\"enrolled\"") && strstr(text, "\"operation\":\"renew\""), "%s", text);
 
