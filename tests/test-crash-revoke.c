@@ -57,13 +57,17 @@ struct point {
         int error;
 };
 
-/* Shared between all processes. */
-struct run {
-        struct point points[POINTS_MAX];
+struct points {
+        struct point items[POINTS_MAX];
         size_t n;
         unsigned counts[TRACE_KIND_MAX]; /* of the run that tells them */
-        int result;                      /* of tracing it: 0 or -errno */
-        char asked[256];                 /* the file that is there from the moment on */
+};
+
+/* Shared between all processes. */
+struct run {
+        struct points points, found; /* those that are gone through, and those of one run */
+        int result;                  /* of tracing it: 0 or -errno */
+        char asked[256];             /* the file that is there from the moment on */
         atomic_uint kills, errors, missed, violations, revoked;
 };
 
@@ -206,44 +210,63 @@ struct work {
 
 static void take_call(const struct trace_call *call, void *userdata) {
         struct run *run = userdata;
+        struct points *found = &run->found;
         bool is_asked = access(run->asked, F_OK) == 0;
 
         for (size_t i = 0; i < TRACE_KIND_MAX; i++)
-                run->counts[i] += call->is[i];
+                found->counts[i] += call->is[i];
         if (!is_asked)
                 return;
-        if (run->n + 1 + ELEMENTSOF(failures) > POINTS_MAX)
+        if (found->n + 1 + ELEMENTSOF(failures) > POINTS_MAX)
                 abort();
         if (call->is[TRACE_CHANGING])
-                run->points[run->n++] =
-                        (struct point) { TRACE_CHANGING, run->counts[TRACE_CHANGING], NULL, 0 };
+                found->items[found->n++] =
+                        (struct point) { TRACE_CHANGING, found->counts[TRACE_CHANGING], NULL, 0 };
         for (size_t i = 0; call->is[TRACE_FAILABLE] && i < ELEMENTSOF(failures); i++)
                 if (!call->only_reads || failures[i].error != ENOSPC)
-                        run->points[run->n++] = (struct point) {
+                        found->items[found->n++] = (struct point) {
                                 TRACE_FAILABLE,
-                                run->counts[TRACE_FAILABLE],
+                                found->counts[TRACE_FAILABLE],
                                 failures[i].name,
                                 failures[i].error,
                         };
 }
 
-/* The whole run, which must be without fault. */
-static void find_points(struct work *work) {
+/* A whole run, which must be without fault. */
+static int run_undisturbed(struct work *work) {
         struct trace_plan plan = { .seen = take_call, .userdata = work->run };
-        _cleanup_(freep) char *asked = scratch_path(work->stand->directory, "asked"), *said = NULL;
+        _cleanup_(freep) char *said = NULL;
         _cleanup_(trace_clear) struct trace trace = { 0 };
         bool is_revoked;
+        int r;
 
-        snprintf(work->run->asked, sizeof(work->run->asked), "%s", asked);
+        work->run->found = (struct points) { 0 };
         world_reset(work->stand);
-        work->run->result = trace_world(work->stand, &plan, &trace);
-        if (work->run->result < 0)
-                return;
+        r = trace_world(work->stand, &plan, &trace);
+        if (r < 0)
+                return r;
         said = scratch_read(work->stand->directory, "said");
         ck_assert_msg(trace.status == 0 && said && strstr(said, "ended 0"), "rekeyd ends with %d: %s; %s",
                       trace.status, trace.output, said);
         ck_assert_uint_eq(check_world(work->stand, "undisturbed", false, &is_revoked), 0);
         ck_assert(is_revoked);
+        return 0;
+}
+
+/* Slow runs differ more. The points are those of the shortest, whose end the others reach. */
+static void find_points(struct work *work) {
+        _cleanup_(freep) char *asked = scratch_path(work->stand->directory, "asked");
+        struct run *run = work->run;
+        bool is_revoked;
+
+        snprintf(run->asked, sizeof(run->asked), "%s", asked);
+        for (unsigned i = 0; i < (test_is_instrumented() ? 3u : 1u); i++) {
+                run->result = run_undisturbed(work);
+                if (run->result < 0)
+                        return;
+                if (i == 0 || run->found.n < run->points.n)
+                        run->points = run->found;
+        }
 
         /* The same checks must object where it is forgotten. */
         remove_below(work->stand, "world/state");
@@ -274,8 +297,8 @@ static void run_point(struct work *work, const struct point *point) {
 }
 
 static void run_points(struct work *work) {
-        for (size_t i = work->first; i < work->run->n; i += work->step)
-                run_point(work, &work->run->points[i]);
+        for (size_t i = work->first; i < work->run->points.n; i += work->step)
+                run_point(work, &work->run->points.items[i]);
 }
 
 static void run_work(unsigned i, void *userdata) {
@@ -314,9 +337,8 @@ START_TEST(a_revocation_may_be_cut_anywhere) {
         ck_assert_uint_gt(run->revoked, 0);
         ck_assert_uint_lt(run->revoked, run->kills + run->errors);
         ck_assert_uint_gt(run->errors, 0);
-        /* What is written together, and so how much, differs between runs, the more the slower they are; what
-         * is missed is at the end. */
-        ck_assert_uint_le(run->missed, (run->kills + run->errors) / (test_is_instrumented() ? 2 : 4));
+        /* What is written together, and so how much, differs between runs; what is missed is at the end. */
+        ck_assert_uint_le(run->missed, (run->kills + run->errors) / 4);
         munmap(run, sizeof(*run));
 }
 END_TEST
