@@ -413,7 +413,7 @@ struct work {
         struct tally *tally;
 };
 
-static void work(unsigned worker, void *userdata) {
+static void run_part(unsigned worker, void *userdata) {
         const struct work *work = userdata;
         const struct scenario *scenario = work->scenario;
         _cleanup_(bench_clear) struct bench bench = { .scenario = scenario,
@@ -443,7 +443,7 @@ static void work(unsigned worker, void *userdata) {
 static void run_workers(const struct scenario *scenario, const struct points *points, struct tally *tally) {
         struct work shared = { scenario, points, crew_size(), tally };
 
-        crew_run(shared.n_workers, work, &shared);
+        crew_run(shared.n_workers, run_part, &shared);
 }
 
 /* The calls of a whole run. False when strace is missing or may not trace here. */

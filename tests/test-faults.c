@@ -14,9 +14,9 @@
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 
+#include "tests/support/crew.h"
 #include "tests/support/fault-lane.h"
 #include "tests/test.h"
 
@@ -251,9 +251,7 @@ int main(void) {
         Suite *suite = suite_create("faults");
 
         setenv("CK_FORK", "yes", 1); /* a lane that fails an assertion must end, and nothing else */
-        matrix = mmap(NULL, sizeof(*matrix), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (matrix == MAP_FAILED)
-                return EXIT_FAILURE;
+        matrix = crew_share(sizeof(*matrix));
         TEST_CASE(suite, every_fault_has_a_row);
         TEST_CASE(suite, the_matrix);
         TEST_CASE(suite, faults_of_configuration_while_enrolling);

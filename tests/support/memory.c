@@ -7,13 +7,10 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-struct search *search_new(void) {
-        void *search =
-                mmap(NULL, sizeof(struct search), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+#include "tests/support/crew.h"
 
-        if (search == MAP_FAILED)
-                abort();
-        return search;
+struct search *search_new(void) {
+        return crew_share(sizeof(struct search));
 }
 
 void search_free(struct search *search) {
