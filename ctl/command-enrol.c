@@ -7,6 +7,7 @@
 #include "ctl/operation.h"
 #include "ctl/question.h"
 #include "ctl/token.h"
+#include "ctl/view.h"
 #include "lib/json.h"
 
 /* {"token": "..."} in memory that is cleansed when it is freed, as that of all that json_read() makes. */
@@ -26,8 +27,8 @@ static json_t *make_body(const struct ctl *ctl, const char *token) {
 /* As rekeyd sees it: what the Connector rejects is of no use, however long it is valid. */
 static bool can_be_used(const json_t *details) {
         return json_is_true(json_object_get(details, "usable")) &&
-               !streq_null(json_string_value(json_object_get(details, "state")), "waiting-for-token") &&
-               !streq_null(json_string_value(json_object_get(details, "failure")), "rejected");
+               !streq_null(view_string(details, "state"), "waiting-for-token") &&
+               !streq_null(view_string(details, "failure"), "rejected");
 }
 
 /* Before somebody types a token in vain: whether rekeyd runs, has this certificate, and would take the token.

@@ -159,6 +159,7 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .last_result_error = certificate->last_result_error,
                 .n_exports_failed = certificate->n_exports_failed,
                 .n_owed = (unsigned)journal->n_owed,
+                .owed_error = journal_owed_error(journal),
                 .budget_left = schedule_budget_left(journal->issuances, journal->n_issuances,
                                                     certificate->context->issuances_per_hour,
                                                     now_usec(CLOCK_BOOTTIME)),
@@ -167,11 +168,8 @@ void certificate_get_status(const struct certificate *certificate, struct report
             certificate->backoff_until > 0)
                 ret->next_attempt = usec_add(now_usec(CLOCK_REALTIME),
                                              usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME)));
-        for (size_t i = 0; i < journal->n_owed; i++) {
+        for (size_t i = 0; i < journal->n_owed; i++)
                 ret->n_owed_failed += journal->owed[i].failures > 0 ? 1 : 0;
-                if (!ret->owed_error)
-                        ret->owed_error = journal->owed[i].error;
-        }
 }
 
 void certificate_take_configuration(struct certificate *certificate) {

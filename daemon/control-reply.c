@@ -109,7 +109,7 @@ struct inquiry {
         const struct config_certificate *config;
         struct report_status status;
         char fingerprint[FINGERPRINT_HEX];
-        char *last_error, *last_result_error, *owed_error, *journal_json;
+        char *last_result_error, *journal_json;
 
         json_t *answer;
         struct error error;
@@ -117,9 +117,7 @@ struct inquiry {
 
 static void inquiry_free(struct inquiry *inquiry) {
         config_free(inquiry->owner);
-        free(inquiry->last_error);
         free(inquiry->last_result_error);
-        free(inquiry->owed_error);
         free(inquiry->journal_json);
         json_decref(inquiry->answer);
         error_clear(&inquiry->error);
@@ -153,9 +151,12 @@ static void run_inquiry(struct job *job) {
                         inquiry->answer = read_history(text);
         } else if (journal_parse(inquiry->journal_json, strlen(inquiry->journal_json), &journal, &saved,
                                  &inquiry->error) == 0 &&
-                   inspect_certificate(inquiry->config, &inspection) == 0)
+                   inspect_certificate(inquiry->config, &inspection) == 0) {
+                inquiry->status.last_error = journal.error;
+                inquiry->status.owed_error = journal_owed_error(&journal);
                 inquiry->answer = report_details(&inquiry->status, inquiry->config, &inspection, &journal,
                                                  now_usec(CLOCK_REALTIME));
+        }
 }
 
 static void on_inquiry(struct job *job) {
@@ -197,12 +198,11 @@ static void inquire(struct control *control, struct http_request *request, struc
                 inquiry->owner = config_ref(certificate_config_owner(certificate));
                 inquiry->config = certificate_config(certificate);
                 certificate_get_status(certificate, &inquiry->status);
+                inquiry->status.last_error = inquiry->status.owed_error = NULL; /* the journal has them */
                 snprintf(inquiry->fingerprint, sizeof(inquiry->fingerprint), "%s",
                          inquiry->status.fingerprint);
                 inquiry->status.fingerprint = inquiry->fingerprint;
-                copy_text(&inquiry->status.last_error, &inquiry->last_error);
                 copy_text(&inquiry->status.last_result_error, &inquiry->last_result_error);
-                copy_text(&inquiry->status.owed_error, &inquiry->owed_error);
                 inquiry->status.name = inquiry->config->name;
                 inquiry->status.connector = inquiry->config->connector->name;
                 inquiry->status.directory = inquiry->config->directory;

@@ -8,9 +8,9 @@
  * dies in between, or an answer that is lost, leaves a doubt, in which the set is not used; and the next call
  * begins with that. To revoke twice is harmless. What ends a doubt:
  *
- *   true                             it is revoked
- *   rejected by the TLS edge, later than it expires
- *   the Connector itself says no     it was let in, so it is not revoked: a GraphQL reply, with status 200
+ *   true                           it is revoked
+ *   expired, and the edge says so  it is not accepted any more
+ *   the Connector itself says no   it was let in, so it is not revoked: a GraphQL reply, with status 200
  *
  * Whatever else turns the call away says that this call has done nothing, and nothing of an earlier one. So
  * does an edge that rejects what has not expired: its CA may come back.

@@ -21,10 +21,10 @@ struct revocation_request {
                 *fingerprint; /* of what was asked for; NULL: it is one of the journal's `revoked` by now */
 };
 
-/* FAILURE_NONE: it is revoked, or has expired, which is as good. Otherwise
- * ERROR is a sentence; GONE says that it cannot be revoked ever, since its files are not there any more, or
- * are others. The journal says whether it may be revoked all the same, and is the caller's to save. The
- * revocation may be freed from here. */
+/* FAILURE_NONE: it is revoked, or has expired, which is as good. Otherwise ERROR is a sentence; GONE says
+ * that it cannot be revoked ever, since its files are not there any more, or are others. The journal says
+ * whether it may be revoked all the same, and is the caller's to save. The revocation may be freed from here.
+ */
 typedef void (*revocation_done_t)(enum failure failure, bool gone, const char *error, void *userdata);
 
 /*

@@ -98,13 +98,8 @@ bool journal_has_revoked(const struct journal *journal, const char *fingerprint)
 void journal_keep_error(char **error, const char *text) {
         char *copy = text ? strndup(text, JOURNAL_ERROR_MAX) : NULL;
 
-        for (char *p = copy; p && *p;) {
-                size_t size = utf8_size(p, UTF8_STRING);
-
-                if (size == 0 || utf8_is_control(p))
-                        memset(p, '?', size > 0 ? size : 1);
-                p += size > 0 ? size : 1;
-        }
+        if (copy)
+                utf8_mend(copy, false);
         free(*error);
         *error = copy;
 }
@@ -113,6 +108,13 @@ struct journal_owed *journal_find_owed(const struct journal *journal, const char
         for (size_t i = 0; i < journal->n_owed; i++)
                 if (streq(journal->owed[i].key, key))
                         return &journal->owed[i];
+        return NULL;
+}
+
+const char *journal_owed_error(const struct journal *journal) {
+        for (size_t i = 0; i < journal->n_owed; i++)
+                if (journal->owed[i].error)
+                        return journal->owed[i].error;
         return NULL;
 }
 

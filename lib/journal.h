@@ -117,9 +117,12 @@ void journal_keep_error(char **error, const char *text);
 /* What is owed to KEY, or NULL. Borrowed until the next change of what is owed. */
 struct journal_owed *journal_find_owed(const struct journal *journal, const char *key);
 
-/* Owes GENERATION to KEY anew, in place of what was owed before. *RET (may be NULL; borrowed as above)
- * has not failed yet. 0, -ENOMEM, -ENOSPC beyond JOURNAL_OWED_MAX, or -EINVAL for a key that is
- * empty, longer than JOURNAL_KEY_MAX, not UTF-8, or has control characters. */
+/* Why the first of those that failed could not be told, or NULL. Borrowed as above. */
+const char *journal_owed_error(const struct journal *journal);
+
+/* Owes GENERATION to KEY anew, in place of what was owed before. *RET (may be NULL; borrowed as above) has
+ * not failed yet. 0, -ENOMEM, -ENOSPC beyond JOURNAL_OWED_MAX, or -EINVAL for a key that is empty, longer
+ * than JOURNAL_KEY_MAX, not UTF-8, or has control characters. */
 int journal_owe(struct journal *journal, const char *key, uint64_t generation, struct journal_owed **ret);
 
 /* Nothing is owed to KEY any more. */

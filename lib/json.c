@@ -105,12 +105,8 @@ int json_read(const char *text, size_t size, size_t max, json_t **ret, struct er
 json_t *json_text(const char *text) {
         _cleanup_(freep) char *copy = strdup(text);
 
-        for (char *p = copy; p && *p;) {
-                size_t size = utf8_size(p, UTF8_STRING);
-
-                if (size == 0)
-                        *p = '?';
-                p += size == 0 ? 1 : size;
-        }
-        return copy ? json_string(copy) : NULL;
+        if (!copy)
+                return NULL;
+        utf8_mend(copy, true);
+        return json_string(copy);
 }

@@ -1,5 +1,7 @@
 #include "lib/util/utf8.h"
 
+#include <string.h>
+
 #include "lib/util/macro.h"
 
 size_t utf8_size(const char *text, size_t size) {
@@ -33,4 +35,14 @@ bool utf8_is_control(const char *text) {
         const unsigned char *p = (const unsigned char *)text;
 
         return *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0);
+}
+
+void utf8_mend(char *text, bool keeps_controls) {
+        for (char *p = text; *p;) {
+                size_t size = utf8_size(p, UTF8_STRING), n = size > 0 ? size : 1;
+
+                if (size == 0 || (!keeps_controls && utf8_is_control(p)))
+                        memset(p, '?', n);
+                p += n;
+        }
 }
