@@ -20,6 +20,7 @@
 
 #define POINTS_MAX 4096u
 #define TRIES      3u
+#define REFERENCES 3u
 
 /* Sanitizers are there to find faults of memory, and make all of it four times as long. */
 #define STRIDE (test_is_instrumented() ? 4u : 1u)
@@ -253,14 +254,14 @@ static int run_undisturbed(struct work *work) {
         return 0;
 }
 
-/* Slow runs differ more. The points are those of the shortest, whose end the others reach. */
+/* The points are those of the shortest of some runs, whose end the others reach. */
 static void find_points(struct work *work) {
         _cleanup_(freep) char *asked = scratch_path(work->stand->directory, "asked");
         struct run *run = work->run;
         bool is_revoked;
 
         snprintf(run->asked, sizeof(run->asked), "%s", asked);
-        for (unsigned i = 0; i < (test_is_instrumented() ? 3u : 1u); i++) {
+        for (unsigned i = 0; i < REFERENCES; i++) {
                 run->result = run_undisturbed(work);
                 if (run->result < 0)
                         return;
