@@ -12,11 +12,11 @@
 #include <stdarg.h>
 
 #include "bench/tutorial.h"
-#include "daemon/messages.h"
+#include "daemon/observe/messages.h"
 #include "lib/util/parse.h"
+#include "tests/support/fixture.h"
 #include "tests/support/fleet.h"
 #include "tests/support/probe.h"
-#include "tests/support/stand.h"
 #include "tests/test.h"
 
 /* Renewals whose cost is averaged, and times that the tutorial is gone through. */
@@ -52,7 +52,7 @@ static void print_row(const char *what, const char *budget, bool within, const c
 #define DUE     "80%"
 
 /* Starts rekeyd on FLEET. Returns when, on CLOCK_MONOTONIC. */
-static usec_t start(struct stand *stand, const struct fleet_options *fleet, const char *renew_before) {
+static usec_t start(struct fixture *fixture, const struct fleet_options *fleet, const char *renew_before) {
         char *yaml = NULL;
         usec_t begin;
         size_t size;
@@ -66,20 +66,20 @@ static usec_t start(struct stand *stand, const struct fleet_options *fleet, cons
                 "  dev: {url: '%s', trust: %s}\n"
                 "defaults: {key: {bits: 2048}, jitter: 0%%, renew_before: %s}\n"
                 "certificates:\n",
-                stand->directory, stand->certificate_url, stand->trust, renew_before);
+                fixture->directory, fixture->certificate_url, fixture->trust, renew_before);
         fleet_configure(fleet, out, "dev", "");
         fclose(out);
-        scratch_write(stand->directory, "rekeyd.yaml", yaml, 0600);
+        scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);
         free(yaml);
 
         begin = now_usec(CLOCK_MONOTONIC);
-        stand_start(stand, NULL);
+        fixture_start(fixture, NULL);
         return begin;
 }
 
-static void await(struct stand *stand, const char *message_id, unsigned n) {
+static void await(struct fixture *fixture, const char *message_id, unsigned n) {
         for (unsigned i = 0; i < n; i++) {
-                char *line = process_await(stand->rekeyd, PROCESS_STDERR, message_id);
+                char *line = process_await(fixture->rekeyd, PROCESS_STDERR, message_id);
 
                 ck_assert_msg(line != NULL, "%u of %u lines %s", i, n, message_id);
                 free(line);
@@ -95,10 +95,10 @@ static void pause_sec(unsigned seconds) {
 
 /* --- What is measured --- */
 
-static void measure_size(struct stand *stand) {
+static void measure_size(struct fixture *fixture) {
         unsigned n = n_certificates;
-        const struct fleet_options one = fleet_of(stand, "one", 1, LEFT_USEC),
-                                   many = fleet_of(stand, "many", n, LEFT_USEC);
+        const struct fleet_options one = fleet_of(fixture, "one", 1, LEFT_USEC),
+                                   many = fleet_of(fixture, "many", n, LEFT_USEC);
         unsigned anon_kib, resident_kib, many_kib;
         uint64_t wakeups;
         usec_t begin_usec, start_usec;
@@ -107,9 +107,9 @@ static void measure_size(struct stand *stand) {
         pid_t pid;
 
         fleet_make(&one);
-        start(stand, &one, NOT_DUE);
-        await(stand, MESSAGE_READY, 1);
-        pid = process_pid(stand->rekeyd);
+        start(fixture, &one, NOT_DUE);
+        await(fixture, MESSAGE_READY, 1);
+        pid = process_pid(fixture->rekeyd);
         pause_sec(1);
         anon_kib = probe_kib(pid, "RssAnon");
         resident_kib = probe_kib(pid, "VmRSS");
@@ -117,13 +117,13 @@ static void measure_size(struct stand *stand) {
                   anon_kib);
         print_row("memory with one certificate, resident (VmRSS)", "14336 KiB", resident_kib <= 14336,
                   "%u KiB", resident_kib);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 
         fleet_make(&many);
-        begin_usec = start(stand, &many, NOT_DUE);
-        await(stand, MESSAGE_READY, 1);
+        begin_usec = start(fixture, &many, NOT_DUE);
+        await(fixture, MESSAGE_READY, 1);
         start_usec = now_usec(CLOCK_MONOTONIC) - begin_usec;
-        pid = process_pid(stand->rekeyd);
+        pid = process_pid(fixture->rekeyd);
         pause_sec(1);
         many_kib = probe_kib(pid, "RssAnon");
         each_kib = n > 1 ? ((double)many_kib - anon_kib) / (n - 1) : 0;
@@ -139,35 +139,35 @@ static void measure_size(struct stand *stand) {
         wakeups = probe_wakeups(pid) - wakeups;
         snprintf(what, sizeof(what), "wake-ups when idle, in %u s", idle_sec);
         print_row(what, "none", wakeups == 0, "%" PRIu64, wakeups);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 
-static double renewal_cpu_msec(struct stand *stand) {
-        struct fleet_options fleet = fleet_of(stand, "storm", N_RENEWALS, LEFT_USEC);
+static double renewal_cpu_msec(struct fixture *fixture) {
+        struct fleet_options fleet = fleet_of(fixture, "storm", N_RENEWALS, LEFT_USEC);
         uint64_t before, after;
 
         /* The same start without and with what is due: the difference is the renewals'. Keys are staged, so
          * none is made. */
         fleet.with_staged_key = true;
         fleet_make(&fleet);
-        start(stand, &fleet, NOT_DUE);
-        await(stand, MESSAGE_READY, 1);
-        before = probe_cpu_nsec(process_pid(stand->rekeyd));
-        ck_assert_int_eq(stand_stop(stand), 0);
+        start(fixture, &fleet, NOT_DUE);
+        await(fixture, MESSAGE_READY, 1);
+        before = probe_cpu_nsec(process_pid(fixture->rekeyd));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 
-        start(stand, &fleet, DUE);
-        await(stand, MESSAGE_RENEWED, N_RENEWALS);
+        start(fixture, &fleet, DUE);
+        await(fixture, MESSAGE_RENEWED, N_RENEWALS);
         pause_sec(1);
-        after = probe_cpu_nsec(process_pid(stand->rekeyd));
-        ck_assert_int_eq(stand_stop(stand), 0);
+        after = probe_cpu_nsec(process_pid(fixture->rekeyd));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
         return (double)(after - before) / 1e6 / N_RENEWALS;
 }
 
-static double tutorial_cpu_msec(struct stand *stand) {
-        struct fleet_options fleet = fleet_of(stand, "hand", 1, LEFT_USEC);
-        _cleanup_(freep) char *key = scratch_path(stand->directory, "hand/hand-00000/tls.key"),
-                              *certificate = scratch_path(stand->directory, "hand/hand-00000/tls.crt"),
-                              *next_key = scratch_path(stand->directory,
+static double tutorial_cpu_msec(struct fixture *fixture) {
+        struct fleet_options fleet = fleet_of(fixture, "hand", 1, LEFT_USEC);
+        _cleanup_(freep) char *key = scratch_path(fixture->directory, "hand/hand-00000/tls.key"),
+                              *certificate = scratch_path(fixture->directory, "hand/hand-00000/tls.crt"),
+                              *next_key = scratch_path(fixture->directory,
                                                        "hand/hand-00000/..stage-000002/tls.key");
         uint64_t nsec = 0;
 
@@ -175,9 +175,9 @@ static double tutorial_cpu_msec(struct stand *stand) {
         fleet_make(&fleet);
         for (unsigned i = 0; i < N_TUTORIALS; i++)
                 nsec += tutorial_renew(&(struct tutorial) {
-                        .directory = stand->directory,
-                        .url = stand->certificate_url,
-                        .trust = stand->trust,
+                        .directory = fixture->directory,
+                        .url = fixture->certificate_url,
+                        .trust = fixture->trust,
                         .key = key,
                         .certificate = certificate,
                         .next_key = next_key,
@@ -186,8 +186,8 @@ static double tutorial_cpu_msec(struct stand *stand) {
         return (double)nsec / 1e6 / N_TUTORIALS;
 }
 
-static void measure_renewal(struct stand *stand) {
-        double ours = renewal_cpu_msec(stand), by_hand = tutorial_cpu_msec(stand);
+static void measure_renewal(struct fixture *fixture) {
+        double ours = renewal_cpu_msec(fixture), by_hand = tutorial_cpu_msec(fixture);
 
         print_row("CPU time of one renewal without its key generation", "-", true, "%.2f ms", ours);
         print_row("the same by hand, openssl and curl of the tutorial", "-", true, "%.2f ms", by_hand);
@@ -195,11 +195,11 @@ static void measure_renewal(struct stand *stand) {
 }
 
 START_TEST(budgets) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
 
         printf("%-58s | %-18s | %-10s | %s\n", "what", "measured", "budget", "within");
-        measure_size(stand);
-        measure_renewal(stand);
+        measure_size(fixture);
+        measure_renewal(fixture);
 }
 END_TEST
 

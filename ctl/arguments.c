@@ -18,7 +18,7 @@ const struct ctl_option ctl_global_options[] = {
           .letter = 'c',
           .kind = CTL_FILE,
           .argument = "FILE",
-          .standard = CTL_CONFIG,
+          .default_text = CTL_CONFIG,
           .help = "the configuration, which also names the socket" },
         { .name = "socket",
           .letter = 's',
@@ -253,7 +253,7 @@ static int fill_values(struct ctl *ctl) {
                 struct ctl_value *value = slot_of(ctl, option);
 
                 if (!value->is_given)
-                        r = take_value(ctl, value, option->standard);
+                        r = take_value(ctl, value, option->default_text);
         }
         return r;
 }

@@ -42,7 +42,7 @@ struct ctl_option {
         enum ctl_kind kind;
         const char *argument;     /* "FILE", for the help */
         const char *help;         /* one line, without a capital and a full stop */
-        const char *standard;     /* the value where the option is not given; NULL: none */
+        const char *default_text; /* the value where the option is not given; NULL: none */
         uint64_t min, max;        /* of numbers, and of durations in microseconds; max 0: no bounds */
         const char *const *words; /* of CTL_WORD; ends with NULL */
 };
@@ -55,7 +55,7 @@ struct ctl_argument {
         const char *const *words;
 };
 
-enum ctl_section { CTL_LOOK, CTL_CHANGE, CTL_OTHER, CTL_SECTION_MAX };
+enum ctl_section { CTL_INSPECT, CTL_CHANGE, CTL_OTHER, CTL_SECTION_MAX };
 
 struct ctl_command {
         const char *name;

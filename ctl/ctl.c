@@ -10,7 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "ctl/text.h"
+#include "ctl/terminal/text.h"
 
 const char *const ctl_exit_help[CTL_EXIT_MAX] = {
         [CTL_OK] = "done",
@@ -90,7 +90,7 @@ void ctl_warn(const struct ctl *ctl, const char *format, ...) {
         va_end(args);
 }
 
-void ctl_say(const struct ctl *ctl, const char *format, ...) {
+void ctl_print(const struct ctl *ctl, const char *format, ...) {
         va_list args;
 
         va_start(args, format);
@@ -98,7 +98,7 @@ void ctl_say(const struct ctl *ctl, const char *format, ...) {
         va_end(args);
 }
 
-void ctl_say_as(const struct ctl *ctl, enum term_style style, const char *format, ...) {
+void ctl_print_as(const struct ctl *ctl, enum term_style style, const char *format, ...) {
         va_list args;
 
         va_start(args, format);

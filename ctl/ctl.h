@@ -4,10 +4,10 @@
 
 #include <jansson.h>
 
-#include "ctl/client.h"
+#include "ctl/client/client.h"
 #include "ctl/command.h"
-#include "ctl/term.h"
-#include "lib/config.h"
+#include "ctl/terminal/term.h"
+#include "lib/config/config.h"
 
 #define CTL_CONFIG "/etc/rekeyd/rekeyd.yaml"
 #define CTL_SOCKET "/run/rekeyd/control.sock"
@@ -49,13 +49,13 @@ const char *ctl_text(const struct ctl *ctl, const char *name); /* NULL: not give
 uint64_t ctl_number(const struct ctl *ctl, const char *name);  /* 0: not given, and no standard */
 usec_t ctl_usec(const struct ctl *ctl, const char *name);
 
-/* "rekeyctl: ..." on standard error. All that these print is cleaned (ctl/text.h). Returns EXIT. */
+/* "rekeyctl: ..." on standard error. All that these print is cleaned (ctl/terminal/text.h). Returns EXIT. */
 int ctl_fail(const struct ctl *ctl, int exit, const char *format, ...) _printf_(3, 4);
 void ctl_warn(const struct ctl *ctl, const char *format, ...) _printf_(2, 3);
 
 /* A line on standard output, cleaned; as STYLE, and broken to the width of the terminal. */
-void ctl_say(const struct ctl *ctl, const char *format, ...) _printf_(2, 3);
-void ctl_say_as(const struct ctl *ctl, enum term_style style, const char *format, ...) _printf_(3, 4);
+void ctl_print(const struct ctl *ctl, const char *format, ...) _printf_(2, 3);
+void ctl_print_as(const struct ctl *ctl, enum term_style style, const char *format, ...) _printf_(3, 4);
 
 /* JSON with a final newline, indented for a terminal and compact elsewhere, in ASCII. CTL_OK or CTL_FAILED.
  */

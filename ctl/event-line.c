@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-#include "ctl/format.h"
-#include "ctl/text.h"
+#include "ctl/terminal/format.h"
+#include "ctl/terminal/text.h"
 #include "ctl/view.h"
 
 #define KIND_WIDTH 17 /* of "waiting-for-token", the longest */

@@ -7,7 +7,7 @@
 #define WIDTH_LEFT 28 /* of names, before their help */
 
 static const char *const section_titles[CTL_SECTION_MAX] = {
-        [CTL_LOOK] = "To look:",
+        [CTL_INSPECT] = "To look:",
         [CTL_CHANGE] = "To change something:",
         [CTL_OTHER] = "Besides:",
 };
@@ -25,8 +25,8 @@ static void print_option(const struct ctl_option *option) {
         snprintf(left, sizeof(left), "%s%c%s--%s%s%s", option->letter ? "-" : " ",
                  option->letter ? option->letter : ' ', option->letter ? ", " : "  ", option->name,
                  option->argument ? " " : "", option->argument ? option->argument : "");
-        snprintf(help, sizeof(help), "%s%s%s%s", option->help, option->standard ? " (" : "",
-                 option->standard ? option->standard : "", option->standard ? ")" : "");
+        snprintf(help, sizeof(help), "%s%s%s%s", option->help, option->default_text ? " (" : "",
+                 option->default_text ? option->default_text : "", option->default_text ? ")" : "");
         print_row(left, help);
 }
 
@@ -46,7 +46,7 @@ static void format_usage(const struct ctl_command *command, char *buffer, size_t
 static void print_all(void) {
         puts("Usage: rekeyctl [OPTION]... COMMAND [ARGUMENT]...\n"
              "Shows what rekeyd does with the client certificates it keeps alive, and tells it what to do.");
-        for (enum ctl_section section = CTL_LOOK; section < CTL_SECTION_MAX; section++) {
+        for (enum ctl_section section = CTL_INSPECT; section < CTL_SECTION_MAX; section++) {
                 bool is_first = true;
 
                 for (size_t i = 0; i < n_ctl_commands; i++) {

@@ -40,7 +40,7 @@ static void *realloc_cleansed(void *p, size_t size) {
 }
 
 int main(int argc, char *argv[]) {
-        _cleanup_(ctl_clear) struct ctl ctl = { .term = term_look(STDOUT_FILENO) };
+        _cleanup_(ctl_clear) struct ctl ctl = { .term = term_detect(STDOUT_FILENO) };
         int r, exit;
 
 #ifndef __SANITIZE_ADDRESS__             /* whose search for leaks attaches to the process */

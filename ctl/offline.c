@@ -9,16 +9,16 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "lib/inspect.h"
-#include "lib/journal.h"
-#include "lib/json.h"
-#include "lib/record.h"
-#include "lib/report.h"
+#include "lib/life/state.h"
+#include "lib/report/history.h"
+#include "lib/report/inspect.h"
+#include "lib/report/report.h"
+#include "lib/util/json.h"
 
 struct offline {
         const struct config *config;
         int state_fd; /* -1: it cannot be opened; the warning says why */
-        struct journal_instant now;
+        struct state_instant now;
         char *warning;
 };
 
@@ -88,12 +88,12 @@ const struct config_certificate *offline_find(const struct offline *offline, con
 }
 
 /* False where there may be one, but it cannot be read. */
-static bool read_journal(struct offline *offline, const char *name, struct journal *ret) {
+static bool read_state(struct offline *offline, const char *name, struct state *ret) {
         int r;
 
         if (offline->state_fd < 0)
                 return !offline->warning;
-        r = journal_read(offline->state_fd, name, &offline->now, ret, NULL);
+        r = state_read(offline->state_fd, name, &offline->now, ret, NULL);
         if (r < 0)
                 warn(offline, "cannot read what rekeyd remembers", r);
         return r == 0;
@@ -111,21 +111,21 @@ static void forget_dependents(json_t *answer) {
 int offline_read(struct offline *offline, const struct config_certificate *certificate, bool with_details,
                  json_t **ret) {
         _cleanup_(inspection_clear) struct inspection inspection = { 0 };
-        _cleanup_(journal_clear) struct journal journal = { 0 };
+        _cleanup_(state_clear) struct state state = { 0 };
         _cleanup_(json_decrefp) json_t *answer = NULL;
         struct report_status status;
         const usec_t now = offline->now.realtime;
         bool is_remembered;
         int r;
 
-        is_remembered = read_journal(offline, certificate->name, &journal);
+        is_remembered = read_state(offline, certificate->name, &state);
         /* Exports are only looked at for one: reading keys takes milliseconds each. */
         r = with_details ? inspect_certificate(certificate, &inspection)
                          : inspect_directory(certificate->directory, &inspection);
         if (r < 0)
                 return r;
-        report_offline(offline->config, certificate, &inspection, &journal, now, &status);
-        answer = with_details ? report_details(&status, certificate, &inspection, &journal, now)
+        report_offline(offline->config, certificate, &inspection, &state, now, &status);
+        answer = with_details ? report_details(&status, certificate, &inspection, &state, now)
                               : report_status(&status);
         if (!answer)
                 return -ENOMEM;
@@ -151,7 +151,7 @@ int offline_history(struct offline *offline, const struct config_certificate *ce
         if (offline->state_fd < 0 && offline->warning)
                 return error_set(error, -EACCES, "%s", offline->warning);
         if (offline->state_fd >= 0) {
-                r = record_read(offline->state_fd, certificate->name, &text, error);
+                r = history_read(offline->state_fd, certificate->name, &text, error);
                 if (r < 0)
                         return error_prefix(error, "cannot read the history of %s in %s", certificate->name,
                                             offline->config->state_directory);
@@ -160,7 +160,7 @@ int offline_history(struct offline *offline, const struct config_certificate *ce
         for (const char *line = text ? text : "", *end; (end = strchr(line, '\n')); line = end + 1) {
                 json_t *event = NULL;
 
-                if (json_read(line, (size_t)(end - line), RECORD_LINE_MAX, &event, NULL) == -ENOMEM)
+                if (json_read(line, (size_t)(end - line), HISTORY_LINE_MAX, &event, NULL) == -ENOMEM)
                         return error_set(error, -ENOMEM, "out of memory");
                 if (event && !json_object_get(event, "event")) {
                         json_decref(event);

@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "lib/config.h"
+#include "lib/config/config.h"
 #include "lib/util/error.h"
 
 struct offline;

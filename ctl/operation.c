@@ -148,7 +148,7 @@ static void fail_task(struct tasks *tasks, struct task *task, int exit, const ch
         const bool has_name = (has_prefix(sentence, task->name) && sentence[n] == ' ') ||
                               (quoted && has_prefix(quoted + 1, task->name) && quoted[n + 1] == '\'');
 
-        progress_say(tasks->progress, true, has_name ? NULL : task->name, "%s", sentence);
+        progress_print(tasks->progress, true, has_name ? NULL : task->name, "%s", sentence);
         end_task(tasks, task, exit);
 }
 
@@ -161,17 +161,17 @@ static void finish_task(struct tasks *tasks, struct task *task, const json_t *ev
                 _cleanup_(freep) char *advice =
                         verdict_advise(event, task->name, tasks->operation->try_again);
 
-                progress_say(tasks->progress, true, task->name, "%s%s%s", message ? message : "it failed",
-                             advice ? "; " : "", advice ? advice : "");
+                progress_print(tasks->progress, true, task->name, "%s%s%s", message ? message : "it failed",
+                               advice ? "; " : "", advice ? advice : "");
                 end_task(tasks, task, streq(name, "over-budget") ? CTL_OVER_BUDGET : CTL_FAILED);
                 return;
         }
         took = usec_sub(now_usec(CLOCK_MONOTONIC), task->since);
         if (tasks->ctl->term.is_terminal && took >= USEC_PER_SEC)
-                progress_say(tasks->progress, false, task->name, "%s; took %s", message ? message : "done",
-                             format_timespan(span, took));
+                progress_print(tasks->progress, false, task->name, "%s; took %s", message ? message : "done",
+                               format_timespan(span, took));
         else
-                progress_say(tasks->progress, false, task->name, "%s", message ? message : "done");
+                progress_print(tasks->progress, false, task->name, "%s", message ? message : "done");
         end_task(tasks, task, CTL_OK);
 }
 
@@ -205,8 +205,8 @@ static void give_up_state(struct tasks *tasks, enum task_state state, int exit, 
         if (n > 1)
                 snprintf(label, sizeof(label), "%zu certificates", n);
         if (n > 0)
-                progress_say(tasks->progress, true, n > 1 ? label : name, "%s%s%s%s", reason, see,
-                             n == 1 && *see ? " " : "", n == 1 && *see ? name : "");
+                progress_print(tasks->progress, true, n > 1 ? label : name, "%s%s%s%s", reason, see,
+                               n == 1 && *see ? " " : "", n == 1 && *see ? name : "");
 }
 
 /* Whoever is left when nothing more will be heard. */
@@ -305,7 +305,7 @@ static void ask_only(struct tasks *tasks) {
                         return;
                 }
                 if (task->state == TASK_ASKED) {
-                        progress_say(tasks->progress, false, task->name, "%s", tasks->operation->asked);
+                        progress_print(tasks->progress, false, task->name, "%s", tasks->operation->asked);
                         end_task(tasks, task, CTL_OK);
                 }
         }

@@ -8,9 +8,9 @@
 
 #include <errno.h>
 
-#include "ctl/format.h"
-#include "ctl/table.h"
-#include "ctl/text.h"
+#include "ctl/terminal/format.h"
+#include "ctl/terminal/table.h"
+#include "ctl/terminal/text.h"
 
 #define SENTENCES_MAX 12u /* below a folded table; the rest is counted */
 
@@ -83,7 +83,7 @@ size_t overview_count(const struct overview *overview, enum verdict_level level)
 static const struct {
         const char *mark, *ascii;
         enum term_style style;
-} looks[VERDICT_LEVEL_MAX] = {
+} inspections[VERDICT_LEVEL_MAX] = {
         [VERDICT_FINE] = { "✓", "=", TERM_GOOD },
         [VERDICT_WATCH] = { "~", "~", TERM_WARNING },
         [VERDICT_CALL] = { "!", "!", TERM_WARNING },
@@ -91,11 +91,11 @@ static const struct {
 };
 
 const char *overview_mark(enum verdict_level level, bool is_utf8) {
-        return is_utf8 ? looks[level].mark : looks[level].ascii;
+        return is_utf8 ? inspections[level].mark : inspections[level].ascii;
 }
 
 enum term_style overview_style(enum verdict_level level) {
-        return looks[level].style;
+        return inspections[level].style;
 }
 
 /* --- The table --- */
@@ -192,16 +192,16 @@ static void cell_lifetime(struct table *table, enum term_style style, const stru
 static void add_row(struct table *table, const struct row *row, usec_t now, const struct term *term) {
         const struct view *view = &row->view;
         const enum verdict_level level = row->verdict.level;
-        const enum term_style style = level == VERDICT_FINE ? TERM_PLAIN : looks[level].style;
+        const enum term_style style = level == VERDICT_FINE ? TERM_PLAIN : inspections[level].style;
 
         table_row(table);
-        table_cell(table, looks[level].style, "%s", overview_mark(level, term->is_utf8));
+        table_cell(table, inspections[level].style, "%s", overview_mark(level, term->is_utf8));
         table_cell(table, level == VERDICT_FINE ? TERM_PLAIN : TERM_STRONG, "%s", view->name);
         cell_state(table, style, view);
         cell_expiry(table, TERM_PLAIN, view, now);
         cell_renewal(table, view, now, term);
         cell_result(table, view, now);
-        cell_lifetime(table, looks[level].style, view, now, term);
+        cell_lifetime(table, inspections[level].style, view, now, term);
 }
 
 /* --- What is wrong, in words --- */
@@ -232,7 +232,7 @@ int overview_print_finding(FILE *out, const struct term *term, const char *name,
                 line = NULL;
                 return -ENOMEM;
         }
-        r = print_clean(out, term, looks[finding->level].style, line, 0, 2);
+        r = print_clean(out, term, inspections[finding->level].style, line, 0, 2);
         if (r < 0 || !command)
                 return r;
         fputs("    ", out);
@@ -279,7 +279,7 @@ static void print_summary(const struct overview *overview, const struct term *te
         fprintf(out, "\n%zu certificate%s: ", overview->n_rows, overview->n_rows == 1 ? "" : "s");
         for (size_t i = 0; i < ELEMENTSOF(parts); i++) {
                 const size_t n = overview->counts[parts[i].level];
-                const enum term_style style = looks[parts[i].level].style;
+                const enum term_style style = inspections[parts[i].level].style;
 
                 if (n == 0)
                         continue;

@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "ctl/term.h"
+#include "ctl/terminal/term.h"
 #include "ctl/verdict.h"
 
 struct overview;

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "ctl/text.h"
+#include "ctl/terminal/text.h"
 #include "ctl/verdict.h"
 
 #define PROBLEMS_MAX 3u  /* in words; the rest is counted */

@@ -12,8 +12,8 @@
 #include <stdio.h>
 
 #include "ctl/overview.h"
-#include "ctl/table.h"
-#include "ctl/text.h"
+#include "ctl/terminal/table.h"
+#include "ctl/terminal/text.h"
 
 #define ROWS_MAX 12u
 
@@ -116,7 +116,7 @@ static void say_on_terminal(const struct progress *progress, bool is_bad, FILE *
         fputc('\n', out);
 }
 
-void progress_say(struct progress *progress, bool is_bad, const char *label, const char *format, ...) {
+void progress_print(struct progress *progress, bool is_bad, const char *label, const char *format, ...) {
         _cleanup_(freep) char *message = NULL, *line = NULL, *clean = NULL;
         FILE *out = is_bad ? stderr : stdout;
         va_list args;

@@ -29,7 +29,7 @@ void progress_draw(struct progress *progress, const struct progress_row *rows, s
 
 /* A line that stays: LABEL, which may be NULL, and what has become of it, on standard output; where it
  * IS_BAD, on standard error. Cleaned and, on a terminal, wrapped. */
-void progress_say(struct progress *progress, bool is_bad, const char *label, const char *format, ...)
+void progress_print(struct progress *progress, bool is_bad, const char *label, const char *format, ...)
         _printf_(4, 5);
 
 /* How long there is nothing to draw, as long as nothing happens. */

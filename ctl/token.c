@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "ctl/question.h"
+#include "ctl/terminal/question.h"
 #include "lib/util/files.h"
 
 /* What is left of the SIZE bytes at DATA without the blanks around it, owned; DATA is cleansed. 0, -EINVAL

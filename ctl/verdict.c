@@ -10,8 +10,8 @@
 
 #include "ctl/verdict.h"
 
-#include "ctl/format.h"
-#include "ctl/text.h"
+#include "ctl/terminal/format.h"
+#include "ctl/terminal/text.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -210,8 +210,8 @@ static void say_notices(FILE *out, const struct judge *judge) {
         const unsigned n = judge->view->owed_failed;
 
         fprintf(out, "%u dependent%s could not be told of the current certificate", n, n == 1 ? "" : "s");
-        if (judge->view->owed_error)
-                fprintf(out, "%s: %s", n == 1 ? "" : ", the first", judge->view->owed_error);
+        if (judge->view->pending_error)
+                fprintf(out, "%s: %s", n == 1 ? "" : ", the first", judge->view->pending_error);
 }
 
 static void say_last(FILE *out, const struct judge *judge) {

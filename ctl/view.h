@@ -21,9 +21,9 @@ struct view {
         uint64_t generation;
         usec_t not_before, not_after;                                 /* 0: no set */
         usec_t renew_at, next_attempt, last_error_at, last_result_at; /* 0: none */
-        unsigned failures, exports_failed, owed, owed_failed, budget_left;
-        const char *owed_error; /* of the first of `owed_failed`; NULL: none */
-        bool has_budget;        /* `budget_left` was said */
+        unsigned failures, exports_failed, pending, owed_failed, budget_left;
+        const char *pending_error; /* of the first of `owed_failed`; NULL: none */
+        bool has_budget;           /* `budget_left` was said */
 };
 
 void view_read(const json_t *status, struct view *ret);

@@ -11,8 +11,8 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "ctl/format.h"
 #include "ctl/overview.h"
+#include "ctl/terminal/format.h"
 
 #define TICK_USEC    USEC_PER_SEC
 #define PAUSE_USEC   (USEC_PER_SEC / 4) /* between two requests, however much happens */
@@ -76,7 +76,7 @@ static int draw(struct watch *watch) {
         FILE *out;
         int r = 0;
 
-        watch->ctl->term = term_look(STDOUT_FILENO);
+        watch->ctl->term = term_detect(STDOUT_FILENO);
         out = open_memstream(&text, &size);
         if (!out)
                 return -ENOMEM;

@@ -5,9 +5,9 @@
 #include <stdatomic.h>
 #include <systemd/sd-event.h>
 
-#include "daemon/curl-glue.h"
-#include "daemon/slots.h"
-#include "daemon/workers.h"
+#include "daemon/connector/slots.h"
+#include "daemon/loop/curl-glue.h"
+#include "daemon/loop/workers.h"
 
 struct certificate;
 struct events;
@@ -33,7 +33,7 @@ struct context {
         unsigned issuances_per_hour;
 
         /* A certificate has looked at its files for the first time. */
-        void (*looked)(struct context *context);
+        void (*inspected)(struct context *context);
         /* Something has changed that a status shows. */
         void (*changed)(struct context *context);
         /* certificate_retire() is done: the certificate may be freed. */

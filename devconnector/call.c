@@ -122,7 +122,7 @@ static void call_finish(struct call *call, unsigned status, const char *result) 
 
         events_emit(call->server->events,
                     json_pack("{s:s,s:s,s:s,s:s?,s:o,s:i,s:o,s:O,s:s?,s:s?}", "event", "call", "door",
-                              door_names[call->caller.door], "operation",
+                              endpoint_names[call->caller.endpoint], "operation",
                               operation_kind_names[call->query.kind], "fingerprint", fingerprint, "client",
                               call->caller.client
                                       ? graphql_string(call->caller.client, strlen(call->caller.client))
@@ -231,7 +231,7 @@ static void call_pause(struct call *call) {
                 call->held = true;
                 events_emit(server->events,
                             json_pack("{s:s,s:s,s:s,s:s?,s:O}", "event", "held", "door",
-                                      door_names[call->caller.door], "operation",
+                                      endpoint_names[call->caller.endpoint], "operation",
                                       operation_kind_names[call->query.kind], "fingerprint",
                                       call->caller.fingerprint, "request_id", call->request_id));
                 return;
@@ -263,7 +263,7 @@ static const char *token_of(struct evhttp_request *request, const struct evkeyva
 static void admit(struct call *call, const char *token) {
         struct connector *connector = &call->server->connector;
 
-        if (call->caller.door == DOOR_CERTIFICATE)
+        if (call->caller.endpoint == ENDPOINT_CERTIFICATE)
                 call->refusal = connector_admit_certificate(connector, &call->caller);
         else
                 call->refusal = connector_admit_token(connector, token, &call->caller);
@@ -271,15 +271,15 @@ static void admit(struct call *call, const char *token) {
 
 static void decide(struct call *call, const char *token) {
         struct faults *faults = call->server->faults;
-        enum door door = call->caller.door;
+        enum endpoint endpoint = call->caller.endpoint;
         enum operation kind = call->query.kind;
 
-        call->pause = faults_take(faults, FAULT_STAGE_PAUSE, door, kind);
-        call->fault = faults_take(faults, FAULT_STAGE_GATEWAY, door, kind);
+        call->pause = faults_take(faults, FAULT_STAGE_PAUSE, endpoint, kind);
+        call->fault = faults_take(faults, FAULT_STAGE_GATEWAY, endpoint, kind);
         if (!call->fault || fault_flag(call->fault, "burn_token"))
                 admit(call, token);
         if (!call->fault && !call->refusal)
-                call->fault = faults_take(faults, FAULT_STAGE_CALL, door, kind);
+                call->fault = faults_take(faults, FAULT_STAGE_CALL, endpoint, kind);
 }
 
 static int read_query(struct call *call, const struct evkeyvalq *parameters) {
@@ -308,8 +308,8 @@ static struct call *call_new(struct server *server, struct connection *connectio
         call->connection = connection;
         call->request = request;
         call->request_id = id ? graphql_string(id, strlen(id)) : json_null();
-        call->caller.door = peer->door;
-        if (peer->door == DOOR_CERTIFICATE) {
+        call->caller.endpoint = peer->endpoint;
+        if (peer->endpoint == ENDPOINT_CERTIFICATE) {
                 call->caller.fingerprint = peer->fingerprint;
                 call->caller.client = strdup(peer->client ? peer->client : "");
         }

@@ -4,7 +4,7 @@
 
 #include "devconnector/ca.h"
 #include "devconnector/faults.h"
-#include "devconnector/graphql.h"
+#include "devconnector/graphql/graphql.h"
 #include "devconnector/registry.h"
 #include "devconnector/tokens.h"
 
@@ -25,7 +25,7 @@ int connector_set_ports(struct connector *connector, unsigned certificate_port, 
 
 /* Who calls. */
 struct caller {
-        enum door door;
+        enum endpoint endpoint;
         const char *fingerprint; /* of the client certificate; NULL at the token door */
         char *client;            /* owned; NULL until known */
         enum client_type type;

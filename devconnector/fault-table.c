@@ -13,9 +13,9 @@
 #define AT(operation) (1u << OPERATION_KIND_##operation)
 #define AT_ANY        ((1u << OPERATION_KIND_MAX) - 1)
 
-const char *const door_names[DOOR_MAX] = {
-        [DOOR_CERTIFICATE] = "certificate",
-        [DOOR_TOKEN] = "token",
+const char *const endpoint_names[ENDPOINT_MAX] = {
+        [ENDPOINT_CERTIFICATE] = "certificate",
+        [ENDPOINT_TOKEN] = "token",
 };
 
 const char *const operation_kind_names[OPERATION_KIND_MAX] = {
@@ -155,16 +155,16 @@ static int read_operations(const json_t *request, const struct fault_row *row, u
         return 0;
 }
 
-static int read_doors(const json_t *request, unsigned *ret, struct error *error) {
-        const json_t *door = json_object_get(request, "door");
-        const char *name = json_string_value(door);
+static int read_endpoints(const json_t *request, unsigned *ret, struct error *error) {
+        const json_t *endpoint = json_object_get(request, "door");
+        const char *name = json_string_value(endpoint);
 
-        if (!door || (name && streq(name, "any"))) {
-                *ret = (1u << DOOR_MAX) - 1;
+        if (!endpoint || (name && streq(name, "any"))) {
+                *ret = (1u << ENDPOINT_MAX) - 1;
                 return 0;
         }
-        for (unsigned i = 0; name && i < DOOR_MAX; i++)
-                if (streq(name, door_names[i])) {
+        for (unsigned i = 0; name && i < ENDPOINT_MAX; i++)
+                if (streq(name, endpoint_names[i])) {
                         *ret = 1u << i;
                         return 0;
                 }
@@ -266,7 +266,7 @@ int fault_request_read(const json_t *request, struct fault_request *ret, struct 
         r = read_operations(request, &fault_rows[read.kind], &read.operations, error);
         if (r < 0)
                 return r;
-        r = read_doors(request, &read.doors, error);
+        r = read_endpoints(request, &read.endpoints, error);
         if (r < 0)
                 return r;
         r = read_count(request, &read.count, error);

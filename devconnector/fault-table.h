@@ -36,7 +36,7 @@ const struct fault_parameter *fault_find_parameter(const struct fault_row *row, 
 /* A request to arm a fault, checked. */
 struct fault_request {
         enum fault_kind kind;
-        unsigned operations, doors; /* bit masks */
-        json_int_t count;           /* 0: until lifted */
+        unsigned operations, endpoints; /* bit masks */
+        json_int_t count;               /* 0: until lifted */
 };
 int fault_request_read(const json_t *request, struct fault_request *ret, struct error *error);

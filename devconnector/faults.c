@@ -67,12 +67,13 @@ int faults_arm(struct faults *faults, const json_t *request, struct error *error
         return 0;
 }
 
-struct fault *faults_take(struct faults *faults, unsigned stages, enum door door, enum operation operation) {
+struct fault *faults_take(struct faults *faults, unsigned stages, enum endpoint endpoint,
+                          enum operation operation) {
         for (struct fault **slot = &faults->first; *slot; slot = &(*slot)->next) {
                 struct fault *fault = *slot;
 
                 if (((unsigned)fault_rows[fault->what.kind].stage & stages) == 0 ||
-                    (fault->what.doors & 1u << door) == 0 ||
+                    (fault->what.endpoints & 1u << endpoint) == 0 ||
                     (operation != OPERATION_KIND_MAX && (fault->what.operations & 1u << operation) == 0))
                         continue;
                 if (fault->what.count > 0 && --fault->what.count == 0)

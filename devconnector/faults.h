@@ -7,12 +7,12 @@
 #include "lib/util/error.h"
 #include "lib/util/time.h"
 
-enum door {
-        DOOR_CERTIFICATE,
-        DOOR_TOKEN,
-        DOOR_MAX,
+enum endpoint {
+        ENDPOINT_CERTIFICATE,
+        ENDPOINT_TOKEN,
+        ENDPOINT_MAX,
 };
-extern const char *const door_names[DOOR_MAX];
+extern const char *const endpoint_names[ENDPOINT_MAX];
 
 /* What a GraphQL call is about, by its first field. */
 enum operation {
@@ -86,7 +86,8 @@ int faults_arm(struct faults *faults, const json_t *request, struct error *error
 
 /* The first armed fault for a call, counted as applied: a new reference, or NULL. STAGES is a mask. For a
  * connection, where the operation is not known yet, any OPERATION_KIND_MAX stands for all. */
-struct fault *faults_take(struct faults *faults, unsigned stages, enum door door, enum operation operation);
+struct fault *faults_take(struct faults *faults, unsigned stages, enum endpoint endpoint,
+                          enum operation operation);
 
 /* The armed faults as a JSON array; NULL: no memory. */
 json_t *faults_list(const struct faults *faults);

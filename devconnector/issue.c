@@ -134,8 +134,8 @@ static int add_leaf(const struct plan *plan, const struct pki_request *leaf, pki
         return 0;
 }
 
-static int carry_out(struct ca *ca, const struct plan *plan, const struct fault *fault, struct issued *issued,
-                     struct error *error) {
+static int commit_plan(struct ca *ca, const struct plan *plan, const struct fault *fault,
+                       struct issued *issued, struct error *error) {
         struct pki_request second = plan->leaf;
         int r;
 
@@ -193,7 +193,7 @@ int issue_leaf(struct ca *ca, const struct signing_request *request, usec_t life
                 if (r < 0)
                         return r;
         }
-        r = carry_out(ca, &plan, fault, &issued, error);
+        r = commit_plan(ca, &plan, fault, &issued, error);
         if (r < 0)
                 return r;
         *ret = issued;

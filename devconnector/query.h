@@ -4,7 +4,7 @@
  * gets. */
 
 #include "devconnector/faults.h"
-#include "devconnector/graphql.h"
+#include "devconnector/graphql/graphql.h"
 
 struct query {
         unsigned refusal;     /* HTTP status, 0 when the operation may run */

@@ -39,15 +39,15 @@ static void on_refused(void *userdata, const struct tls_peer *peer, const char *
         struct server *server = userdata;
 
         events_emit(server->events, json_pack("{s:s,s:s,s:s,s:o,s:s?,s:s?}", "event", "refused", "door",
-                                              door_names[peer->door], "reason", reason, "alert",
+                                              endpoint_names[peer->endpoint], "reason", reason, "alert",
                                               alert ? json_integer(alert) : json_null(), "fingerprint",
                                               *peer->fingerprint ? peer->fingerprint : NULL, "fault",
                                               peer->fault ? fault_name(peer->fault) : NULL));
 }
 
-static struct bufferevent *accept_at(struct server *server, enum door door) {
-        struct fault *fault = faults_take(server->faults, FAULT_STAGE_TLS, door, OPERATION_KIND_MAX);
-        SSL *ssl = tls_accept(server->tls[door], fault);
+static struct bufferevent *accept_at(struct server *server, enum endpoint endpoint) {
+        struct fault *fault = faults_take(server->faults, FAULT_STAGE_TLS, endpoint, OPERATION_KIND_MAX);
+        SSL *ssl = tls_accept(server->tls[endpoint], fault);
         struct bufferevent *bev;
 
         if (!ssl)
@@ -65,11 +65,11 @@ static struct bufferevent *accept_at(struct server *server, enum door door) {
 }
 
 static struct bufferevent *accept_certificate(_unused_ struct event_base *base, void *userdata) {
-        return accept_at(userdata, DOOR_CERTIFICATE);
+        return accept_at(userdata, ENDPOINT_CERTIFICATE);
 }
 
 static struct bufferevent *accept_token(_unused_ struct event_base *base, void *userdata) {
-        return accept_at(userdata, DOOR_TOKEN);
+        return accept_at(userdata, ENDPOINT_TOKEN);
 }
 
 static void on_call(struct evhttp_request *request, void *userdata) {
@@ -111,10 +111,10 @@ static struct evhttp *new_listener(struct server *server, ev_ssize_t body_max,
         return http;
 }
 
-static int open_door(struct server *server, enum door door, uint64_t port, unsigned *ret_port,
-                     struct error *error) {
+static int open_endpoint(struct server *server, enum endpoint endpoint, uint64_t port, unsigned *ret_port,
+                         struct error *error) {
         struct tls_config config = {
-                .door = door,
+                .endpoint = endpoint,
                 .tls_max = server->settings->tls_max,
                 .dir_fd = server->dir_fd,
                 .server = ca_server(server->connector.ca),
@@ -123,15 +123,15 @@ static int open_door(struct server *server, enum door door, uint64_t port, unsig
         };
         int r;
 
-        r = tls_door_new(&config, &server->tls[door], error);
+        r = tls_endpoint_new(&config, &server->tls[endpoint], error);
         if (r < 0)
                 return r;
-        server->doors[door] = new_listener(server, BODY_MAX, on_call);
-        if (!server->doors[door])
-                return error_set_errno(error, -ENOMEM, "cannot open the %s door", door_names[door]);
-        evhttp_set_bevcb(server->doors[door], door == DOOR_CERTIFICATE ? accept_certificate : accept_token,
-                         server);
-        return listen_at(server->doors[door], server->settings->listen, port, ret_port, error);
+        server->endpoints[endpoint] = new_listener(server, BODY_MAX, on_call);
+        if (!server->endpoints[endpoint])
+                return error_set_errno(error, -ENOMEM, "cannot open the %s door", endpoint_names[endpoint]);
+        evhttp_set_bevcb(server->endpoints[endpoint],
+                         endpoint == ENDPOINT_CERTIFICATE ? accept_certificate : accept_token, server);
+        return listen_at(server->endpoints[endpoint], server->settings->listen, port, ret_port, error);
 }
 
 static int open_directory(struct server *server, struct error *error) {
@@ -174,7 +174,7 @@ static int catch_signals(struct server *server, struct error *error) {
 }
 
 int server_open(struct server *server, const struct settings *settings, struct error *error) {
-        unsigned ports[DOOR_MAX], admin_port;
+        unsigned ports[ENDPOINT_MAX], admin_port;
         int r;
 
         *server = (struct server) { .settings = settings, .dir_fd = -1 };
@@ -190,10 +190,11 @@ int server_open(struct server *server, const struct settings *settings, struct e
         r = catch_signals(server, error);
         if (r < 0)
                 return r;
-        r = open_door(server, DOOR_CERTIFICATE, settings->certificate_port, &ports[DOOR_CERTIFICATE], error);
+        r = open_endpoint(server, ENDPOINT_CERTIFICATE, settings->certificate_port,
+                          &ports[ENDPOINT_CERTIFICATE], error);
         if (r < 0)
                 return r;
-        r = open_door(server, DOOR_TOKEN, settings->token_port, &ports[DOOR_TOKEN], error);
+        r = open_endpoint(server, ENDPOINT_TOKEN, settings->token_port, &ports[ENDPOINT_TOKEN], error);
         if (r < 0)
                 return r;
         server->admin = new_listener(server, ADMIN_BODY_MAX, on_admin);
@@ -202,7 +203,7 @@ int server_open(struct server *server, const struct settings *settings, struct e
         r = listen_at(server->admin, ADMIN_ADDRESS, settings->admin_port, &admin_port, error);
         if (r < 0)
                 return r;
-        r = connector_set_ports(&server->connector, ports[DOOR_CERTIFICATE], ports[DOOR_TOKEN]);
+        r = connector_set_ports(&server->connector, ports[ENDPOINT_CERTIFICATE], ports[ENDPOINT_TOKEN]);
         if (r == 0 && asprintf(&server->admin_url, "http://" ADMIN_ADDRESS ":%u", admin_port) < 0) {
                 server->admin_url = NULL;
                 r = -ENOMEM;
@@ -218,9 +219,9 @@ int server_run(struct server *server, struct error *error) {
 }
 
 void server_close(struct server *server) {
-        for (size_t i = 0; i < DOOR_MAX; i++)
-                if (server->doors[i])
-                        evhttp_free(server->doors[i]); /* and with it connections and their calls */
+        for (size_t i = 0; i < ENDPOINT_MAX; i++)
+                if (server->endpoints[i])
+                        evhttp_free(server->endpoints[i]); /* and with it connections and their calls */
         if (server->admin)
                 evhttp_free(server->admin);
         for (size_t i = 0; i < ELEMENTSOF(server->signals); i++)
@@ -229,8 +230,8 @@ void server_close(struct server *server) {
         events_free(server->events);
         if (server->base)
                 event_base_free(server->base); /* runs what bufferevents put off, which frees their SSL */
-        for (size_t i = 0; i < DOOR_MAX; i++)
-                tls_door_free(server->tls[i]);
+        for (size_t i = 0; i < ENDPOINT_MAX; i++)
+                tls_endpoint_free(server->tls[i]);
         faults_free(server->faults);
         connector_close(&server->connector);
         free(server->admin_url);

@@ -20,8 +20,8 @@ struct server {
         struct connector connector;
         struct faults *faults;
         struct events *events;
-        struct tls_door *tls[DOOR_MAX];
-        struct evhttp *doors[DOOR_MAX];
+        struct tls_endpoint *tls[ENDPOINT_MAX];
+        struct evhttp *endpoints[ENDPOINT_MAX];
         struct evhttp *admin;
         char *admin_url;
         struct call *calls; /* that have not been answered yet */

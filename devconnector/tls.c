@@ -16,7 +16,7 @@
 
 #include "lib/util/log.h"
 
-struct tls_door {
+struct tls_endpoint {
         struct tls_config config;
         SSL_CTX *context;
         struct stat trust; /* the bundle that CONTEXT was made from */
@@ -40,7 +40,7 @@ static void free_peer(_unused_ void *parent, void *data, _unused_ CRYPTO_EX_DATA
 }
 
 static void refused(const struct tls_peer *peer, const char *reason, unsigned alert) {
-        const struct tls_config *config = &peer->tls_door->config;
+        const struct tls_config *config = &peer->tls_endpoint->config;
 
         config->refused(config->userdata, peer, reason, alert);
 }
@@ -158,74 +158,75 @@ static bool same_file(const struct stat *a, const struct stat *b) {
                a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-static int follow_trust(struct tls_door *door, struct error *error) {
+static int follow_trust(struct tls_endpoint *endpoint, struct error *error) {
         _cleanup_(pki_list_freep) pki_list *trust = NULL;
         struct stat st;
         SSL_CTX *context;
         int r;
 
-        if (door->config.door != DOOR_CERTIFICATE)
-                return door->context ? 0 : make_context(&door->config, NULL, &door->context, error);
-        if (fstatat(door->config.dir_fd, CA_CLIENT_TRUST, &st, 0) < 0)
+        if (endpoint->config.endpoint != ENDPOINT_CERTIFICATE)
+                return endpoint->context ? 0
+                                         : make_context(&endpoint->config, NULL, &endpoint->context, error);
+        if (fstatat(endpoint->config.dir_fd, CA_CLIENT_TRUST, &st, 0) < 0)
                 return error_set_errno(error, -errno, "cannot read " CA_CLIENT_TRUST);
-        if (door->context && same_file(&door->trust, &st))
+        if (endpoint->context && same_file(&endpoint->trust, &st))
                 return 0;
 
-        r = pki_read_list(door->config.dir_fd, CA_CLIENT_TRUST, &trust, error);
+        r = pki_read_list(endpoint->config.dir_fd, CA_CLIENT_TRUST, &trust, error);
         if (r < 0)
                 return r;
-        r = make_context(&door->config, trust, &context, error);
+        r = make_context(&endpoint->config, trust, &context, error);
         if (r < 0)
                 return r;
-        SSL_CTX_free(door->context);
-        door->context = context;
-        door->trust = st;
+        SSL_CTX_free(endpoint->context);
+        endpoint->context = context;
+        endpoint->trust = st;
         return 0;
 }
 
-int tls_door_new(const struct tls_config *config, struct tls_door **ret, struct error *error) {
-        _cleanup_(tls_door_freep) struct tls_door *door = calloc(1, sizeof(*door));
+int tls_endpoint_new(const struct tls_config *config, struct tls_endpoint **ret, struct error *error) {
+        _cleanup_(tls_endpoint_freep) struct tls_endpoint *endpoint = calloc(1, sizeof(*endpoint));
         int r;
 
         if (peer_index < 0)
                 peer_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_peer);
-        if (!door || peer_index < 0)
+        if (!endpoint || peer_index < 0)
                 return error_set_errno(error, -ENOMEM, "cannot set up TLS");
-        door->config = *config;
-        r = follow_trust(door, error);
+        endpoint->config = *config;
+        r = follow_trust(endpoint, error);
         if (r < 0)
                 return r;
-        *ret = take_ptr(door);
+        *ret = take_ptr(endpoint);
         return 0;
 }
 
-struct tls_door *tls_door_free(struct tls_door *door) {
-        if (!door)
+struct tls_endpoint *tls_endpoint_free(struct tls_endpoint *endpoint) {
+        if (!endpoint)
                 return NULL;
-        SSL_CTX_free(door->context);
-        free(door);
+        SSL_CTX_free(endpoint->context);
+        free(endpoint);
         return NULL;
 }
 
-SSL *tls_accept(struct tls_door *door, struct fault *fault) {
+SSL *tls_accept(struct tls_endpoint *endpoint, struct fault *fault) {
         _cleanup_(fault_unrefp) struct fault *owned = fault;
         struct error error = ERROR_INIT;
         struct tls_peer *peer;
         SSL *ssl;
 
-        if (follow_trust(door, &error) < 0)
+        if (follow_trust(endpoint, &error) < 0)
                 log_warning("%s, trusting what was read before", error_text(&error));
         error_clear(&error);
 
         peer = calloc(1, sizeof(*peer));
-        ssl = SSL_new(door->context);
+        ssl = SSL_new(endpoint->context);
         if (!peer || !ssl || SSL_set_ex_data(ssl, peer_index, peer) != 1) {
                 SSL_free(ssl);
                 free(peer);
                 return NULL;
         }
-        peer->door = door->config.door;
-        peer->tls_door = door;
+        peer->endpoint = endpoint->config.endpoint;
+        peer->tls_endpoint = endpoint;
         peer->fault = take_ptr(owned);
         return ssl;
 }

@@ -7,17 +7,17 @@
 #include "devconnector/ca.h"
 #include "devconnector/faults.h"
 
-struct tls_door;
+struct tls_endpoint;
 
 /* What is known of the other end of a connection. Lives as long as its SSL. */
 struct tls_peer {
-        enum door door;
+        enum endpoint endpoint;
         char fingerprint[FINGERPRINT_HEX]; /* of the client certificate, "" without one */
         char *client;                      /* its common name; NULL without one */
         struct fault *fault;               /* one of FAULT_STAGE_TLS that strikes this connection, or NULL */
         bool cut;                          /* end without a word: no close_notify */
         void *userdata;                    /* the owner of the connection keeps its state here */
-        struct tls_door *tls_door;
+        struct tls_endpoint *tls_endpoint;
 };
 
 /* Called for each handshake that a door ended: why, and with which alert (0: none). */
@@ -25,7 +25,7 @@ typedef void (*tls_refused_fn)(void *userdata, const struct tls_peer *peer, cons
                                unsigned alert);
 
 struct tls_config {
-        enum door door; /* DOOR_CERTIFICATE asks for a client certificate, and insists */
+        enum endpoint endpoint; /* ENDPOINT_CERTIFICATE asks for a client certificate, and insists */
         const char *tls_max;
         int dir_fd;                    /* borrowed */
         const struct pki_pair *server; /* borrowed until the door is freed */
@@ -33,13 +33,13 @@ struct tls_config {
         void *userdata;
 };
 
-int tls_door_new(const struct tls_config *config, struct tls_door **ret, struct error *error);
-struct tls_door *tls_door_free(struct tls_door *door);
-DEFINE_CLEANUP(struct tls_door *, tls_door_free);
+int tls_endpoint_new(const struct tls_config *config, struct tls_endpoint **ret, struct error *error);
+struct tls_endpoint *tls_endpoint_free(struct tls_endpoint *endpoint);
+DEFINE_CLEANUP(struct tls_endpoint *, tls_endpoint_free);
 
 /* The server side of a new connection, struck by FAULT (taken over, may be NULL). The trust bundle is read
  * again when its file changed. NULL: no memory. */
-SSL *tls_accept(struct tls_door *door, struct fault *fault);
+SSL *tls_accept(struct tls_endpoint *endpoint, struct fault *fault);
 
 /* Borrowed from SSL. */
 struct tls_peer *tls_peer(const SSL *ssl);

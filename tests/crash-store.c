@@ -13,8 +13,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "lib/chain.h"
-#include "lib/store.h"
+#include "lib/store/store.h"
+#include "lib/x509/chain.h"
 #include "tests/support/x509.h"
 
 struct material {

@@ -1,10 +1,10 @@
-#include "lib/cert.h"
+#include "lib/x509/cert.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#include "lib/cert-rsa.h"
+#include "lib/x509/cert-rsa.h"
 #include "tests/support/x509.h"
 #include "tests/test.h"
 

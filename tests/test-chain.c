@@ -1,4 +1,4 @@
-#include "lib/chain.h"
+#include "lib/x509/chain.h"
 
 #include <openssl/ec.h>
 #include <openssl/err.h>

@@ -1,7 +1,7 @@
 /* What is in the replies and requests of the compass protocol, field by field; and that tokens are cleansed.
  */
 
-#include "lib/compass.h"
+#include "lib/protocol/compass.h"
 
 #include <jansson.h>
 

@@ -4,7 +4,7 @@
  * for its sentence.
  */
 
-#include "lib/compass.h"
+#include "lib/protocol/compass.h"
 
 #include "tests/support/compass-replies.h"
 #include "tests/test.h"

@@ -1,6 +1,6 @@
 /* Whether two certificates mean the same. A reload goes by it, so no option may be forgotten. */
 
-#include "lib/yaml-table.h"
+#include "lib/config/yaml-table.h"
 #include "tests/support/config-text.h"
 
 static const char everything[] =

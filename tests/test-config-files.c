@@ -1,13 +1,13 @@
 /* The configuration as files: which are refused, what drop-ins may do; and the examples that come with
  * rekeyd. */
 
-#include "lib/config.h"
+#include "lib/config/config.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "lib/yaml-table.h"
+#include "lib/config/yaml-table.h"
 #include "tests/support/config-text.h"
 
 static void check_documented(const struct yaml_table *table, const char *text) {
@@ -17,7 +17,7 @@ static void check_documented(const struct yaml_table *table, const char *text) {
                 ck_assert_ptr_nonnull(option->type);
                 ck_assert_msg(!strempty(option->help), "%s/%s has no help", table->name, option->key);
                 ck_assert_msg(option->max == 0 || option->min <= option->max, "%s", option->key);
-                ck_assert_msg(!option->required || !option->standard, "%s", option->key);
+                ck_assert_msg(!option->required || !option->default_text, "%s", option->key);
                 for (size_t k = i + 1; k < table->n_options; k++)
                         ck_assert_msg(!streq(option->key, table->options[k].key), "%s is there twice",
                                       option->key);

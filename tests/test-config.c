@@ -1,7 +1,7 @@
 /* The configuration: what is refused and in which words, what is read, and how fast it all is. */
 
-#include "lib/config.h"
-#include "lib/yaml-table.h"
+#include "lib/config/config.h"
+#include "lib/config/yaml-table.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* connection.json: what is refused and how that is said, URLs, and there and back. */
 
-#include "lib/connection.h"
+#include "lib/protocol/connection.h"
 
 #include "tests/test.h"
 

@@ -1,6 +1,6 @@
 /* What transport errors mean. The texts are those that libcurl 7.88 with OpenSSL 3.0 gives. */
 
-#include "daemon/connector-client.h"
+#include "daemon/connector/connector-client.h"
 
 #include "tests/test.h"
 

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "lib/store.h"
-#include "tests/support/stand.h"
+#include "lib/store/store.h"
+#include "tests/support/fixture.h"
 #include "tests/test.h"
 
 #define BUDGET     25u
@@ -26,7 +26,7 @@ static const char *const operations[] = { "renew", "enrol", "revoke", "rollback"
 enum { N_NAMES = ELEMENTSOF(names), N_OPERATIONS = ELEMENTSOF(operations), RELOAD = N_OPERATIONS - 1 };
 
 struct storm {
-        struct stand *stand;
+        struct fixture *fixture;
         char *socket;
         char *tokens[N_NAMES][N_TOKENS];
 
@@ -232,7 +232,7 @@ static void *run_witness(void *userdata) {
 
 /* In one go: a reload may read it at any moment. */
 static void write_configuration(struct storm *storm, bool has_dora, unsigned keep) {
-        const char *d = storm->stand->directory;
+        const char *d = storm->fixture->directory;
         _cleanup_(freep) char *yaml = NULL, *from = NULL, *to = NULL;
         size_t size;
         FILE *out = open_memstream(&yaml, &size);
@@ -246,7 +246,7 @@ static void write_configuration(struct storm *storm, bool has_dora, unsigned kee
                 "  dev: {enrol_url: '%s', trust: %s, ca_window: 1s}\n"
                 "defaults: {key: {bits: 2048}, jitter: 0%%}\n"
                 "certificates:\n",
-                d, storm->socket, BUDGET, storm->stand->token_url, storm->stand->trust);
+                d, storm->socket, BUDGET, storm->fixture->token_url, storm->fixture->trust);
         for (size_t i = 0; i < (has_dora ? N_NAMES : N_NAMES - 1); i++)
                 fprintf(out,
                         "  %s:\n    connector: dev\n    directory: %s/%s\n    keep: %u\n"
@@ -266,7 +266,7 @@ static char *mint(struct storm *storm, size_t name) {
         json_t *reply;
 
         snprintf(body, sizeof(body), "{\"client\":\"client-%s\"}", names[name]);
-        reply = stand_admin(storm->stand, "/tokens", body);
+        reply = fixture_admin(storm->fixture, "/tokens", body);
         token = strdup(member(reply, "token"));
         json_decref(reply);
         return token;
@@ -274,7 +274,7 @@ static char *mint(struct storm *storm, size_t name) {
 
 static void shake_files(struct storm *storm, unsigned *seed) {
         _cleanup_(freep) char *directory =
-                scratch_path(storm->stand->directory, names[rand_r(seed) % N_NAMES]);
+                scratch_path(storm->fixture->directory, names[rand_r(seed) % N_NAMES]);
         char path[512];
 
         snprintf(path, sizeof(path), "%s/noise", directory);
@@ -296,19 +296,19 @@ static void shake(struct storm *storm, unsigned *seed, unsigned *n_hangups) {
         switch (rand_r(seed) % 8) {
         case 0:
                 write_configuration(storm, rand_r(seed) % 2, 2 + (unsigned)rand_r(seed) % 2);
-                process_signal(storm->stand->rekeyd, SIGHUP);
+                process_signal(storm->fixture->rekeyd, SIGHUP);
                 ++*n_hangups;
                 break;
         case 1:
-                stand_fault(storm->stand, faults[(unsigned)rand_r(seed) % ELEMENTSOF(faults)]);
+                fixture_fault(storm->fixture, faults[(unsigned)rand_r(seed) % ELEMENTSOF(faults)]);
                 break;
         case 2:
         case 3:
-                stand_lift_faults(storm->stand);
+                fixture_lift_faults(storm->fixture);
                 break;
         case 4:
                 snprintf(file, sizeof(file), "token-%s", names[rand_r(seed) % N_NAMES]);
-                scratch_write(storm->stand->directory, file,
+                scratch_write(storm->fixture->directory, file,
                               storm->tokens[rand_r(seed) % N_NAMES][(unsigned)rand_r(seed) % N_TOKENS], 0600);
                 break;
         default:
@@ -356,11 +356,11 @@ static void await_endings(struct storm *storm, unsigned n_hangups) {
 
         while ((open = describe_open(storm, n_hangups)) && now_usec(CLOCK_MONOTONIC) < deadline) {
                 free(open);
-                (void)process_output(storm->stand->rekeyd, PROCESS_STDERR);
+                (void)process_output(storm->fixture->rekeyd, PROCESS_STDERR);
                 (void)ask(storm, "/v1/version", NULL);
         }
         if (open)
-                fprintf(stderr, "%s\n", process_output(storm->stand->rekeyd, PROCESS_STDERR));
+                fprintf(stderr, "%s\n", process_output(storm->fixture->rekeyd, PROCESS_STDERR));
         ck_assert_msg(!open, "not at an end:%s", open);
 }
 
@@ -370,7 +370,7 @@ static void check_sets(struct storm *storm) {
                                                .keep = 9 };
 
         for (size_t i = 0; i < N_NAMES; i++) {
-                _cleanup_(freep) char *path = scratch_path(storm->stand->directory, names[i]);
+                _cleanup_(freep) char *path = scratch_path(storm->fixture->directory, names[i]);
                 _cleanup_(error_clear) struct error error = ERROR_INIT;
                 _cleanup_(store_closep) struct store *store = NULL;
                 _cleanup_(set_clear) struct set set = { 0 };
@@ -384,7 +384,7 @@ static void check_sets(struct storm *storm) {
 }
 
 static void check_secrets(struct storm *storm) {
-        const char *log = process_output(storm->stand->rekeyd, PROCESS_STDERR);
+        const char *log = process_output(storm->fixture->rekeyd, PROCESS_STDERR);
 
         fflush(storm->hearing);
         for (size_t i = 0; i < N_NAMES; i++)
@@ -406,14 +406,14 @@ START_TEST(what_is_accepted_ends_once) {
         bool is_listening = false;
 
         storm.hearing = open_memstream(&storm.heard, &storm.heard_size);
-        storm.stand = stand_new((const char *[]) { "--lifetime", "2h", NULL });
-        storm.socket = scratch_path(storm.stand->directory, "control.sock");
+        storm.fixture = fixture_new((const char *[]) { "--lifetime", "2h", NULL });
+        storm.socket = scratch_path(storm.fixture->directory, "control.sock");
         for (size_t i = 0; i < N_NAMES; i++)
                 for (size_t k = 0; k < N_TOKENS; k++)
                         storm.tokens[i][k] = mint(&storm, i);
         write_configuration(&storm, true, 3);
-        stand_start(storm.stand, NULL);
-        json_decref(stand_await(storm.stand, MESSAGE_READY));
+        fixture_start(storm.fixture, NULL);
+        json_decref(fixture_await(storm.fixture, MESSAGE_READY));
         pthread_create(&witness, NULL, run_witness, &storm);
         while (!is_listening) {
                 (void)ask(&storm, "/v1/version", NULL);
@@ -428,15 +428,15 @@ START_TEST(what_is_accepted_ends_once) {
         }
         while (is_running(&storm)) {
                 shake(&storm, &seed, &n_hangups);
-                (void)process_output(storm.stand->rekeyd, PROCESS_STDERR);
+                (void)process_output(storm.fixture->rekeyd, PROCESS_STDERR);
         }
         for (unsigned i = 0; i < N_CLIENTS; i++)
                 pthread_join(threads[i], NULL);
         test_report("seed %u: %u refused, %u hang-ups", first, storm.n_refused, n_hangups);
         if (storm.n_bad > 0)
-                fprintf(stderr, "%s\n", process_output(storm.stand->rekeyd, PROCESS_STDERR));
+                fprintf(stderr, "%s\n", process_output(storm.fixture->rekeyd, PROCESS_STDERR));
         ck_assert_msg(storm.n_bad == 0, "%u bad answers: %s", storm.n_bad, storm.bad);
-        stand_lift_faults(storm.stand);
+        fixture_lift_faults(storm.fixture);
         await_endings(&storm, n_hangups);
         /* A second ending would be there by the time that another operation has come to its own. */
         pthread_mutex_lock(&storm.lock);
@@ -448,9 +448,9 @@ START_TEST(what_is_accepted_ends_once) {
         await_endings(&storm, n_hangups);
 
         ck_assert(!storm.is_lost && !storm.is_over);
-        ck_assert_uint_le(stand_calls(storm.stand, "sign"), N_NAMES * BUDGET);
+        ck_assert_uint_le(fixture_calls(storm.fixture, "sign"), N_NAMES * BUDGET);
         check_secrets(&storm);
-        ck_assert_int_eq(stand_stop(storm.stand), 0);
+        ck_assert_int_eq(fixture_stop(storm.fixture), 0);
         pthread_join(witness, NULL);
         check_sets(&storm);
 
@@ -461,7 +461,7 @@ START_TEST(what_is_accepted_ends_once) {
         for (size_t i = 0; i < N_NAMES; i++)
                 for (size_t k = 0; k < N_TOKENS; k++)
                         free(storm.tokens[i][k]);
-        stand_free(storm.stand);
+        fixture_free(storm.fixture);
 }
 END_TEST
 

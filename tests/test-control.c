@@ -15,7 +15,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "tests/support/stand.h"
+#include "tests/support/fixture.h"
 #include "tests/test.h"
 
 #define ORDERS                       \
@@ -54,13 +54,13 @@ static size_t take_text(char *data, size_t size, size_t n, void *userdata) {
         return n * size;
 }
 
-static char *socket_path(const struct stand *stand) {
-        return scratch_path(stand->directory, "control.sock");
+static char *socket_path(const struct fixture *fixture) {
+        return scratch_path(fixture->directory, "control.sock");
 }
 
-/* Asks the daemon of STAND; BODY NULL: a GET. */
-static struct reply ask(const struct stand *stand, const char *path, const char *body) {
-        _cleanup_(freep) char *socket = socket_path(stand), *url = NULL;
+/* Asks the daemon of FIXTURE; BODY NULL: a GET. */
+static struct reply ask(const struct fixture *fixture, const char *path, const char *body) {
+        _cleanup_(freep) char *socket = socket_path(fixture), *url = NULL;
         struct reply reply = { .text = strdup("") };
         CURL *curl = curl_easy_init();
         CURLcode code;
@@ -80,8 +80,8 @@ static struct reply ask(const struct stand *stand, const char *path, const char 
         return reply;
 }
 
-static long status_of(const struct stand *stand, const char *path, const char *body) {
-        _cleanup_(reply_clear) struct reply reply = ask(stand, path, body);
+static long status_of(const struct fixture *fixture, const char *path, const char *body) {
+        _cleanup_(reply_clear) struct reply reply = ask(fixture, path, body);
 
         return reply.status;
 }
@@ -97,38 +97,38 @@ static int connect_silently(const char *path) {
 }
 
 /* A stand whose rekeyd is enrolled and has a control socket. */
-static struct stand *begin_with(const char *const *options, const char *more) {
-        struct stand *stand = stand_new(options);
+static struct fixture *begin_with(const char *const *options, const char *more) {
+        struct fixture *fixture = fixture_new(options);
         _cleanup_(freep) char *control = NULL;
 
-        stand_configure(stand, ORDERS);
+        fixture_configure(fixture, ORDERS);
         ck_assert_int_ge(asprintf(&control,
                                   "control: {socket: %s/control.sock, group: " GROUP
                                   ", read_group: " READ_GROUP "}\n%sdefaults:",
-                                  stand->directory, more),
+                                  fixture->directory, more),
                          0);
-        stand_edit(stand, "defaults:", control);
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(chmod(stand->directory, 0711), 0);
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_ENROLLED));
-        json_decref(stand_await(stand, MESSAGE_CURRENT));
-        return stand;
+        fixture_edit(fixture, "defaults:", control);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(chmod(fixture->directory, 0711), 0);
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        return fixture;
 }
 
-static struct stand *begin(const char *more) {
+static struct fixture *begin(const char *more) {
         return begin_with(NULL, more);
 }
 
 /* --- Those who hold it up --- */
 
-static usec_t renew_once(struct stand *stand) {
+static usec_t renew_once(struct fixture *fixture) {
         usec_t begin = now_usec(CLOCK_MONOTONIC);
 
-        ck_assert_int_eq(status_of(stand, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
-        json_decref(stand_await(stand, MESSAGE_RENEWED));
+        ck_assert_int_eq(status_of(fixture, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
+        json_decref(fixture_await(fixture, MESSAGE_RENEWED));
         begin = now_usec(CLOCK_MONOTONIC) - begin;
-        json_decref(stand_await(stand, MESSAGE_CURRENT));
+        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
         return begin;
 }
 
@@ -139,11 +139,11 @@ static int compare_usec(const void *a, const void *b) {
 }
 
 /* The median: how long a key takes is up to chance. */
-static double renewals_ms(struct stand *stand) {
+static double renewals_ms(struct fixture *fixture) {
         usec_t spans[N_RENEWALS];
 
         for (size_t i = 0; i < N_RENEWALS; i++)
-                spans[i] = renew_once(stand);
+                spans[i] = renew_once(fixture);
         qsort(spans, N_RENEWALS, sizeof(*spans), compare_usec);
         return (double)spans[N_RENEWALS / 2] / USEC_PER_MSEC;
 }
@@ -181,8 +181,8 @@ static pid_t start_slow_client(const char *path, int *ret_end) {
 }
 
 START_TEST(a_thousand_silent_clients_delay_nobody) {
-        _cleanup_(stand_freep) struct stand *stand = begin("");
-        _cleanup_(freep) char *path = socket_path(stand);
+        _cleanup_(fixture_freep) struct fixture *fixture = begin("");
+        _cleanup_(freep) char *path = socket_path(fixture);
         static int fds[N_SILENT];
         struct rlimit limit;
         double quiet, busy;
@@ -195,13 +195,13 @@ START_TEST(a_thousand_silent_clients_delay_nobody) {
                 limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
                 ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
         }
-        quiet = renewals_ms(stand);
+        quiet = renewals_ms(fixture);
         begin = now_usec(CLOCK_MONOTONIC);
         for (size_t i = 0; i < N_SILENT; i++)
                 fds[i] = connect_silently(path);
         begin = now_usec(CLOCK_MONOTONIC) - begin;
         slow = start_slow_client(path, &end);
-        busy = renewals_ms(stand);
+        busy = renewals_ms(fixture);
         test_report("control: %u silent clients connected in %.0f ms; a renewal took %.0f ms without them "
                     "and %.0f ms with them and one "
                     "that says a byte a second (medians of %u)",
@@ -211,7 +211,7 @@ START_TEST(a_thousand_silent_clients_delay_nobody) {
         ck_assert_int_eq(waitpid(slow, &status, 0), slow);
         for (size_t i = 0; i < N_SILENT; i++)
                 close(fds[i]);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
         if (!test_is_instrumented())
                 ck_assert_msg(busy < 1.5 * quiet + 50, "silent clients delay renewals");
 }
@@ -220,7 +220,8 @@ END_TEST
 /* --- Those who may not --- */
 
 /* Runs FUNCTION as a user in GROUPS only; its result is the number of its complaints. */
-static int as_user(const char *group, int (*function)(const struct stand *stand), const struct stand *stand) {
+static int as_user(const char *group, int (*function)(const struct fixture *fixture),
+                   const struct fixture *fixture) {
         const struct passwd *nobody = getpwnam("nobody");
         const struct group *entry = group ? getgrnam(group) : NULL;
         gid_t gid = entry ? entry->gr_gid : 0;
@@ -234,37 +235,38 @@ static int as_user(const char *group, int (*function)(const struct stand *stand)
                 if (setgroups(group ? 1 : 0, &gid) < 0 || setgid(nobody->pw_gid) < 0 ||
                     setuid(nobody->pw_uid) < 0)
                         _exit(99);
-                _exit(function(stand));
+                _exit(function(fixture));
         }
         ck_assert_int_eq(waitpid(pid, &status, 0), pid);
         ck_assert(WIFEXITED(status));
         return WEXITSTATUS(status);
 }
 
-static int is_refused(const struct stand *stand) {
-        _cleanup_(reply_clear) struct reply reply = ask(stand, "/v1/certificates", NULL);
+static int is_refused(const struct fixture *fixture) {
+        _cleanup_(reply_clear) struct reply reply = ask(fixture, "/v1/certificates", NULL);
 
         return (reply.status != 403 || !strstr(reply.text, "control.group")) +
-               (status_of(stand, "/v1/certificates/orders/renew", "{}") != 403) +
-               (status_of(stand, "/metrics", NULL) != 403) + (status_of(stand, "/v1/nothing", NULL) != 403);
+               (status_of(fixture, "/v1/certificates/orders/renew", "{}") != 403) +
+               (status_of(fixture, "/metrics", NULL) != 403) +
+               (status_of(fixture, "/v1/nothing", NULL) != 403);
 }
 
-static int may_read(const struct stand *stand) {
+static int may_read(const struct fixture *fixture) {
         static const char *const posts[] = { "renew", "enrol", "revoke", "rollback", "notify" };
-        int n = status_of(stand, "/v1/certificates/orders", NULL) != 200;
+        int n = status_of(fixture, "/v1/certificates/orders", NULL) != 200;
         char path[64];
 
-        n += status_of(stand, "/v1/certificates/orders/history", NULL) != 200;
+        n += status_of(fixture, "/v1/certificates/orders/history", NULL) != 200;
         for (size_t i = 0; i < ELEMENTSOF(posts); i++) {
                 snprintf(path, sizeof(path), "/v1/certificates/orders/%s", posts[i]);
-                n += status_of(stand, path, "{}") != 403;
+                n += status_of(fixture, path, "{}") != 403;
         }
-        return n + (status_of(stand, "/v1/reload", "{}") != 403);
+        return n + (status_of(fixture, "/v1/reload", "{}") != 403);
 }
 
-static int may_call(const struct stand *stand) {
-        return (status_of(stand, "/v1/certificates", NULL) != 200) +
-               (status_of(stand, "/v1/reload", "{}") != 202);
+static int may_call(const struct fixture *fixture) {
+        return (status_of(fixture, "/v1/certificates", NULL) != 200) +
+               (status_of(fixture, "/v1/reload", "{}") != 202);
 }
 
 START_TEST(who_may_call) {
@@ -272,21 +274,21 @@ START_TEST(who_may_call) {
                 test_skip("only root can be somebody else");
                 return;
         }
-        _cleanup_(stand_freep) struct stand *stand = begin("");
-        unsigned before = stand_calls(stand, "sign");
+        _cleanup_(fixture_freep) struct fixture *fixture = begin("");
+        unsigned before = fixture_calls(fixture, "sign");
 
-        ck_assert_int_eq(as_user(NULL, is_refused, stand), 0);
-        ck_assert_int_eq(as_user(READ_GROUP, may_read, stand), 0);
-        ck_assert_int_eq(as_user(GROUP, may_call, stand), 0);
-        ck_assert_uint_eq(stand_calls(stand, "sign"), before);
+        ck_assert_int_eq(as_user(NULL, is_refused, fixture), 0);
+        ck_assert_int_eq(as_user(READ_GROUP, may_read, fixture), 0);
+        ck_assert_int_eq(as_user(GROUP, may_call, fixture), 0);
+        ck_assert_uint_eq(fixture_calls(fixture, "sign"), before);
         test_report("control: nobody is refused everything, a member of the read group every POST, a member "
                     "of the group nothing");
-        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
-static void check_large(const struct stand *stand, const char *head) {
-        _cleanup_(freep) char *path = socket_path(stand), *block = calloc(1, 65536);
+static void check_large(const struct fixture *fixture, const char *head) {
+        _cleanup_(freep) char *path = socket_path(fixture), *block = calloc(1, 65536);
         int fd = connect_silently(path);
         char reply[2048];
         size_t sent = 0;
@@ -309,38 +311,38 @@ static void check_large(const struct stand *stand, const char *head) {
 }
 
 START_TEST(ten_mebibytes_are_refused) {
-        _cleanup_(stand_freep) struct stand *stand = begin("");
+        _cleanup_(fixture_freep) struct fixture *fixture = begin("");
 
         check_large(
-                stand,
+                fixture,
                 "POST /v1/certificates/orders/enrol HTTP/1.1\r\nHost: r\r\nContent-Length: 10485760\r\n\r\n");
-        check_large(stand, "POST /v1/certificates/orders/enrol HTTP/1.1\r\nHost: r\r\nTransfer-Encoding: "
-                           "chunked\r\n\r\nA00000\r\n");
-        check_large(stand, "GET /v1/certificates HTTP/1.1\r\nHost: r\r\nX-Long: ");
-        ck_assert_int_eq(status_of(stand, "/v1/version", NULL), 200);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        check_large(fixture, "POST /v1/certificates/orders/enrol HTTP/1.1\r\nHost: r\r\nTransfer-Encoding: "
+                             "chunked\r\n\r\nA00000\r\n");
+        check_large(fixture, "GET /v1/certificates HTTP/1.1\r\nHost: r\r\nX-Long: ");
+        ck_assert_int_eq(status_of(fixture, "/v1/version", NULL), 200);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
 /* --- What is asked badly --- */
 
-static unsigned count_events(const char *history, const char *event) {
+static unsigned count_events(const char *state_file, const char *event) {
         _cleanup_(freep) char *text = NULL;
         unsigned n = 0;
 
         ck_assert_int_ge(asprintf(&text, "\"event\":\"%s\"", event), 0);
-        for (const char *p = history; (p = strstr(p, text)); p++)
+        for (const char *p = state_file; (p = strstr(p, text)); p++)
                 n++;
         return n;
 }
 
 /* One line each in the history, with who and why. The file is written soon, not at once. */
-static void check_refused(struct stand *stand, unsigned n) {
+static void check_refused(struct fixture *fixture, unsigned n) {
         const usec_t deadline = now_usec(CLOCK_MONOTONIC) + patience_usec();
 
         for (;;) {
                 _cleanup_(reply_clear) struct reply reply =
-                        ask(stand, "/v1/certificates/orders/history", NULL);
+                        ask(fixture, "/v1/certificates/orders/history", NULL);
 
                 ck_assert_msg(now_usec(CLOCK_MONOTONIC) < deadline, "%u refusals: %s", n, reply.text);
                 if (count_events(reply.text, "refused") < n)
@@ -381,20 +383,20 @@ START_TEST(bad_requests_change_nothing) {
                 { "/v1/events?certificate=x", NULL, 404, "'x'" },
                 { "/v1/../v1/version", NULL, 200, "version" }, /* curl tidies it up */
         };
-        _cleanup_(stand_freep) struct stand *stand = begin("");
-        unsigned before = stand_calls(stand, "sign"), n_refused = 0;
+        _cleanup_(fixture_freep) struct fixture *fixture = begin("");
+        unsigned before = fixture_calls(fixture, "sign"), n_refused = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                _cleanup_(reply_clear) struct reply reply = ask(stand, rows[i].path, rows[i].body);
+                _cleanup_(reply_clear) struct reply reply = ask(fixture, rows[i].path, rows[i].body);
 
                 ck_assert_msg(reply.status == rows[i].status && strstr(reply.text, rows[i].text),
                               "%s %s: %ld %s", rows[i].path, rows[i].body ? rows[i].body : "", reply.status,
                               reply.text);
                 n_refused += rows[i].status == 409;
         }
-        check_refused(stand, n_refused);
-        ck_assert_uint_eq(stand_calls(stand, "sign"), before);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        check_refused(fixture, n_refused);
+        ck_assert_uint_eq(fixture_calls(fixture, "sign"), before);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
@@ -427,82 +429,83 @@ START_TEST(nothing_secret_comes_out) {
                                              "/v1/certificates/orders/tls.key",
                                              "/v1/certificates/..%2Forders%2Ftls.key" };
         static const char token_text[] = "no-such-token-but-secret-4711";
-        _cleanup_(stand_freep) struct stand *stand = begin("");
-        _cleanup_(freep) char *key = scratch_read(stand->directory, "orders/tls.key"), *staged = NULL,
+        _cleanup_(fixture_freep) struct fixture *fixture = begin("");
+        _cleanup_(freep) char *key = scratch_read(fixture->directory, "orders/tls.key"), *staged = NULL,
                               *log = NULL;
         char body[128];
 
         /* A key that waits for its certificate, and a token that was refused. */
-        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"sign\"}");
-        ck_assert_int_eq(status_of(stand, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
-        json_decref(stand_await_connector(stand, "\"held\""));
-        staged = scratch_read(stand->directory, "orders/..stage-000002/tls.key");
+        fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"sign\"}");
+        ck_assert_int_eq(status_of(fixture, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
+        json_decref(fixture_await_connector(fixture, "\"held\""));
+        staged = scratch_read(fixture->directory, "orders/..stage-000002/tls.key");
         ck_assert_ptr_nonnull(staged);
         for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
-                _cleanup_(reply_clear) struct reply reply = ask(stand, paths[i], NULL);
+                _cleanup_(reply_clear) struct reply reply = ask(fixture, paths[i], NULL);
 
                 check_absent(reply.text, key, paths[i]);
                 check_absent(reply.text, staged, paths[i]);
         }
-        stand_lift_faults(stand);
-        json_decref(stand_await(stand, MESSAGE_RENEWED));
-        json_decref(stand_await(stand, MESSAGE_CURRENT));
+        fixture_lift_faults(fixture);
+        json_decref(fixture_await(fixture, MESSAGE_RENEWED));
+        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
 
         snprintf(body, sizeof(body), "{\"token\":\"%s\",\"force\":true}", token_text);
-        ck_assert_int_eq(status_of(stand, "/v1/certificates/orders/enrol", body), 202);
-        json_decref(stand_await(stand, MESSAGE_FAILED));
+        ck_assert_int_eq(status_of(fixture, "/v1/certificates/orders/enrol", body), 202);
+        json_decref(fixture_await(fixture, MESSAGE_FAILED));
         for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
-                _cleanup_(reply_clear) struct reply reply = ask(stand, paths[i], NULL);
+                _cleanup_(reply_clear) struct reply reply = ask(fixture, paths[i], NULL);
 
                 check_absent(reply.text, token_text, paths[i]);
         }
-        ck_assert_int_eq(stand_stop(stand), 0);
-        check_absent(process_output(stand->rekeyd, PROCESS_STDERR), token_text, "the log");
-        check_absent(process_output(stand->rekeyd, PROCESS_STDERR), key, "the log");
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        check_absent(process_output(fixture->rekeyd, PROCESS_STDERR), token_text, "the log");
+        check_absent(process_output(fixture->rekeyd, PROCESS_STDERR), key, "the log");
 }
 END_TEST
 
 /* --- Its end --- */
 
 START_TEST(the_socket_goes_and_a_stale_one_is_replaced) {
-        _cleanup_(stand_freep) struct stand *stand = begin("");
-        _cleanup_(freep) char *path = socket_path(stand);
+        _cleanup_(fixture_freep) struct fixture *fixture = begin("");
+        _cleanup_(freep) char *path = socket_path(fixture);
 
         ck_assert_int_eq(access(path, F_OK), 0);
-        stand_kill(stand);
+        fixture_kill(fixture);
         ck_assert_int_eq(access(path, F_OK), 0);
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_READY));
-        ck_assert_int_eq(status_of(stand, "/readyz", NULL), 200);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_READY));
+        ck_assert_int_eq(status_of(fixture, "/readyz", NULL), 200);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_int_eq(access(path, F_OK), -1);
 }
 END_TEST
 
 START_TEST(a_reload_moves_the_sockets) {
-        _cleanup_(stand_freep) struct stand *stand = begin("");
-        _cleanup_(freep) char *old = socket_path(stand), *new = scratch_path(stand->directory, "new.sock");
+        _cleanup_(fixture_freep) struct fixture *fixture = begin("");
+        _cleanup_(freep) char *old = socket_path(fixture),
+                              *new = scratch_path(fixture->directory, "new.sock");
 
-        stand_edit(stand, "control.sock", "new.sock");
-        stand_reload(stand);
+        fixture_edit(fixture, "control.sock", "new.sock");
+        fixture_reload(fixture);
         ck_assert_int_eq(access(old, F_OK), -1);
         ck_assert_int_eq(access(new, F_OK), 0);
 
         /* Where the new one cannot be, the old one stays, and so does everything else. */
-        stand_edit(stand, "new.sock", "none/new.sock");
-        process_signal(stand->rekeyd, SIGHUP);
-        json_t *line = stand_await(stand, MESSAGE_NOT_RELOADED);
+        fixture_edit(fixture, "new.sock", "none/new.sock");
+        process_signal(fixture->rekeyd, SIGHUP);
+        json_t *line = fixture_await(fixture, MESSAGE_NOT_RELOADED);
         ck_assert_msg(strstr(member(line, "message"), "none/new.sock"), "%s", member(line, "message"));
         json_decref(line);
         ck_assert_int_eq(access(new, F_OK), 0);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
 /* --- Those who come while it is at it --- */
 
 START_TEST(a_force_counts_for_an_attempt_that_is_under_way) {
-        _cleanup_(stand_freep) struct stand *stand =
+        _cleanup_(fixture_freep) struct fixture *fixture =
                 begin_with((const char *[]) { "--lifetime", lifetime(60), NULL }, "");
         char fault[100];
         json_t *line;
@@ -510,17 +513,17 @@ START_TEST(a_force_counts_for_an_attempt_that_is_under_way) {
         /* What is signed gains nothing. */
         snprintf(fault, sizeof(fault), "{\"fault\":\"short-lifetime\",\"at\":\"sign\",\"lifetime\":\"%s\"}",
                  lifetime(20));
-        stand_fault(stand, fault);
-        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"configuration\"}");
-        stand_edit(stand, "jitter: 0%", "jitter: 0%, renew_before: 90%");
-        stand_reload(stand);
-        json_decref(stand_await_connector(stand, "\"held\""));
-        ck_assert_int_eq(status_of(stand, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
-        json_decref(stand_admin(stand, "/release", "{}"));
-        line = stand_await(stand, MESSAGE_RENEWED);
+        fixture_fault(fixture, fault);
+        fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"configuration\"}");
+        fixture_edit(fixture, "jitter: 0%", "jitter: 0%, renew_before: 90%");
+        fixture_reload(fixture);
+        json_decref(fixture_await_connector(fixture, "\"held\""));
+        ck_assert_int_eq(status_of(fixture, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
+        json_decref(fixture_admin(fixture, "/release", "{}"));
+        line = fixture_await(fixture, MESSAGE_RENEWED);
         ck_assert_str_eq(member(line, "operation"), "renew");
         json_decref(line);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
@@ -528,18 +531,18 @@ END_TEST
 START_TEST(reloads_that_meet_share_their_end) {
         enum { N_RELOADS = 8 };
         static const char request[] = "POST /v1/reload HTTP/1.1\r\nHost: r\r\nContent-Length: 0\r\n\r\n";
-        _cleanup_(stand_freep) struct stand *stand = begin("");
-        _cleanup_(freep) char *path = socket_path(stand);
+        _cleanup_(fixture_freep) struct fixture *fixture = begin("");
+        _cleanup_(freep) char *path = socket_path(fixture);
         int fds[N_RELOADS];
 
         /* All of them are there when rekeyd looks. */
-        process_signal(stand->rekeyd, SIGSTOP);
+        process_signal(fixture->rekeyd, SIGSTOP);
         for (size_t i = 0; i < N_RELOADS; i++) {
                 fds[i] = connect_silently(path);
                 ck_assert_int_eq(write(fds[i], request, strlen(request)), (ssize_t)strlen(request));
         }
-        process_signal(stand->rekeyd, SIGHUP);
-        process_signal(stand->rekeyd, SIGCONT);
+        process_signal(fixture->rekeyd, SIGHUP);
+        process_signal(fixture->rekeyd, SIGCONT);
         for (size_t i = 0; i < N_RELOADS; i++) {
                 char reply[1024];
                 ssize_t n = recv(fds[i], reply, sizeof(reply) - 1, 0);
@@ -548,10 +551,10 @@ START_TEST(reloads_that_meet_share_their_end) {
                 ck_assert_msg(has_prefix(reply, "HTTP/1.1 202 "), "%s", reply);
                 close(fds[i]);
         }
-        json_t *line = stand_await(stand, MESSAGE_RELOADED);
+        json_t *line = fixture_await(fixture, MESSAGE_RELOADED);
         ck_assert_str_eq(member(line, "operation"), "reload");
         json_decref(line);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 

@@ -20,8 +20,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "tests/support/crew.h"
-#include "tests/support/world.h"
+#include "tests/support/crash-fixture.h"
+#include "tests/support/parallel.h"
 #include "tests/test.h"
 
 #define POINTS_MAX 32768u
@@ -88,26 +88,26 @@ static void take_call(const struct trace_call *call, void *userdata) {
 
 /* --- Runs --- */
 
-static void run_point(struct world *world, const struct scenario *scenario, const struct point *point,
+static void run_point(struct crash_fixture *crash, const struct scenario *scenario, const struct point *point,
                       struct tally *tally) {
         struct trace_plan plan = { .kind = point->kind, .at = point->at, .error = point->error };
-        unsigned before = world->n_violations;
+        unsigned before = crash->n_violations;
 
         for (unsigned try = 0; try < TRIES; try++) {
                 _cleanup_(trace_clear) struct trace trace = { 0 };
 
-                world_reset(world, scenario);
-                ck_assert_int_eq(world_trace(world, &plan, &trace), 0);
+                crash_fixture_reset(crash, scenario);
+                ck_assert_int_eq(crash_fixture_trace(crash, &plan, &trace), 0);
                 if (!trace.was_reached)
                         continue;
-                snprintf(world->where, sizeof(world->where), "%s %s",
+                snprintf(crash->where, sizeof(crash->where), "%s %s",
                          point->failure ? point->failure : "killed at", trace.point);
-                world_check_instant(world, &trace, !point->failure);
-                world_check_end(world);
-                if (world->n_violations > before && point->failure)
-                        test_report("crash: and rekeyd said: %s", world_last_line(trace.output));
+                crash_fixture_check_instant(crash, &trace, !point->failure);
+                crash_fixture_check_end(crash);
+                if (crash->n_violations > before && point->failure)
+                        test_report("crash: and rekeyd said: %s", crash_fixture_last_line(trace.output));
                 atomic_fetch_add(point->failure ? &tally->errors : &tally->kills, 1);
-                atomic_fetch_add(&tally->violations, world->n_violations - before);
+                atomic_fetch_add(&tally->violations, crash->n_violations - before);
                 return;
         }
         atomic_fetch_add(&tally->missed, 1);
@@ -118,7 +118,7 @@ static void run_point(struct world *world, const struct scenario *scenario, cons
 /* Whoever traces waits for all children, so it is a process without any others. Shared with the test: POINTS
  * and TALLY. */
 struct work {
-        struct world *world;
+        struct crash_fixture *crash;
         const struct scenario *scenario;
         struct points *points;
         struct tally *tally;
@@ -134,23 +134,23 @@ static void run_work(unsigned i, void *userdata) {
 
 static void run_points(struct work *work) {
         for (size_t i = work->first; i < work->points->n; i += work->step)
-                run_point(work->world, work->scenario, &work->points->items[i], work->tally);
+                run_point(work->crash, work->scenario, &work->points->items[i], work->tally);
 }
 
 /* The whole run, which must be without fault. */
 static void find_points(struct work *work) {
         struct trace_plan plan = { .seen = take_call, .userdata = work->points };
-        struct world *world = work->world;
+        struct crash_fixture *crash = work->crash;
         _cleanup_(trace_clear) struct trace trace = { 0 };
 
-        world_reset(world, work->scenario);
-        work->points->result = world_trace(world, &plan, &trace);
+        crash_fixture_reset(crash, work->scenario);
+        work->points->result = crash_fixture_trace(crash, &plan, &trace);
         if (work->points->result < 0)
                 return;
-        snprintf(world->where, sizeof(world->where), "undisturbed");
-        world_check_instant(world, &trace, false);
-        world_check_files(world);
-        ck_assert_msg(trace.status == work->scenario->status && world->n_violations == 0,
+        snprintf(crash->where, sizeof(crash->where), "undisturbed");
+        crash_fixture_check_instant(crash, &trace, false);
+        crash_fixture_check_files(crash);
+        ck_assert_msg(trace.status == work->scenario->status && crash->n_violations == 0,
                       "rekeyd ends with %d: %s", trace.status, trace.output);
 }
 
@@ -160,27 +160,27 @@ static void find_points(struct work *work) {
 static struct tally *total;
 
 static void run_scenario(const struct scenario *scenario) {
-        struct tally *tally = crew_share(sizeof(*tally));
-        struct points *points = crew_share(sizeof(*points));
-        struct world *worlds[CREW_MAX];
-        struct work works[CREW_MAX];
-        const unsigned n = crew_size();
+        struct tally *tally = parallel_share(sizeof(*tally));
+        struct points *points = parallel_share(sizeof(*points));
+        struct crash_fixture *crashes[PARALLEL_MAX];
+        struct work works[PARALLEL_MAX];
+        const unsigned n = parallel_size();
         usec_t begin = now_usec(CLOCK_MONOTONIC);
 
         points->takes_all = streq_null(getenv("REKEYD_TEST_CRASH"), "all");
         for (unsigned i = 0; i < n; i++) {
-                worlds[i] = world_new();
+                crashes[i] = crash_fixture_new();
                 works[i] = (struct work) {
-                        worlds[i], scenario, points, tally, STRIDE * i, STRIDE * n, find_points,
+                        crashes[i], scenario, points, tally, STRIDE * i, STRIDE * n, find_points,
                 };
         }
-        crew_run(1, run_work, works);
+        parallel_run(1, run_work, works);
         for (unsigned i = 0; i < n; i++)
                 works[i].run = run_points;
         if (points->result == 0)
-                crew_run(n, run_work, works);
+                parallel_run(n, run_work, works);
         for (unsigned i = 0; i < n; i++)
-                world_free(worlds[i]);
+                crash_fixture_free(crashes[i]);
         if (points->result < 0) {
                 test_skip("nothing can be traced here: %s", strerrordesc_np(-points->result));
                 return;
@@ -206,17 +206,17 @@ static void run_scenario(const struct scenario *scenario) {
 }
 
 START_TEST(an_enrolment_may_be_cut_anywhere) {
-        run_scenario(&world_enrolment);
+        run_scenario(&crash_fixture_enrolment);
 }
 END_TEST
 
 START_TEST(a_renewal_may_be_cut_anywhere) {
-        run_scenario(&world_renewal);
+        run_scenario(&crash_fixture_renewal);
 }
 END_TEST
 
 START_TEST(a_recovery_may_be_cut_anywhere) {
-        run_scenario(&world_recovery);
+        run_scenario(&crash_fixture_recovery);
 }
 END_TEST
 
@@ -251,34 +251,34 @@ static void find_damage(struct work *work) {
                 "touch $1/state/.orders.json.rekeyd",
                 "cp $2/state/orders.json $1/state/",
         };
-        struct world *world = work->world;
-        _cleanup_(freep) char *before = scratch_path(world->stand->directory, world_renewal.name);
+        struct crash_fixture *crash = work->crash;
+        _cleanup_(freep) char *before = scratch_path(crash->fixture->directory, crash_fixture_renewal.name);
 
         find_points(work);
         ck_assert_int_eq(work->points->result, 0);
-        world->is_silent = true;
+        crash->is_silent = true;
         for (size_t i = 0; i < ELEMENTSOF(damages); i++) {
-                const char *argv[] = { "/bin/sh", "-c", damages[i], "sh", world->path, before, NULL };
+                const char *argv[] = { "/bin/sh", "-c", damages[i], "sh", crash->path, before, NULL };
                 _cleanup_(process_freep) struct process *shell = NULL;
-                unsigned n = world->n_violations;
+                unsigned n = crash->n_violations;
 
-                world_copy(world, "world", "saved");
+                crash_fixture_copy(crash, "world", "saved");
                 shell = process_start(argv, false);
                 ck_assert_int_eq(process_wait(shell), 0);
-                world_check_files(world);
-                ck_assert_msg(world->n_violations > n, "nobody objects to: %s", damages[i]);
-                world_copy(world, "saved", "world");
+                crash_fixture_check_files(crash);
+                ck_assert_msg(crash->n_violations > n, "nobody objects to: %s", damages[i]);
+                crash_fixture_copy(crash, "saved", "world");
         }
-        atomic_store(&work->tally->violations, world->n_violations);
+        atomic_store(&work->tally->violations, crash->n_violations);
 }
 
 START_TEST(the_same_checks_catch_damage) {
-        struct tally *tally = crew_share(sizeof(*tally));
-        struct points *points = crew_share(sizeof(*points));
-        struct world *world = world_new();
-        struct work work = { world, &world_renewal, points, tally, 0, 1, find_damage };
+        struct tally *tally = parallel_share(sizeof(*tally));
+        struct points *points = parallel_share(sizeof(*points));
+        struct crash_fixture *crash = crash_fixture_new();
+        struct work work = { crash, &crash_fixture_renewal, points, tally, 0, 1, find_damage };
 
-        crew_run(1, run_work, &work);
+        parallel_run(1, run_work, &work);
         if (points->result < 0)
                 test_skip("nothing can be traced here: %s", strerrordesc_np(-points->result));
         else {
@@ -286,7 +286,7 @@ START_TEST(the_same_checks_catch_damage) {
                             tally->violations);
                 ck_assert_uint_gt(tally->violations, 0);
         }
-        world_free(world);
+        crash_fixture_free(crash);
         munmap(points, sizeof(*points));
         munmap(tally, sizeof(*tally));
 }
@@ -325,10 +325,10 @@ static void trace_mkdir(struct work *work) {
 }
 
 START_TEST(a_point_comes_before_its_call) {
-        struct points *points = crew_share(sizeof(*points));
+        struct points *points = parallel_share(sizeof(*points));
         struct work work = { NULL, NULL, points, NULL, 0, 1, trace_mkdir };
 
-        crew_run(1, run_work, &work);
+        parallel_run(1, run_work, &work);
         if (points->result < 0)
                 test_skip("nothing can be traced here: %s", strerrordesc_np(-points->result));
         munmap(points, sizeof(*points));
@@ -338,8 +338,8 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("crash-rekeyd");
 
-        crew_prepare_tracing();
-        total = crew_share(sizeof(*total));
+        parallel_prepare_tracing();
+        total = parallel_share(sizeof(*total));
         TEST_CASE(suite, a_point_comes_before_its_call);
         TEST_CASE(suite, the_same_checks_catch_damage);
         TEST_CASE(suite, an_enrolment_may_be_cut_anywhere);

@@ -12,9 +12,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "lib/journal.h"
-#include "tests/support/crew.h"
-#include "tests/support/stand.h"
+#include "lib/life/state.h"
+#include "tests/support/fixture.h"
+#include "tests/support/parallel.h"
 #include "tests/support/tracer.h"
 #include "tests/test.h"
 
@@ -74,80 +74,80 @@ struct run {
 
 /* --- The world --- */
 
-static void configure(struct stand *stand, bool has_hand) {
+static void configure(struct fixture *fixture, bool has_hand) {
         _cleanup_(freep) char *text = NULL, *notify = NULL;
 
-        ck_assert_int_ge(asprintf(&notify, "    notify:\n      - {command: [%s/hand]}\n", stand->directory),
+        ck_assert_int_ge(asprintf(&notify, "    notify:\n      - {command: [%s/hand]}\n", fixture->directory),
                          0);
-        ck_assert_int_ge(asprintf(&text, CONFIGURATION, stand->directory, stand->token_url, stand->trust,
-                                  has_hand ? notify : ""),
+        ck_assert_int_ge(asprintf(&text, CONFIGURATION, fixture->directory, fixture->token_url,
+                                  fixture->trust, has_hand ? notify : ""),
                          0);
-        scratch_write(stand->directory, "rekeyd.yaml", text, 0600);
+        scratch_write(fixture->directory, "rekeyd.yaml", text, 0600);
 }
 
-static struct stand *world_new(void) {
-        struct stand *stand = stand_new((const char *[]) { "--lifetime", "30d", NULL });
+static struct fixture *crash_fixture_new(void) {
+        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", "30d", NULL });
         _cleanup_(freep) char *hand = NULL;
 
-        ck_assert_int_ge(asprintf(&hand, HAND, stand->directory, getenv("REKEYD_TEST_REKEYCTL")), 0);
-        scratch_write(stand->directory, "hand", hand, 0755);
-        return stand;
+        ck_assert_int_ge(asprintf(&hand, HAND, fixture->directory, getenv("REKEYD_TEST_REKEYCTL")), 0);
+        scratch_write(fixture->directory, "hand", hand, 0755);
+        return fixture;
 }
 
-static void remove_below(struct stand *stand, const char *name) {
-        scratch_free(scratch_path(stand->directory, name));
+static void remove_below(struct fixture *fixture, const char *name) {
+        scratch_free(scratch_path(fixture->directory, name));
 }
 
 /* A new certificate, which nobody was told of: the state is empty. */
-static void world_reset(struct stand *stand) {
+static void crash_fixture_reset(struct fixture *fixture) {
         static const char *const files[] = { "asked", "said", "token" };
-        _cleanup_(freep) char *world = scratch_path(stand->directory, "world");
+        _cleanup_(freep) char *crash = scratch_path(fixture->directory, "world");
         int status;
 
-        remove_below(stand, "world");
-        ck_assert_int_eq(mkdir(world, 0755), 0);
+        remove_below(fixture, "world");
+        ck_assert_int_eq(mkdir(crash, 0755), 0);
         for (size_t i = 0; i < ELEMENTSOF(files); i++) {
-                _cleanup_(freep) char *path = scratch_path(stand->directory, files[i]);
+                _cleanup_(freep) char *path = scratch_path(fixture->directory, files[i]);
 
                 (void)unlink(path);
         }
-        configure(stand, false);
-        stand_token(stand, "client-1", "token");
-        status = stand_run(stand, "--once");
-        ck_assert_msg(status == 2, "%s", process_output(stand->rekeyd, PROCESS_STDERR));
-        remove_below(stand, "world/state");
-        configure(stand, true);
+        configure(fixture, false);
+        fixture_token(fixture, "client-1", "token");
+        status = fixture_run(fixture, "--once");
+        ck_assert_msg(status == 2, "%s", process_output(fixture->rekeyd, PROCESS_STDERR));
+        remove_below(fixture, "world/state");
+        configure(fixture, true);
 }
 
-static int trace_world(struct stand *stand, struct trace_plan *plan, struct trace *ret) {
-        _cleanup_(freep) char *config = scratch_path(stand->directory, "rekeyd.yaml"),
-                              *world = scratch_path(stand->directory, "world");
+static int trace_crash(struct fixture *fixture, struct trace_plan *plan, struct trace *ret) {
+        _cleanup_(freep) char *config = scratch_path(fixture->directory, "rekeyd.yaml"),
+                              *crash = scratch_path(fixture->directory, "world");
         const char *argv[] = { getenv("REKEYD_TEST_REKEYD"), "--config", config, NULL };
 
-        plan->root = world;
+        plan->root = crash;
         return trace_run(argv, plan, ret);
 }
 
 /* --- What must hold --- */
 
-static bool is_pending(struct stand *stand) {
-        _cleanup_(freep) char *json = scratch_read(stand->directory, "world/state/orders.json");
-        _cleanup_(journal_clear) struct journal journal = { 0 };
-        struct journal_instant saved;
+static bool is_pending(struct fixture *fixture) {
+        _cleanup_(freep) char *json = scratch_read(fixture->directory, "world/state/orders.json");
+        _cleanup_(state_clear) struct state state = { 0 };
+        struct state_instant saved;
 
-        return json && journal_parse(json, strlen(json), &journal, &saved, NULL) == 0 && journal.is_revoking;
+        return json && state_parse(json, strlen(json), &state, &saved, NULL) == 0 && state.is_revoking;
 }
 
 /* Starts it without the dependent, and awaits WANTED. */
-static void start_again(struct stand *stand, const char *wanted) {
-        configure(stand, false);
-        stand_start(stand, NULL);
-        free(process_await(stand->rekeyd, PROCESS_STDERR, wanted));
+static void start_again(struct fixture *fixture, const char *wanted) {
+        configure(fixture, false);
+        fixture_start(fixture, NULL);
+        free(process_await(fixture->rekeyd, PROCESS_STDERR, wanted));
 }
 
 /* Whether the Connector has revoked the certificate of FINGERPRINT. */
-static bool was_revoked(struct stand *stand, const char *fingerprint) {
-        json_t *calls = stand_admin(stand, "/calls", NULL), *list, *call;
+static bool was_revoked(struct fixture *fixture, const char *fingerprint) {
+        json_t *calls = fixture_admin(fixture, "/calls", NULL), *list, *call;
         bool result = false;
         size_t i;
 
@@ -160,25 +160,25 @@ static bool was_revoked(struct stand *stand, const char *fingerprint) {
 }
 
 /* How many of the two disagree; WHERE is for the report. */
-static unsigned check_world(struct stand *stand, const char *where, bool is_silent, bool *ret_revoked) {
+static unsigned check_crash(struct fixture *fixture, const char *where, bool is_silent, bool *ret_revoked) {
         _cleanup_(freep) char *said = NULL, *fingerprint = NULL;
-        const bool was_pending = is_pending(stand);
+        const bool was_pending = is_pending(fixture);
         bool is_revoked, is_usable;
         unsigned n = 0;
         json_t *line;
 
-        start_again(stand, was_pending ? "as was asked for before" : MESSAGE_READY);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        start_again(fixture, was_pending ? "as was asked for before" : MESSAGE_READY);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 
-        start_again(stand, MESSAGE_READY);
-        is_usable = strstr(process_output(stand->rekeyd, PROCESS_STDERR), "1 of 1");
-        line = stand_await(stand, is_usable ? MESSAGE_CURRENT : MESSAGE_WAITING);
+        start_again(fixture, MESSAGE_READY);
+        is_usable = strstr(process_output(fixture->rekeyd, PROCESS_STDERR), "1 of 1");
+        line = fixture_await(fixture, is_usable ? MESSAGE_CURRENT : MESSAGE_WAITING);
         fingerprint = strdup(member(line, "fingerprint"));
         json_decref(line);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 
-        is_revoked = was_revoked(stand, fingerprint);
-        said = scratch_read(stand->directory, "said");
+        is_revoked = was_revoked(fixture, fingerprint);
+        said = scratch_read(fixture->directory, "said");
         if (is_revoked == is_usable) {
                 n++;
                 if (!is_silent)
@@ -203,7 +203,7 @@ static unsigned check_world(struct stand *stand, const char *where, bool is_sile
 
 /* Whoever traces waits for all children, so it is a process without any others. Shared with the test: RUN. */
 struct work {
-        struct stand *stand;
+        struct fixture *fixture;
         struct run *run;
         size_t first, step;
         void (*act)(struct work *work);
@@ -242,21 +242,21 @@ static int run_undisturbed(struct work *work) {
         int r;
 
         work->run->found = (struct points) { 0 };
-        world_reset(work->stand);
-        r = trace_world(work->stand, &plan, &trace);
+        crash_fixture_reset(work->fixture);
+        r = trace_crash(work->fixture, &plan, &trace);
         if (r < 0)
                 return r;
-        said = scratch_read(work->stand->directory, "said");
+        said = scratch_read(work->fixture->directory, "said");
         ck_assert_msg(trace.status == 0 && said && strstr(said, "ended 0"), "rekeyd ends with %d: %s; %s",
                       trace.status, trace.output, said);
-        ck_assert_uint_eq(check_world(work->stand, "undisturbed", false, &is_revoked), 0);
+        ck_assert_uint_eq(check_crash(work->fixture, "undisturbed", false, &is_revoked), 0);
         ck_assert(is_revoked);
         return 0;
 }
 
 /* The points are those of the shortest of some runs, whose end the others reach. */
 static void find_points(struct work *work) {
-        _cleanup_(freep) char *asked = scratch_path(work->stand->directory, "asked");
+        _cleanup_(freep) char *asked = scratch_path(work->fixture->directory, "asked");
         struct run *run = work->run;
         bool is_revoked;
 
@@ -270,8 +270,8 @@ static void find_points(struct work *work) {
         }
 
         /* The same checks must object where it is forgotten. */
-        remove_below(work->stand, "world/state");
-        ck_assert_uint_eq(check_world(work->stand, "forgotten", true, &is_revoked), 1);
+        remove_below(work->fixture, "world/state");
+        ck_assert_uint_eq(check_crash(work->fixture, "forgotten", true, &is_revoked), 1);
 }
 
 static void run_point(struct work *work, const struct point *point) {
@@ -283,13 +283,13 @@ static void run_point(struct work *work, const struct point *point) {
         for (unsigned try = 0; try < TRIES; try++) {
                 _cleanup_(trace_clear) struct trace trace = { 0 };
 
-                world_reset(work->stand);
-                ck_assert_int_eq(trace_world(work->stand, &plan, &trace), 0);
+                crash_fixture_reset(work->fixture);
+                ck_assert_int_eq(trace_crash(work->fixture, &plan, &trace), 0);
                 if (!trace.was_reached)
                         continue;
                 snprintf(where, sizeof(where), "%s %s", point->failure ? point->failure : "killed at",
                          trace.point);
-                atomic_fetch_add(&run->violations, check_world(work->stand, where, false, &is_revoked));
+                atomic_fetch_add(&run->violations, check_crash(work->fixture, where, false, &is_revoked));
                 atomic_fetch_add(&run->revoked, is_revoked);
                 atomic_fetch_add(point->failure ? &run->errors : &run->kills, 1);
                 return;
@@ -309,20 +309,20 @@ static void run_work(unsigned i, void *userdata) {
 }
 
 START_TEST(a_revocation_may_be_cut_anywhere) {
-        struct run *run = crew_share(sizeof(*run));
-        struct work works[CREW_MAX];
+        struct run *run = parallel_share(sizeof(*run));
+        struct work works[PARALLEL_MAX];
         usec_t begin = now_usec(CLOCK_MONOTONIC);
-        const unsigned n = crew_size();
+        const unsigned n = parallel_size();
 
         for (unsigned i = 0; i < n; i++)
-                works[i] = (struct work) { world_new(), run, STRIDE * i, STRIDE * n, find_points };
-        crew_run(1, run_work, works);
+                works[i] = (struct work) { crash_fixture_new(), run, STRIDE * i, STRIDE * n, find_points };
+        parallel_run(1, run_work, works);
         for (unsigned i = 0; i < n; i++)
                 works[i].act = run_points;
         if (run->result == 0)
-                crew_run(n, run_work, works);
+                parallel_run(n, run_work, works);
         for (unsigned i = 0; i < n; i++)
-                stand_free(works[i].stand);
+                fixture_free(works[i].fixture);
         if (run->result < 0) {
                 test_skip("nothing can be traced here: %s", strerrordesc_np(-run->result));
                 munmap(run, sizeof(*run));
@@ -347,7 +347,7 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("crash-revoke");
 
-        crew_prepare_tracing();
+        parallel_prepare_tracing();
         TEST_CASE(suite, a_revocation_may_be_cut_anywhere);
         return test_run(suite);
 }

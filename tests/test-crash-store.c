@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 
 #include "lib/util/time.h"
-#include "tests/support/crew.h"
+#include "tests/support/parallel.h"
 #include "tests/support/points.h"
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
@@ -123,29 +123,29 @@ static const char *const failures[] = { "EIO", "EMFILE", "EACCES", "ENOSPC" };
 /* --- Running --- */
 
 /* One directory of its own for each worker. */
-struct bench {
+struct setup {
         const struct scenario *scenario;
         char *scratch, *directory, *trace;
         atomic_uint *violations;
         char where[80];
 };
 
-static void bench_clear(struct bench *bench) {
-        scratch_free(bench->scratch);
-        free(bench->directory);
-        free(bench->trace);
+static void setup_clear(struct setup *setup) {
+        scratch_free(setup->scratch);
+        free(setup->directory);
+        free(setup->trace);
 }
 
-static void bench_renew(struct bench *bench) {
-        bench_clear(bench);
-        bench->scratch = scratch_new();
-        bench->directory = scratch_path(bench->scratch, "orders");
-        bench->trace = scratch_path(bench->scratch, "trace");
-        bench->scenario->prepare(bench->directory);
+static void setup_renew(struct setup *setup) {
+        setup_clear(setup);
+        setup->scratch = scratch_new();
+        setup->directory = scratch_path(setup->scratch, "orders");
+        setup->trace = scratch_path(setup->scratch, "trace");
+        setup->scenario->prepare(setup->directory);
 }
 
-static void violation(struct bench *bench, const char *format, ...) _printf_(2, 3);
-static void violation(struct bench *bench, const char *format, ...) {
+static void violation(struct setup *setup, const char *format, ...) _printf_(2, 3);
+static void violation(struct setup *setup, const char *format, ...) {
         char text[1024];
         va_list ap;
 
@@ -153,15 +153,15 @@ static void violation(struct bench *bench, const char *format, ...) {
         vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
         /* The control's are wanted, and not worth a line each. */
-        if (bench->scenario != &control)
-                test_report("crash: violation: %s, %s: %s", bench->scenario->name, bench->where, text);
-        atomic_fetch_add(bench->violations, 1);
+        if (setup->scenario != &control)
+                test_report("crash: violation: %s, %s: %s", setup->scenario->name, setup->where, text);
+        atomic_fetch_add(setup->violations, 1);
 }
 
 /* Runs crash-store, under strace unless INJECT is NULL; its standard error, without what strace says where
  * that injects.
  */
-static int run(struct bench *bench, const char *inject, const char *call, char **ret_stderr) {
+static int run(struct setup *setup, const char *inject, const char *call, char **ret_stderr) {
         const char *program = getenv("REKEYD_TEST_CRASH_STORE");
         _cleanup_(process_freep) struct process *process = NULL;
         _cleanup_(freep) char *trace = NULL, *copy = NULL;
@@ -173,11 +173,11 @@ static int run(struct bench *bench, const char *inject, const char *call, char *
         if (call && asprintf(&trace, "trace=%s", call) < 0)
                 abort();
         process = process_start(
-                !inject ? (const char *const[]) { program, bench->directory, bench->scenario->name, NULL }
-                : !call ? (const char *const[]) { "strace", "-f", "-o", bench->trace, program,
-                                                  bench->directory, bench->scenario->name, NULL }
-                        : (const char *const[]) { "strace", "-f", "-o", bench->trace, "-e", trace, "-e",
-                                                  inject, program, bench->directory, bench->scenario->name,
+                !inject ? (const char *const[]) { program, setup->directory, setup->scenario->name, NULL }
+                : !call ? (const char *const[]) { "strace", "-f", "-o", setup->trace, program,
+                                                  setup->directory, setup->scenario->name, NULL }
+                        : (const char *const[]) { "strace", "-f", "-o", setup->trace, "-e", trace, "-e",
+                                                  inject, program, setup->directory, setup->scenario->name,
                                                   NULL },
                 false);
         status = process_wait(process);
@@ -226,15 +226,15 @@ static enum view look(const char *directory, const char *name) {
 }
 
 /* Nobody may see anything but what was there before, or the new set. Returns what `..data` gives. */
-static enum view check_views(struct bench *bench, const char *time) {
-        enum view current = look(bench->directory, STORE_CURRENT), names = look(bench->directory, ".");
+static enum view check_views(struct setup *setup, const char *time) {
+        enum view current = look(setup->directory, STORE_CURRENT), names = look(setup->directory, ".");
 
-        if (current != bench->scenario->current && current != VIEW_NEW)
-                violation(bench, "%s the current set is %s", time, view_names[current]);
-        if (names != bench->scenario->names && names != VIEW_NEW)
-                violation(bench, "%s the names give a set that is %s", time, view_names[names]);
+        if (current != setup->scenario->current && current != VIEW_NEW)
+                violation(setup, "%s the current set is %s", time, view_names[current]);
+        if (names != setup->scenario->names && names != VIEW_NEW)
+                violation(setup, "%s the names give a set that is %s", time, view_names[names]);
         if (current == VIEW_NEW && names != VIEW_NEW)
-                violation(bench, "%s the names give a set that is %s, and the new one is current", time,
+                violation(setup, "%s the names give a set that is %s, and the new one is current", time,
                           view_names[names]);
         return current;
 }
@@ -250,57 +250,57 @@ static bool contains(const char *const *list, size_t n, const char *wanted) {
 static const char *const parts[] = { STORE_KEY,        STORE_CERTIFICATE, STORE_CA,
                                      STORE_CONNECTION, "tls.csr",         "token" };
 
-static void check_directory(struct bench *bench, const char *name, size_t n_parts) {
-        _cleanup_(freep) char *path = scratch_path(bench->directory, name), *list = scratch_list(path);
+static void check_directory(struct setup *setup, const char *name, size_t n_parts) {
+        _cleanup_(freep) char *path = scratch_path(setup->directory, name), *list = scratch_list(path);
         bool is_top = streq(name, ".");
         unsigned stages = 0;
         char *saved;
 
         for (char *entry = strtok_r(list, " ", &saved); entry; entry = strtok_r(NULL, " ", &saved)) {
                 if (is_top && has_prefix(entry, "..gen-"))
-                        check_directory(bench, entry, 4);
+                        check_directory(setup, entry, 4);
                 else if (is_top && has_prefix(entry, "..stage-")) {
-                        check_directory(bench, entry, ELEMENTSOF(parts));
+                        check_directory(setup, entry, ELEMENTSOF(parts));
                         stages++;
                 } else if (!contains(parts, n_parts, entry) && !(is_top && streq(entry, STORE_CURRENT)))
-                        violation(bench, "litter %s/%s", name, entry);
+                        violation(setup, "litter %s/%s", name, entry);
         }
         if (stages > 1)
-                violation(bench, "%u stages", stages);
+                violation(setup, "%u stages", stages);
 }
 
-static void check_litter(struct bench *bench) {
-        check_directory(bench, ".", 4);
+static void check_litter(struct setup *setup) {
+        check_directory(setup, ".", 4);
 }
 
-static void check_promises(struct bench *bench, const struct store *store, unsigned promises) {
+static void check_promises(struct setup *setup, const struct store *store, unsigned promises) {
         _cleanup_(stage_clear) struct stage stage = { 0 };
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         uint8_t spki[SPKI_HASH_SIZE], wanted[SPKI_HASH_SIZE];
 
         if (store_stage_load(store, &stage, &error) < 0) {
-                violation(bench, "the stage cannot be read: %s", error_text(&error));
+                violation(setup, "the stage cannot be read: %s", error_text(&error));
                 return;
         }
-        if (look(bench->directory, STORE_CURRENT) == VIEW_NEW)
+        if (look(setup->directory, STORE_CURRENT) == VIEW_NEW)
                 return;
-        if (!bench->scenario->stages && stage.key)
-                violation(bench, "a renewal would go on with the key of a set that was being copied");
+        if (!setup->scenario->stages && stage.key)
+                violation(setup, "a renewal would go on with the key of a set that was being copied");
         if (promises & PROMISE_KEY) {
                 key_spki(new.key, wanted);
                 if (stage.key)
                         key_spki(stage.key, spki);
                 if (!stage.key || memcmp(spki, wanted, sizeof(spki)) != 0)
-                        violation(bench, "the staged key is lost");
+                        violation(setup, "the staged key is lost");
         }
         if ((promises & PROMISE_CERTIFICATE) &&
             (!streq_null(stage.certificate_pem, new.certificate_pem) ||
              !streq_null(stage.ca_pem, new.ca_pem) || !stage.connection_json))
-                violation(bench, "the staged certificate is lost");
+                violation(setup, "the staged certificate is lost");
 }
 
 /* Opens the store in the test itself. Returns what is current then. */
-static enum view check_opened(struct bench *bench, unsigned promises) {
+static enum view check_opened(struct setup *setup, unsigned promises) {
         static const struct store_options options = {
                 .key_access = FILE_ACCESS(0600),
                 .public_access = FILE_ACCESS(0644),
@@ -313,93 +313,93 @@ static enum view check_opened(struct bench *bench, unsigned promises) {
         enum view current;
         int expected, r;
 
-        if (store_open(bench->directory, &options, &store, &error) < 0) {
-                violation(bench, "the store cannot be opened: %s", error_text(&error));
+        if (store_open(setup->directory, &options, &store, &error) < 0) {
+                violation(setup, "the store cannot be opened: %s", error_text(&error));
                 return VIEW_MIXED;
         }
-        current = check_views(bench, "after opening");
+        current = check_views(setup, "after opening");
         expected = current == VIEW_NONE ? -ENOENT : current == VIEW_DAMAGED ? -EBADMSG : 0;
         r = store_load(store, &set, &error);
         if (r != expected)
-                violation(bench, "the set cannot be loaded: %s", error_text(&error));
-        check_promises(bench, store, promises);
-        check_litter(bench);
+                violation(setup, "the set cannot be loaded: %s", error_text(&error));
+        check_promises(setup, store, promises);
+        check_litter(setup);
         return current;
 }
 
 /* What must hold after anything that may have happened, and that the scenario gets done after all. */
-static void check_store(struct bench *bench, unsigned promises, bool must_be_old) {
+static void check_store(struct setup *setup, unsigned promises, bool must_be_old) {
         _cleanup_(freep) char *text = NULL;
         enum view before, after;
         int status;
 
-        before = check_views(bench, "before opening");
+        before = check_views(setup, "before opening");
         if ((promises & PROMISE_SWAP) && before != VIEW_NEW)
-                violation(bench, "the swap is undone");
-        if (must_be_old && before != bench->scenario->current)
-                violation(bench, "it failed, and the new set is current");
-        after = check_opened(bench, promises);
+                violation(setup, "the swap is undone");
+        if (must_be_old && before != setup->scenario->current)
+                violation(setup, "it failed, and the new set is current");
+        after = check_opened(setup, promises);
         if (before == VIEW_NEW && after != VIEW_NEW)
-                violation(bench, "opening undid the swap");
-        if (must_be_old && after != bench->scenario->current)
-                violation(bench, "it failed, and opening makes the new set current");
+                violation(setup, "opening undid the swap");
+        if (must_be_old && after != setup->scenario->current)
+                violation(setup, "it failed, and opening makes the new set current");
 
-        status = run(bench, NULL, NULL, &text);
+        status = run(setup, NULL, NULL, &text);
         if (status != 0)
-                violation(bench, "the next run ends with %d: %s", status, text);
-        else if (check_views(bench, "after the next run") != VIEW_NEW)
-                violation(bench, "the next run succeeds without the new set");
-        check_litter(bench);
+                violation(setup, "the next run ends with %d: %s", status, text);
+        else if (check_views(setup, "after the next run") != VIEW_NEW)
+                violation(setup, "the next run succeeds without the new set");
+        check_litter(setup);
 }
 
 /* --- The runs --- */
 
-static void run_killed(struct bench *bench, const struct point *point) {
+static void run_killed(struct setup *setup, const struct point *point) {
         _cleanup_(freep) char *text = NULL, *inject = NULL;
         int status;
 
-        bench_renew(bench);
-        snprintf(bench->where, sizeof(bench->where), "killed at %s %u", point->call, point->when);
+        setup_renew(setup);
+        snprintf(setup->where, sizeof(setup->where), "killed at %s %u", point->call, point->when);
         if (asprintf(&inject, "inject=%s:signal=KILL:when=%u", point->call, point->when) < 0)
                 abort();
-        status = run(bench, inject, point->call, &text);
+        status = run(setup, inject, point->call, &text);
         if (status != 128 + SIGKILL)
-                violation(bench, "it was not killed but ended with %d: %s", status, text);
-        if (bench->scenario == &control)
-                check_views(bench, "then");
+                violation(setup, "it was not killed but ended with %d: %s", status, text);
+        if (setup->scenario == &control)
+                check_views(setup, "then");
         else
-                check_store(bench, point->promises, false);
+                check_store(setup, point->promises, false);
 }
 
-static void check_sentence(struct bench *bench, const char *text) {
+static void check_sentence(struct setup *setup, const char *text) {
         const char *end = strchr(text, '\n');
 
-        if (!end || end[1] != '\0' || !strstr(text, bench->directory))
-                violation(bench, "this is not one sentence with the path: %s", text);
+        if (!end || end[1] != '\0' || !strstr(text, setup->directory))
+                violation(setup, "this is not one sentence with the path: %s", text);
 }
 
-static void run_failed(struct bench *bench, const struct point *point, const char *failure) {
+static void run_failed(struct setup *setup, const struct point *point, const char *failure) {
         _cleanup_(freep) char *text = NULL, *inject = NULL, *trace = NULL;
         int status;
 
-        bench_renew(bench);
-        snprintf(bench->where, sizeof(bench->where), "%s from %s %u", failure, point->call, point->when);
+        setup_renew(setup);
+        snprintf(setup->where, sizeof(setup->where), "%s from %s %u", failure, point->call, point->when);
         if (asprintf(&inject, "inject=%s:error=%s:when=%u", point->call, failure, point->when) < 0)
                 abort();
-        status = run(bench, inject, point->call, &text);
-        trace = scratch_read(bench->scratch, "trace");
+        status = run(setup, inject, point->call, &text);
+        trace = scratch_read(setup->scratch, "trace");
         if (!trace || !strstr(trace, "(INJECTED)"))
-                violation(bench, "nothing was injected");
+                violation(setup, "nothing was injected");
 
-        if (status == 0 && look(bench->directory, STORE_CURRENT) != VIEW_NEW)
-                violation(bench, "it says that it succeeded, without the new set");
+        if (status == 0 && look(setup->directory, STORE_CURRENT) != VIEW_NEW)
+                violation(setup, "it says that it succeeded, without the new set");
         else if (status == 0 && *text)
-                violation(bench, "it succeeded and says: %s", text);
+                violation(setup, "it succeeded and says: %s", text);
         else if (status == 1)
-                check_sentence(bench, text);
+                check_sentence(setup, text);
         else if (status != 0)
-                violation(bench, "it ended with %d: %s", status, text);
-        check_store(bench, point->promises, status == 1 && !(point->promises & PROMISE_SWAP));
+                violation(setup, "it ended with %d: %s", status, text);
+        check_store(setup, point->promises, status == 1 && !(point->promises & PROMISE_SWAP));
 }
 
 struct tally {
@@ -416,7 +416,7 @@ struct work {
 static void run_part(unsigned worker, void *userdata) {
         const struct work *work = userdata;
         const struct scenario *scenario = work->scenario;
-        _cleanup_(bench_clear) struct bench bench = { .scenario = scenario,
+        _cleanup_(setup_clear) struct setup setup = { .scenario = scenario,
                                                       .violations = &work->tally->violations };
         unsigned turn = 0;
 
@@ -424,7 +424,7 @@ static void run_part(unsigned worker, void *userdata) {
                 const struct point *point = &work->points->items[i];
 
                 if (turn++ % work->n_workers == worker) {
-                        run_killed(&bench, point);
+                        run_killed(&setup, point);
                         atomic_fetch_add(&work->tally->kills, 1);
                 }
                 if (!point->can_fail)
@@ -433,7 +433,7 @@ static void run_part(unsigned worker, void *userdata) {
                         if (point->only_reads && streq(failures[j], "ENOSPC"))
                                 continue;
                         if (turn++ % work->n_workers == worker) {
-                                run_failed(&bench, point, failures[j]);
+                                run_failed(&setup, point, failures[j]);
                                 atomic_fetch_add(&work->tally->errors, 1);
                         }
                 }
@@ -441,22 +441,22 @@ static void run_part(unsigned worker, void *userdata) {
 }
 
 static void run_workers(const struct scenario *scenario, const struct points *points, struct tally *tally) {
-        struct work shared = { scenario, points, crew_size(), tally };
+        struct work shared = { scenario, points, parallel_size(), tally };
 
-        crew_run(shared.n_workers, run_part, &shared);
+        parallel_run(shared.n_workers, run_part, &shared);
 }
 
 /* The calls of a whole run. False when strace is missing or may not trace here. */
 static bool find_points(const struct scenario *scenario, struct points *ret) {
         atomic_uint violations = 0;
-        _cleanup_(bench_clear) struct bench bench = { .scenario = scenario, .violations = &violations };
+        _cleanup_(setup_clear) struct setup setup = { .scenario = scenario, .violations = &violations };
         _cleanup_(freep) char *text = NULL, *trace = NULL;
         int status;
 
         ck_assert_ptr_nonnull(getenv("REKEYD_TEST_CRASH_STORE"));
-        bench_renew(&bench);
-        status = run(&bench, "", NULL, &text);
-        trace = scratch_read(bench.scratch, "trace");
+        setup_renew(&setup);
+        status = run(&setup, "", NULL, &text);
+        trace = scratch_read(setup.scratch, "trace");
         if (!trace || !strstr(trace, "execve(")) {
                 test_skip("strace is missing or may not trace here: %.*s (exit status %d)",
                           (int)strcspn(text, "\n"), text, status);
@@ -464,14 +464,14 @@ static bool find_points(const struct scenario *scenario, struct points *ret) {
         }
         ck_assert_msg(status == 0, "%s ends with %d: %s", scenario->name, status, text);
         if (scenario != &control)
-                ck_assert_int_eq(check_views(&bench, "at the end"), VIEW_NEW);
+                ck_assert_int_eq(check_views(&setup, "at the end"), VIEW_NEW);
         points_parse(trace, ret);
         return true;
 }
 
 START_TEST(every_call_may_be_the_last_or_fail) {
         static struct points points;
-        struct tally *tally = crew_share(sizeof(*tally));
+        struct tally *tally = parallel_share(sizeof(*tally));
 
         for (size_t i = 0; i < ELEMENTSOF(scenarios); i++) {
                 unsigned kills = tally->kills, errors = tally->errors, violations = tally->violations;
@@ -496,7 +496,7 @@ END_TEST
 
 START_TEST(the_same_checks_catch_three_renames) {
         static struct points points;
-        struct tally *tally = crew_share(sizeof(*tally));
+        struct tally *tally = parallel_share(sizeof(*tally));
 
         if (!find_points(&control, &points))
                 return;
@@ -530,7 +530,7 @@ static void set_up(void) {
         const char *pem;
         size_t size;
 
-        crew_prepare_tracing();
+        parallel_prepare_tracing();
         older = test_set_make(0);
         old = test_set_make(1);
         new = make_new();

@@ -1,4 +1,4 @@
-#include "lib/csr.h"
+#include "lib/x509/csr.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>

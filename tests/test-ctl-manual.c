@@ -119,18 +119,18 @@ static struct topic *find_option(struct topics *terms, size_t first, const char 
 /* In the entry of its command, or in SHARED (may be NULL): what several commands have is explained once. */
 static void check_option(struct topics *terms, size_t first, struct topics *shared,
                          const struct ctl_option *option, const char *whose) {
-        _cleanup_(freep) char *text = option_text(option), *standard = NULL;
+        _cleanup_(freep) char *text = option_text(option), *default_text = NULL;
         struct topic *term = find_option(terms, first, text);
 
         if (!term && shared)
                 term = find_option(shared, 0, text);
         ck_assert_msg(term, "the manual lacks option '%s' of %s: %s", text, whose, option->help);
         term->is_known = true;
-        if (!option->standard)
+        if (!option->default_text)
                 return;
-        ck_assert_int_ge(asprintf(&standard, "default *%s*", option->standard), 0);
-        ck_assert_msg(strstr(term->help, standard), "the manual does not say '%s' of '%s' of %s", standard,
-                      text, whose);
+        ck_assert_int_ge(asprintf(&default_text, "default *%s*", option->default_text), 0);
+        ck_assert_msg(strstr(term->help, default_text), "the manual does not say '%s' of '%s' of %s",
+                      default_text, text, whose);
 }
 
 /* Whoever changes something has all of SHARED, and nobody else has any of it. */

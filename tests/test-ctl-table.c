@@ -2,8 +2,8 @@
 
 #include <errno.h>
 
-#include "ctl/table.h"
-#include "ctl/text.h"
+#include "ctl/terminal/table.h"
+#include "ctl/terminal/text.h"
 #include "tests/test.h"
 
 static const struct table_column columns[] = {
@@ -138,10 +138,10 @@ START_TEST(terminals) {
         setenv("COLUMNS", "40", 1);
         setenv("TERM", "xterm", 1);
         setenv("LC_ALL", "C", 1);
-        term = term_look(fds[1]);
+        term = term_detect(fds[1]);
         ck_assert(!term.is_terminal && !term.has_colours && !term.is_utf8 && term.width == 0);
         setenv("LC_ALL", "C.UTF-8", 1);
-        term = term_look(fds[1]);
+        term = term_detect(fds[1]);
         ck_assert(term.is_utf8);
         close(fds[0]);
         close(fds[1]);

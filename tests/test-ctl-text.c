@@ -1,7 +1,7 @@
 /* What reaches the operator's terminal: cleaned, measured, broken into lines; and times for the eye. */
 
-#include "ctl/format.h"
-#include "ctl/text.h"
+#include "ctl/terminal/format.h"
+#include "ctl/terminal/text.h"
 #include "tests/test.h"
 
 START_TEST(what_steers_a_terminal_is_shown_instead) {

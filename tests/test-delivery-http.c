@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#include "daemon/delivery.h"
+#include "daemon/delivery/delivery.h"
 #include "tests/test.h"
 
 static const struct notice notice = {
@@ -14,7 +14,7 @@ static const struct notice notice = {
         .fingerprint = "abcdef",
 };
 
-struct bench {
+struct setup {
         struct context context;
         int listen_fd, client_fd;
         const char *answer; /* NULL: none */
@@ -26,74 +26,74 @@ struct bench {
 };
 
 static int on_request(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents, void *userdata) {
-        struct bench *bench = userdata;
+        struct setup *setup = userdata;
         ssize_t n;
 
-        if (bench->client_fd < 0) {
-                bench->client_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-                ck_assert_int_ge(bench->client_fd, 0);
-                ck_assert_int_ge(sd_event_add_io(bench->context.event, NULL, bench->client_fd, EPOLLIN,
-                                                 on_request, bench),
+        if (setup->client_fd < 0) {
+                setup->client_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+                ck_assert_int_ge(setup->client_fd, 0);
+                ck_assert_int_ge(sd_event_add_io(setup->context.event, NULL, setup->client_fd, EPOLLIN,
+                                                 on_request, setup),
                                  0);
                 return 0;
         }
-        n = read(bench->client_fd, bench->request + bench->request_size,
-                 sizeof(bench->request) - bench->request_size - 1);
+        n = read(setup->client_fd, setup->request + setup->request_size,
+                 sizeof(setup->request) - setup->request_size - 1);
         if (n <= 0)
                 return sd_event_source_set_enabled(source, SD_EVENT_OFF);
-        bench->request_size += (size_t)n;
-        bench->request[bench->request_size] = '\0';
+        setup->request_size += (size_t)n;
+        setup->request[setup->request_size] = '\0';
         /* The body ends with a line, and so does a request without one. */
-        if (bench->answer && bench->request[bench->request_size - 1] == '\n') {
-                ck_assert_int_gt(write(bench->client_fd, bench->answer, strlen(bench->answer)), 0);
-                shutdown(bench->client_fd, SHUT_WR);
+        if (setup->answer && setup->request[setup->request_size - 1] == '\n') {
+                ck_assert_int_gt(write(setup->client_fd, setup->answer, strlen(setup->answer)), 0);
+                shutdown(setup->client_fd, SHUT_WR);
         }
         return 0;
 }
 
 static void on_done(const char *error, void *userdata) {
-        struct bench *bench = userdata;
+        struct setup *setup = userdata;
 
-        bench->done = true;
-        bench->error = error ? strdup(error) : NULL;
-        sd_event_exit(bench->context.event, 0);
+        setup->done = true;
+        setup->error = error ? strdup(error) : NULL;
+        sd_event_exit(setup->context.event, 0);
 }
 
-static void bench_open(struct bench *bench, const char *answer) {
+static void setup_open(struct setup *setup, const char *answer) {
         struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
         socklen_t size = sizeof(address);
 
-        *bench = (struct bench) { .client_fd = -1, .answer = answer };
-        ck_assert_int_ge(sd_event_new(&bench->context.event), 0);
-        ck_assert_int_eq(curl_glue_new(bench->context.event, &bench->context.curl), 0);
-        bench->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        ck_assert_int_eq(bind(bench->listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
-        ck_assert_int_eq(listen(bench->listen_fd, 1), 0);
-        ck_assert_int_eq(getsockname(bench->listen_fd, (struct sockaddr *)&address, &size), 0);
-        snprintf(bench->url, sizeof(bench->url), "http://127.0.0.1:%u/reload", ntohs(address.sin_port));
+        *setup = (struct setup) { .client_fd = -1, .answer = answer };
+        ck_assert_int_ge(sd_event_new(&setup->context.event), 0);
+        ck_assert_int_eq(curl_glue_new(setup->context.event, &setup->context.curl), 0);
+        setup->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_eq(bind(setup->listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        ck_assert_int_eq(listen(setup->listen_fd, 1), 0);
+        ck_assert_int_eq(getsockname(setup->listen_fd, (struct sockaddr *)&address, &size), 0);
+        snprintf(setup->url, sizeof(setup->url), "http://127.0.0.1:%u/reload", ntohs(address.sin_port));
         ck_assert_int_ge(
-                sd_event_add_io(bench->context.event, NULL, bench->listen_fd, EPOLLIN, on_request, bench), 0);
+                sd_event_add_io(setup->context.event, NULL, setup->listen_fd, EPOLLIN, on_request, setup), 0);
 }
 
-static void bench_close(struct bench *bench) {
-        curl_glue_free(bench->context.curl);
-        sd_event_unref(bench->context.event);
-        fd_close(bench->listen_fd);
-        fd_close(bench->client_fd);
-        free(bench->error);
+static void setup_close(struct setup *setup) {
+        curl_glue_free(setup->context.curl);
+        sd_event_unref(setup->context.event);
+        fd_close(setup->listen_fd);
+        fd_close(setup->client_fd);
+        free(setup->error);
 }
 
-static void deliver(struct bench *bench, enum config_http_method method, usec_t timeout_usec) {
+static void deliver(struct setup *setup, enum config_http_method method, usec_t timeout_usec) {
         const struct config_notify config = {
-                .kind = NOTIFY_HTTP, .http = bench->url, .method = method, .timeout_usec = timeout_usec
+                .kind = NOTIFY_HTTP, .http = setup->url, .method = method, .timeout_usec = timeout_usec
         };
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         struct delivery *delivery = NULL;
 
         ck_assert_int_eq(
-                delivery_call_http(&bench->context, &config, &notice, on_done, bench, &delivery, &error), 0);
-        ck_assert_int_ge(sd_event_loop(bench->context.event), 0);
-        ck_assert(bench->done);
+                delivery_call_http(&setup->context, &config, &notice, on_done, setup, &delivery, &error), 0);
+        ck_assert_int_ge(sd_event_loop(setup->context.event), 0);
+        ck_assert(setup->done);
         delivery_free(delivery);
 }
 
@@ -109,36 +109,36 @@ START_TEST(what_is_not_2xx_is_not_told) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                _cleanup_(bench_close) struct bench bench;
+                _cleanup_(setup_close) struct setup setup;
 
-                bench_open(&bench, rows[i].answer);
-                deliver(&bench, HTTP_POST, 60 * USEC_PER_SEC);
-                ck_assert_ptr_nonnull(bench.error);
-                ck_assert_msg(strstr(bench.error, bench.url) && strstr(bench.error, rows[i].error), "%s",
-                              bench.error);
+                setup_open(&setup, rows[i].answer);
+                deliver(&setup, HTTP_POST, 60 * USEC_PER_SEC);
+                ck_assert_ptr_nonnull(setup.error);
+                ck_assert_msg(strstr(setup.error, setup.url) && strstr(setup.error, rows[i].error), "%s",
+                              setup.error);
         }
 }
 END_TEST
 
 START_TEST(who_does_not_answer_is_not_told) {
-        _cleanup_(bench_close) struct bench bench;
+        _cleanup_(setup_close) struct setup setup;
 
-        bench_open(&bench, NULL);
-        deliver(&bench, HTTP_POST, 200 * USEC_PER_MSEC);
-        ck_assert_ptr_nonnull(bench.error);
-        ck_assert_msg(has_prefix(bench.error, "cannot call "), "%s", bench.error);
-        ck_assert_msg(strstr(bench.error, "timed out"), "%s", bench.error);
+        setup_open(&setup, NULL);
+        deliver(&setup, HTTP_POST, 200 * USEC_PER_MSEC);
+        ck_assert_ptr_nonnull(setup.error);
+        ck_assert_msg(has_prefix(setup.error, "cannot call "), "%s", setup.error);
+        ck_assert_msg(strstr(setup.error, "timed out"), "%s", setup.error);
 }
 END_TEST
 
 START_TEST(who_does_not_listen_is_not_told) {
-        _cleanup_(bench_close) struct bench bench;
+        _cleanup_(setup_close) struct setup setup;
 
-        bench_open(&bench, NULL);
-        fd_close(bench.listen_fd);
-        bench.listen_fd = -1;
-        deliver(&bench, HTTP_POST, 60 * USEC_PER_SEC);
-        ck_assert_ptr_nonnull(bench.error);
+        setup_open(&setup, NULL);
+        fd_close(setup.listen_fd);
+        setup.listen_fd = -1;
+        deliver(&setup, HTTP_POST, 60 * USEC_PER_SEC);
+        ck_assert_ptr_nonnull(setup.error);
 }
 END_TEST
 
@@ -156,13 +156,13 @@ START_TEST(told) {
                 "\r\n\r\n{\"certificate\":\"orders\",\"generation\":42,\"fingerprint\":\"abcdef\"}\n";
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                _cleanup_(bench_close) struct bench bench;
+                _cleanup_(setup_close) struct setup setup;
 
-                bench_open(&bench, "HTTP/1.1 204 Done\r\n\r\n");
-                deliver(&bench, rows[i].method, 60 * USEC_PER_SEC);
-                ck_assert_msg(!bench.error, "%s", bench.error);
-                ck_assert_msg(has_prefix(bench.request, rows[i].begin), "%s", bench.request);
-                ck_assert(!strstr(bench.request, body) == !rows[i].has_body);
+                setup_open(&setup, "HTTP/1.1 204 Done\r\n\r\n");
+                deliver(&setup, rows[i].method, 60 * USEC_PER_SEC);
+                ck_assert_msg(!setup.error, "%s", setup.error);
+                ck_assert_msg(has_prefix(setup.request, rows[i].begin), "%s", setup.request);
+                ck_assert(!strstr(setup.request, body) == !rows[i].has_body);
         }
 }
 END_TEST

@@ -12,7 +12,7 @@
 #include "devconnector/tokens.h"
 #include "tests/support/x509.h"
 
-START_TEST(token_door) {
+START_TEST(token_endpoint) {
         _cleanup_(stage_clear) struct stage stage = stage_new(NULL);
         _cleanup_(freep) char *token = dev_token(stage.dev, "{\"client\":\"a\"}");
         _cleanup_(freep) char *second = NULL, *third = NULL, *fourth = NULL, *url = NULL, *body = NULL,
@@ -508,7 +508,7 @@ int main(void) {
 
         x509_key(3);
         stage_init();
-        TEST_CASE(suite, token_door);
+        TEST_CASE(suite, token_endpoint);
         TEST_CASE(suite, tokens_expire);
         TEST_CASE(suite, certificate_shape);
         TEST_CASE(suite, csr_rules);

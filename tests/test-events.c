@@ -1,11 +1,11 @@
 /* Events: what those who watch are told, and when they have been too slow. */
 
-#include "daemon/events.h"
+#include "daemon/observe/events.h"
 
 #include <jansson.h>
 #include <stdio.h>
 
-#include "daemon/messages.h"
+#include "daemon/observe/messages.h"
 #include "tests/test.h"
 
 static struct events *events;
@@ -35,8 +35,8 @@ static void say(const char *certificate, const char *message_id, const char *tex
                 { FIELD_ERROR, NULL },
         };
 
-        events_say(events, NULL, LOG_DEBUG, message_id, fields, ELEMENTSOF(fields), "%s%s%s",
-                   certificate ? certificate : "", certificate ? ": " : "", text);
+        events_emit(events, NULL, LOG_DEBUG, message_id, fields, ELEMENTSOF(fields), "%s%s%s",
+                    certificate ? certificate : "", certificate ? ": " : "", text);
 }
 
 /* One line of WATCHER's as JSON, read byte by byte; NULL when there is none. */

@@ -1,6 +1,6 @@
 /* Exports: what the options say together, and what is written. */
 
-#include "lib/export.h"
+#include "lib/export/export.h"
 
 #include <fcntl.h>
 #include <openssl/err.h>

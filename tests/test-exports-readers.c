@@ -14,10 +14,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "daemon/messages.h"
+#include "daemon/observe/messages.h"
 #include "lib/util/files.h"
-#include "tests/support/crew.h"
-#include "tests/support/exports-stand.h"
+#include "tests/support/exports-fixture.h"
+#include "tests/support/parallel.h"
 #include "tests/support/x509.h"
 #include "tests/test.h"
 
@@ -33,7 +33,7 @@
 /* Shared by the readers and the test. */
 struct tally {
         atomic_ulong reads, mixtures, missing; /* of contents */
-        atomic_ulong looks, wider;             /* at owner, group and mode */
+        atomic_ulong inspections, wider;       /* at owner, group and mode */
 };
 
 /* Read from start to end: the key, its leaf, and whoever signed that. */
@@ -66,7 +66,7 @@ static void look_once(const char *directory, struct tally *tally) {
         while (dir && (entry = readdir(dir))) {
                 if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
                         continue;
-                atomic_fetch_add(&tally->looks, 1);
+                atomic_fetch_add(&tally->inspections, 1);
                 if (!is_narrow(&st))
                         atomic_fetch_add(&tally->wider, 1);
         }
@@ -101,7 +101,7 @@ struct readers {
 };
 
 static struct readers start_readers(const char *directory, const char *const *names) {
-        struct readers readers = { .tally = crew_share(sizeof(*readers.tally)) };
+        struct readers readers = { .tally = parallel_share(sizeof(*readers.tally)) };
 
         fflush(NULL);
         for (size_t i = 0; i < ELEMENTSOF(readers.pids); i++) {
@@ -135,19 +135,19 @@ static void assert_nothing_amiss(struct readers *readers, const char *what, unsi
         stop_readers(readers);
         test_report(
                 "exports: %lu reads, %lu mixtures, %lu missing files, %lu looks, %lu too wide during %u %s",
-                tally->reads, tally->mixtures, tally->missing, tally->looks, tally->wider, n, what);
+                tally->reads, tally->mixtures, tally->missing, tally->inspections, tally->wider, n, what);
         ck_assert_uint_eq(tally->mixtures, 0);
         ck_assert_uint_eq(tally->missing, 0);
         ck_assert_uint_eq(tally->wider, 0);
         ck_assert_uint_ge(tally->reads, READS_MIN);
-        ck_assert_uint_ge(tally->looks, READS_MIN);
+        ck_assert_uint_ge(tally->inspections, READS_MIN);
         munmap(tally, sizeof(*tally));
 }
 
 /* --- What they see --- */
 
 /* A pair that lives a day longer than the one before, as somebody would lay it down who renews by hand. */
-static void lay_down_pair(const struct stand *stand, unsigned i) {
+static void lay_down_pair(const struct fixture *fixture, unsigned i) {
         const usec_t now = now_usec(CLOCK_REALTIME);
         _cleanup_(x509_cert_clear) struct x509_cert root = x509_make(
                 &(struct x509_options) { .ca = true, .key = x509_key(3), .not_before = now - USEC_PER_DAY });
@@ -165,12 +165,12 @@ static void lay_down_pair(const struct stand *stand, unsigned i) {
                                                    .not_after = now + (1000 + i) * USEC_PER_DAY });
         _cleanup_(freep) char *certificate = X509_JOIN(&leaf, &issuer), *key = x509_key_pem(leaf.key);
         static const char *const names[] = { "tls.key", "tls.crt" };
-        _cleanup_(freep) char *directory = scratch_path(stand->directory, "orders");
+        _cleanup_(freep) char *directory = scratch_path(fixture->directory, "orders");
 
-        scratch_write(stand->directory, "tls.key", key, 0600);
-        scratch_write(stand->directory, "tls.crt", certificate, 0644);
+        scratch_write(fixture->directory, "tls.key", key, 0600);
+        scratch_write(fixture->directory, "tls.crt", certificate, 0644);
         for (size_t k = 0; k < ELEMENTSOF(names); k++) {
-                _cleanup_(freep) char *from = scratch_path(stand->directory, names[k]),
+                _cleanup_(freep) char *from = scratch_path(fixture->directory, names[k]),
                                       *to = scratch_path(directory, names[k]);
 
                 ck_assert_int_eq(rename(from, to), 0);
@@ -178,36 +178,36 @@ static void lay_down_pair(const struct stand *stand, unsigned i) {
 }
 
 START_TEST(readers_never_see_a_mixture) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
-        _cleanup_(freep) char *out = scratch_path(stand->directory, "out");
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
+        _cleanup_(freep) char *out = scratch_path(fixture->directory, "out");
         struct readers readers;
 
-        make_directory(stand, "out", 0755);
-        make_directory(stand, "orders", 0755);
-        stand_configure(stand, "  orders:\n"
-                               "    connector: dev\n"
-                               "    directory: '@/orders'\n"
-                               "    exports: [" EXPORT("a.pem") "]\n");
-        stand_edit(stand, "@", stand->directory);
-        lay_down_pair(stand, 0);
-        stand_start(stand, NULL);
-        await_message(stand, MESSAGE_EXPORTED);
+        make_directory(fixture, "out", 0755);
+        make_directory(fixture, "orders", 0755);
+        fixture_configure(fixture, "  orders:\n"
+                                   "    connector: dev\n"
+                                   "    directory: '@/orders'\n"
+                                   "    exports: [" EXPORT("a.pem") "]\n");
+        fixture_edit(fixture, "@", fixture->directory);
+        lay_down_pair(fixture, 0);
+        fixture_start(fixture, NULL);
+        await_message(fixture, MESSAGE_EXPORTED);
 
         readers = start_readers(out, (const char *[]) { "a.pem", NULL });
         for (unsigned i = 1; i <= N_SWAPS; i++) {
-                lay_down_pair(stand, i);
-                await_message(stand, MESSAGE_EXPORTED);
+                lay_down_pair(fixture, i);
+                await_message(fixture, MESSAGE_EXPORTED);
         }
         assert_nothing_amiss(&readers, "swaps", N_SWAPS);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
 /* Several certificates, each of which is due at a tenth of its lifetime. */
 START_TEST(nobody_may_read_more_than_asked_during_renewals) {
-        _cleanup_(stand_freep) struct stand *stand =
-                stand_new((const char *[]) { "--lifetime", lifetime(40), "--root", NULL });
-        _cleanup_(freep) char *out = scratch_path(stand->directory, "out"), *yaml = NULL;
+        _cleanup_(fixture_freep) struct fixture *fixture =
+                fixture_new((const char *[]) { "--lifetime", lifetime(40), "--root", NULL });
+        _cleanup_(freep) char *out = scratch_path(fixture->directory, "out"), *yaml = NULL;
         static const char *const names[N_CERTIFICATES + 1] = {
                 "c0.pem", "c1.pem", "c2.pem", "c3.pem", "c4.pem",
                 "c5.pem", "c6.pem", "c7.pem", "c8.pem", "c9.pem",
@@ -216,12 +216,12 @@ START_TEST(nobody_may_read_more_than_asked_during_renewals) {
         size_t size = 0;
         FILE *text = open_memstream(&yaml, &size);
 
-        make_directory(stand, "out", 0755);
+        make_directory(fixture, "out", 0755);
         for (unsigned i = 0; i < N_CERTIFICATES; i++) {
                 char id[16];
 
                 snprintf(id, sizeof(id), "c%u", i);
-                stand_token(stand, id, id);
+                fixture_token(fixture, id, id);
                 fprintf(text,
                         "  %s:\n"
                         "    connector: dev\n"
@@ -232,23 +232,23 @@ START_TEST(nobody_may_read_more_than_asked_during_renewals) {
                         id, id, id, id);
         }
         fclose(text);
-        stand_configure(stand, yaml);
-        stand_edit(stand, "@", stand->directory);
-        stand_start(stand, NULL);
+        fixture_configure(fixture, yaml);
+        fixture_edit(fixture, "@", fixture->directory);
+        fixture_start(fixture, NULL);
         for (size_t i = 0; names[i]; i++) {
                 _cleanup_(freep) char *path = scratch_path(out, names[i]);
 
                 while (access(path, F_OK) < 0)
-                        await_message(stand, MESSAGE_EXPORTED);
+                        await_message(fixture, MESSAGE_EXPORTED);
         }
 
         readers = start_readers(out, names);
         for (unsigned i = 0; i < N_RENEWALS; i++) {
-                await_message(stand, MESSAGE_RENEWED);
-                await_message(stand, MESSAGE_EXPORTED);
+                await_message(fixture, MESSAGE_RENEWED);
+                await_message(fixture, MESSAGE_EXPORTED);
         }
         assert_nothing_amiss(&readers, "renewals", N_RENEWALS);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
@@ -333,29 +333,29 @@ static const struct server {
 };
 
 /* TEXT with the directory for each '@', but one '@' for "@@" followed by the directory: "unix@@/x". */
-static char *expand(const struct stand *stand, const char *text) {
+static char *expand(const struct fixture *fixture, const char *text) {
         char *all = NULL;
         size_t size = 0;
         FILE *out = open_memstream(&all, &size);
 
         for (; *text; text++)
                 if (text[0] == '@' && text[1] != '@')
-                        fputs(stand->directory, out);
+                        fputs(fixture->directory, out);
                 else
                         fputc(*text, out);
         fclose(out);
         return all;
 }
 
-static struct process *start_server(const struct stand *stand, const struct server *server) {
-        _cleanup_(freep) char *configuration = expand(stand, server->configuration);
+static struct process *start_server(const struct fixture *fixture, const struct server *server) {
+        _cleanup_(freep) char *configuration = expand(fixture, server->configuration);
         const char *argv[ELEMENTSOF(server->arguments) + 2] = { server->program };
         char *expanded[ELEMENTSOF(server->arguments)] = { 0 };
         struct process *process;
 
-        scratch_write(stand->directory, "server.conf", configuration, 0644);
+        scratch_write(fixture->directory, "server.conf", configuration, 0644);
         for (size_t i = 0; server->arguments[i]; i++)
-                argv[i + 1] = expanded[i] = expand(stand, server->arguments[i]);
+                argv[i + 1] = expanded[i] = expand(fixture, server->arguments[i]);
         process = process_start(argv, false);
         for (size_t i = 0; i < ELEMENTSOF(expanded); i++)
                 free(expanded[i]);
@@ -363,7 +363,7 @@ static struct process *start_server(const struct stand *stand, const struct serv
 }
 
 /* The certificates that the server presents; "" while it does not answer. */
-static char *served(const struct stand *stand) {
+static char *served(const struct fixture *fixture) {
         _cleanup_(freep) char *command = NULL;
         char *text = NULL;
         size_t size = 0;
@@ -372,7 +372,7 @@ static char *served(const struct stand *stand) {
         ck_assert_int_ge(asprintf(&command,
                                   "openssl s_client -showcerts -unix %s/server.sock </dev/null 2>/dev/null |"
                                   " sed -n '/^-----BEGIN C/,/^-----END C/p'",
-                                  stand->directory),
+                                  fixture->directory),
                          0);
         fflush(NULL);
         pipe = popen(command, "r");
@@ -391,13 +391,14 @@ static bool ends_with(const char *text, const char *end) {
 }
 
 /* Waits until the server presents what the export holds now: both leaf and chain. */
-static void await_served(const struct stand *stand, const struct server *server, struct process *process) {
+static void await_served(const struct fixture *fixture, const struct server *server,
+                         struct process *process) {
         usec_t deadline = usec_add(now_usec(CLOCK_MONOTONIC), patience_usec());
-        _cleanup_(freep) char *export = scratch_read(stand->directory, server->certificates);
+        _cleanup_(freep) char *export = scratch_read(fixture->directory, server->certificates);
 
         ck_assert_ptr_nonnull(export);
         for (;;) {
-                _cleanup_(freep) char *now = served(stand);
+                _cleanup_(freep) char *now = served(fixture);
 
                 if (*now && ends_with(export, now) && strstr(now + 1, "-----BEGIN"))
                         return;
@@ -408,7 +409,7 @@ static void await_served(const struct stand *stand, const struct server *server,
 
 START_TEST(a_real_server_loads_it_after_each_renewal) {
         const struct server *server = &servers[_i];
-        _cleanup_(stand_freep) struct stand *stand = NULL;
+        _cleanup_(fixture_freep) struct fixture *fixture = NULL;
         _cleanup_(freep) char *yaml = NULL;
         struct process *process;
 
@@ -417,26 +418,26 @@ START_TEST(a_real_server_loads_it_after_each_renewal) {
                 return;
         }
         ck_assert_int_ge(asprintf(&yaml, ORDERS "    exports:\n%s", server->exports), 0);
-        stand = prepare((const char *[]) { "--lifetime", "1h", "--root", NULL }, yaml);
-        make_directory(stand, "out", 0755);
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        fixture = prepare((const char *[]) { "--lifetime", "1h", "--root", NULL }, yaml);
+        make_directory(fixture, "out", 0755);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
 
-        process = start_server(stand, server);
-        await_served(stand, server, process);
+        process = start_server(fixture, server);
+        await_served(fixture, server, process);
         _cleanup_(freep) char *notify = NULL;
         ck_assert_int_ge(asprintf(&notify, "    notify: [{signal: %s, pid_file: %s/server.pid}]\n    exports",
-                                  server->signal, stand->directory),
+                                  server->signal, fixture->directory),
                          0);
-        stand_edit(stand, "    exports", notify);
-        stand_start(stand, NULL);
-        await_message(stand, MESSAGE_CURRENT);
-        stand_edit(stand, "bits: 2048", "bits: 3072");
-        process_signal(stand->rekeyd, SIGHUP);
-        await_message(stand, MESSAGE_RENEWED);
-        await_message(stand, MESSAGE_NOTIFIED);
-        await_served(stand, server, process);
+        fixture_edit(fixture, "    exports", notify);
+        fixture_start(fixture, NULL);
+        await_message(fixture, MESSAGE_CURRENT);
+        fixture_edit(fixture, "bits: 2048", "bits: 3072");
+        process_signal(fixture->rekeyd, SIGHUP);
+        await_message(fixture, MESSAGE_RENEWED);
+        await_message(fixture, MESSAGE_NOTIFIED);
+        await_served(fixture, server, process);
 
-        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
         process_signal(process, SIGTERM);
         (void)process_wait(process);
         process_free(process);

@@ -1,6 +1,6 @@
 /* The names of the failure classes: one for each, all different. */
 
-#include "lib/failure.h"
+#include "lib/life/failure.h"
 
 #include "tests/test.h"
 

@@ -16,15 +16,15 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
-#include "tests/support/crew.h"
-#include "tests/support/fault-lane.h"
+#include "tests/support/fault-runner.h"
+#include "tests/support/parallel.h"
 #include "tests/test.h"
 
-#define ONLY          "REKEYD_TEST_FAULT"
-#define N_LANES       16u
-#define PAIRS_MAX     768u
-#define PAIRS_A_STAND 20u /* then a fresh one: budgets, and output that is searched again and again */
-#define RESTARTS_MAX  40u
+#define ONLY            "REKEYD_TEST_FAULT"
+#define N_RUNNERS       16u
+#define PAIRS_MAX       768u
+#define PAIRS_A_FIXTURE 20u /* then a fresh one: budgets, and output that is searched again and again */
+#define RESTARTS_MAX    40u
 
 enum { RENEWALS, ENROLMENTS, QUEUE_MAX };
 
@@ -41,7 +41,7 @@ static struct matrix *matrix;
 /* --- Lanes --- */
 
 static void run_queue(struct queue *queue, bool enrols) {
-        struct lane lane = { 0 };
+        struct fault_runner runner = { 0 };
         unsigned next;
 
         while ((next = atomic_fetch_add(&queue->next, 1)) < queue->n) {
@@ -50,15 +50,15 @@ static void run_queue(struct queue *queue, bool enrols) {
 
                 /* This stays where what is waited for never comes, which ends the lane. */
                 result_wrong(&matrix->results[pair], "rekeyd never did what was waited for");
-                if (!lane.stand)
-                        lane_open(&lane, enrols);
-                lane_run(&lane, pair, &result);
+                if (!runner.fixture)
+                        runner_open(&runner, enrols);
+                runner_run(&runner, pair, &result);
                 matrix->results[pair] = result;
-                if (lane.n_done == PAIRS_A_STAND)
-                        lane_close(&lane);
+                if (runner.n_done == PAIRS_A_FIXTURE)
+                        runner_close(&runner);
         }
-        if (lane.stand)
-                lane_close(&lane);
+        if (runner.fixture)
+                runner_close(&runner);
 }
 
 static bool more_to_do(void) {
@@ -69,7 +69,7 @@ static bool more_to_do(void) {
 }
 
 /* A lane begins with one queue and goes on with the other. */
-static void start_lane(unsigned i) {
+static void start_runner(unsigned i) {
         pid_t pid = fork();
 
         ck_assert_int_ge(pid, 0);
@@ -175,14 +175,14 @@ static void report(void) {
 }
 
 START_TEST(every_fault_has_a_row) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         json_t *reply;
         long status;
         char *list, *name;
         unsigned n = 0;
 
         /* devconnector answers with all that it knows: `... must be one of tls-close, delay, ...` */
-        reply = stand_request(stand, "/faults", "{\"fault\":\"?\"}", &status);
+        reply = fixture_request(fixture, "/faults", "{\"fault\":\"?\"}", &status);
         ck_assert_int_eq(status, 400);
         list = strstr(strdupa(member(reply, "error")), "one of ");
         ck_assert_ptr_nonnull(list);
@@ -205,8 +205,8 @@ START_TEST(the_matrix) {
         int status;
 
         fill_queues();
-        for (unsigned i = 0; i < N_LANES; i++)
-                start_lane(i);
+        for (unsigned i = 0; i < N_RUNNERS; i++)
+                start_runner(i);
         for (;;) {
                 pid_t pid = waitpid(-1, &status, 0);
 
@@ -214,7 +214,7 @@ START_TEST(the_matrix) {
                         break;
                 /* It has said why, on stderr; the pair that it was at is marked. */
                 if (pid > 0 && status != 0 && n_bad++ < RESTARTS_MAX && more_to_do())
-                        start_lane(n_bad);
+                        start_runner(n_bad);
         }
         report();
         ck_assert_msg(!more_to_do(), "too many lanes ended early");
@@ -242,16 +242,16 @@ static void judge_column(enum struck_call call) {
 
 COLUMN_TEST(faults_of_configuration_while_enrolling, ENROL_CONFIGURATION)
 COLUMN_TEST(faults_of_sign_while_enrolling, ENROL_SIGN)
-COLUMN_TEST(faults_of_the_proof_while_enrolling, ENROL_PROOF)
+COLUMN_TEST(faults_of_the_proof_while_enrolling, ENROL_VERIFY)
 COLUMN_TEST(faults_of_configuration_while_renewing, RENEW_CONFIGURATION)
 COLUMN_TEST(faults_of_sign_while_renewing, RENEW_SIGN)
-COLUMN_TEST(faults_of_the_proof_while_renewing, RENEW_PROOF)
+COLUMN_TEST(faults_of_the_proof_while_renewing, RENEW_VERIFY)
 
 int main(void) {
         Suite *suite = suite_create("faults");
 
         setenv("CK_FORK", "yes", 1); /* a lane that fails an assertion must end, and nothing else */
-        matrix = crew_share(sizeof(*matrix));
+        matrix = parallel_share(sizeof(*matrix));
         TEST_CASE(suite, every_fault_has_a_row);
         TEST_CASE(suite, the_matrix);
         TEST_CASE(suite, faults_of_configuration_while_enrolling);

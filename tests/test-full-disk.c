@@ -16,10 +16,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "daemon/messages.h"
-#include "lib/store.h"
+#include "daemon/observe/messages.h"
+#include "lib/store/store.h"
+#include "tests/support/fixture.h"
 #include "tests/support/snapshot.h"
-#include "tests/support/stand.h"
 #include "tests/test.h"
 
 #define DISK_OPTIONS "size=512k,nr_inodes=64"
@@ -157,7 +157,7 @@ static void disk_free(const struct disk *disk, enum shortage shortage) {
         }
 }
 
-static void configure(struct stand *stand, const struct row *row, const char *more) {
+static void configure(struct fixture *fixture, const struct row *row, const char *more) {
         _cleanup_(freep) char *yaml = NULL;
 
         ck_assert_int_ge(asprintf(&yaml,
@@ -167,27 +167,27 @@ static void configure(struct stand *stand, const struct row *row, const char *mo
                                   "    token_file: %%s/token\n%s",
                                   row->certificates ? DISK "/orders" : "orders", more),
                          0);
-        stand->state = row->state ? DISK "/state" : NULL;
-        stand_configure(stand, yaml);
+        fixture->state = row->state ? DISK "/state" : NULL;
+        fixture_configure(fixture, yaml);
 }
 
 /* A certificate on that disk, and rekeyd at rest. */
-static void prepare(struct stand *stand, const struct row *row) {
-        configure(stand, row, "");
-        stand_token(stand, "client-1", "token");
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_ENROLLED));
-        json_decref(stand_await(stand, MESSAGE_CURRENT));
+static void prepare(struct fixture *fixture, const struct row *row) {
+        configure(fixture, row, "");
+        fixture_token(fixture, "client-1", "token");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
 }
 
 /* What makes it due at once. */
-static void make_due(struct stand *stand, const struct row *row) {
-        configure(stand, row, "    key: {bits: 3072}\n");
-        process_signal(stand->rekeyd, SIGHUP);
+static void make_due(struct fixture *fixture, const struct row *row) {
+        configure(fixture, row, "    key: {bits: 3072}\n");
+        process_signal(fixture->rekeyd, SIGHUP);
 }
 
-static void await_failure(struct stand *stand, const struct row *row, const char *what) {
-        json_t *line = stand_await(stand, MESSAGE_FAILED);
+static void await_failure(struct fixture *fixture, const struct row *row, const char *what) {
+        json_t *line = fixture_await(fixture, MESSAGE_FAILED);
 
         ck_assert_msg(streq(member(line, "failure"), "local") && streq(member(line, "step"), row->step),
                       "%s: %s at %s: %s", what, member(line, "failure"), member(line, "step"),
@@ -198,12 +198,12 @@ static void await_failure(struct stand *stand, const struct row *row, const char
 }
 
 static void run_row(const struct row *row) {
-        _cleanup_(stand_freep) struct stand *stand =
-                stand_new((const char *[]) { "--lifetime", lifetime(60), NULL });
-        _cleanup_(disk_unmount) struct disk disk = disk_mount(stand->directory);
+        _cleanup_(fixture_freep) struct fixture *fixture =
+                fixture_new((const char *[]) { "--lifetime", lifetime(60), NULL });
+        _cleanup_(disk_unmount) struct disk disk = disk_mount(fixture->directory);
         _cleanup_(snapshot_clear) struct snapshot before = { 0 }, during = { 0 }, after = { 0 };
         _cleanup_(freep) char *what = NULL, *staged = NULL, *list = NULL,
-                              *directory = scratch_path(stand->directory,
+                              *directory = scratch_path(fixture->directory,
                                                         row->certificates ? DISK "/orders" : "orders");
         unsigned configurations, signatures;
 
@@ -212,30 +212,30 @@ static void run_row(const struct row *row) {
                                   row->held ? "during " : "before", row->held ? row->held : "",
                                   shortages[row->shortage]),
                          0);
-        prepare(stand, row);
+        prepare(fixture, row);
         before = snapshot_take(directory);
-        configurations = stand_calls(stand, "configuration");
-        signatures = stand_calls(stand, "sign");
+        configurations = fixture_calls(fixture, "configuration");
+        signatures = fixture_calls(fixture, "sign");
 
         if (row->held) {
                 _cleanup_(freep) char *hold = NULL;
 
                 ck_assert_int_ge(asprintf(&hold, "{\"fault\":\"hold\",\"at\":\"%s\",\"count\":1}", row->held),
                                  0);
-                stand_fault(stand, hold);
-                make_due(stand, row);
-                json_decref(stand_await_connector(stand, "\"held\""));
+                fixture_fault(fixture, hold);
+                make_due(fixture, row);
+                json_decref(fixture_await_connector(fixture, "\"held\""));
                 staged = staged_key(directory);
                 ck_assert_ptr_nonnull(staged);
                 disk_fill(&disk, row->shortage);
-                json_decref(stand_admin(stand, "/release", "{}"));
+                json_decref(fixture_admin(fixture, "/release", "{}"));
         } else {
                 disk_fill(&disk, row->shortage);
-                make_due(stand, row);
+                make_due(fixture, row);
         }
 
         if (row->step) {
-                await_failure(stand, row, what);
+                await_failure(fixture, row, what);
                 during = snapshot_take(directory);
                 ck_assert_msg(!snapshot_difference(&before, &during), "%s: %s changed", what,
                               snapshot_difference(&before, &during));
@@ -243,25 +243,25 @@ static void run_row(const struct row *row) {
                               snapshot_mismatch(&during, NULL));
                 if (!row->held) {
                         /* And it stays like this at the next attempt. */
-                        await_failure(stand, row, what);
-                        ck_assert_uint_eq(stand_calls(stand, "configuration"), configurations);
-                        ck_assert_uint_eq(stand_calls(stand, "sign"), signatures);
+                        await_failure(fixture, row, what);
+                        ck_assert_uint_eq(fixture_calls(fixture, "configuration"), configurations);
+                        ck_assert_uint_eq(fixture_calls(fixture, "sign"), signatures);
                 }
                 disk_free(&disk, row->shortage);
         }
-        json_decref(stand_await(stand, MESSAGE_RENEWED));
-        ck_assert_int_eq(stand_stop(stand), 0);
+        json_decref(fixture_await(fixture, MESSAGE_RENEWED));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 
         after = snapshot_take(directory);
         ck_assert_msg(!snapshot_mismatch(&after, NULL), "%s: %s", what, snapshot_mismatch(&after, NULL));
         ck_assert_str_ne(after.generation, before.generation);
         if (staged)
                 ck_assert_msg(streq(staged, after.files[0]), "%s: a second key was made", what);
-        ck_assert_msg(stand_calls(stand, "configuration") - configurations == row->configurations &&
-                              stand_calls(stand, "sign") - signatures == row->signatures,
+        ck_assert_msg(fixture_calls(fixture, "configuration") - configurations == row->configurations &&
+                              fixture_calls(fixture, "sign") - signatures == row->signatures,
                       "%s: %u configurations and %u signatures", what,
-                      stand_calls(stand, "configuration") - configurations,
-                      stand_calls(stand, "sign") - signatures);
+                      fixture_calls(fixture, "configuration") - configurations,
+                      fixture_calls(fixture, "sign") - signatures);
         list = scratch_list(directory);
         ck_assert_msg(!strstr(list, "stage") && !strstr(list, ".rekeyd"), "%s: litter: %s", what, list);
 }

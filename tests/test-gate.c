@@ -1,4 +1,4 @@
-#include "lib/gate.h"
+#include "lib/life/gate.h"
 
 #include <openssl/err.h>
 

@@ -5,7 +5,7 @@
 
 #include "tests/test.h"
 
-#include "devconnector/graphql.h"
+#include "devconnector/graphql/graphql.h"
 #include "devconnector/query.h"
 
 /* Answers with the arguments that it got, so that a reply shows how a value arrived. */

@@ -1,6 +1,6 @@
 /* Listening sockets, and who is at the other end: users and groups are those of real processes. */
 
-#include "daemon/http-server.h"
+#include "daemon/http/http-server.h"
 
 #include <errno.h>
 #include <fcntl.h>

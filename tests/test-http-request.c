@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "tests/support/http-stand.h"
+#include "tests/support/http-fixture.h"
 #include "tests/test.h"
 
 #define BYTES(text) (text), sizeof(text) - 1
@@ -34,19 +34,19 @@ static const struct {
 };
 
 START_TEST(requests_are_understood) {
-        _cleanup_(http_stand_freep) struct http_stand *stand = http_stand_plain();
-        _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture = http_fixture_plain();
+        _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
 
         http_client_send_bytes(&client, good[_i].request, good[_i].size);
-        http_client_await_end(stand, &client);
+        http_client_await_end(fixture, &client);
         ck_assert_msg(strstr(http_client_text(&client), " 200 OK\r\n"), "%s", http_client_text(&client));
         ck_assert_msg(strstr(http_client_text(&client), good[_i].answer), "%s", http_client_text(&client));
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "Connection: close\r\n"));
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "X-Extra: yes\r\n"));
         ck_assert_ptr_null(strstr(http_client_text(&client), "/two"));
-        ck_assert_uint_eq(stand->n_handled, 1);
-        http_stand_settle(stand);
-        ck_assert_uint_eq(http_server_connections(stand->server), 0);
+        ck_assert_uint_eq(fixture->n_handled, 1);
+        http_fixture_settle(fixture);
+        ck_assert_uint_eq(http_server_connections(fixture->server), 0);
 }
 END_TEST
 
@@ -104,19 +104,19 @@ static const struct {
 };
 
 START_TEST(nonsense_is_refused_in_json) {
-        _cleanup_(http_stand_freep) struct http_stand *stand = http_stand_plain();
-        _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture = http_fixture_plain();
+        _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
         char status[32];
 
         snprintf(status, sizeof(status), "HTTP/1.1 %u ", bad[_i].status);
         http_client_send_bytes(&client, bad[_i].request, bad[_i].size);
-        http_client_await_end(stand, &client);
+        http_client_await_end(fixture, &client);
         ck_assert_msg(strstr(http_client_text(&client), status) == http_client_text(&client), "%s",
                       http_client_text(&client));
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "\r\nContent-Type: application/json\r\n"));
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "\r\n\r\n{\"error\": \""));
-        ck_assert_uint_eq(stand->n_handled, 0);
-        ck_assert_uint_eq(http_server_connections(stand->server), 0);
+        ck_assert_uint_eq(fixture->n_handled, 0);
+        ck_assert_uint_eq(http_server_connections(fixture->server), 0);
 }
 END_TEST
 
@@ -133,15 +133,15 @@ START_TEST(what_is_counted_has_a_limit) {
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
                 for (unsigned n = cases[i].n_allowed; n <= cases[i].n_allowed + 2; n += 2) {
-                        _cleanup_(http_stand_freep) struct http_stand *stand = http_stand_plain();
-                        _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+                        _cleanup_(http_fixture_freep) struct http_fixture *fixture = http_fixture_plain();
+                        _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
                         char text[16 * 1024], *p = stpcpy(text, cases[i].begin);
 
                         for (unsigned k = 0; k < n; k++)
                                 p = stpcpy(p, cases[i].unit);
                         stpcpy(p, cases[i].end);
                         http_client_send(&client, text);
-                        http_client_await_end(stand, &client);
+                        http_client_await_end(fixture, &client);
                         ck_assert_msg(strstr(http_client_text(&client),
                                              n == cases[i].n_allowed ? "HTTP/1.1 200" : "HTTP/1.1 413"),
                                       "case %zu, %u: %.200s", i, n, http_client_text(&client));
@@ -150,25 +150,25 @@ START_TEST(what_is_counted_has_a_limit) {
 END_TEST
 
 START_TEST(a_head_may_come_in_pieces) {
-        _cleanup_(http_stand_freep) struct http_stand *stand = http_stand_plain();
-        _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture = http_fixture_plain();
+        _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
         static const char request[] = "POST /a?q=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
 
         for (size_t i = 0; i < sizeof(request) - 1; i++) {
                 http_client_send_bytes(&client, request + i, 1);
-                http_stand_settle(stand);
+                http_fixture_settle(fixture);
         }
-        http_client_await_end(stand, &client);
+        http_client_await_end(fixture, &client);
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "POST /a q=1 body=hello "));
 }
 END_TEST
 
 START_TEST(an_error_is_json_whatever_it_says) {
-        _cleanup_(http_stand_freep) struct http_stand *stand = http_stand_plain();
-        _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture = http_fixture_plain();
+        _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
 
         http_client_send(&client, GET("/error"));
-        http_client_await_end(stand, &client);
+        http_client_await_end(fixture, &client);
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "HTTP/1.1 429 "));
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "\r\nRetry-After: 7\r\n"));
         ck_assert_ptr_nonnull(
@@ -178,8 +178,8 @@ START_TEST(an_error_is_json_whatever_it_says) {
 END_TEST
 
 START_TEST(a_large_body_is_refused_unread) {
-        _cleanup_(http_stand_freep) struct http_stand *stand = http_stand_plain();
-        _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture = http_fixture_plain();
+        _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
         static const char zeros[64 * 1024];
         size_t n_sent = 0;
 
@@ -192,45 +192,45 @@ START_TEST(a_large_body_is_refused_unread) {
                 else if (errno != EAGAIN)
                         break;
                 else
-                        ck_assert(http_stand_turn(stand, PATIENCE_USEC));
+                        ck_assert(http_fixture_turn(fixture, PATIENCE_USEC));
         }
-        http_client_await_end(stand, &client);
+        http_client_await_end(fixture, &client);
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "HTTP/1.1 413 "));
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "too large: 65536 bytes are taken at most"));
         ck_assert_uint_lt(n_sent, MIB);
         test_report("http: a body of 10 MiB was refused after %zu KiB were written", n_sent / 1024);
 
-        _cleanup_(http_client_clear) struct http_client fits = http_client_new(stand);
+        _cleanup_(http_client_clear) struct http_client fits = http_client_new(fixture);
         http_client_send(&fits, "POST /quiet HTTP/1.1\r\nContent-Length: 65536\r\n\r\n");
         http_client_send_bytes(&fits, zeros, sizeof(zeros));
-        http_client_await_end(stand, &fits);
+        http_client_await_end(fixture, &fits);
         ck_assert_ptr_nonnull(strstr(http_client_text(&fits), "HTTP/1.1 200 "));
 }
 END_TEST
 
 START_TEST(curl_may_ask_before_it_sends) {
-        _cleanup_(http_stand_freep) struct http_stand *stand = http_stand_plain();
-        _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture = http_fixture_plain();
+        _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
 
         http_client_send(&client, "POST /a HTTP/1.1\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
-        http_client_await(stand, &client, "HTTP/1.1 100 Continue\r\n\r\n");
+        http_client_await(fixture, &client, "HTTP/1.1 100 Continue\r\n\r\n");
         http_client_send(&client, "hello");
-        http_client_await_end(stand, &client);
+        http_client_await_end(fixture, &client);
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "body=hello "));
 }
 END_TEST
 
 /* Whatever is sent, the server lives, and what it answers is its own: no page of libmicrohttpd's. */
 START_TEST(mutated_requests) {
-        _cleanup_(http_stand_freep) struct http_stand *stand =
-                http_stand_new(256, 100 * USEC_PER_MSEC, PATIENCE_USEC); /* some never become whole */
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture =
+                http_fixture_new(256, 100 * USEC_PER_MSEC, PATIENCE_USEC); /* some never become whole */
         static const char pieces[] = "\r\n\r\n : \t%00%2f?&=;,\0GET HTTP/1.1Content-Length0123456789\xff\xc3";
         unsigned n_answered = 0, n_good = 0;
         usec_t begin;
 
         srand(4711);
         for (unsigned i = 0; i < 3000; i++) {
-                _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+                _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
                 size_t k = (size_t)rand() % ELEMENTSOF(good), size = good[k].size;
                 char request[512];
 
@@ -249,7 +249,7 @@ START_TEST(mutated_requests) {
                 http_client_send_bytes(&client, request, size);
                 ck_assert_int_eq(shutdown(client.fd, SHUT_WR), 0);
                 begin = now_usec(CLOCK_MONOTONIC);
-                http_client_await_end(stand, &client);
+                http_client_await_end(fixture, &client);
                 ck_assert_msg(now_usec(CLOCK_MONOTONIC) - begin < PATIENCE_USEC / 2, "stuck: %.*s", (int)size,
                               request);
                 if (client.n_reply == 0)
@@ -263,8 +263,8 @@ START_TEST(mutated_requests) {
                 else
                         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "{\"error\": \""));
         }
-        http_stand_settle(stand);
-        ck_assert_uint_eq(http_server_connections(stand->server), 0);
+        http_fixture_settle(fixture);
+        ck_assert_uint_eq(http_server_connections(fixture->server), 0);
         ck_assert_uint_gt(n_good, 100);
         test_report("http: 3000 mutated requests: %u answered, %u of them as good ones", n_answered, n_good);
 }
@@ -320,7 +320,7 @@ static unsigned count_tokens(void) {
 }
 
 START_TEST(a_token_leaves_no_trace) {
-        _cleanup_(http_stand_freep) struct http_stand *stand = http_stand_plain();
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture = http_fixture_plain();
         _cleanup_(http_client_clear) struct http_client client = { .fd = -1 };
         char message[256], token[TOKEN_SIZE];
         int n;
@@ -333,11 +333,11 @@ START_TEST(a_token_leaves_no_trace) {
          * all is rehearsed. Whole; in two pieces; with a client that vanishes in the middle; with one that
          * never gets an answer. */
         for (unsigned round = 0; round < 8; round++) {
-                unsigned i = round % 4, n_handled = stand->n_handled;
+                unsigned i = round % 4, n_handled = fixture->n_handled;
                 bool is_rehearsal = round < 4;
 
                 http_client_clear(&client);
-                client = http_client_new(stand);
+                client = http_client_new(fixture);
                 n = snprintf(message, sizeof(message), "POST %s HTTP/1.1\r\nContent-Length: %d\r\n\r\n",
                              i == 3 ? "/defer" : "/quiet", i == 2 ? 2 * TOKEN_SIZE : TOKEN_SIZE);
                 memset(token, 'x', TOKEN_SIZE);
@@ -346,24 +346,24 @@ START_TEST(a_token_leaves_no_trace) {
                 memcpy(message + n, token, TOKEN_SIZE);
                 if (i == 1) {
                         http_client_send_bytes(&client, message, (size_t)n + 10);
-                        http_stand_settle(stand);
+                        http_fixture_settle(fixture);
                         http_client_send_bytes(&client, message + n + 10, TOKEN_SIZE - 10);
                 } else
                         http_client_send_bytes(&client, message, (size_t)n + TOKEN_SIZE);
                 explicit_bzero(message, sizeof(message));
                 explicit_bzero(token, sizeof(token));
                 if (i == 2)
-                        http_stand_settle(stand);
+                        http_fixture_settle(fixture);
                 else
-                        http_stand_await_handled(stand, n_handled + 1);
+                        http_fixture_await_handled(fixture, n_handled + 1);
                 if (i >= 2 && !is_rehearsal)
                         ck_assert_uint_eq(count_tokens(), 1); /* the search does find it */
                 http_client_clear(&client);
-                while (http_server_connections(stand->server) > 0)
-                        ck_assert(http_stand_turn(stand, PATIENCE_USEC));
+                while (http_server_connections(fixture->server) > 0)
+                        ck_assert(http_fixture_turn(fixture, PATIENCE_USEC));
                 if (i == 3)
-                        http_reply(stand->deferred, 200, "text/plain", "", 0, NULL);
-                http_stand_settle(stand);
+                        http_reply(fixture->deferred, 200, "text/plain", "", 0, NULL);
+                http_fixture_settle(fixture);
                 ck_assert_msg(count_tokens() == 0, "case %u: %u", i, count_tokens());
         }
 }

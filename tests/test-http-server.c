@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include "tests/support/http-stand.h"
+#include "tests/support/http-fixture.h"
 #include "tests/test.h"
 
 /* --- Many, and slow ones --- */
@@ -30,17 +30,17 @@ START_TEST(silent_clients_do_not_matter) {
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 
         for (unsigned connections_max = 256; connections_max <= 2000; connections_max += 1744) {
-                _cleanup_(http_stand_freep) struct http_stand *stand =
-                        http_stand_new(connections_max, PATIENCE_USEC, PATIENCE_USEC);
+                _cleanup_(http_fixture_freep) struct http_fixture *fixture =
+                        http_fixture_new(connections_max, PATIENCE_USEC, PATIENCE_USEC);
                 _cleanup_(http_client_clear) struct http_client slow = { .fd = -1 };
 
                 for (size_t i = 0; i < N; i++) {
-                        silent[i] = http_client_new(stand);
-                        http_stand_settle(stand);
+                        silent[i] = http_client_new(fixture);
+                        http_fixture_settle(fixture);
                 }
-                slow = http_client_new(stand);
+                slow = http_client_new(fixture);
                 for (unsigned i = 0; i < 100; i++) {
-                        _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+                        _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
 
                         http_client_send_bytes(&slow,
                                                &"GET /slow HTTP/1.1\r\nA: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -48,14 +48,14 @@ START_TEST(silent_clients_do_not_matter) {
                                                1);
                         begin = now_usec(CLOCK_MONOTONIC);
                         http_client_send(&client, GET("/"));
-                        http_client_await_end(stand, &client);
+                        http_client_await_end(fixture, &client);
                         begin = now_usec(CLOCK_MONOTONIC) - begin;
                         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "HTTP/1.1 200 "));
                         sum += begin;
                         if (begin > worst)
                                 worst = begin;
                 }
-                ck_assert_uint_eq(http_server_connections(stand->server),
+                ck_assert_uint_eq(http_server_connections(fixture->server),
                                   connections_max < N ? connections_max - 1 : N + 1);
                 test_report(
                         "http: %d silent clients, at most %u connections: answered in %.2f ms, worst %.2f ms",
@@ -64,60 +64,61 @@ START_TEST(silent_clients_do_not_matter) {
                 worst = sum = 0;
                 for (size_t i = 0; i < N; i++)
                         http_client_clear(&silent[i]);
-                while (http_server_connections(stand->server) > 1)
-                        ck_assert(http_stand_turn(stand, PATIENCE_USEC));
+                while (http_server_connections(fixture->server) > 1)
+                        ck_assert(http_fixture_turn(fixture, PATIENCE_USEC));
         }
         free(silent);
 }
 END_TEST
 
 START_TEST(the_longest_silent_goes) {
-        _cleanup_(http_stand_freep) struct http_stand *stand =
-                http_stand_new(3, PATIENCE_USEC, PATIENCE_USEC);
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture =
+                http_fixture_new(3, PATIENCE_USEC, PATIENCE_USEC);
         struct http_client clients[6];
 
         for (size_t i = 0; i < 3; i++) {
-                clients[i] = http_client_new(stand);
-                http_stand_settle(stand);
+                clients[i] = http_client_new(fixture);
+                http_fixture_settle(fixture);
         }
         http_client_send(&clients[0], "GET /");
-        http_stand_settle(stand);
-        clients[3] = http_client_new(stand); /* 1 is now the longest silent, then 2, 0, 3 */
-        http_stand_settle(stand);
+        http_fixture_settle(fixture);
+        clients[3] = http_client_new(fixture); /* 1 is now the longest silent, then 2, 0, 3 */
+        http_fixture_settle(fixture);
         http_client_read(&clients[1]);
         ck_assert(clients[1].is_over);
 
         /* Who waits for an answer stays, as long as another has not even asked. */
         http_client_send(&clients[2], GET("/defer"));
-        http_stand_await_handled(stand, 1);
+        http_fixture_await_handled(fixture, 1);
         http_client_send(&clients[3], "G");
-        http_stand_settle(stand);
-        clients[4] = http_client_new(stand);
-        http_stand_settle(stand);
+        http_fixture_settle(fixture);
+        clients[4] = http_client_new(fixture);
+        http_fixture_settle(fixture);
         http_client_read(&clients[0]);
         ck_assert(clients[0].is_over);
-        clients[5] = http_client_new(stand);
-        http_stand_settle(stand);
+        clients[5] = http_client_new(fixture);
+        http_fixture_settle(fixture);
         http_client_read(&clients[3]);
         ck_assert(clients[3].is_over);
         http_client_read(&clients[2]);
         ck_assert(!clients[2].is_over);
-        ck_assert_uint_eq(http_server_connections(stand->server), 3);
+        ck_assert_uint_eq(http_server_connections(fixture->server), 3);
 
         /* When all wait, the newest is let in all the same. */
         http_client_send(&clients[4], GET("/stream"));
         http_client_send(&clients[5], GET("/stream"));
-        http_stand_await_handled(stand, 3);
-        http_stand_settle(stand);
+        http_fixture_await_handled(fixture, 3);
+        http_fixture_settle(fixture);
         http_client_clear(&clients[0]);
-        clients[0] = http_client_new(stand);
+        clients[0] = http_client_new(fixture);
         http_client_send(&clients[0], GET("/"));
-        http_client_await_end(stand, &clients[0]);
+        http_client_await_end(fixture, &clients[0]);
         ck_assert_ptr_nonnull(strstr(http_client_text(&clients[0]), "HTTP/1.1 200 "));
         http_client_read(&clients[2]);
         ck_assert(clients[2].is_over);
-        http_reply(stand->deferred, 200, "text/plain", "late", 4, NULL); /* valid although nobody hears it */
-        http_stand_settle(stand);
+        http_reply(fixture->deferred, 200, "text/plain", "late", 4,
+                   NULL); /* valid although nobody hears it */
+        http_fixture_settle(fixture);
         for (size_t i = 0; i < 6; i++)
                 http_client_clear(&clients[i]);
 }
@@ -139,22 +140,22 @@ START_TEST(a_request_has_a_deadline) {
                                                   "POST / HTTP/1.1\r\nContent-Length: 60000\r\n\r\n" };
 
         for (size_t i = 0; i < ELEMENTSOF(beginnings); i++) {
-                _cleanup_(http_stand_freep) struct http_stand *stand =
-                        http_stand_new(256, 150 * USEC_PER_MSEC, PATIENCE_USEC);
-                _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+                _cleanup_(http_fixture_freep) struct http_fixture *fixture =
+                        http_fixture_new(256, 150 * USEC_PER_MSEC, PATIENCE_USEC);
+                _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
                 sd_event_source *source = NULL;
                 usec_t begin = now_usec(CLOCK_MONOTONIC);
 
                 http_client_send(&client, beginnings[i]);
-                ck_assert_int_ge(sd_event_add_time_relative(stand->event, &source, CLOCK_MONOTONIC, 0,
+                ck_assert_int_ge(sd_event_add_time_relative(fixture->event, &source, CLOCK_MONOTONIC, 0,
                                                             USEC_PER_MSEC, on_trickle, &client),
                                  0);
-                http_client_await_end(stand, &client);
+                http_client_await_end(fixture, &client);
                 ck_assert_uint_ge(now_usec(CLOCK_MONOTONIC) - begin, 140 * USEC_PER_MSEC);
                 ck_assert_uint_lt(now_usec(CLOCK_MONOTONIC) - begin, 2 * USEC_PER_SEC);
                 ck_assert_msg(strstr(http_client_text(&client), "HTTP/1.1 408 "), "%s",
                               http_client_text(&client));
-                ck_assert_uint_eq(stand->n_handled, 0);
+                ck_assert_uint_eq(fixture->n_handled, 0);
                 sd_event_source_disable_unref(source);
         }
 }
@@ -164,18 +165,18 @@ START_TEST(an_answer_has_a_deadline) {
         static const char *const requests[] = { GET("/whole"), GET("/limited") };
 
         for (size_t i = 0; i < ELEMENTSOF(requests); i++) {
-                _cleanup_(http_stand_freep) struct http_stand *stand =
-                        http_stand_new(256, PATIENCE_USEC, 150 * USEC_PER_MSEC);
-                _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+                _cleanup_(http_fixture_freep) struct http_fixture *fixture =
+                        http_fixture_new(256, PATIENCE_USEC, 150 * USEC_PER_MSEC);
+                _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
                 usec_t begin = now_usec(CLOCK_MONOTONIC);
 
                 http_client_send(&client, requests[i]);
-                http_stand_await_handled(stand, 1);
-                while (http_server_connections(stand->server) > 0)
-                        ck_assert(http_stand_turn(stand, PATIENCE_USEC));
+                http_fixture_await_handled(fixture, 1);
+                while (http_server_connections(fixture->server) > 0)
+                        ck_assert(http_fixture_turn(fixture, PATIENCE_USEC));
                 ck_assert_uint_ge(now_usec(CLOCK_MONOTONIC) - begin, 140 * USEC_PER_MSEC);
-                http_stand_settle(stand);
-                ck_assert_uint_eq(stand->n_ended, i);
+                http_fixture_settle(fixture);
+                ck_assert_uint_eq(fixture->n_ended, i);
                 http_client_read(&client);
                 ck_assert(client.is_over);
                 ck_assert_uint_lt(client.n_reply, MIB);
@@ -186,51 +187,51 @@ END_TEST
 /* --- Late answers --- */
 
 START_TEST(a_reply_may_come_later) {
-        _cleanup_(http_stand_freep) struct http_stand *stand =
-                http_stand_new(256, 100 * USEC_PER_MSEC, 100 * USEC_PER_MSEC);
-        _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture =
+                http_fixture_new(256, 100 * USEC_PER_MSEC, 100 * USEC_PER_MSEC);
+        _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
 
         http_client_send(&client, "POST /defer?q=1 HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello");
         ck_assert_int_eq(shutdown(client.fd, SHUT_WR), 0); /* has no more to say, and waits */
-        http_stand_await_handled(stand, 1);
-        http_stand_settle(stand);
-        ck_assert(!http_stand_turn(stand, 300 * USEC_PER_MSEC)); /* no deadline, and no wake-up */
+        http_fixture_await_handled(fixture, 1);
+        http_fixture_settle(fixture);
+        ck_assert(!http_fixture_turn(fixture, 300 * USEC_PER_MSEC)); /* no deadline, and no wake-up */
         http_client_read(&client);
         ck_assert(!client.is_over);
-        ck_assert_str_eq(http_query(stand->deferred, "q"), "1");
-        http_reply_error(stand->deferred, 409, NULL, "busy");
-        http_client_await_end(stand, &client);
+        ck_assert_str_eq(http_query(fixture->deferred, "q"), "1");
+        http_reply_error(fixture->deferred, 409, NULL, "busy");
+        http_client_await_end(fixture, &client);
         ck_assert_ptr_nonnull(strstr(http_client_text(&client), "HTTP/1.1 409 Conflict"));
-        ck_assert_uint_eq(stand->n_dropped, 0);
+        ck_assert_uint_eq(fixture->n_dropped, 0);
 }
 END_TEST
 
 START_TEST(a_client_may_vanish_before_its_reply) {
-        _cleanup_(http_stand_freep) struct http_stand *stand = http_stand_plain();
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture = http_fixture_plain();
         size_t size;
 
         for (unsigned i = 0; i < 3; i++) {
-                _cleanup_(http_client_clear) struct http_client client = http_client_new(stand);
+                _cleanup_(http_client_clear) struct http_client client = http_client_new(fixture);
 
                 http_client_send(&client, "POST /defer?q=1 HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello");
-                http_stand_await_handled(stand, i + 1);
+                http_fixture_await_handled(fixture, i + 1);
                 http_client_clear(&client);
                 if (i > 0) /* otherwise nobody has noticed */
-                        while (http_server_connections(stand->server) > 0)
-                                ck_assert(http_stand_turn(stand, PATIENCE_USEC));
-                ck_assert_str_eq(http_path(stand->deferred), "/defer");
-                ck_assert_str_eq(http_body(stand->deferred, &size), "hello");
+                        while (http_server_connections(fixture->server) > 0)
+                                ck_assert(http_fixture_turn(fixture, PATIENCE_USEC));
+                ck_assert_str_eq(http_path(fixture->deferred), "/defer");
+                ck_assert_str_eq(http_body(fixture->deferred, &size), "hello");
                 if (i < 2)
-                        http_reply(stand->deferred, 200, "text/plain", "late", 4, NULL);
+                        http_reply(fixture->deferred, 200, "text/plain", "late", 4, NULL);
                 else {
-                        http_stand_stream(stand, stand->deferred);
-                        ck_assert_ptr_null(stand->stream);
-                        ck_assert_uint_eq(stand->n_ended, 1);
+                        http_fixture_stream(fixture, fixture->deferred);
+                        ck_assert_ptr_null(fixture->stream);
+                        ck_assert_uint_eq(fixture->n_ended, 1);
                 }
-                http_stand_settle(stand);
-                ck_assert_uint_eq(http_server_connections(stand->server), 0);
+                http_fixture_settle(fixture);
+                ck_assert_uint_eq(http_server_connections(fixture->server), 0);
         }
-        ck_assert_uint_eq(stand->n_dropped, 0);
+        ck_assert_uint_eq(fixture->n_dropped, 0);
 }
 END_TEST
 
@@ -246,22 +247,22 @@ START_TEST(a_server_may_be_freed_in_the_middle) {
                 GET("/whole"),
                 GET("/limited"),
         };
-        struct http_stand *stand = http_stand_plain();
+        struct http_fixture *fixture = http_fixture_plain();
         struct http_client clients[ELEMENTSOF(requests)];
         unsigned n_ended, n_dropped;
 
-        stand->n_left = 10 * MIB;
+        fixture->n_left = 10 * MIB;
         for (size_t i = 0; i < ELEMENTSOF(requests); i++) {
-                clients[i] = http_client_new(stand);
+                clients[i] = http_client_new(fixture);
                 http_client_send(&clients[i], requests[i]);
         }
-        http_stand_await_handled(stand, 6);
-        http_stand_settle(stand);
-        http_reply_error(stand->deferred, 409, NULL, "answered, and not on its way yet");
-        http_stream_wake(stand->stream);
-        stand->server = http_server_free(stand->server);
-        n_ended = stand->n_ended;
-        n_dropped = stand->n_dropped;
+        http_fixture_await_handled(fixture, 6);
+        http_fixture_settle(fixture);
+        http_reply_error(fixture->deferred, 409, NULL, "answered, and not on its way yet");
+        http_stream_wake(fixture->stream);
+        fixture->server = http_server_free(fixture->server);
+        n_ended = fixture->n_ended;
+        n_dropped = fixture->n_dropped;
         ck_assert_uint_eq(n_ended, 3);
         ck_assert_uint_eq(n_dropped, 1);
         for (size_t i = 0; i < ELEMENTSOF(requests); i++) {
@@ -269,37 +270,37 @@ START_TEST(a_server_may_be_freed_in_the_middle) {
                 ck_assert(clients[i].is_over);
                 http_client_clear(&clients[i]);
         }
-        ck_assert_int_eq(sd_event_run(stand->event, 0), 0);
+        ck_assert_int_eq(sd_event_run(fixture->event, 0), 0);
         ck_assert_ptr_null(http_server_free(NULL));
-        http_stand_free(stand);
+        http_fixture_free(fixture);
 }
 END_TEST
 
 /* --- The loop --- */
 
 START_TEST(nothing_wakes_an_idle_server) {
-        _cleanup_(http_stand_freep) struct http_stand *stand = http_stand_plain();
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture = http_fixture_plain();
         struct http_client clients[10];
         unsigned long before;
 
-        http_stand_settle(stand);
-        before = stand->n_turns;
-        ck_assert(!http_stand_turn(stand, 300 * USEC_PER_MSEC));
+        http_fixture_settle(fixture);
+        before = fixture->n_turns;
+        ck_assert(!http_fixture_turn(fixture, 300 * USEC_PER_MSEC));
         for (size_t i = 0; i < 10; i++) {
-                clients[i] = http_client_new(stand);
+                clients[i] = http_client_new(fixture);
                 http_client_send(&clients[i], i % 2 ? GET("/stream") : GET("/defer"));
         }
-        http_stand_await_handled(stand, 10);
-        http_stand_settle(stand);
-        before = stand->n_turns;
-        ck_assert(!http_stand_turn(stand, 300 * USEC_PER_MSEC));
-        ck_assert_uint_eq(stand->n_turns, before);
+        http_fixture_await_handled(fixture, 10);
+        http_fixture_settle(fixture);
+        before = fixture->n_turns;
+        ck_assert(!http_fixture_turn(fixture, 300 * USEC_PER_MSEC));
+        ck_assert_uint_eq(fixture->n_turns, before);
         for (size_t i = 0; i < 10; i++)
                 http_client_clear(&clients[i]);
-        while (http_server_connections(stand->server) > 0)
-                ck_assert(http_stand_turn(stand, PATIENCE_USEC));
-        http_stand_settle(stand);
-        ck_assert(!http_stand_turn(stand, 300 * USEC_PER_MSEC));
+        while (http_server_connections(fixture->server) > 0)
+                ck_assert(http_fixture_turn(fixture, PATIENCE_USEC));
+        http_fixture_settle(fixture);
+        ck_assert(!http_fixture_turn(fixture, 300 * USEC_PER_MSEC));
 }
 END_TEST
 
@@ -309,16 +310,16 @@ static int on_alarm(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
 }
 
 START_TEST(without_descriptors_nothing_spins) {
-        _cleanup_(http_stand_freep) struct http_stand *stand = http_stand_plain();
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture = http_fixture_plain();
         struct http_client clients[20];
         struct rlimit limit, before;
         bool is_over = false;
         int next;
 
         for (size_t i = 0; i < ELEMENTSOF(clients); i++)
-                clients[i] = http_client_new(stand); /* the kernel accepts them */
-        ck_assert_int_ge(sd_event_add_time_relative(stand->event, NULL, CLOCK_MONOTONIC, 700 * USEC_PER_MSEC,
-                                                    USEC_PER_MSEC, on_alarm, &is_over),
+                clients[i] = http_client_new(fixture); /* the kernel accepts them */
+        ck_assert_int_ge(sd_event_add_time_relative(fixture->event, NULL, CLOCK_MONOTONIC,
+                                                    700 * USEC_PER_MSEC, USEC_PER_MSEC, on_alarm, &is_over),
                          0);
         next = fcntl(clients[0].fd, F_DUPFD_CLOEXEC, 0);
         ck_assert_int_ge(next, 0);
@@ -328,15 +329,15 @@ START_TEST(without_descriptors_nothing_spins) {
         limit.rlim_cur = (rlim_t)next;
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
         while (!is_over)
-                ck_assert(http_stand_turn(stand, PATIENCE_USEC));
-        ck_assert_uint_eq(http_server_connections(stand->server), 0);
-        ck_assert_uint_ge(stand->n_turns, 4); /* it does try */
-        ck_assert_uint_lt(stand->n_turns, 30);
-        test_report("http: %lu turns in 0.7 s without descriptors", stand->n_turns);
+                ck_assert(http_fixture_turn(fixture, PATIENCE_USEC));
+        ck_assert_uint_eq(http_server_connections(fixture->server), 0);
+        ck_assert_uint_ge(fixture->n_turns, 4); /* it does try */
+        ck_assert_uint_lt(fixture->n_turns, 30);
+        test_report("http: %lu turns in 0.7 s without descriptors", fixture->n_turns);
 
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
         http_client_send(&clients[19], GET("/"));
-        http_client_await_end(stand, &clients[19]);
+        http_client_await_end(fixture, &clients[19]);
         ck_assert_ptr_nonnull(strstr(http_client_text(&clients[19]), "HTTP/1.1 200 "));
         for (size_t i = 0; i < ELEMENTSOF(clients); i++)
                 http_client_clear(&clients[i]);
@@ -346,14 +347,14 @@ END_TEST
 /* --- Sockets --- */
 
 START_TEST(a_tcp_peer_is_nobody) {
-        _cleanup_(http_stand_freep) struct http_stand *stand = http_stand_plain();
+        _cleanup_(http_fixture_freep) struct http_fixture *fixture = http_fixture_plain();
         _cleanup_(http_server_freep) struct http_server *server = NULL;
         _cleanup_(http_client_clear) struct http_client client = { .fd = -1 };
         struct http_server_options options = {
                 .fd = http_listen_tcp("127.0.0.1:0", NULL),
-                .access = http_stand_access,
-                .handle = http_stand_handle,
-                .userdata = stand,
+                .access = http_fixture_access,
+                .handle = http_fixture_handle,
+                .userdata = fixture,
                 .connections_max = 8,
                 .head_max = 1024,
                 .body_max = 1024,
@@ -365,13 +366,13 @@ START_TEST(a_tcp_peer_is_nobody) {
 
         ck_assert_int_ge(options.fd, 0);
         ck_assert_int_eq(getsockname(options.fd, (struct sockaddr *)&address, &size), 0);
-        ck_assert_int_eq(http_server_new(stand->event, &options, &server), 0);
+        ck_assert_int_eq(http_server_new(fixture->event, &options, &server), 0);
         client.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         ck_assert_int_ge(client.fd, 0);
         ck_assert_int_eq(connect(client.fd, (struct sockaddr *)&address, size), 0);
         ck_assert_int_eq(fcntl(client.fd, F_SETFL, O_NONBLOCK), 0);
         http_client_send(&client, GET("/a"));
-        http_client_await(stand, &client, "GET /a q=(none) body= access=2 peer=a TCP peer");
+        http_client_await(fixture, &client, "GET /a q=(none) body= access=2 peer=a TCP peer");
 }
 END_TEST
 

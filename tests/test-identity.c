@@ -1,10 +1,10 @@
 /* Certificate and key in a TLS context. */
 
-#include "lib/identity.h"
+#include "lib/x509/identity.h"
 
 #include <openssl/ssl.h>
 
-#include "lib/cert.h"
+#include "lib/x509/cert.h"
 #include "tests/support/x509.h"
 #include "tests/test.h"
 

@@ -1,6 +1,6 @@
 /* A look by somebody who may not read everything; and what is seen of exports. */
 
-#include "lib/inspect.h"
+#include "lib/report/inspect.h"
 
 #include <grp.h>
 #include <stdio.h>

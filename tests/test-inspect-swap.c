@@ -4,8 +4,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#include "lib/export.h"
-#include "lib/inspect.h"
+#include "lib/export/export.h"
+#include "lib/report/inspect.h"
 #include "tests/support/scratch.h"
 #include "tests/support/sets.h"
 #include "tests/test.h"

@@ -1,7 +1,7 @@
 /* A look at a certificate's directory: what is damaged or hostile, that nothing is ever changed; then what it
  * tells. Swaps meanwhile: test-inspect-swap.c. */
 
-#include "lib/inspect.h"
+#include "lib/report/inspect.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* JSON from outside: each limit from both sides, and that nothing of a document leaks into its error. */
 
-#include "lib/json.h"
+#include "lib/util/json.h"
 
 #include "tests/test.h"
 

@@ -5,8 +5,8 @@
 
 #include <fcntl.h>
 
-#include "lib/csr.h"
-#include "lib/inspect.h"
+#include "lib/report/inspect.h"
+#include "lib/x509/csr.h"
 #include "tests/support/memory.h"
 #include "tests/support/scratch.h"
 #include "tests/support/sets.h"

@@ -1,4 +1,4 @@
-#include "lib/key.h"
+#include "lib/x509/key.h"
 
 #include <fcntl.h>
 #include <openssl/ec.h>

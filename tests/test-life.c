@@ -7,12 +7,12 @@
 #include <signal.h>
 #include <sys/stat.h>
 
-#include "daemon/messages.h"
-#include "lib/connection.h"
-#include "lib/csr.h"
-#include "lib/store.h"
+#include "daemon/observe/messages.h"
+#include "lib/protocol/connection.h"
+#include "lib/store/store.h"
+#include "lib/x509/csr.h"
+#include "tests/support/fixture.h"
 #include "tests/support/fleet.h"
-#include "tests/support/stand.h"
 #include "tests/test.h"
 
 /* A certificate that enrols by a token and is renewed at a third of its lifetime before its end. */
@@ -31,8 +31,8 @@ static const struct store_options store_options = {
 
 /* The current set, read as the library reads it; checks that it is whole. rekeyd must not be in the middle of
  * an attempt, or the directory is locked. */
-static void load(struct stand *stand, struct set *ret) {
-        _cleanup_(freep) char *directory = scratch_path(stand->directory, "orders");
+static void load(struct fixture *fixture, struct set *ret) {
+        _cleanup_(freep) char *directory = scratch_path(fixture->directory, "orders");
         _cleanup_(store_closep) struct store *store = NULL;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
 
@@ -41,23 +41,23 @@ static void load(struct stand *stand, struct set *ret) {
         ck_assert_ptr_nonnull(ret->ca_pem);
 }
 
-static void assert_no_stage(struct stand *stand) {
-        _cleanup_(freep) char *directory = scratch_path(stand->directory, "orders"),
+static void assert_no_stage(struct fixture *fixture) {
+        _cleanup_(freep) char *directory = scratch_path(fixture->directory, "orders"),
                               *list = scratch_list(directory);
 
         ck_assert_msg(!strstr(list, "stage") && !strstr(list, ".rekeyd"), "litter: %s", list);
 }
 
 START_TEST(enrols_and_renews_unattended) {
-        _cleanup_(stand_freep) struct stand *stand =
-                stand_new((const char *[]) { "--lifetime", lifetime(9), NULL });
+        _cleanup_(fixture_freep) struct fixture *fixture =
+                fixture_new((const char *[]) { "--lifetime", lifetime(9), NULL });
         char fingerprints[3][80];
 
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        stand_start(stand, NULL);
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        fixture_start(fixture, NULL);
         for (unsigned i = 0; i < 3; i++) {
-                json_t *line = stand_await(stand, i == 0 ? MESSAGE_ENROLLED : MESSAGE_RENEWED);
+                json_t *line = fixture_await(fixture, i == 0 ? MESSAGE_ENROLLED : MESSAGE_RENEWED);
 
                 ck_assert_str_eq(member(line, "certificate"), "orders");
                 ck_assert_int_eq(atoi(member(line, "generation")), (int)i + 1);
@@ -66,53 +66,53 @@ START_TEST(enrols_and_renews_unattended) {
                         ck_assert_str_ne(fingerprints[i], fingerprints[j]);
                 json_decref(line);
         }
-        ck_assert_int_eq(stand_stop(stand), 0);
-        assert_no_stage(stand);
-        ck_assert_uint_eq(stand_calls(stand, "configuration"), stand_calls(stand, "sign"));
-        ck_assert_uint_eq(stand_calls(stand, "probe"), stand_calls(stand, "sign"));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        assert_no_stage(fixture);
+        ck_assert_uint_eq(fixture_calls(fixture, "configuration"), fixture_calls(fixture, "sign"));
+        ck_assert_uint_eq(fixture_calls(fixture, "probe"), fixture_calls(fixture, "sign"));
 }
 END_TEST
 
 START_TEST(the_set_is_whole_and_private) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(set_clear) struct set set = { 0 };
         _cleanup_(connection_clear) struct connection connection = { 0 };
-        _cleanup_(freep) char *key = scratch_path(stand->directory, "orders/tls.key");
+        _cleanup_(freep) char *key = scratch_path(fixture->directory, "orders/tls.key");
         struct stat st;
 
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        load(stand, &set);
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        load(fixture, &set);
         ck_assert_uint_eq(set.generation, 1);
         ck_assert_uint_eq(key_bits(set.key), 2048);
         ck_assert_int_eq(stat(key, &st), 0);
         ck_assert_uint_eq(st.st_mode & 07777u, 0600);
         ck_assert_int_eq(
                 connection_parse(set.connection_json, strlen(set.connection_json), &connection, NULL), 0);
-        ck_assert_str_eq(connection.connector_url, stand->certificate_url);
+        ck_assert_str_eq(connection.connector_url, fixture->certificate_url);
         ck_assert_ptr_nonnull(connection.director_url);
 
         /* Nothing due: 0, and no call to the Connector. */
-        ck_assert_int_eq(stand_run(stand, "--once"), 0);
-        ck_assert_uint_eq(stand_calls(stand, "configuration"), 1);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 0);
+        ck_assert_uint_eq(fixture_calls(fixture, "configuration"), 1);
 }
 END_TEST
 
 START_TEST(the_key_is_on_disk_before_its_csr_leaves) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
-        _cleanup_(freep) char *stage = scratch_path(stand->directory, "orders/..stage-000001"),
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
+        _cleanup_(freep) char *stage = scratch_path(fixture->directory, "orders/..stage-000001"),
                               *csr_pem = NULL;
         _cleanup_(key_freep) struct key *key = NULL;
         _cleanup_(subject_freep) struct subject *subject = NULL;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         int fd;
 
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"sign\"}");
-        stand_start(stand, NULL);
-        json_decref(stand_await_connector(stand, "\"held\""));
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"sign\"}");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await_connector(fixture, "\"held\""));
 
         /* devconnector has the CSR now, and has not answered. */
         fd = dir_open_at(AT_FDCWD, stage);
@@ -122,14 +122,14 @@ START_TEST(the_key_is_on_disk_before_its_csr_leaves) {
         ck_assert_int_eq(csr_check(csr_pem, strlen(csr_pem), key, &subject, &error), 0);
         close(fd);
 
-        json_decref(stand_admin(stand, "/release", "{}"));
-        json_decref(stand_await(stand, MESSAGE_ENROLLED));
-        ck_assert_int_eq(stand_stop(stand), 0);
+        json_decref(fixture_admin(fixture, "/release", "{}"));
+        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
 START_TEST(a_lost_reply_costs_no_second_key) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(set_clear) struct set set = { 0 };
         _cleanup_(freep) char *before = NULL, *after = NULL;
         const char *pem;
@@ -137,70 +137,70 @@ START_TEST(a_lost_reply_costs_no_second_key) {
 
         /* The token for `sign` came with `configuration` and is staged: an enrolment survives a cut at `sign`
          * unless the Connector has burnt it, which a connection cut before the call does not. */
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        stand_fault(stand, "{\"fault\":\"rate-limit\",\"at\":\"sign\",\"count\":1}");
-        ck_assert_int_eq(stand_run(stand, "--once"), 1);
-        before = scratch_read(stand->directory, "orders/..stage-000001/tls.key");
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        fixture_fault(fixture, "{\"fault\":\"rate-limit\",\"at\":\"sign\",\"count\":1}");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+        before = scratch_read(fixture->directory, "orders/..stage-000001/tls.key");
         ck_assert_ptr_nonnull(before);
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        load(stand, &set);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        load(fixture, &set);
         key_pem(set.key, &pem, &size);
         after = strndup(pem, size);
         ck_assert_str_eq(after, before);
-        ck_assert_uint_eq(stand_calls(stand, "configuration"), 1);
+        ck_assert_uint_eq(fixture_calls(fixture, "configuration"), 1);
 }
 END_TEST
 
 START_TEST(waits_for_a_token_that_comes_later) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
-        _cleanup_(freep) char *folder = scratch_path(stand->directory, "later");
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
+        _cleanup_(freep) char *folder = scratch_path(fixture->directory, "later");
 
-        stand_configure(stand, "  orders:\n"
-                               "    connector: dev\n"
-                               "    directory: %s/orders\n"
-                               "    token_file: %s/later/token\n");
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_WAITING));
+        fixture_configure(fixture, "  orders:\n"
+                                   "    connector: dev\n"
+                                   "    directory: %s/orders\n"
+                                   "    token_file: %s/later/token\n");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_WAITING));
         ck_assert_int_eq(mkdir(folder, 0755), 0);
-        stand_token(stand, "client-1", "later/token");
-        json_decref(stand_await(stand, MESSAGE_ENROLLED));
-        ck_assert_int_eq(stand_stop(stand), 0);
+        fixture_token(fixture, "client-1", "later/token");
+        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
 START_TEST(a_used_token_is_reported_and_a_fresh_one_helps) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         json_t *line;
 
-        stand_configure(stand, ORDERS);
-        scratch_write(stand->directory, "token", "not-a-token-of-this-connector\n", 0600);
-        stand_start(stand, NULL);
-        line = stand_await(stand, MESSAGE_FAILED);
+        fixture_configure(fixture, ORDERS);
+        scratch_write(fixture->directory, "token", "not-a-token-of-this-connector\n", 0600);
+        fixture_start(fixture, NULL);
+        line = fixture_await(fixture, MESSAGE_FAILED);
         ck_assert_str_eq(member(line, "failure"), "rejected");
         ck_assert_ptr_nonnull(strstr(member(line, "error"), "does not accept the one-time token"));
         ck_assert_ptr_null(strstr(member(line, "error"), "not-a-token-of-this-connector"));
         json_decref(line);
-        json_decref(stand_await(stand, MESSAGE_WAITING));
-        stand_token(stand, "client-1", "token");
-        json_decref(stand_await(stand, MESSAGE_ENROLLED));
-        ck_assert_int_eq(stand_stop(stand), 0);
+        json_decref(fixture_await(fixture, MESSAGE_WAITING));
+        fixture_token(fixture, "client-1", "token");
+        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
 START_TEST(adopts_an_imported_pair_and_renews_it) {
-        _cleanup_(stand_freep) struct stand *stand =
-                stand_new((const char *[]) { "--lifetime", lifetime(9), NULL });
+        _cleanup_(fixture_freep) struct fixture *fixture =
+                fixture_new((const char *[]) { "--lifetime", lifetime(9), NULL });
         _cleanup_(freep) char *key = NULL, *certificate = NULL;
         json_t *line;
 
         /* A pair as a person would have made it by hand, here by a first rekeyd. */
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        key = scratch_read(stand->directory, "orders/tls.key");
-        certificate = scratch_read(stand->directory, "orders/tls.crt");
-        scratch_write(stand->directory, "my.crt", certificate, 0644);
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        key = scratch_read(fixture->directory, "orders/tls.key");
+        certificate = scratch_read(fixture->directory, "orders/tls.crt");
+        scratch_write(fixture->directory, "my.crt", certificate, 0644);
 
         _cleanup_(freep) char *yaml = NULL;
         ck_assert_int_ge(asprintf(&yaml,
@@ -214,127 +214,127 @@ START_TEST(adopts_an_imported_pair_and_renews_it) {
                                   "    connector: dev\n"
                                   "    directory: %s/adopted\n"
                                   "    import: {key: %s/my.key, certificate: %s/my.crt}\n",
-                                  stand->directory, stand->certificate_url, stand->trust, stand->directory,
-                                  stand->directory, stand->directory),
+                                  fixture->directory, fixture->certificate_url, fixture->trust,
+                                  fixture->directory, fixture->directory, fixture->directory),
                          0);
-        scratch_write(stand->directory, "rekeyd.yaml", yaml, 0600);
+        scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);
 
         /* Not there yet, or not under that name: somebody must hear of it. */
-        ck_assert_int_eq(stand_run(stand, "--once"), 1);
-        line = stand_await(stand, MESSAGE_WARNING);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+        line = fixture_await(fixture, MESSAGE_WARNING);
         ck_assert_ptr_nonnull(strstr(member(line, "message"), "there is no key to import: "));
         json_decref(line);
 
-        scratch_write(stand->directory, "my.key", key, 0644);
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_ADOPTED));
-        line = stand_await(stand, MESSAGE_WARNING);
+        scratch_write(fixture->directory, "my.key", key, 0644);
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_ADOPTED));
+        line = fixture_await(fixture, MESSAGE_WARNING);
         ck_assert_ptr_nonnull(strstr(member(line, "message"), "can be read by every user"));
         json_decref(line);
-        line = stand_await(stand, MESSAGE_RENEWED);
+        line = fixture_await(fixture, MESSAGE_RENEWED);
         ck_assert_str_eq(member(line, "generation"), "1");
         json_decref(line);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
 START_TEST(adopts_plain_files_in_place) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(freep) char *key = NULL, *certificate = NULL,
-                              *directory = scratch_path(stand->directory, "plain");
+                              *directory = scratch_path(fixture->directory, "plain");
         _cleanup_(freep) char *list = NULL;
 
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        key = scratch_read(stand->directory, "orders/tls.key");
-        certificate = scratch_read(stand->directory, "orders/tls.crt");
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        key = scratch_read(fixture->directory, "orders/tls.key");
+        certificate = scratch_read(fixture->directory, "orders/tls.crt");
         ck_assert_int_eq(mkdir(directory, 0755), 0);
         scratch_write(directory, "tls.key", key, 0600);
         scratch_write(directory, "tls.crt", certificate, 0644);
 
-        stand_configure(stand, "  plain:\n    connector: dev\n    directory: %s/plain\n");
-        ck_assert_int_eq(stand_run(stand, "--once"), 0);
-        ck_assert_ptr_nonnull(strstr(process_output(stand->rekeyd, PROCESS_STDERR), MESSAGE_ADOPTED));
+        fixture_configure(fixture, "  plain:\n    connector: dev\n    directory: %s/plain\n");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 0);
+        ck_assert_ptr_nonnull(strstr(process_output(fixture->rekeyd, PROCESS_STDERR), MESSAGE_ADOPTED));
         list = scratch_list(directory);
         ck_assert_str_eq(list, "..data ..gen-000000 ca.crt connection.json tls.crt tls.key");
 }
 END_TEST
 
 START_TEST(a_larger_key_is_made_at_once) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(set_clear) struct set set = { 0 };
 
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        stand_configure(stand, ORDERS "    key: {bits: 3072}\n");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        load(stand, &set);
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_configure(fixture, ORDERS "    key: {bits: 3072}\n");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        load(fixture, &set);
         ck_assert_uint_eq(key_bits(set.key), 3072);
         ck_assert_uint_eq(set.generation, 2);
-        ck_assert_int_eq(stand_run(stand, "--once"), 0);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 0);
 }
 END_TEST
 
 START_TEST(never_below_what_the_connector_asks) {
-        _cleanup_(stand_freep) struct stand *stand =
-                stand_new((const char *[]) { "--key-algorithm", "rsa3072", NULL });
+        _cleanup_(fixture_freep) struct fixture *fixture =
+                fixture_new((const char *[]) { "--key-algorithm", "rsa3072", NULL });
         _cleanup_(set_clear) struct set set = { 0 };
 
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        load(stand, &set);
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        load(fixture, &set);
         ck_assert_uint_eq(key_bits(set.key), 3072);
-        ck_assert_uint_eq(stand_calls(stand, "configuration"), 1);
-        ck_assert_int_eq(stand_run(stand, "--once"), 0);
+        ck_assert_uint_eq(fixture_calls(fixture, "configuration"), 1);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 0);
 }
 END_TEST
 
 START_TEST(the_director_may_be_down) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(set_clear) struct set set = { 0 };
 
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        stand_fault(stand, "{\"fault\":\"director-down\",\"at\":\"any\"}");
-        stand_configure(stand, ORDERS "    key: {bits: 3072}\n");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        load(stand, &set);
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_fault(fixture, "{\"fault\":\"director-down\",\"at\":\"any\"}");
+        fixture_configure(fixture, ORDERS "    key: {bits: 3072}\n");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        load(fixture, &set);
         ck_assert_uint_eq(set.generation, 2);
 }
 END_TEST
 
 START_TEST(follows_a_new_url_over_a_restart) {
         /* `configuration` names 127.0.0.1 although enrolment went to localhost. */
-        _cleanup_(stand_freep) struct stand *stand =
-                stand_new((const char *[]) { "--host", "127.0.0.1", NULL });
+        _cleanup_(fixture_freep) struct fixture *fixture =
+                fixture_new((const char *[]) { "--host", "127.0.0.1", NULL });
         _cleanup_(freep) char *connection = NULL;
 
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        connection = scratch_read(stand->directory, "orders/connection.json");
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        connection = scratch_read(fixture->directory, "orders/connection.json");
         ck_assert_ptr_nonnull(strstr(connection, "https://127.0.0.1:"));
-        stand_configure(stand, ORDERS "    key: {bits: 3072}\n");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        fixture_configure(fixture, ORDERS "    key: {bits: 3072}\n");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
 }
 END_TEST
 
 START_TEST(no_secret_is_logged) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(freep) char *token = NULL, *key = NULL;
         const char *log;
 
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        token = scratch_read(stand->directory, "token");
-        stand_fault(stand, "{\"fault\":\"wrong-key\",\"at\":\"sign\",\"count\":1}");
-        ck_assert_int_eq(stand_run(stand, "--once"), 1);
-        log = process_output(stand->rekeyd, PROCESS_STDERR);
-        key = scratch_read(stand->directory, "orders/..stage-000001/tls.key");
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        token = scratch_read(fixture->directory, "token");
+        fixture_fault(fixture, "{\"fault\":\"wrong-key\",\"at\":\"sign\",\"count\":1}");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+        log = process_output(fixture->rekeyd, PROCESS_STDERR);
+        key = scratch_read(fixture->directory, "orders/..stage-000001/tls.key");
         ck_assert_ptr_nonnull(key);
         ck_assert_ptr_null(strstr(log, token));
         ck_assert_ptr_null(strstr(log, "PRIVATE KEY"));
@@ -361,12 +361,12 @@ END_TEST
 #define N_FLEET 12u
 
 /* How often CLIENT has made the call OPERATION. */
-static unsigned count_calls(struct stand *stand, const char *operation, const char *client) {
+static unsigned count_calls(struct fixture *fixture, const char *operation, const char *client) {
         _cleanup_(freep) char *wanted = NULL;
         unsigned n = 0;
 
         ck_assert_int_ge(asprintf(&wanted, "\"client\":\"%s\"", client), 0);
-        for (const char *line = process_output(stand->connector, PROCESS_STDOUT), *end;
+        for (const char *line = process_output(fixture->connector, PROCESS_STDOUT), *end;
              (end = strchr(line, '\n')); line = end + 1) {
                 size_t length = (size_t)(end - line);
 
@@ -378,8 +378,8 @@ static unsigned count_calls(struct stand *stand, const char *operation, const ch
 
 /* While one makes its CSR, its connection is idle, and the others look for one to the same Connector. */
 START_TEST(nobody_calls_over_the_connection_of_another) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
-        struct fleet_options fleet = fleet_of(stand, "fleet", N_FLEET, USEC_PER_DAY);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
+        struct fleet_options fleet = fleet_of(fixture, "fleet", N_FLEET, USEC_PER_DAY);
         char *yaml = NULL;
         size_t size;
         FILE *out = open_memstream(&yaml, &size);
@@ -393,19 +393,19 @@ START_TEST(nobody_calls_over_the_connection_of_another) {
                 "  dev: {url: '%s', trust: %s}\n"
                 "defaults: {key: {bits: 2048}, jitter: 0%%}\n"
                 "certificates:\n",
-                stand->directory, stand->certificate_url, stand->trust);
+                fixture->directory, fixture->certificate_url, fixture->trust);
         fleet_configure(&fleet, out, "dev", "");
         fclose(out);
-        scratch_write(stand->directory, "rekeyd.yaml", yaml, 0600);
+        scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);
         free(yaml);
 
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
         for (unsigned i = 0; i < N_FLEET; i++) {
                 char client[64];
 
                 snprintf(client, sizeof(client), "client-fleet-%05u", i);
-                ck_assert_uint_eq(count_calls(stand, "\"configuration\"", client), 1);
-                ck_assert_uint_eq(count_calls(stand, "\"sign\"", client), 1);
+                ck_assert_uint_eq(count_calls(fixture, "\"configuration\"", client), 1);
+                ck_assert_uint_eq(count_calls(fixture, "\"sign\"", client), 1);
         }
 }
 END_TEST

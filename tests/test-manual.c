@@ -5,8 +5,8 @@
  * conf/sidecar.yaml.
  */
 
-#include "lib/config.h"
-#include "lib/yaml-table.h"
+#include "lib/config/config.h"
+#include "lib/config/yaml-table.h"
 #include "tests/support/scratch.h"
 #include "tests/test.h"
 
@@ -113,7 +113,7 @@ static void print_bound(FILE *out, const struct yaml_option *option, uint64_t bo
 }
 
 /* The default by way of its own parser and writer: "120s" is "2m" to whoever asks rekeyd. */
-static void print_standard(FILE *out, const struct yaml_option *option) {
+static void print_default(FILE *out, const struct yaml_option *option) {
         _cleanup_(arena_clear) struct arena memory = { 0 };
         _cleanup_(yaml_run_freep) struct yaml_run *run = yaml_run_new(&memory);
         _cleanup_(error_clear) struct error error = ERROR_INIT;
@@ -126,7 +126,7 @@ static void print_standard(FILE *out, const struct yaml_option *option) {
         char buffer[YAML_TEXT_MAX];
 
         ck_assert_uint_le(option->type->size, sizeof(field));
-        ck_assert_int_eq(option->type->parse(run, option, option->standard, &field, &error), 0);
+        ck_assert_int_eq(option->type->parse(run, option, option->default_text, &field, &error), 0);
         fprintf(out, "; default %s", option->type->format(option, &field, buffer));
 }
 
@@ -157,8 +157,8 @@ static char *describe(const struct yaml_option *option) {
                 fputs("; required", out);
         if (option->inherits)
                 fputs("; default from defaults", out);
-        else if (option->standard)
-                print_standard(out, option);
+        else if (option->default_text)
+                print_default(out, option);
         ck_assert_int_eq(fclose(out), 0);
         return text;
 }

@@ -1,13 +1,13 @@
 /* The file of metrics: a real loop, real workers, a real disk. */
 
-#include "daemon/metrics-file.h"
+#include "daemon/observe/metrics-file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "daemon/messages.h"
+#include "daemon/observe/messages.h"
 #include "lib/util/files.h"
 #include "lib/util/log.h"
 #include "tests/support/metrics-fleet.h"
@@ -17,7 +17,7 @@
 
 #define EVERY (20 * USEC_PER_MSEC)
 
-struct bench {
+struct setup {
         sd_event *event;
         struct workers *workers;
         struct metrics_fleet fleet;
@@ -25,33 +25,33 @@ struct bench {
         char *scratch, *path;
 };
 
-static struct bench *bench_new(size_t n) {
-        struct bench *bench = calloc(1, sizeof(*bench));
+static struct setup *setup_new(size_t n) {
+        struct setup *setup = calloc(1, sizeof(*setup));
 
-        ck_assert_ptr_nonnull(bench);
-        bench->scratch = scratch_new();
-        bench->path = scratch_path(bench->scratch, "rekeyd.prom");
-        metrics_fleet_init(&bench->fleet, n);
-        ck_assert_int_ge(sd_event_new(&bench->event), 0);
-        ck_assert_int_eq(workers_new(bench->event, 2, &bench->workers), 0);
-        return bench;
+        ck_assert_ptr_nonnull(setup);
+        setup->scratch = scratch_new();
+        setup->path = scratch_path(setup->scratch, "rekeyd.prom");
+        metrics_fleet_init(&setup->fleet, n);
+        ck_assert_int_ge(sd_event_new(&setup->event), 0);
+        ck_assert_int_eq(workers_new(setup->event, 2, &setup->workers), 0);
+        return setup;
 }
 
-static void begin(struct bench *bench, usec_t every_usec, const char *path) {
-        ck_assert_int_eq(metrics_file_new(bench->event, bench->workers, &bench->fleet.metrics,
-                                          &bench->fleet.source, every_usec, &bench->file),
+static void begin(struct setup *setup, usec_t every_usec, const char *path) {
+        ck_assert_int_eq(metrics_file_new(setup->event, setup->workers, &setup->fleet.metrics,
+                                          &setup->fleet.source, every_usec, &setup->file),
                          0);
-        ck_assert_int_eq(metrics_file_set_path(bench->file, path), 0);
+        ck_assert_int_eq(metrics_file_set_path(setup->file, path), 0);
 }
 
-static void bench_free(struct bench *bench) {
-        workers_free(bench->workers);
-        metrics_file_free(bench->file);
-        metrics_fleet_clear(&bench->fleet);
-        sd_event_unref(bench->event);
-        scratch_free(bench->scratch);
-        free(bench->path);
-        free(bench);
+static void setup_free(struct setup *setup) {
+        workers_free(setup->workers);
+        metrics_file_free(setup->file);
+        metrics_fleet_clear(&setup->fleet);
+        sd_event_unref(setup->event);
+        scratch_free(setup->scratch);
+        free(setup->path);
+        free(setup);
 }
 
 /* --- What is logged --- */
@@ -75,9 +75,9 @@ static int count_line(int priority, const char *message_id, _unused_ const struc
 }
 
 static void count_lines(void) {
-        static const struct log_journal journal = { is_connected, count_line };
+        static const struct log_journal state = { is_connected, count_line };
 
-        log_set_journal(&journal);
+        log_set_journal(&state);
         log_configure(LOG_FORMAT_JOURNAL, LOG_DEBUG);
         n_warnings = n_infos = 0;
 }
@@ -101,294 +101,294 @@ static bool has_attempts(const char *path, uint64_t attempts) {
         return text && strstr(text, line);
 }
 
-static void turn(struct bench *bench, usec_t deadline, const char *what) {
+static void turn(struct setup *setup, usec_t deadline, const char *what) {
         ck_assert_msg(now_usec(CLOCK_MONOTONIC) < deadline, "never: %s", what);
-        ck_assert_int_ge(sd_event_run(bench->event, 100 * USEC_PER_MSEC), 0);
+        ck_assert_int_ge(sd_event_run(setup->event, 100 * USEC_PER_MSEC), 0);
 }
 
-#define AWAIT(bench, condition)                                                                      \
+#define AWAIT(setup, condition)                                                                      \
         for (usec_t deadline_ = usec_add(now_usec(CLOCK_MONOTONIC), patience_usec()); !(condition);) \
-        turn(bench, deadline_, #condition)
+        turn(setup, deadline_, #condition)
 
 /* A change that can be seen in the file. */
-static void change(struct bench *bench) {
-        bench->fleet.metrics.attempts++;
-        metrics_file_changed(bench->file);
+static void change(struct setup *setup) {
+        setup->fleet.metrics.attempts++;
+        metrics_file_changed(setup->file);
 }
 
-static bool is_up_to_date(const struct bench *bench) {
-        return has_attempts(bench->path, bench->fleet.metrics.attempts);
+static bool is_up_to_date(const struct setup *setup) {
+        return has_attempts(setup->path, setup->fleet.metrics.attempts);
 }
 
 /* Nothing happens for so many intervals. */
-static bool is_quiet(struct bench *bench, usec_t span_usec) {
-        return sd_event_run(bench->event, span_usec) == 0;
+static bool is_quiet(struct setup *setup, usec_t span_usec) {
+        return sd_event_run(setup->event, span_usec) == 0;
 }
 
-static void drain(struct bench *bench) {
-        AWAIT(bench, is_up_to_date(bench));
-        AWAIT(bench, sd_event_run(bench->event, 0) == 0);
+static void drain(struct setup *setup) {
+        AWAIT(setup, is_up_to_date(setup));
+        AWAIT(setup, sd_event_run(setup->event, 0) == 0);
 }
 
 /* --- Tests --- */
 
 START_TEST(a_failure_is_said_once_and_so_is_its_end) {
-        struct bench *bench = bench_new(3);
-        _cleanup_(freep) char *directory = scratch_path(bench->scratch, "later"),
+        struct setup *setup = setup_new(3);
+        _cleanup_(freep) char *directory = scratch_path(setup->scratch, "later"),
                               *path = scratch_path(directory, "rekeyd.prom");
 
         count_lines();
-        begin(bench, EVERY, path);
-        AWAIT(bench, n_warnings > 0);
+        begin(setup, EVERY, path);
+        AWAIT(setup, n_warnings > 0);
         ck_assert_ptr_nonnull(strstr(last_warning, path));
         ck_assert_ptr_nonnull(strstr(last_warning, "cannot open directory"));
         ck_assert_ptr_nonnull(strstr(last_warning, "No such file or directory"));
 
         /* It is tried again without a change, and not one word more is said. */
         for (unsigned i = 0; i < 3; i++) {
-                unsigned n = bench->fleet.n_asked;
+                unsigned n = setup->fleet.n_asked;
 
-                AWAIT(bench, bench->fleet.n_asked > n);
-                change(bench);
+                AWAIT(setup, setup->fleet.n_asked > n);
+                change(setup);
         }
         ck_assert_uint_eq(n_warnings, 1);
 
         ck_assert_int_eq(mkdir(directory, 0755), 0);
-        AWAIT(bench, has_attempts(path, bench->fleet.metrics.attempts));
-        AWAIT(bench, n_infos == 1);
+        AWAIT(setup, has_attempts(path, setup->fleet.metrics.attempts));
+        AWAIT(setup, n_infos == 1);
         ck_assert_uint_eq(n_warnings, 1);
 
         /* The next failure is a new one. */
         ck_assert_int_eq(unlink(path), 0);
         ck_assert_int_eq(rmdir(directory), 0);
-        change(bench);
-        AWAIT(bench, n_warnings == 2);
+        change(setup);
+        AWAIT(setup, n_warnings == 2);
         ck_assert_uint_eq(n_infos, 1);
-        bench_free(bench);
+        setup_free(setup);
 }
 END_TEST
 
 START_TEST(something_that_cannot_be_replaced) {
-        struct bench *bench = bench_new(3);
+        struct setup *setup = setup_new(3);
         _cleanup_(freep) char *litter = NULL;
 
         count_lines();
-        ck_assert_int_eq(mkdir(bench->path, 0755), 0);
-        begin(bench, EVERY, bench->path);
-        AWAIT(bench, n_warnings == 1);
+        ck_assert_int_eq(mkdir(setup->path, 0755), 0);
+        begin(setup, EVERY, setup->path);
+        AWAIT(setup, n_warnings == 1);
         ck_assert_ptr_nonnull(strstr(last_warning, "Is a directory"));
-        litter = scratch_list(bench->scratch);
+        litter = scratch_list(setup->scratch);
         ck_assert_str_eq(litter, "rekeyd.prom");
-        bench_free(bench);
+        setup_free(setup);
 }
 END_TEST
 
 START_TEST(a_directory_that_is_read_only) {
-        struct bench *bench = bench_new(3);
+        struct setup *setup = setup_new(3);
 
         if (geteuid() == 0) {
                 test_skip("a_directory_that_is_read_only: root may write everywhere");
-                bench_free(bench);
+                setup_free(setup);
                 return;
         }
         count_lines();
-        ck_assert_int_eq(chmod(bench->scratch, 0555), 0);
-        begin(bench, EVERY, bench->path);
-        AWAIT(bench, n_warnings == 1);
+        ck_assert_int_eq(chmod(setup->scratch, 0555), 0);
+        begin(setup, EVERY, setup->path);
+        AWAIT(setup, n_warnings == 1);
         ck_assert_ptr_nonnull(strstr(last_warning, "ReadWritePaths="));
-        ck_assert_int_eq(chmod(bench->scratch, 0755), 0);
-        drain(bench);
-        bench_free(bench);
+        ck_assert_int_eq(chmod(setup->scratch, 0755), 0);
+        drain(setup);
+        setup_free(setup);
 }
 END_TEST
 
 START_TEST(a_file_that_everybody_may_read) {
-        struct bench *bench = bench_new(3);
+        struct setup *setup = setup_new(3);
         _cleanup_(freep) char *text = NULL, *names = NULL;
         mode_t mask = umask(0077);
         struct stat st;
 
-        begin(bench, EVERY, bench->path);
-        drain(bench);
+        begin(setup, EVERY, setup->path);
+        drain(setup);
         umask(mask);
-        ck_assert_int_eq(stat(bench->path, &st), 0);
+        ck_assert_int_eq(stat(setup->path, &st), 0);
         ck_assert_uint_eq(st.st_mode & 07777, 0644);
-        text = read_file(bench->path);
+        text = read_file(setup->path);
         ck_assert(has_prefix(text, "# HELP rekeyd_build_info "));
         ck_assert_ptr_nonnull(strstr(text, "\nrekeyd_certificate_usable{certificate=\"c-00002\"} 1\n"));
         ck_assert_ptr_null(strstr(text, "process_")); /* node_exporter has its own */
-        names = scratch_list(bench->scratch);
+        names = scratch_list(setup->scratch);
         ck_assert_str_eq(names, "rekeyd.prom");
-        bench_free(bench);
+        setup_free(setup);
 }
 END_TEST
 
 START_TEST(nothing_is_written_while_nothing_changes) {
-        struct bench *bench = bench_new(3);
+        struct setup *setup = setup_new(3);
         struct stat before, after;
         unsigned n_asked;
 
-        begin(bench, EVERY, bench->path);
-        drain(bench);
-        ck_assert_int_eq(stat(bench->path, &before), 0);
-        n_asked = bench->fleet.n_asked;
-        ck_assert(is_quiet(bench, 30 * EVERY)); /* not even a timer */
-        ck_assert_uint_eq(bench->fleet.n_asked, n_asked);
-        ck_assert_int_eq(stat(bench->path, &after), 0);
+        begin(setup, EVERY, setup->path);
+        drain(setup);
+        ck_assert_int_eq(stat(setup->path, &before), 0);
+        n_asked = setup->fleet.n_asked;
+        ck_assert(is_quiet(setup, 30 * EVERY)); /* not even a timer */
+        ck_assert_uint_eq(setup->fleet.n_asked, n_asked);
+        ck_assert_int_eq(stat(setup->path, &after), 0);
         ck_assert_uint_eq(after.st_ino, before.st_ino);
         ck_assert_int_eq(after.st_mtim.tv_nsec, before.st_mtim.tv_nsec);
 
-        change(bench);
-        drain(bench);
-        ck_assert(is_quiet(bench, 30 * EVERY));
-        bench_free(bench);
+        change(setup);
+        drain(setup);
+        ck_assert(is_quiet(setup, 30 * EVERY));
+        setup_free(setup);
 }
 END_TEST
 
 /* After a start: the file of the run before stays until there is something to say. */
 START_TEST(what_is_not_ready_is_not_hurried) {
-        struct bench *bench = bench_new(3);
+        struct setup *setup = setup_new(3);
         _cleanup_(freep) char *text = NULL;
         usec_t start = now_usec(CLOCK_BOOTTIME);
 
-        scratch_write(bench->scratch, "rekeyd.prom", "of the run before", 0644);
-        bench->fleet.source.is_ready = false;
-        begin(bench, 10 * EVERY, bench->path);
-        change(bench);
-        ck_assert_int_eq(sd_event_run(bench->event, 0), 0);
-        bench->fleet.source.is_ready = true;
-        drain(bench);
+        scratch_write(setup->scratch, "rekeyd.prom", "of the run before", 0644);
+        setup->fleet.source.is_ready = false;
+        begin(setup, 10 * EVERY, setup->path);
+        change(setup);
+        ck_assert_int_eq(sd_event_run(setup->event, 0), 0);
+        setup->fleet.source.is_ready = true;
+        drain(setup);
         ck_assert_uint_ge(now_usec(CLOCK_BOOTTIME) - start, 10 * EVERY);
-        text = read_file(bench->path);
+        text = read_file(setup->path);
         ck_assert_ptr_nonnull(strstr(text, "\nrekeyd_ready 1\n"));
-        bench_free(bench);
+        setup_free(setup);
 }
 END_TEST
 
 START_TEST(many_changes_are_written_together) {
         enum { EVERY_MSEC = 200 };
-        struct bench *bench = bench_new(1);
+        struct setup *setup = setup_new(1);
         usec_t start, span;
         unsigned n_changes = 0, n_each, n_written;
 
-        begin(bench, EVERY_MSEC * USEC_PER_MSEC, bench->path);
-        drain(bench);
-        n_each = bench->fleet.n_asked;
+        begin(setup, EVERY_MSEC * USEC_PER_MSEC, setup->path);
+        drain(setup);
+        n_each = setup->fleet.n_asked;
         ck_assert_uint_gt(n_each, 0);
 
         start = now_usec(CLOCK_MONOTONIC);
         while ((span = now_usec(CLOCK_MONOTONIC) - start) < 5 * EVERY_MSEC * USEC_PER_MSEC) {
-                change(bench);
+                change(setup);
                 n_changes++;
-                ck_assert_int_ge(sd_event_run(bench->event, USEC_PER_MSEC), 0);
+                ck_assert_int_ge(sd_event_run(setup->event, USEC_PER_MSEC), 0);
         }
-        drain(bench);
+        drain(setup);
         span = now_usec(CLOCK_MONOTONIC) - start;
-        n_written = bench->fleet.n_asked / n_each - 1;
+        n_written = setup->fleet.n_asked / n_each - 1;
         test_report("metrics file: %u changes in %" PRIu64 " ms, written %u times", n_changes,
                     span / USEC_PER_MSEC, n_written);
         ck_assert_uint_ge(n_written, 2);
         ck_assert_uint_le(n_written, span / (EVERY_MSEC * USEC_PER_MSEC) + 1);
-        bench_free(bench);
+        setup_free(setup);
 }
 END_TEST
 
 START_TEST(a_reader_always_finds_a_whole_page) {
-        struct bench *bench = bench_new(300);
+        struct setup *setup = setup_new(300);
         const char *last = "\nrekeyd_key_generation_cpu_seconds_total 3.14159\n";
         unsigned n_read = 0;
 
-        begin(bench, 0, bench->path);
-        drain(bench);
+        begin(setup, 0, setup->path);
+        drain(setup);
         for (unsigned i = 0; i < 20; i++) {
-                change(bench);
-                while (!is_up_to_date(bench)) {
-                        _cleanup_(freep) char *text = read_file(bench->path);
+                change(setup);
+                while (!is_up_to_date(setup)) {
+                        _cleanup_(freep) char *text = read_file(setup->path);
 
                         ck_assert(has_prefix(text, "# HELP rekeyd_build_info "));
                         ck_assert(has_suffix(text, last));
                         ck_assert_ptr_nonnull(strstr(text, "{certificate=\"c-00299\""));
                         n_read++;
-                        ck_assert_int_ge(sd_event_run(bench->event, 100 * USEC_PER_MSEC), 0);
+                        ck_assert_int_ge(sd_event_run(setup->event, 100 * USEC_PER_MSEC), 0);
                 }
         }
         ck_assert_uint_gt(n_read, 20);
-        bench_free(bench);
+        setup_free(setup);
 }
 END_TEST
 
 START_TEST(certificates_that_change_in_the_middle) {
-        struct bench *bench = bench_new(2000);
+        struct setup *setup = setup_new(2000);
         _cleanup_(freep) char *text = NULL;
         unsigned n_asked;
 
-        begin(bench, EVERY, bench->path);
-        AWAIT(bench, bench->fleet.n_asked > 4000); /* a third of the families is done */
-        ck_assert_ptr_null(text = read_file(bench->path));
-        n_asked = bench->fleet.n_asked;
-        bench->fleet.source.n = 1000;
-        bench->fleet.serial++;
-        drain(bench);
-        ck_assert_uint_gt(bench->fleet.n_asked, n_asked + 10 * 1000);
-        text = read_file(bench->path);
+        begin(setup, EVERY, setup->path);
+        AWAIT(setup, setup->fleet.n_asked > 4000); /* a third of the families is done */
+        ck_assert_ptr_null(text = read_file(setup->path));
+        n_asked = setup->fleet.n_asked;
+        setup->fleet.source.n = 1000;
+        setup->fleet.serial++;
+        drain(setup);
+        ck_assert_uint_gt(setup->fleet.n_asked, n_asked + 10 * 1000);
+        text = read_file(setup->path);
         ck_assert_ptr_nonnull(strstr(text, "\nrekeyd_certificates 1000\n"));
         ck_assert_ptr_nonnull(strstr(text, "{certificate=\"c-00999\""));
         ck_assert_ptr_null(strstr(text, "{certificate=\"c-01000\""));
-        bench_free(bench);
+        setup_free(setup);
 }
 END_TEST
 
 START_TEST(another_path) {
-        struct bench *bench = bench_new(3);
-        _cleanup_(freep) char *other = scratch_path(bench->scratch, "other.prom"), *names = NULL;
+        struct setup *setup = setup_new(3);
+        _cleanup_(freep) char *other = scratch_path(setup->scratch, "other.prom"), *names = NULL;
 
-        scratch_write(bench->scratch, "foreign.prom", "x 1\n", 0644);
-        begin(bench, EVERY, bench->path);
-        drain(bench);
-        ck_assert_int_eq(metrics_file_set_path(bench->file, bench->path), 0);
-        ck_assert(is_quiet(bench, 5 * EVERY)); /* it was this one already */
+        scratch_write(setup->scratch, "foreign.prom", "x 1\n", 0644);
+        begin(setup, EVERY, setup->path);
+        drain(setup);
+        ck_assert_int_eq(metrics_file_set_path(setup->file, setup->path), 0);
+        ck_assert(is_quiet(setup, 5 * EVERY)); /* it was this one already */
 
-        ck_assert_int_eq(metrics_file_set_path(bench->file, other), 0);
-        AWAIT(bench, access(other, F_OK) == 0 && access(bench->path, F_OK) < 0);
+        ck_assert_int_eq(metrics_file_set_path(setup->file, other), 0);
+        AWAIT(setup, access(other, F_OK) == 0 && access(setup->path, F_OK) < 0);
 
         /* There and back again, before anything could be written: what is wanted in the end is there. */
-        ck_assert_int_eq(metrics_file_set_path(bench->file, bench->path), 0);
-        ck_assert_int_eq(metrics_file_set_path(bench->file, other), 0);
-        change(bench);
-        AWAIT(bench, has_attempts(other, bench->fleet.metrics.attempts));
-        AWAIT(bench, is_quiet(bench, 5 * EVERY));
-        names = scratch_list(bench->scratch);
+        ck_assert_int_eq(metrics_file_set_path(setup->file, setup->path), 0);
+        ck_assert_int_eq(metrics_file_set_path(setup->file, other), 0);
+        change(setup);
+        AWAIT(setup, has_attempts(other, setup->fleet.metrics.attempts));
+        AWAIT(setup, is_quiet(setup, 5 * EVERY));
+        names = scratch_list(setup->scratch);
         ck_assert_str_eq(names, "foreign.prom other.prom");
 
-        ck_assert_int_eq(metrics_file_set_path(bench->file, NULL), 0);
-        AWAIT(bench, access(other, F_OK) < 0);
-        metrics_file_changed(bench->file);
-        ck_assert(is_quiet(bench, 5 * EVERY) || is_quiet(bench, 5 * EVERY));
-        ck_assert_int_lt(access(bench->path, F_OK), 0);
-        bench_free(bench);
+        ck_assert_int_eq(metrics_file_set_path(setup->file, NULL), 0);
+        AWAIT(setup, access(other, F_OK) < 0);
+        metrics_file_changed(setup->file);
+        ck_assert(is_quiet(setup, 5 * EVERY) || is_quiet(setup, 5 * EVERY));
+        ck_assert_int_lt(access(setup->path, F_OK), 0);
+        setup_free(setup);
 }
 END_TEST
 
 /* While the worker writes, the configuration says otherwise. */
 START_TEST(another_path_at_every_moment) {
         enum { MOMENTS = 40 };
-        struct bench *bench = bench_new(300);
-        _cleanup_(freep) char *other = scratch_path(bench->scratch, "other.prom");
+        struct setup *setup = setup_new(300);
+        _cleanup_(freep) char *other = scratch_path(setup->scratch, "other.prom");
 
-        begin(bench, 0, bench->path);
+        begin(setup, 0, setup->path);
         for (unsigned i = 0; i < MOMENTS; i++) {
-                const char *to = i % 2 == 0 ? other : bench->path, *from = i % 2 == 0 ? bench->path : other;
+                const char *to = i % 2 == 0 ? other : setup->path, *from = i % 2 == 0 ? setup->path : other;
 
                 for (unsigned k = 0; k < i / 2; k++)
-                        ck_assert_int_ge(sd_event_run(bench->event, 0), 0);
-                change(bench);
-                ck_assert_int_eq(metrics_file_set_path(bench->file, to), 0);
+                        ck_assert_int_ge(sd_event_run(setup->event, 0), 0);
+                change(setup);
+                ck_assert_int_eq(metrics_file_set_path(setup->file, to), 0);
                 if (i % 5 == 4) {
-                        AWAIT(bench, has_attempts(to, bench->fleet.metrics.attempts));
-                        AWAIT(bench, access(from, F_OK) < 0);
+                        AWAIT(setup, has_attempts(to, setup->fleet.metrics.attempts));
+                        AWAIT(setup, access(from, F_OK) < 0);
                 }
         }
-        bench_free(bench);
+        setup_free(setup);
 }
 END_TEST
 
@@ -397,39 +397,39 @@ START_TEST(the_last_word) {
         enum { MOMENTS = 12 };
 
         for (unsigned i = 0; i < MOMENTS; i++) {
-                struct bench *bench = bench_new(300);
+                struct setup *setup = setup_new(300);
                 _cleanup_(freep) char *names = NULL;
 
-                begin(bench, EVERY, bench->path);
+                begin(setup, EVERY, setup->path);
                 if (i > 2)
-                        drain(bench);
-                change(bench);
+                        drain(setup);
+                change(setup);
                 for (unsigned k = 0; k < i % 3 * 2; k++)
-                        ck_assert_int_ge(sd_event_run(bench->event, EVERY), 0);
-                bench->workers = workers_free(bench->workers);
-                bench->file = metrics_file_free(bench->file);
-                ck_assert(is_up_to_date(bench));
-                names = scratch_list(bench->scratch);
+                        ck_assert_int_ge(sd_event_run(setup->event, EVERY), 0);
+                setup->workers = workers_free(setup->workers);
+                setup->file = metrics_file_free(setup->file);
+                ck_assert(is_up_to_date(setup));
+                names = scratch_list(setup->scratch);
                 ck_assert_str_eq(names, "rekeyd.prom");
-                bench_free(bench);
+                setup_free(setup);
         }
 }
 END_TEST
 
 START_TEST(ten_thousand_certificates_do_not_hold_up_the_loop) {
-        struct bench *bench = bench_new(10000);
+        struct setup *setup = setup_new(10000);
         usec_t longest = 0, cpu;
         unsigned n_turns = 0;
 
-        begin(bench, USEC_PER_SEC, bench->path);
-        while (access(bench->path, F_OK) < 0) {
-                int r = sd_event_prepare(bench->event);
+        begin(setup, USEC_PER_SEC, setup->path);
+        while (access(setup->path, F_OK) < 0) {
+                int r = sd_event_prepare(setup->event);
 
                 if (r == 0)
-                        r = sd_event_wait(bench->event, patience_usec());
+                        r = sd_event_wait(setup->event, patience_usec());
                 ck_assert_int_gt(r, 0);
                 cpu = now_usec(CLOCK_THREAD_CPUTIME_ID);
-                ck_assert_int_ge(sd_event_dispatch(bench->event), 0);
+                ck_assert_int_ge(sd_event_dispatch(setup->event), 0);
                 cpu = now_usec(CLOCK_THREAD_CPUTIME_ID) - cpu;
                 longest = cpu > longest ? cpu : longest;
                 n_turns++;
@@ -442,7 +442,7 @@ START_TEST(ten_thousand_certificates_do_not_hold_up_the_loop) {
                 test_skip("times of turns: %s", test_is_instrumented());
         else
                 ck_assert_uint_lt(longest, 10 * USEC_PER_MSEC);
-        bench_free(bench);
+        setup_free(setup);
 }
 END_TEST
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "lib/renewal.h"
-#include "tests/support/stand.h"
+#include "lib/life/renewal.h"
+#include "tests/support/fixture.h"
 #include "tests/test.h"
 
 #define ORDERS                       \
@@ -15,21 +15,21 @@
         "    token_file: %s/token\n" \
         "    notify: [{command: [%s/tell]}]\n"
 
-static struct stand *stand_with_file(void) {
-        struct stand *stand = stand_new((const char *[]) { "--lifetime", "30d", NULL });
+static struct fixture *fixture_with_file(void) {
+        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", "30d", NULL });
         _cleanup_(freep) char *metrics = NULL;
 
-        stand_configure(stand, ORDERS);
+        fixture_configure(fixture, ORDERS);
         ck_assert_int_gt(
-                asprintf(&metrics, "metrics: {textfile: %s/rekeyd.prom}\ndefaults:", stand->directory), 0);
-        stand_edit(stand, "defaults:", metrics);
-        scratch_write(stand->directory, "tell", "#!/bin/sh\n", 0700);
-        return stand;
+                asprintf(&metrics, "metrics: {textfile: %s/rekeyd.prom}\ndefaults:", fixture->directory), 0);
+        fixture_edit(fixture, "defaults:", metrics);
+        scratch_write(fixture->directory, "tell", "#!/bin/sh\n", 0700);
+        return fixture;
 }
 
 /* The value of SERIES in the file; -1 where there is none. */
-static double value_of(struct stand *stand, const char *series) {
-        _cleanup_(freep) char *text = scratch_read(stand->directory, "rekeyd.prom");
+static double value_of(struct fixture *fixture, const char *series) {
+        _cleanup_(freep) char *text = scratch_read(fixture->directory, "rekeyd.prom");
         size_t n = strlen(series);
 
         ck_assert_ptr_nonnull(text);
@@ -46,26 +46,26 @@ struct expectation {
 
 #define CERTIFICATE "{certificate=\"orders\"}"
 
-static void expect(struct stand *stand, const struct expectation *rows, size_t n) {
+static void expect(struct fixture *fixture, const struct expectation *rows, size_t n) {
         for (size_t i = 0; i < n; i++)
-                ck_assert_msg(value_of(stand, rows[i].series) == rows[i].value, "%s is %g and not %g",
-                              rows[i].series, value_of(stand, rows[i].series), rows[i].value);
+                ck_assert_msg(value_of(fixture, rows[i].series) == rows[i].value, "%s is %g and not %g",
+                              rows[i].series, value_of(fixture, rows[i].series), rows[i].value);
 }
 
-#define EXPECT(stand, ...)                                                 \
+#define EXPECT(fixture, ...)                                               \
         do {                                                               \
                 static const struct expectation rows_[] = { __VA_ARGS__ }; \
-                expect(stand, rows_, ELEMENTSOF(rows_));                   \
+                expect(fixture, rows_, ELEMENTSOF(rows_));                 \
         } while (0)
 
 START_TEST(a_failure_is_counted_by_its_class) {
-        struct stand *stand = stand_with_file();
+        struct fixture *fixture = fixture_with_file();
         unsigned n_classes = 0;
 
-        stand_fault(stand, "{\"fault\":\"empty-400\",\"at\":\"sign\"}");
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(stand_run(stand, "--once"), 1);
-        EXPECT(stand, { "rekeyd_attempts_total", 1 }, { "rekeyd_signatures_total", 1 },
+        fixture_fault(fixture, "{\"fault\":\"empty-400\",\"at\":\"sign\"}");
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+        EXPECT(fixture, { "rekeyd_attempts_total", 1 }, { "rekeyd_signatures_total", 1 },
                { "rekeyd_enrolments_total", 0 }, { "rekeyd_certificate_usable" CERTIFICATE, 0 },
                { "rekeyd_certificate_failures" CERTIFICATE, 1 },
                { "rekeyd_step_duration_seconds_count{step=\"key\"}", 1 },
@@ -81,22 +81,22 @@ START_TEST(a_failure_is_counted_by_its_class) {
                          failure_names[i]);
                 snprintf(failing, sizeof(failing),
                          "rekeyd_certificate_failing{certificate=\"orders\",class=\"%s\"}", failure_names[i]);
-                ck_assert_int_eq(value_of(stand, total) == 1, value_of(stand, failing) == 1);
-                n_classes += value_of(stand, total) == 1 ? 1 : 0;
+                ck_assert_int_eq(value_of(fixture, total) == 1, value_of(fixture, failing) == 1);
+                n_classes += value_of(fixture, total) == 1 ? 1 : 0;
         }
         ck_assert_uint_eq(n_classes, 1);
-        stand_free(stand);
+        fixture_free(fixture);
 }
 END_TEST
 
 START_TEST(an_enrolment_is_counted) {
-        struct stand *stand = stand_with_file();
+        struct fixture *fixture = fixture_with_file();
         double now = (double)now_usec(CLOCK_REALTIME) / 1e6, expiry, not_before, renewal;
         struct stat st;
 
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        EXPECT(stand, { "rekeyd_ready", 1 }, { "rekeyd_certificates", 1 }, { "rekeyd_attempts_total", 1 },
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        EXPECT(fixture, { "rekeyd_ready", 1 }, { "rekeyd_certificates", 1 }, { "rekeyd_attempts_total", 1 },
                { "rekeyd_signatures_total", 1 }, { "rekeyd_enrolments_total", 1 },
                { "rekeyd_renewals_total", 0 }, { "rekeyd_certificate_usable" CERTIFICATE, 1 },
                { "rekeyd_certificate_revoked" CERTIFICATE, 0 },
@@ -107,32 +107,32 @@ START_TEST(an_enrolment_is_counted) {
                { "rekeyd_certificate_notifications_owed" CERTIFICATE, 0 },
                { "rekeyd_notifications_total{result=\"success\"}", 1 },
                { "rekeyd_notifications_total{result=\"failure\"}", 0 });
-        for (unsigned i = STEP_LOOK; i < STEP_MAX; i++) {
+        for (unsigned i = STEP_INSPECT; i < STEP_MAX; i++) {
                 char series[80];
 
                 snprintf(series, sizeof(series), "rekeyd_step_duration_seconds_count{step=\"%s\"}",
                          renewal_step_names[i]);
-                ck_assert_msg(value_of(stand, series) >= 1, "%s", series);
+                ck_assert_msg(value_of(fixture, series) >= 1, "%s", series);
         }
-        ck_assert(value_of(stand, "rekeyd_key_generation_cpu_seconds_total") > 0);
+        ck_assert(value_of(fixture, "rekeyd_key_generation_cpu_seconds_total") > 0);
 
         expiry = value_of(
-                stand,
+                fixture,
                 "rekeyd_certificate_expiry_timestamp_seconds{certificate=\"orders\",connector=\"dev\"}");
-        not_before = value_of(stand, "rekeyd_certificate_not_before_timestamp_seconds" CERTIFICATE);
-        renewal = value_of(stand, "rekeyd_certificate_renewal_timestamp_seconds" CERTIFICATE);
+        not_before = value_of(fixture, "rekeyd_certificate_not_before_timestamp_seconds" CERTIFICATE);
+        renewal = value_of(fixture, "rekeyd_certificate_renewal_timestamp_seconds" CERTIFICATE);
         ck_assert(not_before >= now - 5 && not_before < now + 600);
         ck_assert(expiry - not_before == 30 * 86400);
         ck_assert(renewal > not_before && renewal < expiry);
 
-        _cleanup_(freep) char *path = scratch_path(stand->directory, "rekeyd.prom");
+        _cleanup_(freep) char *path = scratch_path(fixture->directory, "rekeyd.prom");
         ck_assert_int_eq(stat(path, &st), 0);
         ck_assert_uint_eq(st.st_mode & 07777, 0644);
 
         /* The next run has nothing to do, but still knows what there is. */
-        ck_assert_int_eq(stand_run(stand, "--once"), 0);
-        EXPECT(stand, { "rekeyd_attempts_total", 0 }, { "rekeyd_certificate_usable" CERTIFICATE, 1 });
-        stand_free(stand);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 0);
+        EXPECT(fixture, { "rekeyd_attempts_total", 0 }, { "rekeyd_certificate_usable" CERTIFICATE, 1 });
+        fixture_free(fixture);
 }
 END_TEST
 

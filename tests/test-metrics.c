@@ -1,11 +1,11 @@
 /* The page of metrics, read by a parser of our own that forgives nothing. */
 
-#include "daemon/metrics.h"
+#include "daemon/observe/metrics.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-#include "lib/yaml-table.h"
+#include "lib/config/yaml-table.h"
 #include "tests/support/metrics-fleet.h"
 #include "tests/support/metrics-text-check.h"
 #include "tests/test.h"

@@ -6,9 +6,9 @@
 
 #include <sys/stat.h>
 
-#include "daemon/messages.h"
-#include "lib/store.h"
-#include "tests/support/stand.h"
+#include "daemon/observe/messages.h"
+#include "lib/store/store.h"
+#include "tests/support/fixture.h"
 #include "tests/test.h"
 
 #define ORDERS                       \
@@ -71,21 +71,21 @@ static void snapshot_clear(struct snapshot *snapshot) {
         *snapshot = (struct snapshot) { 0 };
 }
 
-static struct snapshot snapshot_take(struct stand *stand) {
-        _cleanup_(freep) char *link = scratch_path(stand->directory, "orders/..data");
+static struct snapshot snapshot_take(struct fixture *fixture) {
+        _cleanup_(freep) char *link = scratch_path(fixture->directory, "orders/..data");
         char target[64] = { 0 };
 
         ck_assert_int_gt(readlink(link, target, sizeof(target) - 1), 0);
         return (struct snapshot) {
-                .key = scratch_read(stand->directory, "orders/tls.key"),
-                .certificate = scratch_read(stand->directory, "orders/tls.crt"),
-                .ca = scratch_read(stand->directory, "orders/ca.crt"),
+                .key = scratch_read(fixture->directory, "orders/tls.key"),
+                .certificate = scratch_read(fixture->directory, "orders/tls.crt"),
+                .ca = scratch_read(fixture->directory, "orders/ca.crt"),
                 .link = strdup(target),
         };
 }
 
-static void assert_unchanged(struct stand *stand, const struct snapshot *before) {
-        _cleanup_(snapshot_clear) struct snapshot now = snapshot_take(stand);
+static void assert_unchanged(struct fixture *fixture, const struct snapshot *before) {
+        _cleanup_(snapshot_clear) struct snapshot now = snapshot_take(fixture);
 
         ck_assert_str_eq(now.link, before->link);
         ck_assert_str_eq(now.key, before->key);
@@ -93,19 +93,19 @@ static void assert_unchanged(struct stand *stand, const struct snapshot *before)
         ck_assert_str_eq(now.ca, before->ca);
 }
 
-static struct stand *stand_with_due_certificate(void) {
-        struct stand *stand = stand_new((const char *[]) { "--lifetime", "1h", NULL });
+static struct fixture *fixture_with_due_certificate(void) {
+        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", "1h", NULL });
 
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        stand_configure(stand, ORDERS "    key: {bits: 3072}\n");
-        return stand;
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_configure(fixture, ORDERS "    key: {bits: 3072}\n");
+        return fixture;
 }
 
 START_TEST(nothing_bad_replaces_the_good) {
-        _cleanup_(stand_freep) struct stand *stand = stand_with_due_certificate();
-        _cleanup_(snapshot_clear) struct snapshot before = snapshot_take(stand);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_with_due_certificate();
+        _cleanup_(snapshot_clear) struct snapshot before = snapshot_take(fixture);
         _cleanup_(freep) char *staged = NULL;
 
         for (size_t i = 0; i < ELEMENTSOF(refusals); i++) {
@@ -113,11 +113,11 @@ START_TEST(nothing_bad_replaces_the_good) {
                 json_t *line;
                 int status;
 
-                stand_fault(stand, refusals[i].fault);
-                status = stand_run(stand, "--once");
+                fixture_fault(fixture, refusals[i].fault);
+                status = fixture_run(fixture, "--once");
                 ck_assert_msg(status == 1, "%s: status %d: %s", refusals[i].fault, status,
-                              process_output(stand->rekeyd, PROCESS_STDERR));
-                line = stand_await(stand, MESSAGE_FAILED);
+                              process_output(fixture->rekeyd, PROCESS_STDERR));
+                line = fixture_await(fixture, MESSAGE_FAILED);
                 ck_assert_msg(streq(member(line, "failure"), refusals[i].failure) &&
                                       streq(member(line, "step"), refusals[i].step) &&
                                       strstr(member(line, "error"), refusals[i].text),
@@ -126,75 +126,75 @@ START_TEST(nothing_bad_replaces_the_good) {
                 test_report("refused: %-28s %-9s at %-5s %s", strtok(strdupa(refusals[i].fault + 10), "\""),
                             member(line, "failure"), member(line, "step"), member(line, "error"));
                 json_decref(line);
-                assert_unchanged(stand, &before);
+                assert_unchanged(fixture, &before);
 
-                now_staged = scratch_read(stand->directory, "orders/..stage-000002/tls.key");
+                now_staged = scratch_read(fixture->directory, "orders/..stage-000002/tls.key");
                 ck_assert_ptr_nonnull(now_staged);
                 if (staged)
                         ck_assert_str_eq(now_staged, staged);
                 else
                         staged = take_ptr(now_staged);
-                stand_lift_faults(stand);
+                fixture_lift_faults(fixture);
         }
 
         /* The last fault left a reply that was never disproved: it is proven now, without another signature.
          */
-        unsigned signatures = stand_calls(stand, "sign");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        ck_assert_uint_eq(stand_calls(stand, "sign"), signatures);
-        _cleanup_(freep) char *key = scratch_read(stand->directory, "orders/tls.key");
+        unsigned signatures = fixture_calls(fixture, "sign");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        ck_assert_uint_eq(fixture_calls(fixture, "sign"), signatures);
+        _cleanup_(freep) char *key = scratch_read(fixture->directory, "orders/tls.key");
         ck_assert_str_eq(key, staged);
 }
 END_TEST
 
 START_TEST(a_refused_proof_in_tls_keeps_the_old_set) {
-        _cleanup_(stand_freep) struct stand *stand = stand_with_due_certificate();
-        _cleanup_(snapshot_clear) struct snapshot before = snapshot_take(stand);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_with_due_certificate();
+        _cleanup_(snapshot_clear) struct snapshot before = snapshot_take(fixture);
         json_t *line;
 
-        stand_fault(stand, "{\"fault\":\"refuse-certificate\",\"at\":\"any\"}");
-        ck_assert_int_eq(stand_run(stand, "--once"), 1);
-        line = stand_await(stand, MESSAGE_FAILED);
+        fixture_fault(fixture, "{\"fault\":\"refuse-certificate\",\"at\":\"any\"}");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+        line = fixture_await(fixture, MESSAGE_FAILED);
         ck_assert_str_eq(member(line, "failure"), "rejected");
         ck_assert_msg(strstr(member(line, "error"), "does not accept the client certificate") != NULL, "%s",
                       member(line, "error"));
         json_decref(line);
-        assert_unchanged(stand, &before);
+        assert_unchanged(fixture, &before);
 }
 END_TEST
 
 /* Both calls of a renewal go over one connection. When it ends without an answer to the second, libcurl must
  * not take it for one that had died long before, and call again. */
 START_TEST(a_signature_is_asked_for_once) {
-        _cleanup_(stand_freep) struct stand *stand = stand_with_due_certificate();
-        unsigned before = stand_calls(stand, "sign");
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_with_due_certificate();
+        unsigned before = fixture_calls(fixture, "sign");
         json_t *line;
 
-        stand_fault(stand, "{\"fault\":\"cut-connection\",\"executed\":true,\"at\":\"sign\"}");
-        ck_assert_int_eq(stand_run(stand, "--once"), 1);
-        line = stand_await(stand, MESSAGE_FAILED);
+        fixture_fault(fixture, "{\"fault\":\"cut-connection\",\"executed\":true,\"at\":\"sign\"}");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+        line = fixture_await(fixture, MESSAGE_FAILED);
         ck_assert_str_eq(member(line, "failure"), "transient");
         ck_assert_msg(strstr(member(line, "error"), "ended without an answer") != NULL, "%s",
                       member(line, "error"));
         json_decref(line);
-        ck_assert_uint_eq(stand_calls(stand, "sign"), before + 1);
+        ck_assert_uint_eq(fixture_calls(fixture, "sign"), before + 1);
 }
 END_TEST
 
 START_TEST(an_untrusted_connector_is_never_spoken_to) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL), *stranger = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL), *stranger = fixture_new(NULL);
         json_t *line;
 
-        free(stand->trust);
-        stand->trust = strdup(stranger->trust);
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(stand_run(stand, "--once"), 1);
-        line = stand_await(stand, MESSAGE_FAILED);
+        free(fixture->trust);
+        fixture->trust = strdup(stranger->trust);
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+        line = fixture_await(fixture, MESSAGE_FAILED);
         ck_assert_msg(strstr(member(line, "error"), "cannot be trusted") != NULL, "%s",
                       member(line, "error"));
         json_decref(line);
-        ck_assert_uint_eq(stand_calls(stand, "configuration"), 0);
+        ck_assert_uint_eq(fixture_calls(fixture, "configuration"), 0);
 }
 END_TEST
 
@@ -209,58 +209,58 @@ START_TEST(a_trust_that_is_no_file_stops_nothing) {
                 { "/dev/null", "it is not a regular file" },
                 { "/proc/version", "`trust` must be a PEM file" },
         };
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(freep) char *fifo = NULL;
         json_t *line;
 
-        ck_assert_int_ge(asprintf(&fifo, "%s/fifo", stand->directory), 0);
+        ck_assert_int_ge(asprintf(&fifo, "%s/fifo", fixture->directory), 0);
         ck_assert_int_eq(mkfifo(fifo, 0600), 0);
         for (size_t i = 0; i < ELEMENTSOF(trusts); i++) {
-                free(stand->trust);
-                stand->trust = strdup(trusts[i].path ? trusts[i].path : fifo);
-                stand_configure(stand, ORDERS);
-                stand_token(stand, "client-1", "token");
-                ck_assert_int_eq(stand_run(stand, "--once"), 1);
-                line = stand_await(stand, MESSAGE_FAILED);
+                free(fixture->trust);
+                fixture->trust = strdup(trusts[i].path ? trusts[i].path : fifo);
+                fixture_configure(fixture, ORDERS);
+                fixture_token(fixture, "client-1", "token");
+                ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+                line = fixture_await(fixture, MESSAGE_FAILED);
                 ck_assert_str_eq(member(line, "failure"), "local");
                 ck_assert_msg(strstr(member(line, "error"), trusts[i].text) != NULL, "%s",
                               member(line, "error"));
                 json_decref(line);
         }
-        ck_assert_uint_eq(stand_calls(stand, "configuration"), 0);
+        ck_assert_uint_eq(fixture_calls(fixture, "configuration"), 0);
 }
 END_TEST
 
 /* The signature was cut off and its token is burnt. Who brings another one at once need not wait until rekeyd
  * has found that out. */
 START_TEST(a_new_token_goes_before_a_staged_one) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
 
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        stand_fault(stand, "{\"fault\":\"timeout-503\",\"at\":\"sign\",\"count\":1}");
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_FAILED));
-        stand_token(stand, "client-1", "token");
-        json_decref(stand_await(stand, MESSAGE_ENROLLED));
-        ck_assert_int_eq(stand_stop(stand), 0);
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        fixture_fault(fixture, "{\"fault\":\"timeout-503\",\"at\":\"sign\",\"count\":1}");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_FAILED));
+        fixture_token(fixture, "client-1", "token");
+        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
 START_TEST(a_token_that_comes_during_an_attempt_is_not_missed) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
 
-        stand_configure(stand, ORDERS);
-        scratch_write(stand->directory, "token", "an-old-one\n", 0600);
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_WAITING)); /* now the file is watched */
-        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"configuration\",\"count\":1}");
-        scratch_write(stand->directory, "token", "another-old-one\n", 0600);
-        json_decref(stand_await_connector(stand, "\"held\""));
-        stand_token(stand, "client-1", "token");
-        json_decref(stand_admin(stand, "/release", "{}"));
-        json_decref(stand_await(stand, MESSAGE_ENROLLED));
-        ck_assert_int_eq(stand_stop(stand), 0);
+        fixture_configure(fixture, ORDERS);
+        scratch_write(fixture->directory, "token", "an-old-one\n", 0600);
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_WAITING)); /* now the file is watched */
+        fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"configuration\",\"count\":1}");
+        scratch_write(fixture->directory, "token", "another-old-one\n", 0600);
+        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_token(fixture, "client-1", "token");
+        json_decref(fixture_admin(fixture, "/release", "{}"));
+        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 

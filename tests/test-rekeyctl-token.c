@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 
-#include "tests/support/ctl-bench.h"
+#include "tests/support/ctl-fixture.h"
 #include "tests/support/scratch.h"
 #include "tests/test.h"
 
@@ -45,10 +45,10 @@ START_TEST(a_token_is_read_from_file_and_pipe_and_shown_nowhere) {
                 "{\"token\":\"" TOKEN "\",\"force\":true}\n",
                 "{\"token\":\"" TOKEN "\"}\n",
         };
-        struct bench bench = bench_new();
+        struct ctl_fixture fixture = ctl_fixture_new();
 
-        scratch_write(bench.directory, "token", "\n  " TOKEN " \r\n", 0600);
-        fake_api_answer(bench.api, ENROL, 202, ACCEPTED);
+        scratch_write(fixture.directory, "token", "\n  " TOKEN " \r\n", 0600);
+        fake_api_answer(fixture.api, ENROL, 202, ACCEPTED);
         for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
                 _cleanup_(process_freep) struct process *process = NULL;
                 _cleanup_(freep) char *requests = NULL;
@@ -57,22 +57,22 @@ START_TEST(a_token_is_read_from_file_and_pipe_and_shown_nowhere) {
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-                snprintf(line, sizeof(line), lines[i], bench.directory);
+                snprintf(line, sizeof(line), lines[i], fixture.directory);
 #pragma GCC diagnostic pop
-                process = bench_start_with(&bench, "token", line);
-                fake_api_await(bench.api, ENROL, (unsigned)i + 1);
+                process = ctl_fixture_start_with(&fixture, "token", line);
+                fake_api_await(fixture.api, ENROL, (unsigned)i + 1);
                 if (waits) {
                         ck_assert(!proc_holds(process_pid(process), "cmdline", TOKEN));
                         ck_assert(!proc_holds(process_pid(process), "environ", TOKEN));
-                        fake_api_tell(bench.api,
+                        fake_api_tell(fixture.api,
                                       EVENT("orders", "enrolled", "enrolled: generation 1", OVER("enrol")));
                 }
-                bench_check_exit(process, 0);
+                ctl_fixture_check_exit(process, 0);
                 check_no_token(process);
-                requests = fake_api_requests(bench.api);
+                requests = fake_api_requests(fixture.api);
                 ck_assert_msg(strstr(requests, bodies[i]), "%s", requests);
         }
-        bench_clear(&bench);
+        ctl_fixture_clear(&fixture);
 }
 END_TEST
 
@@ -88,43 +88,44 @@ START_TEST(what_is_no_token_is_refused_unseen) {
                 { TOKEN "\xc3\xa4", "printable ASCII" },
                 { TOKEN "\033", "printable ASCII" },
         };
-        struct bench bench = bench_new();
+        struct ctl_fixture fixture = ctl_fixture_new();
         _cleanup_(freep) char *requests = NULL, *large = NULL;
         _cleanup_(process_freep) struct process *argument = NULL;
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 _cleanup_(process_freep) struct process *process = NULL;
 
-                scratch_write(bench.directory, "token", rows[i].content, 0600);
-                process = bench_start_with(&bench, "token", "enrol orders -");
-                bench_check_exit(process, 1);
-                bench_check_says(process, PROCESS_STDERR, rows[i].says);
+                scratch_write(fixture.directory, "token", rows[i].content, 0600);
+                process = ctl_fixture_start_with(&fixture, "token", "enrol orders -");
+                ctl_fixture_check_exit(process, 1);
+                ctl_fixture_check_says(process, PROCESS_STDERR, rows[i].says);
                 check_no_token(process);
         }
         large = calloc(1, 5001);
         memset(large, 'x', 5000);
-        scratch_write(bench.directory, "large", large, 0600);
+        scratch_write(fixture.directory, "large", large, 0600);
         for (unsigned is_file = 0; is_file < 2; is_file++) {
                 char line[256];
                 _cleanup_(process_freep) struct process *process = NULL;
 
                 snprintf(line, sizeof(line), "enrol orders --token-file %s%s",
-                         is_file ? bench.directory : "-", is_file ? "/large" : "");
-                process = bench_start_with(&bench, "large", line);
-                bench_check_exit(process, 1);
-                bench_check_says(process, PROCESS_STDERR, "too long");
+                         is_file ? fixture.directory : "-", is_file ? "/large" : "");
+                process = ctl_fixture_start_with(&fixture, "large", line);
+                ctl_fixture_check_exit(process, 1);
+                ctl_fixture_check_says(process, PROCESS_STDERR, "too long");
         }
-        bench_check_run(&bench, "enrol orders --token-file /nowhere/token", 1,
-                        "cannot read the one-time token from /nowhere/token: No such file or directory");
+        ctl_fixture_check_run(
+                &fixture, "enrol orders --token-file /nowhere/token", 1,
+                "cannot read the one-time token from /nowhere/token: No such file or directory");
 
-        argument = bench_start(&bench, "enrol orders " TOKEN);
-        bench_check_exit(argument, 2);
-        bench_check_says(argument, PROCESS_STDERR, "everybody on this machine can read it there");
+        argument = ctl_fixture_start(&fixture, "enrol orders " TOKEN);
+        ctl_fixture_check_exit(argument, 2);
+        ctl_fixture_check_says(argument, PROCESS_STDERR, "everybody on this machine can read it there");
         check_no_token(argument);
 
-        requests = fake_api_requests(bench.api);
+        requests = fake_api_requests(fixture.api);
         ck_assert_str_eq(requests, "");
-        bench_clear(&bench);
+        ctl_fixture_clear(&fixture);
 }
 END_TEST
 
@@ -134,27 +135,27 @@ START_TEST(a_token_is_asked_for_without_echo) {
                 "\"transient\"}",
                 "{\"name\":\"orders\",\"usable\":true,\"state\":\"retrying\",\"failure\":\"rejected\"}",
         };
-        struct bench bench = bench_new();
+        struct ctl_fixture fixture = ctl_fixture_new();
         _cleanup_(pty_freep) struct pty *pty = NULL, *stopped = NULL, *unknown = NULL, *usable = NULL,
                                         *forced = NULL;
         _cleanup_(freep) char *requests = NULL;
 
-        fake_api_answer(bench.api, "GET /v1/certificates/orders", 200, "{\"name\":\"orders\"}");
-        fake_api_answer(bench.api, ENROL, 202, ACCEPTED);
-        pty = bench_start_on_terminal(&bench, 80, "enrol orders");
+        fake_api_answer(fixture.api, "GET /v1/certificates/orders", 200, "{\"name\":\"orders\"}");
+        fake_api_answer(fixture.api, ENROL, 202, ACCEPTED);
+        pty = ctl_fixture_start_on_terminal(&fixture, 80, "enrol orders");
         pty_await(pty, "One-time token for orders (is not shown): ");
         ck_assert(!pty_echoes(pty));
         pty_type(pty, TOKEN "\n");
-        fake_api_await(bench.api, ENROL, 1);
+        fake_api_await(fixture.api, ENROL, 1);
         ck_assert(pty_echoes(pty));
-        fake_api_tell(bench.api, EVENT("orders", "enrolled", "enrolled: generation 1", OVER("enrol")));
+        fake_api_tell(fixture.api, EVENT("orders", "enrolled", "enrolled: generation 1", OVER("enrol")));
         pty_await(pty, "enrolled: generation 1");
         ck_assert_int_eq(pty_wait(pty), 0);
         ck_assert_ptr_null(strstr(pty_output(pty), TOKEN));
-        requests = fake_api_requests(bench.api);
+        requests = fake_api_requests(fixture.api);
         ck_assert_ptr_nonnull(strstr(requests, "{\"token\":\"" TOKEN "\"}"));
 
-        stopped = bench_start_on_terminal(&bench, 80, "enrol orders");
+        stopped = ctl_fixture_start_on_terminal(&fixture, 80, "enrol orders");
         pty_await(stopped, "(is not shown): ");
         ck_assert(!pty_echoes(stopped));
         pty_type(stopped, "one-\003");
@@ -162,15 +163,15 @@ START_TEST(a_token_is_asked_for_without_echo) {
         ck_assert(pty_echoes(stopped));
 
         /* Before anything is typed in vain. */
-        unknown = bench_start_on_terminal(&bench, 80, "enrol billing");
+        unknown = ctl_fixture_start_on_terminal(&fixture, 80, "enrol billing");
         ck_assert_int_eq(pty_wait(unknown), 5);
         ck_assert_ptr_null(strstr(pty_output(unknown), "is not shown"));
-        fake_api_answer(bench.api, "GET /v1/certificates/orders", 200,
+        fake_api_answer(fixture.api, "GET /v1/certificates/orders", 200,
                         "{\"name\":\"orders\",\"usable\":true,\"state\":\"current\",\"failure\":null}");
-        usable = bench_start_on_terminal(&bench, 80, "enrol orders");
+        usable = ctl_fixture_start_on_terminal(&fixture, 80, "enrol orders");
         ck_assert_int_eq(pty_wait(usable), 6);
         ck_assert_ptr_null(strstr(pty_output(usable), "is not shown"));
-        forced = bench_start_on_terminal(&bench, 80, "enrol orders --force");
+        forced = ctl_fixture_start_on_terminal(&fixture, 80, "enrol orders --force");
         pty_await(forced, "(is not shown): ");
         pty_type(forced, "\003");
         ck_assert_int_eq(pty_wait(forced), 128 + SIGINT);
@@ -179,13 +180,13 @@ START_TEST(a_token_is_asked_for_without_echo) {
         for (size_t i = 0; i < ELEMENTSOF(rejected); i++) {
                 _cleanup_(pty_freep) struct pty *asked = NULL;
 
-                fake_api_answer(bench.api, "GET /v1/certificates/orders", 200, rejected[i]);
-                asked = bench_start_on_terminal(&bench, 80, "enrol orders");
+                fake_api_answer(fixture.api, "GET /v1/certificates/orders", 200, rejected[i]);
+                asked = ctl_fixture_start_on_terminal(&fixture, 80, "enrol orders");
                 pty_await(asked, "(is not shown): ");
                 pty_type(asked, "\003");
                 ck_assert_int_eq(pty_wait(asked), 128 + SIGINT);
         }
-        bench_clear(&bench);
+        ctl_fixture_clear(&fixture);
 }
 END_TEST
 
@@ -224,30 +225,30 @@ static unsigned search_process(pid_t pid, const char *text) {
 }
 
 START_TEST(a_token_stays_in_no_memory) {
-        struct bench bench = bench_new();
+        struct ctl_fixture fixture = ctl_fixture_new();
         _cleanup_(process_freep) struct process *process = NULL;
         unsigned n;
 
         if (test_is_instrumented()) {
                 test_skip("%s", test_is_instrumented());
-                bench_clear(&bench);
+                ctl_fixture_clear(&fixture);
                 return;
         }
-        scratch_write(bench.directory, "token", TOKEN "\n", 0600);
-        fake_api_answer(bench.api, ENROL, 202, ACCEPTED);
-        process = bench_start_with(&bench, "token", "enrol orders -");
-        fake_api_await(bench.api, ENROL, 1);
+        scratch_write(fixture.directory, "token", TOKEN "\n", 0600);
+        fake_api_answer(fixture.api, ENROL, 202, ACCEPTED);
+        process = ctl_fixture_start_with(&fixture, "token", "enrol orders -");
+        fake_api_await(fixture.api, ENROL, 1);
         /* A step that was read tells that the request is over. */
-        fake_api_tell(bench.api, EVENT("orders", "begun", "needle-of-an-event"));
+        fake_api_tell(fixture.api, EVENT("orders", "begun", "needle-of-an-event"));
         for (usec_t end = now_usec(CLOCK_MONOTONIC) + patience_usec();
              search_process(process_pid(process), "needle-of-an-event") == 0 &&
              now_usec(CLOCK_MONOTONIC) < end;)
                 ;
         n = search_process(process_pid(process), TOKEN);
         ck_assert_msg(n == 0, "the token is in memory %u times", n);
-        fake_api_tell(bench.api, EVENT("orders", "enrolled", "enrolled", OVER("enrol")));
-        bench_check_exit(process, 0);
-        bench_clear(&bench);
+        fake_api_tell(fixture.api, EVENT("orders", "enrolled", "enrolled", OVER("enrol")));
+        ctl_fixture_check_exit(process, 0);
+        ctl_fixture_clear(&fixture);
 }
 END_TEST
 
@@ -262,14 +263,15 @@ START_TEST(a_revocation_takes_a_yes) {
                 const char *typed;
                 int exit;
         } rows[] = { { "y\n", 0 }, { "yes\n", 0 }, { "\n", 1 }, { "n\n", 1 }, { "yep\n", 1 }, { "\004", 1 } };
-        struct bench bench = bench_new();
+        struct ctl_fixture fixture = ctl_fixture_new();
         unsigned n = 0;
 
-        fake_api_answer(bench.api, "GET /v1/certificates/orders", 200, DETAILS);
-        fake_api_answer_then(bench.api, "POST /v1/certificates/orders/revoke", 202, ACCEPTED,
+        fake_api_answer(fixture.api, "GET /v1/certificates/orders", 200, DETAILS);
+        fake_api_answer_then(fixture.api, "POST /v1/certificates/orders/revoke", 202, ACCEPTED,
                              EVENT("orders", "revoked", "revoked, generation 42", OVER("revoke")));
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                _cleanup_(pty_freep) struct pty *pty = bench_start_on_terminal(&bench, 120, "revoke orders");
+                _cleanup_(pty_freep) struct pty *pty =
+                        ctl_fixture_start_on_terminal(&fixture, 120, "revoke orders");
                 _cleanup_(freep) char *requests = NULL;
                 int status;
 
@@ -283,11 +285,11 @@ START_TEST(a_revocation_takes_a_yes) {
                 ck_assert_ptr_nonnull(strstr(pty_output(pty), rows[i].exit == 0 ? "revoked, generation 42"
                                                                                 : "nothing was revoked"));
                 n += rows[i].exit == 0;
-                requests = fake_api_requests(bench.api);
+                requests = fake_api_requests(fixture.api);
                 ck_assert_uint_eq(count_text(requests, "POST"), n);
         }
-        bench_check_run(&bench, "revoke --yes orders", 0, "orders: revoked, generation 42\n");
-        bench_clear(&bench);
+        ctl_fixture_check_run(&fixture, "revoke --yes orders", 0, "orders: revoked, generation 42\n");
+        ctl_fixture_clear(&fixture);
 }
 END_TEST
 

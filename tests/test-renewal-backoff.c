@@ -1,7 +1,7 @@
 /* What failures cost: signatures that bring nothing, an outage before them, a look or a restart while a
  * back-off is under way, and a crash loop. */
 
-#include "lib/renewal.h"
+#include "lib/life/renewal.h"
 
 #include "tests/test.h"
 
@@ -37,19 +37,21 @@ static enum renewal_step wake(struct renewal *r) {
         return renewal_next(r, &(struct renewal_event) { .type = RENEWAL_WAKE }, &context);
 }
 
-static enum renewal_step looked(struct renewal *r, struct renewal_sight sight, usec_t hold_usec) {
-        return renewal_next(
-                r,
-                &(struct renewal_event) { .type = RENEWAL_LOOKED, .sight = &sight, .hold_usec = hold_usec },
-                &context);
+static enum renewal_step inspected(struct renewal *r, struct renewal_observation observation,
+                                   usec_t hold_usec) {
+        return renewal_next(r,
+                            &(struct renewal_event) { .type = RENEWAL_INSPECTED,
+                                                      .observation = &observation,
+                                                      .hold_usec = hold_usec },
+                            &context);
 }
 
-/* An attempt with SIGHT that goes well up to STEP and fails there. */
-static void fail_at(struct renewal *r, struct renewal_sight sight, enum renewal_step step,
+/* An attempt with OBSERVATION that goes well up to STEP and fails there. */
+static void fail_at(struct renewal *r, struct renewal_observation observation, enum renewal_step step,
                     struct renewal_event failure) {
         failure.type = RENEWAL_FAILED;
         wake(r);
-        looked(r, sight, 0);
+        inspected(r, observation, 0);
         while (r->step != step) {
                 ck_assert_msg(r->step != STEP_NONE, "%s", describe(r));
                 renewal_next(r, &(struct renewal_event) { .type = RENEWAL_DONE }, &context);
@@ -57,9 +59,9 @@ static void fail_at(struct renewal *r, struct renewal_sight sight, enum renewal_
         ck_assert_int_eq(renewal_next(r, &failure, &context), STEP_NONE);
 }
 
-static void succeed(struct renewal *r, struct renewal_sight sight) {
+static void succeed(struct renewal *r, struct renewal_observation observation) {
         wake(r);
-        looked(r, sight, 0);
+        inspected(r, observation, 0);
         while (r->step != STEP_NONE)
                 renewal_next(r, &(struct renewal_event) { .type = RENEWAL_DONE }, &context);
         ck_assert_int_eq(r->state, RENEWAL_CURRENT);
@@ -67,16 +69,16 @@ static void succeed(struct renewal *r, struct renewal_sight sight) {
 
 static const struct renewal_event transient = { .failure = FAILURE_TRANSIENT },
                                   bad_reply = { .failure = FAILURE_BAD_REPLY },
-                                  no_gain = { .failure = FAILURE_BAD_REPLY, .no_gain = true };
+                                  not_longer = { .failure = FAILURE_BAD_REPLY, .not_longer = true };
 
 /* --- A signature that brings nothing --- */
 
-START_TEST(test_no_gain_waits_long) {
+START_TEST(test_not_longer_waits_long) {
         static const usec_t hours[] = { 6, 12, 24, 24 };
         struct renewal r = { 0 };
 
         for (size_t i = 0; i < ELEMENTSOF(hours); i++) {
-                fail_at(&r, (struct renewal_sight) { DUE }, STEP_GATE, no_gain);
+                fail_at(&r, (struct renewal_observation) { DUE }, STEP_GATE, not_longer);
                 ck_assert_int_eq(r.state, RENEWAL_RETRYING);
                 ck_assert_int_eq(r.failure, FAILURE_BAD_REPLY);
                 ck_assert_uint_eq(r.failures, i + 1);
@@ -85,23 +87,23 @@ START_TEST(test_no_gain_waits_long) {
         }
 
         /* A tenth of the time left as ever, and the CA window at the end of it. */
-        fail_at(&r, (struct renewal_sight) { LEFT(USEC_PER_DAY) }, STEP_GATE, no_gain);
+        fail_at(&r, (struct renewal_observation) { LEFT(USEC_PER_DAY) }, STEP_GATE, not_longer);
         ck_assert_uint_eq(r.backoff_usec, USEC_PER_DAY / 100 * 9);
-        fail_at(&r, (struct renewal_sight) { LEFT(USEC_PER_MINUTE) }, STEP_GATE, no_gain);
+        fail_at(&r, (struct renewal_observation) { LEFT(USEC_PER_MINUTE) }, STEP_GATE, not_longer);
         ck_assert_uint_eq(r.backoff_usec, 66 * USEC_PER_SEC);
 
         /* The next failure is an ordinary one. */
         r.failures = 0;
-        fail_at(&r, (struct renewal_sight) { DUE }, STEP_GATE, bad_reply);
+        fail_at(&r, (struct renewal_observation) { DUE }, STEP_GATE, bad_reply);
         ck_assert_uint_eq(r.backoff_usec, 66 * USEC_PER_SEC);
 }
 END_TEST
 
-START_TEST(test_no_gain_of_an_expired_set) {
+START_TEST(test_not_longer_of_an_expired_set) {
         struct renewal r = { .state = RENEWAL_WAITING_FOR_TOKEN, .failures = 1, .failure = FAILURE_REJECTED };
 
         /* Nothing is left to be spared: the CA may come back at any time. */
-        fail_at(&r, (struct renewal_sight) { EXPIRED }, STEP_GATE, no_gain);
+        fail_at(&r, (struct renewal_observation) { EXPIRED }, STEP_GATE, not_longer);
         ck_assert_int_eq(r.state, RENEWAL_WAITING_FOR_TOKEN);
         ck_assert_uint_eq(r.backoff_usec, 5 * USEC_PER_MINUTE);
 }
@@ -130,14 +132,14 @@ START_TEST(test_progress_is_not_charged_with_an_outage) {
                 unsigned failures;
         } rows[] = {
                 { FAILURE_TRANSIENT, FAILURE_BAD_REPLY, STEP_GATE, 1 },
-                { FAILURE_TRANSIENT, FAILURE_BAD_REPLY, STEP_PROOF, 1 },
-                { FAILURE_TRANSIENT, FAILURE_REJECTED, STEP_PROOF, 1 },
+                { FAILURE_TRANSIENT, FAILURE_BAD_REPLY, STEP_VERIFY, 1 },
+                { FAILURE_TRANSIENT, FAILURE_REJECTED, STEP_VERIFY, 1 },
                 { FAILURE_TRANSIENT, FAILURE_LOCAL, STEP_COMMIT, 1 },
-                { FAILURE_REFUSED, FAILURE_TRANSIENT, STEP_PROOF, 1 },
+                { FAILURE_REFUSED, FAILURE_TRANSIENT, STEP_VERIFY, 1 },
                 /* maybe the same outage */
-                { FAILURE_TRANSIENT, FAILURE_TRANSIENT, STEP_PROOF, 13 },
+                { FAILURE_TRANSIENT, FAILURE_TRANSIENT, STEP_VERIFY, 13 },
                 { FAILURE_BAD_REPLY, FAILURE_BAD_REPLY, STEP_GATE, 13 },
-                { FAILURE_BAD_REPLY, FAILURE_REJECTED, STEP_PROOF, 13 }, /* a bad reply as well */
+                { FAILURE_BAD_REPLY, FAILURE_REJECTED, STEP_VERIFY, 13 }, /* a bad reply as well */
                 /* no signature yet */
                 { FAILURE_TRANSIENT, FAILURE_BAD_REPLY, STEP_CONFIGURATION, 13 },
                 { FAILURE_TRANSIENT, FAILURE_REFUSED, STEP_SIGN, 13 },
@@ -150,19 +152,19 @@ START_TEST(test_progress_is_not_charged_with_an_outage) {
                 struct renewal r = { 0 };
 
                 for (unsigned n = 0; n < 12; n++)
-                        fail_at(&r, (struct renewal_sight) { DUE }, STEP_CONFIGURATION, outage);
-                fail_at(&r, (struct renewal_sight) { DUE }, rows[i].step, failure);
+                        fail_at(&r, (struct renewal_observation) { DUE }, STEP_CONFIGURATION, outage);
+                fail_at(&r, (struct renewal_observation) { DUE }, rows[i].step, failure);
                 ck_assert_msg(r.failures == rows[i].failures, "row %zu: %s", i, describe(&r));
 
                 /* Whatever comes next is one more, */
-                fail_at(&r, (struct renewal_sight) { DUE }, STEP_PROOF, bad_reply);
+                fail_at(&r, (struct renewal_observation) { DUE }, STEP_VERIFY, bad_reply);
                 ck_assert_msg(r.failures == (rows[i].step < STEP_GATE && rows[i].failure != FAILURE_BAD_REPLY
                                                      ? 1
                                                      : rows[i].failures + 1),
                               "row %zu: %s", i, describe(&r));
 
                 /* and a success wipes the slate. */
-                succeed(&r, (struct renewal_sight) { DUE });
+                succeed(&r, (struct renewal_observation) { DUE });
                 ck_assert_uint_eq(r.failures, 0);
                 ck_assert(!r.past_signature);
         }
@@ -177,9 +179,9 @@ START_TEST(test_a_proof_that_always_fails_is_slowed_down) {
         /* A Connector that is out of order every other time, and whose certificates nobody accepts: a failure
          * of another class before each signature must not make each the first one. */
         while (elapsed < USEC_PER_DAY) {
-                fail_at(&r, (struct renewal_sight) { DUE }, STEP_CONFIGURATION, transient);
+                fail_at(&r, (struct renewal_observation) { DUE }, STEP_CONFIGURATION, transient);
                 elapsed += r.backoff_usec;
-                fail_at(&r, (struct renewal_sight) { DUE }, STEP_PROOF, bad_reply);
+                fail_at(&r, (struct renewal_observation) { DUE }, STEP_VERIFY, bad_reply);
                 elapsed += r.backoff_usec;
                 signatures++;
         }
@@ -197,74 +199,77 @@ START_TEST(test_held_looks) {
         static const struct {
                 const char *what;
                 enum renewal_state before, after;
-                struct renewal_sight sight;
+                struct renewal_observation observation;
                 bool rejected, forced;
                 usec_t wait; /* USEC_INFINITY: none */
         } rows[] = {
-                { .what = "due", .sight = { DUE }, .after = RENEWAL_RETRYING, .wait = HOLD },
+                { .what = "due", .observation = { DUE }, .after = RENEWAL_RETRYING, .wait = HOLD },
                 { .what = "due, retrying",
                   .before = RENEWAL_RETRYING,
-                  .sight = { DUE, .has_staged_key = true },
+                  .observation = { DUE, .has_staged_key = true },
                   .after = RENEWAL_RETRYING,
                   .wait = HOLD },
                 { .what = "reply",
-                  .sight = { DUE, .has_staged_key = true, .has_staged_reply = true },
+                  .observation = { DUE, .has_staged_key = true, .has_staged_reply = true },
                   .after = RENEWAL_RETRYING,
                   .wait = HOLD },
                 { .what = "forced",
                   .before = RENEWAL_RETRYING,
                   .forced = true,
-                  .sight = { FRESH },
+                  .observation = { FRESH },
                   .after = RENEWAL_RETRYING,
                   .wait = HOLD },
                 { .what = "other key",
-                  .sight = { FRESH, .other_key_asked = true },
+                  .observation = { FRESH, .other_key_asked = true },
                   .after = RENEWAL_RETRYING,
                   .wait = HOLD },
-                { .what = "expired", .sight = { EXPIRED }, .after = RENEWAL_WAITING_FOR_TOKEN, .wait = HOLD },
+                { .what = "expired",
+                  .observation = { EXPIRED },
+                  .after = RENEWAL_WAITING_FOR_TOKEN,
+                  .wait = HOLD },
                 { .what = "expired, waiting",
                   .before = RENEWAL_WAITING_FOR_TOKEN,
-                  .sight = { EXPIRED },
+                  .observation = { EXPIRED },
                   .after = RENEWAL_WAITING_FOR_TOKEN,
                   .wait = HOLD },
                 { .what = "rejected",
                   .before = RENEWAL_WAITING_FOR_TOKEN,
                   .rejected = true,
-                  .sight = { DUE },
+                  .observation = { DUE },
                   .after = RENEWAL_WAITING_FOR_TOKEN,
                   .wait = HOLD },
                 { .what = "expired, token",
-                  .sight = { EXPIRED, .has_token = true },
+                  .observation = { EXPIRED, .has_token = true },
                   .after = RENEWAL_RETRYING,
                   .wait = HOLD },
                 { .what = "expired, token, waiting",
                   .before = RENEWAL_WAITING_FOR_TOKEN,
-                  .sight = { EXPIRED, .has_token = true },
+                  .observation = { EXPIRED, .has_token = true },
                   .after = RENEWAL_WAITING_FOR_TOKEN,
                   .wait = HOLD },
                 { .what = "grant",
-                  .sight = { .has_staged_key = true, .has_staged_grant = true },
+                  .observation = { .has_staged_key = true, .has_staged_grant = true },
                   .after = RENEWAL_RETRYING,
                   .wait = HOLD },
-                { .what = "clock", .sight = { UNBORN }, .after = RENEWAL_RETRYING, .wait = HOLD },
+                { .what = "clock", .observation = { UNBORN }, .after = RENEWAL_RETRYING, .wait = HOLD },
                 { .what = "clock, current",
                   .before = RENEWAL_CURRENT,
-                  .sight = { UNBORN },
+                  .observation = { UNBORN },
                   .after = RENEWAL_CURRENT,
                   .wait = HOLD },
                 /* a tenth of the time left, for a wait that survived a clock which was set */
                 { .what = "an hour left",
-                  .sight = { LEFT(USEC_PER_HOUR) },
+                  .observation = { LEFT(USEC_PER_HOUR) },
                   .after = RENEWAL_RETRYING,
                   .wait = 6 * USEC_PER_MINUTE },
                 /* nothing to hold */
                 { .what = "no set",
-                  .sight = { .has_staged_key = true },
+                  .observation = { .has_staged_key = true },
                   .after = RENEWAL_WAITING_FOR_TOKEN,
                   .wait = USEC_INFINITY },
                 { .what = "not due",
                   .before = RENEWAL_RETRYING,
-                  .sight = { FRESH },
+                  .observation = { FRESH },
                   .after = RENEWAL_CURRENT,
                   .wait = USEC_INFINITY },
         };
@@ -277,9 +282,9 @@ START_TEST(test_held_looks) {
                 r.rejected = rows[i].rejected;
                 r.forced = rows[i].forced;
                 if (r.rejected)
-                        r.expiry = rows[i].sight.expiry;
+                        r.expiry = rows[i].observation.expiry;
                 wake(&r);
-                ck_assert_int_eq(looked(&r, rows[i].sight, HOLD), STEP_NONE);
+                ck_assert_int_eq(inspected(&r, rows[i].observation, HOLD), STEP_NONE);
                 ck_assert_msg(r.step == STEP_NONE && r.state == rows[i].after, "%s: %s", rows[i].what,
                               describe(&r));
                 ck_assert_msg(r.backoff_usec == rows[i].wait, "%s: %s", rows[i].what, describe(&r));
@@ -291,10 +296,11 @@ START_TEST(test_held_looks) {
                               describe(&r));
 
                 /* When the time has come, it goes on. */
-                if (rows[i].wait == USEC_INFINITY || rows[i].sight.not_before > NOW)
+                if (rows[i].wait == USEC_INFINITY || rows[i].observation.not_before > NOW)
                         continue;
                 wake(&r);
-                ck_assert_msg(looked(&r, rows[i].sight, 0) > STEP_LOOK, "%s: %s", rows[i].what, describe(&r));
+                ck_assert_msg(inspected(&r, rows[i].observation, 0) > STEP_INSPECT, "%s: %s", rows[i].what,
+                              describe(&r));
         }
 }
 END_TEST
@@ -304,15 +310,15 @@ START_TEST(test_nothing_to_hold) {
 
         /* Without a failure there is no back-off, whatever the caller says. */
         wake(&r);
-        ck_assert_int_eq(looked(&r, (struct renewal_sight) { DUE }, HOLD), STEP_KEY);
+        ck_assert_int_eq(inspected(&r, (struct renewal_observation) { DUE }, HOLD), STEP_KEY);
 
         /* A bad reply keeps its CA window even with little time left. */
         renewal_restore(&r, 1, FAILURE_BAD_REPLY);
         wake(&r);
-        looked(&r, (struct renewal_sight) { LEFT(30 * USEC_PER_SEC) }, 70 * USEC_PER_SEC);
+        inspected(&r, (struct renewal_observation) { LEFT(30 * USEC_PER_SEC) }, 70 * USEC_PER_SEC);
         ck_assert_uint_eq(r.backoff_usec, 70 * USEC_PER_SEC);
         wake(&r);
-        looked(&r, (struct renewal_sight) { LEFT(30 * USEC_PER_SEC) }, HOLD);
+        inspected(&r, (struct renewal_observation) { LEFT(30 * USEC_PER_SEC) }, HOLD);
         ck_assert_uint_eq(r.backoff_usec, 72 * USEC_PER_SEC);
 }
 END_TEST
@@ -344,7 +350,7 @@ START_TEST(test_a_held_look_that_fails) {
                 /* At any other step the span says nothing. */
                 renewal_restore(&r, 1, FAILURE_LOCAL);
                 wake(&r);
-                looked(&r, (struct renewal_sight) { DUE }, 0);
+                inspected(&r, (struct renewal_observation) { DUE }, 0);
                 renewal_next(&r, &failed, &context);
                 ck_assert_uint_eq(r.backoff_usec, 10 * USEC_PER_SEC);
         }
@@ -377,7 +383,7 @@ START_TEST(test_restore) {
                 ck_assert_int_eq(r.past_signature, rows[i].past_signature);
                 ck_assert(r.state == RENEWAL_ABSENT && r.step == STEP_NONE && !r.rejected && r.expiry == 0);
                 ck_assert(r.due_usec == USEC_INFINITY && r.backoff_usec == USEC_INFINITY);
-                ck_assert_int_eq(wake(&r), STEP_LOOK);
+                ck_assert_int_eq(wake(&r), STEP_INSPECT);
         }
 }
 END_TEST
@@ -390,7 +396,7 @@ START_TEST(test_assumed_backoff) {
                 usec_t assumed;
 
                 wake(&r);
-                looked(&r, (struct renewal_sight) { DUE, .has_staged_key = true }, 0);
+                inspected(&r, (struct renewal_observation) { DUE, .has_staged_key = true }, 0);
                 memcpy(&before, &r, sizeof(r));
                 assumed = renewal_assumed_backoff(&r, &context);
                 ck_assert_int_eq(memcmp(&before, &r, sizeof(r)), 0);
@@ -404,18 +410,19 @@ START_TEST(test_assumed_backoff) {
         /* The staged reply is the last attempt's: nothing is forgiven before it is tried. */
         renewal_restore(&r, 12, FAILURE_REFUSED);
         wake(&r);
-        ck_assert_int_eq(looked(&r, (struct renewal_sight) { DUE, .has_staged_reply = true }, 0), STEP_PROOF);
+        ck_assert_int_eq(inspected(&r, (struct renewal_observation) { DUE, .has_staged_reply = true }, 0),
+                         STEP_VERIFY);
         ck_assert_uint_eq(renewal_assumed_backoff(&r, &context), USEC_PER_HOUR);
 
         /* An enrolment, the slow retries of an expired set, and one whose token is on offer by now. */
         renewal_restore(&r, 0, FAILURE_NONE);
         wake(&r);
-        looked(&r, (struct renewal_sight) { .has_token = true }, 0);
+        inspected(&r, (struct renewal_observation) { .has_token = true }, 0);
         ck_assert_uint_eq(renewal_assumed_backoff(&r, &context), 5 * USEC_PER_SEC);
         renewal_restore(&r, 1, FAILURE_REJECTED);
         r.state = RENEWAL_WAITING_FOR_TOKEN;
         wake(&r);
-        ck_assert_int_eq(looked(&r, (struct renewal_sight) { EXPIRED }, 0), STEP_KEY);
+        ck_assert_int_eq(inspected(&r, (struct renewal_observation) { EXPIRED }, 0), STEP_KEY);
         ck_assert_uint_eq(renewal_assumed_backoff(&r, &context), 10 * USEC_PER_MINUTE);
         r.token_offered = true;
         ck_assert_uint_eq(renewal_assumed_backoff(&r, &context), 10 * USEC_PER_MINUTE);
@@ -428,10 +435,11 @@ START_TEST(test_crash_loop) {
 
         /* Restarted each second for an hour, dead before any reply: what is written ahead is all there is. */
         for (usec_t t = NOW; t < NOW + USEC_PER_HOUR; t += USEC_PER_SEC) {
-                const struct renewal_sight sight = { DUE, .has_staged_key = true };
-                const struct renewal_event wake_up = { .type = RENEWAL_WAKE }, look = {
-                        .type = RENEWAL_LOOKED, .sight = &sight, .hold_usec = usec_sub(next_attempt, t)
-                };
+                const struct renewal_observation observation = { DUE, .has_staged_key = true };
+                const struct renewal_event wake_up = { .type = RENEWAL_WAKE },
+                                           look = { .type = RENEWAL_INSPECTED,
+                                                    .observation = &observation,
+                                                    .hold_usec = usec_sub(next_attempt, t) };
                 struct renewal_context now = context;
                 struct renewal r;
 
@@ -490,8 +498,8 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("renewal-backoff");
 
-        TEST_CASE(suite, test_no_gain_waits_long);
-        TEST_CASE(suite, test_no_gain_of_an_expired_set);
+        TEST_CASE(suite, test_not_longer_waits_long);
+        TEST_CASE(suite, test_not_longer_of_an_expired_set);
         TEST_CASE(suite, test_an_expired_set_waits_for_the_ca_as_well);
         TEST_CASE(suite, test_progress_is_not_charged_with_an_outage);
         TEST_CASE(suite, test_a_proof_that_always_fails_is_slowed_down);

@@ -1,6 +1,6 @@
 /* The machine over time: whole lives, events that come when none is due, and random ones. */
 
-#include "lib/renewal.h"
+#include "lib/life/renewal.h"
 
 #include "tests/support/renewals.h"
 #include "tests/test.h"
@@ -27,58 +27,59 @@ static void walk(struct renewal *r, const enum renewal_step *steps, size_t n) {
 
 START_TEST(test_whole_life) {
         static const enum renewal_step all[] = { STEP_KEY,  STEP_CONFIGURATION, STEP_CSR,   STEP_SIGN,
-                                                 STEP_GATE, STEP_PROOF,         STEP_COMMIT };
+                                                 STEP_GATE, STEP_VERIFY,        STEP_COMMIT };
         struct renewal r = { 0 };
 
         wake(&r);
-        looked(&r, (struct renewal_sight) { 0 });
+        inspected(&r, (struct renewal_observation) { 0 });
         ck_renewal(&r, RENEWAL_WAITING_FOR_TOKEN, STEP_NONE);
         wake(&r);
-        looked(&r, (struct renewal_sight) { .has_token = true });
+        inspected(&r, (struct renewal_observation) { .has_token = true });
         ck_renewal(&r, RENEWAL_ENROLLING, STEP_KEY);
         walk(&r, all, ELEMENTSOF(all));
 
         wake(&r);
-        looked(&r, (struct renewal_sight) { FRESH });
+        inspected(&r, (struct renewal_observation) { FRESH });
         ck_renewal(&r, RENEWAL_CURRENT, STEP_NONE);
 
         /* One failure on the way; the key is staged by then. */
         wake(&r);
-        looked(&r, (struct renewal_sight) { DUE });
+        inspected(&r, (struct renewal_observation) { DUE });
         ck_assert_int_eq(done(&r), STEP_CONFIGURATION);
         failed(&r, FAILURE_TRANSIENT);
         ck_renewal(&r, RENEWAL_RETRYING, STEP_NONE);
         wake(&r);
-        looked(&r, (struct renewal_sight) { DUE, .has_staged_key = true });
+        inspected(&r, (struct renewal_observation) { DUE, .has_staged_key = true });
         ck_renewal(&r, RENEWAL_RENEWING, STEP_CONFIGURATION);
         walk(&r, all + 1, ELEMENTSOF(all) - 1);
 
         /* Forced, and proven only at the second attempt. */
         r.forced = true;
         wake(&r);
-        looked(&r, (struct renewal_sight) { FRESH });
-        while (r.step != STEP_PROOF)
+        inspected(&r, (struct renewal_observation) { FRESH });
+        while (r.step != STEP_VERIFY)
                 done(&r);
         failed(&r, FAILURE_TRANSIENT);
         ck_assert(r.forced);
         wake(&r);
-        looked(&r, (struct renewal_sight) { FRESH, .has_staged_key = true, .has_staged_reply = true });
+        inspected(&r,
+                  (struct renewal_observation) { FRESH, .has_staged_key = true, .has_staged_reply = true });
         walk(&r, all + 5, 2);
 
         /* The Director's grant survives a crash between `configuration` and sign. */
         wake(&r);
-        looked(&r, (struct renewal_sight) { .has_staged_key = true, .has_staged_grant = true });
+        inspected(&r, (struct renewal_observation) { .has_staged_key = true, .has_staged_grant = true });
         walk(&r, all + 3, 4);
 }
 END_TEST
 
 START_TEST(test_key_too_small) {
         static const struct renewal_event too_small = { .type = RENEWAL_KEY_TOO_SMALL };
-        static const enum renewal_step rest[] = { STEP_CSR, STEP_SIGN, STEP_GATE, STEP_PROOF, STEP_COMMIT };
+        static const enum renewal_step rest[] = { STEP_CSR, STEP_SIGN, STEP_GATE, STEP_VERIFY, STEP_COMMIT };
         struct renewal r = { 0 };
 
         wake(&r);
-        looked(&r, (struct renewal_sight) { DUE, .has_staged_key = true });
+        inspected(&r, (struct renewal_observation) { DUE, .has_staged_key = true });
         ck_assert_int_eq(renewal_next(&r, &too_small, &context), STEP_KEY);
         ck_renewal(&r, RENEWAL_RENEWING, STEP_KEY);
         ck_assert_int_eq(done(&r), STEP_CSR); /* `configuration` mints a token: not a second time */
@@ -86,14 +87,14 @@ START_TEST(test_key_too_small) {
 
         /* The next attempt starts without that memory. */
         wake(&r);
-        looked(&r, (struct renewal_sight) { DUE });
+        inspected(&r, (struct renewal_observation) { DUE });
         ck_assert_int_eq(done(&r), STEP_CONFIGURATION);
 
         /* So does one after a failure in between. */
         renewal_next(&r, &too_small, &context);
         failed(&r, FAILURE_LOCAL);
         wake(&r);
-        looked(&r, (struct renewal_sight) { DUE });
+        inspected(&r, (struct renewal_observation) { DUE });
         ck_assert_int_eq(done(&r), STEP_CONFIGURATION);
 }
 END_TEST
@@ -103,7 +104,7 @@ START_TEST(test_rejected_with_a_token_on_offer) {
 
         /* The certificate is tried first, since it costs no token ... */
         wake(&r);
-        looked(&r, (struct renewal_sight) { DUE, .has_token = true });
+        inspected(&r, (struct renewal_observation) { DUE, .has_token = true });
         ck_renewal(&r, RENEWAL_RENEWING, STEP_KEY);
         done(&r);
         failed(&r, FAILURE_REJECTED);
@@ -111,14 +112,14 @@ START_TEST(test_rejected_with_a_token_on_offer) {
         ck_assert_uint_eq(r.backoff_usec, 0); /* ... which lives for five minutes */
 
         wake(&r);
-        looked(&r, (struct renewal_sight) { DUE, .has_token = true, .has_staged_key = true });
+        inspected(&r, (struct renewal_observation) { DUE, .has_token = true, .has_staged_key = true });
         ck_renewal(&r, RENEWAL_ENROLLING, STEP_CONFIGURATION);
 
         /* The network fails: the rejection is not forgotten over it. */
         failed(&r, FAILURE_TRANSIENT);
         ck_renewal(&r, RENEWAL_RETRYING, STEP_NONE);
         wake(&r);
-        looked(&r, (struct renewal_sight) { DUE, .has_token = true, .has_staged_key = true });
+        inspected(&r, (struct renewal_observation) { DUE, .has_token = true, .has_staged_key = true });
         ck_renewal(&r, RENEWAL_ENROLLING, STEP_CONFIGURATION);
 
         /* No way round in a hurry: a refused token waits. */
@@ -128,7 +129,7 @@ START_TEST(test_rejected_with_a_token_on_offer) {
 
         /* Without a token: slow retries with the certificate. The CA comes back. */
         wake(&r);
-        looked(&r, (struct renewal_sight) { DUE, .has_staged_key = true });
+        inspected(&r, (struct renewal_observation) { DUE, .has_staged_key = true });
         ck_renewal(&r, RENEWAL_RENEWING, STEP_CONFIGURATION);
         while (r.step != STEP_NONE)
                 done(&r);
@@ -137,13 +138,13 @@ START_TEST(test_rejected_with_a_token_on_offer) {
 END_TEST
 
 START_TEST(test_events_out_of_place) {
-        static const struct renewal_sight sight = { DUE };
+        static const struct renewal_observation observation = { DUE };
         static const struct {
                 enum renewal_event_type type;
                 bool at[STEP_MAX]; /* where the event belongs */
         } rows[] = {
                 { RENEWAL_WAKE, { [STEP_NONE] = true } },
-                { RENEWAL_LOOKED, { [STEP_LOOK] = true } },
+                { RENEWAL_INSPECTED, { [STEP_INSPECT] = true } },
                 { RENEWAL_KEY_TOO_SMALL, { [STEP_CONFIGURATION] = true } },
                 { RENEWAL_DONE,
                   { [STEP_KEY] = true,
@@ -151,28 +152,28 @@ START_TEST(test_events_out_of_place) {
                     [STEP_CSR] = true,
                     [STEP_SIGN] = true,
                     [STEP_GATE] = true,
-                    [STEP_PROOF] = true,
+                    [STEP_VERIFY] = true,
                     [STEP_COMMIT] = true } },
                 { RENEWAL_FAILED,
-                  { [STEP_LOOK] = true,
+                  { [STEP_INSPECT] = true,
                     [STEP_KEY] = true,
                     [STEP_CONFIGURATION] = true,
                     [STEP_CSR] = true,
                     [STEP_SIGN] = true,
                     [STEP_GATE] = true,
-                    [STEP_PROOF] = true,
+                    [STEP_VERIFY] = true,
                     [STEP_COMMIT] = true } },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 for (enum renewal_step step = STEP_NONE; step < STEP_MAX; step++) {
                         struct renewal_event event = { .type = rows[i].type,
-                                                       .sight = &sight,
+                                                       .observation = &observation,
                                                        .failure = FAILURE_TRANSIENT };
                         struct renewal before, r;
 
                         memset(&before, 0, sizeof(before));
-                        before.state = step <= STEP_LOOK ? RENEWAL_RETRYING : RENEWAL_RENEWING;
+                        before.state = step <= STEP_INSPECT ? RENEWAL_RETRYING : RENEWAL_RENEWING;
                         before.step = step;
                         memcpy(&r, &before, sizeof(r));
                         ck_assert_int_eq(renewal_next(&r, &event, &context), r.step);
@@ -196,7 +197,7 @@ static bool flip(uint64_t *seed) {
 
 /* What must hold after every event, whatever happened before. */
 static const char *impossible(const struct renewal *r) {
-        bool busy = r->step > STEP_LOOK;
+        bool busy = r->step > STEP_INSPECT;
         bool armed = r->due_usec != USEC_INFINITY || r->backoff_usec != USEC_INFINITY;
 
         if (r->state >= RENEWAL_STATE_MAX || r->step >= STEP_MAX || r->failure >= FAILURE_MAX)
@@ -233,8 +234,8 @@ START_TEST(test_random_events) {
 
         for (unsigned i = 0; i < 200000; i++) {
                 struct renewal_context now = context;
-                struct renewal_sight sight = { 0 };
-                struct renewal_event event = { .sight = &sight };
+                struct renewal_observation observation = { 0 };
+                struct renewal_event event = { .observation = &observation };
                 enum renewal_step before = r.step, step;
                 unsigned failures;
                 const char *wrong;
@@ -243,23 +244,24 @@ START_TEST(test_random_events) {
                 now.random = (uint32_t)random_next(&seed);
                 now.seed = (uint32_t)random_next(&seed);
                 now.now = NOW + random_next(&seed) % (100 * USEC_PER_DAY);
-                sight.has_set = random_next(&seed) % 4 > 0;
-                if (sight.has_set) {
-                        sight.not_before = NOW + random_next(&seed) % (20 * USEC_PER_DAY);
-                        sight.expiry = sight.not_before + random_next(&seed) % 4 * 30 * USEC_PER_DAY;
+                observation.has_set = random_next(&seed) % 4 > 0;
+                if (observation.has_set) {
+                        observation.not_before = NOW + random_next(&seed) % (20 * USEC_PER_DAY);
+                        observation.expiry =
+                                observation.not_before + random_next(&seed) % 4 * 30 * USEC_PER_DAY;
                 }
-                sight.has_token = flip(&seed);
-                sight.has_untried_token = sight.has_token && flip(&seed);
-                sight.has_staged_key = flip(&seed);
-                sight.has_staged_grant = flip(&seed);
-                sight.has_staged_reply = random_next(&seed) % 8 == 0;
-                sight.other_key_asked = flip(&seed);
-                sight.enrol_asked = random_next(&seed) % 8 == 0;
+                observation.has_token = flip(&seed);
+                observation.has_untried_token = observation.has_token && flip(&seed);
+                observation.has_staged_key = flip(&seed);
+                observation.has_staged_grant = flip(&seed);
+                observation.has_staged_reply = random_next(&seed) % 8 == 0;
+                observation.other_key_asked = flip(&seed);
+                observation.enrol_asked = random_next(&seed) % 8 == 0;
                 event.failure = FAILURE_NONE + 1 + (enum failure)(random_next(&seed) % (FAILURE_MAX - 1));
                 event.retry_after_usec = flip(&seed) ? random_next(&seed) : 0;
-                event.no_gain = flip(&seed);
+                event.not_longer = flip(&seed);
                 event.hold_usec = random_next(&seed) % 8 == 0 ? random_next(&seed) : 0;
-                held = before == STEP_LOOK && event.hold_usec > 0 && r.failures > 0;
+                held = before == STEP_INSPECT && event.hold_usec > 0 && r.failures > 0;
                 failures = r.failures;
                 if (random_next(&seed) % 64 == 0)
                         r.forced = true;
@@ -267,9 +269,9 @@ START_TEST(test_random_events) {
                 /* Mostly what belongs to the step, else anything. */
                 event.type = (enum renewal_event_type)(random_next(&seed) % (RENEWAL_FAILED + 1));
                 if (random_next(&seed) % 4 > 0)
-                        event.type = before == STEP_NONE   ? RENEWAL_WAKE
-                                     : before == STEP_LOOK ? RENEWAL_LOOKED
-                                                           : RENEWAL_DONE;
+                        event.type = before == STEP_NONE      ? RENEWAL_WAKE
+                                     : before == STEP_INSPECT ? RENEWAL_INSPECTED
+                                                              : RENEWAL_DONE;
 
                 if (r.state == RENEWAL_ABSENT && before == STEP_NONE && event.type != RENEWAL_WAKE)
                         continue; /* nothing has begun */
@@ -278,18 +280,18 @@ START_TEST(test_random_events) {
                 ck_assert_msg(!wrong && step == r.step, "event %u: %s: %s", i, wrong ? wrong : "step",
                               describe(&r));
                 seen[r.state][step] = true;
-                if (held && event.type == RENEWAL_LOOKED)
+                if (held && event.type == RENEWAL_INSPECTED)
                         ck_assert_msg(step == STEP_NONE && r.failures <= failures, "event %u: not held: %s",
                                       i, describe(&r));
                 ck_assert_uint_gt(renewal_assumed_backoff(&r, &now), 0);
 
                 /* The order within an attempt, kept by our own book. */
-                if (before == STEP_LOOK && event.type == RENEWAL_LOOKED) {
+                if (before == STEP_INSPECT && event.type == RENEWAL_INSPECTED) {
                         csr_made = configured = reply_proven = false;
-                        grant_staged = sight.has_staged_grant && r.by_token;
+                        grant_staged = observation.has_staged_grant && r.by_token;
                 } else if (before == STEP_CSR && step == STEP_SIGN)
                         csr_made = true;
-                else if (before == STEP_PROOF && event.type == RENEWAL_DONE)
+                else if (before == STEP_VERIFY && event.type == RENEWAL_DONE)
                         reply_proven = true;
 
                 if (step != before) {

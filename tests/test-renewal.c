@@ -1,6 +1,6 @@
 /* The machine: every step's failure by every class, what a look leads to, and when it wakes. */
 
-#include "lib/renewal.h"
+#include "lib/life/renewal.h"
 
 #include "tests/support/renewals.h"
 #include "tests/test.h"
@@ -37,7 +37,7 @@ START_TEST(test_every_failure_of_every_step) {
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 for (enum renewal_step step = STEP_KEY; step < STEP_MAX; step++) {
-                        bool new_one = step == STEP_PROOF && rows[i].failure == FAILURE_REJECTED;
+                        bool new_one = step == STEP_VERIFY && rows[i].failure == FAILURE_REJECTED;
                         enum failure failure = new_one ? FAILURE_BAD_REPLY : rows[i].failure;
                         usec_t usual = schedule_backoff(&policy, failure, 3, MIDDLE, 0, 0);
                         struct renewal r;
@@ -88,7 +88,7 @@ START_TEST(test_a_look_that_fails) {
                              .backoff_usec = USEC_INFINITY,
                              .expiry = NOW + USEC_PER_DAY };
 
-        ck_assert_int_eq(wake(&r), STEP_LOOK);
+        ck_assert_int_eq(wake(&r), STEP_INSPECT);
         ck_assert_int_eq(failed(&r, FAILURE_LOCAL), STEP_NONE);
         ck_renewal(&r, RENEWAL_RETRYING, STEP_NONE);
         ck_assert_uint_eq(r.backoff_usec, 5 * USEC_PER_SEC);
@@ -96,7 +96,7 @@ START_TEST(test_a_look_that_fails) {
 
         /* It is no part of the enrolment before it: no token was burnt by looking. */
         r = (struct renewal) { .state = RENEWAL_RETRYING, .by_token = true, .failures = 1 };
-        ck_assert_int_eq(wake(&r), STEP_LOOK);
+        ck_assert_int_eq(wake(&r), STEP_INSPECT);
         failed(&r, FAILURE_REFUSED);
         ck_renewal(&r, RENEWAL_RETRYING, STEP_NONE);
 
@@ -115,7 +115,7 @@ START_TEST(test_backoff_follows_the_failures) {
 
         for (unsigned n = 1; n <= 12; n++) {
                 wake(&r);
-                looked(&r, (struct renewal_sight) { DUE });
+                inspected(&r, (struct renewal_observation) { DUE });
                 failed(&r, FAILURE_TRANSIENT);
                 ck_assert_uint_eq(r.failures, n);
                 ck_assert_uint_eq(r.backoff_usec, schedule_backoff(&policy, FAILURE_TRANSIENT, n, MIDDLE, 0,
@@ -125,18 +125,18 @@ START_TEST(test_backoff_follows_the_failures) {
         /* Retry-After, and its cap to a tenth of the time left */
         event.retry_after_usec = 2 * USEC_PER_HOUR;
         wake(&r);
-        looked(&r, (struct renewal_sight) { DUE });
+        inspected(&r, (struct renewal_observation) { DUE });
         renewal_next(&r, &event, &context);
         ck_assert_uint_eq(r.backoff_usec, 132 * USEC_PER_MINUTE);
 
         wake(&r);
-        looked(&r, (struct renewal_sight) { SET(90 * USEC_PER_DAY - USEC_PER_HOUR) });
+        inspected(&r, (struct renewal_observation) { SET(90 * USEC_PER_DAY - USEC_PER_HOUR) });
         renewal_next(&r, &event, &context);
         ck_assert_uint_eq(r.backoff_usec, 324 * USEC_PER_SEC);
 
         r.failures = UINT32_MAX;
         wake(&r);
-        looked(&r, (struct renewal_sight) { DUE });
+        inspected(&r, (struct renewal_observation) { DUE });
         failed(&r, FAILURE_TRANSIENT);
         ck_assert_uint_eq(r.failures, UINT32_MAX);
 }
@@ -147,7 +147,7 @@ START_TEST(test_looks) {
         static const struct {
                 const char *what;
                 struct renewal before;
-                struct renewal_sight sight;
+                struct renewal_observation observation;
                 enum renewal_state state;
                 enum renewal_step step;
                 enum failure failure;
@@ -170,12 +170,12 @@ START_TEST(test_looks) {
                   ENROLLING, STEP_CONFIGURATION, FAILURE_NONE },
                 { "reply and another token", { .state = RETRYING },
                   { .has_token = true, .has_untried_token = true, .has_staged_reply = true },
-                  ENROLLING, STEP_PROOF, FAILURE_NONE },
+                  ENROLLING, STEP_VERIFY, FAILURE_NONE },
                 { "reply", { .state = RETRYING }, { .has_staged_reply = true },
-                  ENROLLING, STEP_PROOF, FAILURE_NONE },
+                  ENROLLING, STEP_VERIFY, FAILURE_NONE },
                 { "reply, grant and token", { .state = RETRYING },
                   { .has_staged_reply = true, .has_staged_grant = true, .has_token = true },
-                  ENROLLING, STEP_PROOF, FAILURE_NONE },
+                  ENROLLING, STEP_VERIFY, FAILURE_NONE },
                 { "the set is gone", { .state = CURRENT, .expiry = NOW }, { 0 },
                   WAITING, STEP_NONE, FAILURE_NONE },
 
@@ -210,7 +210,7 @@ START_TEST(test_looks) {
                   { EXPIRED, .has_staged_grant = true, .has_staged_key = true },
                   ENROLLING, STEP_SIGN, FAILURE_NONE },
                 { "expired, reply", { .state = CURRENT }, { EXPIRED, .has_staged_reply = true },
-                  ENROLLING, STEP_PROOF, FAILURE_NONE },
+                  ENROLLING, STEP_VERIFY, FAILURE_NONE },
                 { "expires now", { .state = CURRENT }, { SET(90 * USEC_PER_DAY) },
                   WAITING, STEP_NONE, FAILURE_REJECTED },
                 { "expires next", { .state = CURRENT }, { SET(90 * USEC_PER_DAY - 1) },
@@ -283,7 +283,7 @@ START_TEST(test_looks) {
                   { .state = RETRYING },
                   { DUE, .has_staged_key = true, .has_staged_reply = true },
                   RENEWING,
-                  STEP_PROOF,
+                  STEP_VERIFY,
                   FAILURE_NONE },
                 { "forced", { .state = CURRENT, .forced = true },
                   { FRESH }, RENEWING, STEP_KEY, FAILURE_NONE },
@@ -312,15 +312,15 @@ START_TEST(test_looks) {
                 struct renewal r = rows[i].before;
                 enum renewal_step step;
 
-                ck_assert_int_eq(wake(&r), STEP_LOOK);
+                ck_assert_int_eq(wake(&r), STEP_INSPECT);
                 ck_assert_int_eq(r.state, rows[i].before.state);
-                step = looked(&r, rows[i].sight);
+                step = inspected(&r, rows[i].observation);
                 ck_assert_msg(r.state == rows[i].state && step == rows[i].step && r.step == step, "%s: %s",
                               rows[i].what, describe(&r));
                 ck_assert_msg(r.by_token == (r.state == RENEWAL_ENROLLING), "%s: %s", rows[i].what,
                               describe(&r));
-                ck_assert_msg(r.expiry == (rows[i].sight.has_set ? rows[i].sight.expiry : 0), "%s",
-                              rows[i].what);
+                ck_assert_msg(r.expiry == (rows[i].observation.has_set ? rows[i].observation.expiry : 0),
+                              "%s", rows[i].what);
                 if (step == STEP_NONE)
                         ck_assert_msg(r.failure == rows[i].failure, "%s: %s", rows[i].what, describe(&r));
         }
@@ -331,28 +331,29 @@ START_TEST(test_when_to_wake) {
         struct renewal r = { 0 };
 
         wake(&r);
-        looked(&r, (struct renewal_sight) { 0 });
+        inspected(&r, (struct renewal_observation) { 0 });
         ck_assert_uint_eq(r.due_usec, USEC_INFINITY);
         ck_assert_uint_eq(r.backoff_usec, USEC_INFINITY);
 
         wake(&r);
-        looked(&r, (struct renewal_sight) { FRESH });
+        inspected(&r, (struct renewal_observation) { FRESH });
         ck_assert_uint_eq(r.due_usec, NOW - USEC_PER_DAY + 5209920 * USEC_PER_SEC);
         ck_assert_uint_eq(r.backoff_usec, USEC_INFINITY);
 
         wake(&r);
         ck_assert_uint_eq(r.due_usec, USEC_INFINITY); /* nothing is left armed during an attempt */
-        looked(&r, (struct renewal_sight) { UNBORN });
+        inspected(&r, (struct renewal_observation) { UNBORN });
         ck_assert_uint_eq(r.due_usec, USEC_INFINITY);
         ck_assert_uint_eq(r.backoff_usec, 5 * USEC_PER_SEC);
 
         wake(&r);
-        looked(&r, (struct renewal_sight) { EXPIRED });
+        inspected(&r, (struct renewal_observation) { EXPIRED });
         ck_assert_uint_eq(r.due_usec, USEC_INFINITY);
         ck_assert_uint_eq(r.backoff_usec, 10 * USEC_PER_MINUTE); /* the second failure, slow */
 
         wake(&r);
-        looked(&r, (struct renewal_sight) { .has_set = true, .not_before = NOW, .expiry = USEC_INFINITY });
+        inspected(&r, (struct renewal_observation) {
+                              .has_set = true, .not_before = NOW, .expiry = USEC_INFINITY });
         ck_renewal(&r, RENEWAL_CURRENT, STEP_NONE);
         ck_assert_uint_eq(r.due_usec, USEC_INFINITY);
         ck_assert_uint_eq(r.failures, 0);

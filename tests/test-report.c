@@ -1,7 +1,7 @@
 /* The JSON about certificates: no secret in it, nothing half made when memory is out, nothing left out where
  * nothing is known; then every member as the golden texts in tests/data/report/ have it. */
 
-#include "lib/report.h"
+#include "lib/report/report.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -103,18 +103,18 @@ static struct inspection make_inspection(void) {
 
 /* The second of two equal commands is owed something, and a dependent that is no longer in the configuration.
  */
-static struct journal make_journal(const struct config_certificate *config) {
-        struct journal journal = { 0 };
+static struct state make_state(const struct config_certificate *config) {
+        struct state state = { 0 };
         char key[CONFIG_NOTIFY_KEY];
-        struct journal_owed *owed;
+        struct state_pending *pending;
 
-        ck_assert_int_eq(journal_owe(&journal, config_notify_key(config, 4, key), 42, &owed), 0);
-        owed->failures = 3;
-        owed->next_attempt_usec = NOW + 40 * USEC_PER_SEC;
-        journal_keep_error(&owed->error, "command /bin/b ended with status 7");
-        ck_assert_int_eq(journal_owe(&journal, config_notify_key(config, 0, key), 41, NULL), 0);
-        ck_assert_int_eq(journal_owe(&journal, "command-0000000000000000-1", 40, NULL), 0);
-        return journal;
+        ck_assert_int_eq(state_add_pending(&state, config_notify_key(config, 4, key), 42, &pending), 0);
+        pending->failures = 3;
+        pending->next_attempt_usec = NOW + 40 * USEC_PER_SEC;
+        state_keep_error(&pending->error, "command /bin/b ended with status 7");
+        ck_assert_int_eq(state_add_pending(&state, config_notify_key(config, 0, key), 41, NULL), 0);
+        ck_assert_int_eq(state_add_pending(&state, "command-0000000000000000-1", 40, NULL), 0);
+        return state;
 }
 
 static struct report_status make_status(const struct inspection *inspection) {
@@ -140,9 +140,9 @@ static struct report_status make_status(const struct inspection *inspection) {
                 .last_operation = "rollback",
                 .last_result_error = "not rolled back: there is no generation 77",
                 .n_exports_failed = 1,
-                .n_owed = 2,
-                .n_owed_failed = 1,
-                .owed_error = "command /bin/b ended with status 7",
+                .n_pending = 2,
+                .n_pending_failed = 1,
+                .pending_error = "command /bin/b ended with status 7",
                 .budget_left = 5,
         };
 }
@@ -171,7 +171,7 @@ START_TEST(no_secret_is_told) {
         _cleanup_(config_freep) struct config *config = configure(directory, scratch);
         _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
         _cleanup_(inspection_clear) struct inspection inspection = { 0 };
-        struct journal journal = make_journal(&config->certificates[0]);
+        struct state state = make_state(&config->certificates[0]);
         struct store *store = test_store_open(directory);
         struct report_status status;
         char *rest = NULL;
@@ -189,9 +189,9 @@ START_TEST(no_secret_is_told) {
 
         ck_assert_int_eq(inspect_certificate(&config->certificates[0], &inspection), 0);
         ck_assert(inspection.has_set && inspection.staged.token && inspection.staged.key);
-        report_offline(config, &config->certificates[0], &inspection, &journal, NOW, &status);
-        text = dump(report_details(&status, &config->certificates[0], &inspection, &journal, NOW));
-        journal_clear(&journal);
+        report_offline(config, &config->certificates[0], &inspection, &state, NOW, &status);
+        text = dump(report_details(&status, &config->certificates[0], &inspection, &state, NOW));
+        state_clear(&state);
 
         ck_assert_ptr_nonnull(strstr(text, "\"token\": true"));
         assert_nowhere(text, "one-time-token");
@@ -214,10 +214,10 @@ static void *scarce(size_t size) {
 START_TEST(without_memory_there_is_nothing_rather_than_a_part) {
         _cleanup_(config_freep) struct config *config = configure("/srv/orders", "/srv");
         _cleanup_(inspection_clear) struct inspection inspection = make_inspection();
-        struct journal journal = make_journal(&config->certificates[0]);
+        struct state state = make_state(&config->certificates[0]);
         const struct report_status status = make_status(&inspection);
         _cleanup_(freep) char *whole =
-                dump(report_details(&status, &config->certificates[0], &inspection, &journal, NOW));
+                dump(report_details(&status, &config->certificates[0], &inspection, &state, NOW));
         size_t n = 0;
 
         for (;; n++) {
@@ -225,7 +225,7 @@ START_TEST(without_memory_there_is_nothing_rather_than_a_part) {
 
                 allocations_left = n;
                 json_set_alloc_funcs(scarce, free);
-                json = report_details(&status, &config->certificates[0], &inspection, &journal, NOW);
+                json = report_details(&status, &config->certificates[0], &inspection, &state, NOW);
                 json_set_alloc_funcs(malloc, free);
                 if (json) {
                         _cleanup_(freep) char *text = dump(json);
@@ -236,7 +236,7 @@ START_TEST(without_memory_there_is_nothing_rather_than_a_part) {
         }
         test_report("report: %zu allocations, each of them failed once", n);
         ck_assert_uint_gt(n, 200);
-        journal_clear(&journal);
+        state_clear(&state);
 }
 END_TEST
 
@@ -266,24 +266,24 @@ END_TEST
 START_TEST(details_of_nothing) {
         _cleanup_(config_freep) struct config *config = configure("/srv/orders", "/srv");
         const struct inspection inspection = { 0 };
-        const struct journal journal = { 0 };
+        const struct state state = { 0 };
         struct report_status status;
 
-        report_offline(config, &config->certificates[0], &inspection, &journal, NOW, &status);
+        report_offline(config, &config->certificates[0], &inspection, &state, NOW, &status);
         assert_golden("details-nothing.json",
-                      report_details(&status, &config->certificates[0], &inspection, &journal, NOW));
+                      report_details(&status, &config->certificates[0], &inspection, &state, NOW));
 }
 END_TEST
 
 START_TEST(details_of_everything) {
         _cleanup_(config_freep) struct config *config = configure("/srv/orders", "/srv");
         _cleanup_(inspection_clear) struct inspection inspection = make_inspection();
-        struct journal journal = make_journal(&config->certificates[0]);
+        struct state state = make_state(&config->certificates[0]);
         const struct report_status status = make_status(&inspection);
 
         assert_golden("details.json",
-                      report_details(&status, &config->certificates[0], &inspection, &journal, NOW));
-        journal_clear(&journal);
+                      report_details(&status, &config->certificates[0], &inspection, &state, NOW));
+        state_clear(&state);
 }
 END_TEST
 
@@ -306,7 +306,7 @@ START_TEST(states_steps_and_failures_have_their_names) {
                                  renewal_state_names[status.state]);
                 json_decref(json);
         }
-        for (struct report_status status = { .step = STEP_LOOK }; status.step < STEP_MAX; status.step++) {
+        for (struct report_status status = { .step = STEP_INSPECT }; status.step < STEP_MAX; status.step++) {
                 json_t *json = report_status(&status);
 
                 ck_assert_str_eq(json_string_value(json_object_get(json, "step")),
@@ -358,7 +358,7 @@ START_TEST(states_without_a_daemon) {
                         .fingerprint = "aa",
                         .problem.code = cases[i].has_problem ? -EACCES : 0,
                 };
-                struct journal journal = {
+                struct state state = {
                         .failures = cases[i].failures,
                         .revoked = &revoked,
                         .n_revoked = cases[i].revoked,
@@ -369,7 +369,7 @@ START_TEST(states_without_a_daemon) {
 
                 if (cases[i].of_another)
                         inspection.fingerprint[0] = 'b';
-                report_offline(config, &config->certificates[0], &inspection, &journal, NOW, &status);
+                report_offline(config, &config->certificates[0], &inspection, &state, NOW, &status);
                 ck_assert_msg(status.state == cases[i].state, "case %zu: %s", i,
                               renewal_state_names[status.state]);
                 ck_assert_msg(status.is_usable == cases[i].is_usable, "case %zu", i);
@@ -380,8 +380,8 @@ START_TEST(states_without_a_daemon) {
                               "case %zu", i);
 
                 /* It only may be. */
-                journal.revoking_generation = 7;
-                report_offline(config, &config->certificates[0], &inspection, &journal, NOW, &status);
+                state.revoking_generation = 7;
+                report_offline(config, &config->certificates[0], &inspection, &state, NOW, &status);
                 ck_assert_msg(status.is_revoking == status.is_revoked, "case %zu", i);
                 ck_assert_msg(status.is_usable == cases[i].is_usable, "case %zu", i);
         }
@@ -391,18 +391,18 @@ END_TEST
 START_TEST(numbers_without_a_daemon) {
         _cleanup_(config_freep) struct config *config = configure("/srv/orders", "/srv");
         _cleanup_(inspection_clear) struct inspection inspection = make_inspection();
-        struct journal journal = make_journal(&config->certificates[0]);
+        struct state state = make_state(&config->certificates[0]);
         struct report_status status;
         usec_t lifetime = inspection.set.effective_expiry - inspection.set.not_before;
 
-        ck_assert_int_eq(journal_record_issuance(&journal, 1), 0);
-        ck_assert_int_eq(journal_record_issuance(&journal, 2), 0);
-        journal.failures = 2;
-        journal.failure = FAILURE_REFUSED;
-        journal.next_attempt_usec = NOW + MINUTE;
-        journal_keep_error(&journal.error, "the Connector does not want it");
-        journal.failed_usec = NOW - MINUTE;
-        report_offline(config, &config->certificates[0], &inspection, &journal, NOW, &status);
+        ck_assert_int_eq(state_record_issuance(&state, 1), 0);
+        ck_assert_int_eq(state_record_issuance(&state, 2), 0);
+        state.failures = 2;
+        state.failure = FAILURE_REFUSED;
+        state.next_attempt_usec = NOW + MINUTE;
+        state_keep_error(&state.error, "the Connector does not want it");
+        state.failed_usec = NOW - MINUTE;
+        report_offline(config, &config->certificates[0], &inspection, &state, NOW, &status);
         ck_assert_str_eq(status.name, "orders");
         ck_assert_str_eq(status.connector, "ucl");
         ck_assert_uint_eq(status.generation, 42);
@@ -411,18 +411,18 @@ START_TEST(numbers_without_a_daemon) {
         ck_assert_uint_eq(status.failures, 2);
         ck_assert_int_eq(status.failure, FAILURE_REFUSED);
         ck_assert_uint_eq(status.budget_left, 4);
-        ck_assert_uint_eq(status.n_owed, 2); /* nobody knows the third */
-        ck_assert_uint_eq(status.n_owed_failed, 1);
-        ck_assert_str_eq(status.owed_error, "command /bin/b ended with status 7");
+        ck_assert_uint_eq(status.n_pending, 2); /* nobody knows the third */
+        ck_assert_uint_eq(status.n_pending_failed, 1);
+        ck_assert_str_eq(status.pending_error, "command /bin/b ended with status 7");
         ck_assert_uint_eq(status.n_exports_failed, 1); /* the third is not known */
         ck_assert_str_eq(status.last_error, "the Connector does not want it");
         ck_assert_uint_eq(status.last_error_at, NOW - MINUTE);
         ck_assert_ptr_null(status.last_result);
 
         config->limits.issuances_per_hour = 1;
-        report_offline(config, &config->certificates[0], &inspection, &journal, NOW, &status);
+        report_offline(config, &config->certificates[0], &inspection, &state, NOW, &status);
         ck_assert_uint_eq(status.budget_left, 0);
-        journal_clear(&journal);
+        state_clear(&state);
 }
 END_TEST
 
@@ -444,7 +444,7 @@ START_TEST(attempts_are_counted_from_the_next_one) {
         };
         _cleanup_(config_freep) struct config *config = configure("/srv/orders", "/srv");
         const struct inspection inspection = { 0 };
-        const struct journal journal = { 0 };
+        const struct state state = { 0 };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 const struct report_status status = {
@@ -454,7 +454,7 @@ START_TEST(attempts_are_counted_from_the_next_one) {
                         .next_attempt = cases[i].next_attempt,
                         .not_after = cases[i].not_after,
                 };
-                json_t *json = report_details(&status, &config->certificates[0], &inspection, &journal, NOW);
+                json_t *json = report_details(&status, &config->certificates[0], &inspection, &state, NOW);
                 _cleanup_(freep) char *text =
                         json_dumps(json_object_get(json, "attempts_before_expiry"), JSON_ENCODE_ANY);
 

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "tests/support/stand.h"
+#include "tests/support/fixture.h"
 #include "tests/test.h"
 
 #define ORDERS                       \
@@ -19,83 +19,83 @@
         "      - {command: [/bin/true]}\n"
 
 /* rekeyd is stopped, and the revocation of generation 1 is due. */
-static void make_due(struct stand *stand) {
-        _cleanup_(freep) char *directory = scratch_path(stand->directory, "state"),
+static void make_due(struct fixture *fixture) {
+        _cleanup_(freep) char *directory = scratch_path(fixture->directory, "state"),
                               *text = scratch_read(directory, "orders.json"), *edited = NULL;
-        json_t *journal = json_loads(text, 0, NULL);
+        json_t *state = json_loads(text, 0, NULL);
 
-        ck_assert_int_eq(json_integer_value(json_object_get(journal, "revoke_generation")), 1);
-        ck_assert_int_gt(json_integer_value(json_object_get(journal, "revoke_usec")), 0);
-        json_integer_set(json_object_get(journal, "revoke_usec"), 1);
-        edited = json_dumps(journal, JSON_INDENT(4));
+        ck_assert_int_eq(json_integer_value(json_object_get(state, "revoke_generation")), 1);
+        ck_assert_int_gt(json_integer_value(json_object_get(state, "revoke_usec")), 0);
+        json_integer_set(json_object_get(state, "revoke_usec"), 1);
+        edited = json_dumps(state, JSON_INDENT(4));
         scratch_write(directory, "orders.json", edited, 0600);
-        json_decref(journal);
+        json_decref(state);
 }
 
 /* Two generations, rekeyd stopped, and the revocation of the first is due. */
-static struct stand *begin(void) {
-        struct stand *stand = stand_new((const char *[]) { "--lifetime", "2h", NULL });
+static struct fixture *begin(void) {
+        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", "2h", NULL });
 
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_ENROLLED));
-        json_decref(stand_await(stand, MESSAGE_NOTIFIED));
-        stand_edit(stand, "bits: 2048", "bits: 3072");
-        stand_reload(stand);
-        json_decref(stand_await(stand, MESSAGE_RENEWED));
-        json_decref(stand_await(stand, MESSAGE_NOTIFIED));
-        ck_assert_int_eq(stand_stop(stand), 0);
-        ck_assert_uint_eq(stand_calls(stand, "revoke"), 0);
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_edit(fixture, "bits: 2048", "bits: 3072");
+        fixture_reload(fixture);
+        json_decref(fixture_await(fixture, MESSAGE_RENEWED));
+        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 0);
 
-        make_due(stand);
+        make_due(fixture);
         /* 3072 bits again would be a renewal of what is brought back. */
-        stand_edit(stand, "bits: 3072", "bits: 2048");
-        return stand;
+        fixture_edit(fixture, "bits: 3072", "bits: 2048");
+        return fixture;
 }
 
 START_TEST(it_is_done_once) {
-        struct stand *stand = begin();
+        struct fixture *fixture = begin();
 
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_REVOKED));
-        ck_assert_int_eq(stand_stop(stand), 0);
-        ck_assert_int_eq(stand_run(stand, "--once"), 0);
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_CURRENT));
-        ck_assert_int_eq(stand_stop(stand), 0);
-        ck_assert_uint_eq(stand_calls(stand, "revoke"), 1);
-        stand_free(stand);
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_REVOKED));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 0);
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 1);
+        fixture_free(fixture);
 }
 END_TEST
 
 /* The journal knows nothing of it, as after a kill in the middle of a rollback. */
 START_TEST(what_is_in_use_again_is_not_revoked) {
-        struct stand *stand = begin();
+        struct fixture *fixture = begin();
         _cleanup_(freep) char *command = NULL;
 
         ck_assert_int_ge(
                 asprintf(&command,
                          "cd %s/orders && cp -a ..gen-000001 ..gen-000003 && ln -sfn ..gen-000003 ..data",
-                         stand->directory),
+                         fixture->directory),
                 0);
         ck_assert_int_eq(system(command), 0);
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_NOTIFIED));
-        ck_assert_int_eq(stand_stop(stand), 0);
-        ck_assert_uint_eq(stand_calls(stand, "revoke"), 0);
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 0);
         /* And it is forgotten, not put off. */
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_CURRENT));
-        ck_assert_int_eq(stand_stop(stand), 0);
-        ck_assert_uint_eq(stand_calls(stand, "revoke"), 0);
-        stand_free(stand);
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 0);
+        fixture_free(fixture);
 }
 END_TEST
 
 /* The exit status of `rekeyctl rollback orders`; OPTION may be NULL. */
-static int roll_back(struct stand *stand, const char *option) {
-        _cleanup_(freep) char *socket = scratch_path(stand->directory, "control.sock");
+static int roll_back(struct fixture *fixture, const char *option) {
+        _cleanup_(freep) char *socket = scratch_path(fixture->directory, "control.sock");
         const char *argv[] = {
                 getenv("REKEYD_TEST_REKEYCTL"), "--socket", socket, "rollback", "orders", option, NULL
         };
@@ -104,40 +104,40 @@ static int roll_back(struct stand *stand, const char *option) {
         return process_wait(rekeyctl);
 }
 
-static void listen_to_control(struct stand *stand) {
+static void listen_to_control(struct fixture *fixture) {
         _cleanup_(freep) char *control = NULL;
 
         ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", stand->directory), 0);
-        stand_edit(stand, "defaults:", control);
+                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
+        fixture_edit(fixture, "defaults:", control);
 }
 
 START_TEST(what_was_revoked_does_not_come_back) {
-        struct stand *stand = begin();
+        struct fixture *fixture = begin();
         _cleanup_(freep) char *before = NULL, *after = NULL;
 
-        listen_to_control(stand);
-        before = scratch_read(stand->directory, "orders/tls.crt");
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_REVOKED));
-        ck_assert_int_ne(roll_back(stand, NULL), 0);
-        ck_assert_int_ne(roll_back(stand, "--generation=1"), 0);
-        ck_assert_int_eq(stand_stop(stand), 0);
+        listen_to_control(fixture);
+        before = scratch_read(fixture->directory, "orders/tls.crt");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_REVOKED));
+        ck_assert_int_ne(roll_back(fixture, NULL), 0);
+        ck_assert_int_ne(roll_back(fixture, "--generation=1"), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
 
         /* Nor after a restart. */
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_CURRENT));
-        ck_assert_int_ne(roll_back(stand, "--generation=1"), 0);
-        ck_assert_int_ne(roll_back(stand, NULL), 0);
-        ck_assert_int_eq(stand_stop(stand), 0);
-        after = scratch_read(stand->directory, "orders/tls.crt");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        ck_assert_int_ne(roll_back(fixture, "--generation=1"), 0);
+        ck_assert_int_ne(roll_back(fixture, NULL), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        after = scratch_read(fixture->directory, "orders/tls.crt");
         ck_assert_str_eq(before, after);
-        stand_free(stand);
+        fixture_free(fixture);
 }
 END_TEST
 
-static void await_doubt(struct stand *stand) {
-        json_t *line = stand_await(stand, MESSAGE_NOT_REVOKED);
+static void await_doubt(struct fixture *fixture) {
+        json_t *line = fixture_await(fixture, MESSAGE_NOT_REVOKED);
 
         ck_assert_msg(strstr(member(line, "message"), "it is not known whether generation 1 is revoked"),
                       "%s", member(line, "message"));
@@ -146,43 +146,44 @@ static void await_doubt(struct stand *stand) {
 
 /* The answer is lost, and rekeyd is killed: whatever has become of it, it is not used again. */
 START_TEST(what_may_be_revoked_does_not_come_back) {
-        struct stand *stand = begin();
+        struct fixture *fixture = begin();
 
-        listen_to_control(stand);
-        stand_fault(stand, "{\"fault\":\"cut-connection\",\"executed\":true,\"at\":\"revoke\",\"count\":1}");
-        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
-        stand_start(stand, NULL);
-        json_decref(stand_await_connector(stand, "\"held\""));
-        ck_assert_int_ne(roll_back(stand, NULL), 0);
-        stand_lift_faults(stand);
-        stand_kill(stand);
+        listen_to_control(fixture);
+        fixture_fault(fixture,
+                      "{\"fault\":\"cut-connection\",\"executed\":true,\"at\":\"revoke\",\"count\":1}");
+        fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await_connector(fixture, "\"held\""));
+        ck_assert_int_ne(roll_back(fixture, NULL), 0);
+        fixture_lift_faults(fixture);
+        fixture_kill(fixture);
 
-        stand_start(stand, NULL);
-        await_doubt(stand);
-        ck_assert_int_ne(roll_back(stand, "--generation=1"), 0);
-        ck_assert_int_ne(roll_back(stand, NULL), 0);
-        ck_assert_int_eq(stand_stop(stand), 0);
-        stand_free(stand);
+        fixture_start(fixture, NULL);
+        await_doubt(fixture);
+        ck_assert_int_ne(roll_back(fixture, "--generation=1"), 0);
+        ck_assert_int_ne(roll_back(fixture, NULL), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        fixture_free(fixture);
 }
 END_TEST
 
 /* But what is certainly not revoked does. */
 START_TEST(what_is_not_revoked_comes_back) {
-        struct stand *stand = begin();
+        struct fixture *fixture = begin();
 
-        listen_to_control(stand);
-        stand_fault(stand, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_NOT_REVOKED));
-        ck_assert_int_eq(roll_back(stand, "--generation=1"), 0);
-        ck_assert_int_eq(stand_stop(stand), 0);
-        stand_free(stand);
+        listen_to_control(fixture);
+        fixture_fault(fixture, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_NOT_REVOKED));
+        ck_assert_int_eq(roll_back(fixture, "--generation=1"), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        fixture_free(fixture);
 }
 END_TEST
 
 /* What the Connector has revoked gets the same answer for ever, which says nothing; the end is its expiry. */
 START_TEST(the_doubt_ends_with_the_certificate) {
-        struct stand *stand = stand_new((const char *[]) { "--lifetime", "2h", NULL });
+        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", "2h", NULL });
         _cleanup_(freep) char *fault = NULL;
         json_t *line;
 
@@ -191,23 +192,23 @@ START_TEST(the_doubt_ends_with_the_certificate) {
                                   "\"count\":1}",
                                   lifetime(20)),
                          0);
-        stand_configure(stand, ORDERS);
-        stand_token(stand, "client-1", "token");
-        stand_fault(stand, fault);
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_RENEWED));
-        json_decref(stand_await(stand, MESSAGE_NOTIFIED));
-        ck_assert_int_eq(stand_stop(stand), 0);
-        make_due(stand);
-        stand_fault(stand, "{\"fault\":\"cut-connection\",\"executed\":true,\"at\":\"revoke\"}");
-        stand_start(stand, NULL);
-        await_doubt(stand);
-        line = stand_await(stand, MESSAGE_REVOKED);
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        fixture_fault(fixture, fault);
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_RENEWED));
+        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        make_due(fixture);
+        fixture_fault(fixture, "{\"fault\":\"cut-connection\",\"executed\":true,\"at\":\"revoke\"}");
+        fixture_start(fixture, NULL);
+        await_doubt(fixture);
+        line = fixture_await(fixture, MESSAGE_REVOKED);
         ck_assert_msg(strstr(member(line, "message"), "has expired, and needs no revocation"), "%s",
                       member(line, "message"));
         json_decref(line);
-        ck_assert_int_eq(stand_stop(stand), 0);
-        stand_free(stand);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        fixture_free(fixture);
 }
 END_TEST
 

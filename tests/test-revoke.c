@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "tests/support/stand.h"
+#include "tests/support/fixture.h"
 #include "tests/test.h"
 
 #define ORDERS                       \
@@ -38,8 +38,8 @@
 
 /* --- rekeyctl --- */
 
-static struct process *start(struct stand *stand, const char *command, const char *option) {
-        _cleanup_(freep) char *socket = scratch_path(stand->directory, "control.sock");
+static struct process *start(struct fixture *fixture, const char *command, const char *option) {
+        _cleanup_(freep) char *socket = scratch_path(fixture->directory, "control.sock");
         const char *argv[] = {
                 getenv("REKEYD_TEST_REKEYCTL"), "--socket", socket, command, "orders", option, NULL,
         };
@@ -49,12 +49,12 @@ static struct process *start(struct stand *stand, const char *command, const cha
 
 /* COMMAND ends with STATUS and has said SAYS. A look may be under way after anything, and rekeyd then says to
  * wait: that is no result. */
-static void check(struct stand *stand, const char *command, const char *option, int status,
+static void check(struct fixture *fixture, const char *command, const char *option, int status,
                   const char *says) {
         const usec_t deadline = now_usec(CLOCK_MONOTONIC) + patience_usec();
 
         for (;;) {
-                _cleanup_(process_freep) struct process *process = start(stand, command, option);
+                _cleanup_(process_freep) struct process *process = start(fixture, command, option);
                 _cleanup_(freep) char *text = NULL;
                 int r = process_wait(process);
 
@@ -69,73 +69,74 @@ static void check(struct stand *stand, const char *command, const char *option, 
         }
 }
 
-static void ask(struct stand *stand, int status, const char *says) {
-        check(stand, "revoke", "--yes", status, says);
+static void ask(struct fixture *fixture, int status, const char *says) {
+        check(fixture, "revoke", "--yes", status, says);
 }
 
-static void check_usable(struct stand *stand, bool is_usable) {
-        check(stand, "show", "--json", 0, is_usable ? "\"usable\":true" : "\"usable\":false");
+static void check_usable(struct fixture *fixture, bool is_usable) {
+        check(fixture, "show", "--json", 0, is_usable ? "\"usable\":true" : "\"usable\":false");
 }
 
 /* --- The stand --- */
 
-static void start_ready(struct stand *stand, bool is_usable) {
+static void start_ready(struct fixture *fixture, bool is_usable) {
         json_t *line;
 
-        stand_start(stand, NULL);
-        line = stand_await(stand, MESSAGE_READY);
+        fixture_start(fixture, NULL);
+        line = fixture_await(fixture, MESSAGE_READY);
         ck_assert_msg(strstr(member(line, "message"), is_usable ? "1 of 1" : "0 of 1"), "%s",
                       member(line, "message"));
         json_decref(line);
 }
 
 /* What it says of an operator's revocation may come before it is ready. */
-static void start_and_await(struct stand *stand, bool is_usable, const char *message_id, const char *text) {
+static void start_and_await(struct fixture *fixture, bool is_usable, const char *message_id,
+                            const char *text) {
         const char *ready = is_usable ? "ready: 1 of 1" : "ready: 0 of 1";
         json_t *line;
 
-        stand_start(stand, NULL);
-        line = stand_await(stand, message_id);
+        fixture_start(fixture, NULL);
+        line = fixture_await(fixture, message_id);
         ck_assert_msg(strstr(member(line, "message"), text), "not '%s' but: %s", text,
                       member(line, "message"));
         json_decref(line);
-        if (!strstr(process_output(stand->rekeyd, PROCESS_STDERR), ready)) {
-                _cleanup_(freep) char *other = process_await(stand->rekeyd, PROCESS_STDERR, ready);
+        if (!strstr(process_output(fixture->rekeyd, PROCESS_STDERR), ready)) {
+                _cleanup_(freep) char *other = process_await(fixture->rekeyd, PROCESS_STDERR, ready);
 
                 ck_assert_ptr_nonnull(other);
         }
 }
 
-static void enrol(struct stand *stand) {
+static void enrol(struct fixture *fixture) {
         _cleanup_(freep) char *token = NULL, *option = NULL;
 
-        stand_token(stand, "client-1", "token");
-        token = scratch_path(stand->directory, "token");
+        fixture_token(fixture, "client-1", "token");
+        token = scratch_path(fixture->directory, "token");
         ck_assert_int_ge(asprintf(&option, "--token-file=%s", token), 0);
-        check(stand, "enrol", option, 0, "enrolled: generation ");
+        check(fixture, "enrol", option, 0, "enrolled: generation ");
 }
 
 /* rekeyd runs, with one generation. */
-static struct stand *begin(const char *certificates) {
-        struct stand *stand = stand_new((const char *[]) { "--lifetime", "2h", NULL });
+static struct fixture *begin(const char *certificates) {
+        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", "2h", NULL });
         _cleanup_(freep) char *control = NULL;
 
         ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", stand->directory), 0);
-        stand_configure(stand, certificates);
-        stand_edit(stand, "defaults:", control);
-        start_ready(stand, false);
-        enrol(stand);
-        return stand;
+                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
+        fixture_configure(fixture, certificates);
+        fixture_edit(fixture, "defaults:", control);
+        start_ready(fixture, false);
+        enrol(fixture);
+        return fixture;
 }
 
-static void restart(struct stand *stand, bool is_usable) {
-        ck_assert_int_eq(stand_stop(stand), 0);
-        start_ready(stand, is_usable);
+static void restart(struct fixture *fixture, bool is_usable) {
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        start_ready(fixture, is_usable);
 }
 
-static void await_text(struct stand *stand, const char *message_id, const char *text) {
-        json_t *line = stand_await(stand, message_id);
+static void await_text(struct fixture *fixture, const char *message_id, const char *text) {
+        json_t *line = fixture_await(fixture, message_id);
 
         ck_assert_msg(strstr(member(line, "message"), text), "not '%s' but: %s", text,
                       member(line, "message"));
@@ -143,19 +144,19 @@ static void await_text(struct stand *stand, const char *message_id, const char *
 }
 
 /* Whether the journal names a generation that may be revoked. */
-static bool is_in_doubt(struct stand *stand) {
-        _cleanup_(freep) char *text = scratch_read(stand->directory, "state/orders.json");
-        json_t *journal = json_loads(text, 0, NULL);
-        bool result = json_is_integer(json_object_get(journal, "revoking_generation"));
+static bool is_in_doubt(struct fixture *fixture) {
+        _cleanup_(freep) char *text = scratch_read(fixture->directory, "state/orders.json");
+        json_t *state = json_loads(text, 0, NULL);
+        bool result = json_is_integer(json_object_get(state, "revoking_generation"));
 
-        ck_assert_ptr_nonnull(json_object_get(journal, "revoking_generation"));
-        json_decref(journal);
+        ck_assert_ptr_nonnull(json_object_get(state, "revoking_generation"));
+        json_decref(state);
         return result;
 }
 
-static void end(struct stand *stand) {
-        ck_assert_int_eq(stand_stop(stand), 0);
-        stand_free(stand);
+static void end(struct fixture *fixture) {
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        fixture_free(fixture);
 }
 
 /* --- What is certain --- */
@@ -171,28 +172,28 @@ START_TEST(what_is_turned_away_stays_in_use) {
                 "{\"fault\":\"tls-close\",\"when\":\"during\"}",
                 "{\"fault\":\"refuse-certificate\"}", /* its CA may come back */
         };
-        struct stand *stand = begin(ORDERS);
+        struct fixture *fixture = begin(ORDERS);
 
         for (size_t i = 0; i < ELEMENTSOF(faults); i++) {
-                stand_fault(stand, faults[i]);
-                ask(stand, 1, "could not be revoked, and stays in use");
-                stand_lift_faults(stand);
-                check_usable(stand, true);
-                ck_assert(!is_in_doubt(stand));
+                fixture_fault(fixture, faults[i]);
+                ask(fixture, 1, "could not be revoked, and stays in use");
+                fixture_lift_faults(fixture);
+                check_usable(fixture, true);
+                ck_assert(!is_in_doubt(fixture));
         }
-        restart(stand, true);
-        ask(stand, 0, "revoked, generation 1");
-        ck_assert(!is_in_doubt(stand));
-        restart(stand, false);
-        ask(stand, 6, "revoked already");
-        end(stand);
+        restart(fixture, true);
+        ask(fixture, 0, "revoked, generation 1");
+        ck_assert(!is_in_doubt(fixture));
+        restart(fixture, false);
+        ask(fixture, 6, "revoked already");
+        end(fixture);
 }
 END_TEST
 
 /* A directory is where the journal's temporary file goes. */
 START_TEST(what_cannot_be_saved_is_not_called) {
-        struct stand *stand = begin(ORDERS);
-        _cleanup_(freep) char *obstacle = scratch_path(stand->directory, "state/.orders.json.rekeyd");
+        struct fixture *fixture = begin(ORDERS);
+        _cleanup_(freep) char *obstacle = scratch_path(fixture->directory, "state/.orders.json.rekeyd");
 
         const usec_t deadline = now_usec(CLOCK_MONOTONIC) + patience_usec();
         int r;
@@ -201,48 +202,49 @@ START_TEST(what_cannot_be_saved_is_not_called) {
                 r = mkdir(obstacle, 0700);
         while (r < 0 && errno == EEXIST && now_usec(CLOCK_MONOTONIC) < deadline);
         ck_assert_int_eq(r, 0);
-        ask(stand, 1, "the Connector was not called, since a restart would not know of it");
-        ck_assert_uint_eq(stand_calls(stand, "revoke"), 0);
-        check_usable(stand, true);
+        ask(fixture, 1, "the Connector was not called, since a restart would not know of it");
+        ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 0);
+        check_usable(fixture, true);
         ck_assert_int_eq(rmdir(obstacle), 0);
-        ask(stand, 0, "revoked, generation 1");
-        end(stand);
+        ask(fixture, 0, "revoked, generation 1");
+        end(fixture);
 }
 END_TEST
 
 /* --- What is not --- */
 
 START_TEST(a_lost_answer_leaves_a_doubt) {
-        struct stand *stand = begin(ORDERS);
+        struct fixture *fixture = begin(ORDERS);
 
-        stand_fault(stand, LOST("true"));
-        ask(stand, 1, "it is not known whether generation 1 is revoked");
-        check_usable(stand, false);
-        check(stand, "show", "--json", 0, "\"revoking\":true");
-        check(stand, "show", NULL, 0, "may be revoked: what has come of that is not known");
-        ck_assert(is_in_doubt(stand));
+        fixture_fault(fixture, LOST("true"));
+        ask(fixture, 1, "it is not known whether generation 1 is revoked");
+        check_usable(fixture, false);
+        check(fixture, "show", "--json", 0, "\"revoking\":true");
+        check(fixture, "show", NULL, 0, "may be revoked: what has come of that is not known");
+        ck_assert(is_in_doubt(fixture));
         /* From now on there is the empty 400 for ever. */
-        await_text(stand, MESSAGE_NOT_REVOKED, "it is not known whether generation 1 is revoked: ");
-        await_text(stand, MESSAGE_NOT_REVOKED, "as was asked for before: ");
-        ask(stand, 1, "it is not known whether generation 1 is revoked");
-        check(stand, "renew", NULL, 6, "has to be enrolled anew");
-        check(stand, "history", NULL, 0, "it is not known whether");
+        await_text(fixture, MESSAGE_NOT_REVOKED, "it is not known whether generation 1 is revoked: ");
+        await_text(fixture, MESSAGE_NOT_REVOKED, "as was asked for before: ");
+        ask(fixture, 1, "it is not known whether generation 1 is revoked");
+        check(fixture, "renew", NULL, 6, "has to be enrolled anew");
+        check(fixture, "history", NULL, 0, "it is not known whether");
 
-        ck_assert_int_eq(stand_stop(stand), 0);
-        start_and_await(stand, false, MESSAGE_NOT_REVOKED, "as was asked for before: ");
-        check_usable(stand, false);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        start_and_await(fixture, false, MESSAGE_NOT_REVOKED, "as was asked for before: ");
+        check_usable(fixture, false);
 
         /* With a new set it matters no more, and it never comes back. */
-        enrol(stand);
-        check_usable(stand, true);
-        check(stand, "rollback", "--generation=1", 1, "generation 1 was revoked");
-        ck_assert_int_eq(stand_stop(stand), 0);
-        start_and_await(stand, true, MESSAGE_NOT_REVOKED, "it is not known whether generation 1 is revoked");
-        check(stand, "rollback", NULL, 1, "no other generation");
-        check_usable(stand, true);
-        ask(stand, 0, "revoked, generation 2");
-        ck_assert(!is_in_doubt(stand));
-        end(stand);
+        enrol(fixture);
+        check_usable(fixture, true);
+        check(fixture, "rollback", "--generation=1", 1, "generation 1 was revoked");
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        start_and_await(fixture, true, MESSAGE_NOT_REVOKED,
+                        "it is not known whether generation 1 is revoked");
+        check(fixture, "rollback", NULL, 1, "no other generation");
+        check_usable(fixture, true);
+        ask(fixture, 0, "revoked, generation 2");
+        ck_assert(!is_in_doubt(fixture));
+        end(fixture);
 }
 END_TEST
 
@@ -252,37 +254,37 @@ START_TEST(a_call_that_was_lost_is_made_again) {
                 "{\"fault\":\"timeout-503\",\"at\":\"revoke\",\"count\":1}",
                 "{\"fault\":\"bad-gateway-502\",\"at\":\"revoke\",\"count\":1}",
         };
-        struct stand *stand = begin(ORDERS);
+        struct fixture *fixture = begin(ORDERS);
 
         for (unsigned i = 0; i < ELEMENTSOF(faults); i++) {
-                stand_fault(stand, faults[i]);
-                ask(stand, 1, "counts as revoked, asking again in");
-                check_usable(stand, false);
-                json_decref(stand_await(stand, MESSAGE_REVOKED));
-                ck_assert(!is_in_doubt(stand));
-                ask(stand, 6, "revoked already");
-                enrol(stand);
-                check_usable(stand, true);
+                fixture_fault(fixture, faults[i]);
+                ask(fixture, 1, "counts as revoked, asking again in");
+                check_usable(fixture, false);
+                json_decref(fixture_await(fixture, MESSAGE_REVOKED));
+                ck_assert(!is_in_doubt(fixture));
+                ask(fixture, 6, "revoked already");
+                enrol(fixture);
+                check_usable(fixture, true);
         }
-        end(stand);
+        end(fixture);
 }
 END_TEST
 
 /* Executed and garbled; and then the Connector says that it has not revoked, to a certificate that it lets
  * in: devconnector forgets what it has revoked. */
 START_TEST(a_no_ends_the_doubt) {
-        struct stand *stand = begin(ORDERS);
+        struct fixture *fixture = begin(ORDERS);
 
-        stand_fault(stand, LOST("false"));
-        stand_fault(stand, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
-        ask(stand, 1, "it is not known whether generation 1 is revoked");
-        json_decref(stand_await(stand, MESSAGE_NOT_REVOKED));
-        await_text(stand, MESSAGE_NOT_REVOKED, "is not revoked, as was asked for before, and can be used");
-        await_text(stand, MESSAGE_CURRENT, "generation 1 is current until");
-        check_usable(stand, true);
-        ck_assert(!is_in_doubt(stand));
-        restart(stand, true);
-        end(stand);
+        fixture_fault(fixture, LOST("false"));
+        fixture_fault(fixture, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
+        ask(fixture, 1, "it is not known whether generation 1 is revoked");
+        json_decref(fixture_await(fixture, MESSAGE_NOT_REVOKED));
+        await_text(fixture, MESSAGE_NOT_REVOKED, "is not revoked, as was asked for before, and can be used");
+        await_text(fixture, MESSAGE_CURRENT, "generation 1 is current until");
+        check_usable(fixture, true);
+        ck_assert(!is_in_doubt(fixture));
+        restart(fixture, true);
+        end(fixture);
 }
 END_TEST
 
@@ -290,62 +292,62 @@ END_TEST
 
 /* rekeyd is stopped or killed during the call, which devconnector executes after that, or never. */
 static void cut_off(bool kill, bool executed) {
-        struct stand *stand = begin(ORDERS);
+        struct fixture *fixture = begin(ORDERS);
         _cleanup_(process_freep) struct process *rekeyctl = NULL;
 
         if (!executed)
-                stand_fault(stand, LOST("false"));
-        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
-        check_usable(stand, true);
-        rekeyctl = start(stand, "revoke", "--yes");
-        json_decref(stand_await_connector(stand, "\"held\""));
-        ck_assert(is_in_doubt(stand));
+                fixture_fault(fixture, LOST("false"));
+        fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
+        check_usable(fixture, true);
+        rekeyctl = start(fixture, "revoke", "--yes");
+        json_decref(fixture_await_connector(fixture, "\"held\""));
+        ck_assert(is_in_doubt(fixture));
         if (kill)
-                stand_kill(stand);
+                fixture_kill(fixture);
         else
-                ck_assert_int_eq(stand_stop(stand), 0);
+                ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_int_ne(process_wait(rekeyctl), 0);
-        stand_lift_faults(stand);
+        fixture_lift_faults(fixture);
 
         /* Not with --once, which has no time. */
-        ck_assert_int_eq(stand_run(stand, "--once"), 1);
-        await_text(stand, MESSAGE_WAITING, "it is not known whether the certificate is revoked");
-        ck_assert(is_in_doubt(stand));
-        ck_assert_uint_eq(stand_calls(stand, "revoke"), 1);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+        await_text(fixture, MESSAGE_WAITING, "it is not known whether the certificate is revoked");
+        ck_assert(is_in_doubt(fixture));
+        ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 1);
 
-        start_and_await(stand, false, executed ? MESSAGE_NOT_REVOKED : MESSAGE_REVOKED,
+        start_and_await(fixture, false, executed ? MESSAGE_NOT_REVOKED : MESSAGE_REVOKED,
                         executed ? "it is not known whether generation 1 is revoked, as was asked for before"
                                  : "generation 1 was revoked, as was asked for before");
-        check_usable(stand, false);
-        ck_assert_int_eq(is_in_doubt(stand), executed);
-        restart(stand, false);
-        enrol(stand);
-        end(stand);
+        check_usable(fixture, false);
+        ck_assert_int_eq(is_in_doubt(fixture), executed);
+        restart(fixture, false);
+        enrol(fixture);
+        end(fixture);
 }
 
 /* A set that was adopted is generation 0. */
 START_TEST(so_it_is_with_the_first_generation) {
-        struct stand *stand = begin(ORDERS);
+        struct fixture *fixture = begin(ORDERS);
         _cleanup_(freep) char *url = NULL, *control = NULL;
 
-        ck_assert_int_eq(stand_stop(stand), 0);
-        ck_assert_int_ge(asprintf(&url, ", url: \"%s\"", stand->certificate_url), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        ck_assert_int_ge(asprintf(&url, ", url: \"%s\"", fixture->certificate_url), 0);
         ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", stand->directory), 0);
-        stand->connector_options = url;
-        stand_configure(stand, ADOPTED);
-        stand_edit(stand, "defaults:", control);
-        start_ready(stand, true);
-        stand_fault(stand, LOST("false"));
-        ask(stand, 1, "it is not known whether generation 0 is revoked");
-        check_usable(stand, false);
-        ck_assert(is_in_doubt(stand));
-        stand_kill(stand);
-        stand_lift_faults(stand);
-        start_and_await(stand, false, MESSAGE_REVOKED, "generation 0 was revoked, as was asked for before");
-        ck_assert(!is_in_doubt(stand));
-        ask(stand, 6, "revoked already");
-        end(stand);
+                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
+        fixture->connector_options = url;
+        fixture_configure(fixture, ADOPTED);
+        fixture_edit(fixture, "defaults:", control);
+        start_ready(fixture, true);
+        fixture_fault(fixture, LOST("false"));
+        ask(fixture, 1, "it is not known whether generation 0 is revoked");
+        check_usable(fixture, false);
+        ck_assert(is_in_doubt(fixture));
+        fixture_kill(fixture);
+        fixture_lift_faults(fixture);
+        start_and_await(fixture, false, MESSAGE_REVOKED, "generation 0 was revoked, as was asked for before");
+        ck_assert(!is_in_doubt(fixture));
+        ask(fixture, 6, "revoked already");
+        end(fixture);
 }
 END_TEST
 
@@ -354,28 +356,28 @@ START_TEST(a_look_under_way_is_made_again) {
         const char *why = system("strace -D -f -qq -o /dev/null true") != 0
                                   ? "strace is missing or may not trace here"
                                   : test_is_instrumented();
-        struct stand *stand;
+        struct fixture *fixture;
         _cleanup_(freep) char *command = NULL;
 
         if (why) {
                 test_skip("calls cannot be made slow: %s", why);
                 return;
         }
-        stand = begin(EXPORTS);
-        stand_fault(stand, LOST("false"));
-        stand_fault(stand, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
-        ask(stand, 1, "it is not known whether generation 1 is revoked");
-        stand_kill(stand);
-        ck_assert_int_ge(asprintf(&command, "rm %s/?.pem", stand->directory), 0);
+        fixture = begin(EXPORTS);
+        fixture_fault(fixture, LOST("false"));
+        fixture_fault(fixture, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
+        ask(fixture, 1, "it is not known whether generation 1 is revoked");
+        fixture_kill(fixture);
+        ck_assert_int_ge(asprintf(&command, "rm %s/?.pem", fixture->directory), 0);
         ck_assert_int_eq(system(command), 0);
         setenv("REKEYD_TEST_WRAPPER",
                "strace -D -f -qq -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=400000", 1);
-        stand_start(stand, NULL);
+        fixture_start(fixture, NULL);
         unsetenv("REKEYD_TEST_WRAPPER");
-        await_text(stand, MESSAGE_NOT_REVOKED, "is not revoked, as was asked for before, and can be used");
-        await_text(stand, MESSAGE_CURRENT, "generation 1 is current until");
-        check_usable(stand, true);
-        end(stand);
+        await_text(fixture, MESSAGE_NOT_REVOKED, "is not revoked, as was asked for before, and can be used");
+        await_text(fixture, MESSAGE_CURRENT, "generation 1 is current until");
+        check_usable(fixture, true);
+        end(fixture);
 }
 END_TEST
 
@@ -396,49 +398,49 @@ END_TEST
 
 /* Somebody puts another set into the place of the one that was meant: that one is not revoked. */
 START_TEST(another_set_is_not_revoked) {
-        struct stand *stand = begin(ORDERS);
+        struct fixture *fixture = begin(ORDERS);
         _cleanup_(freep) char *command = NULL;
 
-        check(stand, "renew", "--force", 0, "generation 2");
-        stand_fault(stand, LOST("false"));
-        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
-        _cleanup_(process_freep) struct process *rekeyctl = start(stand, "revoke", "--yes");
-        json_decref(stand_await_connector(stand, "\"held\""));
-        stand_kill(stand);
+        check(fixture, "renew", "--force", 0, "generation 2");
+        fixture_fault(fixture, LOST("false"));
+        fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
+        _cleanup_(process_freep) struct process *rekeyctl = start(fixture, "revoke", "--yes");
+        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_kill(fixture);
         (void)process_wait(rekeyctl);
-        stand_lift_faults(stand);
+        fixture_lift_faults(fixture);
 
         ck_assert_int_ge(
-                asprintf(&command, "cd %s/orders && cp -p ..gen-000001/* ..gen-000002/", stand->directory),
+                asprintf(&command, "cd %s/orders && cp -p ..gen-000001/* ..gen-000002/", fixture->directory),
                 0);
         ck_assert_int_eq(system(command), 0);
-        start_and_await(stand, true, MESSAGE_NOT_REVOKED, "its files are others now");
-        ck_assert_uint_eq(stand_calls(stand, "revoke"), 1);
-        check_usable(stand, true);
-        restart(stand, true);
-        end(stand);
+        start_and_await(fixture, true, MESSAGE_NOT_REVOKED, "its files are others now");
+        ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 1);
+        check_usable(fixture, true);
+        restart(fixture, true);
+        end(fixture);
 }
 END_TEST
 
 /* What is taken out of the configuration is not asked again, and goes on when it comes back. */
 START_TEST(a_reload_takes_it_out) {
-        struct stand *stand = begin(ORDERS);
+        struct fixture *fixture = begin(ORDERS);
 
-        stand_fault(stand, LOST("false"));
-        stand_fault(stand, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
-        _cleanup_(process_freep) struct process *rekeyctl = start(stand, "revoke", "--yes");
-        json_decref(stand_await_connector(stand, "\"held\""));
-        stand_edit(stand, "  orders:\n", "  billing:\n");
-        stand_edit(stand, "/orders\n", "/billing\n");
-        stand_reload(stand);
-        stand_lift_faults(stand);
-        stand_edit(stand, "  billing:\n", "  orders:\n");
-        stand_edit(stand, "/billing\n", "/orders\n");
+        fixture_fault(fixture, LOST("false"));
+        fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
+        _cleanup_(process_freep) struct process *rekeyctl = start(fixture, "revoke", "--yes");
+        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_edit(fixture, "  orders:\n", "  billing:\n");
+        fixture_edit(fixture, "/orders\n", "/billing\n");
+        fixture_reload(fixture);
+        fixture_lift_faults(fixture);
+        fixture_edit(fixture, "  billing:\n", "  orders:\n");
+        fixture_edit(fixture, "/billing\n", "/orders\n");
         (void)process_wait(rekeyctl);
-        stand_reload(stand);
-        json_decref(stand_await(stand, MESSAGE_REVOKED));
-        restart(stand, false);
-        end(stand);
+        fixture_reload(fixture);
+        json_decref(fixture_await(fixture, MESSAGE_REVOKED));
+        restart(fixture, false);
+        end(fixture);
 }
 END_TEST
 

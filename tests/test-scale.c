@@ -8,11 +8,11 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-#include "daemon/messages.h"
-#include "lib/key.h"
+#include "daemon/observe/messages.h"
+#include "lib/x509/key.h"
+#include "tests/support/fixture.h"
 #include "tests/support/fleet.h"
 #include "tests/support/probe.h"
-#include "tests/support/stand.h"
 #include "tests/test.h"
 
 #define N_STORM  500u
@@ -41,9 +41,9 @@
 /* All of them due for days. */
 #define LEFT_USEC (20 * USEC_PER_DAY)
 
-/* Writes rekeyd.yaml into STAND, which is also that of the first Connector. */
-static void configure(struct stand *stand, const struct fleet_options *fleets,
-                      const struct stand *const *connectors, size_t n, const char *timeout) {
+/* Writes rekeyd.yaml into FIXTURE, which is also that of the first Connector. */
+static void configure(struct fixture *fixture, const struct fleet_options *fleets,
+                      const struct fixture *const *connectors, size_t n, const char *timeout) {
         char *yaml = NULL;
         size_t size;
         FILE *out = open_memstream(&yaml, &size);
@@ -54,7 +54,7 @@ static void configure(struct stand *stand, const struct fleet_options *fleets,
                 "log: {format: json, level: debug}\n"
                 "defaults: {key: {bits: %u}, jitter: 0%%}\n"
                 "connectors:\n",
-                stand->directory, KEY_BITS);
+                fixture->directory, KEY_BITS);
         for (size_t i = 0; i < n; i++)
                 fprintf(out, "  %s: {url: '%s', trust: %s, timeout: %s}\n", fleets[i].name,
                         connectors[i]->certificate_url, connectors[i]->trust, timeout);
@@ -62,7 +62,7 @@ static void configure(struct stand *stand, const struct fleet_options *fleets,
         for (size_t i = 0; i < n; i++)
                 fleet_configure(&fleets[i], out, fleets[i].name, "");
         fclose(out);
-        scratch_write(stand->directory, "rekeyd.yaml", yaml, 0600);
+        scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);
         free(yaml);
 }
 
@@ -107,21 +107,21 @@ static void follow(struct flight *flight, const char *log, const char *other, un
         }
 }
 
-static struct flight flight_of(struct stand *stand, const char *fleet) {
+static struct flight flight_of(struct fixture *fixture, const char *fleet) {
         struct flight flight = { .fleet = fleet };
 
-        follow(&flight, process_output(stand->rekeyd, PROCESS_STDERR), NULL, 0);
+        follow(&flight, process_output(fixture->rekeyd, PROCESS_STDERR), NULL, 0);
         return flight;
 }
 
 /* From the first line of MESSAGE_BEGUN to the last of N renewals of FLEET. */
-static usec_t await_renewals(struct stand *stand, const char *fleet, unsigned n) {
+static usec_t await_renewals(struct fixture *fixture, const char *fleet, unsigned n) {
         usec_t begin;
 
-        free(process_await(stand->rekeyd, PROCESS_STDERR, MESSAGE_BEGUN));
+        free(process_await(fixture->rekeyd, PROCESS_STDERR, MESSAGE_BEGUN));
         begin = now_usec(CLOCK_MONOTONIC);
         while (n > 0) {
-                char *line = process_await(stand->rekeyd, PROCESS_STDERR, MESSAGE_RENEWED);
+                char *line = process_await(fixture->rekeyd, PROCESS_STDERR, MESSAGE_RENEWED);
 
                 ck_assert_msg(line != NULL, "%u renewals never happened", n);
                 n -= is_about(line, strlen(line), fleet, MESSAGE_RENEWED);
@@ -131,12 +131,12 @@ static usec_t await_renewals(struct stand *stand, const char *fleet, unsigned n)
 }
 
 /* What rekeyd says of itself when it ends. */
-static void read_end(struct stand *stand, double *ret_longest_ms, double *ret_keys_sec) {
+static void read_end(struct fixture *fixture, double *ret_longest_ms, double *ret_keys_sec) {
         _cleanup_(freep) char *line = NULL;
         const char *found;
 
-        process_signal(stand->rekeyd, SIGTERM);
-        line = process_await(stand->rekeyd, PROCESS_STDERR, "the longest turn");
+        process_signal(fixture->rekeyd, SIGTERM);
+        line = process_await(fixture->rekeyd, PROCESS_STDERR, "the longest turn");
         ck_assert_ptr_nonnull(line);
         found = strstr(line, "took ");
         ck_assert_ptr_nonnull(found);
@@ -144,7 +144,7 @@ static void read_end(struct stand *stand, double *ret_longest_ms, double *ret_ke
         found = strstr(line, "all keys ");
         ck_assert_ptr_nonnull(found);
         *ret_keys_sec = atof(found + strlen("all keys ")) / 1000;
-        ck_assert_int_eq(process_wait(stand->rekeyd), 0);
+        ck_assert_int_eq(process_wait(fixture->rekeyd), 0);
 }
 
 /* --- Bare key generation --- */
@@ -193,7 +193,7 @@ struct sentry {
         usec_t latest_usec;
 };
 
-static void *stand_guard(void *userdata) {
+static void *fixture_guard(void *userdata) {
         struct sentry *sentry = userdata;
 
         while (!atomic_load(&sentry->stop)) {
@@ -222,30 +222,30 @@ static double seconds(usec_t usec) {
 /* The bare keys are made half before and half after the storm, so that what else the machine does at the time
  * counts for both. */
 static struct storm run_storm(void) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
-        const struct fleet_options fleet = fleet_of(stand, "storm", N_STORM, LEFT_USEC);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
+        const struct fleet_options fleet = fleet_of(fixture, "storm", N_STORM, LEFT_USEC);
         double storm_sec, bare_sec, keys_cpu_sec, rekeyd_cpu_sec, connector_cpu_sec, busy_sec, longest_ms;
         struct sentry sentry = { 0 };
         struct flight flight;
         struct storm storm;
 
         fleet_make(&fleet);
-        configure(stand, &fleet, (const struct stand *const[]) { stand }, 1, "120s");
+        configure(fixture, &fleet, (const struct fixture *const[]) { fixture }, 1, "120s");
 
         bare_sec = seconds(bare_keys(N_STORM / 2));
-        connector_cpu_sec = (double)probe_cpu_nsec(process_pid(stand->connector)) / 1e9;
-        ck_assert_int_eq(pthread_create(&sentry.thread, NULL, stand_guard, &sentry), 0);
+        connector_cpu_sec = (double)probe_cpu_nsec(process_pid(fixture->connector)) / 1e9;
+        ck_assert_int_eq(pthread_create(&sentry.thread, NULL, fixture_guard, &sentry), 0);
         busy_sec = probe_busy_sec();
-        stand_start(stand, NULL);
-        storm_sec = seconds(await_renewals(stand, "storm", N_STORM));
+        fixture_start(fixture, NULL);
+        storm_sec = seconds(await_renewals(fixture, "storm", N_STORM));
         busy_sec = probe_busy_sec() - busy_sec;
-        rekeyd_cpu_sec = (double)probe_cpu_nsec(process_pid(stand->rekeyd)) / 1e9;
-        connector_cpu_sec = (double)probe_cpu_nsec(process_pid(stand->connector)) / 1e9 - connector_cpu_sec;
+        rekeyd_cpu_sec = (double)probe_cpu_nsec(process_pid(fixture->rekeyd)) / 1e9;
+        connector_cpu_sec = (double)probe_cpu_nsec(process_pid(fixture->connector)) / 1e9 - connector_cpu_sec;
         atomic_store(&sentry.stop, true);
         pthread_join(sentry.thread, NULL);
 
         bare_sec += seconds(bare_keys(N_STORM - N_STORM / 2));
-        read_end(stand, &longest_ms, &keys_cpu_sec);
+        read_end(fixture, &longest_ms, &keys_cpu_sec);
 
         storm = (struct storm) {
                 /* The Connector has a machine of its own in real life. */
@@ -255,7 +255,7 @@ static struct storm run_storm(void) {
                 .foreign = (busy_sec - rekeyd_cpu_sec - connector_cpu_sec) / (storm_sec * processors()),
                 .late_ms = (double)sentry.latest_usec / USEC_PER_MSEC,
         };
-        flight = flight_of(stand, "storm");
+        flight = flight_of(fixture, "storm");
         ck_assert_uint_eq(flight.renewed, N_STORM);
         ck_assert_uint_eq(flight.failed, 0);
         ck_assert_int_le(flight.most, CONCURRENT);
@@ -295,30 +295,30 @@ END_TEST
 #define N_EACH 60u
 
 struct pair {
-        struct stand *good, *bad;
+        struct fixture *good, *bad;
 };
 
 /* A stand of its own for each Connector. rekeyd runs in the good one's and looks after both fleets. */
 static void start_with_one_bad(struct pair *pair, const char *timeout) {
         struct fleet_options fleets[2];
 
-        pair->good = stand_new(NULL);
-        pair->bad = stand_new(NULL);
+        pair->good = fixture_new(NULL);
+        pair->bad = fixture_new(NULL);
         fleets[0] = fleet_of(pair->good, "good", N_EACH, LEFT_USEC);
         fleets[1] = fleet_of(pair->bad, "bad", N_EACH, LEFT_USEC);
         fleets[1].not_after -= USEC_PER_DAY; /* the more urgent ones, too */
         fleet_make(&fleets[0]);
         fleet_make(&fleets[1]);
-        configure(pair->good, fleets, (const struct stand *const[]) { pair->good, pair->bad }, 2, timeout);
-        stand_fault(pair->bad, "{\"fault\":\"hold\",\"at\":\"any\"}");
-        stand_start(pair->good, NULL);
+        configure(pair->good, fleets, (const struct fixture *const[]) { pair->good, pair->bad }, 2, timeout);
+        fixture_fault(pair->bad, "{\"fault\":\"hold\",\"at\":\"any\"}");
+        fixture_start(pair->good, NULL);
 }
 
 static void end_pair(struct pair *pair) {
-        ck_assert_int_eq(stand_stop(pair->good), 0);
-        stand_lift_faults(pair->bad);
-        stand_free(pair->bad);
-        stand_free(pair->good);
+        ck_assert_int_eq(fixture_stop(pair->good), 0);
+        fixture_lift_faults(pair->bad);
+        fixture_free(pair->bad);
+        fixture_free(pair->good);
 }
 
 START_TEST(a_hanging_connector_does_not_starve_the_others) {
@@ -362,7 +362,7 @@ START_TEST(a_connector_that_times_out_gets_a_quarter) {
         ck_assert_int_le(bad.most_after_failure, QUARTER);
 
         /* It is never given up: the first answer opens it again. */
-        stand_lift_faults(pair.bad);
+        fixture_lift_faults(pair.bad);
         for (unsigned i = 0; i < N_EACH;) {
                 char *line = process_await(pair.good->rekeyd, PROCESS_STDERR, MESSAGE_RENEWED);
 

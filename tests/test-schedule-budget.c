@@ -1,6 +1,6 @@
 /* The issuance budget: exact values at the edges, and that no hour sees more requests than it has. */
 
-#include "lib/schedule.h"
+#include "lib/life/schedule.h"
 
 #include "tests/test.h"
 

@@ -1,7 +1,7 @@
 /* Times: exact values at the edges first, then that jitter spreads, that back-off keeps its bounds
  * and how many attempts it leaves. */
 
-#include "lib/schedule.h"
+#include "lib/life/schedule.h"
 
 #include "tests/test.h"
 
@@ -302,7 +302,7 @@ START_TEST(test_backoff_spreads_a_fleet) {
 }
 END_TEST
 
-START_TEST(test_no_gain_backoff) {
+START_TEST(test_not_longer_backoff) {
         static const struct {
                 unsigned n;
                 uint32_t random;
@@ -326,7 +326,7 @@ START_TEST(test_no_gain_backoff) {
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 usec_t wait =
-                        schedule_no_gain_backoff(&usual, cases[i].n, cases[i].random, cases[i].time_left);
+                        schedule_not_longer_backoff(&usual, cases[i].n, cases[i].random, cases[i].time_left);
 
                 ck_assert_msg(wait == cases[i].expected, "case %zu: %" PRI_USEC, i, wait);
         }
@@ -354,7 +354,7 @@ START_TEST(test_backoff_max) {
                                                           max);
                                 if (failure == FAILURE_BAD_REPLY)
                                         ck_assert_uint_le(
-                                                schedule_no_gain_backoff(&usual, n, random, left[i]), max);
+                                                schedule_not_longer_backoff(&usual, n, random, left[i]), max);
                         }
                 }
 }
@@ -433,7 +433,7 @@ int main(void) {
         TEST_CASE(suite, test_jitter_spreads);
         TEST_CASE(suite, test_backoff);
         TEST_CASE(suite, test_backoff_spreads_a_fleet);
-        TEST_CASE(suite, test_no_gain_backoff);
+        TEST_CASE(suite, test_not_longer_backoff);
         TEST_CASE(suite, test_backoff_max);
         TEST_CASE(suite, test_backoff_never_wears_out_a_certificate);
         TEST_CASE(suite, test_attempts);

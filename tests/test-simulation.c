@@ -26,7 +26,7 @@
 #define BINS         12u /* of the histogram */
 
 /* Signatures of one certificate that bring nothing, all told. */
-#define NO_GAIN_MAX 40u
+#define NOT_LONGER_MAX 40u
 
 /* Under valgrind, which takes some thirty times as long. */
 static bool is_slow(void) {
@@ -120,7 +120,7 @@ static unsigned most_without_gain(const struct simulation *s) {
 }
 
 static bool few_without_gain(const struct simulation *s) {
-        return most_without_gain(s) <= NO_GAIN_MAX;
+        return most_without_gain(s) <= NOT_LONGER_MAX;
 }
 
 /* Neither a look nor a restart, nor thousands of them. */
@@ -143,7 +143,7 @@ enum rule {
         RULE_CA_WINDOW,
         RULE_ONE_AT_A_TIME,
         RULE_AS_OFTEN,
-        RULE_NO_GAIN,
+        RULE_NOT_LONGER,
         RULE_PATIENCE,
         RULE_SPREAD,
         RULE_RECOVERY,
@@ -159,7 +159,7 @@ static const struct {
         [RULE_CA_WINDOW] = { "no signature within the CA window after a bad reply", waits_for_ca },
         [RULE_ONE_AT_A_TIME] = { "one attempt at a time", one_at_a_time },
         [RULE_AS_OFTEN] = { "renewed as often as the lifetime demands", as_often_as_needed },
-        [RULE_NO_GAIN] = { "few signatures are spent on a CA that is about to expire", few_without_gain },
+        [RULE_NOT_LONGER] = { "few signatures are spent on a CA that is about to expire", few_without_gain },
         [RULE_PATIENCE] = { "nothing ends a back-off early", patient },
         [RULE_SPREAD] = { "renewals are spread over the jitter", spread_out },
         [RULE_RECOVERY] = { "after an outage renewals do not come at once", recovers_gently },
@@ -263,8 +263,8 @@ static struct scenario of_90_days(void) {
                 .outage_usec = 2 * USEC_PER_DAY,
                 .ca_replaced_at = 188 * USEC_PER_DAY,
                 .ca_lead_usec = 10 * USEC_PER_DAY,
-                .no_proof_at = 58 * USEC_PER_DAY,
-                .no_proof_usec = 3 * USEC_PER_HOUR,
+                .no_verify_at = 58 * USEC_PER_DAY,
+                .no_verify_usec = 3 * USEC_PER_HOUR,
                 .restart_every_usec = 10 * USEC_PER_DAY,
         };
 }
@@ -290,8 +290,8 @@ static struct scenario of_24_hours(void) {
                 .outage_usec = USEC_PER_DAY * 2 / 90,
                 .ca_replaced_at = 20 * USEC_PER_DAY,
                 .ca_lead_usec = USEC_PER_DAY * 10 / 90,
-                .no_proof_at = 15 * USEC_PER_HOUR,
-                .no_proof_usec = USEC_PER_HOUR,
+                .no_verify_at = 15 * USEC_PER_HOUR,
+                .no_verify_usec = USEC_PER_HOUR,
                 .restart_every_usec = 2 * USEC_PER_DAY,
         };
 }
@@ -403,7 +403,7 @@ static struct scenario smaller(struct scenario scenario) {
 
 START_TEST(test_controls) {
         struct scenario late = smaller(of_90_days()), no_retry = late, one_seed = late, no_budget = late,
-                        no_window = late, second = late, no_hold = late, no_gain = late;
+                        no_window = late, second = late, no_hold = late, not_longer = late;
         struct scenario unscaled = smaller(of_24_hours());
         const struct {
                 const char *what;
@@ -418,7 +418,7 @@ START_TEST(test_controls) {
                 { "no wait after a bad reply", &no_window, RULE_CA_WINDOW },
                 { "a second attempt", &second, RULE_ONE_AT_A_TIME },
                 { "each look is a try", &no_hold, RULE_PATIENCE },
-                { "a CA about to expire is no reason to wait", &no_gain, RULE_NO_GAIN },
+                { "a CA about to expire is no reason to wait", &not_longer, RULE_NOT_LONGER },
         };
 
         /* Over the end of those that were enrolled together: due since day 84, expired on day 90. */
@@ -428,11 +428,11 @@ START_TEST(test_controls) {
         unscaled.outage_usec = 2 * USEC_PER_DAY;
         one_seed.flaw = FLAW_ONE_SEED;
         no_budget.flaw = FLAW_NO_BUDGET;
-        no_budget.no_proof_usec = USEC_PER_DAY;
+        no_budget.no_verify_usec = USEC_PER_DAY;
         no_window.flaw = FLAW_NO_WINDOW;
         second.flaw = FLAW_SECOND_ATTEMPT;
         no_hold.flaw = FLAW_NO_HOLD;
-        no_gain.flaw = FLAW_NO_GAIN;
+        not_longer.flaw = FLAW_NOT_LONGER;
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 _cleanup_(simulation_clear) struct simulation s = { 0 };

@@ -1,6 +1,6 @@
 /* Who gets the slots, in which order, and what a bad Connector may do to the others. */
 
-#include "daemon/slots.h"
+#include "daemon/connector/slots.h"
 
 #include "tests/test.h"
 

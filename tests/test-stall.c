@@ -2,8 +2,8 @@
 
 #include <signal.h>
 
-#include "daemon/messages.h"
-#include "tests/support/stand.h"
+#include "daemon/observe/messages.h"
+#include "tests/support/fixture.h"
 #include "tests/test.h"
 
 #define ORDERS                       \
@@ -20,16 +20,16 @@
 #define RUNS_MAX 3
 
 static double longest_turn(void) {
-        _cleanup_(stand_freep) struct stand *stand = stand_new(NULL);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(freep) char *line = NULL;
         const char *found;
 
-        stand_configure(stand, ORDERS "    key: {bits: 4096}\n");
-        stand_token(stand, "client-1", "token");
-        stand_start(stand, NULL);
-        json_decref(stand_await(stand, MESSAGE_ENROLLED));
-        process_signal(stand->rekeyd, SIGTERM);
-        line = process_await(stand->rekeyd, PROCESS_STDERR, "the longest turn");
+        fixture_configure(fixture, ORDERS "    key: {bits: 4096}\n");
+        fixture_token(fixture, "client-1", "token");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        process_signal(fixture->rekeyd, SIGTERM);
+        line = process_await(fixture->rekeyd, PROCESS_STDERR, "the longest turn");
         ck_assert_ptr_nonnull(line);
         found = strstr(line, "took ");
         ck_assert_ptr_nonnull(found);

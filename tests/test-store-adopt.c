@@ -1,6 +1,6 @@
 /* Files that somebody else has put there, or has elsewhere: adopted, or set aside, never lost. */
 
-#include "lib/store.h"
+#include "lib/store/store.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Copies of an older generation that become the newest: rollback by hand, repair of what is damaged. */
 
-#include "lib/store.h"
+#include "lib/store/store.h"
 
 #include <signal.h>
 #include <sys/resource.h>

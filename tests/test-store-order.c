@@ -1,6 +1,6 @@
 /* In which order the store asks the disk: what a power cut would find, which no kill shows. */
 
-#include "lib/store.h"
+#include "lib/store/store.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* The store on the real disk: opening, stage and commit, recovery. Adoption, and rollback with repair, have
  * programs of their own. */
 
-#include "lib/store.h"
+#include "lib/store/store.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "lib/connection.h"
-#include "lib/store-private.h"
+#include "lib/protocol/connection.h"
+#include "lib/store/store-private.h"
 #include "tests/support/store-checks.h"
 
 static void assert_refused(const char *path, int expected, const char *text) {
@@ -391,7 +391,7 @@ START_TEST(a_key_that_may_not_be_read_is_no_set) {
         ck_assert_int_eq(chmod(scratch, 0755), 0);
         ck_assert_int_eq(seteuid(65534), 0);
         load = store_load(store, &loaded, &error);
-        look = store_look_at_generation(store, 1, &looked_at, NULL);
+        look = store_inspect_generation(store, 1, &looked_at, NULL);
         ck_assert_int_eq(seteuid(0), 0);
         ck_assert_int_eq(load, -EACCES);
         ck_assert_msg(strstr(error_text(&error), "cannot be read now"), "%s", error_text(&error));

@@ -1,6 +1,6 @@
 #include <openssl/x509.h>
 
-#include "lib/subject.h"
+#include "lib/x509/subject.h"
 #include "tests/test.h"
 
 static struct subject *parsed(const char *text) {

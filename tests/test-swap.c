@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "lib/chain.h"
-#include "tests/support/crew.h"
+#include "lib/x509/chain.h"
+#include "tests/support/parallel.h"
 #include "tests/support/scratch.h"
 #include "tests/support/sets.h"
 #include "tests/test.h"
@@ -96,7 +96,7 @@ static void stop_readers(const pid_t readers[N_READERS]) {
 START_TEST(readers_never_see_a_mixture) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        struct tally *tally = crew_share(sizeof(*tally));
+        struct tally *tally = parallel_share(sizeof(*tally));
         pid_t readers[N_READERS];
         unsigned swaps = 0;
 
@@ -140,7 +140,7 @@ static void replace_plainly(const char *directory, const struct test_set *set) {
 
 START_TEST(the_same_readers_catch_three_renames) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
-        struct tally *tally = crew_share(sizeof(*tally));
+        struct tally *tally = parallel_share(sizeof(*tally));
         pid_t readers[N_READERS];
         unsigned swaps = 0;
 

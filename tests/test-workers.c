@@ -1,6 +1,6 @@
 /* The pool of threads, in a real loop. */
 
-#include "daemon/workers.h"
+#include "daemon/loop/workers.h"
 
 #include <pthread.h>
 #include <sys/resource.h>

@@ -1,6 +1,6 @@
 /* The types of a table: what is read, merged, compared and written. */
 
-#include "lib/yaml-table.h"
+#include "lib/config/yaml-table.h"
 
 #include <grp.h>
 #include <pwd.h>
@@ -169,7 +169,7 @@ START_TEST(duration_not_set) {
 END_TEST
 
 START_TEST(defaults_are_valid) {
-        /* set_standard() asserts it; an empty file makes it parse every default, also those inside entries.
+        /* set_default() asserts it; an empty file makes it parse every default, also those inside entries.
          */
         _cleanup_(result_clear) struct result result = { 0 };
 

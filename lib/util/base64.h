@@ -7,6 +7,7 @@
 /* The text is padded, owned by the caller and NUL-terminated. 0 or -ENOMEM. */
 int base64_encode(const void *data, size_t size, char **ret_text);
 
-/* Strict: the standard alphabet, whole groups of four, padding only where it belongs, and nothing else, not even a
- * line break. *RET_DATA is owned by the caller and has a NUL after its last byte. 0, -EINVAL or -ENOMEM. */
+/* Strict: the standard alphabet, whole groups of four, padding only where it belongs, and nothing else, not
+ * even a line break. *RET_DATA is owned by the caller and has a NUL after its last byte. 0, -EINVAL or
+ * -ENOMEM. */
 int base64_decode(const char *text, size_t length, char **ret_data, size_t *ret_size);

@@ -5,8 +5,8 @@
 #include "lib/util/macro.h"
 #include "lib/util/time.h"
 
-/* "90s", "30m", "12h", "30d", "500ms"; one unit, no sum, no sign. A bare number is refused, except 0. The result
- * is in microseconds. 0, -EINVAL for bad syntax, -ERANGE when it does not fit. */
+/* "90s", "30m", "12h", "30d", "500ms"; one unit, no sum, no sign. A bare number is refused, except 0. The
+ * result is in microseconds. 0, -EINVAL for bad syntax, -ERANGE when it does not fit. */
 int parse_duration(const char *text, usec_t *ret_usec);
 
 /* "33%" or "12.5%": the share in millionths (330000, 125000), at most 100%. 0, -EINVAL or -ERANGE. */
@@ -22,6 +22,6 @@ int parse_mode(const char *text, unsigned *ret_mode);
 /* true/false, yes/no, on/off. 0 or -EINVAL. */
 int parse_bool(const char *text, bool *ret);
 
-/* The candidate nearest to WORD by edit distance, or NULL when none is near enough to be a likely slip of the pen.
- * CANDIDATES ends with NULL. The result is borrowed from CANDIDATES. */
+/* The candidate nearest to WORD by edit distance, or NULL when none is near enough to be a likely slip of the
+ * pen. CANDIDATES ends with NULL. The result is borrowed from CANDIDATES. */
 const char *nearest_word(const char *word, const char *const *candidates);

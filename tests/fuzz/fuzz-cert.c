@@ -6,7 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-#include "lib/chain.h"
+#include "lib/x509/chain.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

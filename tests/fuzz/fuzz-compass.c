@@ -6,7 +6,7 @@
 
 #include <ctype.h>
 
-#include "lib/compass.h"
+#include "lib/protocol/compass.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

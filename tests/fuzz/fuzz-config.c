@@ -1,7 +1,7 @@
 /* Any bytes as a configuration: an error or a struct, and what is written from the struct reads back to the
  * same. */
 
-#include "lib/config.h"
+#include "lib/config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

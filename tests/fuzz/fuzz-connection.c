@@ -1,7 +1,7 @@
 /* connection.json, which other programs may write too: what is read can be written, and reads the same again.
  */
 
-#include "lib/connection.h"
+#include "lib/protocol/connection.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
 
 #include <openssl/x509.h>
 
-#include "lib/subject.h"
+#include "lib/x509/subject.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 
-#include "lib/compass.h"
+#include "lib/protocol/compass.h"
 #include "lib/util/files.h"
 #include "tests/test.h"
 

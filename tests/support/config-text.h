@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/config.h"
+#include "lib/config/config.h"
 #include "tests/test.h"
 
 /* The beginning of many: two connectors, and one certificate to add options to in line 6. */

@@ -2,7 +2,7 @@
 
 /* What tests of exports share: sets with an intermediate, plain exports, and what is always asserted. */
 
-#include "lib/export.h"
+#include "lib/export/export.h"
 
 /* The leaf of key I of x509_key(), which an intermediate (key 2) signed, and a root (key 3) signed that. */
 struct material {

@@ -18,11 +18,11 @@ const struct struck_call_row struck_calls[STRUCK_CALL_MAX] = {
         [ENROL_CONFIGURATION] = { "enrol configuration", "configuration", "token", "subject",
                                   STEP_CONFIGURATION },
         [ENROL_SIGN] = { "enrol sign", "sign", "token", "clientCertificate", STEP_SIGN },
-        [ENROL_PROOF] = { "enrol proof", "probe", "certificate", "__typename", STEP_PROOF },
+        [ENROL_VERIFY] = { "enrol proof", "probe", "certificate", "__typename", STEP_VERIFY },
         [RENEW_CONFIGURATION] = { "renew configuration", "configuration", "certificate", "subject",
                                   STEP_CONFIGURATION },
         [RENEW_SIGN] = { "renew sign", "sign", "certificate", "clientCertificate", STEP_SIGN },
-        [RENEW_PROOF] = { "renew proof", "probe", "certificate", "__typename", STEP_PROOF },
+        [RENEW_VERIFY] = { "renew proof", "probe", "certificate", "__typename", STEP_VERIFY },
 };
 
 const char *const remedies[REMEDY_MAX] = {
@@ -48,7 +48,7 @@ const char *const remedies[REMEDY_MAX] = {
 /* The same, found out by a later step than the call. */
 #define SPOILT(step)       { FAILURE_BAD_REPLY, RENEWAL_RETRYING, REMEDY_NONE, (step), NULL }
 #define SPOILT_TOKEN(step) { FAILURE_BAD_REPLY, RENEWAL_RETRYING, REMEDY_TOKEN, (step), NULL }
-#define NO_DOOR            { FAILURE_LOCAL, RENEWAL_RETRYING, REMEDY_URL, STEP_PROOF, NULL }
+#define NO_ENDPOINT            { FAILURE_LOCAL, RENEWAL_RETRYING, REMEDY_URL, STEP_VERIFY, NULL }
 
 /* Rows of six, in the order of enum struck_call. */
 #define AT(...)       .at = { __VA_ARGS__ }
@@ -145,7 +145,7 @@ const struct fault_case fault_cases[] = {
         { "not-yet-valid-leaf", NULL, STOPPED_AT_GATE },
         /* Better than none, but nothing to give up a longer one for. */
         { "short-lifetime", "\"lifetime\":\"5s\"", LEAF_ONLY(PASSES, SPOILT(STEP_GATE)) },
-        { "other-ca", NULL, LEAF_ONLY(SPOILT_TOKEN(STEP_PROOF), SPOILT(STEP_PROOF)) },
+        { "other-ca", NULL, LEAF_ONLY(SPOILT_TOKEN(STEP_VERIFY), SPOILT(STEP_VERIFY)) },
         { "mixed-ca", NULL, STOPPED_AT_GATE },
         { "two-leaves", NULL, STOPPED_AT_GATE },
         { "no-client-auth", NULL, STOPPED_AT_GATE },
@@ -171,9 +171,9 @@ const struct fault_case fault_cases[] = {
           CONFIGURATION_FIELD(BAD_REPLY_TOKEN, BAD_REPLY) },
         { "null-field", "\"field\":\"directorURL\"", .of_field = true, CONFIGURATION_FIELD(PASSES, PASSES) },
         /* Where no door is known for the proof the new certificate waits for somebody who names it. */
-        { "null-field", "\"field\":\"managementPlaneInfo\"", .of_field = true, CONFIGURATION_FIELD(NO_DOOR, PASSES) },
+        { "null-field", "\"field\":\"managementPlaneInfo\"", .of_field = true, CONFIGURATION_FIELD(NO_ENDPOINT, PASSES) },
         { "null-field", "\"field\":\"certificateSecuredConnectorURL\"", .of_field = true,
-          CONFIGURATION_FIELD(NO_DOOR, PASSES) },
+          CONFIGURATION_FIELD(NO_ENDPOINT, PASSES) },
         { "missing-field", "\"field\":\"certificateChain\"", .of_field = true,
           SIGN_FIELD(BAD_REPLY_TOKEN, BAD_REPLY) },
         { "garbage-base64", "\"field\":\"certificateChain\"", .of_field = true,

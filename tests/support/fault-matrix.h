@@ -2,29 +2,29 @@
 
 /* What is to follow from each fault of devconnector at each call that rekeyd makes. */
 
-#include "lib/renewal.h"
+#include "lib/life/renewal.h"
 
 /* The calls: enrolment goes through the token door and proves itself at the other one. */
 enum struck_call {
         ENROL_CONFIGURATION,
         ENROL_SIGN,
-        ENROL_PROOF,
+        ENROL_VERIFY,
         RENEW_CONFIGURATION,
         RENEW_SIGN,
-        RENEW_PROOF,
+        RENEW_VERIFY,
         STRUCK_CALL_MAX,
 };
 
 struct struck_call_row {
         const char *name;
-        const char *operation, *door; /* as devconnector names them */
-        const char *field;            /* one that the reply must have */
+        const char *operation, *endpoint; /* as devconnector names them */
+        const char *field;                /* one that the reply must have */
         enum renewal_step step;
 };
 extern const struct struck_call_row struck_calls[STRUCK_CALL_MAX];
 
 static inline bool is_enrolment(enum struck_call call) {
-        return call <= ENROL_PROOF;
+        return call <= ENROL_VERIFY;
 }
 
 enum remedy {

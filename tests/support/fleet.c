@@ -1,7 +1,7 @@
 /*
  * A fleet of certificates. The store itself would fsync a dozen times for each of them, so the files are
- * written here, in the layout that lib/store.h describes; a test or benchmark that starts rekeyd on them
- * notices when the two do not agree.
+ * written here, in the layout that lib/store/store.h describes; a test or benchmark that starts rekeyd on
+ * them notices when the two do not agree.
  */
 
 #include "tests/support/fleet.h"
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "lib/store.h"
+#include "lib/store/store.h"
 #include "tests/support/must.h"
 
 #define NAME_SIZE 64

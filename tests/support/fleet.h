@@ -23,6 +23,6 @@ void fleet_make(const struct fleet_options *options);
 void fleet_configure(const struct fleet_options *options, FILE *out, const char *connector,
                      const char *extra);
 
-/* N sets of 90 days in STAND, for its devconnector, that have LEFT_USEC to live. */
-struct stand;
-struct fleet_options fleet_of(const struct stand *stand, const char *name, unsigned n, usec_t left_usec);
+/* N sets of 90 days in FIXTURE, for its devconnector, that have LEFT_USEC to live. */
+struct fixture;
+struct fleet_options fleet_of(const struct fixture *fixture, const char *name, unsigned n, usec_t left_usec);

@@ -4,7 +4,7 @@
 
 #include <sys/stat.h>
 
-#include "lib/inspect.h"
+#include "lib/report/inspect.h"
 #include "tests/support/scratch.h"
 #include "tests/support/sets.h"
 #include "tests/test.h"

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-#include "tests/support/crew.h"
+#include "tests/support/parallel.h"
 
 struct search *search_new(void) {
-        return crew_share(sizeof(struct search));
+        return parallel_share(sizeof(struct search));
 }
 
 void search_free(struct search *search) {

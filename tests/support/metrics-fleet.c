@@ -65,8 +65,8 @@ static void make_special(struct report_status *status, size_t i) {
                 status->is_revoked = true;
                 status->is_usable = false;
                 status->n_exports_failed = 2;
-                status->n_owed = 3;
-                status->n_owed_failed = 1;
+                status->n_pending = 3;
+                status->n_pending_failed = 1;
                 status->budget_left = 0;
                 break;
         }
@@ -105,7 +105,7 @@ void metrics_fleet_init(struct metrics_fleet *fleet, size_t n) {
         };
         for (unsigned i = FAILURE_TRANSIENT; i < FAILURE_MAX; i++)
                 metrics->failures[i] = 10 + i;
-        for (unsigned i = STEP_LOOK; i < STEP_MAX; i++)
+        for (unsigned i = STEP_INSPECT; i < STEP_MAX; i++)
                 metrics_count_step(metrics, i, i * 1500);
         metrics_count_turn(metrics, 20001);
 

@@ -2,7 +2,7 @@
 
 /* Certificates in every condition, and counters that have counted, for those who render them. */
 
-#include "daemon/metrics.h"
+#include "daemon/observe/metrics.h"
 
 struct metrics_fleet {
         struct report_status *statuses;

@@ -9,7 +9,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
-#include "daemon/metrics.h"
+#include "daemon/observe/metrics.h"
 
 struct sample {
         char name[128];

@@ -4,7 +4,7 @@
 
 #include <check.h>
 
-#include "lib/store.h"
+#include "lib/store/store.h"
 
 static const char *const failing_calls[] = {
         "open",      "openat", "creat",  "write",   "fsync",     "fdatasync", "rename",  "renameat",

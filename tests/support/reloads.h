@@ -4,8 +4,8 @@
 
 #include <signal.h>
 
-#include "daemon/messages.h"
-#include "tests/support/stand.h"
+#include "daemon/observe/messages.h"
+#include "tests/support/fixture.h"
 #include "tests/test.h"
 
 #define CERTIFICATE(name, token)       \
@@ -29,16 +29,16 @@ static inline bool is_wrapped(void) {
         return getenv("REKEYD_TEST_WRAPPER");
 }
 
-static inline void await_text(struct stand *stand, const char *text) {
-        _cleanup_(freep) char *line = process_await(stand->rekeyd, PROCESS_STDERR, text);
+static inline void await_text(struct fixture *fixture, const char *text) {
+        _cleanup_(freep) char *line = process_await(fixture->rekeyd, PROCESS_STDERR, text);
 
         ck_assert_msg(line != NULL, "rekeyd never said '%s'", text);
 }
 
 /* The line with MESSAGE_ID of CERTIFICATE; what others say meanwhile is passed over. */
-static inline void await_of(struct stand *stand, const char *message_id, const char *certificate) {
+static inline void await_of(struct fixture *fixture, const char *message_id, const char *certificate) {
         for (;;) {
-                json_t *line = stand_await(stand, message_id);
+                json_t *line = fixture_await(fixture, message_id);
                 bool is_it = streq(member(line, "certificate"), certificate);
 
                 json_decref(line);
@@ -47,8 +47,8 @@ static inline void await_of(struct stand *stand, const char *message_id, const c
         }
 }
 
-static inline const char *output(struct stand *stand) {
-        return process_output(stand->rekeyd, PROCESS_STDERR);
+static inline const char *output(struct fixture *fixture) {
+        return process_output(fixture->rekeyd, PROCESS_STDERR);
 }
 
 /* Too long for a message of Check. */
@@ -71,38 +71,38 @@ static inline unsigned count_lines(const char *text, const char *a, const char *
         return n;
 }
 
-static inline void reload(struct stand *stand, const char *expected) {
+static inline void reload(struct fixture *fixture, const char *expected) {
         json_t *line;
 
-        process_signal(stand->rekeyd, SIGHUP);
-        line = stand_await(stand, MESSAGE_RELOADED);
+        process_signal(fixture->rekeyd, SIGHUP);
+        line = fixture_await(fixture, MESSAGE_RELOADED);
         ck_assert_msg(strstr(member(line, "message"), expected) != NULL, "%s", member(line, "message"));
         json_decref(line);
 }
 
 /* Until there were N lines with MESSAGE_ID in all. */
-static inline void await_count(struct stand *stand, const char *message_id, unsigned n) {
-        while (count_lines(output(stand), message_id, "") < n) {
-                _cleanup_(freep) char *line = process_await(stand->rekeyd, PROCESS_STDERR, "");
+static inline void await_count(struct fixture *fixture, const char *message_id, unsigned n) {
+        while (count_lines(output(fixture), message_id, "") < n) {
+                _cleanup_(freep) char *line = process_await(fixture->rekeyd, PROCESS_STDERR, "");
 
                 ck_assert_msg(line != NULL, "rekeyd never logged %s for the %uth time", message_id, n);
         }
 }
 
-static inline void assert_file(struct stand *stand, const char *name, const char *expected) {
-        _cleanup_(freep) char *text = scratch_read(stand->directory, name);
+static inline void assert_file(struct fixture *fixture, const char *name, const char *expected) {
+        _cleanup_(freep) char *text = scratch_read(fixture->directory, name);
 
         ck_assert_msg(text && streq(text, expected), "%s: %s", name, text ? text : "(none)");
 }
 
-static inline bool exists(struct stand *stand, const char *name) {
-        _cleanup_(freep) char *path = scratch_path(stand->directory, name);
+static inline bool exists(struct fixture *fixture, const char *name) {
+        _cleanup_(freep) char *path = scratch_path(fixture->directory, name);
 
         return access(path, F_OK) == 0;
 }
 
-static inline void write_dependent(struct stand *stand) {
-        scratch_write(stand->directory, "tell",
+static inline void write_dependent(struct fixture *fixture) {
+        scratch_write(fixture->directory, "tell",
                       "#!/bin/sh\n"
                       "cd \"${0%/*}\" || exit 1\n"
                       "if [ -e slow ]; then echo $1 begins; while [ -e slow ]; do sleep 0.1; done; fi\n"
@@ -112,24 +112,24 @@ static inline void write_dependent(struct stand *stand) {
 }
 
 /* Certificates that are due after a tenth of their lifetime, with nine left to do it in. */
-static inline void configure_busy(struct stand *stand, const char *certificates) {
-        stand_configure(stand, certificates);
-        stand_edit(stand, "jitter: 0%", "jitter: 0%, renew_before: 90%");
+static inline void configure_busy(struct fixture *fixture, const char *certificates) {
+        fixture_configure(fixture, certificates);
+        fixture_edit(fixture, "jitter: 0%", "jitter: 0%, renew_before: 90%");
 }
 
 /* A running rekeyd with CERTIFICATES, of which the tokens `token` and `token2` enrol the first two. */
-static inline struct stand *stand_running(const char *lifetime, const char *certificates) {
-        struct stand *stand = stand_new((const char *[]) { "--lifetime", lifetime, NULL });
+static inline struct fixture *fixture_running(const char *lifetime, const char *certificates) {
+        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", lifetime, NULL });
 
-        write_dependent(stand);
+        write_dependent(fixture);
         if (streq(lifetime, A_MONTH))
-                stand_configure(stand, certificates);
+                fixture_configure(fixture, certificates);
         else
-                configure_busy(stand, certificates);
-        stand_token(stand, "client-1", "token");
-        stand_token(stand, "client-2", "token2");
-        stand_start(stand, NULL);
-        await_count(stand, MESSAGE_ENROLLED, strstr(certificates, "invoices") ? 2 : 1);
-        await_count(stand, MESSAGE_CURRENT, strstr(certificates, "invoices") ? 2 : 1);
-        return stand;
+                configure_busy(fixture, certificates);
+        fixture_token(fixture, "client-1", "token");
+        fixture_token(fixture, "client-2", "token2");
+        fixture_start(fixture, NULL);
+        await_count(fixture, MESSAGE_ENROLLED, strstr(certificates, "invoices") ? 2 : 1);
+        await_count(fixture, MESSAGE_CURRENT, strstr(certificates, "invoices") ? 2 : 1);
+        return fixture;
 }

@@ -2,7 +2,7 @@
 
 /* The machine, and the events that tests feed it. */
 
-#include "lib/renewal.h"
+#include "lib/life/renewal.h"
 #include "tests/test.h"
 
 #define NOW    (UINT64_C(1795197442) * USEC_PER_SEC)
@@ -38,8 +38,10 @@ static inline enum renewal_step wake(struct renewal *r) {
         return renewal_next(r, &(struct renewal_event) { .type = RENEWAL_WAKE }, &context);
 }
 
-static inline enum renewal_step looked(struct renewal *r, struct renewal_sight sight) {
-        return renewal_next(r, &(struct renewal_event) { .type = RENEWAL_LOOKED, .sight = &sight }, &context);
+static inline enum renewal_step inspected(struct renewal *r, struct renewal_observation observation) {
+        return renewal_next(
+                r, &(struct renewal_event) { .type = RENEWAL_INSPECTED, .observation = &observation },
+                &context);
 }
 
 static inline enum renewal_step failed(struct renewal *r, enum failure failure) {

@@ -2,7 +2,7 @@
 
 /* Daemons that are killed and started again, and dependents that write down what they are told. */
 
-#include "tests/support/stand.h"
+#include "tests/support/fixture.h"
 #include "tests/test.h"
 
 #define ORDERS                       \
@@ -27,8 +27,8 @@ static inline bool is_wrapped(void) {
         return getenv("REKEYD_TEST_WRAPPER");
 }
 
-static inline bool has_said(struct stand *stand, const char *text) {
-        return strstr(process_output(stand->rekeyd, PROCESS_STDERR), text);
+static inline bool has_said(struct fixture *fixture, const char *text) {
+        return strstr(process_output(fixture->rekeyd, PROCESS_STDERR), text);
 }
 
 static inline unsigned count(const char *text, const char *word) {
@@ -39,40 +39,40 @@ static inline unsigned count(const char *text, const char *word) {
         return n;
 }
 
-static inline unsigned stand_count(struct stand *stand, const char *file, const char *word) {
-        _cleanup_(freep) char *text = scratch_read(stand->directory, file);
+static inline unsigned fixture_count(struct fixture *fixture, const char *file, const char *word) {
+        _cleanup_(freep) char *text = scratch_read(fixture->directory, file);
 
         return count(text, word);
 }
 
-static inline void remove_file(struct stand *stand, const char *name) {
-        _cleanup_(freep) char *path = scratch_path(stand->directory, name);
+static inline void remove_file(struct fixture *fixture, const char *name) {
+        _cleanup_(freep) char *path = scratch_path(fixture->directory, name);
 
         ck_assert_int_eq(unlink(path), 0);
 }
 
 /* Enrolled; nothing is due. */
-static inline struct stand *stand_enrolled(const char *certificates) {
-        struct stand *stand = stand_new(a_month);
+static inline struct fixture *fixture_enrolled(const char *certificates) {
+        struct fixture *fixture = fixture_new(a_month);
 
-        stand_configure(stand, certificates);
-        stand_token(stand, "client-1", "token");
-        ck_assert_int_eq(stand_run(stand, "--once"), 2);
-        return stand;
+        fixture_configure(fixture, certificates);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        return fixture;
 }
 
 /* Enrolled, and due: a larger key is asked for. */
-static inline struct stand *stand_due(void) {
-        struct stand *stand = stand_enrolled(ORDERS);
+static inline struct fixture *fixture_due(void) {
+        struct fixture *fixture = fixture_enrolled(ORDERS);
 
-        stand_configure(stand, ORDERS LARGER_KEY);
-        return stand;
+        fixture_configure(fixture, ORDERS LARGER_KEY);
+        return fixture;
 }
 
 /* A dependent that does as the files beside it say, and writes down what it was told. */
-static inline void write_dependent(struct stand *stand) {
+static inline void write_dependent(struct fixture *fixture) {
         scratch_write(
-                stand->directory, "tell",
+                fixture->directory, "tell",
                 "#!/bin/sh\n"
                 "cd \"${0%/*}\" || exit 1\n"
                 "echo \"run $1 $REKEYD_GENERATION\" >> runs\n"
@@ -83,17 +83,17 @@ static inline void write_dependent(struct stand *stand) {
                 0700);
 }
 
-static inline struct stand *stand_with_dependents(void) {
-        struct stand *stand = stand_new(a_month);
+static inline struct fixture *fixture_with_dependents(void) {
+        struct fixture *fixture = fixture_new(a_month);
 
-        write_dependent(stand);
-        stand_configure(stand, ORDERS TOLD);
-        stand_token(stand, "client-1", "token");
-        return stand;
+        write_dependent(fixture);
+        fixture_configure(fixture, ORDERS TOLD);
+        fixture_token(fixture, "client-1", "token");
+        return fixture;
 }
 
-static inline void assert_file(struct stand *stand, const char *name, const char *expected) {
-        _cleanup_(freep) char *text = scratch_read(stand->directory, name);
+static inline void assert_file(struct fixture *fixture, const char *name, const char *expected) {
+        _cleanup_(freep) char *text = scratch_read(fixture->directory, name);
 
         ck_assert_ptr_nonnull(text);
         ck_assert_str_eq(text, expected);

@@ -2,7 +2,7 @@
 
 /* Complete sets to stage and commit: made once, cheap to use. */
 
-#include "lib/store.h"
+#include "lib/store/store.h"
 #include "tests/support/x509.h"
 
 /* Key I of x509_key() as a struct key, with a leaf of it by a CA of its own name, whose key is x509_key(7).

@@ -4,8 +4,8 @@
  * journal. The clock jumps from one event to the next.
  *
  * Each certificate has a daemon of its own, which is killed at any time: between attempts, in the middle of
- * one, with and without a reboot. What the next one knows has been through journal_format() and
- * journal_parse().
+ * one, with and without a reboot. What the next one knows has been through state_format() and
+ * state_parse().
  *
  * Nobody sets the clock here; CLOCK_BOOTTIME is the time since a certificate's machine was booted. The disk
  * never fails and no token appears, so a certificate that expires stays so.
@@ -32,7 +32,7 @@
 
 void simulation_clear(struct simulation *s) {
         for (unsigned i = 0; s->fleet && i < s->scenario->fleet; i++)
-                journal_clear(&s->fleet[i].journal);
+                state_clear(&s->fleet[i].state);
         free(s->fleet);
         free(s->queue);
         free(s->commits);
@@ -124,10 +124,10 @@ static enum failure call(struct simulation *s, struct certificate *c, enum renew
                 s->outage_calls++;
                 return FAILURE_TRANSIENT;
         }
-        if (step != STEP_PROOF && c->expiry <= s->now)
+        if (step != STEP_VERIFY && c->expiry <= s->now)
                 return FAILURE_REJECTED;
-        if (step == STEP_PROOF && usec_sub(s->now, START + s->scenario->no_proof_at) > 0 &&
-            s->now < START + s->scenario->no_proof_at + s->scenario->no_proof_usec)
+        if (step == STEP_VERIFY && usec_sub(s->now, START + s->scenario->no_verify_at) > 0 &&
+            s->now < START + s->scenario->no_verify_at + s->scenario->no_verify_usec)
                 return FAILURE_BAD_REPLY;
         if (random_next(s) % 100 >= FAILING_PERCENT)
                 return FAILURE_NONE;
@@ -150,7 +150,7 @@ static enum failure call(struct simulation *s, struct certificate *c, enum renew
         }
         /* At the proof it is the new certificate that is not accepted, whatever the answer: see
          * attempt-remote.c. */
-        return step == STEP_PROOF ? FAILURE_BAD_REPLY : failure;
+        return step == STEP_VERIFY ? FAILURE_BAD_REPLY : failure;
 }
 
 static void issue(struct simulation *s, struct certificate *c) {
@@ -170,8 +170,8 @@ static void issue(struct simulation *s, struct certificate *c) {
 
 /* --- The journal --- */
 
-static struct journal_instant instant(const struct simulation *s, const struct certificate *c) {
-        return (struct journal_instant) {
+static struct state_instant instant(const struct simulation *s, const struct certificate *c) {
+        return (struct state_instant) {
                 .boot_id = { 1, (uint8_t)(c->boot >> 8), (uint8_t)c->boot },
                 .realtime = s->now,
                 .boottime = s->now - c->booted_at,
@@ -180,38 +180,38 @@ static struct journal_instant instant(const struct simulation *s, const struct c
 
 /* As good as written: the text is made where it is read. */
 static void save(const struct simulation *s, struct certificate *c) {
-        c->disk.journal = c->journal;
-        c->disk.journal.issuances = c->disk.issuances;
-        for (size_t i = 0; i < c->journal.n_issuances; i++)
-                c->disk.issuances[i] = c->journal.issuances[i];
+        c->disk.state = c->state;
+        c->disk.state.issuances = c->disk.issuances;
+        for (size_t i = 0; i < c->state.n_issuances; i++)
+                c->disk.issuances[i] = c->state.issuances[i];
         c->disk.at = instant(s, c);
         c->disk.is_new = true;
 }
 
 static void save_wait(const struct simulation *s, struct certificate *c, unsigned failures,
                       enum failure failure, usec_t backoff_usec) {
-        struct journal *journal = &c->journal;
+        struct state *state = &c->state;
         usec_t next_attempt = backoff_usec == USEC_INFINITY ? 0 : s->now + backoff_usec;
 
-        if (journal->failures == failures && journal->failure == failure &&
-            journal->next_attempt_usec == next_attempt && journal->generation == c->renewals)
+        if (state->failures == failures && state->failure == failure &&
+            state->next_attempt_usec == next_attempt && state->generation == c->renewals)
                 return;
-        journal->failures = failures;
-        journal->failure = failure;
-        journal->next_attempt_usec = next_attempt;
-        journal->generation = c->renewals;
+        state->failures = failures;
+        state->failure = failure;
+        state->next_attempt_usec = next_attempt;
+        state->generation = c->renewals;
         save(s, c);
 }
 
 /* What is on disk, as text and back; and it is the same. */
 static void check_text(struct certificate *c) {
-        const struct journal *disk = &c->disk.journal;
-        _cleanup_(journal_clear) struct journal back = { 0 };
+        const struct state *disk = &c->disk.state;
+        _cleanup_(state_clear) struct state back = { 0 };
         _cleanup_(freep) char *json = NULL;
-        struct journal_instant saved;
+        struct state_instant saved;
 
-        require(journal_format(disk, &c->disk.at, &json, NULL) == 0);
-        require(journal_parse(json, strlen(json), &back, &saved, NULL) == 0);
+        require(state_format(disk, &c->disk.at, &json, NULL) == 0);
+        require(state_parse(json, strlen(json), &back, &saved, NULL) == 0);
         require(memcmp(&saved, &c->disk.at, sizeof(saved)) == 0);
         require(back.failures == disk->failures && back.failure == disk->failure);
         require(back.next_attempt_usec == disk->next_attempt_usec && back.generation == disk->generation);
@@ -222,23 +222,23 @@ static void check_text(struct certificate *c) {
 }
 
 static void load(const struct simulation *s, struct certificate *c) {
-        const struct journal_instant now = instant(s, c);
-        size_t size = c->disk.journal.n_issuances * sizeof(*c->disk.issuances);
+        const struct state_instant now = instant(s, c);
+        size_t size = c->disk.state.n_issuances * sizeof(*c->disk.issuances);
 
         if (c->disk.is_new)
                 check_text(c); /* which takes its time, so once for each text */
 
-        journal_clear(&c->journal);
-        c->journal = c->disk.journal;
-        c->journal.issuances = NULL;
+        state_clear(&c->state);
+        c->state = c->disk.state;
+        c->state.issuances = NULL;
         if (size > 0) {
-                c->journal.issuances = malloc(size);
-                require(c->journal.issuances);
-                memcpy(c->journal.issuances, c->disk.issuances, size);
+                c->state.issuances = malloc(size);
+                require(c->state.issuances);
+                memcpy(c->state.issuances, c->disk.issuances, size);
         }
-        journal_sanitise(&c->journal, &c->disk.at, &now);
-        if (c->journal.n_issuances > 0 && memcmp(c->disk.at.boot_id, now.boot_id, sizeof(now.boot_id)) != 0)
-                save(s, c); /* as lib/journal.h asks for */
+        state_sanitise(&c->state, &c->disk.at, &now);
+        if (c->state.n_issuances > 0 && memcmp(c->disk.at.boot_id, now.boot_id, sizeof(now.boot_id)) != 0)
+                save(s, c); /* as lib/life/state.h asks for */
 }
 
 /* --- An attempt's steps --- */
@@ -247,14 +247,14 @@ static void load(const struct simulation *s, struct certificate *c) {
  * signature would exceed the budget. */
 static bool take_from_budget(struct simulation *s, struct certificate *c) {
         usec_t now = s->now - c->booted_at;
-        usec_t wait = schedule_budget_wait(c->journal.issuances, c->journal.n_issuances, BUDGET, now);
+        usec_t wait = schedule_budget_wait(c->state.issuances, c->state.n_issuances, BUDGET, now);
 
         if (wait > 0 && s->scenario->flaw != FLAW_NO_BUDGET) {
                 c->retry_after_usec = wait;
                 s->budget_waits++;
                 return false;
         }
-        require(journal_record_issuance(&c->journal, now) == 0);
+        require(state_record_issuance(&c->state, now) == 0);
         save(s, c);
 
         if (c->bad_reply_at > 0 && s->now - c->bad_reply_at < CA_WINDOW_USEC)
@@ -273,13 +273,13 @@ static void start_step(struct simulation *s, struct certificate *c) {
                 usec_t min_usec, max_usec;
                 bool calls;
         } steps[STEP_MAX] = {
-                [STEP_LOOK] = { 1 * USEC_PER_MSEC, 50 * USEC_PER_MSEC, false },
+                [STEP_INSPECT] = { 1 * USEC_PER_MSEC, 50 * USEC_PER_MSEC, false },
                 [STEP_KEY] = { 50 * USEC_PER_MSEC, 3 * USEC_PER_SEC, false },
                 [STEP_CONFIGURATION] = { 50 * USEC_PER_MSEC, 2 * USEC_PER_SEC, true },
                 [STEP_CSR] = { 5 * USEC_PER_MSEC, 50 * USEC_PER_MSEC, false },
                 [STEP_SIGN] = { 100 * USEC_PER_MSEC, 5 * USEC_PER_SEC, true },
                 [STEP_GATE] = { 1 * USEC_PER_MSEC, 10 * USEC_PER_MSEC, false },
-                [STEP_PROOF] = { 50 * USEC_PER_MSEC, USEC_PER_SEC, true },
+                [STEP_VERIFY] = { 50 * USEC_PER_MSEC, USEC_PER_SEC, true },
                 [STEP_COMMIT] = { 5 * USEC_PER_MSEC, 300 * USEC_PER_MSEC, false },
         };
         enum renewal_step step = c->renewal.step;
@@ -290,7 +290,7 @@ static void start_step(struct simulation *s, struct certificate *c) {
 
         c->failure = FAILURE_NONE;
         c->retry_after_usec = 0;
-        c->no_gain = false;
+        c->not_longer = false;
         if (step == STEP_SIGN && !take_from_budget(s, c))
                 c->failure = FAILURE_LOCAL;
         else if (steps[step].calls)
@@ -326,7 +326,7 @@ static void commit(struct simulation *s, struct certificate *c) {
 
 /* What the step under way has done to the disk, now that it is over. It may turn out to have failed. */
 static void finish_step(struct simulation *s, struct certificate *c) {
-        if (c->renewal.step == STEP_PROOF && c->failure == FAILURE_BAD_REPLY)
+        if (c->renewal.step == STEP_VERIFY && c->failure == FAILURE_BAD_REPLY)
                 c->has_staged_reply = false;
         if (c->failure != FAILURE_NONE)
                 return;
@@ -339,13 +339,13 @@ static void finish_step(struct simulation *s, struct certificate *c) {
                 issue(s, c);
                 break;
         case STEP_GATE:
-                /* As lib/gate.c: the new set must live longer, and be valid but for the skew. */
-                c->no_gain = c->reply_expiry <= c->expiry;
-                c->has_staged_reply = !c->no_gain && c->reply_not_before <= s->now + s->policy.skew_usec;
+                /* As lib/life/gate.c: the new set must live longer, and be valid but for the skew. */
+                c->not_longer = c->reply_expiry <= c->expiry;
+                c->has_staged_reply = !c->not_longer && c->reply_not_before <= s->now + s->policy.skew_usec;
                 if (!c->has_staged_reply)
                         c->failure = FAILURE_BAD_REPLY;
-                s->not_later += c->no_gain;
-                c->n_not_later += c->no_gain;
+                s->not_later += c->not_longer;
+                c->n_not_later += c->not_longer;
                 break;
         case STEP_COMMIT:
                 commit(s, c);
@@ -420,13 +420,13 @@ static void take_event(struct simulation *s, struct certificate *c, const struct
                 rest(s, c, held);
                 return;
         }
-        if (before == STEP_LOOK)
+        if (before == STEP_INSPECT)
                 begin_attempt(s, c, &context);
         start_step(s, c);
 }
 
 static void take_step(struct simulation *s, struct certificate *c) {
-        const struct renewal_sight sight = {
+        const struct renewal_observation observation = {
                 .has_set = true,
                 .not_before = c->not_before,
                 .expiry = c->expiry,
@@ -438,25 +438,25 @@ static void take_step(struct simulation *s, struct certificate *c) {
         finish_step(s, c);
         if (c->failure == FAILURE_BAD_REPLY)
                 c->bad_reply_at = s->now;
-        if (c->renewal.step == STEP_LOOK) {
-                event.type = RENEWAL_LOOKED;
-                event.sight = &sight;
-                if (c->look_only && s->scenario->flaw != FLAW_NO_HOLD)
+        if (c->renewal.step == STEP_INSPECT) {
+                event.type = RENEWAL_INSPECTED;
+                event.observation = &observation;
+                if (c->refresh_only && s->scenario->flaw != FLAW_NO_HOLD)
                         event.hold_usec = usec_sub(c->backoff_until, s->now);
         } else if (c->failure != FAILURE_NONE) {
                 event.type = RENEWAL_FAILED;
                 event.failure = c->failure;
                 event.retry_after_usec = c->retry_after_usec;
-                event.no_gain = c->no_gain && s->scenario->flaw != FLAW_NO_GAIN;
+                event.not_longer = c->not_longer && s->scenario->flaw != FLAW_NOT_LONGER;
         }
         take_event(s, c, &event);
 }
 
-static void wake(struct simulation *s, struct certificate *c, bool look_only) {
+static void wake(struct simulation *s, struct certificate *c, bool refresh_only) {
         static const struct renewal_event event = { .type = RENEWAL_WAKE };
 
         if (c->renewal.step == STEP_NONE)
-                c->look_only = look_only;
+                c->refresh_only = refresh_only;
         take_event(s, c, &event);
 }
 
@@ -485,8 +485,8 @@ static void kill_daemon(struct simulation *s, struct certificate *c) {
 static void start_daemon(struct simulation *s, struct certificate *c) {
         s->starts++;
         load(s, c);
-        renewal_restore(&c->renewal, c->journal.failures, c->journal.failure);
-        c->backoff_until = c->journal.next_attempt_usec;
+        renewal_restore(&c->renewal, c->state.failures, c->state.failure);
+        c->backoff_until = c->state.next_attempt_usec;
         wake(s, c, true);
 }
 

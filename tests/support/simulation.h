@@ -2,8 +2,8 @@
 
 /* A fleet of certificates on a simulated clock, a Connector that fails, and daemons that are killed. */
 
-#include "lib/journal.h"
-#include "lib/renewal.h"
+#include "lib/life/renewal.h"
+#include "lib/life/state.h"
 
 #define SIMULATION_START (UINT64_C(1795197442) * USEC_PER_SEC)
 
@@ -20,7 +20,7 @@ struct scenario {
         /* Since the start */
         usec_t outage_at[OUTAGES], outage_usec;
         usec_t ca_replaced_at, ca_lead_usec; /* the old one expires that much later */
-        usec_t no_proof_at, no_proof_usec;   /* the edge accepts no new certificate */
+        usec_t no_verify_at, no_verify_usec; /* the edge accepts no new certificate */
 
         usec_t restart_every_usec; /* each certificate's daemon, on average; 0: never */
         usec_t crash_loop_usec;    /* from the start, when all are due: dies a second after each start */
@@ -34,7 +34,7 @@ struct scenario {
                 FLAW_SECOND_ATTEMPT, /* a wake starts an attempt beside the one under way */
                 FLAW_NO_HOLD,        /* each look is a try */
                 FLAW_NOT_AHEAD,      /* a failure is written when it is known, not before */
-                FLAW_NO_GAIN,        /* nobody says that a signature brought nothing */
+                FLAW_NOT_LONGER,     /* nobody says that a signature brought nothing */
         } flaw;
 };
 
@@ -48,18 +48,18 @@ struct certificate {
 
         enum failure failure; /* of the step under way */
         usec_t retry_after_usec;
-        bool no_gain;
+        bool not_longer;
         unsigned ticket; /* a timer or step of another ticket is out of date */
 
         /* The daemon: what it has in mind, and what of that is on disk. */
         unsigned process; /* events of another one are void */
-        bool look_only;
+        bool refresh_only;
         usec_t backoff_until;
-        struct journal journal;
+        struct state state;
         struct {
-                struct journal journal;
+                struct state state;
                 usec_t issuances[SCHEDULE_BUDGET_MAX];
-                struct journal_instant at;
+                struct state_instant at;
                 bool is_new;
         } disk;
         unsigned boot;

@@ -5,8 +5,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 
-#include "lib/chain.h"
-#include "lib/store.h"
+#include "lib/store/store.h"
+#include "lib/x509/chain.h"
 #include "tests/support/scratch.h"
 
 static const char *const names[SNAPSHOT_FILES] = {

@@ -4,9 +4,9 @@
 
 #include <stdio.h>
 
-#include "lib/schedule.h"
+#include "lib/config/yaml-table.h"
+#include "lib/life/schedule.h"
 #include "lib/util/time.h"
-#include "lib/yaml-table.h"
 #include "tests/test.h"
 
 struct item {
@@ -46,7 +46,7 @@ static const struct yaml_option nested_options[] = {
         { .key = "nested",
           .type = &yaml_unsigned,
           .offset = offsetof(struct thing, nested),
-          .standard = "7" },
+          .default_text = "7" },
 };
 static const struct yaml_table nested_table = { .name = "table", .options = nested_options, .n_options = 1 };
 
@@ -88,20 +88,20 @@ static const struct yaml_table item_table = {
 #define ROW(k, t, f) .key = (k), .type = (t), .offset = offsetof(struct thing, f)
 static const struct yaml_option thing_options[] = {
         { ROW("text", &yaml_string, text) },
-        { ROW("path", &yaml_path, path), .standard = "/a" },
+        { ROW("path", &yaml_path, path), .default_text = "/a" },
         { ROW("url", &yaml_https_url, url) },
         { ROW("duration", &yaml_duration, duration), .min = USEC_PER_SEC, .max = USEC_PER_DAY,
-          .standard = "90s" },
+          .default_text = "90s" },
         { ROW("share", &yaml_share_or_duration, share), .min = USEC_PER_SEC, .max = USEC_PER_DAY,
-          .standard = "33%" },
-        { ROW("number", &yaml_unsigned, number), .min = 2, .max = 100, .standard = "16" },
-        { ROW("auto_number", &yaml_unsigned, auto_number), .min = 1, .max = 64, .standard = "auto",
+          .default_text = "33%" },
+        { ROW("number", &yaml_unsigned, number), .min = 2, .max = 100, .default_text = "16" },
+        { ROW("auto_number", &yaml_unsigned, auto_number), .min = 1, .max = 64, .default_text = "auto",
           .words = auto_names, .n_words = 1 },
-        { ROW("parent", &yaml_unsigned, parent), .standard = "5" },
-        { ROW("word", &yaml_word, word), .standard = "three", .words = word_names,
+        { ROW("parent", &yaml_unsigned, parent), .default_text = "5" },
+        { ROW("word", &yaml_word, word), .default_text = "three", .words = word_names,
           .n_words = ELEMENTSOF(word_names) },
-        { ROW("mode", &yaml_mode, mode), .standard = "0640" },
-        { ROW("flag", &yaml_bool, flag), .standard = "yes" },
+        { ROW("mode", &yaml_mode, mode), .default_text = "0640" },
+        { ROW("flag", &yaml_bool, flag), .default_text = "yes" },
         { ROW("user", &yaml_user, user) },
         { ROW("group", &yaml_group, group) },
         { ROW("argv", &yaml_argv, argv) },

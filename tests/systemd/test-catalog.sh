@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the operator reads against what the daemon says: the message catalog and the manuals know every message and
-# every field of daemon/messages.h, and nothing besides; and the manuals themselves are in order.
+# every field of daemon/observe/messages.h, and nothing besides; and the manuals themselves are in order.
 #
 #   test-catalog.sh SOURCES
 
@@ -23,12 +23,12 @@ fields() {
         grep -o 'REKEYD_[A-Z_]*' "$1" | sort -u
 }
 
-ids "$sources/daemon/messages.h" >"$work/said"
-fields "$sources/daemon/messages.h" >"$work/fields"
+ids "$sources/daemon/observe/messages.h" >"$work/said"
+fields "$sources/daemon/observe/messages.h" >"$work/fields"
 sed -n 's/^-- //p' "$catalog" | sort >"$work/explained"
 
 check "messages.h has messages" test "$(wc -l <"$work/said")" -ge 20
-check "no id is there twice" nothing eval 'grep -o "\"[0-9a-f]\{32\}\"" "$sources/daemon/messages.h" | sort | uniq -d'
+check "no id is there twice" nothing eval 'grep -o "\"[0-9a-f]\{32\}\"" "$sources/daemon/observe/messages.h" | sort | uniq -d'
 check "no message lacks its entry in the catalog" nothing comm -23 "$work/said" "$work/explained"
 check "no entry is invented" nothing comm -13 "$work/said" "$work/explained"
 check "no entry is there twice" nothing uniq -d "$work/explained"
@@ -75,12 +75,12 @@ check "rekeyd-messages(7) explains every message, and no other, by its subject i
 check "its examples use messages that exist" nothing eval 'ids "$explanations" | comm -23 - "$work/said"'
 check "it names no field that does not exist" nothing eval 'fields "$explanations" | comm -23 - "$work/fields"'
 
-# "error; event *failed*": as the events are called in daemon/events.c.
+# "error; event *failed*": as the events are called in daemon/observe/events.c.
 events() {
         {
-                tr -d '\n\\' <"$sources/daemon/messages.h" | grep -o '#define MESSAGE_[A-Z_]* *"[0-9a-f]*"' |
+                tr -d '\n\\' <"$sources/daemon/observe/messages.h" | grep -o '#define MESSAGE_[A-Z_]* *"[0-9a-f]*"' |
                         sed 's/#define \(MESSAGE_[A-Z_]*\) *"\(.*\)"/id \1 \2/'
-                grep -o '{ MESSAGE_[A-Z_]*, "[a-z-]*"' "$sources/daemon/events.c" |
+                grep -o '{ MESSAGE_[A-Z_]*, "[a-z-]*"' "$sources/daemon/observe/events.c" |
                         sed 's/{ \(MESSAGE_[A-Z_]*\), "\(.*\)"/event \1 \2/'
         } | awk '$1 == "id" { ids[$2] = $3 } $1 == "event" { print ids[$2], $3 }' | sort
 }

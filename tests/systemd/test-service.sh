@@ -38,7 +38,7 @@ if [ "${3:-}" != inside ]; then
         exec unshare --mount --pid --fork --kill-child --mount-proc "$0" "$sources" "$2" inside
 fi
 
-messages=$sources/daemon/messages.h
+messages=$sources/daemon/observe/messages.h
 message() {
         sed -n '/#define MESSAGE_'"$1"'[ \\]*/{N;s/.*MESSAGE_'"$1"'[ \\\n]*"\([0-9a-f]\{32\}\)".*/\1/p;q}' "$messages"
 }

@@ -1,0 +1,40 @@
+#pragma once
+
+/* What client.c and client-stream.c share. Nobody else includes this. */
+
+#include <curl/curl.h>
+
+#include "ctl/client/client.h"
+
+struct client {
+        char *socket;      /* NULL: there is none */
+        usec_t asked_usec; /* CLOCK_MONOTONIC */
+        bool has_complained;
+};
+
+/* Whoever sits at a terminal is told when no answer comes; once. */
+void client_complain(struct client *client);
+#define CLIENT_PATIENCE_USEC (3 * USEC_PER_SEC)
+#define CLIENT_ANSWER_SEC    30L
+
+/* What has arrived, with a NUL after it. */
+struct buffer {
+        char *data;
+        size_t size, room, max;
+};
+void buffer_clear(struct buffer *buffer);
+size_t buffer_append(char *data, size_t size, size_t n, void *userdata); /* for CURLOPT_WRITEFUNCTION */
+
+DEFINE_CLEANUP(CURL *, curl_easy_cleanup);
+DEFINE_CLEANUP(struct curl_slist *, curl_slist_free_all);
+
+/* A handle for a GET of PATH whose answer goes to BUFFER. 0; -ENOENT without a socket; -ENOMEM. */
+int client_prepare(struct client *client, const char *path, struct buffer *buffer, CURL **ret,
+                   struct error *error);
+
+/* The sentence and the errno for a transfer that failed. */
+int client_explain(const struct client *client, CURL *easy, CURLcode code, struct error *error);
+
+/* The reply of a transfer that has ended, whose body is BODY. */
+int client_read_reply(const struct client *client, CURL *easy, const struct buffer *body,
+                      struct client_reply *ret, struct error *error);

@@ -1,0 +1,110 @@
+/* `rekeyctl revoke`: nothing brings the certificate back, so somebody has to say yes to exactly this one. */
+
+#include <stdio.h>
+
+#include "ctl/change.h"
+#include "ctl/commands/commands.h"
+#include "ctl/operation.h"
+#include "ctl/terminal/format.h"
+#include "ctl/terminal/question.h"
+#include "ctl/terminal/table.h"
+#include "ctl/view.h"
+
+static const struct table_column columns[] = { { .title = NULL }, { .title = NULL } };
+
+static int print_certificate(const struct ctl *ctl, const json_t *details) {
+        const struct term term = term_detect(STDERR_FILENO);
+        _cleanup_(table_freep) struct table *table = table_new(&term, columns, ELEMENTSOF(columns));
+        const char *subject = view_string(json_object_get(details, "set"), "subject");
+        char time[LOCAL_TIME_MAX], distance[DISTANCE_MAX];
+        struct view view;
+        const struct {
+                const char *title, *text;
+        } rows[] = {
+                { "certificate", ctl->arguments[0] },
+                { "subject", subject ? subject : "unknown" },
+                { "fingerprint", view_string(details, "fingerprint") },
+        };
+
+        view_read(details, &view);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                table_row(table);
+                table_cell(table, TERM_FAINT, "%s", rows[i].title);
+                table_cell(table, TERM_PLAIN, "%s", rows[i].text ? rows[i].text : "none");
+        }
+        table_row(table);
+        table_cell(table, TERM_FAINT, "valid until");
+        table_cell(table, TERM_PLAIN, "%s, %s", format_local_time(time, view.not_after),
+                   format_distance(distance, view.not_after, now_usec(CLOCK_REALTIME)));
+        return table_print(table, stderr, 2);
+}
+
+static int confirm(struct ctl *ctl) {
+        _cleanup_(json_decrefp) json_t *details = NULL;
+        _cleanup_(freep) char *path = NULL;
+        int exit;
+
+        if (!question_is_possible())
+                return ctl_fail(ctl, CTL_USAGE,
+                                "revoke: there is no terminal to ask whether it is meant; to revoke the "
+                                "certificate of %s all the same: rekeyctl revoke --yes %s",
+                                ctl->arguments[0], ctl->arguments[0]);
+        if (asprintf(&path, "/v1/certificates/%s", ctl->arguments[0]) < 0) {
+                path = NULL;
+                return ctl_fail(ctl, CTL_FAILED, "out of memory");
+        }
+        exit = change_ask(ctl, "GET", path, NULL, &details);
+        if (exit != CTL_OK)
+                return exit;
+        if (print_certificate(ctl, details) < 0)
+                return ctl_fail(ctl, CTL_FAILED, "out of memory");
+        if (!question_confirm(
+                    "This cannot be undone, and a new certificate takes a one-time token. Revoke it?"))
+                return ctl_fail(ctl, CTL_FAILED, "nothing was revoked");
+        return CTL_OK;
+}
+
+static int run(struct ctl *ctl) {
+        bool is_waiting;
+        int exit;
+
+        if (!change_wants_wait(ctl, &is_waiting))
+                return CTL_USAGE;
+        if (!ctl_has(ctl, "yes")) {
+                exit = confirm(ctl);
+                if (exit != CTL_OK)
+                        return exit;
+        }
+        return operation_run(ctl, &(struct operation) {
+                                          .name = "revoke",
+                                          .asked = "the revocation was asked for",
+                                          .try_again = "rekeyctl revoke %s",
+                                          .certificates = ctl->arguments,
+                                          .n_certificates = 1,
+                                  });
+}
+
+static const struct ctl_argument arguments[] = {
+        { .name = "NAME", .kind = CTL_CERTIFICATE },
+};
+
+static const struct ctl_option options[] = {
+        { .name = "yes", .letter = 'y', .help = "do not ask whether it is meant" },
+        CHANGE_OPTIONS,
+};
+
+const struct ctl_command command_revoke = {
+        .name = "revoke",
+        .section = CTL_CHANGE,
+        .help = "revoke the current certificate at the Connector",
+        .more = "Shows which one it is and asks first; without a terminal it takes --yes. The files stay, "
+                "and so do\n"
+                "connections that are open, but the certificate cannot be renewed any more: `rekeyctl enrol` "
+                "gets a\n"
+                "new one, by a one-time token.",
+        .arguments = arguments,
+        .n_arguments = ELEMENTSOF(arguments),
+        .options = options,
+        .n_options = ELEMENTSOF(options),
+        .run = run,
+};

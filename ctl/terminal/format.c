@@ -1,0 +1,50 @@
+/* Times and shares for the eye. lib/util/time.h has those for logs and machines. */
+
+#include "ctl/terminal/format.h"
+
+#include <stdio.h>
+
+const char *format_short_span(char buffer[TIMESPAN_MAX], usec_t span) {
+        (void)format_timespan(buffer, span == USEC_INFINITY ? span : span - span % USEC_PER_SEC);
+        buffer[strcspn(buffer, " ")] = '\0';
+        return buffer;
+}
+
+const char *format_local_time(char buffer[LOCAL_TIME_MAX], usec_t when) {
+        const time_t sec = (time_t)(when / USEC_PER_SEC);
+        struct tm tm;
+
+        if (when == 0 || when == USEC_INFINITY || !localtime_r(&sec, &tm) ||
+            strftime(buffer, LOCAL_TIME_MAX, "%Y-%m-%d %H:%M:%S %Z", &tm) == 0)
+                snprintf(buffer, LOCAL_TIME_MAX, "never");
+        return buffer;
+}
+
+const char *format_distance(char buffer[DISTANCE_MAX], usec_t when, usec_t now) {
+        char span[TIMESPAN_MAX];
+
+        /* Whole seconds: what lies between two looks at the clock is no distance. */
+        if (when / USEC_PER_SEC == now / USEC_PER_SEC)
+                snprintf(buffer, DISTANCE_MAX, "now");
+        else if (when > now)
+                snprintf(buffer, DISTANCE_MAX, "in %s", format_timespan(span, when - now));
+        else
+                snprintf(buffer, DISTANCE_MAX, "%s ago", format_timespan(span, now - when));
+        return buffer;
+}
+
+const char *format_bar(char buffer[3 * BAR_COLUMNS_MAX + 1], unsigned percent, unsigned columns,
+                       bool is_utf8) {
+        const unsigned n = columns < BAR_COLUMNS_MAX ? columns : BAR_COLUMNS_MAX;
+        const unsigned full = (n * (percent < 100 ? percent : 100) + 50) / 100;
+        char *p = buffer;
+
+        for (unsigned i = 0; i < n; i++) {
+                if (is_utf8)
+                        p = stpcpy(p, i < full ? "█" : "░");
+                else
+                        p = stpcpy(p, i < full ? "#" : ".");
+        }
+        *p = '\0';
+        return buffer;
+}

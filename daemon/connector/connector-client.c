@@ -1,0 +1,455 @@
+/*
+ * The one place where curl's options are set, so the promises of the manual are kept or broken here: https
+ * only, TLS 1.2 or newer, the Connector's certificate always verified, no redirects, replies of at most 1
+ * MiB. There is no option to relax any of them.
+ *
+ * Key and certificate are handed over as they are in memory: the staged pair has no path that a stranger's
+ * process could swap between the check and the use. libcurl knows nothing of them then, and would let a call
+ * ride on a connection that was made as somebody else; so calls that present a certificate have their
+ * connections in a line of their own, where no other call looks.
+ */
+
+#include "daemon/connector/connector-client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <systemd/sd-id128.h>
+
+#include "lib/util/error.h"
+#include "lib/util/files.h"
+#include "lib/x509/identity.h"
+
+#define CONNECT_TIMEOUT_MS 20000L
+
+/* The trust file is parsed once in this time for all calls, instead of at each handshake (140 roots: 10 ms).
+ * A file that was replaced counts after it. */
+#define TRUST_CACHE_SEC 60L
+
+struct connector_call {
+        struct curl_glue *glue;
+        connector_done_t done;
+        void *userdata;
+
+        CURL *easy;
+        CURLSH *own_line; /* where the request has none */
+        const struct key *key;
+        const char *certificate_pem;
+        struct error identity_error;
+        struct curl_slist *headers;
+        char *url;
+        char *body;
+        size_t body_size, body_sent;
+        char *reply;
+        size_t reply_size, reply_room;
+        bool reply_too_large, has_trust;
+        bool was_sent;     /* something of the body; not that of a second call */
+        CURLcode doubtful; /* how the call ended, while a second one finds out why; CURLE_OK otherwise */
+        char request_id[SD_ID128_UUID_STRING_MAX];
+        char curl_error[CURL_ERROR_SIZE], first_error[CURL_ERROR_SIZE];
+};
+
+CURLSH *connector_line_new(void) {
+        CURLSH *line = curl_share_init();
+
+        if (line && curl_share_setopt(line, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK)
+                return line;
+        return connector_line_free(line);
+}
+
+CURLSH *connector_line_free(CURLSH *line) {
+        if (line)
+                curl_share_cleanup(line);
+        return NULL;
+}
+
+/* RFC 8446 section 6.2 and RFC 5246 section 7.2.2: alerts by which a server refuses a client certificate. */
+static bool alert_rejects_certificate(unsigned alert) {
+        switch (alert) {
+        case 40:  /* handshake_failure: what TLS 1.2 servers send when there is no certificate */
+        case 42:  /* bad_certificate */
+        case 43:  /* unsupported_certificate */
+        case 44:  /* certificate_revoked */
+        case 45:  /* certificate_expired */
+        case 46:  /* certificate_unknown */
+        case 48:  /* unknown_ca */
+        case 49:  /* access_denied */
+        case 116: /* certificate_required */
+                return true;
+        default:
+                return false;
+        }
+}
+
+static unsigned alert_in_text(const char *text) {
+        const char *p = strstr(text, "error:0A");
+        unsigned reason;
+
+        if (!p || sscanf(p, "error:0A%6x", &reason) != 1)
+                return 0;
+        return reason > 1000 && reason < 1256 ? reason - 1000 : 0;
+}
+
+enum failure connector_classify(CURLcode code, const char *text) {
+        if (alert_rejects_certificate(alert_in_text(text)))
+                return FAILURE_REJECTED;
+
+        /* libcurl 7.88 folds two alerts into texts of its own (lib/vtls/openssl.c, ossl_connect_step2): alert
+         * 45, certificate_expired, into the code for a bad server certificate, but without a verify result to
+         * name; and alert 116, certificate_required, into a code. */
+        if (code == CURLE_SSL_CLIENTCERT ||
+            (code == CURLE_PEER_FAILED_VERIFICATION && streq(text, "SSL certificate verification failed")))
+                return FAILURE_REJECTED;
+
+        switch (code) {
+        case CURLE_OK:
+                return FAILURE_NONE;
+        case CURLE_SSL_CACERT_BADFILE:
+        case CURLE_SSL_CERTPROBLEM:
+        case CURLE_SSL_CIPHER:
+        case CURLE_SSL_ENGINE_INITFAILED:
+        case CURLE_URL_MALFORMAT:
+        case CURLE_UNSUPPORTED_PROTOCOL:
+        case CURLE_OUT_OF_MEMORY:
+        case CURLE_FAILED_INIT:
+                return FAILURE_LOCAL;
+        case CURLE_WRITE_ERROR: /* our own limit on the size of replies */
+        case CURLE_WEIRD_SERVER_REPLY:
+                return FAILURE_BAD_REPLY;
+        default:
+                return FAILURE_TRANSIENT;
+        }
+}
+
+/*
+ * Given this way, and with no way back to its beginning, a body cannot be sent twice. For a connection that
+ * was kept from an earlier call and ends without a reply libcurl would send the call once more over a new
+ * one, as if it could not have arrived: a second signature, or a token that is burnt by then.
+ */
+static size_t on_upload(char *buffer, size_t size, size_t n, void *userdata) {
+        struct connector_call *call = userdata;
+        size_t left = call->body_size - call->body_sent, more = size * n < left ? size * n : left;
+
+        memcpy(buffer, call->body + call->body_sent, more);
+        call->body_sent += more;
+        call->was_sent = call->was_sent || (more > 0 && call->doubtful == CURLE_OK);
+        return more;
+}
+
+static CURLcode set_body(struct connector_call *call) {
+        call->body_size = strlen(call->body);
+        call->body_sent = 0;
+        return curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE, (long)call->body_size);
+}
+
+/* Not realloc(): it would leave copies of a reply, and so of a token, in freed memory. */
+static bool make_room(struct connector_call *call, size_t needed) {
+        size_t room = needed < 8192 ? 8192 : 2 * needed;
+        char *reply = malloc(room);
+
+        if (!reply)
+                return false;
+        if (call->reply) {
+                memcpy(reply, call->reply, call->reply_size);
+                explicit_bzero(call->reply, call->reply_size);
+                free(call->reply);
+        }
+        call->reply = reply;
+        call->reply_room = room;
+        return true;
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
+        struct connector_call *call = userdata;
+        size_t more = size * n;
+
+        if (call->reply_size + more > COMPASS_REPLY_MAX) {
+                call->reply_too_large = true;
+                return 0;
+        }
+        if (call->reply_size + more + 1 > call->reply_room && !make_room(call, call->reply_size + more + 1))
+                return 0;
+        memcpy(call->reply + call->reply_size, data, more);
+        call->reply_size += more;
+        call->reply[call->reply_size] = '\0';
+        return more;
+}
+
+static void describe(const struct connector_call *call, CURLcode code, enum failure failure,
+                     struct error *error) {
+        const char *detail = call->curl_error[0] ? call->curl_error : curl_easy_strerror(code);
+
+        if (call->reply_too_large)
+                error_set(error, -EFBIG, "the reply of %s is larger than %u bytes", call->url,
+                          COMPASS_REPLY_MAX);
+        else if (failure == FAILURE_REJECTED && !call->key)
+                error_set(error, -EACCES,
+                          "%s asks for a client certificate, where a one-time token should do; is that the "
+                          "`url` instead of the `enrol_url`?",
+                          call->url);
+        else if (call->identity_error.code < 0)
+                error_set(error, call->identity_error.code, "cannot call %s: %s", call->url,
+                          error_text(&call->identity_error));
+        else if (failure == FAILURE_REJECTED)
+                error_set(error, -EACCES, "%s does not accept the client certificate: %s", call->url, detail);
+        else if (code == CURLE_PEER_FAILED_VERIFICATION)
+                error_set(error, -EPROTO,
+                          "the certificate of %s cannot be trusted: %s; is `trust` the CA of the Connector's "
+                          "server "
+                          "certificate? (ca.crt is not, it is the CA of the clients)",
+                          call->url, detail);
+        else if (code == CURLE_SSL_CACERT_BADFILE)
+                error_set(error, -EINVAL,
+                          "the CA certificates that %s must verify to cannot be used (%s): `trust` must be a "
+                          "PEM file with them%s",
+                          call->url, detail,
+                          call->has_trust ? "" : "; without it the package ca-certificates is needed");
+        else if (code == CURLE_SEND_FAIL_REWIND)
+                error_set(error, -EIO, "the call to %s failed: the connection ended without an answer",
+                          call->url);
+        else
+                error_set(error, -EIO, "the call to %s failed: %s", call->url, detail);
+}
+
+/*
+ * Under TLS 1.3 a server judges the client certificate after the client has finished its handshake. The alert
+ * then races the end of the connection, and what is left may be a bare EOF or a reset, as if the network had
+ * failed. Under TLS 1.2 the alert comes within the handshake. So a doubtful end is looked into by a second,
+ * harmless call that is limited to TLS 1.2; the first one is not repeated, since it may have been a
+ * signature.
+ */
+static bool is_doubtful(const struct connector_call *call, CURLcode code) {
+        return call->key && call->doubtful == CURLE_OK &&
+               (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
+                code == CURLE_GOT_NOTHING);
+}
+
+static void on_done(CURL *easy, CURLcode code, void *userdata);
+
+static int look_into(struct connector_call *call, CURLcode code) {
+        int r;
+
+        free(take_ptr(call->body));
+        r = compass_request_probe(&call->body);
+        if (r < 0)
+                return r;
+        if (set_body(call) != CURLE_OK ||
+            curl_easy_setopt(call->easy, CURLOPT_SSLVERSION,
+                             (long)(CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_2)) != CURLE_OK ||
+            curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, 1L) != CURLE_OK ||
+            curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L) != CURLE_OK)
+                return -EIO;
+        snprintf(call->first_error, sizeof(call->first_error), "%s", call->curl_error);
+        call->curl_error[0] = '\0';
+        if (call->reply)
+                explicit_bzero(call->reply, call->reply_size); /* half of one, which may hold a token */
+        call->reply_size = 0;
+        r = curl_glue_start(call->glue, call->easy, on_done, call);
+        if (r == 0)
+                call->doubtful = code;
+        return r;
+}
+
+static void on_done(CURL *easy, CURLcode code, void *userdata) {
+        struct connector_call *call = userdata;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct connector_answer answer = { .request_id = call->request_id, .was_sent = call->was_sent };
+        curl_off_t retry_after = 0;
+        long status = 0;
+
+        answer.failure = connector_classify(code, call->curl_error);
+        if (answer.failure == FAILURE_TRANSIENT && is_doubtful(call, code) && look_into(call, code) == 0)
+                return;
+        if (call->doubtful != CURLE_OK && answer.failure != FAILURE_REJECTED) {
+                /* It was the network, then. What the second call heard is no answer to the first. */
+                code = call->doubtful;
+                snprintf(call->curl_error, sizeof(call->curl_error), "%s", call->first_error);
+                answer.failure = FAILURE_TRANSIENT;
+        }
+        if (answer.failure == FAILURE_NONE) {
+                curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+                curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);
+                answer.reply = (struct compass_reply) {
+                        .status = (unsigned)status,
+                        .body = call->reply ? call->reply : "",
+                        .size = call->reply_size,
+                };
+                if (retry_after > 0)
+                        answer.retry_after_usec = usec_add(0, (usec_t)retry_after * USEC_PER_SEC);
+        } else {
+                describe(call, code, answer.failure, &error);
+                answer.error = error_text(&error);
+        }
+        call->done(&answer, call->userdata);
+}
+
+static int add_header(struct connector_call *call, const char *name, const char *value) {
+        _cleanup_(freep) char *line = NULL;
+        struct curl_slist *headers;
+
+        if (asprintf(&line, "%s: %s", name, value) < 0) {
+                line = NULL;
+                return -ENOMEM;
+        }
+        headers = curl_slist_append(call->headers, line);
+        explicit_bzero(line, strlen(line));
+        if (!headers)
+                return -ENOMEM;
+        call->headers = headers;
+        return 0;
+}
+
+static int make_headers(struct connector_call *call, const struct connector_request *request) {
+        sd_id128_t id;
+        int r;
+
+        r = sd_id128_randomize(&id);
+        if (r < 0)
+                return r;
+        sd_id128_to_uuid_string(id, call->request_id);
+
+        r = add_header(call, "Content-Type", COMPASS_CONTENT_TYPE);
+        if (r < 0)
+                return r;
+        r = add_header(call, "x-request-id", call->request_id);
+        if (r < 0)
+                return r;
+        r = add_header(call, "Expect", "");
+        if (r < 0)
+                return r;
+        return request->token ? add_header(call, COMPASS_TOKEN_HEADER, request->token) : 0;
+}
+
+/* libcurl's callback for a TLS context that it has just made, for each new connection. */
+static CURLcode on_tls(_unused_ CURL *easy, void *context, void *userdata) {
+        struct connector_call *call = userdata;
+
+        return identity_use(context, call->key, call->certificate_pem, &call->identity_error) == 0
+                       ? CURLE_OK
+                       : CURLE_SSL_CERTPROBLEM;
+}
+
+static int set_identity(struct connector_call *call, const struct connector_request *request) {
+        CURLSH *line = request->line;
+
+        if (!request->key)
+                return 0;
+        if (!line)
+                line = call->own_line = connector_line_new();
+        if (!line)
+                return -ENOMEM;
+        call->key = request->key;
+        call->certificate_pem = request->certificate_pem;
+        return curl_easy_setopt(call->easy, CURLOPT_SHARE, line) == CURLE_OK &&
+                               curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_FUNCTION, on_tls) == CURLE_OK &&
+                               curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_DATA, call) == CURLE_OK
+                       ? 0
+                       : -EIO;
+}
+
+static int set_options(struct connector_call *call, const struct connector_request *request) {
+        CURL *easy = call->easy;
+        CURLcode code = CURLE_OK;
+
+#define SET(option, value)    \
+        if (code == CURLE_OK) \
+        code = curl_easy_setopt(easy, option, value)
+
+        SET(CURLOPT_URL, call->url);
+        SET(CURLOPT_PROTOCOLS_STR, "https");
+        SET(CURLOPT_FOLLOWLOCATION, 0L);
+        SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+        SET(CURLOPT_SSL_VERIFYPEER, 1L);
+        SET(CURLOPT_SSL_VERIFYHOST, 2L);
+        SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
+        SET(CURLOPT_CA_CACHE_TIMEOUT, TRUST_CACHE_SEC);
+        if (request->trust) {
+                SET(CURLOPT_CAINFO, request->trust);
+                SET(CURLOPT_CAPATH, NULL);
+        }
+        if (request->fresh) {
+                SET(CURLOPT_FRESH_CONNECT, 1L);
+                SET(CURLOPT_FORBID_REUSE, 1L);
+        }
+        if (request->last)
+                SET(CURLOPT_FORBID_REUSE, 1L);
+        SET(CURLOPT_NOSIGNAL, 1L);
+        SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+        SET(CURLOPT_TIMEOUT_MS, (long)(request->timeout_usec / USEC_PER_MSEC));
+        SET(CURLOPT_USERAGENT, "rekeyd/" REKEYD_VERSION);
+        SET(CURLOPT_HTTPHEADER, call->headers);
+        SET(CURLOPT_POST, 1L);
+        SET(CURLOPT_READFUNCTION, on_upload);
+        SET(CURLOPT_READDATA, call);
+        SET(CURLOPT_WRITEFUNCTION, on_body);
+        SET(CURLOPT_WRITEDATA, call);
+        SET(CURLOPT_ERRORBUFFER, call->curl_error);
+#undef SET
+        if (code == CURLE_OK)
+                code = set_body(call);
+        return code == CURLE_OK ? set_identity(call, request) : -EIO;
+}
+
+/* OpenSSL opens it on the loop, where a FIFO would be waited for without an end. */
+static int check_trust(const char *path, struct error *error) {
+        _cleanup_(fd_closep) int fd = file_open_at(AT_FDCWD, path, FILE_FOLLOW);
+
+        return fd < 0 ? error_set_errno(error, fd, "cannot read `trust`, %s", path) : 0;
+}
+
+int connector_call_new(struct curl_glue *glue, struct connector_request *request, connector_done_t done,
+                       void *userdata, struct connector_call **ret, struct error *error) {
+        _cleanup_(connector_call_freep) struct connector_call *call = NULL;
+        _cleanup_(freep) char *body = take_ptr(request->body);
+        int r;
+
+        r = request->trust ? check_trust(request->trust, error) : 0;
+        if (r < 0)
+                return r;
+        call = calloc(1, sizeof(*call));
+        if (!call)
+                return -ENOMEM;
+        call->glue = glue;
+        call->done = done;
+        call->userdata = userdata;
+        call->body = take_ptr(body);
+        call->has_trust = request->trust;
+        call->url = strdup(request->url);
+        call->easy = curl_easy_init();
+        if (!call->url || !call->easy)
+                return -ENOMEM;
+
+        r = make_headers(call, request);
+        if (r < 0)
+                return r;
+        r = set_options(call, request);
+        if (r < 0)
+                return r;
+        r = curl_glue_start(glue, call->easy, on_done, call);
+        if (r < 0)
+                return r;
+
+        *ret = take_ptr(call);
+        return 0;
+}
+
+struct connector_call *connector_call_free(struct connector_call *call) {
+        if (!call)
+                return NULL;
+        if (call->easy) {
+                curl_glue_cancel(call->glue, call->easy);
+                curl_easy_cleanup(call->easy);
+        }
+        connector_line_free(call->own_line);
+        error_clear(&call->identity_error);
+        for (struct curl_slist *header = call->headers; header; header = header->next)
+                explicit_bzero(header->data, strlen(header->data)); /* one of them is the token */
+        curl_slist_free_all(call->headers);
+        if (call->reply)
+                explicit_bzero(call->reply, call->reply_size); /* may hold the next token */
+        free(call->reply);
+        free(call->body);
+        free(call->url);
+        free(call);
+        return NULL;
+}

@@ -1,0 +1,65 @@
+#pragma once
+
+/* One HTTPS call to a Connector, and what its outcome means before anybody reads the body. */
+
+#include "daemon/loop/curl-glue.h"
+#include "lib/protocol/compass.h"
+#include "lib/util/time.h"
+#include "lib/x509/key.h"
+
+struct connector_call;
+
+/* Connections that one call leaves to the next: whoever keeps a line uses it for one key and certificate
+ * only, and calls nobody but one Connector at a time. NULL when memory is out. */
+CURLSH *connector_line_new(void);
+
+/* Closes what is left. No call may be under way. Accepts NULL, returns NULL. */
+CURLSH *connector_line_free(CURLSH *line);
+
+/* What to call, and as whom. Everything but BODY is borrowed until the call is done or freed. */
+struct connector_request {
+        const char *url;
+        const char *trust; /* PEM file that the server's certificate verifies to; NULL: the system's */
+        usec_t timeout_usec;
+
+        /* The token-secured door: TOKEN. The certificate-secured door: KEY and CERTIFICATE_PEM (leaf first).
+         */
+        const char *token;
+        const struct key *key;
+        const char *certificate_pem;
+        CURLSH *line; /* of this KEY and CERTIFICATE_PEM; NULL: no connection outlives the call */
+
+        bool fresh; /* a connection of its own, closed afterwards: the proof must not ride on an old handshake
+                     */
+        bool last;  /* nothing more is to come over this connection: it may be closed */
+        char *body; /* JSON; taken over, also on failure */
+};
+
+/* Borrowed from the call, for the length of the callback. */
+struct connector_answer {
+        enum failure failure; /* FAILURE_NONE: there is an HTTP reply, whatever its status */
+        bool was_sent;        /* with a failure: the Connector may have heard of the call all the same */
+        struct compass_reply reply; /* status and body; empty when there is a failure */
+        usec_t retry_after_usec;    /* from Retry-After; 0: none */
+        const char *request_id;     /* sent as x-request-id: the Connector's log has it */
+        const char *error;          /* one sentence when there is a failure */
+};
+
+typedef void (*connector_done_t)(const struct connector_answer *answer, void *userdata);
+
+/* Starts the call; DONE comes later, from the loop, exactly once unless the call is freed first. 0, or
+ * -errno, for which ERROR is filled where errno does not say enough. */
+int connector_call_new(struct curl_glue *glue, struct connector_request *request, connector_done_t done,
+                       void *userdata, struct connector_call **ret, struct error *error);
+
+/* Ends the call if it is under way. May be called from its own callback, last thing. Accepts NULL, returns
+ * NULL. */
+struct connector_call *connector_call_free(struct connector_call *call);
+DEFINE_CLEANUP(struct connector_call *, connector_call_free);
+
+/*
+ * What a transfer that ended without an HTTP reply means. TEXT is curl's error text. A TLS alert by which the
+ * server refuses the client certificate is FAILURE_REJECTED; OpenSSL names an alert N in its text by the
+ * reason code 1000 + N in library 20 (ssl): "error:0A000418" is alert 48, unknown_ca. Pure.
+ */
+enum failure connector_classify(CURLcode code, const char *text);

@@ -1,0 +1,257 @@
+/*
+ * Revocation needs nothing but a set as it lies on the disk: it is read on a worker, and then one call is
+ * made with it. The Connector revokes the certificate by which it is called, and no other.
+ *
+ * It cannot be asked afterwards what it has done: a revoked certificate gets the empty 400 for ever, as one
+ * of a client that is not paired does, and any while the Director is down. So the journal is written ahead:
+ * from before the call until it is certain that nothing was done, the set counts as revoked. A process that
+ * dies in between, or an answer that is lost, leaves a doubt, in which the set is not used; and the next call
+ * begins with that. To revoke twice is harmless. What ends a doubt:
+ *
+ *   true                           it is revoked
+ *   expired, and the edge says so  it is not accepted any more
+ *   the Connector itself says no   it was let in, so it is not revoked: a GraphQL reply, with status 200
+ *
+ * Whatever else turns the call away says that this call has done nothing, and nothing of an earlier one. So
+ * does an edge that rejects what has not expired: its CA may come back.
+ */
+
+#include "daemon/connector/revocation.h"
+
+#include <stdio.h>
+
+#include "daemon/connector/connector-client.h"
+#include "lib/protocol/connection.h"
+#include "lib/store/store.h"
+
+struct revocation {
+        struct job job;
+        struct context *context;
+        const struct config_certificate *config;
+        struct state_file *state_file;
+        uint64_t generation;
+        bool is_asked, was_in_doubt;
+        revocation_done_t done;
+        void *userdata;
+
+        struct set set;
+        char expected[FINGERPRINT_HEX]; /* empty: none */
+        char fingerprint[FINGERPRINT_HEX];
+        struct connection connection;
+        int result; /* of reading them */
+        struct error error;
+        struct connector_call *call;
+        enum failure failure; /* the end, as DONE is told */
+        bool gone, has_expired;
+};
+
+/* What is current is asked of the disk: a rollback, or a hand, may be ahead of what the loop knows. */
+static int check_unused(struct revocation *revocation) {
+        _cleanup_(set_clear) struct set current = { 0 };
+        int r;
+
+        r = store_peek_current(revocation->config->directory, &current, &revocation->error);
+        if (r < 0) {
+                error_prefix(&revocation->error, "it is not known what is in use");
+                return r == -ENOENT || r == -EBADMSG ? -EAGAIN : r;
+        }
+        if (memcmp(current.fingerprint, revocation->set.fingerprint, FINGERPRINT_SIZE) == 0)
+                return error_set(&revocation->error, -ENOENT, "it is in use again");
+        return 0;
+}
+
+static void read_set(struct job *job) {
+        struct revocation *revocation = container_of(job, struct revocation, job);
+        const char *json;
+
+        revocation->result = store_peek(revocation->config->directory, revocation->generation,
+                                        &revocation->set, &revocation->error);
+        if (revocation->result == 0)
+                hex_format(revocation->fingerprint, revocation->set.fingerprint, FINGERPRINT_SIZE);
+        if (revocation->result == 0 && !revocation->is_asked)
+                revocation->result = check_unused(revocation);
+        json = revocation->set.connection_json;
+        if (revocation->result == 0 && json)
+                (void)connection_parse(json, strlen(json), &revocation->connection, NULL);
+}
+
+static void end(struct revocation *revocation, enum failure failure, bool gone) {
+        revocation->failure = failure;
+        revocation->gone = gone;
+        revocation->done(failure, gone, error_text(&revocation->error), revocation->userdata);
+}
+
+/* Nobody has to find out any more what has become of it. */
+static void settle(struct revocation *revocation) {
+        struct state *state = &revocation->state_file->state;
+
+        if (revocation->is_asked && state->revoking_generation == revocation->generation)
+                state->is_revoking = false;
+}
+
+static void end_settled(struct revocation *revocation, enum failure failure, bool gone) {
+        settle(revocation);
+        end(revocation, failure, gone);
+}
+
+/* Nothing was done by this call. */
+static void end_untouched(struct revocation *revocation, enum failure failure) {
+        if (!revocation->was_in_doubt) {
+                settle(revocation);
+                state_drop_revoked(&revocation->state_file->state, revocation->fingerprint);
+        }
+        end(revocation, failure, false);
+}
+
+static void on_answer(const struct connector_answer *answer, void *userdata) {
+        struct revocation *revocation = userdata;
+        const unsigned status = answer->reply.status;
+        enum failure failure = answer->failure;
+        int r;
+
+        if (failure != FAILURE_NONE)
+                error_set(&revocation->error, -EIO, "%s", answer->error);
+        else {
+                r = compass_read_revocation(&answer->reply, &revocation->error);
+                failure = r < 0 ? FAILURE_LOCAL : (enum failure)r;
+        }
+
+        revocation->has_expired =
+                failure == FAILURE_REJECTED && revocation->set.effective_expiry <= now_usec(CLOCK_REALTIME);
+        if (revocation->has_expired)
+                failure = FAILURE_NONE;
+
+        if (failure == FAILURE_NONE)
+                end_settled(revocation, failure, false);
+        else if (failure == FAILURE_REFUSED && status == 200) {
+                revocation->was_in_doubt = false;
+                end_untouched(revocation, failure);
+        } else if (failure == FAILURE_REJECTED ||
+                   (answer->failure != FAILURE_NONE ? !answer->was_sent : status >= 300 && status < 500))
+                end_untouched(revocation, failure);
+        else
+                end(revocation, failure, false);
+}
+
+static void on_intended(int r, const char *error, void *userdata) {
+        struct revocation *revocation = userdata;
+        const struct config_connector *connector = revocation->config->connector;
+        const char *stored = revocation->connection.connector_url;
+        struct connector_request request = {
+                .url = stored ? stored : connector->url,
+                .trust = connector->trust,
+                .timeout_usec = connector->timeout_usec,
+                .key = revocation->set.key,
+                .certificate_pem = revocation->set.certificate_pem,
+                .fresh = true,
+        };
+
+        if (r < 0)
+                error_set(&revocation->error, r,
+                          "the Connector was not called, since a restart would not know of it: %s", error);
+        else if (!request.url)
+                r = error_set(
+                        &revocation->error, -ENOENT,
+                        "the Connector's certificate-secured URL is not known: set `url` of connector %s",
+                        connector->name);
+        if (r == 0)
+                r = compass_request_revoke(&request.body);
+        if (r == 0)
+                r = connector_call_new(revocation->context->curl, &request, on_answer, revocation,
+                                       &revocation->call, &revocation->error);
+        if (r == 0)
+                return;
+        if (revocation->error.code == 0)
+                error_set_errno(&revocation->error, r, "cannot call the Connector");
+        end_untouched(revocation, FAILURE_LOCAL);
+}
+
+static void on_read(struct job *job) {
+        struct revocation *revocation = container_of(job, struct revocation, job);
+        struct state *state = &revocation->state_file->state;
+        int r = revocation->result;
+
+        if (r < 0) {
+                if (r == -ENOENT || r == -EBADMSG)
+                        end_settled(revocation, FAILURE_LOCAL, true);
+                else
+                        end(revocation, FAILURE_LOCAL, false);
+                return;
+        }
+        revocation->was_in_doubt = state_has_revoked(state, revocation->fingerprint);
+        /* Nothing brings a certificate back: only the one that was meant. */
+        if (revocation->is_asked && !revocation->was_in_doubt &&
+            !streq(revocation->fingerprint, revocation->expected)) {
+                error_set(&revocation->error, -ENOENT, "its files are others now");
+                end_settled(revocation, FAILURE_LOCAL, true);
+                return;
+        }
+        if (state_add_revoked(state, revocation->fingerprint) < 0) {
+                error_set(&revocation->error, -ENOMEM, "out of memory");
+                end(revocation, FAILURE_LOCAL, false);
+                return;
+        }
+        if (revocation->is_asked) {
+                state->is_revoking = true;
+                state->revoking_generation = revocation->generation;
+        }
+        state_file_save_then(revocation->state_file, on_intended, revocation);
+}
+
+int revocation_new(struct context *context, const struct revocation_request *request, revocation_done_t done,
+                   void *userdata, struct revocation **ret) {
+        struct revocation *revocation = calloc(1, sizeof(*revocation));
+
+        if (!revocation)
+                return -ENOMEM;
+        *revocation = (struct revocation) {
+                .job = { .run = read_set, .done = on_read },
+                .context = context,
+                .config = request->config,
+                .state_file = request->state_file,
+                .generation = request->generation,
+                .is_asked = request->is_asked,
+                .done = done,
+                .userdata = userdata,
+        };
+        if (request->fingerprint)
+                snprintf(revocation->expected, sizeof(revocation->expected), "%s", request->fingerprint);
+        workers_submit(context->disk_workers, &revocation->job);
+        *ret = revocation;
+        return 0;
+}
+
+uint64_t revocation_generation(const struct revocation *revocation) {
+        return revocation->generation;
+}
+
+bool revocation_is_in_doubt(const struct revocation *revocation) {
+        return state_has_revoked(&revocation->state_file->state, revocation->fingerprint);
+}
+
+enum failure revocation_failure(const struct revocation *revocation) {
+        return revocation->failure;
+}
+
+bool revocation_has_expired(const struct revocation *revocation) {
+        return revocation->has_expired;
+}
+
+bool revocation_is_gone(const struct revocation *revocation) {
+        return revocation->gone;
+}
+
+const char *revocation_error(const struct revocation *revocation) {
+        return error_text(&revocation->error);
+}
+
+struct revocation *revocation_free(struct revocation *revocation) {
+        if (!revocation)
+                return NULL;
+        connector_call_free(revocation->call);
+        set_clear(&revocation->set);
+        connection_clear(&revocation->connection);
+        error_clear(&revocation->error);
+        free(revocation);
+        return NULL;
+}

@@ -1,0 +1,513 @@
+/*
+ * Who may ask what, and where it goes. A request is one row of a table: method, path, the access that it
+ * takes and the function that answers. Nothing here waits: what takes a while is answered later, in
+ * control-reply.c, and what changes something is only begun, in certificate-operate.c; the events tell the
+ * rest.
+ */
+
+#include "daemon/control/control-private.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "daemon/certificate/certificate.h"
+#include "lib/config/yaml-table.h"
+#include "lib/util/json.h"
+
+#define HEAD_MAX         8192u
+#define BODY_MAX         65536u
+#define CONNECTIONS_MAX  256u
+#define HTTP_CONNECTIONS 64u
+#define REQUEST_USEC     (10 * USEC_PER_SEC)
+#define ANSWER_USEC      (60 * USEC_PER_SEC)
+
+/* Names in the body of /readyz; the count is of all. */
+#define UNREADY_MAX 100u
+
+struct certificate *control_find(const struct control *control, const char *name) {
+        const struct manager *manager = control->manager;
+
+        for (size_t i = 0; i < manager->n_certificates; i++)
+                if (streq(certificate_name(manager->certificates[i]), name))
+                        return manager->certificates[i];
+        return NULL;
+}
+
+void control_reply_json(struct http_request *request, unsigned status, json_t *json) {
+        _cleanup_(freep) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL, *line = NULL;
+        int n = -1;
+
+        json_decref(json);
+        if (text)
+                n = asprintf(&line, "%s\n", text);
+        if (n < 0) {
+                line = NULL;
+                http_reply_error(request, 500, NULL, "out of memory");
+                return;
+        }
+        http_reply(request, status, CONTENT_JSON, line, (size_t)n, NULL);
+}
+
+/* --- Reading --- */
+
+static void get_version(struct control *control, struct http_request *request,
+                        _unused_ struct certificate *certificate) {
+        const struct manager *manager = control->manager;
+        char started[TIMESTAMP_MAX];
+
+        control_reply_json(request, 200,
+                           json_pack("{s:s, s:s, s:i, s:s, s:I, s:b}", "version", REKEYD_VERSION, "started",
+                                     format_timestamp(started, manager->metrics.started_usec), "pid",
+                                     (int)getpid(), "config", manager->config_path, "certificates",
+                                     (json_int_t)manager->n_certificates, "ready",
+                                     manager->n_uninspected == 0));
+}
+
+static void get_list(struct control *control, struct http_request *request,
+                     _unused_ struct certificate *certificate) {
+        control_reply_list(control, request);
+}
+
+static void get_events(struct control *control, struct http_request *request,
+                       _unused_ struct certificate *certificate) {
+        control_reply_events(control, request);
+}
+
+static void get_metrics(struct control *control, struct http_request *request,
+                        _unused_ struct certificate *certificate) {
+        control_reply_metrics(control, request);
+}
+
+static void get_health(_unused_ struct control *control, struct http_request *request,
+                       _unused_ struct certificate *certificate) {
+        http_reply(request, 200, "text/plain", "ok\n", strlen("ok\n"), NULL);
+}
+
+/* Derived from the state of now, never remembered. */
+static void get_readiness(struct control *control, struct http_request *request,
+                          _unused_ struct certificate *certificate) {
+        const struct manager *manager = control->manager;
+        _cleanup_(freep) char *text = NULL;
+        size_t n_bad = 0, size;
+        FILE *out = open_memstream(&text, &size);
+
+        if (!out) {
+                http_reply_error(request, 500, NULL, "out of memory");
+                return;
+        }
+        for (size_t i = 0; i < manager->n_certificates; i++) {
+                struct report_status status;
+
+                certificate_get_status(manager->certificates[i], &status);
+                if (status.is_usable)
+                        continue;
+                if (n_bad++ < UNREADY_MAX)
+                        fprintf(out, "%s: %s\n", status.name, manager_trouble(&status));
+        }
+        if (n_bad > UNREADY_MAX)
+                fprintf(out, "and %zu more\n", n_bad - UNREADY_MAX);
+        if (manager->n_uninspected > 0)
+                fprintf(out, "%zu of %zu certificates were not looked at yet\n", manager->n_uninspected,
+                        manager->n_certificates);
+        else if (n_bad == 0)
+                fprintf(out, "ready: all of %zu certificates can be used\n", manager->n_certificates);
+        if (fclose(out) != 0)
+                http_reply_error(request, 500, NULL, "out of memory");
+        else
+                http_reply(request, n_bad > 0 || manager->n_uninspected > 0 ? 503 : 200, "text/plain", text,
+                           size, NULL);
+}
+
+/* --- Asking --- */
+
+/* The members of the body of REQUEST, an object or nothing at all. NULL: it was answered. */
+static json_t *read_body(struct http_request *request) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        json_t *root;
+        size_t size;
+        const char *body = http_body(request, &size);
+
+        if (size == 0)
+                return json_object();
+        if (json_read(body, size, BODY_MAX, &root, &error) == 0)
+                return root;
+        http_reply_error(request, 400, NULL, "the body of the request cannot be read: %s",
+                         error_text(&error));
+        return NULL;
+}
+
+static void reply_result(struct http_request *request, const char *what, struct certificate *certificate,
+                         int r, usec_t wait_usec, const struct error *error) {
+        char header[64];
+
+        if (r == 0) {
+                control_reply_json(request, 202,
+                                   json_pack("{s:s, s:s*}", "accepted", what, "certificate",
+                                             certificate ? certificate_name(certificate) : NULL));
+                return;
+        }
+        if (r == -EDQUOT) {
+                snprintf(header, sizeof(header), "Retry-After: %" PRIu64, wait_usec / USEC_PER_SEC + 1);
+                http_reply_error(request, 429, header, "%s", error_text(error));
+                return;
+        }
+        http_reply_error(request,
+                         r == -EBUSY || r == -EPERM ? 409
+                         : r == -EINVAL             ? 400
+                                                    : 500,
+                         NULL, "%s", error_text(error));
+}
+
+/* The members that an operation may have. */
+struct arguments {
+        int force;
+        const char *token;
+        bool has_generation;
+        uint64_t generation;
+};
+
+enum { TAKES_FORCE = 1, TAKES_TOKEN = 2, TAKES_GENERATION = 4 };
+
+/* Fills RET from BODY, which it borrows from; anything else in BODY is refused. False: it was answered. */
+static bool read_arguments(struct http_request *request, json_t *body, unsigned takes,
+                           struct arguments *ret) {
+        const char *key;
+        json_t *value;
+
+        json_object_foreach(body, key, value) {
+                if (takes & TAKES_FORCE && streq(key, "force") && json_is_boolean(value))
+                        ret->force = json_is_true(value);
+                else if (takes & TAKES_TOKEN && streq(key, "token") && json_is_string(value))
+                        ret->token = json_string_value(value);
+                else if (takes & TAKES_GENERATION && streq(key, "generation") && json_is_integer(value) &&
+                         json_integer_value(value) >= 0) {
+                        ret->has_generation = true;
+                        ret->generation = (uint64_t)json_integer_value(value);
+                } else {
+                        http_reply_error(
+                                request, 400, NULL,
+                                "the member '%.64s' of the body is unknown here, or not of the right type; "
+                                "rekeyd-api(7) tells what may be there",
+                                key);
+                        return false;
+                }
+        }
+        return true;
+}
+
+static void operate(struct http_request *request, struct certificate *certificate, const char *what,
+                    unsigned takes,
+                    int (*ask)(struct certificate *certificate, const char *peer,
+                               const struct arguments *arguments, usec_t *ret_wait_usec,
+                               struct error *error)) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct arguments arguments = { 0 };
+        usec_t wait = 0;
+        json_t *body = read_body(request);
+        int r;
+
+        if (!body)
+                return;
+        if (read_arguments(request, body, takes, &arguments)) {
+                r = ask(certificate, http_peer(request), &arguments, &wait, &error);
+                if (r < 0 && r != -EINVAL)
+                        certificate_log_refused(certificate, what, http_peer(request), error_text(&error));
+                reply_result(request, what, certificate, r, wait, &error);
+        }
+        json_decref(body);
+}
+
+static int ask_renewal(struct certificate *certificate, const char *peer, const struct arguments *arguments,
+                       usec_t *ret_wait_usec, struct error *error) {
+        return certificate_ask_renewal(certificate, peer, arguments->force, ret_wait_usec, error);
+}
+
+static int ask_enrolment(struct certificate *certificate, const char *peer, const struct arguments *arguments,
+                         usec_t *ret_wait_usec, struct error *error) {
+        if (!arguments->token)
+                return error_set(error, -EINVAL,
+                                 "the body must have the one-time token: {\"token\": \"...\"}");
+        return certificate_ask_enrolment(certificate, peer, arguments->token, arguments->force, ret_wait_usec,
+                                         error);
+}
+
+static int ask_revocation(struct certificate *certificate, const char *peer,
+                          _unused_ const struct arguments *arguments, _unused_ usec_t *ret_wait_usec,
+                          struct error *error) {
+        return certificate_ask_revocation(certificate, peer, error);
+}
+
+static int ask_rollback(struct certificate *certificate, const char *peer, const struct arguments *arguments,
+                        _unused_ usec_t *ret_wait_usec, struct error *error) {
+        return certificate_ask_rollback(certificate, peer,
+                                        arguments->has_generation ? &arguments->generation : NULL, error);
+}
+
+static int ask_notification(struct certificate *certificate, const char *peer,
+                            _unused_ const struct arguments *arguments, _unused_ usec_t *ret_wait_usec,
+                            struct error *error) {
+        return certificate_ask_notification(certificate, peer, error);
+}
+
+static void post_renewal(_unused_ struct control *control, struct http_request *request,
+                         struct certificate *certificate) {
+        operate(request, certificate, "renew", TAKES_FORCE, ask_renewal);
+}
+
+static void post_enrolment(_unused_ struct control *control, struct http_request *request,
+                           struct certificate *certificate) {
+        operate(request, certificate, "enrol", TAKES_FORCE | TAKES_TOKEN, ask_enrolment);
+}
+
+static void post_revocation(_unused_ struct control *control, struct http_request *request,
+                            struct certificate *certificate) {
+        operate(request, certificate, "revoke", 0, ask_revocation);
+}
+
+static void post_rollback(_unused_ struct control *control, struct http_request *request,
+                          struct certificate *certificate) {
+        operate(request, certificate, "rollback", TAKES_GENERATION, ask_rollback);
+}
+
+static void post_notification(_unused_ struct control *control, struct http_request *request,
+                              struct certificate *certificate) {
+        operate(request, certificate, "notify", 0, ask_notification);
+}
+
+static void post_reload(struct control *control, struct http_request *request,
+                        _unused_ struct certificate *certificate) {
+        json_t *body = read_body(request);
+        struct arguments none;
+
+        if (!body)
+                return;
+        if (read_arguments(request, body, 0, &none)) {
+                reply_result(request, "reload", NULL, 0, 0, NULL);
+                manager_reload(control->manager);
+        }
+        json_decref(body);
+}
+
+/* --- Routes --- */
+
+#define CERTIFICATES "/v1/certificates/"
+
+/* TAIL is what follows the name of a certificate, where PATH is NULL. */
+static const struct route {
+        const char *path, *tail, *method;
+        void (*answer)(struct control *control, struct http_request *request,
+                       struct certificate *certificate);
+        bool is_public; /* by TCP, for anybody */
+} routes[] = {
+        { "/v1/version", NULL, "GET", get_version, false },
+        { "/v1/certificates", NULL, "GET", get_list, false },
+        { NULL, "", "GET", control_reply_details, false },
+        { NULL, "/history", "GET", control_reply_history, false },
+        { NULL, "/renew", "POST", post_renewal, false },
+        { NULL, "/enrol", "POST", post_enrolment, false },
+        { NULL, "/revoke", "POST", post_revocation, false },
+        { NULL, "/rollback", "POST", post_rollback, false },
+        { NULL, "/notify", "POST", post_notification, false },
+        { "/v1/events", NULL, "GET", get_events, false },
+        { "/v1/reload", NULL, "POST", post_reload, false },
+        { "/metrics", NULL, "GET", get_metrics, true },
+        { "/healthz", NULL, "GET", get_health, true },
+        { "/readyz", NULL, "GET", get_readiness, true },
+};
+
+/* The route of PATH, and the name of the certificate in it, if there is to be one, in NAME. */
+static const struct route *find_route(const char *path, char name[YAML_NAME_MAX + 1]) {
+        const char *tail = NULL;
+        size_t n;
+
+        if (has_prefix(path, CERTIFICATES)) {
+                path += strlen(CERTIFICATES);
+                n = strcspn(path, "/");
+                if (n == 0 || n > YAML_NAME_MAX)
+                        return NULL;
+                memcpy(name, path, n);
+                name[n] = '\0';
+                tail = path + n;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(routes); i++)
+                if (tail ? streq_null(routes[i].tail, tail) : streq_null(routes[i].path, path))
+                        return &routes[i];
+        return NULL;
+}
+
+static void answer(struct control *control, struct http_request *request, const struct route *route,
+                   const char *name) {
+        struct certificate *certificate = NULL;
+        char header[32];
+
+        if (!streq(http_method(request), route->method) &&
+            !(streq(http_method(request), "HEAD") && streq(route->method, "GET"))) {
+                snprintf(header, sizeof(header), "Allow: %s", route->method);
+                http_reply_error(request, 405, header, "%s takes a %s", http_path(request), route->method);
+                return;
+        }
+        if (http_access(request) < HTTP_ACCESS_FULL && streq(route->method, "POST")) {
+                http_reply_error(request, 403, NULL,
+                                 "you may read, and not change anything: that takes root, rekeyd's own user, "
+                                 "or a member "
+                                 "of the group that `control.group` names");
+                return;
+        }
+        if (name[0]) {
+                certificate = control_find(control, name);
+                if (!certificate) {
+                        http_reply_error(
+                                request, 404, NULL,
+                                "there is no certificate '%s' in the configuration that rekeyd has read",
+                                name);
+                        return;
+                }
+        }
+        route->answer(control, request, certificate);
+}
+
+static void on_request(struct http_request *request, void *userdata) {
+        struct control *control = userdata;
+        char name[YAML_NAME_MAX + 1] = "";
+        const struct route *route;
+
+        if (http_access(request) == HTTP_ACCESS_NONE) {
+                http_reply_error(request, 403, NULL,
+                                 "you may not call rekeyd: that takes root, rekeyd's own user, or a member "
+                                 "of the groups "
+                                 "that `control.group` and `control.read_group` name");
+                return;
+        }
+        route = find_route(http_path(request), name);
+        if (route)
+                answer(control, request, route, name);
+        else
+                http_reply_error(request, 404, NULL,
+                                 "there is nothing at %.100s; rekeyd-api(7) tells what there is",
+                                 http_path(request));
+}
+
+static void on_public_request(struct http_request *request, void *userdata) {
+        char name[YAML_NAME_MAX + 1] = "";
+        const struct route *route = find_route(http_path(request), name);
+
+        if (route && route->is_public)
+                answer(userdata, request, route, name);
+        else
+                http_reply_error(request, 404, NULL,
+                                 "there is nothing at %.100s but /metrics, /healthz and /readyz",
+                                 http_path(request));
+}
+
+/* --- Sockets --- */
+
+static enum http_access control_access(int fd, void *userdata) {
+        const struct control *control = userdata;
+
+        return http_peer_access(fd, control->group, control->read_group);
+}
+
+static enum http_access public_access(_unused_ int fd, _unused_ void *userdata) {
+        return HTTP_ACCESS_READ;
+}
+
+void control_cancel(const struct config *config, struct control_sockets *sockets) {
+        if (sockets->control_fd >= 0)
+                (void)unlink(config->control.socket);
+        sockets->control_fd = fd_close(sockets->control_fd);
+        sockets->http_fd = fd_close(sockets->http_fd);
+}
+
+int control_open(const struct control *control, const struct config *config, struct control_sockets *ret,
+                 struct error *error) {
+        struct control_sockets sockets = CONTROL_SOCKETS_NONE;
+        int r = 0;
+
+        if (config->control.socket && !streq_null(config->control.socket, control->socket))
+                r = sockets.control_fd = http_listen_unix(config->control.socket, error);
+        if (r >= 0 && config->http.listen && !streq_null(config->http.listen, control->listen))
+                r = sockets.http_fd = http_listen_tcp(config->http.listen, error);
+        if (r < 0) {
+                sockets.http_fd = -1;
+                control_cancel(config, &sockets);
+                return r;
+        }
+        *ret = sockets;
+        return 0;
+}
+
+static void forget_socket(struct control *control) {
+        control->control = http_server_free(control->control);
+        if (control->socket)
+                (void)unlink(control->socket);
+        free(take_ptr(control->socket));
+}
+
+static int begin(struct control *control, int *fd, bool is_public, struct http_server **ret) {
+        const struct http_server_options options = {
+                .fd = take_fd(fd),
+                .access = is_public ? public_access : control_access,
+                .handle = is_public ? on_public_request : on_request,
+                .userdata = control,
+                .connections_max = is_public ? HTTP_CONNECTIONS : CONNECTIONS_MAX,
+                .head_max = HEAD_MAX,
+                .body_max = BODY_MAX,
+                .request_usec = REQUEST_USEC,
+                .answer_usec = ANSWER_USEC,
+        };
+
+        return http_server_new(control->manager->context.event, &options, ret);
+}
+
+int control_use(struct control *control, const struct config *config, struct control_sockets *sockets,
+                struct error *error) {
+        int r = 0;
+
+        control->group = config->control.group;
+        control->read_group = config->control.read_group;
+        if (!streq_null(config->control.socket, control->socket)) {
+                forget_socket(control);
+                if (config->control.socket) {
+                        control->socket = strdup(config->control.socket);
+                        r = control->socket ? begin(control, &sockets->control_fd, false, &control->control)
+                                            : -ENOMEM;
+                }
+        }
+        if (r == 0 && !streq_null(config->http.listen, control->listen)) {
+                control->http = http_server_free(control->http);
+                free(take_ptr(control->listen));
+                if (config->http.listen) {
+                        control->listen = strdup(config->http.listen);
+                        r = control->listen ? begin(control, &sockets->http_fd, true, &control->http)
+                                            : -ENOMEM;
+                }
+        }
+        sockets->control_fd = fd_close(sockets->control_fd);
+        sockets->http_fd = fd_close(sockets->http_fd);
+        return r < 0 ? error_set_errno(error, r, "cannot begin to serve the control API or metrics") : 0;
+}
+
+unsigned control_connections(const struct control *control) {
+        return control->control ? http_server_connections(control->control) : 0;
+}
+
+int control_new(struct manager *manager, struct control **ret) {
+        struct control *control = calloc(1, sizeof(*control));
+
+        if (!control)
+                return -ENOMEM;
+        control->manager = manager;
+        control->group = control->read_group = (gid_t)-1;
+        *ret = control;
+        return 0;
+}
+
+struct control *control_free(struct control *control) {
+        if (!control)
+                return NULL;
+        forget_socket(control);
+        http_server_free(control->http);
+        free(control->listen);
+        free(control);
+        return NULL;
+}

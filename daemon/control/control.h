@@ -1,0 +1,38 @@
+#pragma once
+
+/* The control API, metrics and health: who listens where, and what is answered. */
+
+#include "lib/config/config.h"
+
+struct manager;
+struct control;
+
+/* Nobody listens yet. MANAGER is borrowed. 0 or -ENOMEM. */
+int control_new(struct manager *manager, struct control **ret);
+
+/* Removes the socket. Accepts NULL, returns NULL. */
+struct control *control_free(struct control *control);
+DEFINE_CLEANUP(struct control *, control_free);
+
+/* The listening sockets that a configuration asks for and that are not there yet; -1: none. */
+struct control_sockets {
+        int control_fd, http_fd;
+};
+#define CONTROL_SOCKETS_NONE \
+        { -1, -1 }
+
+/* Opens what CONFIG asks for and CONTROL has not. Changes nothing else, so that a configuration that cannot
+ * be used costs nothing. 0, or -errno with a sentence. */
+int control_open(const struct control *control, const struct config *config, struct control_sockets *ret,
+                 struct error *error);
+
+/* How many peers of the control socket are connected. */
+unsigned control_connections(const struct control *control);
+
+/* CONFIG is not used after all. */
+void control_cancel(const struct config *config, struct control_sockets *sockets);
+
+/* Goes over to CONFIG and SOCKETS, which are taken over. Connections by sockets that stay go on. 0, or -errno
+ * with a sentence: then what could not be begun is off. */
+int control_use(struct control *control, const struct config *config, struct control_sockets *sockets,
+                struct error *error);

@@ -1,0 +1,56 @@
+#pragma once
+
+/* Who must learn of a new set, and what is owed to each. */
+
+#include "daemon/observe/state-file.h"
+#include "lib/config/config.h"
+
+struct notifications;
+
+/* What a dependent is told; strings are borrowed for the call. */
+struct notice {
+        uint64_t generation;
+        const char *certificate; /* name */
+        const char *directory;
+        const char *fingerprint; /* hexadecimal */
+};
+
+/* Called when nothing more is to be delivered for now: all was, or waits for its back-off. May free the
+ * dependents. */
+typedef void (*notifications_idle_t)(void *userdata);
+
+/*
+ * For CERTIFICATE's `notify` list. With RETRY, a failed delivery is tried again with back-off until it
+ * succeeds or a newer generation takes its place. What HISTORY says is owed to a dependent since the last run
+ * is owed still; nothing is delivered before the first notifications_start(). All are borrowed. 0 or -errno.
+ */
+int notifications_new(sd_event *event, const struct config_certificate *certificate,
+                      struct state_file *state_file, bool retry, notifications_idle_t settled, void *userdata,
+                      struct notifications **ret);
+
+/*
+ * Owes the generation that the journal names to every dependent, in place of what was owed before, and holds
+ * all deliveries until notifications_start(). The caller saves the history. 0, -ENOMEM.
+ */
+int notifications_schedule(struct notifications *notifications);
+
+/* The same where something else is there now: whoever could not be told may have failed for want of it, so an
+ * old debt becomes a new one, which waits for no back-off. */
+int notifications_schedule_again(struct notifications *notifications);
+
+/* Takes the last notifications_schedule() back from those who were owed nothing before it. */
+void notifications_cancel(struct notifications *notifications);
+
+/* Begins to deliver what is owed: one dependent after the other, in the order of the configuration; one that
+ * fails does not hold up the next. */
+void notifications_start(struct notifications *notifications);
+
+/* Something is being delivered, or will be without waiting for a back-off or a release. */
+bool notifications_is_busy(const struct notifications *notifications);
+
+/* How many dependents are owed something. */
+unsigned notifications_n_pending(const struct notifications *notifications);
+
+/* Ends what is running, with its process group. Accepts NULL, returns NULL. */
+struct notifications *notifications_free(struct notifications *notifications);
+DEFINE_CLEANUP(struct notifications *, notifications_free);

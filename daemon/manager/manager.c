@@ -1,0 +1,330 @@
+/*
+ * The manager owns what certificates share, and the certificates. It knows nothing of their states; with
+ * --once it counts those that have nothing more to do.
+ */
+
+#include "daemon/manager/manager-private.h"
+
+#include <malloc.h>
+#include <systemd/sd-id128.h>
+
+#include "daemon/certificate/certificate.h"
+#include "daemon/loop/clock.h"
+#include "daemon/loop/service.h"
+#include "daemon/observe/events.h"
+#include "daemon/observe/messages.h"
+#include "daemon/observe/metrics-file.h"
+#include "daemon/observe/state-file.h"
+
+/* Threads for files, and for exports: enough that a slow disk under one certificate does not hold up the
+ * others. */
+#define DISK_WORKERS 4u
+
+/* While looks are under way, a service manager hears of it this often: it waits for 90 s by itself. */
+#define EXTEND_EVERY_USEC (10 * USEC_PER_SEC)
+/* About a millisecond's worth. */
+#define INSPECTIONS_A_TURN 50u
+
+/* For deriving our own id from the machine's, which itself must not leave the machine. */
+#define REKEYD_APP_ID SD_ID128_MAKE(79, 01, 47, 17, 69, 5f, 44, 28, 96, 9d, 47, 71, 82, c2, dc, ff)
+
+static unsigned processors(void) {
+        long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+        return n > 0 ? (unsigned)n : 1;
+}
+
+/* A container may have no machine id; jitter is then the same on all of them, and the rest works. */
+static void derive_machine_id(uint8_t ret[16]) {
+        sd_id128_t id;
+
+        if (sd_id128_get_machine_app_specific(REKEYD_APP_ID, &id) < 0)
+                id = REKEYD_APP_ID;
+        memcpy(ret, id.bytes, 16);
+}
+
+static void on_settled(struct context *context, bool renewed, bool failed) {
+        struct manager *manager = context_manager(context);
+
+        manager->any_renewed = manager->any_renewed || renewed;
+        manager->any_failed = manager->any_failed || failed;
+        if (--manager->n_unsettled == 0)
+                sd_event_exit(context->event, manager->any_failed ? 1 : manager->any_renewed ? 2 : 0);
+}
+
+static void on_inspected(struct context *context) {
+        struct manager *manager = context_manager(context);
+        size_t n_usable = 0;
+
+        if (--manager->n_uninspected > 0)
+                return;
+        manager->extend = sd_event_source_disable_unref(manager->extend);
+        manager->metrics_source.is_ready = true;
+        metrics_file_changed(manager->metrics_file);
+        service_ready();
+        for (size_t i = 0; i < manager->n_certificates; i++)
+                n_usable += certificate_is_usable(manager->certificates[i]) ? 1 : 0;
+        events_emit(context->events, NULL, LOG_INFO, MESSAGE_READY, NULL, 0,
+                    "ready: %zu of %zu certificate%s can be used", n_usable, manager->n_certificates,
+                    manager->n_certificates == 1 ? "" : "s");
+        malloc_trim(0); /* what all the looks needed */
+}
+
+static void on_retired(struct context *context, struct certificate *certificate) {
+        struct manager *manager = context_manager(context);
+
+        for (size_t i = 0; i < manager->n_retiring; i++)
+                if (manager->retiring[i] == certificate) {
+                        manager->retiring[i] = manager->retiring[--manager->n_retiring];
+                        break;
+                }
+        log_debug("%s: no longer looked after", certificate_name(certificate));
+        certificate_free(certificate);
+}
+
+/* Thousands of looks are begun in many turns of the loop, so that it hears of other things in between. A
+ * reload meanwhile may make one certificate look twice, or one that it has just looked at not again. */
+static int on_inspections(sd_event_source *source, void *userdata) {
+        struct manager *manager = userdata;
+
+        for (unsigned i = 0; i < INSPECTIONS_A_TURN && manager->next_inspection < manager->n_certificates;
+             i++)
+                certificate_inspect(manager->certificates[manager->next_inspection++]);
+        if (manager->next_inspection >= manager->n_certificates)
+                return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        return 0;
+}
+
+static void on_clock_set(void *userdata) {
+        struct manager *manager = userdata;
+
+        events_emit(manager->context.events, NULL, LOG_NOTICE, MESSAGE_CLOCK, NULL, 0,
+                    "the clock was set; looking at every certificate again");
+        manager->next_inspection = 0;
+        (void)sd_event_source_set_enabled(manager->inspections, SD_EVENT_ON);
+}
+
+/* --- Start and end --- */
+
+/* The names of all certificates, in their order. */
+struct names {
+        const char **items;
+        size_t n;
+};
+
+static int compare_names(const void *a, const void *b) {
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool is_configured(const char *name, void *userdata) {
+        const struct names *names = userdata;
+
+        return bsearch(&name, names->items, names->n, sizeof(*names->items), compare_names);
+}
+
+static int open_state_directory(const struct config *config, struct error *error) {
+        struct names names = { .items = calloc(config->n_certificates + 1, sizeof(*names.items)) };
+        int r;
+
+        if (!names.items)
+                return error_set(error, -ENOMEM, "out of memory");
+        for (; names.n < config->n_certificates; names.n++)
+                names.items[names.n] = config->certificates[names.n].name;
+        qsort(names.items, names.n, sizeof(*names.items), compare_names);
+        r = state_file_open_directory(config->state_directory, is_configured, &names, error);
+        free(names.items);
+        return r;
+}
+
+static int start_context(struct context *context, struct config *config, struct error *error) {
+        int r;
+
+        r = open_state_directory(config, error);
+        if (r < 0)
+                return r;
+        context->state_fd = r;
+        r = workers_new(context->event,
+                        config->limits.key_workers > 0 ? config->limits.key_workers : processors(),
+                        &context->key_workers);
+        if (r == 0)
+                r = workers_new(context->event, DISK_WORKERS, &context->disk_workers);
+        if (r == 0)
+                r = workers_new(context->event, DISK_WORKERS, &context->export_workers);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot start worker threads");
+        r = curl_glue_new(context->event, &context->curl);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot start libcurl");
+        return 0;
+}
+
+void manager_apply_limits(struct manager *manager) {
+        struct context *context = &manager->context;
+
+        context->issuances_per_hour = manager->config->limits.issuances_per_hour;
+        slots_resize(&context->slots, manager->config->limits.concurrent_renewals);
+}
+
+/* The sockets are there before the service is ready, and whoever asks hears that it is not. */
+static int start_serving(struct manager *manager, struct error *error) {
+        struct control_sockets sockets = CONTROL_SOCKETS_NONE;
+        int r;
+
+        r = control_new(manager, &manager->control);
+        if (r < 0)
+                return error_set(error, r, "out of memory");
+        r = control_open(manager->control, manager->config, &sockets, error);
+        if (r == 0)
+                r = control_use(manager->control, manager->config, &sockets, error);
+        return r;
+}
+
+static int start_metrics_file(struct manager *manager, struct error *error) {
+        int r;
+
+        manager->metrics_source = manager_metrics_source(manager);
+        r = metrics_file_new(manager->context.event, manager->context.disk_workers, &manager->metrics,
+                             &manager->metrics_source, METRICS_FILE_EVERY_USEC, &manager->metrics_file);
+        if (r == 0)
+                r = metrics_file_set_path(manager->metrics_file, manager->config->metrics.textfile);
+        return r < 0 ? error_set(error, r, "out of memory") : 0;
+}
+
+int manager_new(sd_event *event, struct config *config, const char *config_path, bool once,
+                struct manager **ret, struct error *error) {
+        _cleanup_(manager_freep) struct manager *manager = NULL;
+        sd_id128_t boot_id;
+        int r;
+
+        manager = calloc(1, sizeof(*manager));
+        if (!manager) {
+                config_free(config);
+                return error_set(error, -ENOMEM, "out of memory");
+        }
+        manager->config = config;
+        manager->context = (struct context) {
+                .event = sd_event_ref(event),
+                .once = once,
+                .state_fd = -1,
+                .inspected = on_inspected,
+                .changed = manager_status_changed,
+                .retired = on_retired,
+                .settled = on_settled,
+        };
+        manager->context.metrics = &manager->metrics;
+        manager->metrics.started_usec = now_usec(CLOCK_REALTIME);
+        derive_machine_id(manager->context.machine_id);
+        if (sd_id128_get_boot(&boot_id) == 0)
+                memcpy(manager->context.boot_id, boot_id.bytes, sizeof(manager->context.boot_id));
+        manager_apply_limits(manager);
+        r = events_new(&manager->context.events);
+        if (r < 0)
+                return error_set(error, r, "out of memory");
+        r = start_context(&manager->context, config, error);
+        if (r < 0)
+                return r;
+
+        r = sd_event_add_defer(event, &manager->inspections, on_inspections, manager);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(manager->inspections, SD_EVENT_OFF);
+        if (r >= 0)
+                r = once ? 0 : clock_watch(event, on_clock_set, manager, &manager->clock);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot watch the clock");
+
+        manager->key_workers = config->limits.key_workers;
+        manager->state_directory = strdup(config->state_directory);
+        manager->config_path = strdup(config_path);
+        manager->certificates = calloc(config->n_certificates + 1, sizeof(*manager->certificates));
+        if (!manager->state_directory || !manager->config_path || !manager->certificates)
+                return error_set(error, -ENOMEM, "out of memory");
+        for (; manager->n_certificates < config->n_certificates; manager->n_certificates++) {
+                const struct config_certificate *certificate = &config->certificates[manager->n_certificates];
+
+                r = certificate_new(&manager->context, config, certificate,
+                                    &manager->certificates[manager->n_certificates], error);
+                if (r < 0)
+                        return error->code != 0 ? error_prefix(error, "cannot set up certificate %s",
+                                                               certificate->name)
+                                                : error_set_errno(error, r, "cannot set up certificate %s",
+                                                                  certificate->name);
+        }
+        manager->n_unsettled = manager->n_uninspected = manager->n_certificates;
+        if (!once) {
+                r = start_serving(manager, error);
+                if (r < 0)
+                        return r;
+        }
+        r = start_metrics_file(manager, error);
+        if (r < 0)
+                return r;
+
+        *ret = take_ptr(manager);
+        return 0;
+}
+
+static int on_extend(sd_event_source *source, _unused_ uint64_t usec, _unused_ void *userdata) {
+        service_extend_start();
+        (void)sd_event_source_set_time_relative(source, EXTEND_EVERY_USEC);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+void manager_start(struct manager *manager) {
+        sd_event *event = manager->context.event;
+
+        events_emit(manager->context.events, NULL, LOG_INFO, MESSAGE_STARTED, NULL, 0,
+                    "rekeyd " REKEYD_VERSION " looks after %zu certificate%s", manager->n_certificates,
+                    manager->n_certificates == 1 ? "" : "s");
+        if (manager->n_certificates == 0) {
+                service_ready();
+                manager_status_changed(&manager->context);
+                if (manager->context.once)
+                        sd_event_exit(event, 0);
+                return;
+        }
+        if (!manager->context.once)
+                (void)sd_event_add_time_relative(event, &manager->extend, CLOCK_BOOTTIME, EXTEND_EVERY_USEC,
+                                                 0, on_extend, NULL);
+        for (size_t i = 0; i < manager->n_certificates; i++)
+                certificate_start(manager->certificates[i]);
+}
+
+struct metrics *manager_metrics(struct manager *manager) {
+        return &manager->metrics;
+}
+
+static void free_certificates(struct certificate **certificates, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                certificate_free(certificates[i]);
+        free(certificates);
+}
+
+struct manager *manager_free(struct manager *manager) {
+        if (!manager)
+                return NULL;
+        /* The threads first: what they work on belongs to the certificates. A key that is being made is given
+         * up; a commit is finished. */
+        atomic_store(&manager->context.stopping, true);
+        workers_free(manager->context.key_workers);
+        workers_free(manager->context.disk_workers);
+        workers_free(manager->context.export_workers);
+        control_free(manager->control);
+        metrics_file_free(manager->metrics_file);
+        reload_free(manager->reload);
+        free_certificates(manager->certificates, manager->n_certificates);
+        free_certificates(manager->retiring, manager->n_retiring);
+        slots_clear(&manager->context.slots);
+        sd_event_source_disable_unref(manager->clock);
+        sd_event_source_disable_unref(manager->status);
+        sd_event_source_disable_unref(manager->extend);
+        sd_event_source_disable_unref(manager->inspections);
+        curl_glue_free(manager->context.curl);
+        events_free(manager->context.events);
+        fd_close(manager->context.state_fd);
+        sd_event_unref(manager->context.event);
+        config_free(manager->config);
+        free(manager->state_directory);
+        free(manager->config_path);
+        free(manager);
+        return NULL;
+}

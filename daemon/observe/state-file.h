@@ -1,0 +1,65 @@
+#pragma once
+
+/* What must survive a restart, kept on disk for one certificate: its journal, and when that is written. */
+
+#include "daemon/context.h"
+#include "lib/life/state.h"
+
+struct writing;
+
+/* Somebody who waits until what he has changed is durable. */
+struct state_file_waiter {
+        void (*saved)(int r, const char *error, void *userdata); /* NULL: nobody */
+        void *userdata;
+        bool is_written; /* with the write that is under way */
+};
+
+/* An attempt or an operation, and beside it a revocation; and the end of a certificate that a reload takes
+ * away, which another one may bring back meanwhile. */
+#define STATE_FILE_WAITERS 3
+
+/* All certificates' journals lie in `state_directory`. */
+struct state_file {
+        struct context *context;
+        char *name;         /* of the certificate */
+        struct state state; /* change it, then call state_file_save() */
+        bool has_file;      /* there is one that must not become outdated */
+
+        /* The writing, for history.c only. */
+        bool is_dirty, is_orphan, has_complained;
+        struct writing *writing; /* under way */
+        char *notes;             /* of state_file_add_history() */
+        struct state_file_waiter waiters[STATE_FILE_WAITERS];
+};
+
+/*
+ * Opens and locks `state_directory`, making it where it is missing, and removes the journals
+ * of certificates that IS_KNOWN has not heard of for 400 days. The descriptor, which is the lock, or -errno
+ * with a sentence: without its history rekeyd would not know what it has asked for.
+ */
+int state_file_open_directory(const char *path, bool (*is_known)(const char *name, void *userdata),
+                              void *userdata, struct error *error);
+
+/* Loads the journal of NAME. What cannot be understood is set aside: *RET_WARNING, owned, is then a sentence.
+ * Reads one small file on the calling thread. 0, -ENOMEM, or -errno with a sentence. */
+int state_file_new(struct context *context, const char *name, struct state_file **ret, char **ret_warning,
+                   struct error *error);
+
+/* SAVED is not called any more. What is being written is written to its end; once the workers are stopped,
+ * what they have dropped is written here. Accepts NULL, returns NULL. */
+struct state_file *state_file_free(struct state_file *state_file);
+DEFINE_CLEANUP(struct state_file *, state_file_free);
+
+/* Writes the journal, soon, on a worker thread. A failure is logged, once until it works again. */
+void state_file_save(struct state_file *state_file);
+
+/* Adds LINE to the record of what has happened; see lib/report/history.h. Soon, and nobody waits for it. */
+void state_file_add_history(struct state_file *state_file, const char *line);
+
+/* Nothing is being written, or waits to be. */
+bool state_file_is_saved(const struct state_file *state_file);
+
+/* state_file_save(), and calls SAVED, maybe before this returns, when the journal as it is now, or newer, is
+ * durable or could not be written. At most STATE_FILE_WAITERS wait at a time. */
+void state_file_save_then(struct state_file *state_file,
+                          void (*saved)(int r, const char *error, void *userdata), void *userdata);

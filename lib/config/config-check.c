@@ -1,0 +1,205 @@
+/*
+ * What no single option can know: what the options of one entry say together. A check looks at the document
+ * as well as at the struct: whether an option was given, and where to point. An option that was given and is
+ * wrong has its error already, so nothing here complains that it is missing.
+ */
+
+#include "lib/config/config-internal.h"
+
+void config_check_connector(struct yaml_run *run, void *object, const struct yaml_node *node,
+                            struct yaml_place place) {
+        const struct config_connector *connector = object;
+
+        if (!yaml_find(node, "url") && !yaml_find(node, "enrol_url"))
+                yaml_complain(run, place,
+                              "connector '%s' cannot be reached: give it 'url', 'enrol_url' or both",
+                              connector->name);
+}
+
+/* The ways of telling a dependent: what names it, and what goes with it only. */
+static const struct {
+        const char *key, *companion;
+        const char *wants; /* for the error texts */
+} ways[NOTIFY_MAX] = {
+        [NOTIFY_COMMAND] = { "command", NULL, NULL },
+        [NOTIFY_SIGNAL] = { "signal", "pid_file", "'signal', such as HUP, to send to the process" },
+        [NOTIFY_UNIT] = { "unit", "action", "'unit', the unit that it is about" },
+        [NOTIFY_HTTP] = { "http", "method", "'http', the URL to call" },
+};
+
+static void fill_notify(struct config_notify *notify, enum config_notify_kind kind) {
+        notify->kind = kind;
+        if (kind == NOTIFY_SIGNAL)
+                notify->timeout_usec = 0;
+        if (kind == NOTIFY_UNIT && notify->action == UNIT_ACTION_NONE)
+                notify->action = UNIT_RELOAD_OR_RESTART;
+        if (kind == NOTIFY_HTTP && notify->method == HTTP_METHOD_NONE)
+                notify->method = HTTP_POST;
+}
+
+void config_check_notify(struct yaml_run *run, void *object, const struct yaml_node *node,
+                         struct yaml_place place) {
+        const struct yaml_node *timeout = yaml_find(node, "timeout"), *first = NULL, *found;
+        struct config_notify *notify = object;
+        const char *first_key = NULL;
+
+        if (notify->command && notify->command[0] && notify->command[0][0] != '/')
+                yaml_complain(
+                        run, yaml_resolve(yaml_find(node, "command"))->first->place,
+                        "'command' must name its program by an absolute path, one that begins with '/'");
+        for (size_t i = 0; i < NOTIFY_MAX; i++) {
+                found = yaml_find(node, ways[i].key);
+                if (found && first) {
+                        yaml_complain(run, found->place,
+                                      "'%s' stands beside '%s', but an entry is one notification; make it "
+                                      "two entries",
+                                      ways[i].key, first_key);
+                        return;
+                }
+                if (found) {
+                        first = found;
+                        first_key = ways[i].key;
+                        fill_notify(notify, (enum config_notify_kind)i);
+                }
+        }
+        for (size_t i = 0; i < NOTIFY_MAX; i++) {
+                found = ways[i].companion ? yaml_find(node, ways[i].companion) : NULL;
+                if (found && !yaml_find(node, ways[i].key)) {
+                        yaml_complain(run, found->place, "'%s' needs %s", ways[i].companion, ways[i].wants);
+                        return;
+                }
+        }
+        if (!first)
+                yaml_complain(run, place,
+                              "the notification says nothing to do: give it 'unit', 'command', 'http', or "
+                              "'signal' and 'pid_file'");
+        else if (notify->kind == NOTIFY_SIGNAL && !yaml_find(node, "pid_file"))
+                yaml_complain(run, first->place,
+                              "'signal' needs 'pid_file', which tells the process it is for");
+        else if (notify->kind == NOTIFY_SIGNAL && timeout)
+                yaml_complain(
+                        run, timeout->place,
+                        "'timeout' is of no use beside 'signal', which is sent and not waited for; remove "
+                        "it");
+}
+
+/* Whether what KEY says, if anything, was understood: TEXT is what it was taken for. */
+static bool is_read(const struct yaml_node *node, const char *key, const char *text) {
+        const struct yaml_node *value = yaml_find(node, key);
+
+        return !value || (yaml_resolve(value)->kind == YAML_SCALAR && streq(yaml_resolve(value)->text, text));
+}
+
+/* Whether all is known that export_validate() goes by. */
+static bool is_judgeable(const struct export *export, const struct yaml_node *node) {
+        return export->path && is_read(node, "format", export_format_names[export->format]) &&
+               (export->n_contents > 0 || !yaml_find(node, "contents")) &&
+               (export->passphrase_file || !yaml_find(node, "passphrase_file"));
+}
+
+/* Where to point for TEXT, which begins with the option that it is about, "'mode' must ...". */
+static struct yaml_place place_of_option(const struct yaml_node *node, const char *text,
+                                         struct yaml_place otherwise) {
+        char key[YAML_NAME_MAX];
+        const struct yaml_node *value = NULL;
+
+        if (sscanf(text, "'%63[^']'", key) == 1)
+                value = yaml_find(node, key);
+        return value ? value->place : otherwise;
+}
+
+/* The defaults that depend on other options, so that what config_format() writes shows them. */
+static void complete_export(struct export *export) {
+        static const enum export_part contents[] = { EXPORT_KEY, EXPORT_LEAF, EXPORT_CHAIN };
+        bool has_key = false;
+
+        if (export->n_contents == 0) {
+                memcpy(export->contents, contents, sizeof(contents));
+                export->n_contents = ELEMENTSOF(contents);
+        }
+        for (size_t i = 0; i < export->n_contents; i++)
+                has_key = has_key || export->contents[i] == EXPORT_KEY;
+        if (export->access.mode == 0)
+                export->access.mode = has_key ? 0600 : 0644;
+}
+
+void config_check_export(struct yaml_run *run, void *object, const struct yaml_node *node,
+                         struct yaml_place place) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct export *export = object;
+
+        if (!is_judgeable(export, node))
+                return;
+        if (export_validate(export, &error) == 0)
+                complete_export(export);
+        else
+                yaml_complain(run, place_of_option(node, error_text(&error), place), "%s",
+                              error_text(&error));
+}
+
+/* Shares that leave a certificate no time to be used. NODE is NULL for the defaults themselves. */
+static void check_policy(struct yaml_run *run, const struct config_policy *policy,
+                         const struct yaml_node *renew_before, const struct yaml_node *jitter) {
+        bool both = policy->renew_before.is_share && policy->jitter.is_share;
+
+        if (renew_before && policy->renew_before.is_share &&
+            (policy->renew_before.ppm == 0 || policy->renew_before.ppm >= SHARE_ONE))
+                yaml_complain(run, renew_before->place,
+                              "'renew_before' must be more than 0%% and less than 100%% of the lifetime: a "
+                              "certificate "
+                              "would be renewed %s",
+                              policy->renew_before.ppm == 0 ? "when it expires" : "for ever");
+        else if ((renew_before || jitter) && both && policy->renew_before.ppm < SHARE_ONE &&
+                 policy->renew_before.ppm + policy->jitter.ppm > SHARE_ONE)
+                yaml_complain(run, (jitter ? jitter : renew_before)->place,
+                              "'renew_before' and 'jitter' must not be more than 100%% together: a "
+                              "certificate would be "
+                              "renewed before it is valid");
+}
+
+/* Whether CONNECTOR says where to enrol, rightly or not. */
+static bool gives_enrol_url(struct yaml_run *run, const struct config_connector *connector) {
+        const struct config *config = yaml_run_object(run);
+        const struct yaml_node *name =
+                yaml_run_names(run, config->connectors)[connector - config->connectors];
+
+        return yaml_find(name->next, "enrol_url");
+}
+
+void config_check_certificate(struct yaml_run *run, void *object, const struct yaml_node *node,
+                              _unused_ struct yaml_place place) {
+        struct config_certificate *certificate = object;
+        const struct yaml_node *import = yaml_find(node, "import"),
+                               *token_file = yaml_find(node, "token_file");
+
+        for (size_t i = 0; i < certificate->n_exports; i++)
+                if (certificate->exports[i].format == EXPORT_PKCS12 && !certificate->exports[i].friendly_name)
+                        certificate->exports[i].friendly_name = certificate->name;
+
+        certificate->public_access = certificate->key_access;
+        certificate->public_access.mode = 0644;
+
+        if (token_file && certificate->connector && !gives_enrol_url(run, certificate->connector))
+                yaml_complain(run, token_file->place,
+                              "'token_file' is of no use: connector '%s' has no 'enrol_url' to enrol at; "
+                              "give it one",
+                              certificate->connector->name);
+
+        if (import && yaml_resolve(import)->kind == YAML_MAPPING) {
+                const struct yaml_node *key = yaml_find(import, "key"),
+                                       *leaf = yaml_find(import, "certificate");
+
+                if (!key || !leaf)
+                        yaml_complain(run, import->place,
+                                      "'import' must name both 'key' and 'certificate'; '%s' is missing",
+                                      key ? "certificate" : "key");
+        }
+
+        check_policy(run, &certificate->policy, yaml_find(node, "renew_before"), yaml_find(node, "jitter"));
+}
+
+void config_check(struct yaml_run *run, const struct config *config) {
+        check_policy(run, &config->defaults, yaml_run_find(run, "defaults", "renew_before"),
+                     yaml_run_find(run, "defaults", "jitter"));
+        config_check_paths(run, config);
+}

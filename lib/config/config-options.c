@@ -1,0 +1,455 @@
+/*
+ * Every option that a configuration may have, one row each: type, default, bounds, unit and help. The reader,
+ * the writer, the error texts and the manual all go by these rows, so an option is added here and nowhere
+ * else. The types that only this configuration has are in config-types.c.
+ */
+
+#include <signal.h>
+
+#include "lib/config/config-internal.h"
+
+#define FIELD(type, field) .offset = offsetof(struct type, field)
+#define INHERITED(field)   .inherits = true, .inherit_offset = offsetof(struct config, defaults.field)
+#define WORDS(array)       .words = (array), .n_words = ELEMENTSOF(array)
+#define OPTIONS(array)     .options = (array), .n_options = ELEMENTSOF(array)
+#define DAYS(n)            ((n)*USEC_PER_DAY)
+
+static const char *const log_level_names[] = {
+        [LOG_ERR] = "error",
+        [LOG_WARNING] = "warning",
+        [LOG_INFO] = "info",
+        [LOG_DEBUG] = "debug",
+};
+
+static const struct yaml_option log_options[] = {
+        { .key = "format",
+          .type = &yaml_word,
+          FIELD(config, log.format),
+          .default_text = "auto",
+          .words = log_format_names,
+          .n_words = LOG_FORMAT_MAX,
+          .help = "how log lines are written to stderr" },
+        { .key = "level",
+          .type = &yaml_word,
+          FIELD(config, log.level),
+          .default_text = "info",
+          WORDS(log_level_names),
+          .help = "the least important lines that are written" },
+};
+
+static const struct yaml_table log_table = { .name = "log", OPTIONS(log_options) };
+
+static const char *const key_workers_names[] = { [0] = "auto" };
+
+static const struct yaml_option limits_options[] = {
+        { .key = "concurrent_renewals",
+          .type = &yaml_unsigned,
+          FIELD(config, limits.concurrent_renewals),
+          .min = 1,
+          .max = 1000,
+          .default_text = "16",
+          .unit = "renewals",
+          .help = "how many renewals may run at once" },
+        { .key = "key_workers",
+          .type = &yaml_unsigned,
+          FIELD(config, limits.key_workers),
+          .min = 1,
+          .max = 64,
+          .default_text = "auto",
+          WORDS(key_workers_names),
+          .unit = "threads",
+          .help = "how many keys are made at once; auto: one for each processor" },
+        { .key = "issuances_per_hour",
+          .type = &yaml_unsigned,
+          FIELD(config, limits.issuances_per_hour),
+          .min = 1,
+          .max = SCHEDULE_BUDGET_MAX,
+          .default_text = "6",
+          .unit = "signatures",
+          .help = "how many signatures each certificate may ask for in an hour, whatever goes wrong" },
+};
+
+static const struct yaml_table limits_table = { .name = "limits", OPTIONS(limits_options) };
+
+static const struct yaml_option control_options[] = {
+        { .key = "socket",
+          .type = &config_file,
+          FIELD(config, control.socket),
+          .help = "the Unix socket of the control API, which rekeyctl calls; none when absent" },
+        { .key = "group",
+          .type = &yaml_group,
+          FIELD(config, control.group),
+          .help = "the group whose members may call everything, beside root and rekeyd's own user" },
+        { .key = "read_group",
+          .type = &yaml_group,
+          FIELD(config, control.read_group),
+          .help = "the group whose members may read, and change nothing" },
+};
+
+static const struct yaml_table control_table = { .name = "control", OPTIONS(control_options) };
+
+static const struct yaml_option http_options[] = {
+        { .key = "listen",
+          .type = &config_listen,
+          FIELD(config, http.listen),
+          .help = "where metrics and health are served to anybody who can connect; nowhere when absent" },
+};
+
+static const struct yaml_table http_table = { .name = "http", OPTIONS(http_options) };
+
+static const struct yaml_option metrics_options[] = {
+        { .key = "textfile",
+          .type = &config_metrics_file,
+          FIELD(config, metrics.textfile),
+          .help = "a file for node_exporter's textfile collector, which wants it to end with .prom" },
+};
+
+static const struct yaml_table metrics_table = { .name = "metrics", OPTIONS(metrics_options) };
+
+static const char *const protocol_names[PROTOCOL_MAX] = { [PROTOCOL_COMPASS] = "compass" };
+
+static const struct yaml_option connector_options[] = {
+        { .key = "protocol",
+          .type = &yaml_word,
+          FIELD(config_connector, protocol),
+          .default_text = "compass",
+          WORDS(protocol_names),
+          .help = "what the Connector speaks" },
+        { .key = "url",
+          .type = &yaml_https_url,
+          FIELD(config_connector, url),
+          .help = "the certificate-secured door; learnt at enrolment when absent" },
+        { .key = "enrol_url",
+          .type = &yaml_https_url,
+          FIELD(config_connector, enrol_url),
+          .help = "the token-secured door; without it this Connector cannot enrol" },
+        { .key = "trust",
+          .type = &yaml_path,
+          FIELD(config_connector, trust),
+          .help = "PEM file that the Connector's server certificate verifies to; the system's when absent" },
+        { .key = "timeout",
+          .type = &yaml_duration,
+          FIELD(config_connector, timeout_usec),
+          .min = USEC_PER_SEC,
+          .max = USEC_PER_HOUR,
+          .default_text = "120s",
+          .help = "how long one call may take; the Connector gives up after 100s" },
+        { .key = "ca_window",
+          .type = &yaml_duration,
+          FIELD(config_connector, ca_window_usec),
+          .max = USEC_PER_DAY,
+          .default_text = "60s",
+          .help = "how long the Connector may go on to sign with a CA that was replaced" },
+};
+
+const struct yaml_table config_connector_table = {
+        .name = "connector",
+        OPTIONS(connector_options),
+        .size = sizeof(struct config_connector),
+        .name_offset = offsetof(struct config_connector, name),
+        .check = config_check_connector,
+};
+
+/* The bounds and the help of what both `defaults` and each certificate have: one text, two rows. */
+#define RENEW_BEFORE                                                                                    \
+        .key = "renew_before", .type = &yaml_share_or_duration, .min = USEC_PER_SEC, .max = DAYS(3650), \
+        .help = "how long before its expiry a certificate is renewed; a share is one of its lifetime"
+#define JITTER                                                              \
+        .key = "jitter", .type = &yaml_share_or_duration, .max = DAYS(365), \
+        .help = "up to how much earlier than that, so that a fleet spreads"
+#define CLOCK_SKEW                                                   \
+        .key = "clock_skew", .type = &yaml_duration, .max = DAYS(1), \
+        .help = "by how much the clocks of Connector and machine may differ"
+#define KEEP                                                                                \
+        .key = "keep", .type = &yaml_unsigned, .min = 2, .max = 100, .unit = "generations", \
+        .help = "how many generations stay on disk, the current one included"
+#define REVOKE_OLD                                                                             \
+        .key = "revoke_old", .type = &yaml_duration, .min = USEC_PER_MINUTE, .max = DAYS(365), \
+        .help = "how long after a swap the certificate before it is revoked; never when absent"
+#define KEY .key = "key", .type = &yaml_struct, .help = "the private key to make for each renewal"
+#define KEY_TYPE                                                        \
+        .key = "type", .type = &config_key_type, .default_text = "rsa", \
+        .help = "the algorithm; Connectors sign RSA only"
+#define KEY_BITS                                                                           \
+        .key = "bits", .type = &config_key_size, .min = 2048, .max = 4096, .unit = "bits", \
+        .help = "the size: 2048, 3072 or 4096"
+
+static const struct yaml_option default_key_options[] = {
+        { KEY_TYPE },
+        { KEY_BITS, FIELD(config_policy, key.bits), .default_text = "4096" },
+};
+
+static const struct yaml_table default_key_table = { .name = "key", OPTIONS(default_key_options) };
+
+static const struct yaml_option default_options[] = {
+        { RENEW_BEFORE, FIELD(config_policy, renew_before), .default_text = "33%" },
+        { JITTER, FIELD(config_policy, jitter), .default_text = "5%" },
+        { CLOCK_SKEW, FIELD(config_policy, clock_skew_usec), .default_text = "5m" },
+        { KEY, .table = &default_key_table },
+        { KEEP, FIELD(config_policy, keep), .default_text = "2" },
+        { REVOKE_OLD, FIELD(config_policy, revoke_old_usec) },
+};
+
+static const struct yaml_table defaults_table = { .name = "defaults", OPTIONS(default_options) };
+
+static const struct yaml_option key_options[] = {
+        { KEY_TYPE },
+        { KEY_BITS, FIELD(config_certificate, policy.key.bits), INHERITED(key.bits) },
+};
+
+static const struct yaml_table key_table = { .name = "key", OPTIONS(key_options) };
+
+static const struct yaml_option import_options[] = {
+        { .key = "key",
+          .type = &yaml_path,
+          FIELD(config_certificate, import.key),
+          .help = "PEM file with the private key" },
+        { .key = "certificate",
+          .type = &yaml_path,
+          FIELD(config_certificate, import.certificate),
+          .help = "PEM file with the leaf, and the intermediates where there are any" },
+        { .key = "ca",
+          .type = &yaml_path,
+          FIELD(config_certificate, import.ca),
+          .help = "PEM file with the CA" },
+};
+
+static const struct yaml_table import_table = { .name = "import", OPTIONS(import_options) };
+
+/* Signals that ask for something. KILL and STOP tell a process nothing. */
+static const char *const signal_names[] = {
+        [SIGHUP] = "HUP",   [SIGINT] = "INT",   [SIGQUIT] = "QUIT", [SIGUSR1] = "USR1",
+        [SIGUSR2] = "USR2", [SIGTERM] = "TERM", [SIGCONT] = "CONT", [SIGWINCH] = "WINCH",
+};
+
+static const char *const unit_action_names[UNIT_ACTION_MAX] = {
+        [UNIT_RELOAD_OR_RESTART] = "reload-or-restart",
+        [UNIT_RELOAD] = "reload",
+        [UNIT_RESTART] = "restart",
+};
+
+static const char *const http_method_names[HTTP_METHOD_MAX] = {
+        [HTTP_POST] = "POST",
+        [HTTP_PUT] = "PUT",
+        [HTTP_GET] = "GET",
+};
+
+static const struct yaml_option notify_options[] = {
+        { .key = "unit",
+          .type = &config_unit,
+          FIELD(config_notify, unit),
+          .help = "the unit of systemd's to reload, or to restart where it cannot" },
+        { .key = "action",
+          .type = &yaml_word,
+          FIELD(config_notify, action),
+          WORDS(unit_action_names),
+          .help = "what is done to 'unit'; reload-or-restart when absent" },
+        { .key = "http",
+          .type = &config_http_url,
+          FIELD(config_notify, http),
+          .help = "the URL to call; told is who answers 2xx" },
+        { .key = "method",
+          .type = &yaml_word,
+          FIELD(config_notify, method),
+          WORDS(http_method_names),
+          .help = "how 'http' is called; POST when absent" },
+        { .key = "command",
+          .type = &yaml_argv,
+          FIELD(config_notify, command),
+          .help = "the program, by its absolute path, and its arguments; no shell" },
+        { .key = "signal",
+          .type = &yaml_word,
+          FIELD(config_notify, signal),
+          WORDS(signal_names),
+          .help = "the signal for the process that 'pid_file' names" },
+        { .key = "pid_file",
+          .type = &yaml_path,
+          FIELD(config_notify, pid_file),
+          .help = "the file that holds the number of the process" },
+        { .key = "timeout",
+          .type = &yaml_duration,
+          FIELD(config_notify, timeout_usec),
+          .min = USEC_PER_SEC,
+          .max = USEC_PER_HOUR,
+          .default_text = "30s",
+          .help = "how long the delivery may take" },
+};
+
+static const struct yaml_table notify_table = {
+        .name = "notification",
+        OPTIONS(notify_options),
+        .size = sizeof(struct config_notify),
+        .check = config_check_notify,
+};
+
+static const struct yaml_option export_options[] = {
+        { .key = "path",
+          .type = &config_file,
+          FIELD(export, path),
+          .required = true,
+          .help = "the file to write, in a directory that exists" },
+        { .key = "format",
+          .type = &yaml_word,
+          FIELD(export, format),
+          .default_text = "pem",
+          .words = export_format_names,
+          .n_words = EXPORT_FORMAT_MAX,
+          .help = "how it is encoded; Java calls a pkcs12 file a keystore" },
+        { .key = "contents",
+          .type = &yaml_words,
+          FIELD(export, contents),
+          .count_offset = offsetof(struct export, n_contents),
+          .max = EXPORT_PART_MAX,
+          .words = export_part_names,
+          .n_words = EXPORT_PART_MAX,
+          .help = "what is in it, in this order; key, leaf and chain when absent" },
+        { .key = "passphrase_file",
+          .type = &config_secret_file,
+          FIELD(export, passphrase_file),
+          .help = "the file whose first line is the passphrase of a pkcs12 file" },
+        { .key = "friendly_name",
+          .type = &yaml_string,
+          FIELD(export, friendly_name),
+          .help = "what the key is called in a pkcs12 file, Java's alias; the certificate's name when "
+                  "absent" },
+        { .key = "owner",
+          .type = &yaml_user,
+          FIELD(export, access.uid),
+          .help = "the user that the file belongs to; rekeyd's own when absent" },
+        { .key = "group",
+          .type = &yaml_group,
+          FIELD(export, access.gid),
+          .help = "the group that the file belongs to; rekeyd's own when absent" },
+        { .key = "mode",
+          .type = &config_export_mode,
+          FIELD(export, access.mode),
+          .help = "its permissions; 0600 with a key in it, else 0644, when absent" },
+        { .key = "legacy",
+          .type = &yaml_bool,
+          FIELD(export, legacy),
+          .default_text = "false",
+          .help = "encrypt a pkcs12 file as Java before 8u301 and 11.0.12 wants it" },
+        { .key = "in_place",
+          .type = &yaml_bool,
+          FIELD(export, in_place),
+          .default_text = "false",
+          .help = "overwrite the file instead of replacing it; readers may see half of it" },
+};
+
+static const struct yaml_table export_table = {
+        .name = "export",
+        OPTIONS(export_options),
+        .size = sizeof(struct export),
+        .check = config_check_export,
+};
+
+static const struct yaml_option certificate_options[] = {
+        { .key = "connector",
+          .type = &config_connector_name,
+          FIELD(config_certificate, connector),
+          .required = true,
+          .help = "the name of the connector that signs it" },
+        { .key = "directory",
+          .type = &config_directory,
+          FIELD(config_certificate, directory),
+          .required = true,
+          .help = "the directory that holds its key, certificate and CA, and nothing else" },
+        { .key = "token_file",
+          .type = &config_secret_file,
+          FIELD(config_certificate, token_file),
+          .help = "the file in which a one-time token for its enrolment appears" },
+        { .key = "import",
+          .type = &yaml_struct,
+          .table = &import_table,
+          .help = "a pair that exists already and is adopted when there is none in the directory" },
+        { .key = "owner",
+          .type = &yaml_user,
+          FIELD(config_certificate, key_access.uid),
+          .help = "the user that its files belong to; rekeyd's own when absent" },
+        { .key = "group",
+          .type = &yaml_group,
+          FIELD(config_certificate, key_access.gid),
+          .help = "the group that its files belong to; rekeyd's own when absent" },
+        { .key = "mode",
+          .type = &config_key_mode,
+          FIELD(config_certificate, key_access.mode),
+          .default_text = "0600",
+          .help = "the permissions of the key; all other files are 0644" },
+        { RENEW_BEFORE, FIELD(config_certificate, policy.renew_before), INHERITED(renew_before) },
+        { JITTER, FIELD(config_certificate, policy.jitter), INHERITED(jitter) },
+        { CLOCK_SKEW, FIELD(config_certificate, policy.clock_skew_usec), INHERITED(clock_skew_usec) },
+        { KEY, .table = &key_table },
+        { KEEP, FIELD(config_certificate, policy.keep), INHERITED(keep) },
+        { REVOKE_OLD, FIELD(config_certificate, policy.revoke_old_usec), INHERITED(revoke_old_usec) },
+        { .key = "exports",
+          .type = &yaml_list,
+          FIELD(config_certificate, exports),
+          .count_offset = offsetof(struct config_certificate, n_exports),
+          .table = &export_table,
+          .max = 100,
+          .help = "copies for programs that cannot use the directory" },
+        { .key = "notify",
+          .type = &yaml_list,
+          FIELD(config_certificate, notify),
+          .count_offset = offsetof(struct config_certificate, n_notify),
+          .table = &notify_table,
+          .max = 100,
+          .help = "who learns of a new set" },
+};
+
+static const struct yaml_table certificate_table = {
+        .name = "certificate",
+        OPTIONS(certificate_options),
+        .size = sizeof(struct config_certificate),
+        .name_offset = offsetof(struct config_certificate, name),
+        .check = config_check_certificate,
+};
+
+bool config_certificate_equal(const struct config_certificate *a, const struct config_certificate *b) {
+        return streq(a->name, b->name) && yaml_equal(&certificate_table, a, b);
+}
+
+/* The order counts: connectors and defaults are complete before the first certificate refers to them. */
+static const struct yaml_option top_options[] = {
+        { .key = "state_directory",
+          .type = &config_directory,
+          FIELD(config, state_directory),
+          .default_text = "/var/lib/rekeyd",
+          .help = "where rekeyd keeps what must survive a restart" },
+        { .key = "log", .type = &yaml_struct, .table = &log_table, .help = "log lines" },
+        { .key = "limits",
+          .type = &yaml_struct,
+          .table = &limits_table,
+          .help = "how much happens, and how often" },
+        { .key = "control",
+          .type = &yaml_struct,
+          .table = &control_table,
+          .help = "the control API, by a Unix socket" },
+        { .key = "http", .type = &yaml_struct, .table = &http_table, .help = "metrics and health, by TCP" },
+        { .key = "metrics", .type = &yaml_struct, .table = &metrics_table, .help = "metrics, by a file" },
+        { .key = "connectors",
+          .type = &yaml_map,
+          FIELD(config, connectors),
+          .count_offset = offsetof(struct config, n_connectors),
+          .table = &config_connector_table,
+          .max = 1000,
+          .help = "the servers that sign, by name" },
+        { .key = "defaults",
+          .type = &yaml_struct,
+          FIELD(config, defaults),
+          .table = &defaults_table,
+          .help = "what certificates have where they do not say otherwise" },
+        { .key = "certificates",
+          .type = &yaml_map,
+          FIELD(config, certificates),
+          .count_offset = offsetof(struct config, n_certificates),
+          .table = &certificate_table,
+          .max = 100000,
+          .help = "the certificates to keep alive, by name" },
+};
+
+const struct yaml_table config_table = {
+        .name = "configuration",
+        OPTIONS(top_options),
+        .size = sizeof(struct config),
+};

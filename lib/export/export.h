@@ -1,0 +1,84 @@
+#pragma once
+
+/* Exports: extra copies of the current set, for dependents that cannot use its directory. */
+
+#include "lib/store/store.h"
+
+#define EXPORT_PASSPHRASE_MAX 1024u /* bytes of a passphrase file */
+
+enum export_format {
+        EXPORT_PEM,    /* the contents one after the other, in the order given */
+        EXPORT_DER,    /* the key (PKCS#8) or the leaf */
+        EXPORT_PKCS12, /* what Java calls a keystore */
+        EXPORT_FORMAT_MAX,
+};
+extern const char *const export_format_names[EXPORT_FORMAT_MAX];
+
+/* A certificate that is meant by two of them is written once, where it comes first. */
+enum export_part {
+        EXPORT_KEY,
+        EXPORT_LEAF,
+        EXPORT_CHAIN, /* the intermediates, none where a self-signed CA signed the leaf */
+        EXPORT_CA,
+        EXPORT_PART_MAX,
+};
+extern const char *const export_part_names[EXPORT_PART_MAX];
+
+/* One export as the configuration has it. Strings are borrowed. */
+struct export {
+        const char *path; /* absolute; the directory exists */
+        enum export_format format;
+        enum export_part contents[EXPORT_PART_MAX];
+        size_t n_contents;           /* 0: key, leaf, chain; not for DER */
+        const char *passphrase_file; /* PKCS#12 only, required there: its first line */
+        const char *friendly_name;   /* PKCS#12 only: Java's alias, the certificate's name unless asked
+                                        otherwise; NULL: none */
+        struct file_access access;   /* mode 0: 0600 with a key in it, else 0644 */
+        bool legacy;                 /* PKCS#12 only: 3DES and SHA-1, for Java before 8u301 and 11.0.12 */
+        bool in_place;               /* overwrite a file that is there instead of replacing it; not atomic */
+};
+
+/*
+ * What the options say together; touches no file. The text begins with the option, "'contents' must be ...".
+ * An export with a key in it must keep others out. 0 or -EINVAL.
+ */
+int export_validate(const struct export *export, struct error *error);
+
+/*
+ * Finds out whether the export could be written, before anybody is asked for a new certificate or promised an
+ * export: all that export_write() refuses, the passphrase file, the right to write there and to give files to
+ * that owner and group, and room; with SET, which may be NULL, also whether it has what the export is made
+ * of. Leaves nothing behind and removes what a crash left; a file that is written in place gets its owner,
+ * group and mode here already. *RET_WARNING, owned, is a sentence or NULL: everybody can read the passphrase.
+ * 0 or -errno. May block on the disk: not for the loop's thread.
+ */
+int export_check(const struct export *export, const struct set *set, char **ret_warning, struct error *error);
+
+/*
+ * Whether the file holds what export_write() would write, for the same people: PEM and DER byte for byte; a
+ * PKCS#12 file, which is salted, opens with the passphrase and has the same key, certificates, name and
+ * algorithms. False as well when that cannot be told: export_write() then says why.
+ */
+bool export_is_current(const struct export *export, const struct set *set);
+
+/* The same with the reason: 1 where it is current; 0 where the file has something else in it; or -errno with
+ * a sentence: -ENOENT where there is none, -ESTALE where it is not for the same people, -EACCES where this
+ * user may not read it or its passphrase, -ENOKEY for an export of the key and a SET without one. Only looks.
+ */
+int export_compare(const struct export *export, const struct set *set, struct error *error);
+
+/*
+ * Writes the export. The file is replaced by a rename, so that readers see the old or the new one, durably,
+ * with its owner, group and mode set before the first byte.
+ *
+ * Refused with a sentence: a directory that somebody could write to who is neither root, nor this process's
+ * user, nor the export's owner; a path that is not a regular file, in particular a symbolic link, whose
+ * target may be anybody's; a file that is mounted by itself (a bind mount of one file in a container), which
+ * no rename can replace, unless `in_place` is set.
+ *
+ * In place, a reader may see half of it, and so may everybody after a crash, until it is written again:
+ * export_is_current() notices. Whoever has the old file open goes on reading. It is refused for files with
+ * several names. Where there is no file, one is made as above. 0; -ENODATA when the set lacks what the export
+ * is made of; or -errno.
+ */
+int export_write(const struct export *export, const struct set *set, struct error *error);

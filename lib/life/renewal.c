@@ -1,0 +1,288 @@
+/*
+ * The life of one certificate as a pure machine: it holds no certificate, reads no clock and calls nobody. An
+ * attempt is a walk along the steps in their order, entered where the look on disk found the last attempt
+ * left off, so that a restart neither makes a second key nor asks for a second signature. Whatever goes wrong
+ * ends the attempt; the next one starts with a look again, since the world may have changed while waiting.
+ *
+ * The header has the two tables that decide; each is one function here.
+ */
+
+#include "lib/life/renewal.h"
+
+#include <limits.h>
+
+#include "lib/util/macro.h"
+
+const char *const renewal_state_names[RENEWAL_STATE_MAX] = {
+        [RENEWAL_ABSENT] = "absent",       [RENEWAL_WAITING_FOR_TOKEN] = "waiting-for-token",
+        [RENEWAL_ENROLLING] = "enrolling", [RENEWAL_CURRENT] = "current",
+        [RENEWAL_RENEWING] = "renewing",   [RENEWAL_RETRYING] = "retrying",
+};
+
+const char *const renewal_step_names[STEP_MAX] = {
+        [STEP_NONE] = "none", [STEP_INSPECT] = "look", [STEP_KEY] = "key",
+        [STEP_CSR] = "csr",   [STEP_SIGN] = "sign",    [STEP_CONFIGURATION] = "configuration",
+        [STEP_GATE] = "gate", [STEP_VERIFY] = "proof", [STEP_COMMIT] = "commit",
+};
+
+static enum renewal_step wait_for(struct renewal *renewal, enum renewal_state state, usec_t due_usec,
+                                  usec_t backoff_usec) {
+        renewal->state = state;
+        renewal->due_usec = due_usec;
+        renewal->backoff_usec = backoff_usec;
+        return renewal->step = STEP_NONE;
+}
+
+/* Begins an attempt; or, while HOLD_USEC of a back-off are left, waits for it. */
+static enum renewal_step attempt(struct renewal *renewal, bool by_token, enum renewal_step first,
+                                 usec_t hold_usec) {
+        if (hold_usec > 0)
+                return wait_for(renewal,
+                                by_token && renewal->state == RENEWAL_WAITING_FOR_TOKEN
+                                        ? RENEWAL_WAITING_FOR_TOKEN
+                                        : RENEWAL_RETRYING,
+                                USEC_INFINITY, hold_usec);
+        renewal->state = by_token ? RENEWAL_ENROLLING : RENEWAL_RENEWING;
+        renewal->by_token = by_token;
+        renewal->configured = false;
+        return renewal->step = first;
+}
+
+static bool is_expired(const struct renewal *renewal, const struct renewal_context *context) {
+        return renewal->expiry > 0 && renewal->expiry <= context->now;
+}
+
+static void forget_failures(struct renewal *renewal) {
+        renewal->failures = 0;
+        renewal->failure = FAILURE_NONE;
+        renewal->past_signature = false;
+}
+
+/* What an outage has cost is not held against the new certificate that follows it; once. */
+static void count_failure(struct renewal *renewal, enum failure failure) {
+        bool past_signature = renewal->step >= STEP_GATE;
+
+        if (past_signature && !renewal->past_signature && failure != renewal->failure)
+                renewal->failures = 0;
+        renewal->past_signature |= past_signature;
+        renewal->failure = failure;
+        if (renewal->failures < UINT_MAX)
+                renewal->failures++;
+}
+
+/* How long to wait in STATE for the failure that was counted last. A set that only a token can replace is not
+ * worth more than the slow back-off, but a CA that has expired may come back at any time. */
+static usec_t backoff(const struct renewal *renewal, enum renewal_state state, usec_t retry_after_usec,
+                      bool not_longer, const struct renewal_context *context) {
+        usec_t time_left = usec_sub(renewal->expiry, context->now), usual, slow;
+
+        if (not_longer && state != RENEWAL_WAITING_FOR_TOKEN)
+                return schedule_not_longer_backoff(context->policy, renewal->failures, context->random,
+                                                   time_left);
+
+        usual = schedule_backoff(context->policy, renewal->failure, renewal->failures, context->random,
+                                 retry_after_usec, time_left);
+        if (state != RENEWAL_WAITING_FOR_TOKEN)
+                return usual;
+        slow = schedule_backoff(context->policy, FAILURE_REJECTED, renewal->failures, context->random,
+                                retry_after_usec, time_left);
+        return usual > slow ? usual : slow;
+}
+
+static enum renewal_step fail(struct renewal *renewal, enum renewal_state state, enum failure failure,
+                              const struct renewal_context *context) {
+        count_failure(renewal, failure);
+        return wait_for(renewal, state, USEC_INFINITY, backoff(renewal, state, 0, false, context));
+}
+
+/* Whether an attempt that ends with FAILURE has shown that only a token helps now. */
+static bool needs_token(const struct renewal *renewal, enum failure failure,
+                        const struct renewal_context *context) {
+        if (renewal->by_token)
+                return failure == FAILURE_REFUSED || failure == FAILURE_REJECTED;
+        return renewal->rejected || is_expired(renewal, context);
+}
+
+/* What is left of a back-off, as far as it can be one: 0 without a failure, and no longer than one may be. */
+static usec_t longest_hold(const struct renewal *renewal, usec_t hold_usec,
+                           const struct renewal_context *context) {
+        usec_t max;
+
+        if (renewal->failures == 0)
+                return 0;
+        max = schedule_backoff_max(context->policy, renewal->failure,
+                                   usec_sub(renewal->expiry, context->now));
+        return hold_usec < max ? hold_usec : max;
+}
+
+static enum renewal_step take_failure(struct renewal *renewal, const struct renewal_event *event,
+                                      const struct renewal_context *context) {
+        enum failure failure = event->failure;
+        enum renewal_state state = RENEWAL_RETRYING;
+        usec_t wait, hold = 0;
+
+        if (renewal->step == STEP_INSPECT)
+                hold = longest_hold(renewal, event->hold_usec, context);
+        if (renewal->step == STEP_VERIFY && failure == FAILURE_REJECTED)
+                failure = FAILURE_BAD_REPLY;
+        if (failure == FAILURE_REJECTED && !renewal->by_token && renewal->step != STEP_INSPECT)
+                renewal->rejected = true;
+        if (needs_token(renewal, failure, context))
+                state = RENEWAL_WAITING_FOR_TOKEN;
+
+        count_failure(renewal, failure);
+        wait = backoff(renewal, state, event->retry_after_usec, event->not_longer, context);
+        if (wait < hold)
+                wait = hold;
+
+        if (event->is_doubtful && renewal->by_token && failure == FAILURE_REJECTED &&
+            renewal->failures <= RENEWAL_DOUBTS)
+                wait = schedule_backoff(context->policy, FAILURE_TRANSIENT, renewal->failures + 3,
+                                        context->random, event->retry_after_usec,
+                                        usec_sub(renewal->expiry, context->now));
+
+        /* What is waited for is there already, and it lives for minutes only. Not where looking for it is
+         * what fails: that would be tried without a pause. */
+        if (state == RENEWAL_WAITING_FOR_TOKEN && !renewal->by_token && renewal->token_offered &&
+            renewal->step != STEP_INSPECT)
+                wait = 0;
+        return wait_for(renewal, state, USEC_INFINITY, wait);
+}
+
+/* Where an attempt starts with what is staged; STEP_NONE when it cannot. */
+static enum renewal_step first_step(const struct renewal_observation *observation, bool by_token) {
+        if (observation->has_staged_reply)
+                return STEP_VERIFY;
+        if (by_token && observation->has_staged_grant && !observation->has_untried_token)
+                return STEP_SIGN;
+        if (by_token && !observation->has_token)
+                return STEP_NONE;
+        return observation->has_staged_key ? STEP_CONFIGURATION : STEP_KEY;
+}
+
+static enum renewal_step take_observation(struct renewal *renewal,
+                                          const struct renewal_observation *observation, usec_t hold_usec,
+                                          const struct renewal_context *context) {
+        enum renewal_step enrolment = first_step(observation, true);
+        enum renewal_state state;
+        usec_t due;
+
+        if (!observation->has_set || observation->expiry != renewal->expiry)
+                renewal->rejected = false; /* that was another set */
+        renewal->expiry = observation->has_set ? observation->expiry : 0;
+        renewal->token_offered = enrolment != STEP_NONE;
+        hold_usec = longest_hold(renewal, hold_usec, context);
+
+        if (!observation->has_set) {
+                if (enrolment == STEP_NONE)
+                        return wait_for(renewal, RENEWAL_WAITING_FOR_TOKEN, USEC_INFINITY, USEC_INFINITY);
+                return attempt(renewal, true, enrolment, hold_usec);
+        }
+
+        if (!schedule_clock_plausible(context->policy, context->now, observation->not_before)) {
+                state = renewal->state == RENEWAL_CURRENT ? RENEWAL_CURRENT : RENEWAL_RETRYING;
+                if (hold_usec > 0)
+                        return wait_for(renewal, state, USEC_INFINITY, hold_usec);
+                return fail(renewal, state, FAILURE_LOCAL, context);
+        }
+
+        if (renewal->rejected || is_expired(renewal, context)) {
+                if (enrolment != STEP_NONE)
+                        return attempt(renewal, true, enrolment, hold_usec);
+                if (hold_usec > 0)
+                        return wait_for(renewal, RENEWAL_WAITING_FOR_TOKEN, USEC_INFINITY, hold_usec);
+                if (renewal->state != RENEWAL_WAITING_FOR_TOKEN && !renewal->forced)
+                        return fail(renewal, RENEWAL_WAITING_FOR_TOKEN, FAILURE_REJECTED, context);
+                return attempt(renewal, false, first_step(observation, false), 0);
+        }
+
+        if (observation->enrol_asked && enrolment != STEP_NONE)
+                return attempt(renewal, true, enrolment, hold_usec);
+
+        due = schedule_due(context->policy, observation->not_before, observation->expiry, context->seed);
+        if (due > context->now && !renewal->forced && !observation->other_key_asked) {
+                forget_failures(renewal);
+                return wait_for(renewal, RENEWAL_CURRENT, due, USEC_INFINITY);
+        }
+        return attempt(renewal, false, first_step(observation, false), hold_usec);
+}
+
+/* The step under way is done. A look is done by what it saw, so nothing follows it here. */
+static enum renewal_step take_step(struct renewal *renewal) {
+        switch (renewal->step) {
+        case STEP_NONE:
+        case STEP_INSPECT:
+                return renewal->step;
+
+        case STEP_KEY:
+                return renewal->step = renewal->configured ? STEP_CSR : STEP_CONFIGURATION;
+
+        case STEP_CONFIGURATION:
+                renewal->configured = true;
+                return renewal->step = STEP_CSR;
+
+        case STEP_COMMIT:
+                forget_failures(renewal);
+                renewal->forced = false;
+                renewal->rejected = false;
+                return wait_for(renewal, RENEWAL_CURRENT, USEC_INFINITY, USEC_INFINITY);
+
+        default:
+                return renewal->step = renewal->step + 1;
+        }
+}
+
+enum renewal_step renewal_next(struct renewal *renewal, const struct renewal_event *event,
+                               const struct renewal_context *context) {
+        switch (event->type) {
+        case RENEWAL_WAKE:
+                if (renewal->step != STEP_NONE)
+                        break;
+                renewal->by_token = false;
+                renewal->due_usec = renewal->backoff_usec = USEC_INFINITY;
+                return renewal->step = STEP_INSPECT;
+
+        case RENEWAL_INSPECTED:
+                if (renewal->step != STEP_INSPECT)
+                        break;
+                return take_observation(renewal, event->observation, event->hold_usec, context);
+
+        case RENEWAL_DONE:
+                return take_step(renewal);
+
+        case RENEWAL_KEY_TOO_SMALL:
+                if (renewal->step != STEP_CONFIGURATION)
+                        break;
+                renewal->configured = true;
+                return renewal->step = STEP_KEY;
+
+        case RENEWAL_FAILED:
+                if (renewal->step == STEP_NONE)
+                        break;
+                return take_failure(renewal, event, context);
+        }
+        return renewal->step;
+}
+
+usec_t renewal_assumed_backoff(const struct renewal *renewal, const struct renewal_context *context) {
+        struct renewal next = *renewal;
+        enum renewal_state state = needs_token(renewal, FAILURE_TRANSIENT, context)
+                                           ? RENEWAL_WAITING_FOR_TOKEN
+                                           : RENEWAL_RETRYING;
+
+        next.step = STEP_NONE; /* nothing is behind us yet */
+        count_failure(&next, FAILURE_TRANSIENT);
+        return backoff(&next, state, 0, false, context);
+}
+
+void renewal_restore(struct renewal *renewal, unsigned failures, enum failure failure) {
+        *renewal = (struct renewal) {
+                .due_usec = USEC_INFINITY,
+                .backoff_usec = USEC_INFINITY,
+        };
+        if (failures == 0)
+                return;
+        renewal->failures = failures;
+        renewal->failure = failure == FAILURE_NONE ? FAILURE_TRANSIENT : failure;
+        renewal->past_signature = failure == FAILURE_BAD_REPLY;
+}

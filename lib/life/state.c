@@ -1,0 +1,389 @@
+/*
+ * What a restart must know and the certificates do not say. It is history, not truth: the sets on disk stay
+ * valid without it, so a journal that cannot be understood is set aside with a warning and costs no more than
+ * what it remembered; but it never comes back half right, and every member that is written must be there when
+ * it is read.
+ *
+ * The one thing that must not be forgotten by accident is the issuance budget, and the wall clock is just
+ * such an accident. So the file says on which boot and at which reading of both clocks it was written; from
+ * that, state_sanitise() finds the least age that an issuance can have.
+ *
+ * There is no secret in it (of a token, no more than tells it from another), and nothing in it decides whom
+ * a certificate is shown to.
+ */
+
+#include "lib/life/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "lib/util/json.h"
+#include "lib/util/utf8.h"
+
+#define NAME_LENGTH_MAX 64
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+
+/* --- In memory --- */
+
+static void pending_clear(struct state_pending *pending) {
+        free(pending->key);
+        free(pending->error);
+        *pending = (struct state_pending) { 0 };
+}
+
+void state_clear(struct state *state) {
+        for (size_t i = 0; i < state->n_pending; i++)
+                pending_clear(&state->pending[i]);
+        free(state->pending);
+        free(state->error);
+        free(state->revoked);
+        free(state->issuances);
+        *state = (struct state) { 0 };
+}
+
+bool state_is_empty(const struct state *state) {
+        return state->failures == 0 && state->failure == FAILURE_NONE && state->next_attempt_usec == 0 &&
+               state->n_issuances == 0 && state->token == 0 && state->generation == 0 &&
+               strempty(state->fingerprint) && state->revoke_usec == 0 && state->n_revoked == 0 &&
+               !state->is_revoking && state->n_pending == 0;
+}
+
+int state_record_issuance(struct state *state, usec_t now) {
+        size_t size = MIN(state->n_issuances + 1, SCHEDULE_BUDGET_MAX);
+        usec_t *grown;
+
+        grown = reallocarray(state->issuances, size, sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        state->issuances = grown;
+        state->n_issuances = schedule_budget_record(grown, state->n_issuances, size, now);
+        return 0;
+}
+
+int state_add_revoked(struct state *state, const char fingerprint[FINGERPRINT_HEX]) {
+        size_t n = state->n_revoked;
+        char(*grown)[FINGERPRINT_HEX];
+
+        if (state_has_revoked(state, fingerprint))
+                return 0;
+        if (n == STATE_REVOKED_MAX)
+                memmove(state->revoked, state->revoked + 1, --n * sizeof(*state->revoked));
+        grown = realloc(state->revoked, (n + 1) * sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        memcpy(grown[n], fingerprint, sizeof(*grown));
+        state->revoked = grown;
+        state->n_revoked = n + 1;
+        return 0;
+}
+
+void state_drop_revoked(struct state *state, const char *fingerprint) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < state->n_revoked; i++)
+                if (!streq(state->revoked[i], fingerprint))
+                        memmove(state->revoked[n++], state->revoked[i], FINGERPRINT_HEX);
+        state->n_revoked = n;
+}
+
+bool state_has_revoked(const struct state *state, const char *fingerprint) {
+        for (size_t i = 0; i < state->n_revoked; i++)
+                if (streq(state->revoked[i], fingerprint))
+                        return true;
+        return false;
+}
+
+void state_keep_error(char **error, const char *text) {
+        char *copy = text ? strndup(text, STATE_ERROR_MAX) : NULL;
+
+        if (copy)
+                utf8_mend(copy, false);
+        free(*error);
+        *error = copy;
+}
+
+struct state_pending *state_find_pending(const struct state *state, const char *key) {
+        for (size_t i = 0; i < state->n_pending; i++)
+                if (streq(state->pending[i].key, key))
+                        return &state->pending[i];
+        return NULL;
+}
+
+const char *state_pending_error(const struct state *state) {
+        for (size_t i = 0; i < state->n_pending; i++)
+                if (state->pending[i].error)
+                        return state->pending[i].error;
+        return NULL;
+}
+
+/* What JSON can hold without growing beyond STATE_SIZE_MAX: an escaped control character takes six bytes.
+ */
+static bool key_is_valid(const char *key) {
+        _cleanup_(json_decrefp) json_t *string = NULL;
+        size_t length = strnlen(key, STATE_KEY_MAX + 1);
+
+        if (length == 0 || length > STATE_KEY_MAX)
+                return false;
+        for (size_t i = 0; i < length; i++)
+                if ((unsigned char)key[i] < ' ')
+                        return false;
+        string = json_string(key); /* NULL also for what is not UTF-8 */
+        return string;
+}
+
+int state_add_pending(struct state *state, const char *key, uint64_t generation, struct state_pending **ret) {
+        struct state_pending *pending = state_find_pending(state, key), *grown;
+        char *copy;
+
+        if (!pending) {
+                if (!key_is_valid(key))
+                        return -EINVAL;
+                if (state->n_pending == STATE_PENDING_MAX)
+                        return -ENOSPC;
+                grown = reallocarray(state->pending, state->n_pending + 1, sizeof(*grown));
+                if (!grown)
+                        return -ENOMEM;
+                state->pending = grown;
+                copy = strdup(key);
+                if (!copy)
+                        return -ENOMEM;
+                pending = &grown[state->n_pending++];
+                *pending = (struct state_pending) { .key = copy };
+        }
+        pending->generation = generation;
+        pending->failures = 0;
+        pending->next_attempt_usec = 0;
+        state_keep_error(&pending->error, NULL);
+        if (ret)
+                *ret = pending;
+        return 0;
+}
+
+void state_remove_pending(struct state *state, const char *key) {
+        struct state_pending *pending = state_find_pending(state, key);
+
+        if (!pending)
+                return;
+        pending_clear(pending);
+        state->n_pending--;
+        memmove(pending, pending + 1,
+                (size_t)(state->pending + state->n_pending - pending) * sizeof(*pending));
+}
+
+int state_check(const struct state *state, struct error *error) {
+        const char *fingerprint = state->fingerprint;
+        size_t digits = strspn(fingerprint, "0123456789abcdef");
+
+        if (state->failure < FAILURE_NONE || state->failure >= FAILURE_MAX)
+                return error_set(error, -EINVAL, "failure class %d is none", (int)state->failure);
+        if (state->n_issuances > SCHEDULE_BUDGET_MAX)
+                return error_set(error, -EINVAL, "%zu issuances are too many, at most %u", state->n_issuances,
+                                 SCHEDULE_BUDGET_MAX);
+        for (size_t i = 1; i < state->n_issuances; i++)
+                if (state->issuances[i] < state->issuances[i - 1])
+                        return error_set(error, -EINVAL, "issuance %zu is earlier than the one before it",
+                                         i + 1);
+        if (fingerprint[digits] || (digits != 0 && digits != FINGERPRINT_HEX - 1))
+                return error_set(error, -EINVAL, "the fingerprint is not %d hexadecimal digits",
+                                 FINGERPRINT_HEX - 1);
+        if (state->generation > INT64_MAX || state->revoking_generation > INT64_MAX)
+                return error_set(error, -EINVAL, "generation %" PRIu64 " is too large",
+                                 state->generation > INT64_MAX ? state->generation
+                                                               : state->revoking_generation);
+        if (state->n_pending > STATE_PENDING_MAX)
+                return error_set(error, -EINVAL, "%zu dependents are too many, at most %u", state->n_pending,
+                                 STATE_PENDING_MAX);
+        for (size_t i = 0; i < state->n_pending; i++)
+                if (!key_is_valid(state->pending[i].key) || state->pending[i].generation > INT64_MAX)
+                        return error_set(error, -EINVAL,
+                                         "the key or the generation of dependent %zu is not valid", i + 1);
+        return 0;
+}
+
+/* --- From one boot to the next --- */
+
+/* An issuance at WHEN on the boot clock of SAVED, on that of NOW. The same boot may still read a lower clock:
+ * a virtual machine that was put back to a snapshot. */
+static usec_t move_issuance(usec_t when, const struct state_instant *saved, const struct state_instant *now) {
+        usec_t age, between;
+
+        if (memcmp(saved->boot_id, now->boot_id, sizeof(now->boot_id)) == 0)
+                return MIN(when, now->boottime);
+
+        age = usec_sub(saved->boottime, when);
+        between = MIN(usec_sub(now->realtime, saved->realtime), now->boottime);
+        if (usec_add(age, between) >= USEC_PER_HOUR)
+                return USEC_INFINITY;
+        return usec_sub(now->boottime, age + between);
+}
+
+static usec_t possible_attempt(usec_t when, usec_t now) {
+        return when > usec_add(now, SCHEDULE_RETRY_AFTER_MAX_USEC) ? 0 : when;
+}
+
+void state_sanitise(struct state *state, const struct state_instant *saved, const struct state_instant *now) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < state->n_issuances; i++) {
+                usec_t when = move_issuance(state->issuances[i], saved, now);
+
+                if (when != USEC_INFINITY && now->boottime - when < USEC_PER_HOUR)
+                        state->issuances[n++] = when;
+        }
+        state->n_issuances = n;
+
+        state->next_attempt_usec = possible_attempt(state->next_attempt_usec, now->realtime);
+        for (size_t i = 0; i < state->n_pending; i++)
+                state->pending[i].next_attempt_usec =
+                        possible_attempt(state->pending[i].next_attempt_usec, now->realtime);
+}
+
+/* --- On disk --- */
+
+#define FILE_NAME_MAX (NAME_LENGTH_MAX + sizeof(".json.damaged"))
+
+static bool is_alnum(char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* Other names would leave the directory, or be taken for a temporary file. */
+static int file_name(const char *name, const char *suffix, char ret[FILE_NAME_MAX], struct error *error) {
+        size_t n = 0;
+
+        while (is_alnum(name[n]) || (n > 0 && name[n] && strchr("._-", name[n])))
+                n++;
+        if (n == 0 || n > NAME_LENGTH_MAX || name[n])
+                return error_set(error, -EINVAL,
+                                 "no journal can have the name of this certificate: it is not 1 to %d "
+                                 "letters, digits, dots, dashes and underscores",
+                                 NAME_LENGTH_MAX);
+        snprintf(ret, FILE_NAME_MAX, "%s%s", name, suffix);
+        return 0;
+}
+
+int state_set_aside(int dir_fd, const char *name, const char *cause, char **ret_warning) {
+        char file[FILE_NAME_MAX], damaged[FILE_NAME_MAX];
+        const char *obstacle = NULL;
+        int r;
+
+        r = file_name(name, ".json", file, NULL);
+        if (r == 0)
+                r = file_name(name, ".json.damaged", damaged, NULL);
+        if (r < 0)
+                return r;
+        r = renameat(dir_fd, file, dir_fd, damaged);
+        if (r < 0 && errno == ENOTDIR &&
+            unlinkat(dir_fd, damaged, 0) == 0) /* no directory goes over a file */
+                r = renameat(dir_fd, file, dir_fd, damaged);
+        if (r < 0)
+                obstacle = strerrordesc_np(errno);
+        r = asprintf(ret_warning,
+                     "past failures, issuances and undelivered notifications are forgotten: %s; it %s %s%s%s",
+                     cause, obstacle ? "could not be renamed to" : "was renamed to", damaged,
+                     obstacle ? ": " : "", obstacle ? obstacle : "");
+        if (r >= 0)
+                return 0;
+        *ret_warning = NULL;
+        return -ENOMEM;
+}
+
+static int read_error(int r, const char *file, struct error *error) {
+        if (r == -ELOOP || r == -EISDIR || r == -EINVAL || r == -ENXIO)
+                return error_set(error, r, "cannot read %s in the state directory: it is not a regular file",
+                                 file);
+        return error_set_errno(error, r, "cannot read %s in the state directory", file);
+}
+
+int state_load(int dir_fd, const char *name, const struct state_instant *now, struct state *ret,
+               char **ret_warning, struct error *error) {
+        _cleanup_(state_clear) struct state state = { 0 };
+        _cleanup_(error_clear) struct error why = ERROR_INIT;
+        _cleanup_(freep) char *json = NULL, *warning = NULL;
+        struct state_instant saved;
+        char file[FILE_NAME_MAX];
+        size_t size;
+        int r;
+
+        r = file_name(name, ".json", file, error);
+        if (r < 0)
+                return r;
+
+        r = file_read_at(dir_fd, file, FILE_NOFOLLOW, STATE_SIZE_MAX, &json, &size);
+        if (r == -EFBIG)
+                error_set(&why, r, "it is larger than %u bytes", STATE_SIZE_MAX);
+        else if (r < 0 && r != -ENOENT)
+                return read_error(r, file, error);
+        else if (r == 0)
+                r = state_parse(json, size, &state, &saved, &why);
+        if (r == -ENOMEM)
+                return r;
+
+        if (r == 0)
+                state_sanitise(&state, &saved, now);
+        else if (r != -ENOENT) {
+                error_prefix(&why, "%s in the state directory cannot be used", file);
+                r = state_set_aside(dir_fd, name, error_text(&why), &warning);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = state;
+        state = (struct state) { 0 };
+        *ret_warning = take_ptr(warning);
+        return 0;
+}
+
+int state_write(int dir_fd, const char *name, const char *json, struct error *error) {
+        char file[FILE_NAME_MAX];
+        int r;
+
+        r = file_name(name, ".json", file, error);
+        if (r < 0)
+                return r;
+        r = file_replace_at(dir_fd, file, json, strlen(json), FILE_ACCESS(0600));
+        if (r < 0)
+                return error_set_errno(error, r, "cannot write %s in the state directory", file);
+        return 0;
+}
+
+int state_save(int dir_fd, const char *name, const struct state *state, const struct state_instant *now,
+               struct error *error) {
+        _cleanup_(freep) char *json = NULL;
+        int r;
+
+        r = state_format(state, now, &json, error);
+        if (r < 0)
+                return r;
+        return state_write(dir_fd, name, json, error);
+}
+
+int state_read(int dir_fd, const char *name, const struct state_instant *now, struct state *ret,
+               struct error *error) {
+        _cleanup_(state_clear) struct state state = { 0 };
+        _cleanup_(freep) char *json = NULL;
+        struct state_instant saved;
+        char file[FILE_NAME_MAX];
+        size_t size;
+        int r;
+
+        r = file_name(name, ".json", file, error);
+        if (r < 0)
+                return r;
+        r = file_read_at(dir_fd, file, FILE_NOFOLLOW, STATE_SIZE_MAX, &json, &size);
+        if (r < 0 && r != -ENOENT)
+                return read_error(r, file, error);
+        if (r == 0) {
+                r = state_parse(json, size, &state, &saved, error);
+                if (r < 0) {
+                        error_prefix(error, "%s in the state directory cannot be used", file);
+                        return r;
+                }
+                state_sanitise(&state, &saved, now);
+        }
+
+        *ret = state;
+        state = (struct state) { 0 };
+        return 0;
+}

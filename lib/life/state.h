@@ -1,0 +1,175 @@
+#pragma once
+
+/* What must survive a restart besides the certificates themselves: failures, the issuance budget, the token
+ * that was tried, and who is still to be told of what. */
+
+#include "lib/life/failure.h"
+#include "lib/life/schedule.h"
+#include "lib/util/error.h"
+#include "lib/util/files.h"
+#include "lib/x509/cert.h"
+
+#define STATE_SIZE_MAX    (512u * 1024) /* the file */
+#define STATE_REVOKED_MAX 100u          /* sets; the oldest is forgotten, as is its generation */
+#define STATE_PENDING_MAX 100u          /* dependents of one certificate */
+#define STATE_KEY_MAX     512u          /* bytes of a dependent's key */
+#define STATE_ERROR_MAX   1000u         /* bytes of a sentence; what is longer is cut off */
+
+/* What is owed to one dependent. */
+struct state_pending {
+        char *key;           /* names the dependent, the same after a restart; the caller makes it up */
+        uint64_t generation; /* that it must be told of */
+        unsigned failures;   /* in a row */
+        usec_t next_attempt_usec;
+        char *error; /* the sentence of the last failure, or NULL */
+};
+
+/*
+ * A plain struct; {0} is empty. next_attempt_usec is CLOCK_REALTIME, 0 where nothing is waited for; the span
+ * that is left of it is the caller's to cap by what is left of the certificate. failed_usec is CLOCK_REALTIME
+ * as well. Errors are for whoever looks; state_keep_error() sets them.
+ */
+struct state {
+        unsigned failures;    /* in a row */
+        enum failure failure; /* the class of the last one */
+        usec_t next_attempt_usec;
+        char *error; /* its sentence, or NULL */
+        usec_t failed_usec;
+
+        usec_t *issuances; /* CLOCK_BOOTTIME of this boot, oldest first; lib/life/schedule.h says why */
+        size_t n_issuances;
+
+        /* The one-time token that was tried last, as a hash that is never 0; 0 for none. A token is burnt by
+         * the call that carries it. */
+        uint64_t token;
+
+        /* What notices are about; 0 and empty for none. A current set of another fingerprint is one that
+         * nobody was told of yet: the process died in between. */
+        uint64_t generation;
+        char fingerprint[FINGERPRINT_HEX];
+
+        /* An operator wants `revoking_generation` revoked, and it is not known yet whether it is: its set is
+         * one of `revoked`. */
+        bool is_revoking;
+        uint64_t revoking_generation;
+
+        /* A generation that was replaced, and is to be revoked at a time (CLOCK_REALTIME); 0: none is. */
+        usec_t revoke_usec;
+        uint64_t revoke_generation;
+
+        /* Those that rekeyd itself has revoked, oldest first, and those that it asks the Connector to revoke:
+         * they are added before the call, and taken away when it is certain that it has done nothing. None of
+         * them is to be used again. */
+        char (*revoked)[FINGERPRINT_HEX];
+        size_t n_revoked;
+
+        struct state_pending *pending;
+        size_t n_pending;
+};
+
+/* Forgets everything and frees what was owned. */
+void state_clear(struct state *state);
+
+/* Nothing in it that a restart must know: it need not be saved, and a saved one may be removed. */
+bool state_is_empty(const struct state *state);
+
+/* One instant on all clocks. */
+struct state_instant {
+        uint8_t boot_id[16]; /* of the running kernel; all zero where it cannot be had */
+        usec_t realtime, boottime;
+};
+
+/*
+ * Brings JOURNAL, saved at SAVED, to NOW. Pure. state_load() does it.
+ *
+ * Issuances keep their times within one boot, whatever was done to the wall clock. From another boot they
+ * keep their age at SAVED, to which the time in between is added: as the wall clock has it, but no more than
+ * this boot is old and no less than nothing. Those of an hour ago or more go. One that lies in the future
+ * counts as now. What follows for the budget:
+ *   - A clock that is set forward, by however much, makes it forget nothing. Not at a reboot either: what an
+ *     earlier boot did is at least as old as this boot.
+ *   - A clock that is set back, by years, blocks for one hour at most.
+ *   - The price: a budget that was used up when the machine went down may stay so for up to an hour of the
+ *     next boot, even if the machine was down for longer.
+ *   - Not covered: a state directory that moves to another machine whose wall clock is ahead of the first
+ *     one's, by as much as it is ahead; and one that is lost, damaged or restored from a copy.
+ *
+ * An attempt more than a day away (SCHEDULE_RETRY_AFTER_MAX_USEC; nothing waits longer) is due at once: the
+ * clock was set back, and how much is left of the wait cannot be known. As with a clock that is set forward,
+ * that costs one early attempt; the next one is spaced by the failures, which are kept.
+ */
+void state_sanitise(struct state *state, const struct state_instant *saved, const struct state_instant *now);
+
+/* Records a request for a signature at NOW (CLOCK_BOOTTIME). To be done, and saved, before the request
+ * leaves; where either fails, it must not leave. 0 or -ENOMEM. */
+int state_record_issuance(struct state *state, usec_t now);
+
+/* Remembers that the set of FINGERPRINT was revoked, or is about to be. 0 or -ENOMEM. And that it was not. */
+int state_add_revoked(struct state *state, const char fingerprint[FINGERPRINT_HEX]);
+void state_drop_revoked(struct state *state, const char *fingerprint);
+bool state_has_revoked(const struct state *state, const char *fingerprint);
+
+/* Puts a copy of TEXT in place of *ERROR; NULL: none. `?` stands for what is no character, or would not show.
+ * When memory is out, there is none. */
+void state_keep_error(char **error, const char *text);
+
+/* What is owed to KEY, or NULL. Borrowed until the next change of what is owed. */
+struct state_pending *state_find_pending(const struct state *state, const char *key);
+
+/* Why the first of those that failed could not be told, or NULL. Borrowed as above. */
+const char *state_pending_error(const struct state *state);
+
+/* Owes GENERATION to KEY anew, in place of what was owed before. *RET (may be NULL; borrowed as above) has
+ * not failed yet. 0, -ENOMEM, -ENOSPC beyond STATE_PENDING_MAX, or -EINVAL for a key that is empty, longer
+ * than STATE_KEY_MAX, not UTF-8, or has control characters. */
+int state_add_pending(struct state *state, const char *key, uint64_t generation, struct state_pending **ret);
+
+/* Nothing is owed to KEY any more. */
+void state_remove_pending(struct state *state, const char *key);
+
+/*
+ * One JSON file for each certificate, `NAME.json` in the directory DIR_FD, mode 0600. NAME is a
+ * certificate's, [A-Za-z0-9][A-Za-z0-9._-]{0,63}, or the result is -EINVAL.
+ *
+ * state_load() returns 0 with an empty journal where there is no file. A file that is damaged, too large,
+ * or of a newer version is set aside as `NAME.json.damaged`, in place of an older one; then *RET is empty and
+ * *RET_WARNING a sentence, owned by the caller; otherwise it is NULL. What such a file owed is lost: after a
+ * warning the caller should owe the current generation to everybody again. A file that cannot be read is an
+ * error.
+ *
+ * A caller that finds issuances in what it has loaded, which is rare, saves it at once: from then on they are
+ * on the clock of this boot, and another restart does not count their age anew.
+ */
+int state_load(int dir_fd, const char *name, const struct state_instant *now, struct state *ret,
+               char **ret_warning, struct error *error);
+
+/* state_load() for somebody who only looks, beside a rekeyd that may be writing: nothing is set aside or
+ * changed. What cannot be used is an error: -EINVAL, -EFBIG or -EPROTONOSUPPORT for what the file says,
+ * -EACCES and the like where it cannot be read. */
+int state_read(int dir_fd, const char *name, const struct state_instant *now, struct state *ret,
+               struct error *error);
+
+/* Puts NAME's file, which state_load() refuses to read, out of the way as it does with a damaged one.
+ * CAUSE is a sentence. *RET_WARNING, owned by the caller, is another, also where the file stays: on a
+ * read-only disk that is no reason not to start. 0, -ENOMEM or -EINVAL for the name. */
+int state_set_aside(int dir_fd, const char *name, const char *cause, char **ret_warning);
+
+/* Durable when it returns 0. On failure the file is the old one, as it was; or the new one, where only the
+ * directory could not be synced. It waits for the disk: on the event loop, call state_format() and leave
+ * state_write() to a worker. */
+int state_save(int dir_fd, const char *name, const struct state *state, const struct state_instant *now,
+               struct error *error);
+
+/* Whether all of JOURNAL is within the limits above, as it is when only these functions made it. 0 or
+ * -EINVAL. */
+int state_check(const struct state *state, struct error *error);
+
+/* The two halves of saving. The text is owned by the caller. 0, -ENOMEM, or -EINVAL from state_check(). */
+int state_format(const struct state *state, const struct state_instant *now, char **ret_json,
+                 struct error *error);
+int state_write(int dir_fd, const char *name, const char *json, struct error *error);
+
+/* The reading half, without the files: the journal as it was at *RET_SAVED. Checks all limits. 0, -EINVAL,
+ * -ENOMEM, or -EPROTONOSUPPORT for a newer version. */
+int state_parse(const char *json, size_t size, struct state *ret, struct state_instant *ret_saved,
+                struct error *error);

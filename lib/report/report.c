@@ -1,0 +1,325 @@
+/*
+ * JSON about certificates. One place makes it, so that the control API and rekeyctl without a daemon cannot
+ * tell two stories. Everything comes from structs that hold no secret; what is not known or not planned is
+ * null, and no member is ever left out.
+ */
+
+#include "lib/report/report.h"
+
+#include "lib/util/json.h"
+
+/* The notAfter of what never expires (RFC 5280 section 4.1.2.5). */
+#define NO_EXPIRY "9999-12-31T23:59:59Z"
+
+/* Takes VALUE, which may be NULL for want of memory. 0 or -1. */
+static int put(json_t *object, const char *name, json_t *value) {
+        return json_object_set_new(object, name, value);
+}
+
+/* TEXT, or null for NULL and "". */
+static json_t *text(const char *text) {
+        return strempty(text) ? json_null() : json_text(text);
+}
+
+/* The same for a text that is owned, and NULL only for want of memory. */
+static json_t *owned(char *string) {
+        json_t *value = string ? text(string) : NULL;
+
+        free(string);
+        return value;
+}
+
+/* JSON's integers have a sign; the name of a directory may hold more. */
+static json_t *number(uint64_t value) {
+        return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+}
+
+static json_t *instant(usec_t when) {
+        char buffer[TIMESTAMP_MAX];
+
+        return when == 0 || when == USEC_INFINITY ? json_null() : json_string(format_timestamp(buffer, when));
+}
+
+static json_t *expiry(usec_t when) {
+        return when == USEC_INFINITY ? json_string(NO_EXPIRY) : instant(when);
+}
+
+static json_t *hex(const uint8_t *bytes, size_t size) {
+        char buffer[2 * 64 + 1];
+
+        assert(size <= 64);
+        return json_string(hex_format(buffer, bytes, size));
+}
+
+static json_t *problem(const struct error *error) {
+        return error->code < 0 ? text(error_text(error)) : json_null();
+}
+
+/* OBJECT, unless R says that something did not fit into memory. */
+static json_t *finish(json_t *object, int r) {
+        if (r == 0)
+                return object;
+        json_decref(object);
+        return NULL;
+}
+
+/* --- Status --- */
+
+json_t *report_status(const struct report_status *status) {
+        json_t *o = json_object();
+        bool has_set = !strempty(status->fingerprint);
+        int r = 0;
+
+        r |= put(o, "name", text(status->name));
+        r |= put(o, "connector", text(status->connector));
+        r |= put(o, "directory", text(status->directory));
+        r |= put(o, "state", text(renewal_state_names[status->state]));
+        r |= put(o, "step", text(status->step == STEP_NONE ? NULL : renewal_step_names[status->step]));
+        r |= put(o, "usable", json_boolean(status->is_usable));
+        r |= put(o, "revoked", json_boolean(status->is_revoked));
+        r |= put(o, "revoking", json_boolean(status->is_revoking));
+        r |= put(o, "generation", has_set ? number(status->generation) : json_null());
+        r |= put(o, "fingerprint", text(status->fingerprint));
+        r |= put(o, "not_before", instant(status->not_before));
+        r |= put(o, "not_after", expiry(status->not_after));
+        r |= put(o, "renew_at", instant(status->renew_at));
+        r |= put(o, "next_attempt", instant(status->next_attempt));
+        r |= put(o, "failures", number(status->failures));
+        r |= put(o, "failure", text(status->failure == FAILURE_NONE ? NULL : failure_names[status->failure]));
+        r |= put(o, "last_error", text(status->last_error));
+        r |= put(o, "last_error_at", instant(status->last_error ? status->last_error_at : 0));
+        r |= put(o, "last_result", text(status->last_result));
+        r |= put(o, "last_result_at", instant(status->last_result ? status->last_result_at : 0));
+        r |= put(o, "last_result_error", text(status->last_result_error));
+        r |= put(o, "last_operation", text(status->last_operation));
+        r |= put(o, "exports_failed", number(status->n_exports_failed));
+        r |= put(o, "notifications_owed", number(status->n_pending));
+        r |= put(o, "notifications_failed", number(status->n_pending_failed));
+        r |= put(o, "notification_error", text(status->pending_error));
+        r |= put(o, "budget_left", number(status->budget_left));
+        return finish(o, r);
+}
+
+/* --- Details --- */
+
+static json_t *certificate(const struct cert *cert) {
+        uint8_t fingerprint[FINGERPRINT_SIZE];
+        json_t *o = json_object();
+        int r = 0;
+
+        cert_fingerprint(cert, fingerprint);
+        r |= put(o, "subject", owned(cert_subject_text(cert)));
+        r |= put(o, "issuer", owned(cert_issuer_text(cert)));
+        r |= put(o, "not_before", instant(cert_not_before(cert)));
+        r |= put(o, "not_after", expiry(cert_not_after(cert)));
+        r |= put(o, "fingerprint", hex(fingerprint, sizeof(fingerprint)));
+        return finish(o, r);
+}
+
+static json_t *certificates(const struct cert_list *certs) {
+        json_t *list = json_array();
+        int r = 0;
+
+        for (size_t i = 0; i < certs->n; i++)
+                r |= json_array_append_new(list, certificate(certs->items[i]));
+        return finish(list, r);
+}
+
+static json_t *set(const struct inspection *inspection) {
+        const struct set *set = &inspection->set;
+        json_t *o;
+        int r = 0;
+
+        if (!inspection->has_set)
+                return json_null();
+        o = json_object();
+        r |= put(o, "subject", owned(cert_subject_text(set->leaf)));
+        r |= put(o, "issuer", owned(cert_issuer_text(set->leaf)));
+        r |= put(o, "serial", owned(cert_serial_text(set->leaf)));
+        r |= put(o, "key", text(inspection->key));
+        r |= put(o, "spki", hex(set->spki, sizeof(set->spki)));
+        r |= put(o, "chain", certificates(&inspection->chain));
+        r |= put(o, "ca", certificates(&inspection->ca));
+        r |= put(o, "director_url", text(inspection->connection.director_url));
+        r |= put(o, "connector_url", text(inspection->connection.connector_url));
+        return finish(o, r);
+}
+
+static json_t *generations(const struct inspection *inspection) {
+        json_t *list = json_array();
+        int r = 0;
+
+        for (size_t i = 0; i < inspection->n_generations; i++) {
+                const struct inspected_generation *generation = &inspection->generations[i];
+                json_t *o = json_object();
+
+                r |= put(o, "number", number(generation->number));
+                r |= put(o, "current", json_boolean(generation->is_current));
+                r |= put(o, "fingerprint", text(generation->fingerprint));
+                r |= put(o, "not_before", instant(generation->not_before));
+                r |= put(o, "not_after", expiry(generation->not_after));
+                r |= put(o, "error", problem(&generation->problem));
+                r |= json_array_append_new(list, o);
+        }
+        return finish(list, r);
+}
+
+static json_t *staged(const struct inspection *inspection) {
+        json_t *o = json_object();
+        int r = 0;
+
+        r |= put(o, "key", json_boolean(inspection->staged.key));
+        r |= put(o, "csr", json_boolean(inspection->staged.csr));
+        r |= put(o, "token", json_boolean(inspection->staged.token));
+        r |= put(o, "certificate", json_boolean(inspection->staged.certificate));
+        return finish(o, r);
+}
+
+static json_t *exports(const struct config_certificate *config, const struct inspection *inspection) {
+        json_t *list = json_array();
+        int r = 0;
+
+        for (size_t i = 0; i < config->n_exports; i++) {
+                static const struct inspected_export unseen;
+                const struct inspected_export *seen =
+                        i < inspection->n_exports ? &inspection->exports[i] : &unseen;
+                json_t *o = json_object();
+
+                r |= put(o, "path", text(config->exports[i].path));
+                r |= put(o, "format", text(export_format_names[config->exports[i].format]));
+                r |= put(o, "current", seen->is_known ? json_boolean(seen->is_current) : json_null());
+                r |= put(o, "error", problem(&seen->problem));
+                r |= json_array_append_new(list, o);
+        }
+        return finish(list, r);
+}
+
+static const struct state_pending *owed_to(const struct state *state, const struct config_certificate *config,
+                                           size_t i) {
+        char key[CONFIG_NOTIFY_KEY];
+
+        return state_find_pending(state, config_notify_key(config, i, key));
+}
+
+static json_t *notifications(const struct config_certificate *config, const struct state *state) {
+        json_t *list = json_array();
+        int r = 0;
+
+        for (size_t i = 0; i < config->n_notify; i++) {
+                const struct state_pending *pending = owed_to(state, config, i);
+                json_t *o = json_object();
+
+                r |= put(o, "dependent", owned(config_notify_text(&config->notify[i])));
+                r |= put(o, "owed", pending ? number(pending->generation) : json_null());
+                r |= put(o, "failures", number(pending ? pending->failures : 0));
+                r |= put(o, "next_attempt", instant(pending ? pending->next_attempt_usec : 0));
+                r |= put(o, "error", text(pending ? pending->error : NULL));
+                r |= json_array_append_new(list, o);
+        }
+        return finish(list, r);
+}
+
+/* Null where nothing expires. */
+static json_t *attempts_before_expiry(const struct report_status *status,
+                                      const struct config_certificate *config, usec_t now) {
+        const struct schedule_policy policy = config_schedule_policy(config);
+        usec_t first = now;
+
+        if (strempty(status->fingerprint) || status->not_after == USEC_INFINITY)
+                return json_null();
+        if (status->next_attempt != USEC_INFINITY && status->next_attempt > now)
+                first = status->next_attempt;
+        else if (status->failures == 0 && status->renew_at != USEC_INFINITY && status->renew_at > now)
+                first = status->renew_at;
+        return number(
+                schedule_attempts(&policy, status->failure, status->failures, first, status->not_after));
+}
+
+/* The API promises a reason where there is no set. */
+static json_t *reason(const struct report_status *status, const struct inspection *inspection) {
+        char *sentence = NULL;
+
+        if (inspection->has_set || inspection->problem.code < 0)
+                return problem(&inspection->problem);
+        if (asprintf(&sentence, "there is no set in %s yet", status->directory) < 0)
+                return NULL;
+        return owned(sentence);
+}
+
+json_t *report_details(const struct report_status *status, const struct config_certificate *config,
+                       const struct inspection *inspection, const struct state *state, usec_t now) {
+        json_t *o = report_status(status);
+        int r = 0;
+
+        r |= put(o, "set", set(inspection));
+        r |= put(o, "generations", generations(inspection));
+        r |= put(o, "staged", staged(inspection));
+        r |= put(o, "exports", exports(config, inspection));
+        r |= put(o, "dependents", notifications(config, state));
+        r |= put(o, "attempts_before_expiry", attempts_before_expiry(status, config, now));
+        r |= put(o, "problem", reason(status, inspection));
+        return finish(o, r);
+}
+
+/* --- Without a daemon --- */
+
+static enum renewal_state state_of(const struct report_status *status, const struct inspection *inspection,
+                                   usec_t now) {
+        if (!inspection->has_set && inspection->problem.code < 0)
+                return RENEWAL_ABSENT;
+        if (!inspection->has_set || status->is_revoked || status->not_after <= now)
+                return RENEWAL_WAITING_FOR_TOKEN;
+        return status->failures > 0 ? RENEWAL_RETRYING : RENEWAL_CURRENT;
+}
+
+static void count_debts(const struct config_certificate *certificate, const struct state *state,
+                        struct report_status *status) {
+        for (size_t i = 0; i < certificate->n_notify; i++) {
+                const struct state_pending *pending = owed_to(state, certificate, i);
+
+                status->n_pending += pending != NULL;
+                status->n_pending_failed += pending && pending->failures > 0;
+                if (pending && !status->pending_error)
+                        status->pending_error = pending->error;
+        }
+}
+
+void report_offline(const struct config *config, const struct config_certificate *certificate,
+                    const struct inspection *inspection, const struct state *state, usec_t now,
+                    struct report_status *ret) {
+        struct schedule_policy policy = config_schedule_policy(certificate);
+        unsigned per_hour = config->limits.issuances_per_hour;
+        struct report_status status = {
+                .name = certificate->name,
+                .connector = certificate->connector->name,
+                .directory = certificate->directory,
+                .renew_at = USEC_INFINITY,
+                .next_attempt = state->failures > 0 && state->next_attempt_usec > 0 ? state->next_attempt_usec
+                                                                                    : USEC_INFINITY,
+                .failures = state->failures,
+                .failure = state->failure,
+                .last_error = state->error,
+                .last_error_at = state->failed_usec,
+                .budget_left = state->n_issuances < per_hour ? per_hour - (unsigned)state->n_issuances : 0,
+        };
+
+        policy.jitter = (struct share_or_usec) { 0 };
+        if (inspection->has_set) {
+                status.generation = inspection->set.generation;
+                status.fingerprint = inspection->fingerprint;
+                status.not_before = inspection->set.not_before;
+                status.not_after = inspection->set.effective_expiry;
+                status.is_revoked = state_has_revoked(state, inspection->fingerprint);
+                status.is_revoking = status.is_revoked && state->is_revoking &&
+                                     state->revoking_generation == status.generation;
+                status.is_usable = !status.is_revoked && status.not_after > now;
+        }
+        if (status.is_usable)
+                status.renew_at = schedule_due(&policy, status.not_before, status.not_after, 0);
+        for (size_t i = 0; i < inspection->n_exports; i++)
+                status.n_exports_failed +=
+                        inspection->exports[i].is_known && !inspection->exports[i].is_current;
+        count_debts(certificate, state, &status);
+        status.state = state_of(&status, inspection, now);
+        *ret = status;
+}

@@ -1,0 +1,52 @@
+#pragma once
+
+/* What rekeyd says of a certificate to others, as the JSON that rekeyd-api(7) describes: for the daemon,
+ * which knows, and for rekeyctl where no daemon runs, which reads the files. */
+
+#include <jansson.h>
+
+#include "lib/config/config.h"
+#include "lib/life/renewal.h"
+#include "lib/life/state.h"
+#include "lib/report/inspect.h"
+
+/* All strings are borrowed. */
+struct report_status {
+        const char *name, *connector, *directory;
+        enum renewal_state state;
+        enum renewal_step step; /* under way, or STEP_NONE */
+        bool is_usable, is_revoked;
+        bool is_revoking;             /* it only may be revoked, as somebody has asked for */
+        uint64_t generation;          /* meaningful where there is a fingerprint */
+        const char *fingerprint;      /* NULL or empty: no set */
+        usec_t not_before, not_after; /* CLOCK_REALTIME; 0 without a set */
+        usec_t renew_at;              /* USEC_INFINITY: not planned */
+        usec_t next_attempt;          /* after a failure; USEC_INFINITY: none */
+        unsigned failures;
+        enum failure failure;
+        const char *last_error; /* of the failures in a row; NULL: none */
+        usec_t last_error_at;
+        const char *last_result; /* the name of an event; NULL: none since the start */
+        usec_t last_result_at;
+        const char *last_operation;    /* of an operator, which ended with it; NULL: rekeyd's own doing */
+        const char *last_result_error; /* NULL: it was no failure */
+        unsigned n_exports_failed, n_pending, n_pending_failed;
+        const char *pending_error; /* of the first of those that failed; NULL: none */
+        unsigned budget_left;
+};
+
+/* Each returns a new object, or NULL when memory is out. Nothing is read here: INSPECTION is that of CONFIG,
+ * by inspect_certificate(). */
+json_t *report_status(const struct report_status *status);
+json_t *report_details(const struct report_status *status, const struct config_certificate *config,
+                       const struct inspection *inspection, const struct state *state, usec_t now);
+
+/*
+ * The status as the files tell it, where no rekeyd runs: states are `current`, `waiting-for-token` (nothing
+ * there, or expired, or revoked), `retrying` (the journal has failures), and `absent` where it cannot be
+ * told, since inspection->problem keeps from reading the set. The renewal is planned without the jitter,
+ * which is the machine's. JOURNAL was read at NOW. Borrows from all arguments.
+ */
+void report_offline(const struct config *config, const struct config_certificate *certificate,
+                    const struct inspection *inspection, const struct state *state, usec_t now,
+                    struct report_status *ret);

@@ -1,0 +1,385 @@
+/*
+ * Adoption: a pair that somebody made by hand becomes generation 0. The bytes are taken as they are, so
+ * dependents see no change; only a certificate file that does not start with the leaf is put in order, and a
+ * private key beside the certificates is left out of what everybody can read.
+ * Nothing is adopted that does not match, and the files that were there are only replaced by links once the
+ * generation with the same content is current.
+ */
+
+#include "lib/store/store-private.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "lib/protocol/connection.h"
+#include "lib/x509/chain.h"
+
+/* A sentence when everybody can read the key, since such a key may be known to others already. */
+static int check_key_mode(int dir_fd, const char *name, const char *shown, char **ret_warning) {
+        struct stat st;
+
+        if (fstatat(dir_fd, name, &st, 0) < 0)
+                return -errno;
+        if (!(st.st_mode & S_IROTH))
+                return 0;
+        return asprintf(ret_warning,
+                        "key %s has mode %04o and can be read by every user of this machine; the copy in the "
+                        "store "
+                        "cannot, but renew soon, since this key may be known to others",
+                        shown, st.st_mode & 07777u) < 0
+                       ? -ENOMEM
+                       : 0;
+}
+
+/* Cuts every private key out of PEM, which may be NULL: key and certificates often share one file, and what
+ * becomes tls.crt is for everybody. */
+static void drop_keys(char *pem) {
+        static const char label[] = "PRIVATE KEY-----", end[] = "-----END ";
+        char *key;
+
+        while (pem && (key = strstr(pem, label))) {
+                size_t length = strlen(pem);
+                char *first = key, *last = strstr(key, end);
+
+                while (first > pem && first[-1] != '\n')
+                        first--;
+                last = last ? strchr(last, '\n') : NULL;
+                last = last ? last + 1 : pem + length; /* one without an end takes the rest with it */
+                memmove(first, last, (size_t)(pem + length - last));
+                explicit_bzero(first + (pem + length - last), (size_t)(last - first));
+        }
+}
+
+/* The leaf is the certificate of the key. Puts it first, followed by its intermediates, unless it is first
+ * already. */
+static int order_pair(struct pair *pair, struct error *error) {
+        _cleanup_(cert_list_clear) struct cert_list certs = { 0 };
+        _cleanup_(chain_clear) struct chain chain = { 0 };
+        uint8_t spki[SPKI_HASH_SIZE], other[SPKI_HASH_SIZE];
+        size_t leaf = 0;
+        int r;
+
+        drop_keys(pair->certificate_pem);
+        drop_keys(pair->ca_pem);
+        r = cert_list_parse(pair->certificate_pem, strlen(pair->certificate_pem), &certs, error);
+        if (r < 0)
+                return r;
+        key_spki(pair->key, spki);
+        for (; leaf < certs.n; leaf++) {
+                cert_spki(certs.items[leaf], other);
+                if (memcmp(spki, other, sizeof(spki)) == 0)
+                        break;
+        }
+        if (leaf == certs.n)
+                return error_set(error, -EBADMSG, "the key does not belong to any certificate in it");
+
+        r = chain_build(certs.items[leaf], &certs, &chain, NULL);
+        if (leaf > 0) {
+                if (r < 0)
+                        return error_set(error, -EBADMSG, "its %zu certificates do not make a chain",
+                                         certs.n);
+                free(take_ptr(pair->certificate_pem));
+                r = chain_leaf_pem(&chain, &pair->certificate_pem);
+                if (r < 0)
+                        return error_set_errno(error, r, "cannot order the chain");
+        }
+        if (!pair->ca_pem && chain.certs.n > 1) {
+                r = chain_issuers_pem(&chain, &pair->ca_pem);
+                if (r < 0)
+                        return error_set_errno(error, r, "cannot take the CA from the chain");
+        }
+        return 0;
+}
+
+static int check_ca(const struct pair *pair, struct error *error) {
+        _cleanup_(cert_list_clear) struct cert_list certs = { 0 }, anchors = { 0 };
+        int r;
+
+        if (!pair->ca_pem)
+                return 0;
+        r = cert_list_parse(pair->certificate_pem, strlen(pair->certificate_pem), &certs, error);
+        if (r < 0)
+                return r;
+        r = cert_list_parse(pair->ca_pem, strlen(pair->ca_pem), &anchors, error);
+        if (r < 0)
+                return r;
+        return chain_verify(certs.items[0], &certs, &anchors, USEC_INFINITY, error);
+}
+
+int store_adopt_files(struct store *store, const char *key, const char *certificate, const char *ca,
+                      char **ret_warning, struct error *error) {
+        _cleanup_(pair_clear) struct pair pair = { 0 };
+        _cleanup_(freep) char *warning = NULL;
+        int r;
+
+        assert(!store->has_current);
+
+        r = key_read_at(AT_FDCWD, key, FILE_FOLLOW, &pair.key, error);
+        if (r < 0)
+                return r;
+        r = check_key_mode(AT_FDCWD, key, key, &warning);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot import key %s", key);
+        r = file_read_at(AT_FDCWD, certificate, FILE_FOLLOW, CERT_PEM_MAX, &pair.certificate_pem, NULL);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot import certificate %s", certificate);
+        if (ca) {
+                r = file_read_at(AT_FDCWD, ca, FILE_FOLLOW, CERT_PEM_MAX, &pair.ca_pem, NULL);
+                if (r < 0)
+                        return error_set_errno(error, r, "cannot import CA %s", ca);
+        }
+
+        r = order_pair(&pair, error);
+        if (r < 0)
+                return error_prefix(error, "cannot import certificate %s with key %s", certificate, key);
+        r = check_ca(&pair, error);
+        if (r < 0)
+                return error_prefix(error, "cannot import certificate %s with CA %s", certificate,
+                                    ca ? ca : "of its own chain");
+        r = store_publish_pair(store, &pair, 0, error);
+        if (r < 0)
+                return error_prefix(error, "cannot import certificate %s", certificate);
+
+        *ret_warning = take_ptr(warning);
+        return 0;
+}
+
+int store_is_plain(const struct store *store, const char *name, struct error *error) {
+        _cleanup_(freep) char *target = NULL;
+        struct stat st;
+
+        if (link_read_at(store->fd, name, &target) == 0 && has_prefix(target, STORE_CURRENT "/") &&
+            streq(target + strlen(STORE_CURRENT "/"), name))
+                return 0;
+        if (fstatat(store->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT
+                               ? 0
+                               : error_set_errno(error, -errno, "cannot look at %s/%s", store->path, name);
+        if (S_ISREG(st.st_mode))
+                return 1;
+        if (!S_ISLNK(st.st_mode))
+                return error_set(error, -EINVAL, "will not touch %s/%s: it is neither a file nor a link",
+                                 store->path, name);
+        return error_set(
+                error, -ELOOP,
+                "will not adopt %s/%s: it is a symbolic link to %s where a file is expected; name that file "
+                "under `import:` and remove the link",
+                store->path, name, target ? target : "something");
+}
+
+static int replace_plain(struct store *store, struct error *error) {
+        int r;
+
+        for (const char *const *name = store_public_names; *name; name++) {
+                char target[64];
+
+                snprintf(target, sizeof(target), "%s/%s", STORE_CURRENT, *name);
+                r = link_replace_at(store->fd, target, *name);
+                if (r < 0)
+                        return error_set_errno(error, r, "cannot replace %s/%s by a link", store->path,
+                                               *name);
+        }
+        r = dir_sync(store->fd);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot sync directory %s", store->path);
+        return 0;
+}
+
+/* store_is_plain() has refused every link but our own; those are met once there is a set. */
+static enum file_links public_links(const struct store *store) {
+        return store->has_current ? FILE_FOLLOW : FILE_NOFOLLOW;
+}
+
+static bool is_regular(const struct store *store, const char *name) {
+        struct stat st;
+
+        return fstatat(store->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+static int read_plain(const struct store *store, const char *name, size_t max, char **ret,
+                      struct error *error) {
+        int r;
+
+        r = file_read_at(store->fd, name, public_links(store), max, ret, NULL);
+        if (r < 0 && r != -ENOENT)
+                return error_set_errno(error, r, "cannot read %s/%s", store->path, name);
+        return 0;
+}
+
+/* Reads the pair that the public names give, links and plain files together, and checks that it is one. A CA
+ * and URLs that are not among the plain files are not part of it; the current CA serves where the chain
+ * brings none. */
+static int examine_plain_pair(const struct store *store, struct pair *pair, struct error *error) {
+        int r;
+
+        r = key_read_at(store->fd, STORE_KEY, public_links(store), &pair->key, error);
+        if (r < 0)
+                return r;
+        r = read_plain(store, STORE_CERTIFICATE, CERT_PEM_MAX, &pair->certificate_pem, error);
+        if (r < 0)
+                return r;
+        if (!pair->certificate_pem)
+                return error_set(error, -EINVAL, "there is no %s beside %s", STORE_CERTIFICATE, STORE_KEY);
+        if (is_regular(store, STORE_CA))
+                r = read_plain(store, STORE_CA, CERT_PEM_MAX, &pair->ca_pem, error);
+        if (r == 0 && is_regular(store, STORE_CONNECTION))
+                r = read_plain(store, STORE_CONNECTION, CONNECTION_JSON_MAX, &pair->connection_json, error);
+        if (r == 0)
+                r = order_pair(pair, error);
+        if (r < 0)
+                return r;
+
+        if (!pair->ca_pem) {
+                r = read_plain(store, STORE_CA, CERT_PEM_MAX, &pair->ca_pem, error);
+                if (r < 0)
+                        return r;
+                if (check_ca(pair, NULL) < 0)
+                        free(take_ptr(pair->ca_pem));
+                return 0;
+        }
+        return check_ca(pair, error);
+}
+
+static bool pair_is_set(const struct store *store, const struct pair *pair, const struct set *set) {
+        uint8_t spki[SPKI_HASH_SIZE];
+
+        key_spki(pair->key, spki);
+        return memcmp(spki, set->spki, sizeof(spki)) == 0 &&
+               streq(pair->certificate_pem, set->certificate_pem) &&
+               (!is_regular(store, STORE_CA) || streq_null(pair->ca_pem, set->ca_pem)) &&
+               (!is_regular(store, STORE_CONNECTION) ||
+                streq_null(pair->connection_json, set->connection_json));
+}
+
+static usec_t pair_expiry(const struct pair *pair) {
+        _cleanup_(cert_list_clear) struct cert_list certs = { 0 };
+
+        if (cert_list_parse(pair->certificate_pem, strlen(pair->certificate_pem), &certs, NULL) < 0)
+                return 0;
+        return cert_not_after(certs.items[0]);
+}
+
+/* How long ago the youngest of the plain files was made or changed. */
+static usec_t plain_age(const struct store *store) {
+        usec_t now = now_usec(CLOCK_REALTIME), age = USEC_INFINITY;
+
+        for (const char *const *name = store_public_names; *name; name++) {
+                struct stat st;
+
+                if (fstatat(store->fd, *name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
+                        usec_t since = usec_sub(now, (usec_t)st.st_ctim.tv_sec * USEC_PER_SEC);
+
+                        age = since < age ? since : age;
+                }
+        }
+        return age;
+}
+
+/* Gives each plain file a second name beside it, then puts the link in its place: nothing is lost, and no
+ * name is missing at any moment. */
+static int set_aside(struct store *store, struct error *error) {
+        for (const char *const *name = store_public_names; *name; name++) {
+                char aside[64];
+                struct stat st;
+
+                if (fstatat(store->fd, *name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+                        continue;
+                snprintf(aside, sizeof(aside), "%s.set-aside", *name);
+                if ((unlinkat(store->fd, aside, 0) < 0 && errno != ENOENT) ||
+                    linkat(store->fd, *name, store->fd, aside, 0) < 0)
+                        return error_set_errno(error, -errno, "cannot set %s/%s aside", store->path, *name);
+        }
+        return replace_plain(store, error);
+}
+
+/* The machine failed and not the files. Those of others, which may not be read, are never to be ours. */
+static bool is_machine_failure(int r) {
+        return r < 0 && !store_blames_files(r) && r != -EACCES;
+}
+
+/*
+ * Plain files among the links of a store that has a set. They are the rest of an adoption that was cut off,
+ * or a newer pair that somebody put there; both become links again. Anything else is given a minute, in which
+ * whoever copies file after file gets done, and is then set aside.
+ */
+static int take_foreign(struct store *store, char **ret_warning, struct error *error) {
+        _cleanup_(error_clear) struct error reason = ERROR_INIT;
+        _cleanup_(pair_clear) struct pair pair = { 0 };
+        _cleanup_(set_clear) struct set set = { 0 };
+        bool has_set;
+        int r;
+
+        r = store_load(store, &set, error);
+        if (r < 0 && r != -EBADMSG)
+                return error_prefix(error, "cannot compare the files of another origin in %s", store->path);
+        has_set = r == 0;
+        error_clear(error);
+
+        r = examine_plain_pair(store, &pair, &reason);
+        if (is_machine_failure(r)) {
+                error_move(error, &reason);
+                return error_prefix(error, "cannot examine the files of another origin in %s", store->path);
+        }
+        if (r == 0) {
+                if (has_set && pair_is_set(store, &pair, &set))
+                        return replace_plain(store, error);
+                if (!has_set || pair_expiry(&pair) > set.effective_expiry) {
+                        r = store_publish_pair(store, &pair, store_next(store), error);
+                        return r < 0 ? r : replace_plain(store, error);
+                }
+                error_set(&reason, -EEXIST, "they are a pair that does not last longer than the current one");
+        }
+
+        if (plain_age(store) < store->options.grace_usec)
+                return error_set(error, -EAGAIN,
+                                 "files of another origin lie among the links in %s and are not used: %s; "
+                                 "they are set "
+                                 "aside if they are still the same in a minute",
+                                 store->path, error_text(&reason));
+        r = set_aside(store, error);
+        if (r < 0)
+                return r;
+        if (asprintf(ret_warning, "files of another origin in %s were set aside as *.set-aside: %s",
+                     store->path, error_text(&reason)) < 0)
+                *ret_warning = NULL;
+        return -ENOENT;
+}
+
+int store_adopt_plain(struct store *store, char **ret_warning, struct error *error) {
+        _cleanup_(pair_clear) struct pair pair = { 0 };
+        _cleanup_(freep) char *warning = NULL, *shown = NULL;
+        bool plain_key = false, plain = false;
+        int r;
+
+        for (const char *const *name = store_public_names; *name; name++) {
+                r = store_is_plain(store, *name, error);
+                if (r < 0)
+                        return r;
+                plain = plain || r > 0;
+                plain_key = plain_key || (r > 0 && streq(*name, STORE_KEY));
+        }
+        if (!plain)
+                return -ENOENT;
+        if (store->has_current)
+                return take_foreign(store, ret_warning, error);
+        if (!plain_key)
+                return error_set(error, -EINVAL, "cannot adopt the files in %s: there is no %s among them",
+                                 store->path, STORE_KEY);
+
+        if (asprintf(&shown, "%s/%s", store->path, STORE_KEY) < 0)
+                return error_set(error, -ENOMEM, "out of memory");
+        r = check_key_mode(store->fd, STORE_KEY, shown, &warning);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot adopt %s", shown);
+        r = examine_plain_pair(store, &pair, error);
+        if (r == 0)
+                r = store_publish_pair(store, &pair, 0, error);
+        if (r == 0)
+                r = replace_plain(store, error);
+        if (r < 0)
+                return error_prefix(error, "cannot adopt the files in %s", store->path);
+
+        *ret_warning = take_ptr(warning);
+        return 0;
+}

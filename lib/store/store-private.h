@@ -1,0 +1,77 @@
+#pragma once
+
+/* Shared by store*.c and inspect.c, which looks without locking; nobody else includes it. */
+
+#include <limits.h>
+
+#include "lib/store/store.h"
+
+#define STAGE_CSR   "tls.csr"
+#define STAGE_TOKEN "token"
+
+#define STORE_TOKEN_MAX (16u * 1024)
+
+struct store {
+        char *path;
+        int fd; /* the directory; its flock is ours */
+        struct store_options options;
+        bool has_current;
+        uint64_t current;
+};
+
+/* "..gen-000042" and "..stage-000043". */
+#define GENERATION_PREFIX "..gen-"
+#define STAGE_PREFIX      "..stage-"
+#define NUMBERED_NAME_MAX 40
+const char *store_numbered_name(char buffer[NUMBERED_NAME_MAX], const char *prefix, uint64_t number);
+
+/* R, an error, tells of the files that were read: they are missing, or not what they should be. All others
+ * tell of the machine, which is short of something or may not read them: nothing follows for the files, and
+ * nothing must be repaired for it. */
+bool store_blames_files(int r);
+
+/* The number that the next generation gets; 0 is for adopted pairs only. */
+uint64_t store_next(const struct store *store);
+
+/* Renames the finished directory STAGE_NAME to generation NUMBER and makes that current. */
+int store_publish(struct store *store, const char *stage_name, uint64_t number, struct error *error);
+
+/* Every public name that is missing becomes a link into `..data`; one that is another file is left alone. */
+int store_make_links(struct store *store, struct error *error);
+
+/* A set as it comes from elsewhere, or from an older generation. */
+struct pair {
+        struct key *key;
+        char *certificate_pem;
+        char *ca_pem;          /* may be NULL */
+        char *connection_json; /* may be NULL */
+};
+void pair_clear(struct pair *pair);
+
+/* Writes PAIR as generation NUMBER, durably, and makes it current. What is staged for that number is dropped.
+ */
+int store_publish_pair(struct store *store, const struct pair *pair, uint64_t number, struct error *error);
+
+/* store_load() for any generation. */
+int store_load_generation(const struct store *store, uint64_t number, struct set *ret, struct error *error);
+
+/* The same for somebody who only looks: a key that this user may not read is left out. */
+int store_inspect_generation(const struct store *store, uint64_t number, struct set *ret,
+                             struct error *error);
+
+/* Which generation `..data` names. -ENOENT when there is no such link, -EBADMSG when it names something else.
+ */
+int store_read_current(const struct store *store, uint64_t *ret_number);
+
+/* What a public name is: our link or nothing (0), a regular file (1), or something to refuse. */
+int store_is_plain(const struct store *store, const char *name, struct error *error);
+
+/* All generations on disk, oldest first; the numbers are owned by the caller. */
+struct generations {
+        uint64_t *numbers;
+        size_t n;
+};
+void generations_clear(struct generations *generations);
+int store_list_generations(const struct store *store, struct generations *ret);
+
+extern const char *const store_public_names[];

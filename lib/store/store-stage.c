@@ -1,0 +1,188 @@
+/*
+ * The stage: the next generation while it is being made, in a directory of mode 0700 that readers never look
+ * at. It is where a renewal finds its key again after a crash, a lost reply or a rejected proof, so that no
+ * second key is made and no signature is thrown away. Its number is the generation it is to become: a stage
+ * that is left behind by a commit or an adoption is older than the current set and recognised by that.
+ */
+
+#include "lib/store/store-private.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "lib/protocol/connection.h"
+#include "lib/x509/csr.h"
+
+void stage_clear(struct stage *stage) {
+        key_free(stage->key);
+        free(stage->csr_pem);
+        free_secret(stage->token);
+        free(stage->connection_json);
+        free(stage->certificate_pem);
+        free(stage->ca_pem);
+        *stage = (struct stage) { 0 };
+}
+
+/* Opens the stage for the next generation. -ENOENT when nothing is staged. */
+static int open_stage(const struct store *store, char name[NUMBERED_NAME_MAX]) {
+        return dir_open_at(store->fd, store_numbered_name(name, STAGE_PREFIX, store_next(store)));
+}
+
+static int stage_file(struct store *store, const char *file, const char *text, struct file_access access,
+                      struct error *error) {
+        _cleanup_(fd_closep) int stage_fd = -1;
+        char name[NUMBERED_NAME_MAX];
+        int r;
+
+        stage_fd = open_stage(store, name);
+        if (stage_fd < 0)
+                return error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
+        r = file_replace_at(stage_fd, file, text, strlen(text), access);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot write %s/%s/%s", store->path, name, file);
+        return 0;
+}
+
+int store_stage_key(struct store *store, const struct key *key, struct error *error) {
+        _cleanup_(fd_closep) int stage_fd = -1;
+        char name[NUMBERED_NAME_MAX];
+        int r;
+
+        store_numbered_name(name, STAGE_PREFIX, store_next(store));
+        r = dir_remove_at(store->fd, name);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot clear %s/%s", store->path, name);
+        if (mkdirat(store->fd, name, 0700) < 0)
+                return error_set_errno(error, -errno, "cannot create %s/%s", store->path, name);
+
+        stage_fd = open_stage(store, name);
+        if (stage_fd < 0) {
+                r = error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
+                goto fail;
+        }
+        r = key_create_at(key, stage_fd, STORE_KEY, store->options.key_access, error);
+        if (r < 0) {
+                error_prefix(error, "cannot stage the new key in %s/%s", store->path, name);
+                goto fail;
+        }
+        r = dir_sync(stage_fd);
+        if (r == 0)
+                r = dir_sync(store->fd);
+        if (r < 0) {
+                error_set_errno(error, r, "cannot sync %s/%s", store->path, name);
+                goto fail;
+        }
+        return 0;
+
+fail:
+        (void)dir_remove_at(store->fd, name);
+        return r;
+}
+
+int store_stage_csr(struct store *store, const char *csr_pem, struct error *error) {
+        return stage_file(store, STAGE_CSR, csr_pem, FILE_ACCESS(0600), error);
+}
+
+int store_stage_token(struct store *store, const char *token, struct error *error) {
+        return stage_file(store, STAGE_TOKEN, token, FILE_ACCESS(0600), error);
+}
+
+int store_stage_connection(struct store *store, const char *connection_json, struct error *error) {
+        return stage_file(store, STORE_CONNECTION, connection_json, store->options.public_access, error);
+}
+
+/* tls.crt comes last: its presence says that the whole reply is here. */
+int store_stage_certificate(struct store *store, const char *certificate_pem, const char *ca_pem,
+                            struct error *error) {
+        int r;
+
+        r = stage_file(store, STORE_CA, ca_pem, store->options.public_access, error);
+        if (r < 0)
+                return r;
+        return stage_file(store, STORE_CERTIFICATE, certificate_pem, store->options.public_access, error);
+}
+
+static int read_staged(int stage_fd, const char *name, size_t max, char **ret, struct error *error) {
+        int r;
+
+        r = file_read_at(stage_fd, name, FILE_NOFOLLOW, max, ret, NULL);
+        if (r < 0 && r != -ENOENT)
+                return error_set_errno(error, r, "cannot read %s", name);
+        return 0;
+}
+
+int store_stage_load(const struct store *store, struct stage *ret, struct error *error) {
+        const struct {
+                const char *name;
+                size_t max, offset;
+        } parts[] = {
+                { STAGE_CSR, CSR_PEM_MAX, offsetof(struct stage, csr_pem) },
+                { STAGE_TOKEN, STORE_TOKEN_MAX, offsetof(struct stage, token) },
+                { STORE_CONNECTION, CONNECTION_JSON_MAX, offsetof(struct stage, connection_json) },
+                { STORE_CERTIFICATE, CERT_PEM_MAX, offsetof(struct stage, certificate_pem) },
+                { STORE_CA, CERT_PEM_MAX, offsetof(struct stage, ca_pem) },
+        };
+        _cleanup_(stage_clear) struct stage stage = { 0 };
+        _cleanup_(fd_closep) int stage_fd = -1;
+        char name[NUMBERED_NAME_MAX];
+        int r;
+
+        stage_fd = open_stage(store, name);
+        if (stage_fd == -ENOENT) {
+                *ret = (struct stage) { 0 };
+                return 0;
+        }
+        if (stage_fd < 0)
+                return error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
+
+        r = key_read_at(stage_fd, STORE_KEY, FILE_NOFOLLOW, &stage.key, error);
+        if (r == -ENOENT || r == -EINVAL || r == -ENXIO) {
+                /* A stage is worth its key: one that lost it is as good as none, and is replaced by the next.
+                 */
+                error_clear(error);
+                *ret = (struct stage) { 0 };
+                return 0;
+        }
+        for (size_t i = 0; r == 0 && i < ELEMENTSOF(parts); i++)
+                r = read_staged(stage_fd, parts[i].name, parts[i].max,
+                                (char **)((char *)&stage + parts[i].offset), error);
+        if (r < 0)
+                return error_prefix(error, "cannot read what is staged in %s/%s", store->path, name);
+
+        *ret = stage;
+        stage = (struct stage) { 0 };
+        return 0;
+}
+
+static int drop(struct store *store, const char *file, struct error *error) {
+        _cleanup_(fd_closep) int stage_fd = -1;
+        char name[NUMBERED_NAME_MAX];
+        int r;
+
+        stage_fd = open_stage(store, name);
+        if (stage_fd == -ENOENT)
+                return 0;
+        if (stage_fd < 0)
+                return error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
+        if (unlinkat(stage_fd, file, 0) < 0)
+                return errno == ENOENT ? 0
+                                       : error_set_errno(error, -errno, "cannot remove %s/%s/%s", store->path,
+                                                         name, file);
+        r = dir_sync(stage_fd);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot sync %s/%s", store->path, name);
+        return 0;
+}
+
+int store_stage_drop_token(struct store *store, struct error *error) {
+        return drop(store, STAGE_TOKEN, error);
+}
+
+int store_stage_drop_certificate(struct store *store, struct error *error) {
+        int r;
+
+        r = drop(store, STORE_CERTIFICATE, error);
+        if (r < 0)
+                return r;
+        return drop(store, STORE_CA, error);
+}

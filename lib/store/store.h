@@ -1,0 +1,135 @@
+#pragma once
+
+/* One certificate's directory: generations, the current one, and what is staged for the next. */
+
+#include "lib/x509/cert.h"
+#include "lib/x509/key.h"
+
+/* The names that readers use. Each is a symbolic link into `..data`, which is a link to the current
+ * generation. */
+#define STORE_KEY         "tls.key"
+#define STORE_CERTIFICATE "tls.crt"
+#define STORE_CA          "ca.crt"
+#define STORE_CONNECTION  "connection.json"
+#define STORE_CURRENT     "..data"
+
+struct store;
+
+/* A reader that opened `..data` just before a swap may still be reading. */
+#define STORE_GRACE_USEC USEC_PER_MINUTE
+
+struct store_options {
+        struct file_access key_access;    /* 0600 unless asked otherwise */
+        struct file_access public_access; /* tls.crt, ca.crt, connection.json: 0644 */
+        usec_t grace_usec;                /* a generation out of use for less than this is not removed */
+        unsigned keep;                    /* generations to keep, the current one included; at least 2 */
+};
+
+/*
+ * Opens and locks the directory PATH, creating its last component (mode 0755) where it is missing. It must be
+ * a real directory that belongs to this user or root and that nobody else may write to. Then finishes or
+ * removes what a crash left behind: a complete newer generation becomes current, temporary files go. 0;
+ * -EWOULDBLOCK when another process works on it; -EPERM, -ELOOP, -ENOTDIR or another -errno with a sentence.
+ */
+int store_open(const char *path, const struct store_options *options, struct store **ret,
+               struct error *error);
+
+/* Closes and unlocks. Accepts NULL, returns NULL. */
+struct store *store_close(struct store *store);
+DEFINE_CLEANUP(struct store *, store_close);
+
+/* No generation is current: nothing was committed or adopted yet. */
+bool store_is_empty(const struct store *store);
+
+/* One set in memory: what a generation holds. */
+struct set {
+        uint64_t generation;
+        struct key *key;
+        char *certificate_pem; /* leaf, then intermediates */
+        char *ca_pem;          /* NULL for an adopted pair that came without its CA */
+        char *connection_json; /* NULL where there is none yet */
+        struct cert *leaf;
+        usec_t not_before;
+        usec_t effective_expiry;
+        uint8_t spki[SPKI_HASH_SIZE];
+        uint8_t fingerprint[FINGERPRINT_SIZE];
+};
+void set_clear(struct set *set);
+
+/* Frees what was read and keeps what is known of it: the numbers, the times and the hashes. */
+void set_drop_files(struct set *set);
+
+/* Reads the current generation through one open of its directory and checks that its parts belong together
+ * (the key is the leaf's, the leaf verifies to ca.crt where there is one, whatever the time). 0; -ENOENT when
+ * there is no current generation; -EBADMSG when its parts are damaged or do not match; another -errno. */
+int store_load(const struct store *store, struct set *ret, struct error *error);
+
+/* The same for one generation of DIRECTORY, without opening it for work: nothing is locked or changed.
+ * -ENOENT when there is no such generation any more. */
+int store_peek(const char *directory, uint64_t generation, struct set *ret, struct error *error);
+
+/* The same for the current one; -ENOENT also when there is none. */
+int store_peek_current(const char *directory, struct set *ret, struct error *error);
+
+/*
+ * Adopts an existing pair. store_adopt_plain() takes regular files with the names above that lie in the
+ * directory itself, and puts links in their place without a moment in which a name is missing: as generation
+ * 0 when nothing is current, as the next one when they are a pair that lasts longer than the current. It
+ * finishes an adoption that was cut off. Other files are refused with -EAGAIN for `grace_usec`, then set
+ * aside. -ENOENT, without a text, when there are no such files (any more). store_adopt_files() copies KEY,
+ * CERTIFICATE and CA (may be NULL) from elsewhere as generation 0, when nothing is current, and leaves those
+ * as they are. Both refuse a pair that does not match. *RET_WARNING, owned, is a sentence or untouched: the
+ * key could be read by everybody, or files were set aside.
+ */
+int store_adopt_plain(struct store *store, char **ret_warning, struct error *error);
+int store_adopt_files(struct store *store, const char *key, const char *certificate, const char *ca,
+                      char **ret_warning, struct error *error);
+
+/*
+ * Makes a copy of an older generation the current one. The copy gets the next number; what was staged is
+ * dropped. 0; -ENOENT when there is no such generation, -EBADMSG when it is damaged, -EKEYEXPIRED when it is
+ * no longer valid at NOW, -EALREADY when it is the current one.
+ */
+int store_rollback(struct store *store, uint64_t generation, usec_t now, struct error *error);
+
+/* For a damaged current set: a copy of the newest generation that is whole becomes current; *RET_GENERATION
+ * tells which. Whether it is still valid is another question. 0; -ENOENT when none is whole; another -errno
+ * when a newer one could not be read for now. */
+int store_repair(struct store *store, uint64_t *ret_generation, struct error *error);
+
+/*
+ * Staging for the next generation: a directory of its own, mode 0700, that no reader looks at. Each function
+ * is durable when it returns 0: file and directory are fsynced. What is staged survives a restart; a stage
+ * that is older than the current generation is dropped by store_open().
+ */
+int store_stage_key(struct store *store, const struct key *key,
+                    struct error *error); /* drops what else was staged */
+int store_stage_csr(struct store *store, const char *csr_pem, struct error *error);
+int store_stage_token(struct store *store, const char *token, struct error *error);
+int store_stage_connection(struct store *store, const char *connection_json, struct error *error);
+int store_stage_certificate(struct store *store, const char *certificate_pem, const char *ca_pem,
+                            struct error *error);
+
+/* What is staged. Absent parts are NULL. The token is cleansed by stage_clear(). */
+struct stage {
+        struct key *key;
+        char *csr_pem;
+        char *token;
+        char *connection_json;
+        char *certificate_pem;
+        char *ca_pem;
+};
+void stage_clear(struct stage *stage);
+int store_stage_load(const struct store *store, struct stage *ret, struct error *error);
+
+/* Forgets the staged token, or the staged certificate, keeping the rest. 0 also when there is none. */
+int store_stage_drop_token(struct store *store, struct error *error);
+int store_stage_drop_certificate(struct store *store, struct error *error);
+
+/*
+ * Makes the staged set current: completes and fsyncs its directory, renames it to the next generation, and
+ * renames one link over `..data`. The caller has run the gate and the proof. On failure the old set is
+ * current and the stage is as it was. Then removes generations beyond `keep` that have been out of use for a
+ * minute, so that a reader in the middle of its work keeps its files; failing at that is not an error.
+ */
+int store_commit(struct store *store, uint64_t *ret_generation, struct error *error);

@@ -1,0 +1,112 @@
+/*
+ * The limits that jansson leaves to its caller. It parses by recursion to a fixed depth of 2048, quotes what
+ * it stumbled over in its messages, and frees what it parsed as it is; the three matter for a document from
+ * the network that carries a one-time token. So depth is counted before it sees the text, its messages are
+ * replaced, and its free() cleanses.
+ */
+
+#include "lib/util/json.h"
+
+#include <malloc.h>
+#include <threads.h>
+
+#include "lib/util/utf8.h"
+
+static void free_cleansed(void *p) {
+        if (!p)
+                return;
+        explicit_bzero(p, malloc_usable_size(p));
+        free(p);
+}
+
+/* Process-wide, and harmless for everybody else: the memory is malloc()'s still, and free() may take it. */
+static void cleanse_memory(void) {
+        json_set_alloc_funcs(malloc, free_cleansed);
+}
+
+/* The deepest nesting in TEXT, whether it is valid or not. */
+static size_t depth_of(const char *text, size_t size) {
+        size_t depth = 0, deepest = 0;
+        bool in_string = false;
+
+        for (size_t i = 0; i < size; i++)
+                switch (text[i]) {
+                case '"':
+                        in_string = !in_string;
+                        break;
+                case '\\':
+                        if (in_string)
+                                i++;
+                        break;
+                case '[':
+                case '{':
+                        if (!in_string && ++depth > deepest)
+                                deepest = depth;
+                        break;
+                case ']':
+                case '}':
+                        if (!in_string && depth > 0)
+                                depth--;
+                        break;
+                }
+        return deepest;
+}
+
+static const char *describe(enum json_error_code code) {
+        switch (code) {
+        case json_error_premature_end_of_input:
+                return "it ends too early";
+        case json_error_end_of_input_expected:
+                return "something follows its end";
+        case json_error_duplicate_key:
+                return "a key occurs twice";
+        case json_error_null_character:
+        case json_error_null_byte_in_key:
+                return "a string holds a NUL";
+        case json_error_invalid_utf8:
+                return "a string is not UTF-8";
+        case json_error_numeric_overflow:
+                return "a number is too large";
+        default:
+                return "the syntax is wrong";
+        }
+}
+
+int json_read(const char *text, size_t size, size_t max, json_t **ret, struct error *error) {
+        static once_flag once = ONCE_FLAG_INIT;
+        _cleanup_(json_decrefp) json_t *root = NULL;
+        json_error_t json_error;
+        size_t depth;
+
+        if (size > max)
+                return error_set(error, -EINVAL, "it is too large (%zu bytes, at most %zu)", size, max);
+        if (size == 0)
+                return error_set(error, -EINVAL, "it is empty");
+        depth = depth_of(text, size);
+        if (depth > JSON_DEPTH_MAX)
+                return error_set(error, -EINVAL, "it is nested too deeply (%zu levels, at most %d)", depth,
+                                 JSON_DEPTH_MAX);
+
+        call_once(&once, cleanse_memory);
+        root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &json_error);
+        if (!root) {
+                if (json_error_code(&json_error) == json_error_out_of_memory)
+                        return -ENOMEM;
+                return error_set(error, -EINVAL, "it is not JSON at line %d, column %d: %s", json_error.line,
+                                 json_error.column, describe(json_error_code(&json_error)));
+        }
+        if (!json_is_object(root))
+                return error_set(error, -EINVAL, "it is not a JSON object");
+
+        *ret = take_ptr(root);
+        return 0;
+}
+
+json_t *json_text(const char *text) {
+        _cleanup_(freep) char *copy = strdup(text);
+
+        if (!copy)
+                return NULL;
+        utf8_mend(copy, true);
+        return json_string(copy);
+}

@@ -1,0 +1,82 @@
+#pragma once
+
+/* The test stand: a real devconnector, a real rekeyd, a scratch directory, and a configuration between them.
+ */
+
+#include <jansson.h>
+
+#include "daemon/observe/messages.h"
+
+#include "tests/support/process.h"
+#include "tests/support/scratch.h"
+
+/* What the lines of failed attempts have in common, while each class has an id of its own. */
+#define MESSAGE_FAILED " failed ("
+
+struct fixture {
+        char *directory;           /* scratch */
+        struct process *connector; /* devconnector */
+        struct process *rekeyd;    /* NULL until started */
+        char *certificate_url, *token_url, *admin_url, *trust;
+        const char *connector_options; /* more of connector `dev`, ", timeout: 4s"; borrowed, may be NULL */
+        const char *state;             /* the state directory, below `directory`; borrowed, NULL: "state" */
+};
+
+/* "6s": a lifetime that leaves time for renewals; ten times that under valgrind. Valid until the next call.
+ */
+const char *lifetime(unsigned seconds);
+
+/* Starts devconnector with --directory and free ports, plus OPTIONS (NULL-terminated, may be NULL). */
+struct fixture *fixture_new(const char *const *options);
+struct fixture *fixture_free(struct fixture *fixture);
+DEFINE_CLEANUP(struct fixture *, fixture_free);
+
+/* A request to devconnector's admin endpoint. BODY NULL: GET, or DELETE for a path that starts with "DELETE
+ * ". Aborts the test on anything but a 2xx. The reply is owned by the caller. */
+json_t *fixture_admin(struct fixture *fixture, const char *path, const char *body);
+
+/* The same, whatever the status, which *RET_STATUS tells. */
+json_t *fixture_request(struct fixture *fixture, const char *path, const char *body, long *ret_status);
+
+/* Arms a fault: JSON as devconnector's POST /faults takes it. */
+void fixture_fault(struct fixture *fixture, const char *json);
+void fixture_lift_faults(struct fixture *fixture);
+
+/* Mints a one-time token for client ID and writes it to FILE in the scratch directory. */
+void fixture_token(struct fixture *fixture, const char *id, const char *file);
+
+/* Writes rekeyd.yaml: connector `dev`, JSON log at debug, 2048-bit keys, no jitter, the largest budget, and
+ * CERTIFICATES, YAML indented by two blanks, in which %s stands for the scratch directory (up to eight
+ * times). */
+void fixture_configure(struct fixture *fixture, const char *certificates);
+
+/* Replaces FROM, which must be there, by TO everywhere in rekeyd.yaml. */
+void fixture_edit(struct fixture *fixture, const char *from, const char *to);
+
+/* Starts rekeyd on that configuration, with OPTION (may be NULL). */
+void fixture_start(struct fixture *fixture, const char *option);
+
+/* Runs `rekeyd OPTION` to its end and returns its exit status; its output is in stand->rekeyd. */
+int fixture_run(struct fixture *fixture, const char *option);
+
+/* Stops rekeyd by SIGTERM and returns its exit status. */
+int fixture_stop(struct fixture *fixture);
+
+/* Kills rekeyd by SIGKILL and reaps it. */
+void fixture_kill(struct fixture *fixture);
+
+/* SIGHUP, and awaits that the configuration was reloaded. */
+void fixture_reload(struct fixture *fixture);
+
+/* The next log line of rekeyd with MESSAGE_ID, as JSON owned by the caller; aborts the test when it does not
+ * come. MESSAGE_FAILED stands for all classes. */
+json_t *fixture_await(struct fixture *fixture, const char *message_id);
+
+/* The next event of devconnector that contains TEXT ("\"event\":\"held\""). */
+json_t *fixture_await_connector(struct fixture *fixture, const char *text);
+
+/* A member of OBJECT as text; "" when absent or null. Borrowed. */
+const char *member(const json_t *object, const char *name);
+
+/* How many calls of OPERATION ("sign") devconnector has answered. */
+unsigned fixture_calls(struct fixture *fixture, const char *operation);

@@ -1,0 +1,53 @@
+#include "tests/support/parallel.h"
+
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/test.h"
+
+unsigned parallel_size(void) {
+        long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+        return n < 1 ? 1 : n > (long)PARALLEL_MAX ? PARALLEL_MAX : (unsigned)n;
+}
+
+void parallel_run(unsigned n, void (*work)(unsigned i, void *userdata), void *userdata) {
+        pid_t parallel[PARALLEL_MAX];
+
+        ck_assert_uint_le(n, PARALLEL_MAX);
+        for (unsigned i = 0; i < n; i++) {
+                parallel[i] = fork();
+                ck_assert_int_ge(parallel[i], 0);
+                if (parallel[i] == 0) {
+                        work(i, userdata);
+                        _exit(EXIT_SUCCESS);
+                }
+        }
+        for (unsigned i = 0; i < n; i++) {
+                int status;
+
+                ck_assert_int_eq(waitpid(parallel[i], &status, 0), parallel[i]);
+                ck_assert_int_eq(status, 0);
+        }
+}
+
+void *parallel_share(size_t size) {
+        void *shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+        if (shared == MAP_FAILED)
+                abort();
+        return shared;
+}
+
+void parallel_prepare_tracing(void) {
+        const char *sanitizer = getenv("ASAN_OPTIONS");
+        _cleanup_(freep) char *options = NULL;
+
+        if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
+                setenv("TMPDIR", "/dev/shm", 1);
+        if (asprintf(&options, "%s:detect_leaks=0", sanitizer ? sanitizer : "") < 0)
+                abort();
+        setenv("ASAN_OPTIONS", options, 1);
+}

@@ -1,0 +1,21 @@
+#pragma once
+
+/* Work that processes share, each of them doing a part of it. */
+
+#include "lib/util/macro.h"
+
+#define PARALLEL_MAX 4u
+
+/* As many as there are processors; at most PARALLEL_MAX. */
+unsigned parallel_size(void);
+
+/* Calls WORK for 0 to N - 1, each in a process of its own, and awaits all of them; a failed assertion in one
+ * fails the test. */
+void parallel_run(unsigned n, void (*work)(unsigned i, void *userdata), void *userdata);
+
+/* Memory, zero, that is shared with the processes that are made afterwards. munmap(2) frees it. */
+void *parallel_share(size_t size);
+
+/* For runs by the thousand with dozens of fsyncs each: their files go to memory where that can be, since no
+ * power is cut. LeakSanitizer cannot work in programs that are traced, and is told so. */
+void parallel_prepare_tracing(void);

@@ -1,0 +1,179 @@
+/* The world changes under rekeyd: files are damaged, replaced and deleted, the clock is wrong. */
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "daemon/observe/messages.h"
+#include "tests/support/fixture.h"
+#include "tests/test.h"
+
+#define ORDERS                       \
+        "  orders:\n"                \
+        "    connector: dev\n"       \
+        "    directory: %s/orders\n" \
+        "    token_file: %s/token\n"
+
+#define LARGER_KEY "    key: {bits: 3072}\n"
+
+static const char *const an_hour[] = { "--lifetime", "1h", NULL };
+
+/* Enrolled, and renewed once, so that there is an older generation. */
+static void make_two_generations(struct fixture *fixture) {
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_configure(fixture, ORDERS LARGER_KEY);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_configure(fixture, ORDERS);
+}
+
+static void await_text(struct fixture *fixture, const char *text) {
+        _cleanup_(freep) char *line = process_await(fixture->rekeyd, PROCESS_STDERR, text);
+
+        ck_assert_msg(line != NULL, "rekeyd never said '%s'", text);
+}
+
+START_TEST(a_damaged_key_is_replaced_by_the_last_good_set) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(an_hour);
+        _cleanup_(freep) char *older = NULL, *now = NULL;
+
+        make_two_generations(fixture);
+        older = scratch_read(fixture->directory, "orders/..gen-000001/tls.crt");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+
+        /* What happens to every key file some day. */
+        scratch_write(fixture->directory, "orders/tls.key", "oops\n", 0600);
+        await_text(fixture, "generation 1 is in use again");
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        now = scratch_read(fixture->directory, "orders/tls.crt");
+        ck_assert_str_eq(now, older);
+}
+END_TEST
+
+START_TEST(a_deleted_link_comes_back) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(an_hour);
+        _cleanup_(freep) char *link = scratch_path(fixture->directory, "orders/tls.crt");
+        usec_t deadline;
+
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        ck_assert_int_eq(unlink(link), 0);
+        deadline = usec_add(now_usec(CLOCK_MONOTONIC), patience_usec());
+        while (access(link, R_OK) < 0) {
+                ck_assert_msg(now_usec(CLOCK_MONOTONIC) < deadline, "the link never came back");
+                sched_yield();
+        }
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
+START_TEST(a_newer_pair_is_adopted_at_once) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(an_hour),
+                                                *other = fixture_new(
+                                                        (const char *[]) { "--lifetime", "30d", NULL });
+        _cleanup_(freep) char *key = NULL, *certificate = NULL, *key_path = NULL, *crt_path = NULL,
+                              *new_key = NULL, *new_crt = NULL;
+        json_t *line;
+
+        /* A pair that somebody made by hand, here by another Connector's devconnector. */
+        fixture_configure(other, ORDERS);
+        fixture_token(other, "client-1", "token");
+        ck_assert_int_eq(fixture_run(other, "--once"), 2);
+        key = scratch_read(other->directory, "orders/tls.key");
+        certificate = scratch_read(other->directory, "orders/tls.crt");
+
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        scratch_write(fixture->directory, "new.key", key, 0600);
+        scratch_write(fixture->directory, "new.crt", certificate, 0644);
+        key_path = scratch_path(fixture->directory, "orders/tls.key");
+        crt_path = scratch_path(fixture->directory, "orders/tls.crt");
+        new_key = scratch_path(fixture->directory, "new.key");
+        new_crt = scratch_path(fixture->directory, "new.crt");
+        ck_assert_int_eq(rename(new_key, key_path), 0);
+        ck_assert_int_eq(rename(new_crt, crt_path), 0);
+        line = fixture_await(fixture, MESSAGE_ADOPTED);
+        ck_assert_str_eq(member(line, "generation"), "2");
+        json_decref(line);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
+START_TEST(noise_among_the_files_ends_no_back_off) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(an_hour);
+
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, "client-1", "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_configure(fixture, ORDERS LARGER_KEY);
+        fixture_fault(fixture, "{\"fault\":\"status\",\"status\":403,\"at\":\"any\"}");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_FAILED));
+        unsigned before = fixture_calls(fixture, "configuration");
+        for (unsigned i = 0; i < 5; i++) {
+                scratch_write(fixture->directory, "orders/noise", "x", 0644);
+                await_text(fixture, "the back-off goes on");
+                _cleanup_(freep) char *noise = scratch_path(fixture->directory, "orders/noise");
+                ck_assert_int_eq(unlink(noise), 0);
+                await_text(fixture, "the back-off goes on");
+        }
+        ck_assert_uint_eq(fixture_calls(fixture, "configuration"), before);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
+START_TEST(a_clock_before_the_certificate_stops_renewal) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(an_hour);
+        json_t *line;
+
+        if (access("/usr/bin/faketime", X_OK) < 0 || test_is_instrumented()) {
+                test_skip("a_clock_before_the_certificate_stops_renewal: %s",
+                          test_is_instrumented() ? test_is_instrumented() : "faketime is not installed");
+                return;
+        }
+        make_two_generations(fixture);
+        unsigned before = fixture_calls(fixture, "configuration");
+        setenv("REKEYD_TEST_WRAPPER", "/usr/bin/faketime -f -400d", 1);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+        unsetenv("REKEYD_TEST_WRAPPER");
+        line = fixture_await(fixture, MESSAGE_FAILED);
+        ck_assert_msg(strstr(member(line, "error"), "the clock of this machine") != NULL, "%s",
+                      member(line, "error"));
+        ck_assert_str_eq(member(line, "failure"), "local");
+        json_decref(line);
+        ck_assert_uint_eq(fixture_calls(fixture, "configuration"), before);
+}
+END_TEST
+
+START_TEST(stops_within_seconds_even_while_it_makes_a_key) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(an_hour);
+        usec_t begin;
+
+        fixture_configure(fixture, ORDERS "    key: {bits: 4096}\n");
+        fixture_token(fixture, "client-1", "token");
+        fixture_start(fixture, NULL);
+        json_decref(fixture_await(fixture, MESSAGE_BEGUN));
+        begin = now_usec(CLOCK_MONOTONIC);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        if (!getenv("REKEYD_TEST_WRAPPER"))
+                ck_assert_uint_lt(now_usec(CLOCK_MONOTONIC) - begin, 5 * USEC_PER_SEC);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("world");
+
+        TEST_CASE(suite, a_damaged_key_is_replaced_by_the_last_good_set);
+        TEST_CASE(suite, a_deleted_link_comes_back);
+        TEST_CASE(suite, a_newer_pair_is_adopted_at_once);
+        TEST_CASE(suite, noise_among_the_files_ends_no_back_off);
+        TEST_CASE(suite, a_clock_before_the_certificate_stops_renewal);
+        TEST_CASE(suite, stops_within_seconds_even_while_it_makes_a_key);
+        return test_run(suite);
+}
