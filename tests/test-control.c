@@ -349,8 +349,8 @@ static void check_refused(struct fixture *fixture, unsigned n) {
                         continue;
                 ck_assert_uint_eq(count_events(reply.text, "refused"), n);
                 ck_assert_uint_eq(count_events(reply.text, "asked"), 0);
-                ck_assert_msg(strstr(reply.text, "notify was asked for by uid ") &&
-                                      strstr(reply.text, "and refused: orders has no dependents"),
+                ck_assert_msg(strstr(reply.text, "notify requested by uid ") &&
+                                      strstr(reply.text, "refused: orders has no dependents"),
                               "%s", reply.text);
                 return;
         }
@@ -371,7 +371,7 @@ START_TEST(bad_requests_change_nothing) {
                 { "/v1/certificates/orders/enrol", "{\"token\":\"a b\",\"force\":true}", 400,
                   "without blanks" },
                 { "/v1/certificates/orders/enrol", "{\"token\":\"\",\"force\":true}", 400, "without blanks" },
-                { "/v1/certificates/orders/enrol", "{\"token\":\"abc\"}", 409, "can be used until" },
+                { "/v1/certificates/orders/enrol", "{\"token\":\"abc\"}", 409, "is valid until" },
                 { "/v1/certificates/orders/rollback", "{\"generation\":-1}", 400, "'generation'" },
                 { "/v1/certificates/orders/notify", "{}", 409, "no dependents" },
                 { "/v1/certificates/order/renew", "{}", 404, "'order'" },

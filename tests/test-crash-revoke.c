@@ -167,7 +167,7 @@ static unsigned check_crash(struct fixture *fixture, const char *where, bool is_
         unsigned n = 0;
         json_t *line;
 
-        start_again(fixture, was_pending ? "as was asked for before" : MESSAGE_READY);
+        start_again(fixture, was_pending ? "as requested earlier" : MESSAGE_READY);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 
         start_again(fixture, MESSAGE_READY);

@@ -297,7 +297,7 @@ START_TEST(a_first_look_warns_of_the_next_renewal) {
         _cleanup_(fixture_freep) struct fixture *fixture =
                 prepare(an_hour, ORDERS "    exports: [{path: '@/out/a.pem'}]\n" TELL);
         _cleanup_(freep) char *out = scratch_path(fixture->directory, "out");
-        static const char warning[] = "is current, but the next one could not be written";
+        static const char warning[] = "is current, but its next version could not be written";
 
         if (!enter_namespace("a_first_look_warns_of_the_next_renewal"))
                 return;

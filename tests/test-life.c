@@ -222,7 +222,7 @@ START_TEST(adopts_an_imported_pair_and_renews_it) {
         /* Not there yet, or not under that name: somebody must hear of it. */
         ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
         line = fixture_await(fixture, MESSAGE_WARNING);
-        ck_assert_ptr_nonnull(strstr(member(line, "message"), "there is no key to import: "));
+        ck_assert_ptr_nonnull(strstr(member(line, "message"), "no key to import: "));
         json_decref(line);
 
         scratch_write(fixture->directory, "my.key", key, 0644);

@@ -199,7 +199,7 @@ START_TEST(pid_files_that_cannot_be_used) {
                 { "-5\n", "does not begin with the number of a process" },
                 { "1\n", "does not begin with the number of a process" },
                 { "4194304999\n", "does not begin with the number of a process" },
-                { "4194303\n", "cannot be reached" },
+                { "4194303\n", "cannot reach process 4194303" },
         };
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(freep) char *path = scratch_path(scratch, "pid");

@@ -55,7 +55,7 @@ START_TEST(from_the_first_token_to_the_second) {
 
         operator_init(&operator, ORDERS);
         operator_check(&operator, "status", 0, "waiting-for-token");
-        operator_check(&operator, "renew orders", 6, "has to be enrolled first");
+        operator_check(&operator, "renew orders", 6, "enrol it first");
         operator_check(&operator, "revoke orders --yes", 6, "no certificate");
         operator_check(&operator, "rollback orders", 6, "no certificate");
         operator_check(&operator, "renew billing", 5, "there is no certificate 'billing'");
@@ -64,13 +64,13 @@ START_TEST(from_the_first_token_to_the_second) {
         operator_check(&operator, "show orders", 0, "rsa-2048");
         operator_mint_token(&operator);
         operator_settle(&operator);
-        operator_check(&operator, "enrol orders -", 6, "can be used until");
+        operator_check(&operator, "enrol orders -", 6, "is valid until");
         operator_check(&operator, "renew orders --force", 0, "orders: renewed: generation 2 ");
         operator_check(&operator, "renew --all --force", 0, "orders: renewed: generation 3 ");
 
-        operator_check(&operator, "rollback orders", 0, "a copy of generation 2 is current now");
+        operator_check(&operator, "rollback orders", 0, "a copy of generation 2 is now current");
         operator_check(&operator, "rollback orders --generation 3", 0,
-                       "a copy of generation 3 is current now");
+                       "a copy of generation 3 is now current");
         operator_check(&operator, "rollback orders --generation 77", 1, "there is no generation 77");
         operator_check(&operator, "history orders", 0, "rolled-back");
 
@@ -81,8 +81,8 @@ START_TEST(from_the_first_token_to_the_second) {
         operator_check(&operator, "revoke orders --yes", 0, "orders: revoked, generation 5");
         ck_assert_uint_eq(revocations(&operator), 1);
         operator_check(&operator, "status", 0, "revoked");
-        operator_check(&operator, "renew orders", 6, "has to be enrolled anew");
-        operator_check(&operator, "revoke orders --yes", 6, "revoked already");
+        operator_check(&operator, "renew orders", 6, "enrol it again");
+        operator_check(&operator, "revoke orders --yes", 6, "already revoked");
         operator_enrol(&operator);
         operator_check_fine(&operator);
         operator_check(&operator, "history orders", 0, "revoked");
@@ -166,7 +166,7 @@ START_TEST(the_cause_is_found_without_a_log) {
         /* A dependent that cannot be told. */
         _cleanup_(freep) char *file = scratch_path(operator.fixture->directory, "is-there");
         ck_assert_int_eq(unlink(file), 0);
-        operator_check(&operator, "notify orders", 1, "command /usr/bin/test: a dependent was not told");
+        operator_check(&operator, "notify orders", 1, "command /usr/bin/test: could not notify a dependent");
         operator_check(&operator, "show orders", 0, ": command /usr/bin/test ended with status 1\n");
         operator_check(&operator, "status", 0,
                        "! orders: 1 dependent could not be told of the current certificate: "
@@ -206,8 +206,8 @@ START_TEST(what_failed_though_nothing_was_due_is_told) {
         operator_check(&operator, "rollback orders --generation 77", 1, "there is no generation 77");
         check_told(&operator, "rollback", "there is no generation 77");
         fixture_fault(operator.fixture, "{\"fault\":\"status\",\"at\":\"revoke\",\"status\":404}");
-        operator_check(&operator, "revoke orders --yes", 1, "could not be revoked");
-        check_told(&operator, "revoke", "could not be revoked");
+        operator_check(&operator, "revoke orders --yes", 1, "could not revoke");
+        check_told(&operator, "revoke", "could not revoke");
         operator_check(&operator, "notify orders", 0, "told");
         text = operator_run(&operator, "status orders", 0);
         ck_assert_msg(!strstr(text, "failed"), "%s", text);
@@ -305,8 +305,8 @@ START_TEST(an_adopted_set_comes_back) {
 
         operator_check(&operator, "rollback old --generation 0", 1, "generation 0 is the current one");
         operator_check(&operator, "renew old --force", 0, "old: renewed: generation 1 ");
-        operator_check(&operator, "rollback old", 0, "a copy of generation 0 is current now");
-        operator_check(&operator, "rollback old --generation 0", 0, "a copy of generation 0 is current now");
+        operator_check(&operator, "rollback old", 0, "a copy of generation 0 is now current");
+        operator_check(&operator, "rollback old --generation 0", 0, "a copy of generation 0 is now current");
         operator_check(&operator, "rollback orders --generation 0", 1, "there is no generation 0");
         operator_check(&operator, "rollback orders", 1, "there is no other generation");
         ck_assert_int_eq(fixture_stop(fixture), 0);

@@ -45,7 +45,7 @@ START_TEST(a_damaged_key_is_replaced_by_the_last_good_set) {
 
         /* What happens to every key file some day. */
         scratch_write(fixture->directory, "orders/tls.key", "oops\n", 0600);
-        await_text(fixture, "generation 1 is in use again");
+        await_text(fixture, "generation 1 is current again");
         ck_assert_int_eq(fixture_stop(fixture), 0);
         now = scratch_read(fixture->directory, "orders/tls.crt");
         ck_assert_str_eq(now, older);
@@ -118,10 +118,10 @@ START_TEST(noise_among_the_files_ends_no_back_off) {
         unsigned before = fixture_calls(fixture, "configuration");
         for (unsigned i = 0; i < 5; i++) {
                 scratch_write(fixture->directory, "orders/noise", "x", 0644);
-                await_text(fixture, "the back-off goes on");
+                await_text(fixture, "back-off continues");
                 _cleanup_(freep) char *noise = scratch_path(fixture->directory, "orders/noise");
                 ck_assert_int_eq(unlink(noise), 0);
-                await_text(fixture, "the back-off goes on");
+                await_text(fixture, "back-off continues");
         }
         ck_assert_uint_eq(fixture_calls(fixture, "configuration"), before);
         ck_assert_int_eq(fixture_stop(fixture), 0);
@@ -143,7 +143,7 @@ START_TEST(a_clock_before_the_certificate_stops_renewal) {
         ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
         unsetenv("REKEYD_TEST_WRAPPER");
         line = fixture_await(fixture, MESSAGE_FAILED);
-        ck_assert_msg(strstr(member(line, "error"), "the clock of this machine") != NULL, "%s",
+        ck_assert_msg(strstr(member(line, "error"), "this machine's clock") != NULL, "%s",
                       member(line, "error"));
         ck_assert_str_eq(member(line, "failure"), "local");
         json_decref(line);

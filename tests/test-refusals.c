@@ -31,7 +31,8 @@ static const struct {
         { "{\"fault\":\"two-leaves\",\"at\":\"sign\"}", "bad-reply", "gate", "" },
         { "{\"fault\":\"mixed-ca\",\"at\":\"sign\"}", "bad-reply", "gate", "" },
         { "{\"fault\":\"long-chain\",\"at\":\"sign\"}", "bad-reply", "gate", "10" },
-        { "{\"fault\":\"other-ca\",\"at\":\"sign\"}", "bad-reply", "proof", "could not be proven" },
+        { "{\"fault\":\"other-ca\",\"at\":\"sign\"}", "bad-reply", "proof",
+          "could not verify the new certificate" },
         { "{\"fault\":\"empty-field\",\"at\":\"sign\",\"field\":\"clientCertificate\"}", "bad-reply", "sign",
           "clientCertificate" },
         { "{\"fault\":\"missing-field\",\"at\":\"sign\",\"field\":\"caCertificate\"}", "bad-reply", "sign",
@@ -53,10 +54,12 @@ static const struct {
         { "{\"fault\":\"graphql-error\",\"at\":\"sign\",\"message\":\"CSR: Invalid common name provided.\"}",
           "refused", "sign", "Invalid common name" },
         { "{\"fault\":\"html-400\",\"at\":\"sign\"}", "rejected", "sign", "" },
-        { "{\"fault\":\"empty-400\",\"at\":\"probe\"}", "bad-reply", "proof", "could not be proven" },
-        { "{\"fault\":\"html-400\",\"at\":\"probe\"}", "bad-reply", "proof", "could not be proven" },
+        { "{\"fault\":\"empty-400\",\"at\":\"probe\"}", "bad-reply", "proof",
+          "could not verify the new certificate" },
+        { "{\"fault\":\"html-400\",\"at\":\"probe\"}", "bad-reply", "proof",
+          "could not verify the new certificate" },
         { "{\"fault\":\"status\",\"at\":\"probe\",\"status\":500}", "transient", "proof",
-          "could not be proven" },
+          "could not verify the new certificate" },
 };
 
 struct snapshot {

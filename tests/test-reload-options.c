@@ -135,7 +135,7 @@ START_TEST(dependents_change_while_one_is_told) {
         fixture_edit(fixture, "bits: 2048", "bits: 3072");
         reload(fixture, "1 changed");
         await_of(fixture, MESSAGE_RENEWED, "orders");
-        await_text(fixture, "told of generation 2");
+        await_text(fixture, "of generation 2");
         assert_file(fixture, "told", "first 1\nthird 2\n");
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }

@@ -271,7 +271,7 @@ START_TEST(one_comes_back_while_its_renewal_ends) {
         fixture_edit(fixture, "bits: 2048", "bits: 4096");
         reload(fixture, "2 changed");
         await_of(fixture, MESSAGE_RENEWED, "orders");
-        await_text(fixture, "told of generation 3");
+        await_text(fixture, "of generation 3");
         ck_assert_int_eq(fixture_stop(fixture), 0);
         assert_file(fixture, "told", "first 1\nfirst 2\nsecond 3\n");
         ck_assert_uint_eq(count_lines(output(fixture), "no longer looked after", "orders"), 0);

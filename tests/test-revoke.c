@@ -176,7 +176,7 @@ START_TEST(what_is_turned_away_stays_in_use) {
 
         for (size_t i = 0; i < ELEMENTSOF(faults); i++) {
                 fixture_fault(fixture, faults[i]);
-                ask(fixture, 1, "could not be revoked, and stays in use");
+                ask(fixture, 1, "could not revoke generation 1, which stays in use");
                 fixture_lift_faults(fixture);
                 check_usable(fixture, true);
                 ck_assert(!is_in_doubt(fixture));
@@ -185,7 +185,7 @@ START_TEST(what_is_turned_away_stays_in_use) {
         ask(fixture, 0, "revoked, generation 1");
         ck_assert(!is_in_doubt(fixture));
         restart(fixture, false);
-        ask(fixture, 6, "revoked already");
+        ask(fixture, 6, "already revoked");
         end(fixture);
 }
 END_TEST
@@ -202,7 +202,7 @@ START_TEST(what_cannot_be_saved_is_not_called) {
                 r = mkdir(obstacle, 0700);
         while (r < 0 && errno == EEXIST && now_usec(CLOCK_MONOTONIC) < deadline);
         ck_assert_int_eq(r, 0);
-        ask(fixture, 1, "the Connector was not called, since a restart would not know of it");
+        ask(fixture, 1, "the Connector was not called, since the revocation could not be recorded");
         ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 0);
         check_usable(fixture, true);
         ck_assert_int_eq(rmdir(obstacle), 0);
@@ -217,20 +217,20 @@ START_TEST(a_lost_answer_leaves_a_doubt) {
         struct fixture *fixture = begin(ORDERS);
 
         fixture_fault(fixture, LOST("true"));
-        ask(fixture, 1, "it is not known whether generation 1 is revoked");
+        ask(fixture, 1, "cannot tell whether generation 1 is revoked");
         check_usable(fixture, false);
         check(fixture, "show", "--json", 0, "\"revoking\":true");
         check(fixture, "show", NULL, 0, "may be revoked: what has come of that is not known");
         ck_assert(is_in_doubt(fixture));
         /* From now on there is the empty 400 for ever. */
-        await_text(fixture, MESSAGE_NOT_REVOKED, "it is not known whether generation 1 is revoked: ");
-        await_text(fixture, MESSAGE_NOT_REVOKED, "as was asked for before: ");
-        ask(fixture, 1, "it is not known whether generation 1 is revoked");
-        check(fixture, "renew", NULL, 6, "has to be enrolled anew");
-        check(fixture, "history", NULL, 0, "it is not known whether");
+        await_text(fixture, MESSAGE_NOT_REVOKED, "cannot tell whether generation 1 is revoked: ");
+        await_text(fixture, MESSAGE_NOT_REVOKED, "as requested earlier: ");
+        ask(fixture, 1, "cannot tell whether generation 1 is revoked");
+        check(fixture, "renew", NULL, 6, "enrol it again");
+        check(fixture, "history", NULL, 0, "cannot tell whether");
 
         ck_assert_int_eq(fixture_stop(fixture), 0);
-        start_and_await(fixture, false, MESSAGE_NOT_REVOKED, "as was asked for before: ");
+        start_and_await(fixture, false, MESSAGE_NOT_REVOKED, "as requested earlier: ");
         check_usable(fixture, false);
 
         /* With a new set it matters no more, and it never comes back. */
@@ -238,8 +238,7 @@ START_TEST(a_lost_answer_leaves_a_doubt) {
         check_usable(fixture, true);
         check(fixture, "rollback", "--generation=1", 1, "generation 1 was revoked");
         ck_assert_int_eq(fixture_stop(fixture), 0);
-        start_and_await(fixture, true, MESSAGE_NOT_REVOKED,
-                        "it is not known whether generation 1 is revoked");
+        start_and_await(fixture, true, MESSAGE_NOT_REVOKED, "cannot tell whether generation 1 is revoked");
         check(fixture, "rollback", NULL, 1, "no other generation");
         check_usable(fixture, true);
         ask(fixture, 0, "revoked, generation 2");
@@ -262,7 +261,7 @@ START_TEST(a_call_that_was_lost_is_made_again) {
                 check_usable(fixture, false);
                 json_decref(fixture_await(fixture, MESSAGE_REVOKED));
                 ck_assert(!is_in_doubt(fixture));
-                ask(fixture, 6, "revoked already");
+                ask(fixture, 6, "already revoked");
                 enrol(fixture);
                 check_usable(fixture, true);
         }
@@ -277,9 +276,9 @@ START_TEST(a_no_ends_the_doubt) {
 
         fixture_fault(fixture, LOST("false"));
         fixture_fault(fixture, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
-        ask(fixture, 1, "it is not known whether generation 1 is revoked");
+        ask(fixture, 1, "cannot tell whether generation 1 is revoked");
         json_decref(fixture_await(fixture, MESSAGE_NOT_REVOKED));
-        await_text(fixture, MESSAGE_NOT_REVOKED, "is not revoked, as was asked for before, and can be used");
+        await_text(fixture, MESSAGE_NOT_REVOKED, "is not revoked, as requested earlier, and can be used");
         await_text(fixture, MESSAGE_CURRENT, "generation 1 is current until");
         check_usable(fixture, true);
         ck_assert(!is_in_doubt(fixture));
@@ -311,13 +310,13 @@ static void cut_off(bool kill, bool executed) {
 
         /* Not with --once, which has no time. */
         ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
-        await_text(fixture, MESSAGE_WAITING, "it is not known whether the certificate is revoked");
+        await_text(fixture, MESSAGE_WAITING, "the certificate may be revoked");
         ck_assert(is_in_doubt(fixture));
         ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 1);
 
         start_and_await(fixture, false, executed ? MESSAGE_NOT_REVOKED : MESSAGE_REVOKED,
-                        executed ? "it is not known whether generation 1 is revoked, as was asked for before"
-                                 : "generation 1 was revoked, as was asked for before");
+                        executed ? "cannot tell whether generation 1 is revoked, as requested earlier"
+                                 : "generation 1 was revoked, as requested earlier");
         check_usable(fixture, false);
         ck_assert_int_eq(is_in_doubt(fixture), executed);
         restart(fixture, false);
@@ -339,14 +338,14 @@ START_TEST(so_it_is_with_the_first_generation) {
         fixture_edit(fixture, "defaults:", control);
         start_ready(fixture, true);
         fixture_fault(fixture, LOST("false"));
-        ask(fixture, 1, "it is not known whether generation 0 is revoked");
+        ask(fixture, 1, "cannot tell whether generation 0 is revoked");
         check_usable(fixture, false);
         ck_assert(is_in_doubt(fixture));
         fixture_kill(fixture);
         fixture_lift_faults(fixture);
-        start_and_await(fixture, false, MESSAGE_REVOKED, "generation 0 was revoked, as was asked for before");
+        start_and_await(fixture, false, MESSAGE_REVOKED, "generation 0 was revoked, as requested earlier");
         ck_assert(!is_in_doubt(fixture));
-        ask(fixture, 6, "revoked already");
+        ask(fixture, 6, "already revoked");
         end(fixture);
 }
 END_TEST
@@ -366,7 +365,7 @@ START_TEST(a_look_under_way_is_made_again) {
         fixture = begin(EXPORTS);
         fixture_fault(fixture, LOST("false"));
         fixture_fault(fixture, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
-        ask(fixture, 1, "it is not known whether generation 1 is revoked");
+        ask(fixture, 1, "cannot tell whether generation 1 is revoked");
         fixture_kill(fixture);
         ck_assert_int_ge(asprintf(&command, "rm %s/?.pem", fixture->directory), 0);
         ck_assert_int_eq(system(command), 0);
@@ -374,7 +373,7 @@ START_TEST(a_look_under_way_is_made_again) {
                "strace -D -f -qq -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=400000", 1);
         fixture_start(fixture, NULL);
         unsetenv("REKEYD_TEST_WRAPPER");
-        await_text(fixture, MESSAGE_NOT_REVOKED, "is not revoked, as was asked for before, and can be used");
+        await_text(fixture, MESSAGE_NOT_REVOKED, "is not revoked, as requested earlier, and can be used");
         await_text(fixture, MESSAGE_CURRENT, "generation 1 is current until");
         check_usable(fixture, true);
         end(fixture);
@@ -414,7 +413,7 @@ START_TEST(another_set_is_not_revoked) {
                 asprintf(&command, "cd %s/orders && cp -p ..gen-000001/* ..gen-000002/", fixture->directory),
                 0);
         ck_assert_int_eq(system(command), 0);
-        start_and_await(fixture, true, MESSAGE_NOT_REVOKED, "its files are others now");
+        start_and_await(fixture, true, MESSAGE_NOT_REVOKED, "its files were replaced");
         ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 1);
         check_usable(fixture, true);
         restart(fixture, true);

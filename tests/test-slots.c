@@ -191,7 +191,7 @@ START_TEST(a_doubtful_group_gets_a_quarter) {
                 _cleanup_(slots_clear) struct slots slots = { .n_total = cases[i].n_total };
                 struct slot_group *bad = group_of(&slots, "bad"), *good = group_of(&slots, "good");
 
-                slots_judge(&slots, bad, false);
+                slots_report_result(&slots, bad, false);
                 take(&slots, bad, cases[i].most);
                 ck_assert(!can_take(&slots, bad));
                 take(&slots, good, cases[i].n_total - cases[i].most);
@@ -214,7 +214,7 @@ START_TEST(what_fails_does_not_starve_the_others) {
         ck_assert_uint_eq(bad->n_used, 6);
 
         /* Time-outs: what the bad group gives back it does not get again, although nobody else wants it. */
-        slots_judge(&slots, bad, false);
+        slots_report_result(&slots, bad, false);
         give_back(&slots, bad, 1);
         ck_assert_uint_eq(bad->n_used, 5);
         give_back(&slots, bad, 3);
@@ -229,7 +229,7 @@ START_TEST(what_fails_does_not_starve_the_others) {
         ck_assert_uint_eq(good->n_used, 6);
 
         /* It answers again: the first that becomes free goes to it, which uses fewer. */
-        slots_judge(&slots, bad, true);
+        slots_report_result(&slots, bad, true);
         ck_assert_uint_eq(bad->n_used, 2);
         give_back(&slots, good, 2);
         ck_assert_uint_eq(bad->n_used, 4);
@@ -243,15 +243,15 @@ START_TEST(an_answer_gives_back_what_was_withheld) {
         struct guest guests[8];
 
         turns = 0;
-        slots_judge(&slots, group, false);
+        slots_report_result(&slots, group, false);
         for (size_t i = 0; i < 8; i++) {
                 guests[i] = guest_of(group, i);
                 slots_wait(&slots, &guests[i].waiter);
         }
         ck_assert_uint_eq(turns, 2);
-        slots_judge(&slots, group, false);
+        slots_report_result(&slots, group, false);
         ck_assert_uint_eq(turns, 2);
-        slots_judge(&slots, group, true);
+        slots_report_result(&slots, group, true);
         ck_assert_uint_eq(turns, 8);
         ck_assert_uint_eq(group->n_waiting, 0);
         ck_assert_ptr_eq(group_of(&slots, "ucl"), group);

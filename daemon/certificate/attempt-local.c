@@ -3,12 +3,13 @@
  * and touch nothing but their attempt.
  */
 
-#include "daemon/certificate/attempt.h"
+#include "daemon/certificate/attempt-private.h"
 
 #include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "lib/life/gate.h"
 #include "lib/util/hash.h"
 #include "lib/x509/csr.h"
 
@@ -16,9 +17,10 @@
 
 static void fail_local(struct attempt *attempt, int code) {
         /* A damaged or hostile file, a full disk, a missing right: no Connector can help with any of it. */
-        if (attempt->error.code == 0)
-                error_set_errno(&attempt->error, code, "cannot work in %s", attempt->config->directory);
-        attempt->failure = FAILURE_LOCAL;
+        if (attempt->outcome.error.code == 0)
+                error_set_errno(&attempt->outcome.error, code, "cannot work in %s",
+                                attempt->config->directory);
+        attempt->outcome.failure = FAILURE_LOCAL;
 }
 
 static void add_warning(struct attempt *attempt, const char *text) {
@@ -35,8 +37,7 @@ static void add_warning(struct attempt *attempt, const char *text) {
 static int warn_of_nothing_to_import(struct attempt *attempt) {
         _cleanup_(freep) char *warning = NULL;
 
-        if (asprintf(&warning, "there is no key to import: nothing is at %s", attempt->config->import.key) <
-            0) {
+        if (asprintf(&warning, "no key to import: %s does not exist", attempt->config->import.key) < 0) {
                 warning = NULL;
                 return 0;
         }
@@ -52,7 +53,7 @@ static int adopt(struct attempt *attempt) {
         const char *source = config->directory;
         int r;
 
-        r = store_adopt_plain(attempt->store, &warning, &attempt->error);
+        r = store_adopt_plain(attempt->store, &warning, &attempt->outcome.error);
         if (r == -ENOENT) {
                 if (warning)
                         add_warning(attempt, warning); /* what was not adopted was set aside */
@@ -63,13 +64,13 @@ static int adopt(struct attempt *attempt) {
                         return warn_of_nothing_to_import(attempt); /* the pair may be still to come */
                 source = config->import.certificate;
                 r = store_adopt_files(attempt->store, config->import.key, source, config->import.ca, &warning,
-                                      &attempt->error);
+                                      &attempt->outcome.error);
         }
         if (warning)
                 add_warning(attempt, warning);
         if (r < 0)
                 return r;
-        attempt->adopted = strdup(source);
+        attempt->findings.adopted = attempt->adopted = strdup(source);
         return attempt->adopted ? 0 : -ENOMEM;
 }
 
@@ -107,14 +108,14 @@ static void read_token(struct attempt *attempt) {
 
         if (attempt->offered_token) {
                 attempt->token = take_ptr(attempt->offered_token);
-                attempt->token_hash = token_hash(attempt->token);
+                attempt->findings.token = token_hash(attempt->token);
                 attempt->is_offered = true;
                 return;
         }
         if (!path)
                 return;
         /* Before it is read: a file that is replaced meanwhile will look new, never old. */
-        (void)file_identify(AT_FDCWD, path, &attempt->token_file);
+        (void)file_identify(AT_FDCWD, path, &attempt->findings.token_file);
         r = file_read_at(AT_FDCWD, path, FILE_FOLLOW, TOKEN_FILE_MAX, &text, NULL);
         if (r == -ENOENT)
                 return;
@@ -125,11 +126,10 @@ static void read_token(struct attempt *attempt) {
         }
         if (attempt_trim_token(text)) {
                 attempt->token = text;
-                attempt->token_hash = token_hash(text);
+                attempt->findings.token = token_hash(text);
                 return;
         }
-        if (*text &&
-            asprintf(&warning, "token file %s does not hold one line with a one-time token", path) >= 0)
+        if (*text && asprintf(&warning, "token file %s is not one line with a one-time token", path) >= 0)
                 add_warning(attempt, warning);
         free_secret(text);
 }
@@ -143,23 +143,23 @@ static void fill_observation(struct attempt *attempt) {
         unsigned bits = attempt->config->policy.key.bits;
         bool has_staged_key = key_fits(stage->key, bits);
 
-        attempt->observation = (struct renewal_observation) {
-                .has_set = attempt->has_set,
-                .not_before = attempt->has_set ? attempt->set.not_before : 0,
-                .expiry = attempt->has_set ? attempt->set.effective_expiry : 0,
+        attempt->findings.observation = (struct renewal_observation) {
+                .has_set = attempt->findings.set,
+                .not_before = attempt->findings.set ? attempt->set.not_before : 0,
+                .expiry = attempt->findings.set ? attempt->set.effective_expiry : 0,
                 .has_token = attempt->token,
-                .has_untried_token = attempt->token && attempt->token_hash != attempt->tried_token,
+                .has_untried_token = attempt->token && attempt->findings.token != attempt->input.tried_token,
                 .has_staged_key = has_staged_key,
                 .has_staged_grant = has_staged_key && stage->csr_pem && stage->token,
                 .has_staged_reply = has_staged_key && stage->certificate_pem && stage->ca_pem,
-                .other_key_asked = attempt->has_set && !key_fits(attempt->set.key, bits),
-                .enrol_asked = attempt->enrol_asked && attempt->token,
+                .other_key_asked = attempt->findings.set && !key_fits(attempt->set.key, bits),
+                .enrol_asked = attempt->is_offered && attempt->token,
         };
 }
 
 /* What goes with a staged reply or grant is staged too; everything else starts from what is current. */
 static void read_connection(struct attempt *attempt) {
-        bool resume = attempt->observation.has_staged_reply || !attempt->has_set;
+        bool resume = attempt->findings.observation.has_staged_reply || !attempt->findings.set;
         const char *json = resume && attempt->stage.connection_json ? attempt->stage.connection_json
                                                                     : attempt->set.connection_json;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
@@ -176,23 +176,23 @@ static int load_or_repair(struct attempt *attempt) {
         uint64_t generation;
         int r;
 
-        r = store_load(attempt->store, &attempt->set, &attempt->error);
+        r = store_load(attempt->store, &attempt->set, &attempt->outcome.error);
         if (r == -EBADMSG) {
                 _cleanup_(error_clear) struct error damage = ERROR_INIT;
 
-                error_move(&damage, &attempt->error);
-                r = store_repair(attempt->store, &generation, &attempt->error);
-                if (r == 0 && asprintf(&text, "%s; generation %" PRIu64 " is in use again",
+                error_move(&damage, &attempt->outcome.error);
+                r = store_repair(attempt->store, &generation, &attempt->outcome.error);
+                if (r == 0 && asprintf(&text, "%s; generation %" PRIu64 " is current again",
                                        error_text(&damage), generation) >= 0)
                         add_warning(attempt, text);
                 else if (r == -ENOENT)
                         add_warning(attempt, error_text(&damage));
                 if (r == 0)
-                        r = store_load(attempt->store, &attempt->set, &attempt->error);
+                        r = store_load(attempt->store, &attempt->set, &attempt->outcome.error);
         }
-        attempt->has_set = r == 0;
+        attempt->findings.set = r == 0 ? &attempt->set : NULL;
         if (r == -ENOENT) {
-                error_clear(&attempt->error);
+                error_clear(&attempt->outcome.error);
                 return 0;
         }
         return r;
@@ -212,13 +212,13 @@ void attempt_inspect(struct attempt *attempt) {
         const struct store_options options = attempt_store_options(config);
         int r;
 
-        r = store_open(config->directory, &options, &attempt->store, &attempt->error);
+        r = store_open(config->directory, &options, &attempt->store, &attempt->outcome.error);
         if (r == 0)
                 r = adopt(attempt);
         if (r == 0)
                 r = load_or_repair(attempt);
         if (r == 0)
-                r = store_stage_load(attempt->store, &attempt->stage, &attempt->error);
+                r = store_stage_load(attempt->store, &attempt->stage, &attempt->outcome.error);
         if (r < 0) {
                 fail_local(attempt, r);
                 return;
@@ -229,7 +229,7 @@ void attempt_inspect(struct attempt *attempt) {
 
         /* A look without the right to renew keeps nothing open, and no more in memory than it was for:
          * thousands of them may be under way. */
-        if (!attempt->may_renew) {
+        if (!attempt->input.may_renew) {
                 attempt->store = store_close(attempt->store);
                 stage_clear(&attempt->stage);
                 if (config->n_exports == 0)
@@ -249,10 +249,10 @@ void attempt_make_key(struct attempt *attempt) {
         stage_clear(&attempt->stage);
         begin = now_usec(CLOCK_THREAD_CPUTIME_ID);
         r = key_generate(attempt->key_bits, &attempt->context->stopping, &attempt->stage.key,
-                         &attempt->error);
+                         &attempt->outcome.error);
         attempt->key_cpu_usec = usec_sub(now_usec(CLOCK_THREAD_CPUTIME_ID), begin);
         if (r == 0)
-                r = store_stage_key(attempt->store, attempt->stage.key, &attempt->error);
+                r = store_stage_key(attempt->store, attempt->stage.key, &attempt->outcome.error);
         if (r < 0)
                 fail_local(attempt, r);
 }
@@ -261,10 +261,11 @@ static int choose_subject(struct attempt *attempt, struct subject **ret) {
         int r;
 
         if (attempt->director_down)
-                return cert_subject(attempt->set.leaf, ret, &attempt->error);
-        r = subject_parse(attempt->configuration.subject, ret, &attempt->error);
+                return cert_subject(attempt->set.leaf, ret, &attempt->outcome.error);
+        r = subject_parse(attempt->configuration.subject, ret, &attempt->outcome.error);
         if (r < 0)
-                return error_prefix(&attempt->error, "the Connector asks for a subject that cannot be used");
+                return error_prefix(&attempt->outcome.error,
+                                    "the subject that the Connector asks for is not usable");
         return 0;
 }
 
@@ -274,16 +275,16 @@ static int stage_request(struct attempt *attempt, const char *csr_pem) {
 
         r = connection_format(&attempt->connection, &json);
         if (r < 0)
-                return error_set_errno(&attempt->error, r, "cannot write " STORE_CONNECTION);
-        r = store_stage_connection(attempt->store, json, &attempt->error);
+                return error_set_errno(&attempt->outcome.error, r, "cannot write " STORE_CONNECTION);
+        r = store_stage_connection(attempt->store, json, &attempt->outcome.error);
         if (r < 0)
                 return r;
         if (attempt->by_token && attempt->configuration.token) {
-                r = store_stage_token(attempt->store, attempt->configuration.token, &attempt->error);
+                r = store_stage_token(attempt->store, attempt->configuration.token, &attempt->outcome.error);
                 if (r < 0)
                         return r;
         }
-        return store_stage_csr(attempt->store, csr_pem, &attempt->error);
+        return store_stage_csr(attempt->store, csr_pem, &attempt->outcome.error);
 }
 
 void attempt_make_csr(struct attempt *attempt) {
@@ -293,12 +294,12 @@ void attempt_make_csr(struct attempt *attempt) {
 
         r = choose_subject(attempt, &subject);
         if (r < 0) {
-                attempt->failure = FAILURE_BAD_REPLY;
+                attempt->outcome.failure = FAILURE_BAD_REPLY;
                 return;
         }
-        r = csr_make(attempt->stage.key, subject, &csr_pem, &attempt->error);
+        r = csr_make(attempt->stage.key, subject, &csr_pem, &attempt->outcome.error);
         if (r < 0) {
-                attempt->failure = r == -EINVAL ? FAILURE_BAD_REPLY : FAILURE_LOCAL;
+                attempt->outcome.failure = r == -EINVAL ? FAILURE_BAD_REPLY : FAILURE_LOCAL;
                 return;
         }
         r = stage_request(attempt, csr_pem);
@@ -319,10 +320,11 @@ void attempt_gate(struct attempt *attempt) {
         enum gate_check failed = GATE_MAX;
         int r;
 
-        r = csr_check(stage->csr_pem, strlen(stage->csr_pem), stage->key, &subject, &attempt->error);
+        r = csr_check(stage->csr_pem, strlen(stage->csr_pem), stage->key, &subject, &attempt->outcome.error);
         if (r < 0) {
-                error_prefix(&attempt->error, "the staged CSR in %s is damaged", attempt->config->directory);
-                attempt->failure = FAILURE_LOCAL;
+                error_prefix(&attempt->outcome.error, "the staged CSR in %s is damaged",
+                             attempt->config->directory);
+                attempt->outcome.failure = FAILURE_LOCAL;
                 return;
         }
 
@@ -332,21 +334,22 @@ void attempt_gate(struct attempt *attempt) {
                 .ca_pem = attempt->reply.ca,
                 .key = stage->key,
                 .subject = subject,
-                .current_spki = attempt->has_set ? attempt->set.spki : NULL,
+                .current_spki = attempt->findings.set ? attempt->set.spki : NULL,
                 /* One that is revoked has nothing left that could be lost. */
-                .current_expiry = attempt->observation.has_set ? attempt->set.effective_expiry : 0,
+                .current_expiry = attempt->findings.observation.has_set ? attempt->set.effective_expiry : 0,
                 .now = now_usec(CLOCK_REALTIME),
                 .skew_usec = attempt->config->policy.clock_skew_usec,
                 /* Who asks for another key takes the expiry that comes with it. */
-                .forced = attempt->accepts_not_longer || attempt->observation.other_key_asked,
+                .forced = attempt->input.accepts_not_longer || attempt->findings.observation.other_key_asked,
         };
-        r = gate_run(&input, &result, &failed, &attempt->error);
+        r = gate_run(&input, &result, &failed, &attempt->outcome.error);
         if (r < 0) {
-                attempt->failure = r == -ENOMEM ? FAILURE_LOCAL : FAILURE_BAD_REPLY;
-                attempt->not_longer = failed == GATE_EXPIRY;
+                attempt->outcome.failure = r == -ENOMEM ? FAILURE_LOCAL : FAILURE_BAD_REPLY;
+                attempt->outcome.not_longer = failed == GATE_EXPIRY;
                 return;
         }
-        r = store_stage_certificate(attempt->store, result.certificate_pem, result.ca_pem, &attempt->error);
+        r = store_stage_certificate(attempt->store, result.certificate_pem, result.ca_pem,
+                                    &attempt->outcome.error);
         if (r < 0) {
                 fail_local(attempt, r);
                 return;
@@ -360,19 +363,19 @@ void attempt_gate(struct attempt *attempt) {
 void attempt_commit(struct attempt *attempt) {
         int r;
 
-        r = store_commit(attempt->store, &attempt->generation, &attempt->error);
+        r = store_commit(attempt->store, &attempt->generation, &attempt->outcome.error);
         if (r < 0) {
-                error_prefix(&attempt->error, "the proven certificate could not be made current");
-                attempt->failure = FAILURE_LOCAL;
+                error_prefix(&attempt->outcome.error, "could not make the verified certificate current");
+                attempt->outcome.failure = FAILURE_LOCAL;
                 return;
         }
         /* What is current now, as a reader would find it: for the log, and the last check of our own work. */
         set_clear(&attempt->set);
-        r = store_load(attempt->store, &attempt->set, &attempt->error);
-        attempt->has_set = r == 0;
+        r = store_load(attempt->store, &attempt->set, &attempt->outcome.error);
+        attempt->findings.set = r == 0 ? &attempt->set : NULL;
         if (r < 0) {
-                error_prefix(&attempt->error,
-                             "generation %" PRIu64 " is current now, but cannot be read back",
+                error_prefix(&attempt->outcome.error,
+                             "generation %" PRIu64 " is now current, but cannot be read back",
                              attempt->generation);
                 fail_local(attempt, r);
         }

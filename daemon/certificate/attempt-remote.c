@@ -4,7 +4,7 @@
  * where it depends on which door was used.
  */
 
-#include "daemon/certificate/attempt.h"
+#include "daemon/certificate/attempt-private.h"
 
 #include <stdio.h>
 
@@ -17,19 +17,21 @@ static const char *certificate_url(const struct attempt *attempt) {
                 return configured;
         if (!configured)
                 return stored;
-        return attempt->n_failures % 2 == 0 && !attempt->configured_url_first ? stored : configured;
+        return attempt->input.n_failures % 2 == 0 && !attempt->input.configured_url_first ? stored
+                                                                                          : configured;
 }
 
 /* The proof goes to the certificate-secured door whichever door the attempt came through. */
 static const char *call_url(const struct attempt *attempt) {
-        return attempt->by_token && attempt->step != STEP_VERIFY ? attempt->config->connector->enrol_url
-                                                                 : certificate_url(attempt);
+        return attempt->by_token && attempt->outcome.step != STEP_VERIFY
+                       ? attempt->config->connector->enrol_url
+                       : certificate_url(attempt);
 }
 
 static void fail_unstarted(struct attempt *attempt, int r) {
-        if (attempt->error.code == 0)
-                error_set_errno(&attempt->error, r, "cannot call the Connector");
-        attempt->failure = FAILURE_LOCAL;
+        if (attempt->outcome.error.code == 0)
+                error_set_errno(&attempt->outcome.error, r, "cannot call the Connector");
+        attempt->outcome.failure = FAILURE_LOCAL;
         attempt_call_done(attempt);
 }
 
@@ -39,7 +41,7 @@ static void start_call(struct attempt *attempt, struct connector_request *reques
 
         if (!request->url) {
                 free(request->body);
-                error_set(&attempt->error, -ENOENT,
+                error_set(&attempt->outcome.error, -ENOENT,
                           "the Connector's certificate-secured URL is not known: set `url` of connector %s",
                           connector->name);
                 fail_unstarted(attempt, -ENOENT);
@@ -48,7 +50,7 @@ static void start_call(struct attempt *attempt, struct connector_request *reques
         request->trust = connector->trust;
         request->timeout_usec = connector->timeout_usec;
         r = connector_call_new(attempt->context->curl, request, done, attempt, &attempt->call,
-                               &attempt->error);
+                               &attempt->outcome.error);
         if (r < 0)
                 fail_unstarted(attempt, r);
 }
@@ -59,31 +61,31 @@ static void start_endpoint_call(struct attempt *attempt, char *body, const char 
         struct connector_request request = {
                 .url = call_url(attempt),
                 .body = body,
-                .last = attempt->step == STEP_SIGN,
+                .last = attempt->outcome.step == STEP_SIGN,
         };
 
         if (attempt->by_token)
                 request.token = token;
         else {
-                if (attempt->step == STEP_CONFIGURATION) {
-                        connector_line_free(attempt->line);
-                        attempt->line = connector_line_new();
+                if (attempt->outcome.step == STEP_CONFIGURATION) {
+                        connector_share_free(attempt->connection_share);
+                        attempt->connection_share = connector_share_new();
                 }
                 request.key = attempt->set.key;
                 request.certificate_pem = attempt->set.certificate_pem;
-                request.line = attempt->line;
+                request.share = attempt->connection_share;
         }
         start_call(attempt, &request, done);
 }
 
 /* What every answer is asked first. Returns false when there is no reply to read. */
 static bool take_answer(struct attempt *attempt, const struct connector_answer *answer) {
-        snprintf(attempt->request_id, sizeof(attempt->request_id), "%s", answer->request_id);
-        attempt->retry_after_usec = answer->retry_after_usec;
+        snprintf(attempt->outcome.request_id, sizeof(attempt->outcome.request_id), "%s", answer->request_id);
+        attempt->outcome.retry_after_usec = answer->retry_after_usec;
         if (answer->failure == FAILURE_NONE)
                 return true;
-        error_set(&attempt->error, -EIO, "%s", answer->error);
-        attempt->failure = answer->failure;
+        error_set(&attempt->outcome.error, -EIO, "%s", answer->error);
+        attempt->outcome.failure = answer->failure;
         return false;
 }
 
@@ -93,24 +95,24 @@ static void take_result(struct attempt *attempt, const struct compass_reply *rep
         if (r == 0)
                 return;
         if (r < 0) {
-                attempt->failure = FAILURE_LOCAL;
+                attempt->outcome.failure = FAILURE_LOCAL;
                 return;
         }
-        if (attempt->by_token && attempt->step != STEP_VERIFY && reply->status == 400 && reply->size == 0) {
-                error_set(
-                        &attempt->error, -EACCES,
-                        "%s does not accept the one-time token%s%s: it was used before, is wrong or too old, "
-                        "or the Director is down; a fresh one is needed",
-                        call_url(attempt), attempt->is_offered ? "" : " from ",
-                        attempt->is_offered           ? ""
-                        : attempt->config->token_file ? attempt->config->token_file
-                                                      : "the stage");
-                attempt->failure = FAILURE_REJECTED;
-                attempt->is_doubtful = true;
+        if (attempt->by_token && attempt->outcome.step != STEP_VERIFY && reply->status == 400 &&
+            reply->size == 0) {
+                error_set(&attempt->outcome.error, -EACCES,
+                          "%s does not accept the one-time token%s%s: it is used, wrong or expired, "
+                          "or the Director is down; a fresh one is needed",
+                          call_url(attempt), attempt->is_offered ? "" : " from ",
+                          attempt->is_offered           ? ""
+                          : attempt->config->token_file ? attempt->config->token_file
+                                                        : "the stage");
+                attempt->outcome.failure = FAILURE_REJECTED;
+                attempt->outcome.is_doubtful = true;
                 return;
         }
-        error_prefix(&attempt->error, "%s", call_url(attempt));
-        attempt->failure = (enum failure)r;
+        error_prefix(&attempt->outcome.error, "%s", call_url(attempt));
+        attempt->outcome.failure = (enum failure)r;
 }
 
 /* --- Configuration --- */
@@ -131,20 +133,20 @@ static void take_configuration(struct attempt *attempt) {
         unsigned asked = algorithm ? key_algorithm_bits(algorithm) : 0;
 
         if (algorithm && asked == 0) {
-                error_set(&attempt->error, -ENOTSUP,
+                error_set(&attempt->outcome.error, -ENOTSUP,
                           "the Connector asks for a key of kind '%s', which rekeyd does not make: only "
                           "rsa2048, rsa3072 "
                           "and rsa4096 are known",
                           algorithm);
-                attempt->failure = FAILURE_BAD_REPLY;
+                attempt->outcome.failure = FAILURE_BAD_REPLY;
                 return;
         }
         if (attempt->by_token && !configuration->token) {
-                error_set(&attempt->error, -EBADMSG,
+                error_set(&attempt->outcome.error, -EBADMSG,
                           "the Connector's configuration holds no token for the signature; a fresh one-time "
                           "token is "
                           "needed");
-                attempt->failure = FAILURE_BAD_REPLY;
+                attempt->outcome.failure = FAILURE_BAD_REPLY;
                 return;
         }
         if (follow_url(&attempt->connection.connector_url, configuration->connector_url) < 0 ||
@@ -156,7 +158,7 @@ static void take_configuration(struct attempt *attempt) {
 
         if (asked > key_bits(attempt->stage.key)) {
                 attempt->key_bits = asked;
-                attempt->key_too_small = true;
+                attempt->outcome.key_too_small = true;
         }
 }
 
@@ -166,16 +168,17 @@ static void on_configuration(const struct connector_answer *answer, void *userda
 
         if (take_answer(attempt, answer)) {
                 compass_configuration_clear(&attempt->configuration);
-                r = compass_read_configuration(&answer->reply, &attempt->configuration, &attempt->error);
+                r = compass_read_configuration(&answer->reply, &attempt->configuration,
+                                               &attempt->outcome.error);
                 if (r == COMPASS_DIRECTOR_DOWN) {
                         /* Signing works without the Director, and the subject is in the certificate. */
-                        if (attempt->by_token || !attempt->has_set)
+                        if (attempt->by_token || !attempt->findings.set)
                                 r = FAILURE_TRANSIENT;
                         else {
                                 attempt->director_down = true;
                                 free(attempt->warning);
-                                attempt->warning = strdup(error_text(&attempt->error));
-                                error_clear(&attempt->error);
+                                attempt->warning = strdup(error_text(&attempt->outcome.error));
+                                error_clear(&attempt->outcome.error);
                                 r = 0;
                         }
                 } else if (r == 0)
@@ -189,7 +192,6 @@ void attempt_call_configuration(struct attempt *attempt) {
         char *body;
         int r;
 
-        attempt->key_too_small = false;
         r = compass_request_configuration(&body);
         if (r < 0)
                 fail_unstarted(attempt, r);
@@ -204,8 +206,9 @@ static void on_signed(const struct connector_answer *answer, void *userdata) {
 
         if (take_answer(attempt, answer)) {
                 compass_certificates_clear(&attempt->reply);
-                take_result(attempt, &answer->reply,
-                            compass_read_certificates(&answer->reply, &attempt->reply, &attempt->error));
+                take_result(
+                        attempt, &answer->reply,
+                        compass_read_certificates(&answer->reply, &attempt->reply, &attempt->outcome.error));
         }
         attempt_call_done(attempt);
 }
@@ -230,15 +233,15 @@ static void on_verified(const struct connector_answer *answer, void *userdata) {
         int r;
 
         if (take_answer(attempt, answer)) {
-                r = compass_read_probe(&answer->reply, &attempt->error);
+                r = compass_read_probe(&answer->reply, &attempt->outcome.error);
                 /* Whatever it has against the call, it is about the new certificate: nothing else is new in
                  * it. An empty 400 too, where configuration and signature have just passed. */
                 if (r == FAILURE_REFUSED || r == FAILURE_REJECTED || (r > 0 && answer->reply.status == 400))
                         r = FAILURE_BAD_REPLY;
                 take_result(attempt, &answer->reply, r);
         }
-        if (attempt->failure != FAILURE_NONE)
-                error_prefix(&attempt->error, "the new certificate could not be proven");
+        if (attempt->outcome.failure != FAILURE_NONE)
+                error_prefix(&attempt->outcome.error, "could not verify the new certificate");
         attempt_call_done(attempt);
 }
 

@@ -1,549 +1,571 @@
 /*
- * A certificate between its attempts and during them. Everything that happens to it is an event for the
- * machine in lib/life/renewal.c; what the machine answers is either a step, which attempt.c knows how to
- * take, or a rest, for which a timer is set here. Every change of state is logged, once, in
- * certificate-log.c.
- *
- * What a restart must know is in the journal before it can matter. A failure is written ahead: before the
- * first call of an attempt the journal says that it has failed, so that a process that dies each time does
- * not call each time. A signature is counted before it is asked for. And a set that was not told of is one
- * that the journal does not name.
+ * A certificate is made of parts that do not know each other: the renewer, the revoker, the publisher and,
+ * for the log, the reporter. Here they are put together, and here it is decided what comes next when one of
+ * them has come to its end: dispatch() does what is pending, in one order, once nothing is in the way of it.
  */
 
-#include <errno.h>
-#include <limits.h>
+#include "daemon/certificate/certificate.h"
 
-#include "daemon/certificate/attempt.h"
-#include "daemon/certificate/certificate-private.h"
-#include "daemon/loop/backoff.h"
-#include "daemon/observe/metrics.h"
+#include "daemon/certificate/publisher.h"
+#include "daemon/certificate/renewer.h"
+#include "daemon/certificate/revoker.h"
+#include "daemon/certificate/rollback.h"
 
-static struct renewal_context renewal_context(const struct certificate *certificate,
-                                              const struct schedule_policy *policy) {
-        return (struct renewal_context) {
-                .policy = policy,
-                .seed = certificate->seed,
-                .random = random_number(),
-                .now = now_usec(CLOCK_REALTIME),
-        };
+struct certificate {
+        struct core core;
+        struct config *owner; /* a reference; core.config is in it */
+        struct reporter reporter;
+        struct renewer renewer;
+        struct revoker revoker;
+        struct publisher publisher;
+
+        /* What an operator asked for, beside an attempt: it waits until no attempt is under way, and no
+         * attempt begins before its end. */
+        struct {
+                enum operation kind; /* OPERATION_NONE: there is none */
+                bool is_running;
+                bool is_named; /* of a rollback: the generation is */
+                uint64_t generation;
+                struct rollback *rollback;
+        } operation;
+
+        /* What waits until nothing is under way: another configuration. NULL: none. The other is
+         * core.is_retired. */
+        struct config *next_owner;
+        const struct config_certificate *next_config;
+        bool next_has_changed;
+
+        bool is_settled; /* --once: it has nothing more to do */
+};
+
+static void dispatch(struct certificate *certificate);
+
+/* --- Operations --- */
+
+/* The operation is over. FILES_CHANGED: the set may be another one. */
+static void end_operation(struct certificate *certificate, bool files_changed) {
+        struct renewer *renewer = &certificate->renewer;
+
+        certificate->operation.rollback = rollback_free(certificate->operation.rollback);
+        certificate->operation.kind = OPERATION_NONE;
+        certificate->operation.is_running = false;
+        if (files_changed)
+                renewer_request(renewer, RENEWER_TRY);
+        else if (!certificate->core.is_retired)
+                renewer_request(renewer, renewer->pending);
+        dispatch(certificate);
 }
 
-static enum renewal_step take_event(struct certificate *certificate, struct renewal *renewal,
-                                    const struct renewal_event *event) {
-        const struct schedule_policy policy = config_schedule_policy(certificate->config);
-        const struct renewal_context context = renewal_context(certificate, &policy);
+static void on_rollback(int r, uint64_t generation, const char *error, void *userdata) {
+        struct certificate *certificate = userdata;
 
-        return renewal_next(renewal, event, &context);
+        if (r < 0)
+                reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED, "not rolled back: %s",
+                             error);
+        else
+                reporter_log(&certificate->reporter, LOG_NOTICE, MESSAGE_ROLLED_BACK,
+                             "a copy of generation %" PRIu64 " is now current", generation);
+        end_operation(certificate, r == 0);
 }
 
-/* --- Rest --- */
+static void start_rollback(struct certificate *certificate) {
+        const struct core *core = &certificate->core;
+        const uint64_t *generation =
+                certificate->operation.is_named ? &certificate->operation.generation : NULL;
+
+        if (rollback_new(core->context->disk_workers, core->config, &core->state_file->state, generation,
+                         on_rollback, certificate, &certificate->operation.rollback) == 0)
+                return;
+        reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
+                     "not rolled back: out of memory");
+        end_operation(certificate, false);
+}
+
+static void start_notification(struct certificate *certificate) {
+        if (publisher_notify_again(&certificate->publisher) < 0)
+                reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
+                             "no dependent is notified: out of memory");
+        else
+                reporter_log(&certificate->reporter, LOG_INFO, MESSAGE_NOTIFYING,
+                             "notifying all dependents of generation %" PRIu64 " again",
+                             certificate->core.facts.generation);
+        publisher_start(&certificate->publisher);
+        end_operation(certificate, false);
+}
+
+static void start_revocation(struct certificate *certificate) {
+        revoker_revoke_current(&certificate->revoker);
+}
+
+/* The inspection that was under way knew nothing of the token. */
+static void start_enrolment(struct certificate *certificate) {
+        reporter_begin(&certificate->reporter);
+        end_operation(certificate, true);
+}
+
+static void (*const starts[OPERATION_MAX])(struct certificate *certificate) = {
+        [OPERATION_ENROL] = start_enrolment,
+        [OPERATION_REVOKE] = start_revocation,
+        [OPERATION_ROLLBACK] = start_rollback,
+        [OPERATION_NOTIFY] = start_notification,
+};
+
+static void start_operation(struct certificate *certificate) {
+        if (certificate->core.is_retired) {
+                renewer_forget_token(&certificate->renewer);
+                reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_OPERATION_FAILED,
+                             "request dropped: certificate was removed from the configuration");
+                end_operation(certificate, false);
+                return;
+        }
+        certificate->operation.is_running = true;
+        starts[certificate->operation.kind](certificate);
+}
+
+/* --- What is next --- */
 
 static void on_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
-        certificate_settle(userdata);
+        dispatch(userdata);
 }
 
-void certificate_settle(struct certificate *certificate) {
-        struct context *context = certificate->context;
+static int use_configuration(struct certificate *certificate, bool has_changed, bool url_changed) {
+        int r;
 
-        context->changed(context);
-        if (certificate->attempt || certificate->job || certificate->revocation ||
-            (certificate->notifications && notifications_is_busy(certificate->notifications)))
-                return;
-        if (certificate->is_retired) {
-                /* Should it come back, its journal must be whole. */
-                if (!state_file_is_saved(certificate->state_file))
-                        state_file_save_then(certificate->state_file, on_saved, certificate);
-                else
-                        context->retired(context, certificate);
-                return;
-        }
-        if (certificate->next_owner) {
-                certificate_take_configuration(certificate);
-                return;
-        }
-        if (context->once && !certificate->settled && !certificate->slot_waiter.is_waiting) {
-                certificate->settled = true;
-                if (certificate->notifications && notifications_n_pending(certificate->notifications) > 0)
-                        certificate->failed = true;
-                context->settled(context, certificate->renewed, certificate->failed);
-        }
+        r = renewer_configure(&certificate->renewer, has_changed, url_changed);
+        return r < 0 ? r : publisher_configure(&certificate->publisher);
 }
 
-static void end_attempt(struct certificate *certificate) {
-        certificate->attempt = attempt_free(certificate->attempt);
-        if (certificate->has_slot) {
-                certificate->has_slot = false;
-                slots_return(&certificate->context->slots, &certificate->slot_waiter);
-        }
-}
+static void take_configuration(struct certificate *certificate) {
+        struct core *core = &certificate->core;
+        const bool has_changed = certificate->next_has_changed;
+        const bool url_changed =
+                !streq_null(core->config->connector->url, certificate->next_config->connector->url);
+        _cleanup_(config_freep) struct config *before = certificate->owner;
 
-static void has_inspected(struct certificate *certificate) {
-        if (certificate->has_inspected)
-                return;
-        certificate->has_inspected = true;
-        certificate->context->inspected(certificate->context);
-}
-
-static void rest(struct certificate *certificate) {
-        end_attempt(certificate);
-        has_inspected(certificate);
-        if (certificate_asks_attempt(certificate))
-                certificate_give_up_attempt(certificate, renewal_state_names[certificate->renewal.state]);
-        if (!certificate->context->once && !certificate->is_retired) {
-                certificate_arm_timer(certificate);
-                certificate_arm_token_watch(certificate);
-                if (certificate->inspect_again && !certificate->job)
-                        certificate_inspect(certificate);
-        }
-        certificate_start_operation(certificate);
-        certificate_settle(certificate);
-}
-
-/* --- Failures --- */
-
-static void say_warning(struct certificate *certificate) {
-        struct attempt *attempt = certificate->attempt;
-
-        if (!attempt->warning)
-                return;
-        certificate_log(certificate, LOG_WARNING, MESSAGE_WARNING, "%s", attempt->warning);
-        free(take_ptr(attempt->warning));
-}
-
-void certificate_remember_failure(struct certificate *certificate, unsigned failures, enum failure failure,
-                                  usec_t backoff_usec) {
-        struct state *state = &certificate->state_file->state;
-
-        if (failures == 0)
-                state_keep_error(&state->error, NULL);
-        state->failures = failures;
-        state->failure = failure;
-        state->next_attempt_usec =
-                backoff_usec == USEC_INFINITY ? 0 : usec_add(now_usec(CLOCK_REALTIME), backoff_usec);
-}
-
-/* What the attempt has failed for, for whoever looks. */
-static void remember_error(struct certificate *certificate) {
-        struct state *state = &certificate->state_file->state;
-
-        state_keep_error(&state->error, error_text(&certificate->attempt->error));
-        state->failed_usec = now_usec(CLOCK_REALTIME);
-}
-
-/* An operator asks for one attempt. When it has failed, a look finds out whether more is needed: a set that
- * is not due goes on. */
-static void take_failure(struct certificate *certificate) {
-        const struct attempt *attempt = certificate->attempt;
-        const struct renewal *renewal = &certificate->renewal;
-        const struct renewal_event event = {
-                .type = RENEWAL_FAILED,
-                .failure = attempt->failure,
-                .not_longer = attempt->not_longer,
-                .is_doubtful = attempt->is_doubtful,
-                .retry_after_usec = attempt->retry_after_usec,
-                .hold_usec = certificate->refresh_only
-                                     ? usec_sub(certificate->backoff_until, now_usec(CLOCK_BOOTTIME))
-                                     : 0,
-        };
-        enum renewal_state before = renewal->state;
-        const bool was_asked = certificate_asks_attempt(certificate);
-
-        say_warning(certificate);
-        take_event(certificate, &certificate->renewal, &event);
-        if (attempt->by_token &&
-            (renewal->failure == FAILURE_REFUSED || renewal->failure == FAILURE_REJECTED) &&
-            !(attempt->is_doubtful && renewal->failures <= RENEWAL_DOUBTS))
-                certificate->burnt_token = certificate->tried_token;
-        certificate_remember_failure(certificate, renewal->failures, renewal->failure, renewal->backoff_usec);
-        remember_error(certificate);
-        state_file_save(certificate->state_file);
-        certificate_log_failure(certificate);
-        if (renewal->state == RENEWAL_WAITING_FOR_TOKEN && before != RENEWAL_WAITING_FOR_TOKEN)
-                certificate_log_waiting(certificate);
-        certificate->failed = true;
-        certificate->context->metrics->failures[renewal->failure]++;
-        if (was_asked) {
-                certificate_forget_token(certificate);
-                certificate->renewal.forced = certificate->accepts_not_longer = false;
-                certificate->inspect_again = true;
-        }
-        rest(certificate);
-}
-
-/* --- Steps --- */
-
-/* The step that is next cannot begin. */
-static void fail_before(struct certificate *certificate, int r, const char *sentence) {
-        struct attempt *attempt = certificate->attempt;
-
-        attempt->step = certificate->renewal.step;
-        attempt->failure = FAILURE_LOCAL;
-        error_clear(&attempt->error);
-        error_set(&attempt->error, r, "%s", sentence);
-        take_failure(certificate);
-}
-
-static void on_recorded(int r, const char *error, void *userdata) {
-        struct certificate *certificate = userdata;
-        _cleanup_(error_clear) struct error sentence = ERROR_INIT;
-
-        if (r == 0) {
-                attempt_start(certificate->attempt, certificate->renewal.step);
+        certificate->owner = take_ptr(certificate->next_owner);
+        core->config = take_ptr(certificate->next_config);
+        certificate->next_has_changed = false;
+        if (use_configuration(certificate, has_changed, url_changed) < 0) {
+                log_error("%s: out of memory", core->config->name);
+                sd_event_exit(core->context->event, EXIT_FAILURE);
                 return;
         }
-        error_set(&sentence, r, "the Connector was not called, since a restart would not know of it: %s",
-                  error);
-        fail_before(certificate, r, error_text(&sentence));
-}
-
-/* Before the swap, or a kill in between would leave the old set valid. That it could not be saved is in the
- * log, and keeps nobody from the new one. */
-static void on_debt_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
-        struct certificate *certificate = userdata;
-
-        attempt_start(certificate->attempt, STEP_COMMIT);
-}
-
-/* A step that calls the Connector waits until the journal knows of it. */
-static void start_step(struct certificate *certificate, enum renewal_step step) {
-        struct attempt *attempt = certificate->attempt;
-        const struct renewal *renewal = &certificate->renewal;
-        struct state *state = &certificate->state_file->state;
-        bool is_recorded = true;
-
-        if (step == STEP_COMMIT && certificate_owe_revocation(certificate)) {
-                state_file_save_then(certificate->state_file, on_debt_saved, certificate);
+        if (facts_has_set(&core->facts))
+                publisher_start(&certificate->publisher);
+        if (!has_changed) {
+                /* The operator who reloads may have repaired what an export has failed for. */
+                if (publisher_is_waiting(&certificate->publisher))
+                        renewer_request(&certificate->renewer, RENEWER_REFRESH);
                 return;
         }
-        if (!attempt_step_calls(step)) {
-                if (step == STEP_GATE) /* an operator may have joined this attempt since it began */
-                        attempt->accepts_not_longer = certificate->accepts_not_longer;
-                attempt_start(attempt, step);
-                return;
-        }
-        if (step == STEP_CONFIGURATION && attempt->by_token)
-                certificate->tried_token = attempt->token_hash;
-        if (!attempt->is_recorded) {
-                const struct schedule_policy policy = config_schedule_policy(certificate->config);
-                const struct renewal_context context = renewal_context(certificate, &policy);
+        renewer_stop_waiting(&certificate->renewer);
+        publisher_stop_waiting(&certificate->publisher);
+        revoker_resume(&certificate->revoker);
+        reporter_forget_current(&certificate->reporter);
+        renewer_request(&certificate->renewer, RENEWER_TRY);
+}
 
-                attempt->is_recorded = true;
-                is_recorded = false;
-                certificate_remember_failure(
-                        certificate, renewal->failures < UINT_MAX ? renewal->failures + 1 : UINT_MAX,
-                        renewal->failure != FAILURE_NONE ? renewal->failure : FAILURE_TRANSIENT,
-                        renewal_assumed_backoff(renewal, &context));
-                /* Whoever it is for, it has ended its back-off: it does that once. */
-                if (attempt->token)
-                        state->token = attempt->token_hash;
-        }
-        if (step == STEP_SIGN) {
-                is_recorded = false;
-                if (state_record_issuance(state, now_usec(CLOCK_BOOTTIME)) < 0) {
-                        fail_before(certificate, -ENOMEM, "out of memory");
-                        return;
-                }
-                certificate->context->metrics->signatures++;
-        }
-        if (is_recorded)
-                attempt_start(attempt, step);
+/* The end. Should the certificate come back, its state file must be whole. */
+static void finish(struct certificate *certificate) {
+        struct core *core = &certificate->core;
+
+        if (state_file_is_saved(core->state_file))
+                core->context->retired(core->context, certificate);
         else
-                state_file_save_then(certificate->state_file, on_recorded, certificate);
+                state_file_save_then(core->state_file, on_saved, certificate);
 }
 
-/* How long until one more signature may be asked for. */
-usec_t certificate_budget_wait(const struct certificate *certificate) {
-        const struct state *state = &certificate->state_file->state;
+static void settle(struct certificate *certificate) {
+        struct context *context = certificate->core.context;
 
-        return schedule_budget_wait(state->issuances, state->n_issuances,
-                                    certificate->context->issuances_per_hour, now_usec(CLOCK_BOOTTIME));
+        certificate->is_settled = true;
+        context->settled(context, certificate->renewer.result.renewed,
+                         certificate->renewer.result.failed || certificate->publisher.has_failed ||
+                                 publisher_n_pending(&certificate->publisher) > 0);
 }
 
-static void begin_attempt(struct certificate *certificate) {
-        struct attempt *attempt = certificate->attempt;
-        const struct renewal *renewal = &certificate->renewal;
-        usec_t wait = renewal->step <= STEP_SIGN ? certificate_budget_wait(certificate) : 0;
+/* Something has come to its end, or is new: does what is pending, first an operation, then the end, then
+ * another configuration, once nothing is in the way of it. The certificate may be freed. */
+static void dispatch(struct certificate *certificate) {
+        struct core *core = &certificate->core;
 
-        certificate->context->changed(certificate->context);
-        attempt->by_token = renewal->by_token;
-        attempt->over_budget = certificate->is_over_budget = wait > 0;
-        certificate_log(certificate, LOG_INFO, MESSAGE_BEGUN, "%s",
-                        renewal->by_token                      ? "enrolling with a one-time token"
-                        : attempt->observation.other_key_asked ? "renewing, since a larger key is asked for"
-                                                               : "renewing");
-        if (wait > 0) {
-                /* Before `configuration`, which mints tokens. */
-                _cleanup_(error_clear) struct error error = ERROR_INIT;
-
-                attempt->retry_after_usec = wait;
-                error_set(&error, -EDQUOT,
-                          "%u signatures were asked for within the last hour, which is all that "
-                          "`limits.issuances_per_hour` allows: something makes rekeyd renew again and again",
-                          certificate->context->issuances_per_hour);
-                fail_before(certificate, -EDQUOT, error_text(&error));
+        core->context->changed(core->context);
+        if (renewer_is_busy(&certificate->renewer))
+                return;
+        if (certificate->operation.kind != OPERATION_NONE) {
+                if (!certificate->operation.is_running)
+                        start_operation(certificate);
                 return;
         }
-        certificate->context->metrics->attempts++;
-        certificate_hasten_revocation(certificate);
-        start_step(certificate, renewal->step);
+        if (revoker_is_busy(&certificate->revoker) || publisher_is_busy(&certificate->publisher))
+                return;
+        if (core->is_retired)
+                finish(certificate);
+        else if (certificate->next_owner)
+                take_configuration(certificate);
+        else if (core->context->once && !certificate->is_settled && !renewer_is_queued(&certificate->renewer))
+                settle(certificate);
 }
 
-/* --- The look, and what is published by it --- */
+/* --- What the parts report --- */
 
-/* Keeps the facts of the current set that outlive the attempt. */
-static void remember_set(struct certificate *certificate) {
-        const struct attempt *attempt = certificate->attempt;
-        char fingerprint[FINGERPRINT_HEX] = "";
-
-        if (attempt->has_set)
-                hex_format(fingerprint, attempt->set.fingerprint, FINGERPRINT_SIZE);
-        certificate->token_came = attempt->token && attempt->token_hash != certificate->last_token;
-        certificate->token_file = attempt->token_file;
-        certificate->last_token = attempt->token_hash;
-        certificate->is_new_set = attempt->has_set && !streq(fingerprint, certificate->fingerprint);
-        certificate->generation = attempt->set.generation;
-        certificate->not_before = attempt->has_set ? attempt->set.not_before : 0;
-        certificate->expiry = attempt->has_set ? attempt->set.effective_expiry : 0;
-        memcpy(certificate->fingerprint, fingerprint, sizeof(fingerprint));
+static struct certificate *renewer_owner(struct renewer *renewer) {
+        return container_of(renewer, struct certificate, renewer);
 }
 
-/* What the look leads to is tried on a copy first: without a slot, a step must wait for one, and the world
- * may have changed by then. */
-static void take_observation(struct certificate *certificate) {
-        struct attempt *attempt = certificate->attempt;
-        const usec_t now = now_usec(CLOCK_BOOTTIME);
-        const bool may_hold =
-                certificate->refresh_only && !certificate->is_new_set && !certificate->token_came;
-        const struct renewal_event event = {
-                .type = RENEWAL_INSPECTED,
-                .observation = &attempt->observation,
-                .hold_usec = may_hold ? usec_sub(certificate->backoff_until, now) : 0,
-        };
-        struct renewal next = certificate->renewal;
-        enum renewal_state before = certificate->renewal.state;
-        bool is_first = !certificate->has_inspected;
+static bool renewer_is_blocked(struct renewer *renewer) {
+        return renewer_owner(renewer)->operation.kind != OPERATION_NONE;
+}
 
-        take_event(certificate, &next, &event);
-        /* What was seen stays seen, also where the copy does not: these two go together. */
-        certificate->renewal.expiry = next.expiry;
-        certificate->renewal.rejected = next.rejected;
-        has_inspected(certificate);
-        if (next.step != STEP_NONE) {
-                if (certificate->job) {
-                        /* An operator's turn comes first; its end looks again. */
-                        certificate->renewal.step = STEP_NONE;
-                        certificate->inspect_again = true;
-                        end_attempt(certificate);
-                        certificate_start_operation(certificate);
-                        certificate_settle(certificate);
-                        return;
-                }
-                if (certificate->is_retired) {
-                        certificate->renewal.step = STEP_NONE;
-                        rest(certificate);
-                        return;
-                }
-                if (!certificate->has_slot) {
-                        certificate->renewal.step = STEP_NONE;
-                        certificate->attempt = attempt_free(attempt);
-                        certificate->slot_waiter.expiry_usec = next.expiry;
-                        slots_wait(&certificate->context->slots, &certificate->slot_waiter);
-                        return;
-                }
-                certificate->renewal = next;
-                begin_attempt(certificate);
+static void on_inspected(struct renewer *renewer) {
+        struct context *context = renewer->core->context;
+
+        context->inspected(context);
+}
+
+static void on_observed(struct renewer *renewer, const struct findings *findings, bool closely) {
+        struct certificate *certificate = renewer_owner(renewer);
+
+        if (findings->set)
+                revoker_cancel(&certificate->revoker);
+        publisher_publish(&certificate->publisher, findings->set, closely);
+}
+
+static void on_attempt(struct renewer *renewer) {
+        revoker_flush(&renewer_owner(renewer)->revoker);
+}
+
+static bool on_swap(struct renewer *renewer) {
+        return revoker_schedule(&renewer_owner(renewer)->revoker);
+}
+
+static void on_renewer_idle(struct renewer *renewer) {
+        dispatch(renewer_owner(renewer));
+}
+
+static const struct renewer_ops renewer_ops = {
+        .is_blocked = renewer_is_blocked,
+        .inspected = on_inspected,
+        .observed = on_observed,
+        .attempt_begins = on_attempt,
+        .swap_begins = on_swap,
+        .idle = on_renewer_idle,
+};
+
+static struct certificate *publisher_owner(struct publisher *publisher) {
+        return container_of(publisher, struct certificate, publisher);
+}
+
+static void on_published(struct publisher *publisher) {
+        renewer_continue(&publisher_owner(publisher)->renewer);
+}
+
+static void on_export_retry(struct publisher *publisher) {
+        renewer_request(&publisher_owner(publisher)->renewer, RENEWER_REFRESH);
+}
+
+static void on_publisher_idle(struct publisher *publisher) {
+        dispatch(publisher_owner(publisher));
+}
+
+static const struct publisher_ops publisher_ops = {
+        .published = on_published,
+        .retry = on_export_retry,
+        .idle = on_publisher_idle,
+};
+
+static struct certificate *revoker_owner(struct revoker *revoker) {
+        return container_of(revoker, struct certificate, revoker);
+}
+
+static bool revoker_is_blocked(struct revoker *revoker) {
+        return revoker_owner(revoker)->operation.kind != OPERATION_NONE;
+}
+
+static void on_revoker_ended(struct revoker *revoker, enum revoker_end end) {
+        struct certificate *certificate = revoker_owner(revoker);
+        struct renewer *renewer = &certificate->renewer;
+
+        if (end == REVOKER_ASKED) {
+                end_operation(certificate, true);
                 return;
         }
-
-        certificate->renewal = next;
-        if (next.failures == 0 &&
-            (certificate->state_file->state.failures > 0 || certificate->state_file->state.error)) {
-                /* Somebody else has mended it. */
-                certificate_remember_failure(certificate, 0, FAILURE_NONE, USEC_INFINITY);
-                state_file_save(certificate->state_file);
+        if (end == REVOKER_LATE_NEWS) {
+                /* The set may be current again, which is news. */
+                reporter_forget_current(&certificate->reporter);
+                /* An inspection under way may have been made before this was known. */
+                renewer_request(renewer, renewer_is_busy(renewer) ? RENEWER_REFRESH : RENEWER_TRY);
         }
-        if (event.hold_usec > 0 && next.backoff_usec != USEC_INFINITY) {
-                if (is_first)
-                        certificate_log_held(certificate);
-                else
-                        log_debug("%s: looked, nothing has changed, the back-off goes on",
-                                  certificate->config->name);
-        } else if (next.failure == FAILURE_LOCAL && next.failures > 0 && next.backoff_usec != USEC_INFINITY) {
-                attempt->failure = FAILURE_LOCAL;
-                error_set(&attempt->error, -ETIME,
-                          "the clock of this machine lies before the certificate's notBefore: it is wrong, "
-                          "and nothing is renewed by it");
-                remember_error(certificate);
-                certificate_log_failure(certificate);
-                certificate->failed = true;
-        } else if (next.state == RENEWAL_WAITING_FOR_TOKEN) {
-                if (before != RENEWAL_WAITING_FOR_TOKEN)
-                        certificate_log_waiting(certificate);
-                certificate->failed = true;
-        } else
-                certificate_log_current(certificate);
-        rest(certificate);
+        dispatch(certificate);
 }
 
-static void on_exports_checked(void *userdata) {
-        certificate_publish(userdata, take_observation);
+static const struct revoker_ops revoker_ops = {
+        .is_blocked = revoker_is_blocked,
+        .ended = on_revoker_ended,
+};
+
+/* --- Beginning and end --- */
+
+int certificate_new(struct context *context, struct config *owner, const struct config_certificate *config,
+                    struct certificate **ret, struct error *error) {
+        _cleanup_(certificate_freep) struct certificate *certificate = NULL;
+        _cleanup_(freep) char *warning = NULL;
+        struct core *core;
+        int r;
+
+        certificate = calloc(1, sizeof(*certificate));
+        if (!certificate)
+                return -ENOMEM;
+        core = &certificate->core;
+        core->context = context;
+        core->config = config;
+        certificate->owner = config_ref(owner);
+
+        r = state_file_new(context, config->name, &core->state_file, &warning, error);
+        if (r < 0)
+                return r;
+        facts_restore(&core->facts, &core->state_file->state);
+        reporter_init(&certificate->reporter, core, &certificate->renewer.renewal);
+        renewer_init(&certificate->renewer, core, &certificate->reporter, &renewer_ops);
+        revoker_init(&certificate->revoker, core, &certificate->reporter, &revoker_ops);
+        publisher_init(&certificate->publisher, core, &publisher_ops);
+        if (warning)
+                reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_HISTORY, "%s", warning);
+        revoker_resume(&certificate->revoker);
+        r = use_configuration(certificate, true, false);
+        if (r < 0)
+                return r;
+        *ret = take_ptr(certificate);
+        return 0;
 }
 
-static void take_inspection(struct certificate *certificate) {
-        struct attempt *attempt = certificate->attempt;
-
-        remember_set(certificate);
-        /* It may lie in its file for ever, and must not keep a certificate that is rejected from trying
-         * itself. */
-        if (attempt->token && attempt->token_hash == certificate->burnt_token)
-                attempt->observation.has_token = false;
-        /* What this rekeyd has revoked never comes back: it is as if there were none. */
-        if (certificate_is_revoked(certificate)) {
-                attempt->observation.has_set = false;
-                attempt->observation.expiry = attempt->observation.not_before = 0;
+struct certificate *certificate_free(struct certificate *certificate) {
+        if (!certificate)
+                return NULL;
+        if (certificate->core.state_file) {
+                renewer_clear(&certificate->renewer);
+                rollback_free(certificate->operation.rollback);
+                revoker_clear(&certificate->revoker);
+                publisher_clear(&certificate->publisher);
+                reporter_clear(&certificate->reporter);
+                state_file_free(certificate->core.state_file);
         }
-        if (attempt->has_set)
-                certificate_withdraw_revocation(certificate);
-        if (attempt->adopted)
-                certificate_log(certificate, LOG_NOTICE, MESSAGE_ADOPTED, "adopted %s as generation %" PRIu64,
-                                attempt->adopted, attempt->set.generation);
-        say_warning(certificate);
-        attempt_check_exports(attempt, on_exports_checked);
-}
-
-static void take_commit(struct certificate *certificate, bool enrolled) {
-        char expiry[TIMESTAMP_MAX];
-        const struct attempt *attempt = certificate->attempt;
-
-        certificate->renewal.expiry = attempt->set.effective_expiry;
-        certificate->renewed = true;
-        remember_set(certificate);
-        certificate_forget_token(certificate);
-        certificate->accepts_not_longer = false;
-        certificate->told_due_usec = 0;
-        if (enrolled) {
-                certificate->burnt_token = certificate->tried_token;
-                certificate->context->metrics->enrolments++;
-        } else
-                certificate->context->metrics->renewals++;
-        certificate_log(certificate, LOG_NOTICE, enrolled ? MESSAGE_ENROLLED : MESSAGE_RENEWED,
-                        "%s: generation %" PRIu64 " is current until %s, sha256 %.16s...",
-                        enrolled ? "enrolled" : "renewed", certificate->generation,
-                        format_timestamp(expiry, certificate->renewal.expiry), certificate->fingerprint);
-
-        /* What is on disk says when it is due again, and what is to be published. */
-        certificate_remember_failure(certificate, 0, FAILURE_NONE, USEC_INFINITY);
-        end_attempt(certificate);
-        certificate_wake(certificate);
-}
-
-/* What a call says of its Connector, for those who wait to call it too. */
-static void judge_connector(struct certificate *certificate) {
-        const struct attempt *attempt = certificate->attempt;
-
-        if (attempt_step_calls(attempt->step) && attempt->failure != FAILURE_LOCAL)
-                slots_judge(&certificate->context->slots, certificate->slot_waiter.group,
-                            attempt->failure != FAILURE_TRANSIENT);
-}
-
-static void on_step_done(void *userdata) {
-        struct certificate *certificate = userdata;
-        struct attempt *attempt = certificate->attempt;
-        struct renewal_event event = { .type = RENEWAL_DONE };
-        enum renewal_step step = attempt->step, next;
-
-        metrics_count_step(certificate->context->metrics, step,
-                           usec_sub(now_usec(CLOCK_MONOTONIC), attempt->step_begin));
-        certificate->context->metrics->key_cpu_usec += attempt->key_cpu_usec;
-        attempt->key_cpu_usec = 0;
-        if (attempt_step_calls(step))
-                certificate->configured_url_first = false;
-        judge_connector(certificate);
-        if (attempt->not_longer && certificate->accepts_not_longer && !attempt->accepts_not_longer) {
-                start_step(certificate, step); /* forced while the gate was at it */
-                return;
-        }
-        if (attempt->failure != FAILURE_NONE) {
-                take_failure(certificate);
-                return;
-        }
-        if (step == STEP_INSPECT) {
-                take_inspection(certificate);
-                return;
-        }
-        say_warning(certificate);
-        if (step == STEP_CONFIGURATION && attempt->key_too_small)
-                event.type = RENEWAL_KEY_TOO_SMALL;
-
-        certificate_log_step(certificate, step);
-        next = take_event(certificate, &certificate->renewal, &event);
-        if (step == STEP_COMMIT)
-                take_commit(certificate, attempt->by_token);
-        else
-                start_step(certificate, next);
-}
-
-static void begin_inspection(struct certificate *certificate) {
-        static const struct renewal_event wake = { .type = RENEWAL_WAKE };
-
-        certificate->timer = sd_event_source_disable_unref(certificate->timer);
-        certificate->attempt =
-                attempt_new(certificate->context, certificate->config, on_step_done, certificate);
-        if (!certificate->attempt) {
-                log_error("%s: out of memory", certificate->config->name);
-                sd_event_exit(certificate->context->event, EXIT_FAILURE);
-                return;
-        }
-        if (!certificate->has_slot)
-                certificate->has_slot = slots_take(&certificate->context->slots, &certificate->slot_waiter);
-        certificate->attempt->may_renew = certificate->has_slot;
-        certificate->attempt->n_failures = certificate->renewal.failures;
-        certificate->attempt->tried_token = certificate->tried_token;
-        certificate->attempt->inspect_closely = certificate->inspect_closely;
-        certificate->inspect_closely = false;
-        certificate->attempt->configured_url_first = certificate->configured_url_first;
-        if (certificate->offered_token) {
-                certificate->attempt->offered_token = strdup(certificate->offered_token);
-                certificate->attempt->enrol_asked = true;
-        }
-        certificate_arm_set_watch(certificate);
-        attempt_start(certificate->attempt, take_event(certificate, &certificate->renewal, &wake));
-}
-
-void certificate_wake(struct certificate *certificate) {
-        if (certificate->attempt || certificate->slot_waiter.is_waiting)
-                return;
-        if (certificate->job) {
-                certificate->inspect_again = true;
-                return;
-        }
-        certificate->refresh_only = false;
-        begin_inspection(certificate);
-}
-
-void certificate_inspect(struct certificate *certificate) {
-        if (certificate->slot_waiter.is_waiting)
-                return; /* it looks anyway when its turn comes */
-        certificate->inspect_again = certificate->attempt || certificate->job;
-        if (certificate->inspect_again)
-                return;
-        certificate->refresh_only = true;
-        begin_inspection(certificate);
+        config_free(certificate->next_owner);
+        config_free(certificate->owner);
+        free(certificate);
+        return NULL;
 }
 
 void certificate_start(struct certificate *certificate) {
-        const struct state *state = &certificate->state_file->state;
-        usec_t left = usec_sub(state->next_attempt_usec, now_usec(CLOCK_REALTIME));
+        renewer_start(&certificate->renewer);
+}
 
-        if (left == 0 || certificate->context->once) {
-                certificate_wake(certificate);
-                return;
-        }
-        certificate->backoff_until = usec_add(now_usec(CLOCK_BOOTTIME), left);
-        certificate_inspect(certificate);
+void certificate_inspect(struct certificate *certificate) {
+        renewer_request(&certificate->renewer, RENEWER_REFRESH);
 }
 
 void certificate_raise_budget(struct certificate *certificate) {
-        if (certificate->is_over_budget)
-                certificate_wake(certificate);
+        renewer_raise_budget(&certificate->renewer);
+}
+
+void certificate_reconfigure(struct certificate *certificate, struct config *owner,
+                             const struct config_certificate *config, bool has_changed) {
+        struct core *core = &certificate->core;
+
+        config_free(certificate->next_owner);
+        certificate->next_owner = config_ref(owner);
+        certificate->next_config = config;
+        certificate->next_has_changed = certificate->next_has_changed || has_changed || core->is_retired;
+        core->is_retired = false;
+        dispatch(certificate);
+}
+
+void certificate_retire(struct certificate *certificate) {
+        certificate->core.is_retired = true;
+        revoker_retire(&certificate->revoker);
+        renewer_stop_waiting(&certificate->renewer);
+        publisher_stop_waiting(&certificate->publisher);
+        /* An attempt that waited for its turn, and has no inspection under way that would end with it. */
+        if (reporter_expects_attempt(&certificate->reporter) && !renewer_is_busy(&certificate->renewer))
+                renewer_give_up(&certificate->renewer, "removed from the configuration");
+        dispatch(certificate);
+}
+
+/* --- What is asked of it --- */
+
+const char *certificate_name(const struct certificate *certificate) {
+        return certificate->core.config->name;
+}
+
+const struct config_certificate *certificate_config(const struct certificate *certificate) {
+        return certificate->next_config ? certificate->next_config : certificate->core.config;
+}
+
+struct config *certificate_config_owner(const struct certificate *certificate) {
+        return certificate->next_config ? certificate->next_owner : certificate->owner;
+}
+
+const struct state *certificate_state(const struct certificate *certificate) {
+        return &certificate->core.state_file->state;
+}
+
+bool certificate_is_retiring(const struct certificate *certificate) {
+        return certificate->core.is_retired;
+}
+
+bool certificate_is_usable(const struct certificate *certificate) {
+        return facts_is_usable(&certificate->core.facts, certificate_state(certificate),
+                               certificate->renewer.renewal.expiry, now_usec(CLOCK_REALTIME));
+}
+
+void certificate_get_status(const struct certificate *certificate, struct report_status *ret) {
+        const struct core *core = &certificate->core;
+        const struct facts *facts = &core->facts;
+        const struct reporter *reporter = &certificate->reporter;
+        const struct renewal *renewal = &certificate->renewer.renewal;
+        const struct state *state = certificate_state(certificate);
+
+        *ret = (struct report_status) {
+                .name = core->config->name,
+                .connector = core->config->connector->name,
+                .directory = core->config->directory,
+                .state = renewal->state,
+                .step = renewal->step,
+                .is_usable = certificate_is_usable(certificate),
+                .is_revoked = facts_is_revoked(facts, state),
+                .is_revoking = facts_is_revocation_in_doubt(facts, state),
+                .generation = facts->generation,
+                .fingerprint = facts->fingerprint,
+                .not_before = facts->not_before,
+                .not_after = facts->expiry,
+                .renew_at = renewal->due_usec > 0 ? renewal->due_usec : USEC_INFINITY,
+                .next_attempt = renewer_next_attempt(&certificate->renewer),
+                .failures = renewal->failures,
+                .failure = renewal->failure,
+                .last_error = state->error,
+                .last_error_at = state->failed_usec,
+                .last_result = reporter->last_result,
+                .last_result_at = reporter->last_usec,
+                .last_operation = operation_names[reporter->last_operation],
+                .last_result_error = reporter->last_error,
+                .n_exports_failed = certificate->publisher.n_exports_failed,
+                .n_pending = (unsigned)state->n_pending,
+                .pending_error = state_pending_error(state),
+                .budget_left =
+                        schedule_budget_left(state->issuances, state->n_issuances,
+                                             core->context->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
+        };
+        for (size_t i = 0; i < state->n_pending; i++)
+                ret->n_pending_failed += state->pending[i].failures > 0 ? 1 : 0;
+}
+
+/* --- What an operator asks for --- */
+
+static int check_request(const struct certificate *certificate, enum operation operation, bool force,
+                         usec_t *ret_wait_usec, struct error *error) {
+        const struct core *core = &certificate->core;
+        const struct renewer *renewer = &certificate->renewer;
+        const struct state *state = certificate_state(certificate);
+        const struct request_facts facts = {
+                .name = core->config->name,
+                .under_way = certificate->reporter.operation,
+                .force = force,
+                .attempt.is_under_way = renewer_is_attempting(renewer) || renewer_is_queued(renewer),
+                .attempt.is_waiting = renewer_is_queued(renewer),
+                .attempt.by_token = renewer->renewal.by_token,
+                .is_retired = core->is_retired,
+                .may_have_set = !renewer->has_inspected || facts_has_set(&core->facts),
+                .has_set = facts_has_set(&core->facts),
+                .is_usable = certificate_is_usable(certificate),
+                .is_rejected = renewer_is_rejected(renewer),
+                .is_revoked = facts_is_revoked(&core->facts, state),
+                .is_in_doubt = facts_is_revocation_in_doubt(&core->facts, state),
+                .is_token_offered = renewer->renewal.token_offered,
+                .is_revoking = revoker_is_busy(&certificate->revoker),
+                .has_dependents = publisher_has_dependents(&certificate->publisher),
+                .has_enrol_url = core->config->connector->enrol_url,
+                .connector = core->config->connector->name,
+                .expiry = core->facts.expiry,
+                .budget_wait =
+                        facts_budget_wait(state, core->context->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
+                .budget = core->context->issuances_per_hour,
+        };
+        int r;
+
+        r = request_check(operation, &facts, error);
+        if (r == -EDQUOT && ret_wait_usec)
+                *ret_wait_usec = facts.budget_wait;
+        return r;
+}
+
+static int begin_operation(struct certificate *certificate, enum operation operation, const char *peer) {
+        reporter_accept(&certificate->reporter, operation, peer);
+        certificate->operation.kind = operation;
+        dispatch(certificate);
+        return 0;
+}
+
+int certificate_ask_renewal(struct certificate *certificate, const char *peer, bool force,
+                            usec_t *ret_wait_usec, struct error *error) {
+        int r;
+
+        r = check_request(certificate, OPERATION_RENEW, force, ret_wait_usec, error);
+        if (r < 0)
+                return r;
+        reporter_accept(&certificate->reporter, OPERATION_RENEW, peer);
+        reporter_begin(&certificate->reporter);
+        renewer_force(&certificate->renewer, force);
+        return 0;
+}
+
+int certificate_ask_enrolment(struct certificate *certificate, const char *peer, const char *token,
+                              bool force, usec_t *ret_wait_usec, struct error *error) {
+        char *copy;
+        int r;
+
+        r = check_request(certificate, OPERATION_ENROL, force, ret_wait_usec, error);
+        if (r < 0)
+                return r;
+        copy = strdup(token);
+        if (!copy)
+                return error_set(error, -ENOMEM, "out of memory");
+        if (!attempt_trim_token(copy)) {
+                free_secret(copy);
+                return error_set(error, -EINVAL,
+                                 "this is not a one-time token: a token is one line without blanks");
+        }
+        /* What is rejected has nothing left to lose. */
+        renewer_offer_token(&certificate->renewer, copy, force || renewer_is_rejected(&certificate->renewer));
+        return begin_operation(certificate, OPERATION_ENROL, peer);
+}
+
+int certificate_ask_revocation(struct certificate *certificate, const char *peer, struct error *error) {
+        int r;
+
+        r = check_request(certificate, OPERATION_REVOKE, false, NULL, error);
+        return r < 0 ? r : begin_operation(certificate, OPERATION_REVOKE, peer);
+}
+
+int certificate_ask_rollback(struct certificate *certificate, const char *peer, const uint64_t *generation,
+                             struct error *error) {
+        int r;
+
+        r = check_request(certificate, OPERATION_ROLLBACK, false, NULL, error);
+        if (r < 0)
+                return r;
+        certificate->operation.is_named = generation;
+        certificate->operation.generation = generation ? *generation : 0;
+        return begin_operation(certificate, OPERATION_ROLLBACK, peer);
+}
+
+int certificate_ask_notification(struct certificate *certificate, const char *peer, struct error *error) {
+        int r;
+
+        r = check_request(certificate, OPERATION_NOTIFY, false, NULL, error);
+        return r < 0 ? r : begin_operation(certificate, OPERATION_NOTIFY, peer);
+}
+
+void certificate_log_refused(struct certificate *certificate, const char *name, const char *peer,
+                             const char *why) {
+        reporter_refuse(&certificate->reporter, name, peer, why);
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-/* One tracked certificate: the renewal machine, and the hands that do what it says. */
+/* One tracked certificate, from its configuration to its end. */
 
 #include "daemon/context.h"
 #include "lib/config/config.h"
@@ -31,7 +31,7 @@ void certificate_log_refused(struct certificate *certificate, const char *name, 
                              const char *why);
 
 /* What a restart must know of it; borrowed. */
-const struct state *certificate_journal(const struct certificate *certificate);
+const struct state *certificate_state(const struct certificate *certificate);
 
 /* certificate_retire() was called, and it has not come to its end. */
 bool certificate_is_retiring(const struct certificate *certificate);
@@ -39,15 +39,13 @@ bool certificate_is_retiring(const struct certificate *certificate);
 /* There is a set on disk, as far as is known, and it has not expired. */
 bool certificate_is_usable(const struct certificate *certificate);
 
-/* The first look. What is due is done, unless a back-off of the last run goes on; with `once`, in any case.
+/* The first inspection. What is due is done, unless a back-off of the last run goes on; with `once`, in any
+ * case.
  */
 void certificate_start(struct certificate *certificate);
 
-/* Look whether there is something to do, and do it, back-off or not. During an attempt this does nothing. */
-void certificate_wake(struct certificate *certificate);
-
-/* Look at the files and the clock. What is due is done, but a back-off is kept unless the set has changed.
- * During an attempt, looks again after it. */
+/* Inspects the files and the clock. What is due is done, but a back-off is kept unless the set has changed.
+ * During an attempt, inspects again after it. */
 void certificate_inspect(struct certificate *certificate);
 
 /* There is a larger budget: one that waits for it waits no longer. */

@@ -6,7 +6,7 @@
  * Key and certificate are handed over as they are in memory: the staged pair has no path that a stranger's
  * process could swap between the check and the use. libcurl knows nothing of them then, and would let a call
  * ride on a connection that was made as somebody else; so calls that present a certificate have their
- * connections in a line of their own, where no other call looks.
+ * connections in a share of their own, where no other call looks.
  */
 
 #include "daemon/connector/connector-client.h"
@@ -32,7 +32,7 @@ struct connector_call {
         void *userdata;
 
         CURL *easy;
-        CURLSH *own_line; /* where the request has none */
+        CURLSH *own_share; /* where the request has none */
         const struct key *key;
         const char *certificate_pem;
         struct error identity_error;
@@ -49,17 +49,17 @@ struct connector_call {
         char curl_error[CURL_ERROR_SIZE], first_error[CURL_ERROR_SIZE];
 };
 
-CURLSH *connector_line_new(void) {
-        CURLSH *line = curl_share_init();
+CURLSH *connector_share_new(void) {
+        CURLSH *share = curl_share_init();
 
-        if (line && curl_share_setopt(line, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK)
-                return line;
-        return connector_line_free(line);
+        if (share && curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK)
+                return share;
+        return connector_share_free(share);
 }
 
-CURLSH *connector_line_free(CURLSH *line) {
-        if (line)
-                curl_share_cleanup(line);
+CURLSH *connector_share_free(CURLSH *share) {
+        if (share)
+                curl_share_cleanup(share);
         return NULL;
 }
 
@@ -330,17 +330,17 @@ static CURLcode on_tls(_unused_ CURL *easy, void *context, void *userdata) {
 }
 
 static int set_identity(struct connector_call *call, const struct connector_request *request) {
-        CURLSH *line = request->line;
+        CURLSH *share = request->share;
 
         if (!request->key)
                 return 0;
-        if (!line)
-                line = call->own_line = connector_line_new();
-        if (!line)
+        if (!share)
+                share = call->own_share = connector_share_new();
+        if (!share)
                 return -ENOMEM;
         call->key = request->key;
         call->certificate_pem = request->certificate_pem;
-        return curl_easy_setopt(call->easy, CURLOPT_SHARE, line) == CURLE_OK &&
+        return curl_easy_setopt(call->easy, CURLOPT_SHARE, share) == CURLE_OK &&
                                curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_FUNCTION, on_tls) == CURLE_OK &&
                                curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_DATA, call) == CURLE_OK
                        ? 0
@@ -440,7 +440,7 @@ struct connector_call *connector_call_free(struct connector_call *call) {
                 curl_glue_cancel(call->glue, call->easy);
                 curl_easy_cleanup(call->easy);
         }
-        connector_line_free(call->own_line);
+        connector_share_free(call->own_share);
         error_clear(&call->identity_error);
         for (struct curl_slist *header = call->headers; header; header = header->next)
                 explicit_bzero(header->data, strlen(header->data)); /* one of them is the token */

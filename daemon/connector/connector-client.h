@@ -9,12 +9,12 @@
 
 struct connector_call;
 
-/* Connections that one call leaves to the next: whoever keeps a line uses it for one key and certificate
+/* Connections that one call leaves to the next: a share is for one key and certificate
  * only, and calls nobody but one Connector at a time. NULL when memory is out. */
-CURLSH *connector_line_new(void);
+CURLSH *connector_share_new(void);
 
 /* Closes what is left. No call may be under way. Accepts NULL, returns NULL. */
-CURLSH *connector_line_free(CURLSH *line);
+CURLSH *connector_share_free(CURLSH *share);
 
 /* What to call, and as whom. Everything but BODY is borrowed until the call is done or freed. */
 struct connector_request {
@@ -27,7 +27,7 @@ struct connector_request {
         const char *token;
         const struct key *key;
         const char *certificate_pem;
-        CURLSH *line; /* of this KEY and CERTIFICATE_PEM; NULL: no connection outlives the call */
+        CURLSH *share; /* of this KEY and CERTIFICATE_PEM; NULL: no connection outlives the call */
 
         bool fresh; /* a connection of its own, closed afterwards: the proof must not ride on an old handshake
                      */

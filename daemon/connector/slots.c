@@ -199,7 +199,7 @@ void slots_resize(struct slots *slots, unsigned n_total) {
         grant(slots);
 }
 
-void slots_judge(struct slots *slots, struct slot_group *group, bool answer) {
+void slots_report_result(struct slots *slots, struct slot_group *group, bool answer) {
         bool was_doubtful = group->is_doubtful;
 
         group->is_doubtful = !answer;

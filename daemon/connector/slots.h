@@ -11,7 +11,7 @@ struct slot_waiter;
 struct slot_group {
         char *name;
         unsigned n_used, n_waiting;
-        bool is_doubtful; /* slots_judge() */
+        bool is_doubtful; /* slots_report_result() */
 
         /* Private to slots.c. */
         struct slot_waiter *first; /* the heap's root: who goes next */
@@ -21,7 +21,7 @@ struct slot_group {
 /*
  * Embedded by whoever may have to wait. The owner sets GRANTED and GROUP once, GROUP again only while it
  * neither waits nor holds a slot, and EXPIRY_USEC before it waits. GRANTED is called when the slot is theirs:
- * from slots_return(), slots_resize() or slots_judge() of anybody, or from slots_wait() itself.
+ * from slots_return(), slots_resize() or slots_report_result() of anybody, or from slots_wait() itself.
  */
 struct slot_waiter {
         void (*granted)(struct slot_waiter *waiter);
@@ -79,4 +79,4 @@ void slots_resize(struct slots *slots, unsigned n_total);
 
 /* A call to GROUP's Connector has ended: by ANSWER (true), whatever it said, or for want of one: no
  * connection, a time-out, a 5xx. The latter makes the group doubtful until the next answer. */
-void slots_judge(struct slots *slots, struct slot_group *group, bool answer);
+void slots_report_result(struct slots *slots, struct slot_group *group, bool answer);

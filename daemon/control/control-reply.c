@@ -210,7 +210,7 @@ static void inquire(struct control *control, struct http_request *request, struc
                 detail_request->status.directory = detail_request->config->directory;
         }
         if (!detail_request ||
-            state_format(certificate_journal(certificate), &now, &detail_request->state_json, NULL) < 0) {
+            state_format(certificate_state(certificate), &now, &detail_request->state_json, NULL) < 0) {
                 if (detail_request)
                         detail_request_free(detail_request);
                 http_reply_error(request, 500, NULL, "out of memory");

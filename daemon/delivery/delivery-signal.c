@@ -26,7 +26,7 @@ static int read_pid_file(const char *path, pid_t *ret_pid, usec_t *ret_modified_
         if (fd < 0)
                 return error_set_errno(error, fd, "cannot open pid file %s", path);
         if (fstat(fd, &st) < 0)
-                return error_set_errno(error, -errno, "cannot look at pid file %s", path);
+                return error_set_errno(error, -errno, "cannot inspect pid file %s", path);
         r = fd_read_all(fd, 4096, &text, NULL);
         if (r < 0)
                 return error_set_errno(error, r, "cannot read pid file %s", path);
@@ -78,17 +78,18 @@ int delivery_send_signal(_unused_ struct context *context, const struct config_n
                 return r;
         pid_fd = pidfd_open(pid, 0);
         if (pid_fd < 0)
-                return error_set_errno(error, -errno, "process %d, named by pid file %s, cannot be reached",
-                                       pid, config->pid_file);
+                return error_set_errno(error, -errno, "cannot reach process %d, named by pid file %s", pid,
+                                       config->pid_file);
 
         r = read_start_time(pid, &started_usec);
         if (r < 0)
-                return error_set_errno(error, r, "cannot tell how old process %d is, named by pid file %s",
+                return error_set_errno(error, r, "cannot tell the age of process %d, named by pid file %s",
                                        pid, config->pid_file);
         if (started_usec > usec_add(modified_usec, AGE_TOLERANCE_USEC))
                 return error_set(
                         error, -ESRCH,
-                        "process %d is younger than pid file %s that names it, so it is a stranger with the "
+                        "process %d is younger than pid file %s that names it, so it is another process with "
+                        "the "
                         "same number (or the clock was set meanwhile; a restart of the dependent writes the "
                         "file anew)",
                         pid, config->pid_file);

@@ -97,8 +97,8 @@ static int fail_call(struct unit *unit, const sd_bus_error *why, const char *doi
 
 /* A call that could not be made, or a reply that could not be read. */
 static int fail_bus(struct unit *unit, int r) {
-        return fail(unit, r, "cannot talk to systemd about unit %s over the system bus: %s",
-                    unit->config->unit, strerrordesc_np(-r));
+        return fail(unit, r, "cannot ask systemd about unit %s over the system bus: %s", unit->config->unit,
+                    strerrordesc_np(-r));
 }
 
 static int on_timeout(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
@@ -206,7 +206,7 @@ static int on_properties(sd_bus_message *reply, void *userdata, _unused_ sd_bus_
         if (streq(properties.load_state, "not-found"))
                 return fail(unit, -ENOENT, "there is no unit %s", name);
         if (!streq(properties.load_state, "loaded"))
-                return fail(unit, -EINVAL, "unit %s cannot be told: it is '%s'; see 'systemctl status %s'",
+                return fail(unit, -EINVAL, "cannot notify unit %s: it is '%s'; see 'systemctl status %s'",
                             name, properties.load_state, name);
         if (streq(properties.active_state, "inactive") || streq(properties.active_state, "failed") ||
             streq(properties.active_state, "deactivating")) {
@@ -214,12 +214,12 @@ static int on_properties(sd_bus_message *reply, void *userdata, _unused_ sd_bus_
                 const struct log_field fields[] = { { FIELD_CERTIFICATE, unit->certificate } };
 
                 log_fields(LOG_INFO, NULL, fields, ELEMENTSOF(fields),
-                           "%s: unit %s is not running (%s) and need not be told", unit->certificate, name,
-                           properties.active_state);
+                           "%s: unit %s is not running (%s) and needs no notification", unit->certificate,
+                           name, properties.active_state);
                 return finish(unit, &none);
         }
         if (actions[unit->config->action].must_reload && !properties.can_reload)
-                return fail(unit, -ENOTSUP, "unit %s cannot be reloaded; let `action` be restart", name);
+                return fail(unit, -ENOTSUP, "unit %s cannot be reloaded; set `action: restart`", name);
         return ask_manager(unit, actions[unit->config->action].method, "replace", on_job);
 }
 
@@ -244,7 +244,7 @@ static int on_subscribed(sd_bus_message *reply, void *userdata, _unused_ sd_bus_
         struct unit *unit = userdata;
 
         if (sd_bus_message_is_method_error(reply, NULL))
-                return fail_call(unit, sd_bus_message_get_error(reply), "tell of jobs of");
+                return fail_call(unit, sd_bus_message_get_error(reply), "report jobs of");
         return ask_manager(unit, "LoadUnit", NULL, on_loaded);
 }
 
@@ -290,7 +290,7 @@ int delivery_tell_unit(struct context *context, const struct config_notify *conf
 
         r = start(context->event, unit);
         if (r < 0)
-                return error_set_errno(error, r, "cannot tell unit %s: the system bus cannot be reached",
+                return error_set_errno(error, r, "cannot notify unit %s: no connection to the system bus",
                                        config->unit);
         *ret = take_ptr(delivery);
         return 0;

@@ -74,7 +74,7 @@ static void arm_retry(struct dependent *dependent, usec_t wait_usec) {
         sd_event_source_disable_unref(take_ptr(dependent->retry));
         if (sd_event_add_time_relative(dependent->owner->event, &dependent->retry, CLOCK_BOOTTIME, wait_usec,
                                        0, on_retry, dependent) < 0)
-                log_error("%s: out of memory; %s is told with the next renewal only",
+                log_error("%s: out of memory; %s is notified at the next renewal only",
                           dependent->owner->certificate->name, dependent->label);
 }
 
@@ -95,16 +95,16 @@ static void log_result(const struct dependent *dependent, const char *error, uns
         snprintf(generation, sizeof(generation), "%" PRIu64, notifications->current_generation);
         if (!error)
                 events_emit(events, notifications->state_file, LOG_INFO, MESSAGE_NOTIFIED, fields,
-                            ELEMENTSOF(fields), "%s: told of generation %s: %s", name, generation,
-                            dependent->label);
+                            ELEMENTSOF(fields), "%s: notified %s of generation %s", name, dependent->label,
+                            generation);
         else if (notifications->retry)
                 events_emit(events, notifications->state_file, log_repeated(LOG_ERR, failures),
                             MESSAGE_NOT_NOTIFIED, fields, ELEMENTSOF(fields),
-                            "%s: a dependent was not told of generation %s: %s; trying again in %s", name,
+                            "%s: could not notify a dependent of generation %s: %s; trying again in %s", name,
                             generation, error, format_timespan(span, wait_usec));
         else
                 events_emit(events, notifications->state_file, LOG_ERR, MESSAGE_NOT_NOTIFIED, fields,
-                            ELEMENTSOF(fields), "%s: a dependent was not told of generation %s: %s", name,
+                            ELEMENTSOF(fields), "%s: could not notify a dependent of generation %s: %s", name,
                             generation, error);
 }
 

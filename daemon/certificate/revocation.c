@@ -16,7 +16,7 @@
  * does an edge that rejects what has not expired: its CA may come back.
  */
 
-#include "daemon/connector/revocation.h"
+#include "daemon/certificate/revocation.h"
 
 #include <stdio.h>
 
@@ -52,7 +52,7 @@ static int check_unused(struct revocation *revocation) {
 
         r = store_peek_current(revocation->config->directory, &current, &revocation->error);
         if (r < 0) {
-                error_prefix(&revocation->error, "it is not known what is in use");
+                error_prefix(&revocation->error, "cannot tell which generation is in use");
                 return r == -ENOENT || r == -EBADMSG ? -EAGAIN : r;
         }
         if (memcmp(current.fingerprint, revocation->set.fingerprint, FINGERPRINT_SIZE) == 0)
@@ -148,7 +148,9 @@ static void on_intended(int r, const char *error, void *userdata) {
 
         if (r < 0)
                 error_set(&revocation->error, r,
-                          "the Connector was not called, since a restart would not know of it: %s", error);
+                          "the Connector was not called, since the revocation could not be recorded for a "
+                          "restart: %s",
+                          error);
         else if (!request.url)
                 r = error_set(
                         &revocation->error, -ENOENT,
@@ -182,7 +184,7 @@ static void on_read(struct job *job) {
         /* Nothing brings a certificate back: only the one that was meant. */
         if (revocation->is_asked && !revocation->was_in_doubt &&
             !streq(revocation->fingerprint, revocation->expected)) {
-                error_set(&revocation->error, -ENOENT, "its files are others now");
+                error_set(&revocation->error, -ENOENT, "its files were replaced");
                 end_settled(revocation, FAILURE_LOCAL, true);
                 return;
         }

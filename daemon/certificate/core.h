@@ -1,0 +1,16 @@
+#pragma once
+
+/* What all parts of one certificate know of it. certificate.c alone writes it; facts.c writes the facts. */
+
+#include "daemon/certificate/facts.h"
+#include "daemon/context.h"
+#include "daemon/observe/state-file.h"
+#include "lib/config/config.h"
+
+struct core {
+        struct context *context;
+        const struct config_certificate *config;
+        struct state_file *state_file;
+        struct facts facts;
+        bool is_retired; /* it is not in the configuration any more, and comes to its end */
+};

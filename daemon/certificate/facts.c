@@ -1,0 +1,58 @@
+/* Facts come from two places only: what the last run left, and what an inspection or a swap has just seen. */
+
+#include "daemon/certificate/facts.h"
+
+void facts_restore(struct facts *facts, const struct state *state) {
+        *facts = (struct facts) {
+                .generation = state->generation,
+                .last_token = state->token,
+                .tried_token = state->token,
+                .burnt_token = state->failures == 0 ? state->token : 0, /* it has brought what is there */
+        };
+        memcpy(facts->fingerprint, state->fingerprint, sizeof(facts->fingerprint));
+}
+
+struct facts_news facts_observe(struct facts *facts, const struct set *set, uint64_t token,
+                                const struct file_identity *token_file) {
+        char fingerprint[FINGERPRINT_HEX] = "";
+        struct facts_news news;
+
+        if (set)
+                hex_format(fingerprint, set->fingerprint, FINGERPRINT_SIZE);
+        news = (struct facts_news) {
+                .is_new_set = set && !streq(fingerprint, facts->fingerprint),
+                .is_new_token = token != 0 && token != facts->last_token,
+        };
+        facts->token_file = *token_file;
+        facts->last_token = token;
+        facts->generation = set ? set->generation : 0;
+        facts->not_before = set ? set->not_before : 0;
+        facts->expiry = set ? set->effective_expiry : 0;
+        memcpy(facts->fingerprint, fingerprint, sizeof(fingerprint));
+        return news;
+}
+
+void facts_try_token(struct facts *facts, uint64_t token) {
+        facts->tried_token = token;
+}
+
+void facts_burn_token(struct facts *facts) {
+        facts->burnt_token = facts->tried_token;
+}
+
+bool facts_is_revoked(const struct facts *facts, const struct state *state) {
+        return state_has_revoked(state, facts->fingerprint);
+}
+
+bool facts_is_revocation_in_doubt(const struct facts *facts, const struct state *state) {
+        return state->is_revoking && state->revoking_generation == facts->generation &&
+               facts_is_revoked(facts, state);
+}
+
+bool facts_is_usable(const struct facts *facts, const struct state *state, usec_t expiry, usec_t now) {
+        return expiry > now && !facts_is_revoked(facts, state);
+}
+
+usec_t facts_budget_wait(const struct state *state, unsigned max, usec_t now) {
+        return schedule_budget_wait(state->issuances, state->n_issuances, max, now);
+}

@@ -1,0 +1,54 @@
+#pragma once
+
+/* What is known of the current set, and of the one-time tokens seen so far. Pure: no loop, no files. */
+
+#include "lib/life/state.h"
+#include "lib/store/store.h"
+
+struct facts {
+        /* The current set, as last seen. The fingerprint is empty without one. */
+        uint64_t generation;
+        char fingerprint[FINGERPRINT_HEX];
+        usec_t not_before, expiry; /* effective, of a revoked set as well; 0 without a set */
+
+        /* One-time tokens, as hashes; see lib/life/state.h. */
+        struct file_identity token_file; /* of the last inspection */
+        uint64_t last_token;             /* of the last inspection */
+        uint64_t tried_token;            /* the last one that the Connector was shown */
+        uint64_t burnt_token;            /* one that is of no use any more */
+};
+
+/* What an inspection saw that the one before it did not. */
+struct facts_news {
+        bool is_new_set, is_new_token;
+};
+
+/* What the last run left in STATE. */
+void facts_restore(struct facts *facts, const struct state *state);
+
+/* SET is the current one, NULL for none. TOKEN is the hash of the token on offer, 0 for none, and TOKEN_FILE
+ * where it was looked for. */
+struct facts_news facts_observe(struct facts *facts, const struct set *set, uint64_t token,
+                                const struct file_identity *token_file);
+
+/* The Connector is shown the token of hash TOKEN. */
+void facts_try_token(struct facts *facts, uint64_t token);
+
+/* The token that was tried last is of no use any more: it has brought a certificate, or was refused. */
+void facts_burn_token(struct facts *facts);
+
+static inline bool facts_has_set(const struct facts *facts) {
+        return facts->fingerprint[0];
+}
+
+/* The current set was revoked by rekeyd, or may be: it counts as none. And whether it only may be. */
+bool facts_is_revoked(const struct facts *facts, const struct state *state);
+bool facts_is_revocation_in_doubt(const struct facts *facts, const struct state *state);
+
+/* There is a set, it was not revoked, and it is valid at NOW (CLOCK_REALTIME). EXPIRY is that of the machine.
+ */
+bool facts_is_usable(const struct facts *facts, const struct state *state, usec_t expiry, usec_t now);
+
+/* How long until one more signature may be asked for, where MAX are allowed within an hour; NOW is
+ * CLOCK_BOOTTIME. */
+usec_t facts_budget_wait(const struct state *state, unsigned max, usec_t now);

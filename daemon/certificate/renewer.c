@@ -1,0 +1,649 @@
+/*
+ * Everything that happens to a certificate is an event for the machine in lib/life/renewal.c; what the
+ * machine answers is either a step, which attempt.c knows how to take, or a rest, for which waits.c waits.
+ *
+ * What a restart must know is in the state file before it can matter. A failure is written ahead: before the
+ * first call of an attempt the state file says that it has failed, so that a process that dies each time does
+ * not call each time. A signature is counted before it is asked for. And a set that the state file does not
+ * name is one that no dependent was notified of.
+ */
+
+#include "daemon/certificate/renewer.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include "daemon/loop/backoff.h"
+#include "daemon/observe/metrics.h"
+#include "lib/util/log.h"
+
+static const struct config_certificate *config(const struct renewer *renewer) {
+        return renewer->core->config;
+}
+
+static struct context *context(const struct renewer *renewer) {
+        return renewer->core->context;
+}
+
+static struct state_file *state_file(const struct renewer *renewer) {
+        return renewer->core->state_file;
+}
+
+static struct state *saved(const struct renewer *renewer) {
+        return &renewer->core->state_file->state;
+}
+
+static struct renewal_context renewal_context(const struct renewer *renewer,
+                                              const struct schedule_policy *policy) {
+        return (struct renewal_context) {
+                .policy = policy,
+                .seed = renewer->seed,
+                .random = random_number(),
+                .now = now_usec(CLOCK_REALTIME),
+        };
+}
+
+static enum renewal_step take_event(struct renewer *renewer, struct renewal *renewal,
+                                    const struct renewal_event *event) {
+        const struct schedule_policy policy = config_schedule_policy(config(renewer));
+        const struct renewal_context world = renewal_context(renewer, &policy);
+
+        return renewal_next(renewal, event, &world);
+}
+
+static usec_t budget_wait(const struct renewer *renewer) {
+        return facts_budget_wait(saved(renewer), context(renewer)->issuances_per_hour,
+                                 now_usec(CLOCK_BOOTTIME));
+}
+
+/* --- Rest --- */
+
+static void begin_inspection(struct renewer *renewer, enum renewer_request request);
+
+static void end_attempt(struct renewer *renewer) {
+        reporter_set_outcome(renewer->reporter, NULL);
+        renewer->attempt = attempt_free(renewer->attempt);
+        renewer->is_recorded = false;
+        renewer->current = RENEWER_NOTHING;
+        if (renewer->has_slot) {
+                renewer->has_slot = false;
+                slots_return(&context(renewer)->slots, &renewer->slot);
+        }
+}
+
+static void note_inspected(struct renewer *renewer) {
+        if (renewer->has_inspected)
+                return;
+        renewer->has_inspected = true;
+        renewer->ops->inspected(renewer);
+}
+
+static void rest(struct renewer *renewer) {
+        end_attempt(renewer);
+        note_inspected(renewer);
+        if (reporter_expects_attempt(renewer->reporter))
+                renewer_give_up(renewer, renewal_state_names[renewer->renewal.state]);
+        if (!context(renewer)->once && !renewer->core->is_retired) {
+                waits_arm(&renewer->waits, &renewer->renewal);
+                renewer_request(renewer, renewer->pending);
+        }
+        renewer->ops->idle(renewer);
+}
+
+/* --- Failures --- */
+
+static void log_warning_of_step(struct renewer *renewer) {
+        _cleanup_(freep) char *warning = attempt_take_warning(renewer->attempt);
+
+        if (warning)
+                reporter_log(renewer->reporter, LOG_WARNING, MESSAGE_WARNING, "%s", warning);
+}
+
+/* What a restart is to know of failures; the caller saves it. BACKOFF_USEC is a span from now, or
+ * USEC_INFINITY for none. The sentence of the last failure stays while there is one. */
+static void remember_failure(struct renewer *renewer, unsigned failures, enum failure failure,
+                             usec_t backoff_usec) {
+        struct state *state = saved(renewer);
+
+        if (failures == 0)
+                state_keep_error(&state->error, NULL);
+        state->failures = failures;
+        state->failure = failure;
+        state->next_attempt_usec =
+                backoff_usec == USEC_INFINITY ? 0 : usec_add(now_usec(CLOCK_REALTIME), backoff_usec);
+}
+
+static void remember_error(struct renewer *renewer) {
+        struct state *state = saved(renewer);
+
+        state_keep_error(&state->error, error_text(&attempt_outcome(renewer->attempt)->error));
+        state->failed_usec = now_usec(CLOCK_REALTIME);
+}
+
+static void log_failure(struct renewer *renewer, bool over_budget) {
+        reporter_log_failure(renewer->reporter, attempt_has_committed(renewer->attempt), over_budget);
+}
+
+/* An operator asks for one attempt. When it has failed, an inspection finds out whether more is needed: a set
+ * that is not due goes on. */
+static void take_failure(struct renewer *renewer, bool over_budget) {
+        const struct outcome *outcome = attempt_outcome(renewer->attempt);
+        struct renewal *renewal = &renewer->renewal;
+        const struct renewal_event event = {
+                .type = RENEWAL_FAILED,
+                .failure = outcome->failure,
+                .not_longer = outcome->not_longer,
+                .is_doubtful = outcome->is_doubtful,
+                .retry_after_usec = outcome->retry_after_usec,
+                .hold_usec = renewer->current == RENEWER_REFRESH ? waits_backoff_left(&renewer->waits) : 0,
+        };
+        enum renewal_state before = renewal->state;
+        const bool was_asked = reporter_expects_attempt(renewer->reporter);
+
+        log_warning_of_step(renewer);
+        take_event(renewer, renewal, &event);
+        if (attempt_is_enrolment(renewer->attempt) &&
+            (renewal->failure == FAILURE_REFUSED || renewal->failure == FAILURE_REJECTED) &&
+            !(outcome->is_doubtful && renewal->failures <= RENEWAL_DOUBTS))
+                facts_burn_token(&renewer->core->facts);
+        remember_failure(renewer, renewal->failures, renewal->failure, renewal->backoff_usec);
+        remember_error(renewer);
+        state_file_save(state_file(renewer));
+        log_failure(renewer, over_budget);
+        if (renewal->state == RENEWAL_WAITING_FOR_TOKEN && before != RENEWAL_WAITING_FOR_TOKEN)
+                reporter_log_waiting(renewer->reporter);
+        renewer->result.failed = true;
+        context(renewer)->metrics->failures[renewal->failure]++;
+        if (was_asked) {
+                renewer_forget_token(renewer);
+                renewal->forced = renewer->wish.not_longer = false;
+                if (renewer->pending == RENEWER_NOTHING)
+                        renewer->pending = RENEWER_REFRESH;
+        }
+        rest(renewer);
+}
+
+/* --- Steps --- */
+
+static void fail_before(struct renewer *renewer, int code, const char *sentence) {
+        attempt_fail(renewer->attempt, renewer->renewal.step, code, sentence, 0);
+        take_failure(renewer, false);
+}
+
+static void on_recorded(int r, const char *error, void *userdata) {
+        struct renewer *renewer = userdata;
+        _cleanup_(error_clear) struct error sentence = ERROR_INIT;
+
+        if (r == 0) {
+                attempt_start(renewer->attempt, renewer->renewal.step);
+                return;
+        }
+        error_set(&sentence, r,
+                  "the Connector was not called, since the attempt could not be recorded for a restart: %s",
+                  error);
+        fail_before(renewer, r, error_text(&sentence));
+}
+
+/* Before the swap, or a kill in between would leave the old set valid. That it could not be saved is in the
+ * log, and no reason to do without the new set. */
+static void on_swap_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
+        struct renewer *renewer = userdata;
+
+        attempt_start(renewer->attempt, STEP_COMMIT);
+}
+
+/* Before the first step that calls. */
+static void record_attempt(struct renewer *renewer) {
+        const struct schedule_policy policy = config_schedule_policy(config(renewer));
+        const struct renewal_context world = renewal_context(renewer, &policy);
+        const struct renewal *renewal = &renewer->renewal;
+        const struct findings *findings = attempt_findings(renewer->attempt);
+
+        renewer->is_recorded = true;
+        remember_failure(renewer, renewal->failures < UINT_MAX ? renewal->failures + 1 : UINT_MAX,
+                         renewal->failure != FAILURE_NONE ? renewal->failure : FAILURE_TRANSIENT,
+                         renewal_assumed_backoff(renewal, &world));
+        /* Whichever attempt it is for, it has ended its back-off: it does that once. */
+        if (findings->token != 0)
+                saved(renewer)->token = findings->token;
+}
+
+/* A step that calls the Connector waits until the state file knows of it. */
+static void start_step(struct renewer *renewer, enum renewal_step step) {
+        struct attempt *attempt = renewer->attempt;
+        bool must_save = false;
+
+        if (step == STEP_COMMIT && renewer->ops->swap_begins(renewer)) {
+                state_file_save_then(state_file(renewer), on_swap_saved, renewer);
+                return;
+        }
+        if (!attempt_step_calls(step)) {
+                if (step == STEP_GATE &&
+                    renewer->wish.not_longer) /* an operator may have joined this attempt */
+                        (void)attempt_accept_not_longer(attempt);
+                attempt_start(attempt, step);
+                return;
+        }
+        if (step == STEP_CONFIGURATION && renewer->renewal.by_token)
+                facts_try_token(&renewer->core->facts, attempt_findings(attempt)->token);
+        if (!renewer->is_recorded) {
+                record_attempt(renewer);
+                must_save = true;
+        }
+        if (step == STEP_SIGN) {
+                must_save = true;
+                if (state_record_issuance(saved(renewer), now_usec(CLOCK_BOOTTIME)) < 0) {
+                        fail_before(renewer, -ENOMEM, "out of memory");
+                        return;
+                }
+                context(renewer)->metrics->signatures++;
+        }
+        if (must_save)
+                state_file_save_then(state_file(renewer), on_recorded, renewer);
+        else
+                attempt_start(attempt, step);
+}
+
+static void begin_attempt(struct renewer *renewer) {
+        struct attempt *attempt = renewer->attempt;
+        const struct renewal *renewal = &renewer->renewal;
+        usec_t wait = renewal->step <= STEP_SIGN ? budget_wait(renewer) : 0;
+
+        context(renewer)->changed(context(renewer));
+        attempt_set_enrolment(attempt, renewal->by_token);
+        renewer->is_over_budget = wait > 0;
+        reporter_log(renewer->reporter, LOG_INFO, MESSAGE_BEGUN, "%s",
+                     renewal->by_token ? "enrolling with a one-time token"
+                     : attempt_findings(attempt)->observation.other_key_asked
+                             ? "renewing, since a larger key is configured"
+                             : "renewing");
+        if (wait > 0) {
+                /* Before `configuration`, which mints tokens. */
+                _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+                error_set(&error, -EDQUOT,
+                          "%u signatures were requested within the last hour, the limit of "
+                          "`limits.issuances_per_hour`: unexpected renewal loop; see rekeyctl history %s",
+                          context(renewer)->issuances_per_hour, config(renewer)->name);
+                attempt_fail(attempt, renewal->step, -EDQUOT, error_text(&error), wait);
+                take_failure(renewer, true);
+                return;
+        }
+        context(renewer)->metrics->attempts++;
+        renewer->ops->attempt_begins(renewer);
+        start_step(renewer, renewal->step);
+}
+
+/* --- The inspection --- */
+
+static void log_rest(struct renewer *renewer, const struct renewal *next, enum renewal_state before,
+                     bool is_first, bool was_held) {
+        if (was_held && next->backoff_usec != USEC_INFINITY) {
+                if (is_first)
+                        reporter_log_held(renewer->reporter);
+                else
+                        log_debug("%s: no change found; back-off continues", config(renewer)->name);
+        } else if (next->failure == FAILURE_LOCAL && next->failures > 0 &&
+                   next->backoff_usec != USEC_INFINITY) {
+                attempt_fail(
+                        renewer->attempt, STEP_INSPECT, -ETIME,
+                        "this machine's clock is before the certificate's notBefore: the clock is wrong, "
+                        "and nothing is renewed",
+                        0);
+                remember_error(renewer);
+                log_failure(renewer, false);
+                renewer->result.failed = true;
+        } else if (next->state == RENEWAL_WAITING_FOR_TOKEN) {
+                if (before != RENEWAL_WAITING_FOR_TOKEN)
+                        reporter_log_waiting(renewer->reporter);
+                renewer->result.failed = true;
+        } else
+                reporter_log_current(renewer->reporter);
+}
+
+/* What the inspection leads to begins now, or when its turn comes. */
+static void take_turn(struct renewer *renewer, const struct renewal *next) {
+        renewer->renewal.step = STEP_NONE;
+        if (renewer->ops->is_blocked(renewer)) {
+                /* Its end inspects again. */
+                renewer->pending = RENEWER_REFRESH;
+                end_attempt(renewer);
+                renewer->ops->idle(renewer);
+        } else if (renewer->core->is_retired)
+                rest(renewer);
+        else if (!renewer->has_slot) {
+                reporter_set_outcome(renewer->reporter, NULL);
+                renewer->attempt = attempt_free(renewer->attempt);
+                renewer->slot.expiry_usec = next->expiry;
+                slots_wait(&context(renewer)->slots, &renewer->slot);
+        } else {
+                renewer->renewal = *next;
+                begin_attempt(renewer);
+        }
+}
+
+/* What the inspection leads to is tried on a copy first: without a slot, a step must wait for one, and the
+ * world may have changed by then. */
+void renewer_continue(struct renewer *renewer) {
+        const struct findings *findings = attempt_findings(renewer->attempt);
+        const struct renewal_event event = {
+                .type = RENEWAL_INSPECTED,
+                .observation = &findings->observation,
+                .hold_usec = renewer->current == RENEWER_REFRESH ? waits_backoff_left(&renewer->waits) : 0,
+        };
+        struct renewal next = renewer->renewal;
+        enum renewal_state before = renewer->renewal.state;
+        bool is_first = !renewer->has_inspected;
+
+        take_event(renewer, &next, &event);
+        /* What was seen stays seen, also where the copy does not: these two go together. */
+        renewer->renewal.expiry = next.expiry;
+        renewer->renewal.rejected = next.rejected;
+        note_inspected(renewer);
+        if (next.step != STEP_NONE) {
+                take_turn(renewer, &next);
+                return;
+        }
+
+        renewer->renewal = next;
+        if (next.failures == 0 && (saved(renewer)->failures > 0 || saved(renewer)->error)) {
+                /* Someone else has repaired it. */
+                remember_failure(renewer, 0, FAILURE_NONE, USEC_INFINITY);
+                state_file_save(state_file(renewer));
+        }
+        log_rest(renewer, &next, before, is_first, event.hold_usec > 0);
+        rest(renewer);
+}
+
+static void take_inspection(struct renewer *renewer) {
+        struct core *core = renewer->core;
+        struct attempt *attempt = renewer->attempt;
+        const struct findings *findings = attempt_findings(attempt);
+        struct facts_news news;
+        bool closely = renewer->is_news_to_us;
+
+        news = facts_observe(&core->facts, findings->set, findings->token, &findings->token_file);
+        /* What is new ends a back-off. */
+        if (news.is_new_set || news.is_new_token)
+                renewer->current = RENEWER_TRY;
+        renewer->is_news_to_us = false;
+        /* A used token may lie in its file for as long as it likes, and must not keep a certificate that is
+         * rejected from trying itself. */
+        if (findings->token != 0 && findings->token == core->facts.burnt_token)
+                attempt_pass_over_token(attempt);
+        /* What this rekeyd has revoked never comes back. */
+        if (facts_is_revoked(&core->facts, saved(renewer)))
+                attempt_pass_over_set(attempt);
+        if (findings->adopted)
+                reporter_log(renewer->reporter, LOG_NOTICE, MESSAGE_ADOPTED,
+                             "adopted %s as generation %" PRIu64, findings->adopted, core->facts.generation);
+        log_warning_of_step(renewer);
+        renewer->ops->observed(renewer, findings, closely);
+}
+
+/* --- The swap --- */
+
+static void take_commit(struct renewer *renewer) {
+        struct core *core = renewer->core;
+        struct metrics *metrics = context(renewer)->metrics;
+        const struct findings *findings = attempt_findings(renewer->attempt);
+        const bool enrolled = attempt_is_enrolment(renewer->attempt);
+        char expiry[TIMESTAMP_MAX];
+
+        renewer->renewal.expiry = findings->set->effective_expiry;
+        renewer->result.renewed = true;
+        facts_observe(&core->facts, findings->set, findings->token, &findings->token_file);
+        renewer_forget_token(renewer);
+        renewer->wish.not_longer = false;
+        reporter_forget_current(renewer->reporter);
+        if (enrolled) {
+                facts_burn_token(&core->facts);
+                metrics->enrolments++;
+        } else
+                metrics->renewals++;
+        reporter_log(renewer->reporter, LOG_NOTICE, enrolled ? MESSAGE_ENROLLED : MESSAGE_RENEWED,
+                     "%s: generation %" PRIu64 " is current until %s, sha256 %.16s...",
+                     enrolled ? "enrolled" : "renewed", core->facts.generation,
+                     format_timestamp(expiry, renewer->renewal.expiry), core->facts.fingerprint);
+
+        /* What is on disk says when it is due again, and what is to be published. */
+        remember_failure(renewer, 0, FAILURE_NONE, USEC_INFINITY);
+        end_attempt(renewer);
+        renewer_request(renewer, RENEWER_TRY);
+}
+
+/* What a call says of its Connector, for those who wait to call it too. */
+static void report_call(struct renewer *renewer, const struct outcome *outcome) {
+        if (!attempt_step_calls(outcome->step))
+                return;
+        renewer->wish.configured_url_first = false;
+        if (outcome->failure != FAILURE_LOCAL)
+                slots_report_result(&context(renewer)->slots, renewer->slot.group,
+                                    outcome->failure != FAILURE_TRANSIENT);
+}
+
+static void on_step_done(void *userdata) {
+        struct renewer *renewer = userdata;
+        struct attempt *attempt = renewer->attempt;
+        struct metrics *metrics = context(renewer)->metrics;
+        const struct outcome *outcome = attempt_outcome(attempt);
+        struct renewal_event event = { .type = RENEWAL_DONE };
+        enum renewal_step step = outcome->step, next;
+
+        metrics_count_step(metrics, step, attempt_step_usec(attempt));
+        metrics->key_cpu_usec += attempt_key_cpu_usec(attempt);
+        report_call(renewer, outcome);
+        if (outcome->not_longer && renewer->wish.not_longer && !attempt_accept_not_longer(attempt)) {
+                start_step(renewer, step); /* forced while the gate was at it */
+                return;
+        }
+        if (outcome->failure != FAILURE_NONE) {
+                take_failure(renewer, false);
+                return;
+        }
+        if (step == STEP_INSPECT) {
+                take_inspection(renewer);
+                return;
+        }
+        log_warning_of_step(renewer);
+        if (step == STEP_CONFIGURATION && outcome->key_too_small)
+                event.type = RENEWAL_KEY_TOO_SMALL;
+
+        reporter_log_step(renewer->reporter, step);
+        next = take_event(renewer, &renewer->renewal, &event);
+        if (step == STEP_COMMIT)
+                take_commit(renewer);
+        else
+                start_step(renewer, next);
+}
+
+/* --- Beginning --- */
+
+static void begin_inspection(struct renewer *renewer, enum renewer_request request) {
+        static const struct renewal_event wake = { .type = RENEWAL_WAKE };
+        const struct core *core = renewer->core;
+
+        renewer->pending = RENEWER_NOTHING;
+        renewer->current = request;
+        waits_pause(&renewer->waits);
+        if (!renewer->has_slot)
+                renewer->has_slot = slots_take(&core->context->slots, &renewer->slot);
+
+        const struct attempt_input input = {
+                .may_renew = renewer->has_slot,
+                .configured_url_first = renewer->wish.configured_url_first,
+                .accepts_not_longer = renewer->wish.not_longer,
+                .n_failures = renewer->renewal.failures,
+                .offered_token = renewer->wish.token,
+                .tried_token = core->facts.tried_token,
+        };
+        renewer->attempt = attempt_new(core->context, core->config, &input, on_step_done, renewer);
+        if (!renewer->attempt) {
+                log_error("%s: out of memory", core->config->name);
+                sd_event_exit(core->context->event, EXIT_FAILURE);
+                return;
+        }
+        reporter_set_outcome(renewer->reporter, attempt_outcome(renewer->attempt));
+        waits_watch_set(&renewer->waits);
+        attempt_start(renewer->attempt, take_event(renewer, &renewer->renewal, &wake));
+}
+
+void renewer_request(struct renewer *renewer, enum renewer_request request) {
+        if (request == RENEWER_NOTHING || renewer->slot.is_waiting ||
+            (renewer->attempt && request == RENEWER_TRY))
+                return; /* it inspects anyway when its turn comes; or is at it */
+        if (renewer->attempt || renewer->ops->is_blocked(renewer)) {
+                renewer->pending = RENEWER_REFRESH;
+                return;
+        }
+        begin_inspection(renewer, request);
+}
+
+static void on_slot(struct slot_waiter *slot) {
+        struct renewer *renewer = container_of(slot, struct renewer, slot);
+
+        renewer->has_slot = true;
+        renewer_request(renewer, RENEWER_TRY);
+}
+
+static void on_time(struct waits *waits) {
+        renewer_request(container_of(waits, struct renewer, waits), RENEWER_TRY);
+}
+
+static void on_files_changed(struct waits *waits) {
+        renewer_request(container_of(waits, struct renewer, waits), RENEWER_REFRESH);
+}
+
+static void on_unwatched(struct waits *waits, const char *text) {
+        const struct renewer *renewer = container_of(waits, struct renewer, waits);
+
+        reporter_log(renewer->reporter, LOG_WARNING, MESSAGE_WARNING, "%s", text);
+}
+
+static const struct waits_ops waits_ops = {
+        .time_came = on_time,
+        .token_came = on_time,
+        .files_changed = on_files_changed,
+        .warn = on_unwatched,
+};
+
+void renewer_init(struct renewer *renewer, struct core *core, struct reporter *reporter,
+                  const struct renewer_ops *ops) {
+        *renewer = (struct renewer) {
+                .core = core,
+                .reporter = reporter,
+                .ops = ops,
+                .seed = schedule_seed(core->context->machine_id, core->config->name),
+                .slot.granted = on_slot,
+        };
+        waits_init(&renewer->waits, core, &waits_ops);
+        renewal_restore(&renewer->renewal, saved(renewer)->failures, saved(renewer)->failure);
+}
+
+void renewer_clear(struct renewer *renewer) {
+        renewer_stop_waiting(renewer);
+        if (renewer->is_recorded) {
+                remember_failure(renewer, renewer->renewal.failures, renewer->renewal.failure, USEC_INFINITY);
+                state_file_save(state_file(renewer));
+        }
+        reporter_set_outcome(renewer->reporter, NULL);
+        renewer->attempt = attempt_free(renewer->attempt);
+        renewer_forget_token(renewer);
+}
+
+/* Slots are shared between Connectors. A certificate that waits in another Connector's queue leaves it. */
+int renewer_configure(struct renewer *renewer, bool has_changed, bool url_changed) {
+        struct slot_group *group;
+        int r;
+
+        r = slots_group(&context(renewer)->slots, config(renewer)->connector->name, &group);
+        if (r < 0)
+                return r;
+        if (group != renewer->slot.group)
+                slots_leave(&renewer->slot);
+        renewer->slot.group = group;
+        renewer->is_news_to_us = renewer->is_news_to_us || has_changed;
+        /* What the operator has corrected goes before what `configuration` once said. */
+        renewer->wish.configured_url_first = renewer->wish.configured_url_first || url_changed;
+        return 0;
+}
+
+void renewer_start(struct renewer *renewer) {
+        usec_t left = usec_sub(saved(renewer)->next_attempt_usec, now_usec(CLOCK_REALTIME));
+
+        if (left == 0 || context(renewer)->once) {
+                renewer_request(renewer, RENEWER_TRY);
+                return;
+        }
+        waits_set_backoff(&renewer->waits, left);
+        renewer_request(renewer, RENEWER_REFRESH);
+}
+
+void renewer_stop_waiting(struct renewer *renewer) {
+        slots_leave(&renewer->slot);
+        waits_stop(&renewer->waits);
+}
+
+/* --- What an operator wants --- */
+
+void renewer_force(struct renewer *renewer, bool not_longer) {
+        renewer->wish.not_longer = not_longer;
+        if (renewer_is_attempting(renewer))
+                return;
+        renewer->renewal.forced = true;
+        if (renewer->attempt)
+                renewer->current = RENEWER_TRY; /* the inspection under way may go on to be the attempt */
+        renewer_request(renewer, RENEWER_TRY);
+}
+
+void renewer_offer_token(struct renewer *renewer, char *token, bool not_longer) {
+        renewer_forget_token(renewer);
+        renewer->wish.token = token;
+        renewer->wish.not_longer = not_longer;
+}
+
+void renewer_give_up(struct renewer *renewer, const char *why) {
+        renewer->renewal.forced = renewer->wish.not_longer = false;
+        renewer_forget_token(renewer);
+        reporter_log(renewer->reporter, LOG_WARNING, MESSAGE_OPERATION_FAILED,
+                     "%s request dropped: certificate is %s", operation_names[renewer->reporter->operation],
+                     why);
+}
+
+void renewer_forget_token(struct renewer *renewer) {
+        free_secret(take_ptr(renewer->wish.token));
+}
+
+void renewer_raise_budget(struct renewer *renewer) {
+        if (renewer->is_over_budget)
+                renewer_request(renewer, RENEWER_TRY);
+}
+
+/* --- What is asked --- */
+
+bool renewer_is_busy(const struct renewer *renewer) {
+        return renewer->attempt;
+}
+
+bool renewer_is_attempting(const struct renewer *renewer) {
+        return renewer->renewal.step > STEP_INSPECT;
+}
+
+bool renewer_is_queued(const struct renewer *renewer) {
+        return renewer->slot.is_waiting;
+}
+
+/* After a restart only the class of the failure is left of a rejection. */
+bool renewer_is_rejected(const struct renewer *renewer) {
+        const struct renewal *renewal = &renewer->renewal;
+
+        return renewal->rejected || renewal->state == RENEWAL_WAITING_FOR_TOKEN ||
+               renewal->failure == FAILURE_REJECTED;
+}
+
+usec_t renewer_next_attempt(const struct renewer *renewer) {
+        if (renewer->renewal.step != STEP_NONE || renewer->renewal.backoff_usec == USEC_INFINITY ||
+            renewer->waits.backoff_until == 0)
+                return USEC_INFINITY;
+        return usec_add(now_usec(CLOCK_REALTIME), waits_backoff_left(&renewer->waits));
+}

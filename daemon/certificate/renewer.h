@@ -1,0 +1,119 @@
+#pragma once
+
+/* The renewal machine of one certificate, and the hands that do what it says: attempts, their turn, their
+ * waits. */
+
+#include "daemon/certificate/reporter.h"
+#include "daemon/certificate/waits.h"
+#include "daemon/connector/slots.h"
+#include "lib/life/renewal.h"
+
+struct renewer;
+
+/* What the renewer tells its owner. */
+struct renewer_ops {
+        /* An operation goes first: no attempt may begin. */
+        bool (*is_blocked)(struct renewer *renewer);
+        /* For the first time, it is known what is on disk. */
+        void (*inspected)(struct renewer *renewer);
+        /* The files were inspected; FINDINGS are valid until renewer_continue(), which must follow. CLOSELY:
+         * for the first time with this configuration. */
+        void (*observed)(struct renewer *renewer, const struct findings *findings, bool closely);
+        /* A step that calls or generates a key is next. */
+        void (*attempt_begins)(struct renewer *renewer);
+        /* The swap is next: true when the state file is to be saved before it. */
+        bool (*swap_begins)(struct renewer *renewer);
+        /* Nothing is under way any more, or the attempt waits for its turn. */
+        void (*idle)(struct renewer *renewer);
+};
+
+/* What is asked of a renewer. While an attempt is under way, or waits for its turn, a TRY has nothing to add
+ * to it. */
+enum renewer_request {
+        RENEWER_NOTHING,
+        RENEWER_REFRESH, /* inspect files and clock; a back-off stays, unless the set or the token is another
+                            one */
+        RENEWER_TRY,     /* inspect, and do what is due, back-off or not */
+};
+
+struct renewer {
+        struct core *core;
+        struct reporter *reporter;
+        const struct renewer_ops *ops;
+        uint32_t seed;
+
+        struct renewal renewal;
+        struct attempt *attempt; /* while an inspection or a step is under way */
+        struct slot_waiter slot;
+        bool has_slot;
+        struct waits waits;
+
+        enum renewer_request current; /* what the attempt under way was begun for */
+        enum renewer_request pending; /* once it ends */
+        bool has_inspected;           /* once at least */
+        bool is_news_to_us;           /* the configuration: the next inspection is close */
+        bool is_over_budget;          /* the last attempt was */
+        bool is_recorded;             /* the state file knows of the attempt under way */
+
+        /* What an operator wants of the next attempt. */
+        struct {
+                char *token;               /* cleansed */
+                bool not_longer;           /* may be what comes back */
+                bool configured_url_first; /* the operator has changed it */
+        } wish;
+
+        /* For --once. */
+        struct {
+                bool renewed, failed;
+        } result;
+};
+
+/* CORE, REPORTER and OPS are borrowed. renewer_configure() comes next. */
+void renewer_init(struct renewer *renewer, struct core *core, struct reporter *reporter,
+                  const struct renewer_ops *ops);
+
+/* An attempt that is under way is told to stop: it has not failed. The workers have stopped. */
+void renewer_clear(struct renewer *renewer);
+
+/* Takes the configuration that the core has now; HAS_CHANGED: its options are others, and URL_CHANGED: that
+ * of its Connector is. Nothing may be under way. 0 or -ENOMEM. */
+int renewer_configure(struct renewer *renewer, bool has_changed, bool url_changed);
+
+/* The first inspection. What is due is done, unless a back-off of the last run goes on; with --once, in any
+ * case. */
+void renewer_start(struct renewer *renewer);
+
+void renewer_request(struct renewer *renewer, enum renewer_request request);
+
+/* After `observed`. */
+void renewer_continue(struct renewer *renewer);
+
+/* Waits for nothing any more, neither for its turn. */
+void renewer_stop_waiting(struct renewer *renewer);
+
+/* An operator wants a certificate that expires no earlier, or takes any (NOT_LONGER): now, or from the
+ * attempt under way. */
+void renewer_force(struct renewer *renewer, bool not_longer);
+
+/* An operator wants to enrol with TOKEN, which is taken over and cleansed. */
+void renewer_offer_token(struct renewer *renewer, char *token, bool not_longer);
+
+/* The attempt that an operator waits for will not be made; WHY follows "dropped: certificate is ". */
+void renewer_give_up(struct renewer *renewer, const char *why);
+
+/* The token that an operator gave is not wanted any more. */
+void renewer_forget_token(struct renewer *renewer);
+
+/* There is a larger budget: an attempt that waits for it waits no longer. */
+void renewer_raise_budget(struct renewer *renewer);
+
+/* An inspection or an attempt is under way. It goes beyond its inspection. It waits for its turn. */
+bool renewer_is_busy(const struct renewer *renewer);
+bool renewer_is_attempting(const struct renewer *renewer);
+bool renewer_is_queued(const struct renewer *renewer);
+
+/* The certificate is not accepted, or a token is needed: what an enrolment may replace without force. */
+bool renewer_is_rejected(const struct renewer *renewer);
+
+/* When the next attempt comes after a failure (CLOCK_REALTIME), or USEC_INFINITY. */
+usec_t renewer_next_attempt(const struct renewer *renewer);

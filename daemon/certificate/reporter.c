@@ -1,0 +1,295 @@
+/*
+ * What the log says of a certificate: a line for each change of its state, in the words of somebody who is to
+ * act on it. The fields are the same on every line.
+ */
+
+#include "daemon/certificate/reporter.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "daemon/observe/events.h"
+#include "lib/util/hash.h"
+
+/* Which lines are a result for the status, and which operations end with them. */
+#define ATTEMPTS (1u << OPERATION_RENEW | 1u << OPERATION_ENROL)
+#define ANY      (~0u)
+static const struct {
+        const char *message_id;
+        unsigned operations;
+        enum { DONE, ATTEMPT_FAILED, OPERATION_FAILED } outcome;
+} results[] = {
+        { MESSAGE_RENEWED, ATTEMPTS, DONE },
+        { MESSAGE_ENROLLED, ATTEMPTS, DONE },
+        { MESSAGE_ADOPTED, 0, DONE },
+        { MESSAGE_BUDGET, ATTEMPTS, ATTEMPT_FAILED },
+        { MESSAGE_FAILED_TRANSIENT, ATTEMPTS, ATTEMPT_FAILED },
+        { MESSAGE_FAILED_REFUSED, ATTEMPTS, ATTEMPT_FAILED },
+        { MESSAGE_FAILED_REJECTED, ATTEMPTS, ATTEMPT_FAILED },
+        { MESSAGE_FAILED_BAD_REPLY, ATTEMPTS, ATTEMPT_FAILED },
+        { MESSAGE_FAILED_LOCAL, ATTEMPTS, ATTEMPT_FAILED },
+        { MESSAGE_REVOKED, 1u << OPERATION_REVOKE, DONE },
+        { MESSAGE_NOT_REVOKED, 1u << OPERATION_REVOKE, OPERATION_FAILED },
+        { MESSAGE_ROLLED_BACK, 1u << OPERATION_ROLLBACK, DONE },
+        { MESSAGE_NOTIFYING, 1u << OPERATION_NOTIFY, DONE },
+        { MESSAGE_OPERATION_FAILED, ANY, OPERATION_FAILED },
+};
+
+static size_t find_result(const char *message_id) {
+        size_t i = 0;
+
+        while (i < ELEMENTSOF(results) && !streq_null(results[i].message_id, message_id))
+                i++;
+        return i;
+}
+
+/* The operation that ends with MESSAGE_ID, or OPERATION_NONE. */
+static enum operation ended_operation(const struct reporter *reporter, const char *message_id) {
+        size_t i = find_result(message_id);
+
+        if (i == ELEMENTSOF(results) || !(results[i].operations & 1u << reporter->operation))
+                return OPERATION_NONE;
+        if (results[i].outcome == ATTEMPT_FAILED && !reporter->has_begun)
+                return OPERATION_NONE; /* of an inspection that the operation waits for */
+        return reporter->operation;
+}
+
+/* The text of the last failure stays until something newer succeeds, also where nothing was due. */
+static void remember_result(struct reporter *reporter, const char *message_id, const char *text) {
+        const enum operation operation = ended_operation(reporter, message_id);
+        size_t i = find_result(message_id);
+
+        if (i == ELEMENTSOF(results))
+                return;
+        if (operation != OPERATION_NONE)
+                reporter->operation = OPERATION_NONE;
+        else if (results[i].operations == 1u << OPERATION_REVOKE)
+                return; /* of the set before this one */
+        reporter->last_result = events_name(message_id);
+        reporter->last_operation = operation;
+        reporter->last_usec = now_usec(CLOCK_REALTIME);
+        if (results[i].outcome == ATTEMPT_FAILED && reporter->outcome)
+                text = error_text(&reporter->outcome->error);
+        state_keep_error(&reporter->last_error, results[i].outcome != DONE ? text : NULL);
+}
+
+static void emit(struct reporter *reporter, int priority, const char *message_id, const char *text) {
+        const struct core *core = reporter->core;
+        const struct renewal *renewal = reporter->renewal;
+        const struct outcome *outcome = reporter->outcome;
+        const bool has_set = facts_has_set(&core->facts);
+        const bool failed = outcome && outcome->failure != FAILURE_NONE;
+        char not_after[TIMESTAMP_MAX], generation[24], failures[16];
+        const struct log_field fields[] = {
+                { FIELD_CERTIFICATE, core->config->name },
+                { FIELD_STATE, renewal_state_names[renewal->state] },
+                { FIELD_FINGERPRINT, has_set ? core->facts.fingerprint : NULL },
+                { FIELD_GENERATION, has_set ? generation : NULL },
+                { FIELD_NOT_AFTER, renewal->expiry > 0 ? not_after : NULL },
+                { FIELD_ATTEMPT, renewal->failures > 0 ? failures : NULL },
+                { FIELD_STEP, failed ? renewal_step_names[outcome->step] : NULL },
+                /* As the machine has it: a new certificate that the edge rejects is a bad reply to us. */
+                { FIELD_FAILURE, failed ? failure_names[renewal->failure] : NULL },
+                { FIELD_ERROR, failed ? error_text(&outcome->error) : NULL },
+                { FIELD_REQUEST_ID, outcome && outcome->request_id[0] ? outcome->request_id : NULL },
+                { FIELD_OPERATION, operation_names[ended_operation(reporter, message_id)] },
+        };
+
+        format_timestamp(not_after, renewal->expiry);
+        snprintf(generation, sizeof(generation), "%" PRIu64, core->facts.generation);
+        snprintf(failures, sizeof(failures), "%u", renewal->failures);
+        events_emit(core->context->events, core->state_file, priority, message_id, fields, ELEMENTSOF(fields),
+                    "%s: %s", core->config->name, text);
+        remember_result(reporter, message_id, text);
+}
+
+void reporter_init(struct reporter *reporter, const struct core *core, const struct renewal *renewal) {
+        *reporter = (struct reporter) { .core = core, .renewal = renewal };
+}
+
+void reporter_clear(struct reporter *reporter) {
+        free(take_ptr(reporter->last_error));
+}
+
+void reporter_set_outcome(struct reporter *reporter, const struct outcome *outcome) {
+        reporter->outcome = outcome;
+}
+
+void reporter_log_step(struct reporter *reporter, enum renewal_step step) {
+        const struct core *core = reporter->core;
+        const struct log_field fields[] = {
+                { FIELD_CERTIFICATE, core->config->name },
+                { FIELD_STEP, renewal_step_names[step] },
+        };
+
+        log_debug("%s: %s done", core->config->name, renewal_step_names[step]);
+        events_step(core->context->events, fields, ELEMENTSOF(fields));
+}
+
+void reporter_log(struct reporter *reporter, int priority, const char *message_id, const char *format, ...) {
+        _cleanup_(freep) char *text = NULL;
+        va_list args;
+
+        va_start(args, format);
+        if (vasprintf(&text, format, args) < 0)
+                text = NULL;
+        va_end(args);
+        emit(reporter, priority, message_id, text ? text : "out of memory");
+}
+
+/* --- Operations --- */
+
+void reporter_accept(struct reporter *reporter, enum operation operation, const char *peer) {
+        reporter->operation = operation;
+        reporter->has_begun = false;
+        reporter_log(reporter, LOG_NOTICE, MESSAGE_ASKED, "%s requested by %s", operation_names[operation],
+                     peer);
+}
+
+void reporter_refuse(struct reporter *reporter, const char *operation, const char *peer, const char *why) {
+        reporter_log(reporter, LOG_NOTICE, MESSAGE_REFUSED, "%s requested by %s: refused: %s", operation,
+                     peer, why);
+}
+
+void reporter_begin(struct reporter *reporter) {
+        reporter->has_begun = true;
+}
+
+bool reporter_expects_attempt(const struct reporter *reporter) {
+        return reporter->has_begun && operation_is_attempt(reporter->operation);
+}
+
+/* --- Failures --- */
+
+/* What was being done, for "... failed". */
+static const char *const step_texts[STEP_MAX] = {
+        [STEP_NONE] = "waiting",
+        [STEP_INSPECT] = "reading the files",
+        [STEP_KEY] = "generating the key",
+        [STEP_CONFIGURATION] = "fetching the configuration",
+        [STEP_CSR] = "building the CSR",
+        [STEP_SIGN] = "signing",
+        [STEP_GATE] = "checking the reply",
+        [STEP_VERIFY] = "verifying the new certificate",
+        [STEP_COMMIT] = "swapping the set",
+};
+
+static const char *const failure_messages[FAILURE_MAX] = {
+        [FAILURE_TRANSIENT] = MESSAGE_FAILED_TRANSIENT, [FAILURE_REFUSED] = MESSAGE_FAILED_REFUSED,
+        [FAILURE_REJECTED] = MESSAGE_FAILED_REJECTED,   [FAILURE_BAD_REPLY] = MESSAGE_FAILED_BAD_REPLY,
+        [FAILURE_LOCAL] = MESSAGE_FAILED_LOCAL,
+};
+
+/* The text without its digits: times and ports change, and it is the same failure. */
+static uint64_t hash_failure(enum failure failure, const char *text) {
+        uint64_t hash = HASH_INIT ^ (unsigned)failure;
+
+        for (; *text; text++)
+                if (*text < '0' || *text > '9')
+                        hash = hash_byte(hash, (uint8_t)*text);
+        return hash;
+}
+
+/* How many times in a row it is this failure, with this one. */
+static unsigned count_same(struct reporter *reporter) {
+        uint64_t hash = hash_failure(reporter->renewal->failure, error_text(&reporter->outcome->error));
+
+        if (reporter->renewal->failures <= 1 || hash != reporter->failure_hash)
+                reporter->n_same_failures = 0;
+        reporter->failure_hash = hash;
+        return ++reporter->n_same_failures;
+}
+
+/* What may pass by itself is no alarm before it has been there for a while: at boot there is no network yet.
+ */
+static int failure_priority(const struct renewal *renewal) {
+        enum { QUIET_FAILURES = 3 };
+
+        return renewal->failure == FAILURE_TRANSIENT && renewal->failures <= QUIET_FAILURES ? LOG_NOTICE
+                                                                                            : LOG_ERR;
+}
+
+void reporter_log_failure(struct reporter *reporter, bool in_use, bool over_budget) {
+        const struct renewal *renewal = reporter->renewal;
+        const struct outcome *outcome = reporter->outcome;
+        const char *set = in_use                                        ? "the new set is in use"
+                          : !facts_has_set(&reporter->core->facts)      ? "there is no certificate yet"
+                          : renewal->expiry == 0                        ? "the certificate is revoked"
+                          : renewal->expiry <= now_usec(CLOCK_REALTIME) ? "the certificate has expired"
+                                                                        : "keeping the old set";
+        const char *message_id = over_budget ? MESSAGE_BUDGET : failure_messages[renewal->failure];
+        const char *what = over_budget ? "renewing" : step_texts[outcome->step];
+        unsigned n_same = count_same(reporter);
+        char span[TIMESPAN_MAX], times[32] = "";
+
+        /* With --once nothing follows, and an operator hears of the one attempt: the inspection after it
+         * finds out whether more are needed. */
+        if (reporter->core->context->once || reporter_expects_attempt(reporter)) {
+                reporter_log(reporter, LOG_ERR, message_id, "%s failed (%s): %s; %s", what,
+                             failure_names[renewal->failure], error_text(&outcome->error), set);
+                return;
+        }
+        if (n_same > 1)
+                snprintf(times, sizeof(times), ", %u times in a row", n_same);
+        reporter_log(reporter, log_repeated(failure_priority(renewal), n_same), message_id,
+                     "%s failed (%s%s): %s; %s, trying again in %s", what, failure_names[renewal->failure],
+                     times, error_text(&outcome->error), set, format_timespan(span, renewal->backoff_usec));
+}
+
+/* --- States --- */
+
+void reporter_log_waiting(struct reporter *reporter) {
+        const struct core *core = reporter->core;
+        const struct config_certificate *config = core->config;
+        const char *why = !facts_has_set(&core->facts) ? "no certificate yet"
+                          : facts_is_revocation_in_doubt(&core->facts, &core->state_file->state)
+                                  ? "the certificate may be revoked, and counts as revoked"
+                          : reporter->renewal->expiry == 0 ? "the certificate is revoked"
+                                                           : "the certificate cannot be renewed";
+
+        if (config->token_file)
+                reporter_log(reporter, LOG_WARNING, MESSAGE_WAITING, "%s; waiting for a one-time token in %s",
+                             why, config->token_file);
+        else if (config->connector->enrol_url)
+                reporter_log(reporter, LOG_WARNING, MESSAGE_WAITING,
+                             "%s; waiting for a one-time token (no `token_file` is configured); fix: "
+                             "rekeyctl enrol %s",
+                             why, config->name);
+        else
+                reporter_log(reporter, LOG_WARNING, MESSAGE_WAITING,
+                             "%s, and no way to enrol: connector %s has no `enrol_url`", why,
+                             config->connector->name);
+}
+
+void reporter_log_current(struct reporter *reporter) {
+        const struct renewal *renewal = reporter->renewal;
+        const struct facts *facts = &reporter->core->facts;
+        usec_t now = now_usec(CLOCK_REALTIME);
+        char expiry[TIMESTAMP_MAX], due[TIMESTAMP_MAX], span[TIMESPAN_MAX];
+
+        if (reporter->logged_due_usec == renewal->due_usec)
+                return;
+        reporter->logged_due_usec = renewal->due_usec;
+        reporter_log(reporter, LOG_INFO, MESSAGE_CURRENT,
+                     "generation %" PRIu64
+                     " is current until %s, sha256 %.16s...; will be renewed at %s, in %s",
+                     facts->generation, format_timestamp(expiry, renewal->expiry), facts->fingerprint,
+                     format_timestamp(due, renewal->due_usec),
+                     format_timespan(span, usec_sub(renewal->due_usec, now)));
+}
+
+void reporter_forget_current(struct reporter *reporter) {
+        reporter->logged_due_usec = 0;
+}
+
+/* A restart goes on waiting where the last run ended. */
+void reporter_log_held(struct reporter *reporter) {
+        const struct renewal *renewal = reporter->renewal;
+        const char *error = reporter->core->state_file->state.error;
+        char span[TIMESPAN_MAX];
+
+        reporter_log(reporter, LOG_WARNING, MESSAGE_HELD,
+                     "%u attempt%s failed before this start%s%s; trying again in %s", renewal->failures,
+                     renewal->failures == 1 ? "" : "s", error ? ", the last one: " : "", error ? error : "",
+                     format_timespan(span, renewal->backoff_usec));
+}

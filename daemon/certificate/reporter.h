@@ -1,0 +1,61 @@
+#pragma once
+
+/* What the log says of one certificate, and what it remembers of that: for the status, and so as not to
+ * repeat itself. An operation that an operator asked for ends with a line: the reporter knows which. */
+
+#include "daemon/certificate/attempt.h"
+#include "daemon/certificate/core.h"
+#include "daemon/certificate/requests.h"
+#include "daemon/observe/messages.h"
+
+struct reporter {
+        const struct core *core;
+        const struct renewal *renewal;
+        const struct outcome *outcome; /* of the attempt under way; NULL between attempts */
+
+        /* What an operator asked for, until the line that ends it. It may have to wait before it begins. */
+        enum operation operation;
+        bool has_begun;
+
+        /* For the status. */
+        const char *last_result; /* the name of an event, or NULL */
+        char *last_error;        /* NULL: it was no failure */
+        usec_t last_usec;
+        enum operation last_operation; /* that ended with it; OPERATION_NONE: rekeyd acted by itself */
+
+        /* So as not to repeat itself. */
+        usec_t logged_due_usec; /* of the last "is current" */
+        uint64_t failure_hash;  /* of the last failure's text */
+        unsigned n_same_failures;
+};
+
+/* All is borrowed. */
+void reporter_init(struct reporter *reporter, const struct core *core, const struct renewal *renewal);
+void reporter_clear(struct reporter *reporter);
+
+/* Lines from now on are about an attempt, whose steps end as OUTCOME says; NULL: there is none. */
+void reporter_set_outcome(struct reporter *reporter, const struct outcome *outcome);
+
+void reporter_log(struct reporter *reporter, int priority, const char *message_id, const char *format, ...)
+        _printf_(4, 5);
+
+/* An attempt failed, as the outcome says. IN_USE: the new set is current all the same. OVER_BUDGET: it has
+ * not begun. */
+void reporter_log_failure(struct reporter *reporter, bool in_use, bool over_budget);
+void reporter_log_waiting(struct reporter *reporter); /* for a one-time token */
+void reporter_log_current(struct reporter *reporter); /* once for each due time */
+void reporter_log_held(struct reporter *reporter);    /* the back-off of the last run goes on */
+void reporter_log_step(struct reporter *reporter, enum renewal_step step);
+
+/* The next "is current" is news, whatever it says. */
+void reporter_forget_current(struct reporter *reporter);
+
+/* PEER asked for OPERATION: it is on record before anything comes of it. */
+void reporter_accept(struct reporter *reporter, enum operation operation, const char *peer);
+void reporter_refuse(struct reporter *reporter, const char *operation, const char *peer, const char *why);
+
+/* The operation has begun: a failed attempt from now on is its end. */
+void reporter_begin(struct reporter *reporter);
+
+/* An operator waits for the end of an attempt. */
+bool reporter_expects_attempt(const struct reporter *reporter);

@@ -1,0 +1,174 @@
+/*
+ * One row for each reason to refuse, in the order in which they are given: a certificate that is gone,
+ * something that is under way, a state that does not allow it, the budget. A row says for which operations it
+ * holds.
+ */
+
+#include "daemon/certificate/requests.h"
+
+const char *const operation_names[OPERATION_MAX] = {
+        [OPERATION_RENEW] = "renew",       [OPERATION_ENROL] = "enrol",   [OPERATION_REVOKE] = "revoke",
+        [OPERATION_ROLLBACK] = "rollback", [OPERATION_NOTIFY] = "notify",
+};
+
+bool operation_is_attempt(enum operation operation) {
+        return operation == OPERATION_RENEW || operation == OPERATION_ENROL;
+}
+
+/* Each returns 0, or refuses. */
+typedef int (*rule_t)(const struct request_facts *facts, struct error *error);
+
+/* A renewal joins an attempt that is under way. */
+static int check_attempt(const struct request_facts *facts, struct error *error) {
+        if (!facts->attempt.is_under_way)
+                return 0;
+        return error_set(error, -EBUSY, "an attempt to %s %s is under way; wait until it ends",
+                         facts->attempt.by_token ? "enrol" : "renew", facts->name);
+}
+
+static int check_retired(const struct request_facts *facts, struct error *error) {
+        if (!facts->is_retired)
+                return 0;
+        return error_set(error, -EPERM, "%s was removed from the configuration", facts->name);
+}
+
+static int check_under_way(const struct request_facts *facts, struct error *error) {
+        if (facts->under_way == OPERATION_NONE)
+                return 0;
+        return error_set(error, -EBUSY, "a `%s` of %s is under way; wait until it ends",
+                         operation_names[facts->under_way], facts->name);
+}
+
+static int check_not_revoked(const struct request_facts *facts, struct error *error) {
+        if (!facts->is_revoked)
+                return 0;
+        return error_set(error, -EPERM, "%s is revoked; enrol it again with a one-time token", facts->name);
+}
+
+static int check_renewable(const struct request_facts *facts, struct error *error) {
+        if (facts->may_have_set || facts->is_token_offered)
+                return 0;
+        return error_set(error, -EPERM,
+                         "%s has no certificate to renew; enrol it first, with a one-time token",
+                         facts->name);
+}
+
+static int check_enrol_url(const struct request_facts *facts, struct error *error) {
+        if (facts->has_enrol_url)
+                return 0;
+        return error_set(error, -EPERM, "%s cannot be enrolled: connector %s has no `enrol_url`", facts->name,
+                         facts->connector);
+}
+
+static int check_enrolment_needed(const struct request_facts *facts, struct error *error) {
+        char until[TIMESTAMP_MAX];
+
+        if (!facts->is_usable || facts->is_rejected || facts->force)
+                return 0;
+        return error_set(error, -EPERM,
+                         "%s has a certificate that is valid until %s; renew it, or force the enrolment",
+                         facts->name, format_timestamp(until, facts->expiry));
+}
+
+static int check_dependents(const struct request_facts *facts, struct error *error) {
+        if (facts->has_dependents)
+                return 0;
+        return error_set(error, -EPERM, "%s has no dependents: its configuration has no `notify`",
+                         facts->name);
+}
+
+static int check_notifiable(const struct request_facts *facts, struct error *error) {
+        if (facts->has_set)
+                return 0;
+        return error_set(error, -EPERM, "%s has no certificate yet, so there is nothing to notify of",
+                         facts->name);
+}
+
+static int check_revocable(const struct request_facts *facts, struct error *error) {
+        if (facts->has_set)
+                return 0;
+        return error_set(error, -EPERM, "%s has no certificate to revoke", facts->name);
+}
+
+static int check_not_revoked_for_sure(const struct request_facts *facts, struct error *error) {
+        if (!facts->is_revoked || facts->is_in_doubt)
+                return 0;
+        return error_set(error, -EPERM, "%s is already revoked; enrol it again with a one-time token",
+                         facts->name);
+}
+
+static int check_restorable(const struct request_facts *facts, struct error *error) {
+        if (facts->has_set)
+                return 0;
+        return error_set(error, -EPERM, "%s has no certificate yet", facts->name);
+}
+
+/* It may be of the very set that is to be revoked, or to come back. */
+static int check_not_revoking(const struct request_facts *facts, struct error *error) {
+        if (!facts->is_revoking)
+                return 0;
+        return error_set(error, -EBUSY, "a generation of %s is being revoked; try again in a moment",
+                         facts->name);
+}
+
+/* The budget holds for operators as well: it is the Connector's protection, and theirs. */
+static int check_budget(const struct request_facts *facts, struct error *error) {
+        char span[TIMESPAN_MAX];
+
+        if (facts->budget_wait == 0)
+                return 0;
+        return error_set(error, -EDQUOT,
+                         "%s has used its %u signatures within the last hour, the limit of "
+                         "`limits.issuances_per_hour`; the next one is possible in %s",
+                         facts->name, facts->budget, format_timespan(span, facts->budget_wait));
+}
+
+enum {
+        RENEW = 1u << OPERATION_RENEW,
+        ENROL = 1u << OPERATION_ENROL,
+        REVOKE = 1u << OPERATION_REVOKE,
+        ROLLBACK = 1u << OPERATION_ROLLBACK,
+        NOTIFY = 1u << OPERATION_NOTIFY,
+        ALL = RENEW | ENROL | REVOKE | ROLLBACK | NOTIFY,
+};
+
+static const struct {
+        unsigned operations;
+        rule_t rule;
+} rules[] = {
+        { ENROL | REVOKE | ROLLBACK | NOTIFY, check_attempt },
+        { ALL, check_retired },
+        { ALL, check_under_way },
+        { RENEW, check_not_revoked },
+        { RENEW, check_renewable },
+        { ENROL, check_enrol_url },
+        { ENROL, check_enrolment_needed },
+        { NOTIFY, check_dependents },
+        { NOTIFY, check_notifiable },
+        { REVOKE, check_revocable },
+        { REVOKE, check_not_revoked_for_sure },
+        { ROLLBACK, check_restorable },
+        { REVOKE | ROLLBACK, check_not_revoking },
+        { RENEW | ENROL, check_budget },
+};
+
+/* A renewal that joins an attempt costs nothing that the attempt does not, so only the first rules hold for
+ * it. */
+static bool joins_attempt(enum operation operation, const struct request_facts *facts) {
+        return operation == OPERATION_RENEW && facts->attempt.is_under_way && !facts->attempt.is_waiting;
+}
+
+int request_check(enum operation operation, const struct request_facts *facts, struct error *error) {
+        for (size_t i = 0; i < ELEMENTSOF(rules); i++) {
+                int r;
+
+                if (!(rules[i].operations & 1u << operation))
+                        continue;
+                r = rules[i].rule(facts, error);
+                if (r < 0)
+                        return r;
+                if (rules[i].rule == check_under_way && joins_attempt(operation, facts))
+                        return 0;
+        }
+        return 0;
+}

@@ -1,0 +1,137 @@
+/* An expiry is an instant on the wall clock; a back-off is a span, which a suspended machine has waited as
+ * well. */
+
+#include "daemon/certificate/waits.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "daemon/loop/path-watch.h"
+#include "daemon/loop/set-watch.h"
+#include "lib/util/log.h"
+
+void waits_init(struct waits *waits, const struct core *core, const struct waits_ops *ops) {
+        *waits = (struct waits) { .core = core, .ops = ops };
+}
+
+static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
+        struct waits *waits = userdata;
+
+        waits->ops->time_came(waits);
+        return 0;
+}
+
+static void arm_timer(struct waits *waits, const struct renewal *renewal) {
+        sd_event *event = waits->core->context->event;
+        int r = 0;
+
+        waits->timer = sd_event_source_disable_unref(waits->timer);
+        waits->backoff_until = 0;
+        if (renewal->backoff_usec != USEC_INFINITY) {
+                waits->backoff_until = usec_add(now_usec(CLOCK_BOOTTIME), renewal->backoff_usec);
+                r = sd_event_add_time(event, &waits->timer, CLOCK_BOOTTIME, waits->backoff_until, 0, on_timer,
+                                      waits);
+        } else if (renewal->due_usec != USEC_INFINITY)
+                r = sd_event_add_time(event, &waits->timer, CLOCK_REALTIME, renewal->due_usec, 0, on_timer,
+                                      waits);
+        if (r < 0) {
+                log_error("%s: cannot set a timer: %s", waits->core->config->name, strerrordesc_np(-r));
+                sd_event_exit(event, EXIT_FAILURE);
+        }
+}
+
+static void warn(struct waits *waits, const char *format, const char *path, int r) {
+        _cleanup_(freep) char *text = NULL;
+
+        if (asprintf(&text, "%s %s: %s", format, path, strerrordesc_np(-r)) < 0)
+                text = NULL;
+        waits->ops->warn(waits, text ? text : "out of memory");
+}
+
+/* Only for another file than the last inspection read: a token is not tried again at each noise in its
+ * directory. */
+static void on_token_event(void *userdata) {
+        struct waits *waits = userdata;
+        const struct core *core = waits->core;
+        struct file_identity identity;
+
+        if (waits->is_paused) {
+                waits->token_came = true; /* it may have been read already */
+                return;
+        }
+        if (file_identify(AT_FDCWD, core->config->token_file, &identity) == 0 &&
+            !file_identity_equal(&identity, &core->facts.token_file))
+                waits->ops->token_came(waits);
+}
+
+/* The token file is watched while a token would be of use. */
+static void arm_token_watch(struct waits *waits, const struct renewal *renewal) {
+        const char *path = waits->core->config->token_file;
+        int r;
+
+        if (!path || renewal->state == RENEWAL_CURRENT) {
+                waits->token_watch = path_watch_free(waits->token_watch);
+                waits->token_came = false;
+                return;
+        }
+        if (waits->token_watch) {
+                if (waits->token_came) {
+                        waits->token_came = false;
+                        on_token_event(waits);
+                }
+                return;
+        }
+        r = path_watch_new(waits->core->context->event, path, on_token_event, waits, &waits->token_watch);
+        if (r < 0)
+                warn(waits, "cannot watch for token file", path, r);
+        /* It may have come between the inspection and the watch. */
+        on_token_event(waits);
+}
+
+void waits_arm(struct waits *waits, const struct renewal *renewal) {
+        waits->is_paused = false;
+        arm_timer(waits, renewal);
+        arm_token_watch(waits, renewal);
+}
+
+void waits_pause(struct waits *waits) {
+        waits->is_paused = true;
+        waits->timer = sd_event_source_disable_unref(waits->timer);
+}
+
+static void on_set_event(void *userdata) {
+        struct waits *waits = userdata;
+
+        waits->ops->files_changed(waits);
+}
+
+void waits_watch_set(struct waits *waits) {
+        const struct core *core = waits->core;
+        int r;
+
+        if (core->context->once)
+                return;
+        if (waits->set_watch) {
+                set_watch_follow(waits->set_watch);
+                return;
+        }
+        r = set_watch_new(core->context->event, core->config->directory, on_set_event, waits,
+                          &waits->set_watch);
+        if (r < 0 && r != -ENOENT)
+                warn(waits, "changes by others are found at the next renewal only: cannot watch directory",
+                     core->config->directory, r);
+}
+
+void waits_set_backoff(struct waits *waits, usec_t span) {
+        waits->backoff_until = usec_add(now_usec(CLOCK_BOOTTIME), span);
+}
+
+usec_t waits_backoff_left(const struct waits *waits) {
+        return usec_sub(waits->backoff_until, now_usec(CLOCK_BOOTTIME));
+}
+
+void waits_stop(struct waits *waits) {
+        waits->timer = sd_event_source_disable_unref(waits->timer);
+        waits->token_watch = path_watch_free(waits->token_watch);
+        waits->set_watch = set_watch_free(waits->set_watch);
+}

@@ -1,0 +1,53 @@
+#pragma once
+
+/* What a certificate waits for between its attempts: an instant or the end of a back-off, a one-time token, a
+ * change of its files. None of them is polled. */
+
+#include <systemd/sd-event.h>
+
+#include "daemon/certificate/core.h"
+#include "lib/life/renewal.h"
+
+struct path_watch;
+struct set_watch;
+struct waits;
+
+/* What is to come of it. Any may be called without need, and from within waits_arm(). */
+struct waits_ops {
+        void (*time_came)(struct waits *waits);
+        void (*token_came)(struct waits *waits); /* another file than the last inspection saw */
+        void (*files_changed)(struct waits *waits);
+        void (*warn)(struct waits *waits, const char *text); /* of what cannot be watched */
+};
+
+struct waits {
+        const struct core *core;
+        const struct waits_ops *ops;
+        sd_event_source *timer;
+        struct path_watch *token_watch;
+        struct set_watch *set_watch;
+        usec_t backoff_until; /* CLOCK_BOOTTIME; 0: no back-off */
+        bool is_paused;       /* during an attempt: what comes is looked at when it ends */
+        bool token_came;      /* while it was paused */
+};
+
+/* CORE and OPS are borrowed. */
+void waits_init(struct waits *waits, const struct core *core, const struct waits_ops *ops);
+
+/* The machine rests: waits for what RENEWAL says. Without its timer a certificate would expire in silence, so
+ * that ends the loop, to be restarted. */
+void waits_arm(struct waits *waits, const struct renewal *renewal);
+
+/* An attempt begins. */
+void waits_pause(struct waits *waits);
+
+/* Watches the files of the set, as soon as there is a directory. To be called before they are inspected: what
+ * changes after the inspection is then an event. */
+void waits_watch_set(struct waits *waits);
+
+/* A back-off of the last run: SPAN is left of it. And what is left of the present one; 0 for none. */
+void waits_set_backoff(struct waits *waits, usec_t span);
+usec_t waits_backoff_left(const struct waits *waits);
+
+/* Waits for nothing any more; waits_arm() begins again. */
+void waits_stop(struct waits *waits);
