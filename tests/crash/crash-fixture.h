@@ -1,0 +1,65 @@
+#pragma once
+
+/* All that one rekeyd keeps on disk for one certificate, with its own devconnector: put back to where a
+ * scenario starts, run, and compared with the invariants. */
+
+#include "lib/store/store.h"
+#include "tests/crash/tracer.h"
+#include "tests/support/fixture.h"
+
+struct scenario {
+        const char *name;
+        unsigned generation; /* current at its end; 1: there is a token, and nothing before */
+        int status;          /* of a run that nobody disturbs */
+};
+
+/* The last is a renewal that was cut off right after the swap: what is left is to tell everybody. */
+extern const struct scenario crash_fixture_enrolment, crash_fixture_renewal, crash_fixture_recovery;
+
+struct crash_fixture {
+        struct fixture *fixture;
+        char *path;            /* what rekeyd writes is below it, and nothing else is */
+        bool is_silent;        /* violations are wanted: they are counted only */
+        unsigned n_violations; /* so far */
+        char where[640];       /* for the text of violations: what was done to rekeyd */
+
+        /* The run under way. */
+        const struct scenario *scenario;
+        struct set old;                       /* what was current before; empty for none */
+        usec_t begin;                         /* CLOCK_BOOTTIME */
+        size_t n_seen;                        /* of what devconnector had said then, in bytes */
+        struct aftermath {                    /* what the first run left behind */
+                bool has_key, has_grant;      /* in the stage */
+                bool has_reply;               /* in the stage, or as a generation */
+                uint8_t spki[SPKI_HASH_SIZE]; /* of the staged key */
+                bool has_damaged;             /* a journal that it could not read and set aside */
+                char *certificate;            /* the new one, where it was current already */
+                unsigned n_configurations, n_signatures;
+        } aftermath;
+};
+
+/* Starts devconnector and makes what the scenarios start from. Aborts the test when that fails. */
+struct crash_fixture *crash_fixture_new(void);
+struct crash_fixture *crash_fixture_free(struct crash_fixture *crash);
+DEFINE_CLEANUP(struct crash_fixture *, crash_fixture_free);
+
+/* Copies the directory FROM beside `world` to TO, in place of what is there. */
+void crash_fixture_copy(const struct crash_fixture *crash, const char *from, const char *to);
+
+/* Puts everything back to where SCENARIO starts. */
+void crash_fixture_reset(struct crash_fixture *crash, const struct scenario *scenario);
+
+/* Runs `rekeyd --once` under the tracer, at a world that was just reset. As trace_run(). */
+int crash_fixture_trace(struct crash_fixture *crash, struct trace_plan *plan, struct trace *ret);
+
+/* What must hold at any instant, after a run that gave TRACE. */
+void crash_fixture_check_instant(struct crash_fixture *crash, const struct trace *trace, bool is_killed);
+
+/* Starts rekeyd again, and checks what must hold when it has done its work. */
+void crash_fixture_check_end(struct crash_fixture *crash);
+
+/* The last part of that: checks the files as they are. */
+void crash_fixture_check_files(struct crash_fixture *crash);
+
+/* Where the last line of TEXT begins. */
+const char *crash_fixture_last_line(const char *text);

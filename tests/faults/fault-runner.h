@@ -1,0 +1,51 @@
+#pragma once
+
+/* One fault at one call of a real rekeyd: armed, met, judged, lifted, recovered from. */
+
+#include "tests/faults/fault-matrix.h"
+#include "tests/support/fixture.h"
+
+/* A row of fault_cases[] and a call, as one number: row * STRUCK_CALL_MAX + call. */
+static inline const struct fault_case *case_of(unsigned pair) {
+        return &fault_cases[pair / STRUCK_CALL_MAX];
+}
+
+static inline enum struck_call call_of(unsigned pair) {
+        return (enum struck_call)(pair % STRUCK_CALL_MAX);
+}
+
+static inline const struct expected *expected_of(unsigned pair) {
+        return &case_of(pair)->at[call_of(pair)];
+}
+
+enum outcome {
+        OUTCOME_NONE, /* not run */
+        OUTCOME_PASSED,
+        OUTCOME_RECOVERED,
+        OUTCOME_WRONG,
+};
+
+/* Holds no pointers: it is handed from one process to another. */
+struct result {
+        enum outcome outcome;
+        char failure[16], state[24], how[24]; /* class, next state, "enrolled" or "renewed" */
+        usec_t recovered_usec;
+        char wrong[400];
+};
+
+/* Adds a sentence to what is wrong. */
+void result_wrong(struct result *result, const char *format, ...) _printf_(2, 3);
+
+/* Where pairs are run one after the other: a devconnector, and a rekeyd that renews a certificate again and
+ * again, or is started for each enrolment. What is waited for and never comes aborts the test. */
+struct fault_runner {
+        struct fixture *fixture; /* NULL: closed */
+        unsigned n_done;
+        char directory[24], token[32]; /* of the certificate that is struck, in the stand's directory */
+};
+
+void runner_open(struct fault_runner *runner, bool enrols);
+void runner_close(struct fault_runner *runner);
+
+/* PAIR must be of the kind that the lane was opened for. */
+void runner_run(struct fault_runner *runner, unsigned pair, struct result *result);

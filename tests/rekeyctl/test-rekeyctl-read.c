@@ -1,0 +1,354 @@
+/* The commands of rekeyctl that only look, beside a rekeyd that is a script. */
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "tests/rekeyctl/ctl-fixture.h"
+#include "tests/support/scratch.h"
+#include "tests/test.h"
+
+#define DAY (24 * 3600)
+
+/* --- What rekeyd answers --- */
+
+/* Seconds from now, as the API writes it. */
+static const char *at(long seconds) {
+        static char buffers[8][TIMESTAMP_MAX];
+        static unsigned next;
+        char *buffer = buffers[next++ % ELEMENTSOF(buffers)];
+
+        return format_timestamp(buffer, now_usec(CLOCK_REALTIME) + (usec_t)(seconds * (long)USEC_PER_SEC));
+}
+
+/* The status of NAME, without the closing brace. */
+static char *open_status(const char *name, const char *state, long not_before, long not_after,
+                         long renew_at) {
+        char *text;
+
+        ck_assert_int_ge(asprintf(&text,
+                                  "{\"name\":\"%s\",\"connector\":\"ucl\",\"directory\":\"/srv/"
+                                  "%s\",\"state\":\"%s\",\"step\":null,"
+                                  "\"usable\":%s,\"revoked\":false,\"generation\":42,\"fingerprint\":"
+                                  "\"3f1c\",\"not_before\":\"%s\","
+                                  "\"not_after\":\"%s\",\"renew_at\":\"%s\",\"last_result\":\"renewed\","
+                                  "\"last_result_at\":\"%s\"",
+                                  name, name, state, not_after > 0 ? "true" : "false", at(not_before),
+                                  at(not_after), at(renew_at), at(not_before)),
+                         0);
+        return text;
+}
+
+static char *fine(const char *name) {
+        _cleanup_(freep) char *begin = open_status(name, "current", -20 * DAY, 70 * DAY, 40 * DAY);
+        char *text;
+
+        ck_assert_int_ge(asprintf(&text, "%s,\"failures\":0}", begin), 0);
+        return text;
+}
+
+static char *expired(const char *name) {
+        _cleanup_(freep) char *begin = open_status(name, "waiting-for-token", -92 * DAY, -2 * DAY, -30 * DAY);
+        char *text;
+
+        ck_assert_int_ge(asprintf(&text,
+                                  "%s,\"failures\":40,\"failure\":\"rejected\",\"last_error\":\"the edge "
+                                  "says \\u001b[31mno\"}",
+                                  begin),
+                         0);
+        return text;
+}
+
+/* GET /v1/certificates with N that are fine, and one that is not where that is wanted. */
+static void answer_list(struct ctl_fixture *fixture, unsigned n, bool with_expired) {
+        _cleanup_(freep) char *text = NULL, *last = expired("payments");
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+
+        fputs("{\"certificates\":[", out);
+        for (unsigned i = 0; i < n; i++) {
+                char name[32];
+
+                snprintf(name, sizeof(name), i == 0 ? "orders" : "cert-%u", i);
+                _cleanup_(freep) char *status = fine(name);
+                fprintf(out, "%s%s", i > 0 ? "," : "", status);
+        }
+        if (with_expired)
+                fprintf(out, "%s%s", n > 0 ? "," : "", last);
+        fputs("]}", out);
+        fclose(out);
+        fake_api_answer(fixture->api, "GET /v1/certificates", 200, text);
+}
+
+/* --- rekeyd is there, and something is wrong --- */
+
+START_TEST(refusals_have_their_exit_status) {
+        static const struct {
+                unsigned status;
+                const char *body;
+                int exit;
+                const char *text;
+        } rows[] = {
+                { 400, "{\"error\":\"what is that\"}", 1, "rekeyctl: what is that" },
+                { 403, "{\"error\":\"you may not\"}", 4, "rekeyctl: you may not\n" },
+                { 503, "{\"error\":\"about to stop\"}", 3, "about to stop" },
+                { 500, "oops", 1, "status 500 and no reason" },
+                { 200, "oops", 1, "is not rekeyd: it is not JSON" },
+                { 200, "{\"x\":1}", 1, "it has no certificates" },
+                { 0, "", 1, "closed the connection" },
+        };
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                fake_api_answer(fixture.api, "GET /v1/certificates", rows[i].status, rows[i].body);
+                CHECK_RUN(&fixture, "status", .exit = rows[i].exit, .err = { rows[i].text });
+                CHECK_RUN(&fixture, "check", .exit = 3, .out = { "REKEYD UNKNOWN - " });
+        }
+}
+END_TEST
+
+START_TEST(unknown_certificates) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+
+        answer_list(&fixture, 2, false);
+        CHECK_RUN(&fixture, "status nobody", .exit = 5, .err = { "there is no certificate 'nobody'" });
+        CHECK_RUN(&fixture, "status orders nobody", .exit = 5, .err = { "there is no certificate 'nobody'" });
+        CHECK_RUN(&fixture, "show nobody", .exit = 5, .err = { "there is no certificate 'nobody'" });
+
+        /* Written into the file, and not read yet. */
+        scratch_write(fixture.directory, "rekeyd.yaml",
+                      "connectors: {ucl: {url: 'https://connector.example.com/graphql'}}\n"
+                      "certificates: {later: {connector: ucl, directory: /srv/later}}\n",
+                      0600);
+        CHECK_RUN(&fixture, "show later", .exit = 5,
+                  .err = { "rekeyd has no certificate 'later' yet", "rekeyctl reload" });
+        CHECK_RUN(&fixture, "history nobody", .exit = 5, .err = { "there is no certificate 'nobody'" });
+        CHECK_RUN(&fixture, "check nobody", .exit = 3,
+                  .out = { "REKEYD UNKNOWN - there is no certificate 'nobody'" });
+}
+END_TEST
+
+START_TEST(mistakes_on_the_command_line) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+
+        CHECK_RUN(&fixture, "stats", .exit = 2, .err = { "did you mean 'status'?" });
+        CHECK_RUN(&fixture, "show", .exit = 2, .err = { "NAME is missing" });
+        CHECK_RUN(&fixture, "status --watch", .exit = 2, .err = { "--watch draws on a terminal" });
+        CHECK_RUN(&fixture, "check --warning soon", .exit = 3, .err = { "a duration is needed" });
+        CHECK_RUN(&fixture, "check -w 1d -k 2d", .exit = 3, .out = { "REKEYD UNKNOWN" });
+}
+END_TEST
+
+/* --- status --- */
+
+START_TEST(what_is_wrong_stands_first) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+        _cleanup_(process_freep) struct process *process = NULL;
+        const char *out;
+
+        answer_list(&fixture, 2, true);
+        process = ctl_fixture_start(&fixture, "status");
+        ck_assert_int_eq(process_wait(process), 0);
+        out = process_output(process, PROCESS_STDOUT);
+        ck_assert_msg(strstr(out, "payments") < strstr(out, "orders"), "%s", out);
+        ck_assert_msg(strstr(out, "payments: expired 2d ago: the edge says \\x1b[31mno."), "%s", out);
+        ck_assert_msg(strstr(out, "    rekeyctl enrol payments\n"), "%s", out);
+        ck_assert_msg(strstr(out, "3 certificates: 1 does not work, 2 are fine."), "%s", out);
+        ck_assert_ptr_null(strchr(out, '\033'));
+}
+END_TEST
+
+START_TEST(status_in_parts) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+        _cleanup_(freep) char *one = fine("orders");
+
+        answer_list(&fixture, 3, true);
+        fake_api_answer(fixture.api, "GET /v1/certificates/orders", 200, one);
+        CHECK_RUN(&fixture, "status orders",
+                  .out = { "orders ", "current", "69d 23h", "39d 23h", "renewed 20d", "22%" });
+        CHECK_RUN(&fixture, "status cert-1 payments",
+                  .out = { "2 certificates: 1 does not work, 1 is fine." });
+        CHECK_RUN(&fixture, "", .out = { "4 certificates" });
+        fake_api_answer(fixture.api, "GET /v1/certificates", 200, "{\"certificates\":[]}");
+        CHECK_RUN(&fixture, "status", .out = { "has no certificates" });
+}
+END_TEST
+
+START_TEST(status_as_json) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+        _cleanup_(process_freep) struct process *process = NULL;
+        _cleanup_(json_decrefp) json_t *answer = NULL;
+
+        answer_list(&fixture, 2, true);
+        process = ctl_fixture_start(&fixture, "status --json payments cert-1");
+        ck_assert_int_eq(process_wait(process), 0);
+        answer = json_loads(process_output(process, PROCESS_STDOUT), JSON_REJECT_DUPLICATES, NULL);
+        ck_assert_uint_eq(json_array_size(json_object_get(answer, "certificates")), 2);
+        ck_assert_str_eq(json_string_value(json_object_get(
+                                 json_array_get(json_object_get(answer, "certificates"), 0), "name")),
+                         "payments");
+}
+END_TEST
+
+START_TEST(a_terminal_has_colours_and_an_end) {
+        const char *argv[] = { "env", "NO_COLOR=1", NULL, "--socket", NULL, "status", NULL };
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+        _cleanup_(pty_freep) struct pty *narrow = NULL, *folded = NULL, *all = NULL;
+
+        answer_list(&fixture, 100, true);
+        folded = ctl_fixture_start_on_terminal(&fixture, 80, "status");
+        ck_assert_int_eq(pty_wait(folded), 0);
+        ck_assert_msg(strstr(pty_output(folded), "\033[1;31m✗"), "%s", pty_output(folded));
+        ck_assert_msg(strstr(pty_output(folded), "100 that are fine are not shown"), "%s",
+                      pty_output(folded));
+        ck_assert_ptr_null(strstr(pty_output(folded), "cert-1"));
+
+        all = ctl_fixture_start_on_terminal(&fixture, 120, "status --all");
+        ck_assert_int_eq(pty_wait(all), 0);
+        ck_assert_ptr_nonnull(strstr(pty_output(all), "cert-99"));
+
+        argv[4] = fake_api_socket(fixture.api);
+        argv[2] = getenv("REKEYD_TEST_REKEYCTL");
+        narrow = pty_start(argv, 80, 200);
+        ck_assert_int_eq(pty_wait(narrow), 0);
+        ck_assert_ptr_null(strchr(pty_output(narrow), '\033'));
+        ck_assert_ptr_nonnull(strstr(pty_output(narrow), "cert-99"));
+}
+END_TEST
+
+START_TEST(watching) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+        _cleanup_(pty_freep) struct pty *pty = NULL;
+
+        answer_list(&fixture, 2, false);
+        pty = ctl_fixture_start_on_terminal(&fixture, 100, "status --watch");
+        pty_await(pty, "2 certificates: ");
+        pty_await(pty, "2 are fine");
+
+        /* an event, and it asks again */
+        answer_list(&fixture, 2, true);
+        fake_api_tell(fixture.api,
+                      "{\"time\":\"2026-11-20T18:06:53Z\",\"event\":\"failed\",\"message\":\"x\"}\n");
+        pty_await(pty, "1 does not work");
+
+        /* rekeyd is restarted */
+        answer_list(&fixture, 3, false);
+        fake_api_hang_up(fixture.api);
+        pty_await(pty, "3 are fine");
+        fake_api_await(fixture.api, "GET /v1/events", 2);
+
+        pty_type(pty, "\003");
+        ck_assert_int_eq(pty_wait(pty), 0);
+        ck_assert_msg(has_suffix(pty_output(pty), "\033[?25h\033[?1049l"),
+                      "the screen is not as it was before");
+}
+END_TEST
+
+/* --- show, history, check, version, completions --- */
+
+START_TEST(showing_one) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+        _cleanup_(freep) char *begin = open_status("orders", "current", -20 * DAY, 70 * DAY, 40 * DAY),
+                              *text = NULL;
+
+        ck_assert_int_ge(
+                asprintf(
+                        &text,
+                        "%s,\"failures\":0,\"budget_left\":5,\"set\":{\"subject\":\"CN=orders\",\"issuer\":"
+                        "\"CN=Kyma\","
+                        "\"serial\":\"02\",\"key\":\"rsa-4096\",\"spki\":\"9a0b\",\"chain\":[{\"subject\":"
+                        "\"CN=Kyma\","
+                        "\"issuer\":\"CN=Root\",\"not_after\":\"2030-01-01T00:00:00Z\",\"fingerprint\":"
+                        "\"ab\"}],"
+                        "\"ca\":[],\"director_url\":null,\"connector_url\":\"https://c\"},\"generations\":"
+                        "[{\"number\":42,\"current\":true,\"fingerprint\":\"3f1c\",\"not_before\":\"2026-11-"
+                        "01T00:00:00Z\","
+                        "\"not_after\":\"2027-01-30T00:00:00Z\",\"error\":null},{\"number\":41,\"current\":"
+                        "false,"
+                        "\"fingerprint\":null,\"not_before\":null,\"not_after\":null,\"error\":\"it is "
+                        "torn\"}],"
+                        "\"staged\":{\"key\":true,\"csr\":true,\"token\":false,\"certificate\":false},"
+                        "\"exports\":[{\"path\":\"/"
+                        "e.pem\",\"format\":\"pem\",\"current\":true,\"error\":null},"
+                        "{\"path\":\"/f.pem\",\"format\":\"pem\",\"current\":null,\"error\":null}],"
+                        "\"dependents\":[{\"dependent\":\"unit "
+                        "x.service\",\"owed\":42,\"failures\":2,\"next_attempt\":"
+                        "null,\"error\":\"it is masked\"}],\"attempts_before_expiry\":1000,\"problem\":null}",
+                        begin),
+                0);
+        fake_api_answer(fixture.api, "GET /v1/certificates/orders", 200, text);
+        CHECK_RUN(&fixture, "show orders",
+                  .out = { "Subject        CN=orders\n", "1000 or more possible",
+                           "41 cannot be used: it is torn\n", "a key, a CSR\n", "/f.pem  pem     not known\n",
+                           "owed generation 42, 2 failures: it is masked\n" });
+        CHECK_RUN(&fixture, "show orders",
+                  .out = { "Intermediates\n", "5 signatures left", "Connector URL  https://c\n", "in 69d 23h",
+                           "20d ago" });
+        CHECK_RUN(&fixture, "show --json orders", .out = { "\"serial\":\"02\"" });
+        CHECK_RUN(&fixture, "complete generations orders", .out = { "42\n41\n" });
+}
+END_TEST
+
+START_TEST(looking_back) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+
+        fake_api_answer(
+                fixture.api, "GET /v1/certificates/orders/history", 200,
+                "{\"events\":[{\"time\":\"2026-11-20T18:06:53Z\",\"event\":\"begun\",\"message\":\"begins\"},"
+                "{\"time\":\"2026-11-20T18:06:59Z\",\"event\":\"failed\",\"message\":\"no \\u001b[2J\"}]}");
+        setenv("TZ", "UTC", 1);
+        CHECK_RUN(&fixture, "history orders",
+                  .out = { "2026-11-20 18:06:53 UTC  begun              begins\n",
+                           "2026-11-20 18:06:59 UTC  failed             no \\x1b[2J\n" });
+        CHECK_RUN(&fixture, "history orders --json", .out = { "{\"events\":[{\"time\":" });
+        CHECK_RUN(&fixture, "history orders --json -n 1",
+                  .out = { "{\"events\":[{\"time\":\"2026-11-20T18:06:59Z\"" });
+        fake_api_answer(fixture.api, "GET /v1/certificates/orders/history", 200, "{\"events\":[]}");
+        CHECK_RUN(&fixture, "history orders", .out = { "Nothing has happened to orders yet." });
+}
+END_TEST
+
+START_TEST(checking) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+
+        answer_list(&fixture, 2, false);
+        CHECK_RUN(&fixture, "check",
+                  .out = { "REKEYD OK - 2 certificates are fine, orders is the first", " | certificates=2" });
+        CHECK_RUN(&fixture, "check --warning 80d", .exit = 1,
+                  .out = { "REKEYD WARNING - orders: expires in 69d 23h" });
+        CHECK_RUN(&fixture, "check --critical 75d --warning 80d", .exit = 2, .out = { "REKEYD CRITICAL" });
+        answer_list(&fixture, 2, true);
+        CHECK_RUN(&fixture, "check", .exit = 2, .out = { "REKEYD CRITICAL - payments: expired 2d ago" });
+}
+END_TEST
+
+START_TEST(versions_and_names) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+
+        fake_api_answer(fixture.api, "GET /v1/version", 200, "{\"version\":\"9.9\"}");
+        answer_list(&fixture, 2, true);
+        CHECK_RUN(&fixture, "version", .out = { "rekeyctl ", "rekeyd 9.9\n" });
+        CHECK_RUN(&fixture, "complete names", .out = { "orders\ncert-1\npayments\n" });
+        CHECK_RUN(&fixture, "--version", .out = { "rekeyctl " });
+        CHECK_RUN(&fixture, "--help", .out = { "status [NAME]...", "--socket PATH" });
+        CHECK_RUN(&fixture, "help status",
+                  .out = { "Usage: rekeyctl status [NAME]... [OPTION]...", "--watch" });
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("rekeyctl-read");
+
+        TEST_CASE(suite, refusals_have_their_exit_status);
+        TEST_CASE(suite, unknown_certificates);
+        TEST_CASE(suite, mistakes_on_the_command_line);
+        TEST_CASE(suite, what_is_wrong_stands_first);
+        TEST_CASE(suite, status_in_parts);
+        TEST_CASE(suite, status_as_json);
+        TEST_CASE(suite, a_terminal_has_colours_and_an_end);
+        TEST_CASE(suite, watching);
+        TEST_CASE(suite, showing_one);
+        TEST_CASE(suite, looking_back);
+        TEST_CASE(suite, checking);
+        TEST_CASE(suite, versions_and_names);
+        return test_run(suite);
+}
