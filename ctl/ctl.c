@@ -38,7 +38,7 @@ static const struct ctl_value *value_of(const struct ctl *ctl, const char *name)
         for (size_t i = 0; i < ctl->n_values; i++)
                 if (streq(ctl->values[i].option->name, name))
                         return &ctl->values[i];
-        assert(!"the command has no such option");
+        assert(false && "the command has no such option");
         abort();
 }
 
@@ -60,8 +60,8 @@ usec_t ctl_usec(const struct ctl *ctl, const char *name) {
 
 /* --- Speaking --- */
 
-static void print_clean(FILE *out, bool is_utf8, const char *before, const char *after, unsigned width,
-                        const char *format, va_list args) {
+_printf_(6, 0) static void print_clean(FILE *out, bool is_utf8, const char *before, const char *after,
+                                       unsigned width, const char *format, va_list args) {
         _cleanup_(freep) char *text = NULL, *clean = NULL;
 
         if (vasprintf(&text, format, args) < 0)

@@ -43,7 +43,7 @@ int main(int argc, char *argv[]) {
         _cleanup_(ctl_clear) struct ctl ctl = { .term = term_detect(STDOUT_FILENO) };
         int r, exit;
 
-#ifndef __SANITIZE_ADDRESS__             /* whose search for leaks attaches to the process */
+#if !HAS_ADDRESS_SANITIZER               /* whose search for leaks attaches to the process */
         (void)prctl(PR_SET_DUMPABLE, 0); /* a one-time token may pass through */
 #endif
         signal(SIGPIPE, SIG_IGN);

@@ -90,11 +90,11 @@ static void remember(struct events *events, json_t *event) {
 
 void events_emit(struct events *events, json_t *event) {
         _cleanup_(json_decrefp) json_t *owned = event;
-        _cleanup_(freep) char *line = event ? json_dumps(event, JSON_COMPACT) : NULL;
+        _cleanup_(freep) char *line = owned ? json_dumps(owned, JSON_COMPACT) : NULL;
 
         if (!line)
                 return;
-        remember(events, event);
+        remember(events, owned);
         if (evbuffer_get_length(events->backlog) > BACKLOG_MAX) {
                 if (!events->dropping)
                         log_warning("nobody reads stdout, dropping events; GET /calls still has the last %d",

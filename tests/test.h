@@ -29,7 +29,7 @@ static inline int test_run(Suite *suite) {
 
 /* Whether times say something here, and whether a library can be preloaded: NULL, or why not. */
 static inline const char *test_is_instrumented(void) {
-#ifdef __SANITIZE_ADDRESS__
+#if HAS_ADDRESS_SANITIZER
         return "the program is built with sanitizers";
 #else
         return getenv("REKEYD_TEST_WRAPPER") ? "the program runs under valgrind" : NULL;

@@ -99,7 +99,7 @@ static int parse_arguments(int argc, char *argv[], struct arguments *ret) {
 static void harden_process(void) {
         if (!key_cleanse_memory())
                 log_warning("OpenSSL was in use too early; copies of keys may stay in freed memory");
-#ifndef __SANITIZE_ADDRESS__ /* whose search for leaks attaches to the process */
+#if !HAS_ADDRESS_SANITIZER /* whose search for leaks attaches to the process */
         (void)prctl(PR_SET_DUMPABLE, 0);
 #endif
         umask(022);

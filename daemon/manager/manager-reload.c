@@ -131,7 +131,7 @@ static void commit_plan(struct manager *manager, struct config *config, struct p
         struct certificate **old = manager->certificates;
         size_t n_added = 0, n_changed = 0, n_removed = 0;
         const bool is_budget_raised = config->limits.issuances_per_hour > manager->context.issuances_per_hour;
-        _cleanup_(config_freep) struct config *before = manager->config;
+        _unused_ _cleanup_(config_freep) struct config *before = manager->config;
 
         warn_restart_needed(manager, config);
         manager->config = config;

@@ -59,8 +59,9 @@ const char *graphql_first_field(const struct graphql_document *document,
         return NULL;
 }
 
-static int append_error(json_t *errors, const char *code, const struct graphql_position *position,
-                        const char *format, va_list args) {
+_printf_(4, 0) static int append_error(json_t *errors, const char *code,
+                                       const struct graphql_position *position, const char *format,
+                                       va_list args) {
         _cleanup_(json_decrefp) json_t *error = json_object();
         _cleanup_(freep) char *message = NULL;
 

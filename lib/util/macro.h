@@ -14,6 +14,15 @@
 #define _printf_(a, b) __attribute__((format(printf, a, b)))
 #define _unused_       __attribute__((unused))
 
+/* Whether AddressSanitizer is built in: clang and gcc each have a way of their own to say so. */
+#ifdef __has_feature
+#define HAS_ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define HAS_ADDRESS_SANITIZER 1
+#else
+#define HAS_ADDRESS_SANITIZER 0
+#endif
+
 #define ELEMENTSOF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The struct of TYPE that POINTER is the MEMBER of. */

@@ -44,7 +44,7 @@ struct call {
 #define ON_AT          .fd = 1, .path = 2
 #define CHANGES        .changes = true
 #define CAN_FAIL       .changes = true, .can_fail = true
-#define HARMLESS(name) [SYS_##name] = { #name }
+#define HARMLESS(what) [SYS_##what] = { .name = #what }
 
 /* What a call can do to the world outside of the process. One that is not here is taken for one that changes
  * something. */

@@ -91,7 +91,7 @@ START_TEST(tls_faults) {
 END_TEST
 
 START_TEST(revocation) {
-        _cleanup_(freep) char *directory = NULL, *body = NULL, *csr = NULL;
+        _cleanup_(freep) char *body = NULL, *csr = NULL;
         struct stage stage = stage_new(NULL);
         _cleanup_(identity_clear) struct identity a = dev_enrol(stage.dev, x509_key(0), "a");
         _cleanup_(identity_clear) struct identity b = dev_enrol(stage.dev, x509_key(1), "b");

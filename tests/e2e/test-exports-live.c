@@ -149,8 +149,7 @@ END_TEST
 
 START_TEST(what_the_set_lacks_is_tried_until_a_renewal_brings_it) {
         _cleanup_(fixture_freep) struct fixture *fixture = prepare(an_hour, ORDERS);
-        _cleanup_(freep) char *ca = scratch_path(fixture->directory, "orders/ca.crt"), *key = NULL,
-                              *certificate = NULL;
+        _cleanup_(freep) char *key = NULL, *certificate = NULL;
 
         /* A pair that is adopted without its CA. */
         ck_assert_int_eq(fixture_run(fixture, "--once"), 2);

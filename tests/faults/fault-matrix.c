@@ -36,14 +36,14 @@ const char *const remedies[REMEDY_MAX] = {
 /* One expectation each. "_TOKEN": another token is needed. */
 #define PASSES            { .failure = FAILURE_NONE }
 #define NOT_HERE(why)     { .not_here = (why) }
-#define TRANSIENT         { FAILURE_TRANSIENT, RENEWAL_RETRYING, REMEDY_NONE }
-#define TRANSIENT_TOKEN   { FAILURE_TRANSIENT, RENEWAL_RETRYING, REMEDY_TOKEN }
-#define BAD_REPLY         { FAILURE_BAD_REPLY, RENEWAL_RETRYING, REMEDY_NONE }
-#define BAD_REPLY_TOKEN   { FAILURE_BAD_REPLY, RENEWAL_RETRYING, REMEDY_TOKEN }
-#define REFUSED           { FAILURE_REFUSED, RENEWAL_RETRYING, REMEDY_NONE }
-#define REFUSED_TOKEN     { FAILURE_REFUSED, RENEWAL_WAITING_FOR_TOKEN, REMEDY_TOKEN }
-#define REJECTED          { FAILURE_REJECTED, RENEWAL_WAITING_FOR_TOKEN, REMEDY_NONE }
-#define REJECTED_TOKEN    { FAILURE_REJECTED, RENEWAL_WAITING_FOR_TOKEN, REMEDY_TOKEN }
+#define TRANSIENT         { .failure = FAILURE_TRANSIENT, .state = RENEWAL_RETRYING, .remedy = REMEDY_NONE }
+#define TRANSIENT_TOKEN   { .failure = FAILURE_TRANSIENT, .state = RENEWAL_RETRYING, .remedy = REMEDY_TOKEN }
+#define BAD_REPLY         { .failure = FAILURE_BAD_REPLY, .state = RENEWAL_RETRYING, .remedy = REMEDY_NONE }
+#define BAD_REPLY_TOKEN   { .failure = FAILURE_BAD_REPLY, .state = RENEWAL_RETRYING, .remedy = REMEDY_TOKEN }
+#define REFUSED           { .failure = FAILURE_REFUSED, .state = RENEWAL_RETRYING, .remedy = REMEDY_NONE }
+#define REFUSED_TOKEN     { .failure = FAILURE_REFUSED, .state = RENEWAL_WAITING_FOR_TOKEN, .remedy = REMEDY_TOKEN }
+#define REJECTED          { .failure = FAILURE_REJECTED, .state = RENEWAL_WAITING_FOR_TOKEN, .remedy = REMEDY_NONE }
+#define REJECTED_TOKEN    { .failure = FAILURE_REJECTED, .state = RENEWAL_WAITING_FOR_TOKEN, .remedy = REMEDY_TOKEN }
 
 /* The same, found out by a later step than the call. */
 #define SPOILT(step)       { FAILURE_BAD_REPLY, RENEWAL_RETRYING, REMEDY_NONE, (step), NULL }

@@ -430,8 +430,7 @@ START_TEST(nothing_secret_comes_out) {
                                              "/v1/certificates/..%2Forders%2Ftls.key" };
         static const char token_text[] = "no-such-token-but-secret-4711";
         _cleanup_(fixture_freep) struct fixture *fixture = begin("");
-        _cleanup_(freep) char *key = scratch_read(fixture->directory, "orders/tls.key"), *staged = NULL,
-                              *log = NULL;
+        _cleanup_(freep) char *key = scratch_read(fixture->directory, "orders/tls.key"), *staged = NULL;
         char body[128];
 
         /* A key that waits for its certificate, and a token that was refused. */

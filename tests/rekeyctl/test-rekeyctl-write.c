@@ -65,7 +65,6 @@ START_TEST(each_refusal_has_its_exit_status) {
                         "{\"dependents\":[{\"dependent\":\"x\"}]}");
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 for (size_t k = 0; k < ELEMENTSOF(operations); k++) {
-                        _cleanup_(process_freep) struct process *process = NULL;
                         char request[100], line[300];
 
                         snprintf(request, sizeof(request), "POST /v1/certificates/orders/%s", operations[k]);

@@ -68,8 +68,9 @@ struct child {
 
 /* Never inline: the compiler would then know that the child does not come back, and drop what the caller
  * holds, which valgrind tells of as lost. */
-[[gnu::noinline, gnu::unused]] static void in_child(void (*function)(const struct child *),
-                                                    const char *directory, const struct material *material) {
+_unused_ __attribute__((noinline)) static void in_child(void (*function)(const struct child *),
+                                                        const char *directory,
+                                                        const struct material *material) {
         struct child child = { directory, material };
         int status;
         pid_t pid;

@@ -119,8 +119,8 @@ START_TEST(every_value_is_where_it_belongs) {
                 "rekeyd_start_time_seconds 1799913600",
                 "rekeyd_ready 1",
                 "rekeyd_certificates 6",
-                "rekeyd_certificate_expiry_timestamp_seconds{certificate=\"c-00000\",connector=\"ucl\"} "
-                "1806912000",
+                ("rekeyd_certificate_expiry_timestamp_seconds{certificate=\"c-00000\",connector=\"ucl\"} "
+                 "1806912000"),
                 "rekeyd_certificate_not_before_timestamp_seconds{certificate=\"c-00000\"} 1799136000",
                 "rekeyd_certificate_renewal_timestamp_seconds{certificate=\"c-00000\"} 1804320000",
                 "rekeyd_certificate_next_attempt_timestamp_seconds{certificate=\"c-00002\"} 1800000000.35",
