@@ -30,8 +30,8 @@ static enum log_format log_format = LOG_FORMAT_TEXT;
 static int log_max_priority = LOG_INFO;
 static const struct log_journal *log_journal;
 
-void log_set_journal(const struct log_journal *state) {
-        log_journal = state;
+void log_set_journal(const struct log_journal *journal) {
+        log_journal = journal;
 }
 
 void log_configure(enum log_format format, int max_priority) {

@@ -33,7 +33,7 @@ struct log_journal {
         int (*write)(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
                      const char *message);
 };
-void log_set_journal(const struct log_journal *state);
+void log_set_journal(const struct log_journal *journal);
 
 /* FORMAT and the highest priority that is written, LOG_ERR to LOG_DEBUG. Before the first call: text,
  * LOG_INFO. */

@@ -1,0 +1,123 @@
+/* What is known of the current set and of tokens: what an inspection makes of it, and what is asked of it. */
+
+#include "daemon/certificate/facts.h"
+#include "tests/test.h"
+
+static const struct file_identity nowhere, somewhere = { .inode = 7 };
+
+static struct set set_of(uint8_t first, usec_t expiry) {
+        return (struct set) {
+                .generation = first, .not_before = 1, .effective_expiry = expiry, .fingerprint = { first }
+        };
+}
+
+START_TEST(nothing_is_new_where_nothing_is) {
+        struct facts facts = { 0 };
+        struct facts_news news = facts_observe(&facts, NULL, 0, &nowhere);
+
+        ck_assert(!news.is_new_set && !news.is_new_token);
+        ck_assert(!facts_has_set(&facts));
+        ck_assert_uint_eq(facts.expiry, 0);
+}
+END_TEST
+
+START_TEST(a_set_is_new_once) {
+        struct facts facts = { 0 };
+        struct set first = set_of(1, 100), second = set_of(2, 200);
+
+        ck_assert(facts_observe(&facts, &first, 0, &nowhere).is_new_set);
+        ck_assert(!facts_observe(&facts, &first, 0, &nowhere).is_new_set);
+        ck_assert(facts_has_set(&facts));
+        ck_assert(facts_observe(&facts, &second, 0, &nowhere).is_new_set);
+        ck_assert_uint_eq(facts.generation, 2);
+        ck_assert_uint_eq(facts.expiry, 200);
+
+        /* that it is gone is no set */
+        ck_assert(!facts_observe(&facts, NULL, 0, &nowhere).is_new_set);
+        ck_assert(!facts_has_set(&facts));
+        ck_assert_uint_eq(facts.generation, 0);
+        ck_assert_uint_eq(facts.expiry, 0);
+}
+END_TEST
+
+START_TEST(a_token_is_new_once) {
+        struct facts facts = { 0 };
+
+        ck_assert(facts_observe(&facts, NULL, 5, &somewhere).is_new_token);
+        ck_assert(file_identity_equal(&facts.token_file, &somewhere));
+        ck_assert(!facts_observe(&facts, NULL, 5, &somewhere).is_new_token);
+        ck_assert(!facts_observe(&facts, NULL, 0, &nowhere).is_new_token);
+        /* away and back again: the service manager has put it into another file */
+        ck_assert(facts_observe(&facts, NULL, 5, &somewhere).is_new_token);
+        facts_try_token(&facts, 5);
+        ck_assert_uint_eq(facts.burnt_token, 0);
+        facts_burn_token(&facts);
+        ck_assert_uint_eq(facts.burnt_token, 5);
+}
+END_TEST
+
+START_TEST(a_restart_knows_the_token_and_the_set) {
+        struct state state = { .token = 9, .generation = 4, .fingerprint = "ab" };
+        struct facts facts;
+
+        facts_restore(&facts, &state);
+        ck_assert_uint_eq(facts.tried_token, 9);
+        ck_assert_uint_eq(facts.last_token, 9);
+        ck_assert_uint_eq(facts.burnt_token, 9); /* without failures it has brought the set */
+        ck_assert_uint_eq(facts.generation, 4);
+        ck_assert_str_eq(facts.fingerprint, "ab");
+
+        state.failures = 1;
+        facts_restore(&facts, &state);
+        ck_assert_uint_eq(facts.burnt_token, 0); /* it may be good yet */
+}
+END_TEST
+
+START_TEST(a_revoked_set_is_not_usable) {
+        struct state state = { 0 };
+        struct facts facts = { 0 };
+        struct set set = set_of(1, 100);
+
+        ck_assert(!facts_is_revoked(&facts, &state));
+        facts_observe(&facts, &set, 0, &nowhere);
+        ck_assert(facts_is_usable(&facts, &state, 100, 99));
+        ck_assert(!facts_is_usable(&facts, &state, 100, 100));
+        ck_assert(!facts_is_usable(&facts, &state, 0, 0));
+
+        ck_assert_int_eq(state_add_revoked(&state, facts.fingerprint), 0);
+        ck_assert(facts_is_revoked(&facts, &state));
+        ck_assert(!facts_is_usable(&facts, &state, 100, 99));
+        ck_assert(!facts_is_revocation_in_doubt(&facts, &state));
+
+        state.is_revoking = true;
+        state.revoking_generation = 1;
+        ck_assert(facts_is_revocation_in_doubt(&facts, &state));
+        state.revoking_generation = 2; /* the doubt is of another set */
+        ck_assert(!facts_is_revocation_in_doubt(&facts, &state));
+        state_clear(&state);
+}
+END_TEST
+
+START_TEST(the_budget_is_waited_for) {
+        struct state state = { 0 };
+
+        ck_assert_uint_eq(facts_budget_wait(&state, 1, USEC_PER_HOUR), 0);
+        ck_assert_int_eq(state_record_issuance(&state, USEC_PER_HOUR), 0);
+        ck_assert_uint_eq(facts_budget_wait(&state, 1, USEC_PER_HOUR + 10 * USEC_PER_SEC),
+                          USEC_PER_HOUR - 10 * USEC_PER_SEC);
+        ck_assert_uint_eq(facts_budget_wait(&state, 2, USEC_PER_HOUR + 10 * USEC_PER_SEC), 0);
+        state_clear(&state);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("facts");
+
+        TEST_CASE(suite, nothing_is_new_where_nothing_is);
+        TEST_CASE(suite, a_set_is_new_once);
+        TEST_CASE(suite, a_token_is_new_once);
+        TEST_CASE(suite, a_restart_knows_the_token_and_the_set);
+        TEST_CASE(suite, a_revoked_set_is_not_usable);
+        TEST_CASE(suite, the_budget_is_waited_for);
+        return test_run(suite);
+}
