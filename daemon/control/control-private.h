@@ -2,20 +2,20 @@
 
 /* The control API from the inside, for control*.c. */
 
+#include <jansson.h>
+
 #include "daemon/control/control.h"
+#include "daemon/fleet/fleet.h"
 #include "daemon/http/http-server.h"
-#include "daemon/manager/manager-private.h"
 
 #define CONTENT_JSON "application/json"
 
 struct control {
-        struct manager *manager;
+        struct control_options options;
         struct http_server *control, *http;
         char *socket, *listen; /* where they listen; NULL: nowhere */
         gid_t group, read_group;
 };
-
-struct certificate *control_find(const struct control *control, const char *name);
 
 /* Answers that take a while or are long; each answers REQUEST. */
 void control_reply_list(struct control *control, struct http_request *request);

@@ -10,14 +10,13 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "daemon/certificate/certificate.h"
 #include "daemon/observe/events.h"
 #include "lib/report/history.h"
 
 /* --- The list --- */
 
 struct listing {
-        const struct manager *manager;
+        const struct fleet *fleet;
         uint64_t serial;
         size_t next;
         char *text; /* of the one that is being sent; NULL: make the next */
@@ -27,17 +26,17 @@ struct listing {
 
 /* The next piece of text, or NULL when memory is out. */
 static char *next_entry(struct listing *listing) {
-        const struct manager *manager = listing->manager;
+        const struct fleet *fleet = listing->fleet;
         _cleanup_(freep) char *json = NULL;
         struct report_status status;
         json_t *object;
         char *text;
 
-        if (listing->next == manager->n_certificates) {
+        if (listing->next == fleet->n) {
                 listing->is_over = true;
                 return strdup(listing->next == 0 ? "{\"certificates\":[]}\n" : "]}\n");
         }
-        certificate_get_status(manager->certificates[listing->next], &status);
+        certificate_get_status(fleet->certificates[listing->next], &status);
         object = report_status(&status);
         json = object ? json_dumps(object, JSON_COMPACT) : NULL;
         json_decref(object);
@@ -51,7 +50,7 @@ static ssize_t produce_list(void *userdata, char *buffer, size_t max) {
         struct listing *listing = userdata;
         size_t n = 0;
 
-        if (listing->serial != listing->manager->serial)
+        if (listing->serial != listing->fleet->serial)
                 return HTTP_STREAM_ABORT;
         while (n < max) {
                 size_t left, some;
@@ -89,8 +88,8 @@ void control_reply_list(struct control *control, struct http_request *request) {
                 http_reply_error(request, 500, NULL, "out of memory");
                 return;
         }
-        listing->manager = control->manager;
-        listing->serial = control->manager->serial;
+        listing->fleet = control->options.fleet;
+        listing->serial = control->options.fleet->serial;
         (void)http_reply_stream(request, 200, CONTENT_JSON,
                                 &(struct http_stream_options) {
                                         .produce = produce_list, .ended = list_ended, .userdata = listing });
@@ -100,7 +99,7 @@ void control_reply_list(struct control *control, struct http_request *request) {
 
 struct detail_request {
         struct job job;
-        struct context *context;
+        const struct control_options *options;
         struct http_request *request; /* NULL: nobody waits any more */
         bool wants_history;
 
@@ -146,7 +145,7 @@ static void run_detail_request(struct job *job) {
         struct state_instant saved;
 
         if (detail_request->wants_history) {
-                if (history_read(detail_request->context->state_fd, detail_request->config->name, &text,
+                if (history_read(detail_request->options->state_fd, detail_request->config->name, &text,
                                  &detail_request->error) == 0)
                         detail_request->answer = read_history(text);
         } else if (state_parse(detail_request->state_json, strlen(detail_request->state_json), &state, &saved,
@@ -176,7 +175,7 @@ static void detail_request_dropped(void *userdata) {
         struct detail_request *detail_request = userdata;
 
         detail_request->request = NULL;
-        if (atomic_load(&detail_request->context->stopping))
+        if (atomic_load(detail_request->options->stopping))
                 detail_request_free(detail_request);
 }
 
@@ -188,13 +187,12 @@ static void copy_text(const char **text, char **ret) {
 
 static void inquire(struct control *control, struct http_request *request, struct certificate *certificate,
                     bool wants_history) {
-        struct context *context = &control->manager->context;
         const struct state_instant now = { .realtime = now_usec(CLOCK_REALTIME) };
         struct detail_request *detail_request = calloc(1, sizeof(*detail_request));
 
         if (detail_request) {
                 detail_request->job = (struct job) { .run = run_detail_request, .done = on_detail_request };
-                detail_request->context = context;
+                detail_request->options = &control->options;
                 detail_request->wants_history = wants_history;
                 detail_request->owner = config_ref(certificate_config_owner(certificate));
                 detail_request->config = certificate_config(certificate);
@@ -218,7 +216,7 @@ static void inquire(struct control *control, struct http_request *request, struc
         }
         detail_request->request = request;
         http_defer(request, detail_request_dropped, detail_request);
-        workers_submit(context->disk_workers, &detail_request->job);
+        workers_submit(control->options.workers, &detail_request->job);
 }
 
 void control_reply_details(struct control *control, struct http_request *request,
@@ -276,15 +274,15 @@ void control_reply_events(struct control *control, struct http_request *request)
         struct http_stream *stream;
         char when[TIMESTAMP_MAX];
 
-        if (name && !control_find(control, name)) {
+        if (name && !fleet_find(control->options.fleet, name)) {
                 http_reply_error(request, 404, NULL,
                                  "there is no certificate '%.100s' in the configuration that rekeyd has read",
                                  name);
                 return;
         }
         event_stream = calloc(1, sizeof(*event_stream));
-        if (!event_stream || watcher_new(control->manager->context.events, name, on_event, event_stream,
-                                         &event_stream->watcher) < 0) {
+        if (!event_stream ||
+            watcher_new(control->options.events, name, on_event, event_stream, &event_stream->watcher) < 0) {
                 free(event_stream);
                 http_reply_error(request, 500, NULL, "out of memory");
                 return;
@@ -317,10 +315,11 @@ static void metrics_ended(void *userdata) {
 }
 
 void control_reply_metrics(struct control *control, struct http_request *request) {
-        const struct metrics_source source = manager_metrics_source(control->manager);
+        struct metrics_source source = fleet_metrics_source(control->options.fleet);
         struct metrics_reader *reader;
 
-        if (metrics_reader_new(&control->manager->metrics, &source, &reader) < 0) {
+        source.connections = control_connections(control);
+        if (metrics_reader_new(control->options.metrics, &source, &reader) < 0) {
                 http_reply_error(request, 500, NULL, "out of memory");
                 return;
         }

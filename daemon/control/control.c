@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "daemon/certificate/certificate.h"
 #include "lib/config/yaml-table.h"
 #include "lib/util/json.h"
 
@@ -23,15 +22,6 @@
 
 /* Names in the body of /readyz; the count is of all. */
 #define UNREADY_MAX 100u
-
-struct certificate *control_find(const struct control *control, const char *name) {
-        const struct manager *manager = control->manager;
-
-        for (size_t i = 0; i < manager->n_certificates; i++)
-                if (streq(certificate_name(manager->certificates[i]), name))
-                        return manager->certificates[i];
-        return NULL;
-}
 
 void control_reply_json(struct http_request *request, unsigned status, json_t *json) {
         _cleanup_(freep) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL, *line = NULL;
@@ -52,15 +42,14 @@ void control_reply_json(struct http_request *request, unsigned status, json_t *j
 
 static void get_version(struct control *control, struct http_request *request,
                         _unused_ struct certificate *certificate) {
-        const struct manager *manager = control->manager;
+        const struct control_options *options = &control->options;
         char started[TIMESTAMP_MAX];
 
         control_reply_json(request, 200,
                            json_pack("{s:s, s:s, s:i, s:s, s:I, s:b}", "version", REKEYD_VERSION, "started",
-                                     format_timestamp(started, manager->metrics.started_usec), "pid",
-                                     (int)getpid(), "config", manager->config_path, "certificates",
-                                     (json_int_t)manager->n_certificates, "ready",
-                                     manager->n_uninspected == 0));
+                                     format_timestamp(started, options->metrics->started_usec), "pid",
+                                     (int)getpid(), "config", options->config_path, "certificates",
+                                     (json_int_t)options->fleet->n, "ready", fleet_is_ready(options->fleet)));
 }
 
 static void get_list(struct control *control, struct http_request *request,
@@ -86,7 +75,7 @@ static void get_health(_unused_ struct control *control, struct http_request *re
 /* Derived from the state of now, never remembered. */
 static void get_readiness(struct control *control, struct http_request *request,
                           _unused_ struct certificate *certificate) {
-        const struct manager *manager = control->manager;
+        const struct fleet *fleet = control->options.fleet;
         _cleanup_(freep) char *text = NULL;
         size_t n_bad = 0, size;
         FILE *out = open_memstream(&text, &size);
@@ -95,26 +84,26 @@ static void get_readiness(struct control *control, struct http_request *request,
                 http_reply_error(request, 500, NULL, "out of memory");
                 return;
         }
-        for (size_t i = 0; i < manager->n_certificates; i++) {
+        for (size_t i = 0; i < fleet->n; i++) {
                 struct report_status status;
 
-                certificate_get_status(manager->certificates[i], &status);
+                certificate_get_status(fleet->certificates[i], &status);
                 if (status.is_usable)
                         continue;
                 if (n_bad++ < UNREADY_MAX)
-                        fprintf(out, "%s: %s\n", status.name, manager_trouble(&status));
+                        fprintf(out, "%s: %s\n", status.name, fleet_trouble(&status));
         }
         if (n_bad > UNREADY_MAX)
                 fprintf(out, "and %zu more\n", n_bad - UNREADY_MAX);
-        if (manager->n_uninspected > 0)
-                fprintf(out, "%zu of %zu certificates were not looked at yet\n", manager->n_uninspected,
-                        manager->n_certificates);
+        if (fleet->n_uninspected > 0)
+                fprintf(out, "%zu of %zu certificates were not looked at yet\n", fleet->n_uninspected,
+                        fleet->n);
         else if (n_bad == 0)
-                fprintf(out, "ready: all of %zu certificates can be used\n", manager->n_certificates);
+                fprintf(out, "ready: all of %zu certificates can be used\n", fleet->n);
         if (fclose(out) != 0)
                 http_reply_error(request, 500, NULL, "out of memory");
         else
-                http_reply(request, n_bad > 0 || manager->n_uninspected > 0 ? 503 : 200, "text/plain", text,
+                http_reply(request, n_bad > 0 || fleet->n_uninspected > 0 ? 503 : 200, "text/plain", text,
                            size, NULL);
 }
 
@@ -283,7 +272,7 @@ static void post_reload(struct control *control, struct http_request *request,
                 return;
         if (read_arguments(request, body, 0, &none)) {
                 reply_result(request, "reload", NULL, 0, 0, NULL);
-                manager_reload(control->manager);
+                control->options.reload(control->options.userdata);
         }
         json_decref(body);
 }
@@ -354,7 +343,7 @@ static void answer(struct control *control, struct http_request *request, const 
                 return;
         }
         if (name[0]) {
-                certificate = control_find(control, name);
+                certificate = fleet_find(control->options.fleet, name);
                 if (!certificate) {
                         http_reply_error(
                                 request, 404, NULL,
@@ -456,7 +445,7 @@ static int begin(struct control *control, int *fd, bool is_public, struct http_s
                 .answer_usec = ANSWER_USEC,
         };
 
-        return http_server_new(control->manager->context.event, &options, ret);
+        return http_server_new(control->options.event, &options, ret);
 }
 
 int control_use(struct control *control, const struct config *config, struct control_sockets *sockets,
@@ -491,12 +480,12 @@ unsigned control_connections(const struct control *control) {
         return control->control ? http_server_connections(control->control) : 0;
 }
 
-int control_new(struct manager *manager, struct control **ret) {
+int control_new(const struct control_options *options, struct control **ret) {
         struct control *control = calloc(1, sizeof(*control));
 
         if (!control)
                 return -ENOMEM;
-        control->manager = manager;
+        control->options = *options;
         control->group = control->read_group = (gid_t)-1;
         *ret = control;
         return 0;

@@ -2,13 +2,34 @@
 
 /* The control API, metrics and health: who listens where, and what is answered. */
 
+#include <stdatomic.h>
+#include <systemd/sd-event.h>
+
+#include "daemon/loop/workers.h"
 #include "lib/config/config.h"
 
-struct manager;
 struct control;
+struct events;
+struct fleet;
+struct metrics;
 
-/* Nobody listens yet. MANAGER is borrowed. 0 or -ENOMEM. */
-int control_new(struct manager *manager, struct control **ret);
+/* What it shows, and what it may set off. All of it is borrowed. */
+struct control_options {
+        sd_event *event;
+        struct workers *workers;     /* for reading files */
+        const atomic_bool *stopping; /* the workers are, and drop jobs */
+        int state_fd;                /* `state_directory` */
+        const char *config_path;
+        const struct fleet *fleet;
+        struct events *events;
+        const struct metrics *metrics;
+        void (*reload)(
+                void *userdata); /* reads the configuration anew; may call back into control_use() later */
+        void *userdata;
+};
+
+/* Nobody listens yet. 0 or -ENOMEM. */
+int control_new(const struct control_options *options, struct control **ret);
 
 /* Removes the socket. Accepts NULL, returns NULL. */
 struct control *control_free(struct control *control);

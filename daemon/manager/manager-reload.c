@@ -2,11 +2,7 @@
  * Reload. The new configuration is read whole, on a worker thread, and everything that the change needs is
  * made, before anything is changed; from there on nothing can fail. So a configuration with an error in it
  * changes nothing. Whoever asks for one while the files are being read has them read again, and all who have
- * asked share the end.
- *
- * Certificates are known by their names. One that is in both configurations goes on, with what it has under
- * way; one that is not in the new one comes to its end and leaves its files where they are. One that
- * comes back before its end has come goes on as well: there is never a second one of a name.
+ * asked share the end. What becomes of each certificate: fleet-change.c.
  */
 
 #include "daemon/manager/manager-private.h"
@@ -14,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "daemon/fleet/fleet-change.h"
 #include "daemon/loop/service.h"
 #include "daemon/observe/events.h"
 #include "daemon/observe/metrics-file.h"
@@ -30,81 +27,6 @@ struct reload {
 /* Of the line that ends a reload. */
 static const struct log_field over[] = { { FIELD_OPERATION, "reload" } };
 
-/* What the change is made of. */
-struct plan {
-        struct certificate **certificates; /* in the order of the new configuration */
-        bool *is_new;                      /* those of them that were made for it */
-        struct certificate **known;        /* the present ones and those that retire, by name */
-        size_t n_known;
-        bool *goes_on;                 /* those of them that the new configuration has as well */
-        struct certificate **retiring; /* room for those that it has not */
-};
-
-static void plan_clear(struct plan *plan) {
-        free(plan->certificates);
-        free(plan->is_new);
-        free(plan->known);
-        free(plan->goes_on);
-        free(plan->retiring);
-}
-
-static int compare_certificates(const void *a, const void *b) {
-        return strcmp(certificate_name(*(struct certificate *const *)a),
-                      certificate_name(*(struct certificate *const *)b));
-}
-
-static int compare_name(const void *name, const void *certificate) {
-        return strcmp(name, certificate_name(*(struct certificate *const *)certificate));
-}
-
-static int plan_new_certificate(struct manager *manager, struct config *config, struct plan *plan, size_t i,
-                                struct error *error) {
-        int r;
-
-        r = certificate_new(&manager->context, config, &config->certificates[i], &plan->certificates[i],
-                            error);
-        if (r < 0)
-                return error->code != 0 ? error_prefix(error, "cannot set up certificate %s",
-                                                       config->certificates[i].name)
-                                        : error_set_errno(error, r, "cannot set up certificate %s",
-                                                          config->certificates[i].name);
-        plan->is_new[i] = true;
-        return 0;
-}
-
-static int make_plan(struct manager *manager, struct config *config, struct plan *plan, struct error *error) {
-        size_t n_known = manager->n_certificates + manager->n_retiring, n = config->n_certificates;
-        int r = 0;
-
-        plan->certificates = calloc(n + 1, sizeof(*plan->certificates));
-        plan->is_new = calloc(n + 1, sizeof(*plan->is_new));
-        plan->known = calloc(n_known + 1, sizeof(*plan->known));
-        plan->goes_on = calloc(n_known + 1, sizeof(*plan->goes_on));
-        plan->retiring = calloc(n_known + 1, sizeof(*plan->retiring));
-        if (!plan->certificates || !plan->is_new || !plan->known || !plan->goes_on || !plan->retiring)
-                return error_set(error, -ENOMEM, "out of memory");
-        for (size_t i = 0; i < manager->n_certificates; i++)
-                plan->known[plan->n_known++] = manager->certificates[i];
-        for (size_t i = 0; i < manager->n_retiring; i++)
-                plan->known[plan->n_known++] = manager->retiring[i];
-        qsort(plan->known, n_known, sizeof(*plan->known), compare_certificates);
-
-        for (size_t i = 0; i < n && r == 0; i++) {
-                struct certificate **known = bsearch(config->certificates[i].name, plan->known, n_known,
-                                                     sizeof(*plan->known), compare_name);
-
-                if (known) {
-                        plan->certificates[i] = *known;
-                        plan->goes_on[known - plan->known] = true;
-                } else
-                        r = plan_new_certificate(manager, config, plan, i, error);
-        }
-        for (size_t i = 0; i < n && r < 0; i++)
-                if (plan->is_new[i])
-                        certificate_free(plan->certificates[i]);
-        return r;
-}
-
 static void warn_restart_needed(const struct manager *manager, const struct config *new) {
         static const char later[] = "the new configuration has another `%s`, which takes a restart of rekeyd";
 
@@ -118,7 +40,7 @@ static void warn_restart_needed(const struct manager *manager, const struct conf
 
 /* A file that is being copied, or that a full disk has cut off, reads like one with nothing in it. */
 static int check_emptied(const struct manager *manager, const struct config *config, struct error *error) {
-        if (config->n_certificates > 0 || manager->n_certificates == 0)
+        if (config->n_certificates > 0 || manager->fleet.n == 0)
                 return 0;
         return error_set(
                 error, -ENODATA,
@@ -126,60 +48,28 @@ static int check_emptied(const struct manager *manager, const struct config *con
                 manager->config_path);
 }
 
-/* Nothing in here can fail. Certificates may be freed by each call into them that lets them go on. */
-static void commit_plan(struct manager *manager, struct config *config, struct plan *plan) {
-        struct certificate **old = manager->certificates;
-        size_t n_added = 0, n_changed = 0, n_removed = 0;
+/* Nothing in here can fail. */
+static void commit_plan(struct manager *manager, struct config *config, struct fleet_plan *plan) {
         const bool is_budget_raised = config->limits.issuances_per_hour > manager->context.issuances_per_hour;
         _unused_ _cleanup_(config_freep) struct config *before = manager->config;
+        struct fleet *fleet = &manager->fleet;
+        struct fleet_changes changes;
 
         warn_restart_needed(manager, config);
         manager->config = config;
-        manager->serial++;
-        manager->certificates = take_ptr(plan->certificates);
-        manager->n_certificates = config->n_certificates;
         log_configure(config->log.format, config->log.level);
         manager_apply_limits(manager);
-        manager->metrics_source.n = manager->n_certificates;
+        changes = fleet_change(fleet, plan, config);
+        for (size_t i = 0; is_budget_raised && i < fleet->n; i++)
+                certificate_raise_budget(fleet->certificates[i]);
+
+        manager->metrics_source.n = fleet->n;
         if (metrics_file_set_path(manager->metrics_file, config->metrics.textfile) < 0)
                 log_error("out of memory; metrics are not written to %s", config->metrics.textfile);
-
-        /* Those that go first: one may be in a directory that another takes over. */
-        free(manager->retiring);
-        manager->retiring = take_ptr(plan->retiring);
-        manager->n_retiring = 0;
-        for (size_t i = 0; i < plan->n_known; i++)
-                if (!plan->goes_on[i])
-                        manager->retiring[manager->n_retiring++] = plan->known[i];
-        for (size_t i = 0; i < plan->n_known; i++)
-                if (!plan->goes_on[i] && !certificate_is_retiring(plan->known[i])) {
-                        n_removed++;
-                        certificate_retire(plan->known[i]);
-                }
-        for (size_t i = 0; i < manager->n_certificates; i++) {
-                struct certificate *certificate = manager->certificates[i];
-                const struct config_certificate *new = &config->certificates[i];
-                bool has_changed;
-
-                if (plan->is_new[i]) {
-                        n_added++;
-                        manager->n_uninspected++;
-                        certificate_start(certificate);
-                        continue;
-                }
-                has_changed = !config_certificate_equal(certificate_config(certificate), new);
-                if (certificate_is_retiring(certificate))
-                        n_added++;
-                else
-                        n_changed += has_changed ? 1 : 0;
-                certificate_reconfigure(certificate, config, new, has_changed);
-                if (is_budget_raised)
-                        certificate_raise_budget(certificate);
-        }
-        free(old);
         events_emit(manager->context.events, NULL, LOG_NOTICE, MESSAGE_RELOADED, over, ELEMENTSOF(over),
-                    "reloaded the configuration: %zu added, %zu changed, %zu removed, %zu as before", n_added,
-                    n_changed, n_removed, manager->n_certificates - n_added - n_changed);
+                    "reloaded the configuration: %zu added, %zu changed, %zu removed, %zu as before",
+                    changes.n_added, changes.n_changed, changes.n_removed,
+                    fleet->n - changes.n_added - changes.n_changed);
 }
 
 static void refuse(const struct reload *reload) {
@@ -202,7 +92,7 @@ static void read_configuration(struct job *job) {
 /* All that can fail comes before the first change. */
 static int apply_config(struct manager *manager, struct config **config, struct error *error) {
         struct control_sockets sockets = CONTROL_SOCKETS_NONE;
-        _cleanup_(plan_clear) struct plan plan = { 0 };
+        _cleanup_(fleet_plan_clear) struct fleet_plan plan = { 0 };
         _cleanup_(error_clear) struct error late = ERROR_INIT;
         int r;
 
@@ -212,7 +102,7 @@ static int apply_config(struct manager *manager, struct config **config, struct 
         r = control_open(manager->control, *config, &sockets, error);
         if (r < 0)
                 return r;
-        r = make_plan(manager, *config, &plan, error);
+        r = fleet_plan_make(&manager->fleet, &manager->context, *config, &plan, error);
         if (r < 0) {
                 control_cancel(*config, &sockets);
                 return r;
@@ -260,7 +150,7 @@ static void on_configuration(struct job *job) {
                             error_text(&error));
 
         manager->reload = reload_free(reload);
-        if (manager->n_uninspected == 0)
+        if (fleet_is_ready(&manager->fleet))
                 service_ready();
 }
 

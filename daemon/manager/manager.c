@@ -8,7 +8,7 @@
 #include <malloc.h>
 #include <systemd/sd-id128.h>
 
-#include "daemon/certificate/certificate.h"
+#include "daemon/fleet/fleet-change.h"
 #include "daemon/loop/clock.h"
 #include "daemon/loop/service.h"
 #include "daemon/observe/events.h"
@@ -54,43 +54,34 @@ static void on_settled(struct context *context, bool renewed, bool failed) {
 
 static void on_inspected(struct context *context) {
         struct manager *manager = context_manager(context);
-        size_t n_usable = 0;
+        const struct fleet *fleet = &manager->fleet;
 
-        if (--manager->n_uninspected > 0)
+        if (!fleet_count_inspected(&manager->fleet))
                 return;
         manager->extend = sd_event_source_disable_unref(manager->extend);
         manager->metrics_source.is_ready = true;
         metrics_file_changed(manager->metrics_file);
         service_ready();
-        for (size_t i = 0; i < manager->n_certificates; i++)
-                n_usable += certificate_is_usable(manager->certificates[i]) ? 1 : 0;
         events_emit(context->events, NULL, LOG_INFO, MESSAGE_READY, NULL, 0,
-                    "ready: %zu of %zu certificate%s can be used", n_usable, manager->n_certificates,
-                    manager->n_certificates == 1 ? "" : "s");
+                    "ready: %zu of %zu certificate%s can be used", fleet_count_usable(fleet), fleet->n,
+                    fleet->n == 1 ? "" : "s");
         malloc_trim(0); /* what all the looks needed */
 }
 
 static void on_retired(struct context *context, struct certificate *certificate) {
-        struct manager *manager = context_manager(context);
-
-        for (size_t i = 0; i < manager->n_retiring; i++)
-                if (manager->retiring[i] == certificate) {
-                        manager->retiring[i] = manager->retiring[--manager->n_retiring];
-                        break;
-                }
         log_debug("%s: no longer looked after", certificate_name(certificate));
-        certificate_free(certificate);
+        fleet_remove_retired(&context_manager(context)->fleet, certificate);
 }
 
 /* Thousands of looks are begun in many turns of the loop, so that it hears of other things in between. A
  * reload meanwhile may make one certificate look twice, or one that it has just looked at not again. */
 static int on_inspections(sd_event_source *source, void *userdata) {
         struct manager *manager = userdata;
+        const struct fleet *fleet = &manager->fleet;
 
-        for (unsigned i = 0; i < INSPECTIONS_A_TURN && manager->next_inspection < manager->n_certificates;
-             i++)
-                certificate_inspect(manager->certificates[manager->next_inspection++]);
-        if (manager->next_inspection >= manager->n_certificates)
+        for (unsigned i = 0; i < INSPECTIONS_A_TURN && manager->next_inspection < fleet->n; i++)
+                certificate_inspect(fleet->certificates[manager->next_inspection++]);
+        if (manager->next_inspection >= fleet->n)
                 return sd_event_source_set_enabled(source, SD_EVENT_OFF);
         return 0;
 }
@@ -165,12 +156,28 @@ void manager_apply_limits(struct manager *manager) {
         slots_resize(&context->slots, manager->config->limits.concurrent_renewals);
 }
 
+static void on_reload(void *userdata) {
+        manager_reload(userdata);
+}
+
 /* The sockets are there before the service is ready, and whoever asks hears that it is not. */
 static int start_serving(struct manager *manager, struct error *error) {
+        const struct control_options options = {
+                .event = manager->context.event,
+                .workers = manager->context.disk_workers,
+                .stopping = &manager->context.stopping,
+                .state_fd = manager->context.state_fd,
+                .config_path = manager->config_path,
+                .fleet = &manager->fleet,
+                .events = manager->context.events,
+                .metrics = &manager->metrics,
+                .reload = on_reload,
+                .userdata = manager,
+        };
         struct control_sockets sockets = CONTROL_SOCKETS_NONE;
         int r;
 
-        r = control_new(manager, &manager->control);
+        r = control_new(&options, &manager->control);
         if (r < 0)
                 return error_set(error, r, "out of memory");
         r = control_open(manager->control, manager->config, &sockets, error);
@@ -182,7 +189,7 @@ static int start_serving(struct manager *manager, struct error *error) {
 static int start_metrics_file(struct manager *manager, struct error *error) {
         int r;
 
-        manager->metrics_source = manager_metrics_source(manager);
+        manager->metrics_source = fleet_metrics_source(&manager->fleet);
         r = metrics_file_new(manager->context.event, manager->context.disk_workers, &manager->metrics,
                              &manager->metrics_source, METRICS_FILE_EVERY_USEC, &manager->metrics_file);
         if (r == 0)
@@ -193,6 +200,7 @@ static int start_metrics_file(struct manager *manager, struct error *error) {
 int manager_new(sd_event *event, struct config *config, const char *config_path, bool once,
                 struct manager **ret, struct error *error) {
         _cleanup_(manager_freep) struct manager *manager = NULL;
+        _cleanup_(fleet_plan_clear) struct fleet_plan plan = { 0 };
         sd_id128_t boot_id;
         int r;
 
@@ -235,21 +243,13 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
         manager->key_workers = config->limits.key_workers;
         manager->state_directory = strdup(config->state_directory);
         manager->config_path = strdup(config_path);
-        manager->certificates = calloc(config->n_certificates + 1, sizeof(*manager->certificates));
-        if (!manager->state_directory || !manager->config_path || !manager->certificates)
+        if (!manager->state_directory || !manager->config_path)
                 return error_set(error, -ENOMEM, "out of memory");
-        for (; manager->n_certificates < config->n_certificates; manager->n_certificates++) {
-                const struct config_certificate *certificate = &config->certificates[manager->n_certificates];
-
-                r = certificate_new(&manager->context, config, certificate,
-                                    &manager->certificates[manager->n_certificates], error);
-                if (r < 0)
-                        return error->code != 0 ? error_prefix(error, "cannot set up certificate %s",
-                                                               certificate->name)
-                                                : error_set_errno(error, r, "cannot set up certificate %s",
-                                                                  certificate->name);
-        }
-        manager->n_unsettled = manager->n_uninspected = manager->n_certificates;
+        r = fleet_plan_make(&manager->fleet, &manager->context, config, &plan, error);
+        if (r < 0)
+                return r;
+        fleet_begin(&manager->fleet, &plan);
+        manager->n_unsettled = manager->fleet.n;
         if (!once) {
                 r = start_serving(manager, error);
                 if (r < 0)
@@ -271,11 +271,12 @@ static int on_extend(sd_event_source *source, _unused_ uint64_t usec, _unused_ v
 
 void manager_start(struct manager *manager) {
         sd_event *event = manager->context.event;
+        const struct fleet *fleet = &manager->fleet;
 
         events_emit(manager->context.events, NULL, LOG_INFO, MESSAGE_STARTED, NULL, 0,
-                    "rekeyd " REKEYD_VERSION " looks after %zu certificate%s", manager->n_certificates,
-                    manager->n_certificates == 1 ? "" : "s");
-        if (manager->n_certificates == 0) {
+                    "rekeyd " REKEYD_VERSION " looks after %zu certificate%s", fleet->n,
+                    fleet->n == 1 ? "" : "s");
+        if (fleet->n == 0) {
                 service_ready();
                 manager_status_changed(&manager->context);
                 if (manager->context.once)
@@ -285,18 +286,12 @@ void manager_start(struct manager *manager) {
         if (!manager->context.once)
                 (void)sd_event_add_time_relative(event, &manager->extend, CLOCK_BOOTTIME, EXTEND_EVERY_USEC,
                                                  0, on_extend, NULL);
-        for (size_t i = 0; i < manager->n_certificates; i++)
-                certificate_start(manager->certificates[i]);
+        for (size_t i = 0; i < fleet->n; i++)
+                certificate_start(fleet->certificates[i]);
 }
 
 struct metrics *manager_metrics(struct manager *manager) {
         return &manager->metrics;
-}
-
-static void free_certificates(struct certificate **certificates, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                certificate_free(certificates[i]);
-        free(certificates);
 }
 
 struct manager *manager_free(struct manager *manager) {
@@ -311,8 +306,7 @@ struct manager *manager_free(struct manager *manager) {
         control_free(manager->control);
         metrics_file_free(manager->metrics_file);
         reload_free(manager->reload);
-        free_certificates(manager->certificates, manager->n_certificates);
-        free_certificates(manager->retiring, manager->n_retiring);
+        fleet_clear(&manager->fleet);
         slots_clear(&manager->context.slots);
         sd_event_source_disable_unref(manager->clock);
         sd_event_source_disable_unref(manager->status);
