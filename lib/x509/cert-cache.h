@@ -1,6 +1,6 @@
 #pragma once
 
-/* For cert.c: the certificates that were parsed last. */
+/* For cert-read.c: the certificates that were parsed last. */
 
 #include <stdint.h>
 

@@ -1,31 +1,16 @@
 /*
- * Certificates. Every fact that anybody asks for is read once, when a certificate is parsed, and a
- * certificate whose facts cannot be read is refused there: what exists as a struct cert can be asked without
- * a way to fail.
+ * What a certificate says. Every fact that anybody asks for was read once, by cert-read.c: what exists as a
+ * struct cert can be asked without a way to fail.
  *
  * A certificate is known by its SHA-256 fingerprint and its key by its SPKI. Serial numbers say nothing here:
  * the Connector gives every certificate the number 2.
  */
 
-#include "lib/x509/cert.h"
-
 #include <openssl/x509v3.h>
 #include <stdio.h>
 
-#include "lib/x509/cert-cache.h"
-#include "lib/x509/cert-rsa.h"
+#include "lib/x509/cert-private.h"
 #include "lib/x509/openssl-util.h"
-
-struct cert {
-        X509 *handle;
-        usec_t not_before;
-        usec_t not_after;
-        uint8_t fingerprint[FINGERPRINT_SIZE];
-        uint8_t spki[SPKI_HASH_SIZE];
-        bool ca;
-        bool self_signed;
-        bool client_auth;
-};
 
 struct cert *cert_free(struct cert *cert) {
         if (!cert)
@@ -40,147 +25,6 @@ void cert_list_clear(struct cert_list *list) {
                 cert_free(list->items[i]);
         free(list->items);
         *list = (struct cert_list) { 0 };
-}
-
-static int read_time(const ASN1_TIME *time, usec_t *ret) {
-        struct tm tm;
-        time_t seconds;
-
-        if (ASN1_TIME_to_tm(time, &tm) != 1)
-                return -EINVAL;
-        seconds = timegm(&tm);
-        *ret = seconds <= 0 ? 0 : (usec_t)seconds * USEC_PER_SEC;
-        return 0;
-}
-
-/* RFC 5280 section 4.1.2.5: this notAfter means that there is no expiry. */
-static bool is_no_expiry(const ASN1_TIME *time) {
-        static const char never[] = "99991231235959Z";
-
-        return ASN1_STRING_length(time) == sizeof(never) - 1 &&
-               memcmp(ASN1_STRING_get0_data(time), never, sizeof(never) - 1) == 0;
-}
-
-static int read_validity(struct cert *cert, struct error *error) {
-        const ASN1_TIME *not_after = X509_get0_notAfter(cert->handle);
-
-        if (read_time(X509_get0_notBefore(cert->handle), &cert->not_before) < 0)
-                return error_set(error, -EINVAL, "its notBefore is no valid time: %s", openssl_reason());
-        if (read_time(not_after, &cert->not_after) < 0)
-                return error_set(error, -EINVAL, "its notAfter is no valid time: %s", openssl_reason());
-        if (is_no_expiry(not_after))
-                cert->not_after = USEC_INFINITY;
-        return 0;
-}
-
-static int no_sha256(struct error *error, int r) {
-        return error_set(error, r, "it cannot be hashed: SHA-256 is not to be had from OpenSSL");
-}
-
-static int read_spki(struct cert *cert, struct error *error) {
-        unsigned char *spki = NULL;
-        int spki_size, r;
-
-        spki_size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert->handle), &spki);
-        if (spki_size <= 0)
-                return error_set(error, -EINVAL, "its public key cannot be read: %s", openssl_reason());
-        r = sha256(spki, (size_t)spki_size, cert->spki);
-        OPENSSL_free(spki);
-        return r < 0 ? no_sha256(error, r) : 0;
-}
-
-static int read_extensions(struct cert *cert, struct error *error) {
-        uint32_t flags = X509_get_extension_flags(cert->handle); /* also computes what chain.c relies on */
-
-        if (flags & EXFLAG_INVALID)
-                return error_set(error, -EINVAL,
-                                 "it has an extension that is damaged or contradicts another: %s",
-                                 openssl_reason());
-        cert->ca = flags & EXFLAG_CA;
-        cert->client_auth =
-                !(flags & EXFLAG_XKUSAGE) || X509_get_extended_key_usage(cert->handle) & XKU_SSL_CLIENT;
-        cert->self_signed = X509_self_signed(cert->handle, 1) == 1;
-        ERR_clear_error();
-        return 0;
-}
-
-static int cert_from_der(const unsigned char *der, long size, struct cert **ret, struct error *error) {
-        _cleanup_(cert_freep) struct cert *cert = NULL;
-        uint8_t fingerprint[FINGERPRINT_SIZE];
-        const unsigned char *end = der + size;
-        int r;
-
-        r = sha256(der, (size_t)size, fingerprint);
-        if (r < 0)
-                return no_sha256(error, r);
-        cert = cert_cache_find(fingerprint);
-        if (cert) {
-                *ret = take_ptr(cert);
-                return 0;
-        }
-
-        cert = calloc(1, sizeof(*cert));
-        if (!cert)
-                return error_set_errno(error, -ENOMEM, "it cannot be kept");
-        memcpy(cert->fingerprint, fingerprint, FINGERPRINT_SIZE);
-        cert->handle = rsa_cert_read(der, size);
-        if (!cert->handle) {
-                end = der;
-                cert->handle = d2i_X509(NULL, &end, size);
-        }
-        if (!cert->handle)
-                return error_set(error, -EINVAL, "it is damaged: %s", openssl_reason());
-        if (end != der + size)
-                return error_set(error, -EINVAL, "there are %td bytes after it in its PEM block",
-                                 der + size - end);
-
-        r = read_validity(cert, error);
-        if (r == 0)
-                r = read_spki(cert, error);
-        if (r == 0)
-                r = read_extensions(cert, error);
-        if (r < 0)
-                return r;
-        cert_cache_keep(cert);
-        *ret = take_ptr(cert);
-        return 0;
-}
-
-int cert_list_parse(const char *pem, size_t size, struct cert_list *ret, struct error *error) {
-        _cleanup_(cert_list_clear) struct cert_list list = { 0 };
-        _cleanup_(pem_block_clear) struct pem_block block = { 0 };
-        _cleanup_(BIO_freep) BIO *text = NULL;
-        int r;
-
-        if (size > CERT_PEM_MAX)
-                return error_set(error, -E2BIG, "the text is larger than %u KiB", CERT_PEM_MAX / 1024);
-        text = BIO_new_mem_buf(pem, (int)size);
-        list.items = calloc(CERT_LIST_MAX, sizeof(list.items[0]));
-        if (!text || !list.items)
-                return error_set_errno(error, -ENOMEM, "cannot read certificates");
-
-        while ((r = pem_block_next(text, &block)) > 0) {
-                if (!streq(block.name, PEM_STRING_X509))
-                        continue;
-                if (list.n == CERT_LIST_MAX)
-                        return error_set(error, -E2BIG, "there are more than %d certificates", CERT_LIST_MAX);
-                r = cert_from_der(block.data, block.size, &list.items[list.n], error);
-                if (r < 0) {
-                        error_prefix(error, "certificate %zu cannot be read", list.n + 1);
-                        return r;
-                }
-                list.n++;
-        }
-        if (r < 0)
-                return error_set(error, r, "the PEM is damaged after %zu certificates: %s", list.n,
-                                 openssl_reason());
-        if (list.n == 0)
-                return error_set(error, -EINVAL,
-                                 "there is no certificate: a PEM block 'BEGIN CERTIFICATE' is expected");
-
-        *ret = list;
-        list = (struct cert_list) { 0 };
-        return 0;
 }
 
 usec_t cert_not_before(const struct cert *cert) {
