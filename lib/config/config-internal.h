@@ -5,6 +5,13 @@
 #include "lib/config/config.h"
 #include "lib/config/yaml-table.h"
 
+/* For the rows of tables. */
+#define FIELD(type, field) .offset = offsetof(struct type, field)
+#define INHERITED(field)   .inherits = true, .inherit_offset = offsetof(struct config, defaults.field)
+#define WORDS(array)       .words = (array), .n_words = ELEMENTSOF(array)
+#define OPTIONS(array)     .options = (array), .n_options = ELEMENTSOF(array)
+#define DAYS(n)            ((n)*USEC_PER_DAY)
+
 /* The types of its own; the comment names the field. */
 extern const struct yaml_type config_key_type;       /* none */
 extern const struct yaml_type config_key_size;       /* unsigned; bits */

@@ -1,18 +1,13 @@
 /*
  * Every option that a configuration may have, one row each: type, default, bounds, unit and help. The reader,
  * the writer, the error texts and the manual all go by these rows, so an option is added here and nowhere
- * else. The types that only this configuration has are in config-types.c.
+ * else; those of a Connector are in config-connector.c. The types that only this configuration has are in
+ * config-types.c.
  */
 
 #include <signal.h>
 
 #include "lib/config/config-internal.h"
-
-#define FIELD(type, field) .offset = offsetof(struct type, field)
-#define INHERITED(field)   .inherits = true, .inherit_offset = offsetof(struct config, defaults.field)
-#define WORDS(array)       .words = (array), .n_words = ELEMENTSOF(array)
-#define OPTIONS(array)     .options = (array), .n_options = ELEMENTSOF(array)
-#define DAYS(n)            ((n)*USEC_PER_DAY)
 
 static const char *const log_level_names[] = {
         [LOG_ERR] = "error",
@@ -105,50 +100,6 @@ static const struct yaml_option metrics_options[] = {
 };
 
 static const struct yaml_table metrics_table = { .name = "metrics", OPTIONS(metrics_options) };
-
-static const char *const protocol_names[PROTOCOL_MAX] = { [PROTOCOL_COMPASS] = "compass" };
-
-static const struct yaml_option connector_options[] = {
-        { .key = "protocol",
-          .type = &yaml_word,
-          FIELD(config_connector, protocol),
-          .default_text = "compass",
-          WORDS(protocol_names),
-          .help = "what the Connector speaks" },
-        { .key = "url",
-          .type = &yaml_https_url,
-          FIELD(config_connector, url),
-          .help = "the certificate-secured door; learnt at enrolment when absent" },
-        { .key = "enrol_url",
-          .type = &yaml_https_url,
-          FIELD(config_connector, enrol_url),
-          .help = "the token-secured door; without it this Connector cannot enrol" },
-        { .key = "trust",
-          .type = &yaml_path,
-          FIELD(config_connector, trust),
-          .help = "PEM file that the Connector's server certificate verifies to; the system's when absent" },
-        { .key = "timeout",
-          .type = &yaml_duration,
-          FIELD(config_connector, timeout_usec),
-          .min = USEC_PER_SEC,
-          .max = USEC_PER_HOUR,
-          .default_text = "120s",
-          .help = "how long one call may take; the Connector gives up after 100s" },
-        { .key = "ca_window",
-          .type = &yaml_duration,
-          FIELD(config_connector, ca_window_usec),
-          .max = USEC_PER_DAY,
-          .default_text = "60s",
-          .help = "how long the Connector may go on to sign with a CA that was replaced" },
-};
-
-const struct yaml_table config_connector_table = {
-        .name = "connector",
-        OPTIONS(connector_options),
-        .size = sizeof(struct config_connector),
-        .name_offset = offsetof(struct config_connector, name),
-        .check = config_check_connector,
-};
 
 /* The bounds and the help of what both `defaults` and each certificate have: one text, two rows. */
 #define RENEW_BEFORE                                                                                    \

@@ -1,6 +1,6 @@
 /*
  * The types of options that only this configuration has: what is said of keys, of paths that are compared
- * with others, and the name of a Connector.
+ * with others, of units and addresses.
  */
 
 #include <arpa/inet.h>
@@ -150,89 +150,6 @@ const struct yaml_type config_file = {
         .parse = file_parse,
         .format = yaml_format_string,
         .equal = yaml_equal_string,
-};
-
-/* "define it under 'connectors'", or what is there already. */
-static char *connector_choices(const struct yaml_run *run) {
-        enum { SHOWN_MAX = 8 };
-        const struct config *config = yaml_run_object(run);
-        char *text = NULL;
-        size_t size;
-        FILE *out;
-
-        if (config->n_connectors == 0)
-                return strdup("define it under 'connectors'");
-        out = open_memstream(&text, &size);
-        if (!out)
-                return NULL;
-        fputs("those defined: ", out);
-        for (size_t i = 0; i < config->n_connectors && i < SHOWN_MAX; i++)
-                fprintf(out, "%s%s", i == 0 ? "" : ", ", config->connectors[i].name);
-        if (config->n_connectors > SHOWN_MAX)
-                fprintf(out, " and %zu more", config->n_connectors - SHOWN_MAX);
-        return fclose(out) == 0 ? text : NULL;
-}
-
-static const char *nearest_connector(const struct config *config, const char *name) {
-        const char *candidates[128];
-        size_t n = 0;
-
-        for (; n < config->n_connectors && n + 1 < ELEMENTSOF(candidates); n++)
-                candidates[n] = config->connectors[n].name;
-        candidates[n] = NULL;
-        return nearest_word(name, candidates);
-}
-
-/* The name of a Connector, which its own row, further up, has read from every file already. */
-static int connector_parse(struct yaml_run *run, _unused_ const struct yaml_option *option, const char *text,
-                           void *field, struct error *error) {
-        const struct config *config = yaml_run_object(run);
-        _cleanup_(freep) char *known = NULL;
-        const char *nearest;
-        char echo[YAML_TEXT_MAX];
-
-        for (size_t i = 0; i < config->n_connectors; i++)
-                if (streq(config->connectors[i].name, text)) {
-                        *(const struct config_connector **)field = &config->connectors[i];
-                        return 0;
-                }
-
-        if (!yaml_run_complete(run) || yaml_run_full(run))
-                return 0; /* it may be in what could not be read; that is an error already */
-        yaml_echo(text, echo);
-        nearest = nearest_connector(config, text);
-        if (nearest)
-                return error_set(error, -EINVAL, "names the unknown connector '%s'; did you mean '%s'?", echo,
-                                 nearest);
-        known = connector_choices(run);
-        return error_set(error, -EINVAL, "names the unknown connector '%s'; %s", echo,
-                         known ? known : "correct the name");
-}
-
-static const char *connector_format(_unused_ const struct yaml_option *option, const void *field,
-                                    _unused_ char buffer[YAML_TEXT_MAX]) {
-        const struct config_connector *connector = *(const struct config_connector *const *)field;
-
-        return connector ? connector->name : NULL;
-}
-
-static bool connector_equal(const void *a, const void *b) {
-        const struct config_connector *x = *(const struct config_connector *const *)a,
-                                      *y = *(const struct config_connector *const *)b;
-
-        if (!x || !y)
-                return x == y;
-        return x == y || (streq(x->name, y->name) && yaml_equal(&config_connector_table, x, y));
-}
-
-const struct yaml_type config_connector_name = {
-        .name = "connector",
-        .expected = "the name of a connector",
-        .size = sizeof(const struct config_connector *),
-        .parse = connector_parse,
-        .format = connector_format,
-        .equal = connector_equal,
-        .choices = connector_choices,
 };
 
 /* unit: systemd.unit(5) says what a unit's name is made of. */
