@@ -1,6 +1,7 @@
 #pragma once
 
-/* Between http-server.c (connections) and http-request.c (what is asked and answered). */
+/* Between http-server.c (who comes), http-connection.c (a connection and its end) and http-request.c (what is
+ * asked and answered). */
 
 #include <microhttpd.h>
 #include <sys/queue.h>
@@ -54,6 +55,7 @@ struct http_request {
 struct http_server {
         struct http_server_options options;
         sd_event *event;
+        void (*forget)(struct http_connection *connection); /* it goes; called from connection_free() */
         struct MHD_Daemon *mhd;
         sd_event_source *accept, *accept_retry; /* one of them is on */
         sd_event_source *run, *run_again;       /* libmicrohttpd has events; has more to do */
@@ -67,7 +69,12 @@ struct http_server {
         char *scratch; /* head_max + 1 bytes */
 };
 
+/* --- http-connection.c --- */
+
 void connection_enter(struct http_connection *connection, enum http_phase phase);
+
+/* To the nearest deadline of all connections of SERVER. */
+void connection_set_timer(struct http_server *server);
 
 /* Ends it without another word; frees it where libmicrohttpd does not have it. */
 void connection_end(struct http_connection *connection);
@@ -79,17 +86,21 @@ void connection_refuse(struct http_connection *connection, unsigned status, cons
 void connection_suspend(struct http_connection *connection);
 void connection_resume(struct http_connection *connection);
 
+/* At once, where libmicrohttpd does not have it. Returns NULL. */
+struct http_connection *connection_free(struct http_connection *connection);
+
+/* {"error": "TEXT"} with a newline; owned by the caller, NULL when out of memory. */
+char *http_error_body(const char *text, size_t *ret_size);
+
+/* --- http-request.c --- */
+
 /* NULL when out of memory. */
 struct http_request *request_new(struct http_connection *connection, struct http_head *head);
 struct http_request *request_free(struct http_request *request);
 
-/* The connection is gone. */
-void request_forsake(struct http_request *request);
-void stream_forsake(struct http_stream *stream);
+/* The connection goes: neither its request nor its stream knows it any more. */
+void request_forget_connection(struct http_connection *connection);
 
 /* libmicrohttpd's callback for each step of a request. */
 enum MHD_Result request_step(void *userdata, struct MHD_Connection *mhd, const char *url, const char *method,
                              const char *version, const char *data, size_t *size, void **context);
-
-/* {"error": "TEXT"} with a newline; owned by the caller, NULL when out of memory. */
-char *http_error_body(const char *text, size_t *ret_size);

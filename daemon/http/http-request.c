@@ -60,7 +60,7 @@ struct http_request *request_free(struct http_request *request) {
         return NULL;
 }
 
-void request_forsake(struct http_request *request) {
+static void request_forsake(struct http_request *request) {
         request->connection->request = NULL;
         request->connection = NULL;
         if (!request->is_handed_out)
@@ -208,18 +208,6 @@ void http_reply(struct http_request *request, unsigned status, const char *conte
         answer(request, status, content_type, header, response, false);
 }
 
-char *http_error_body(const char *text, size_t *ret_size) {
-        _cleanup_(json_decrefp) json_t *root = json_pack("{s:o}", "error", json_text(text));
-        _cleanup_(freep) char *object = root ? json_dumps(root, 0) : NULL;
-        char *body;
-        int n = object ? asprintf(&body, "%s\n", object) : -1;
-
-        if (n < 0)
-                return NULL;
-        *ret_size = (size_t)n;
-        return body;
-}
-
 void http_reply_error(struct http_request *request, unsigned status, const char *header, const char *format,
                       ...) {
         _cleanup_(freep) char *text = NULL, *body = NULL;
@@ -278,9 +266,13 @@ static void on_ended(void *userdata) {
         free(stream);
 }
 
-void stream_forsake(struct http_stream *stream) {
-        stream->connection->stream = NULL;
-        stream->connection = NULL;
+void request_forget_connection(struct http_connection *connection) {
+        if (connection->request)
+                request_forsake(connection->request);
+        if (connection->stream) {
+                connection->stream->connection = NULL;
+                connection->stream = NULL;
+        }
 }
 
 struct http_stream *http_reply_stream(struct http_request *request, unsigned status, const char *content_type,

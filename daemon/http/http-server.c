@@ -8,8 +8,8 @@
  * connection that is ready, then the loop goes on.
  *
  * libmicrohttpd's time-out begins anew with each byte, which lets a client live for ever on a byte a second.
- * It is not used: a connection is in the list of its phase, each list is in the order of its deadlines, and
- * one timer is set to the nearest. Without connections nothing is set and nothing wakes.
+ * It is not used: http-connection.c has deadlines of our own. Without connections nothing is set and nothing
+ * wakes.
  *
  * A whole head must fit into what the kernel holds for a socket while nobody reads. It does, unless a client
  * writes it to a Unix socket byte by byte, more than some 250 of them: it is stuck then, until its deadline.
@@ -40,41 +40,7 @@
 /* How exact deadlines are. */
 #define SLACK_USEC (10 * USEC_PER_MSEC)
 
-/* --- Deadlines --- */
-
-static void timer_update(struct http_server *server) {
-        static const enum http_phase limited[] = { HTTP_RECEIVING, HTTP_ANSWERING };
-        usec_t next = USEC_INFINITY;
-
-        for (size_t i = 0; i < ELEMENTSOF(limited); i++) {
-                const struct http_connection *first = TAILQ_FIRST(&server->connections[limited[i]]);
-
-                if (first && first->deadline_usec < next)
-                        next = first->deadline_usec;
-        }
-        if (next == server->timer_usec)
-                return;
-        server->timer_usec = next;
-        if (next == USEC_INFINITY)
-                (void)sd_event_source_set_enabled(server->timer, SD_EVENT_OFF);
-        else if (sd_event_source_set_time(server->timer, next) < 0 ||
-                 sd_event_source_set_enabled(server->timer, SD_EVENT_ONESHOT) < 0)
-                log_error("cannot set the timer of the control API: its deadlines are off");
-}
-
-void connection_enter(struct http_connection *connection, enum http_phase phase) {
-        struct http_server *server = connection->server;
-        usec_t now = now_usec(CLOCK_MONOTONIC);
-
-        server->n_ending += phase == HTTP_ENDING;
-        TAILQ_REMOVE(&server->connections[connection->phase], connection, link);
-        connection->phase = phase;
-        connection->active_usec = now;
-        connection->deadline_usec =
-                phase == HTTP_ANSWERING ? usec_add(now, server->options.answer_usec) : USEC_INFINITY;
-        TAILQ_INSERT_TAIL(&server->connections[phase], connection, link);
-        timer_update(server);
-}
+/* --- Connections --- */
 
 static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
         struct http_server *server = userdata;
@@ -88,91 +54,8 @@ static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
         while ((connection = TAILQ_FIRST(&server->connections[HTTP_ANSWERING])) &&
                connection->deadline_usec <= now)
                 connection_end(connection);
-        timer_update(server);
+        connection_set_timer(server);
         return 0;
-}
-
-/* --- Connections --- */
-
-static void connection_free(struct http_connection *connection) {
-        struct http_server *server = connection->server;
-
-        TAILQ_REMOVE(&server->connections[connection->phase], connection, link);
-        server->n_connections--;
-        server->n_ending -= connection->phase == HTTP_ENDING;
-        sd_event_source_disable_unref(connection->source);
-        if (connection->request)
-                request_forsake(connection->request);
-        if (connection->stream)
-                stream_forsake(connection->stream);
-        if (connection->response)
-                MHD_destroy_response(connection->response);
-        if (!connection->mhd)
-                fd_close(connection->fd);
-        free(connection);
-        timer_update(server);
-}
-
-void connection_end(struct http_connection *connection) {
-        if (!connection->mhd) {
-                connection_free(connection);
-                return;
-        }
-        if (connection->phase == HTTP_ENDING)
-                return;
-        connection_enter(connection, HTTP_ENDING);
-        (void)shutdown(connection->fd, SHUT_RDWR);
-        connection_resume(connection);
-}
-
-void connection_refuse(struct http_connection *connection, unsigned status, const char *reason) {
-        _cleanup_(freep) char *body = NULL;
-        char text[1024], rest[4096];
-        size_t size;
-        int n;
-
-        body = http_error_body(reason, &size);
-        if (body) {
-                n = snprintf(text, sizeof(text),
-                             "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                             "Content-Length: %zu\r\n\r\n%s",
-                             status, MHD_get_reason_phrase_for(status), size, body);
-                (void)send(connection->fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        }
-
-        /* TCP takes back an answer when it closes on what nobody has read. */
-        for (unsigned i = 0; i < 16 && recv(connection->fd, rest, sizeof(rest), MSG_DONTWAIT) > 0; i++)
-                ;
-        explicit_bzero(rest, sizeof(rest));
-        connection_end(connection);
-}
-
-static int on_hangup(_unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents,
-                     void *userdata) {
-        connection_end(userdata);
-        return 0;
-}
-
-void connection_suspend(struct http_connection *connection) {
-        MHD_suspend_connection(connection->mhd);
-        connection->is_suspended = true;
-
-        /* A peer that has only ended its own half still waits for the answer: that is no EPOLLHUP. */
-        if (connection->source ? sd_event_source_set_enabled(connection->source, SD_EVENT_ON) < 0
-                               : sd_event_add_io(connection->server->event, &connection->source,
-                                                 connection->fd, EPOLLHUP, on_hangup, connection) < 0)
-                log_debug("cannot watch a client that waits");
-}
-
-void connection_resume(struct http_connection *connection) {
-        if (!connection->is_suspended)
-                return;
-        connection->is_suspended = false;
-        (void)sd_event_source_set_enabled(connection->source, SD_EVENT_OFF);
-        MHD_resume_connection(connection->mhd);
-
-        /* Outside of threads of its own libmicrohttpd tells nobody that it has something to do now. */
-        (void)sd_event_source_set_enabled(connection->server->run_again, SD_EVENT_ONESHOT);
 }
 
 static void on_connection(void *userdata, struct MHD_Connection *mhd, void **context,
@@ -281,7 +164,7 @@ static int connection_new(struct http_server *server, int fd) {
                 connection_free(connection);
                 return r;
         }
-        timer_update(server);
+        connection_set_timer(server);
         return 0;
 }
 
@@ -401,6 +284,7 @@ int http_server_new(sd_event *event, const struct http_server_options *options, 
         server->options = *options;
         server->options.fd = take_fd(&fd);
         server->event = sd_event_ref(event);
+        server->forget = request_forget_connection;
         server->timer_usec = USEC_INFINITY;
         TAILQ_INIT(&server->requests);
         for (size_t i = 0; i < HTTP_PHASE_MAX; i++)
