@@ -13,6 +13,21 @@
 #include "daemon/observe/events.h"
 #include "lib/report/history.h"
 
+void control_reply_json(struct http_request *request, unsigned status, json_t *json) {
+        _cleanup_(freep) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL, *line = NULL;
+        int n = -1;
+
+        json_decref(json);
+        if (text)
+                n = asprintf(&line, "%s\n", text);
+        if (n < 0) {
+                line = NULL;
+                http_reply_error(request, 500, NULL, "out of memory");
+                return;
+        }
+        http_reply(request, status, CONTENT_JSON, line, (size_t)n, NULL);
+}
+
 /* --- The list --- */
 
 struct listing {
@@ -318,7 +333,7 @@ void control_reply_metrics(struct control *control, struct http_request *request
         struct metrics_source source = fleet_metrics_source(control->options.fleet);
         struct metrics_reader *reader;
 
-        source.connections = control_connections(control);
+        source.connections = control->control ? http_server_connections(control->control) : 0;
         if (metrics_reader_new(control->options.metrics, &source, &reader) < 0) {
                 http_reply_error(request, 500, NULL, "out of memory");
                 return;

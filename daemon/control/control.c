@@ -23,21 +23,6 @@
 /* Names in the body of /readyz; the count is of all. */
 #define UNREADY_MAX 100u
 
-void control_reply_json(struct http_request *request, unsigned status, json_t *json) {
-        _cleanup_(freep) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL, *line = NULL;
-        int n = -1;
-
-        json_decref(json);
-        if (text)
-                n = asprintf(&line, "%s\n", text);
-        if (n < 0) {
-                line = NULL;
-                http_reply_error(request, 500, NULL, "out of memory");
-                return;
-        }
-        http_reply(request, status, CONTENT_JSON, line, (size_t)n, NULL);
-}
-
 /* --- Reading --- */
 
 static void get_version(struct control *control, struct http_request *request,
@@ -474,10 +459,6 @@ int control_use(struct control *control, const struct config *config, struct con
         sockets->control_fd = fd_close(sockets->control_fd);
         sockets->http_fd = fd_close(sockets->http_fd);
         return r < 0 ? error_set_errno(error, r, "cannot begin to serve the control API or metrics") : 0;
-}
-
-unsigned control_connections(const struct control *control) {
-        return control->control ? http_server_connections(control->control) : 0;
 }
 
 int control_new(const struct control_options *options, struct control **ret) {

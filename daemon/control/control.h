@@ -47,9 +47,6 @@ struct control_sockets {
 int control_open(const struct control *control, const struct config *config, struct control_sockets *ret,
                  struct error *error);
 
-/* How many peers of the control socket are connected. */
-unsigned control_connections(const struct control *control);
-
 /* CONFIG is not used after all. */
 void control_cancel(const struct config *config, struct control_sockets *sockets);
 

@@ -48,6 +48,13 @@ static int check_emptied(const struct manager *manager, const struct config *con
                 manager->config_path);
 }
 
+void manager_apply_limits(struct manager *manager) {
+        struct context *context = &manager->context;
+
+        context->issuances_per_hour = manager->config->limits.issuances_per_hour;
+        slots_resize(&context->slots, manager->config->limits.concurrent_renewals);
+}
+
 /* Nothing in here can fail. */
 static void commit_plan(struct manager *manager, struct config *config, struct fleet_plan *plan) {
         const bool is_budget_raised = config->limits.issuances_per_hour > manager->context.issuances_per_hour;

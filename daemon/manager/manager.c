@@ -149,13 +149,6 @@ static int start_context(struct context *context, struct config *config, struct 
         return 0;
 }
 
-void manager_apply_limits(struct manager *manager) {
-        struct context *context = &manager->context;
-
-        context->issuances_per_hour = manager->config->limits.issuances_per_hour;
-        slots_resize(&context->slots, manager->config->limits.concurrent_renewals);
-}
-
 static void on_reload(void *userdata) {
         manager_reload(userdata);
 }
