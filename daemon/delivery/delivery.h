@@ -1,8 +1,17 @@
 #pragma once
 
-/* One delivery to one dependent, one file for each way. Used by dependents.c only. */
+/* One delivery to one dependent, one file for each way. Used by notifications.c only. */
 
-#include "daemon/delivery/notifications.h"
+#include "daemon/context.h"
+#include "lib/config/config.h"
+
+/* What a dependent is told; strings are borrowed for the call. */
+struct notice {
+        uint64_t generation;
+        const char *certificate; /* name */
+        const char *directory;
+        const char *fingerprint; /* hexadecimal */
+};
 
 /* What is under way; each way has its own, which begins with this. */
 struct delivery {
@@ -10,7 +19,9 @@ struct delivery {
 };
 
 /* Breaks off what is under way. Accepts NULL, returns NULL. */
-struct delivery *delivery_free(struct delivery *delivery);
+static inline struct delivery *delivery_free(struct delivery *delivery) {
+        return delivery ? delivery->free(delivery) : NULL;
+}
 DEFINE_CLEANUP(struct delivery *, delivery_free);
 
 /* ERROR is NULL when the dependent has been told, else one sentence; borrowed. */

@@ -330,10 +330,6 @@ unsigned notifications_n_pending(const struct notifications *notifications) {
         return n;
 }
 
-struct delivery *delivery_free(struct delivery *delivery) {
-        return delivery ? delivery->free(delivery) : NULL;
-}
-
 struct notifications *notifications_free(struct notifications *notifications) {
         if (!notifications)
                 return NULL;

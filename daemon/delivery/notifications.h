@@ -7,14 +7,6 @@
 
 struct notifications;
 
-/* What a dependent is told; strings are borrowed for the call. */
-struct notice {
-        uint64_t generation;
-        const char *certificate; /* name */
-        const char *directory;
-        const char *fingerprint; /* hexadecimal */
-};
-
 /* Called when nothing more is to be delivered for now: all was, or waits for its back-off. May free the
  * dependents. */
 typedef void (*notifications_idle_t)(void *userdata);
