@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "devconnector/call.h"
+#include "devconnector/description.h"
 #include "devconnector/reply.h"
 #include "lib/util/parse.h"
 

@@ -15,6 +15,7 @@
 
 #include "devconnector/admin.h"
 #include "devconnector/call.h"
+#include "devconnector/description.h"
 #include "lib/util/files.h"
 #include "lib/util/log.h"
 
@@ -22,18 +23,6 @@
 #define ADMIN_BODY_MAX (64 * 1024)
 #define HEADERS_MAX    (64 * 1024)
 #define ADMIN_ADDRESS  "127.0.0.1"
-
-json_t *server_describe(const struct server *server) {
-        _cleanup_(freep) char *trust = NULL;
-
-        if (asprintf(&trust, "%s/" CA_SERVER_TRUST, server->settings->directory) < 0) {
-                trust = NULL;
-                return NULL;
-        }
-        return json_pack("{s:s,s:s,s:s,s:s,s:o}", "event", "ready", "certificate_url",
-                         server->connector.certificate_url, "token_url", server->connector.token_url,
-                         "admin_url", server->admin_url, "trust", graphql_string(trust, strlen(trust)));
-}
 
 static void on_refused(void *userdata, const struct tls_peer *peer, const char *reason, unsigned alert) {
         struct server *server = userdata;

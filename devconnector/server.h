@@ -33,6 +33,3 @@ int server_open(struct server *server, const struct settings *settings, struct e
 /* Says that it is ready and serves until SIGTERM or SIGINT. */
 int server_run(struct server *server, struct error *error);
 void server_close(struct server *server);
-
-/* The first line of stdout: where everything is. A new object; NULL: no memory. */
-json_t *server_describe(const struct server *server);
