@@ -13,38 +13,6 @@
 #define NAME_MAX_LENGTH 64  /* of a certificate's name */
 #define FIRST_VALUE     256 /* what getopt returns for option 0: beyond all letters */
 
-const struct ctl_option ctl_global_options[] = {
-        { .name = "config",
-          .letter = 'c',
-          .kind = CTL_FILE,
-          .argument = "FILE",
-          .default_text = CTL_CONFIG,
-          .help = "the configuration, which also names the socket" },
-        { .name = "socket",
-          .letter = 's',
-          .kind = CTL_FILE,
-          .argument = "PATH",
-          .help = "the socket of rekeyd, whatever the configuration says" },
-        { .name = "help", .letter = 'h', .help = "print help" },
-        { .name = "version", .letter = 'V', .help = "print the version of rekeyctl" },
-};
-const size_t n_ctl_global_options = ELEMENTSOF(ctl_global_options);
-
-const struct ctl_command *ctl_find_command(const char *name) {
-        for (size_t i = 0; i < n_ctl_commands; i++)
-                if (streq(ctl_commands[i]->name, name))
-                        return ctl_commands[i];
-        return NULL;
-}
-
-const struct ctl_option *ctl_option_at(const struct ctl_command *command, size_t i) {
-        const size_t n = command ? command->n_options : 0;
-
-        if (i < n)
-                return &command->options[i];
-        return i - n < n_ctl_global_options ? &ctl_global_options[i - n] : NULL;
-}
-
 /* --- Mistakes --- */
 
 static int complain(const struct ctl *ctl, const char *what, const char *word, const char *nearest,
@@ -74,12 +42,13 @@ static int complain_option(const struct ctl *ctl, const char *word) {
 }
 
 static int complain_command(const struct ctl *ctl, const char *word) {
-        _cleanup_(freep) const char **names = calloc(n_ctl_commands + 1, sizeof(*names));
+        const struct ctl_table *table = ctl->table;
+        _cleanup_(freep) const char **names = calloc(table->n + 1, sizeof(*names));
         size_t n = 0;
 
-        for (size_t i = 0; names && i < n_ctl_commands; i++)
-                if (!ctl_commands[i]->is_hidden)
-                        names[n++] = ctl_commands[i]->name;
+        for (size_t i = 0; names && i < table->n; i++)
+                if (!table->commands[i]->is_hidden)
+                        names[n++] = table->commands[i]->name;
         return complain(ctl, "there is no command ", word, names ? nearest_word(word, names) : NULL, "");
 }
 
@@ -102,8 +71,8 @@ static bool is_word(const char *text, const char *const *words) {
 }
 
 /* What would be right where TEXT is not of KIND; NULL where it is. BUFFER has room for it. */
-static const char *mistake(enum ctl_kind kind, const char *const *words, const char *text,
-                           uint64_t *ret_number, char buffer[200]) {
+static const char *mistake(const struct ctl *ctl, enum ctl_kind kind, const char *const *words,
+                           const char *text, uint64_t *ret_number, char buffer[200]) {
         usec_t usec;
         size_t n = 0;
 
@@ -129,7 +98,7 @@ static const char *mistake(enum ctl_kind kind, const char *const *words, const c
                         n += (size_t)snprintf(buffer + n, 200 - n, "%s%s", is_first ? "" : " or ", *words);
                 return buffer;
         case CTL_COMMAND:
-                return ctl_find_command(text) ? NULL : "there is no such command";
+                return ctl_find_command(ctl->table, text) ? NULL : "there is no such command";
         default:
                 return *text ? NULL : "it is empty";
         }
@@ -142,7 +111,7 @@ static int take_value(const struct ctl *ctl, struct ctl_value *value, const char
 
         value->text = text;
         if (option->kind != CTL_NONE && text)
-                reason = mistake(option->kind, option->words, text, &value->number, buffer);
+                reason = mistake(ctl, option->kind, option->words, text, &value->number, buffer);
         if (!reason && text && option->max > 0 &&
             (value->number < option->min || value->number > option->max)) {
                 if (option->kind == CTL_DURATION)
@@ -273,9 +242,9 @@ static int check_arguments(const struct ctl *ctl) {
                         argument = &command->arguments[command->n_arguments - 1];
                 else
                         return complain(ctl, "one argument too many, ", text, NULL, "");
-                if (argument->kind == CTL_COMMAND && !ctl_find_command(text))
+                if (argument->kind == CTL_COMMAND && !ctl_find_command(ctl->table, text))
                         return complain_command(ctl, text);
-                reason = mistake(argument->kind, argument->words, text, &number, buffer);
+                reason = mistake(ctl, argument->kind, argument->words, text, &number, buffer);
                 if (reason) {
                         ctl_warn(ctl, "%s: %s '%s': %s", command->name, argument->name, text, reason);
                         return -EINVAL;
@@ -297,7 +266,7 @@ int ctl_parse(struct ctl *ctl, int argc, char *argv[]) {
                 return r;
         first = optind;
         if (first < argc) {
-                const struct ctl_command *command = ctl_find_command(argv[first]);
+                const struct ctl_command *command = ctl_find_command(ctl->table, argv[first]);
 
                 if (!command)
                         return complain_command(ctl, argv[first]);
@@ -312,7 +281,7 @@ int ctl_parse(struct ctl *ctl, int argc, char *argv[]) {
                 return r;
 
         if (ctl_has(ctl, "help")) {
-                help_print(ctl->command);
+                help_print(ctl->table, ctl->command);
                 return 1;
         }
         if (ctl_has(ctl, "version")) {
@@ -321,7 +290,7 @@ int ctl_parse(struct ctl *ctl, int argc, char *argv[]) {
         }
         if (!ctl->command) {
                 /* Nothing asked: how things stand. */
-                ctl->command = ctl_find_command("status");
+                ctl->command = ctl_find_command(ctl->table, "status");
                 r = fill_values(ctl);
                 if (r < 0)
                         return r;

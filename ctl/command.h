@@ -71,10 +71,12 @@ struct ctl_command {
         int (*run)(struct ctl *ctl); /* an exit status; what is wrong has been said */
 };
 
-/* The table: commands.c has the rows, and command-NAME.c what they do. */
-extern const struct ctl_command *const ctl_commands[];
-extern const size_t n_ctl_commands;
-const struct ctl_command *ctl_find_command(const char *name); /* or NULL */
+/* The table; its rows are in command-NAME.c. */
+struct ctl_table {
+        const struct ctl_command *const *commands; /* in the order of the help */
+        size_t n;
+};
+const struct ctl_command *ctl_find_command(const struct ctl_table *table, const char *name); /* or NULL */
 
 /* Options that go with every command, before or after its name. */
 extern const struct ctl_option ctl_global_options[];

@@ -73,48 +73,48 @@ static void put_names(FILE *out, const struct ctl_option *options, size_t n) {
                 fprintf(out, "%s--%s", i > 0 ? " " : "", options[i].name);
 }
 
-static void put_bash_tables(FILE *out) {
+static void put_bash_tables(FILE *out, const struct ctl_table *table) {
         fputs("# What the value of option $2 of command $1 is.\n"
               "_rekeyctl_value() {\n        case $1:$2 in\n",
               out);
         put_value_kinds(out, "*", ctl_global_options, n_ctl_global_options);
-        for (size_t i = 0; i < n_ctl_commands; i++)
-                put_value_kinds(out, ctl_commands[i]->name, ctl_commands[i]->options,
-                                ctl_commands[i]->n_options);
+        for (size_t i = 0; i < table->n; i++)
+                put_value_kinds(out, table->commands[i]->name, table->commands[i]->options,
+                                table->commands[i]->n_options);
         fputs("        esac\n}\n\n"
               "# What the argument number $2 of command $1 is.\n"
               "_rekeyctl_argument() {\n        case $1:$2 in\n",
               out);
-        for (size_t i = 0; i < n_ctl_commands; i++)
-                if (!ctl_commands[i]->is_hidden)
-                        put_argument_kinds(out, ctl_commands[i]);
+        for (size_t i = 0; i < table->n; i++)
+                if (!table->commands[i]->is_hidden)
+                        put_argument_kinds(out, table->commands[i]);
         fputs("        esac\n}\n\n"
               "# The options of command $1.\n"
               "_rekeyctl_options() {\n        echo '",
               out);
         put_names(out, ctl_global_options, n_ctl_global_options);
         fputs("'\n        case $1 in\n", out);
-        for (size_t i = 0; i < n_ctl_commands; i++) {
-                if (ctl_commands[i]->is_hidden || ctl_commands[i]->n_options == 0)
+        for (size_t i = 0; i < table->n; i++) {
+                if (table->commands[i]->is_hidden || table->commands[i]->n_options == 0)
                         continue;
-                fprintf(out, "        %s) echo '", ctl_commands[i]->name);
-                put_names(out, ctl_commands[i]->options, ctl_commands[i]->n_options);
+                fprintf(out, "        %s) echo '", table->commands[i]->name);
+                put_names(out, table->commands[i]->options, table->commands[i]->n_options);
                 fputs("' ;;\n", out);
         }
         fputs("        esac\n}\n\n"
               "_rekeyctl_commands='",
               out);
-        for (size_t i = 0, n = 0; i < n_ctl_commands; i++)
-                if (!ctl_commands[i]->is_hidden)
-                        fprintf(out, "%s%s", n++ > 0 ? " " : "", ctl_commands[i]->name);
+        for (size_t i = 0, n = 0; i < table->n; i++)
+                if (!table->commands[i]->is_hidden)
+                        fprintf(out, "%s%s", n++ > 0 ? " " : "", table->commands[i]->name);
         fputs("'\n", out);
 }
 
 /* --- bash --- */
 
-static void write_bash(FILE *out) {
+static void write_bash(FILE *out, const struct ctl_table *table) {
         fputs("# Completions of rekeyctl for bash, made from its table of commands.\n\n", out);
-        put_bash_tables(out);
+        put_bash_tables(out, table);
         fputs("\n"
               "_rekeyctl() {\n"
               "        local cur=${COMP_WORDS[COMP_CWORD]} command='' value='' kind='' word i n=0\n"
@@ -249,7 +249,7 @@ static void put_zsh_command(FILE *out, const struct ctl_command *command) {
         fputs("                )\n                ;;\n", out);
 }
 
-static void write_zsh(FILE *out) {
+static void write_zsh(FILE *out, const struct ctl_table *table) {
         fputs("#compdef rekeyctl\n"
               "# Completions of rekeyctl for zsh, made from its table of commands.\n"
               "\n"
@@ -271,11 +271,11 @@ static void write_zsh(FILE *out) {
               "_rekeyctl_commands() {\n"
               "        local -a commands=(\n",
               out);
-        for (size_t i = 0; i < n_ctl_commands; i++) {
-                if (ctl_commands[i]->is_hidden)
+        for (size_t i = 0; i < table->n; i++) {
+                if (table->commands[i]->is_hidden)
                         continue;
-                fprintf(out, "                '%s:", ctl_commands[i]->name);
-                put_zsh_text(out, ctl_commands[i]->help);
+                fprintf(out, "                '%s:", table->commands[i]->name);
+                put_zsh_text(out, table->commands[i]->help);
                 fputs("'\n", out);
         }
         fputs("        )\n"
@@ -304,9 +304,9 @@ static void write_zsh(FILE *out) {
               "        [[ $state == arguments ]] || return 1\n"
               "        case $words[1] in\n",
               out);
-        for (size_t i = 0; i < n_ctl_commands; i++)
-                if (!ctl_commands[i]->is_hidden)
-                        put_zsh_command(out, ctl_commands[i]);
+        for (size_t i = 0; i < table->n; i++)
+                if (!table->commands[i]->is_hidden)
+                        put_zsh_command(out, table->commands[i]);
         fputs("        esac\n"
               "        _arguments -s $globals $specs\n"
               "}\n"
@@ -315,15 +315,15 @@ static void write_zsh(FILE *out) {
               out);
 }
 
-int completion_write(FILE *out, const char *shell) {
+int completion_write(FILE *out, const struct ctl_table *table, const char *shell) {
         static const struct {
                 const char *shell;
-                void (*write)(FILE *out);
+                void (*write)(FILE *out, const struct ctl_table *table);
         } rows[] = { { "bash", write_bash }, { "zsh", write_zsh } };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 if (streq(rows[i].shell, shell)) {
-                        rows[i].write(out);
+                        rows[i].write(out, table);
                         return 0;
                 }
         return -EINVAL;

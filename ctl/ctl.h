@@ -21,6 +21,7 @@ struct ctl_value {
 
 struct ctl {
         struct term term; /* standard output */
+        const struct ctl_table *table;
         const struct ctl_command *command;
         const char *const *arguments; /* ends with NULL */
         size_t n_arguments;
@@ -37,8 +38,8 @@ struct ctl {
 };
 
 /*
- * Reads the command line. 0; 1 when all is done (help, version); or -EINVAL after the mistake was said, with
- * ctl->command as far as it is known. ARGV is permuted and borrowed.
+ * Reads the command line, which is one of ctl->table. 0; 1 when all is done (help, version); or -EINVAL after
+ * the mistake was said, with ctl->command as far as it is known. ARGV is permuted and borrowed.
  */
 int ctl_parse(struct ctl *ctl, int argc, char *argv[]);
 void ctl_clear(struct ctl *ctl);

@@ -43,14 +43,14 @@ static void format_usage(const struct ctl_command *command, char *buffer, size_t
         }
 }
 
-static void print_all(void) {
+static void print_all(const struct ctl_table *table) {
         puts("Usage: rekeyctl [OPTION]... COMMAND [ARGUMENT]...\n"
              "Shows what rekeyd does with the client certificates it keeps alive, and tells it what to do.");
         for (enum ctl_section section = CTL_INSPECT; section < CTL_SECTION_MAX; section++) {
                 bool is_first = true;
 
-                for (size_t i = 0; i < n_ctl_commands; i++) {
-                        const struct ctl_command *command = ctl_commands[i];
+                for (size_t i = 0; i < table->n; i++) {
+                        const struct ctl_command *command = table->commands[i];
                         char usage[100];
 
                         if (command->is_hidden || command->section != section)
@@ -85,9 +85,9 @@ static void print_command(const struct ctl_command *command) {
                 print_option(&ctl_global_options[i]);
 }
 
-void help_print(const struct ctl_command *command) {
+void help_print(const struct ctl_table *table, const struct ctl_command *command) {
         if (command)
                 print_command(command);
         else
-                print_all();
+                print_all(table);
 }

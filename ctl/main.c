@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 
+#include "ctl/commands/commands.h"
 #include "ctl/ctl.h"
 
 /* What was printed must have arrived: a full disk is no success. */
@@ -40,7 +41,7 @@ static void *realloc_cleansed(void *p, size_t size) {
 }
 
 int main(int argc, char *argv[]) {
-        _cleanup_(ctl_clear) struct ctl ctl = { .term = term_detect(STDOUT_FILENO) };
+        _cleanup_(ctl_clear) struct ctl ctl = { .term = term_detect(STDOUT_FILENO), .table = &commands };
         int r, exit;
 
 #if !HAS_ADDRESS_SANITIZER               /* whose search for leaks attaches to the process */

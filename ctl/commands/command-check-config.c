@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#include "ctl/commands/commands.h"
 #include "ctl/ctl.h"
 #include "ctl/terminal/text.h"
 

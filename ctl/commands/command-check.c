@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#include "ctl/commands/commands.h"
 #include "ctl/plugin.h"
 #include "ctl/source.h"
 #include "ctl/terminal/text.h"

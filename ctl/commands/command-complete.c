@@ -1,33 +1,10 @@
 /*
- * What the shells ask: the hidden `completion`, by which the build makes the scripts, and the hidden
- * `complete`, which these scripts call while somebody types. The latter says nothing but what it was asked
- * for.
+ * The hidden `complete`, which the completions call while somebody types. It says nothing but what it was
+ * asked for.
  */
 
-#include <stdio.h>
-
-#include "ctl/commands/commands.h"
-#include "ctl/help.h"
 #include "ctl/source.h"
 #include "ctl/view.h"
-
-static int run_completion(struct ctl *ctl) {
-        return completion_write(stdout, ctl->arguments[0]) < 0 ? CTL_FAILED : CTL_OK;
-}
-
-static const struct ctl_argument completion_arguments[] = {
-        { .name = "SHELL", .kind = CTL_WORD, .words = completion_shells },
-};
-
-const struct ctl_command command_completion = {
-        .name = "completion",
-        .section = CTL_OTHER,
-        .help = "print the completions for a shell",
-        .arguments = completion_arguments,
-        .n_arguments = ELEMENTSOF(completion_arguments),
-        .is_hidden = true,
-        .run = run_completion,
-};
 
 /* The configuration has the names as well, and costs rekeyd nothing; but not everybody may read it. */
 static int complete_names(struct ctl *ctl, struct source *source) {

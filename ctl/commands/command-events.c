@@ -6,7 +6,6 @@
 #include <stdio.h>
 
 #include "ctl/change.h"
-#include "ctl/commands/commands.h"
 #include "ctl/event-line.h"
 #include "ctl/view.h"
 

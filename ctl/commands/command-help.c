@@ -1,11 +1,10 @@
 /* `rekeyctl help`: what --help says, and more of one command. */
 
-#include "ctl/commands/commands.h"
 #include "ctl/ctl.h"
 #include "ctl/help.h"
 
 static int run_help(struct ctl *ctl) {
-        help_print(ctl->n_arguments > 0 ? ctl_find_command(ctl->arguments[0]) : NULL);
+        help_print(ctl->table, ctl->n_arguments > 0 ? ctl_find_command(ctl->table, ctl->arguments[0]) : NULL);
         return CTL_OK;
 }
 

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#include "ctl/commands/commands.h"
 #include "ctl/event-line.h"
 #include "ctl/source.h"
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "ctl/change.h"
-#include "ctl/commands/commands.h"
 #include "ctl/follow.h"
 #include "ctl/progress.h"
 #include "ctl/view.h"

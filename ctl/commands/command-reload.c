@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "ctl/change.h"
-#include "ctl/commands/commands.h"
 #include "ctl/follow.h"
 #include "ctl/terminal/text.h"
 #include "ctl/view.h"

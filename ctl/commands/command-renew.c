@@ -1,7 +1,6 @@
 /* `rekeyctl renew`: the next certificate now, due or not. */
 
 #include "ctl/change.h"
-#include "ctl/commands/commands.h"
 #include "ctl/operation.h"
 #include "ctl/view.h"
 

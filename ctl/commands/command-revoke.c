@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "ctl/change.h"
-#include "ctl/commands/commands.h"
 #include "ctl/operation.h"
 #include "ctl/terminal/format.h"
 #include "ctl/terminal/question.h"

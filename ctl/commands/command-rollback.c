@@ -1,7 +1,6 @@
 /* `rekeyctl rollback`: an older generation is current again. */
 
 #include "ctl/change.h"
-#include "ctl/commands/commands.h"
 #include "ctl/operation.h"
 
 static int run(struct ctl *ctl) {

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "ctl/commands/commands.h"
 #include "ctl/overview.h"
 #include "ctl/source.h"
 #include "ctl/terminal/format.h"

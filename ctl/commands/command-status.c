@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 
-#include "ctl/commands/commands.h"
 #include "ctl/overview.h"
 #include "ctl/source.h"
 #include "ctl/watch.h"

@@ -1,7 +1,6 @@
 /* `rekeyctl version`: of rekeyctl, and of the rekeyd that runs, which may be an older one until it is
  * restarted. */
 
-#include "ctl/commands/commands.h"
 #include "ctl/ctl.h"
 
 static int run(struct ctl *ctl) {

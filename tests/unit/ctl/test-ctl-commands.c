@@ -3,14 +3,15 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
+#include "ctl/commands/commands.h"
 #include "ctl/ctl.h"
 #include "ctl/help.h"
 #include "tests/support/scratch.h"
 #include "tests/test.h"
 
 START_TEST(every_row_is_whole) {
-        for (size_t i = 0; i < n_ctl_commands; i++) {
-                const struct ctl_command *command = ctl_commands[i];
+        for (size_t i = 0; i < commands.n; i++) {
+                const struct ctl_command *command = commands.commands[i];
 
                 ck_assert(!strempty(command->name) && command->run);
                 ck_assert_msg(!strempty(command->help) && !strchr(command->help, '\n') &&
@@ -18,7 +19,7 @@ START_TEST(every_row_is_whole) {
                               "%s", command->name);
                 ck_assert_msg(strlen(command->help) <= 80, "%s", command->name);
                 ck_assert_uint_le(command->n_options + n_ctl_global_options, CTL_OPTIONS_MAX);
-                ck_assert_ptr_eq(ctl_find_command(command->name), command);
+                ck_assert_ptr_eq(ctl_find_command(&commands, command->name), command);
                 for (size_t k = 0; k < command->n_arguments; k++) {
                         const struct ctl_argument *argument = &command->arguments[k];
 
@@ -34,20 +35,20 @@ START_TEST(every_row_is_whole) {
 END_TEST
 
 START_TEST(every_option_is_whole) {
-        for (size_t i = 0; i < n_ctl_commands; i++) {
+        for (size_t i = 0; i < commands.n; i++) {
                 const struct ctl_option *option, *other;
 
-                for (size_t k = 0; (option = ctl_option_at(ctl_commands[i], k)); k++) {
+                for (size_t k = 0; (option = ctl_option_at(commands.commands[i], k)); k++) {
                         ck_assert_msg(!strempty(option->name) && !strempty(option->help), "%s",
-                                      ctl_commands[i]->name);
+                                      commands.commands[i]->name);
                         ck_assert_msg((option->kind == CTL_NONE) == !option->argument, "%s", option->name);
                         ck_assert_msg((option->kind == CTL_WORD) == (option->words != NULL), "%s",
                                       option->name);
                         for (size_t m = 0; m < k; m++) {
-                                other = ctl_option_at(ctl_commands[i], m);
+                                other = ctl_option_at(commands.commands[i], m);
                                 ck_assert_msg(!streq(option->name, other->name) &&
                                                       (!option->letter || option->letter != other->letter),
-                                              "%s: --%s and --%s", ctl_commands[i]->name, option->name,
+                                              "%s: --%s and --%s", commands.commands[i]->name, option->name,
                                               other->name);
                         }
                 }
@@ -65,7 +66,7 @@ static int parse(struct ctl *ctl, const char *const *words) {
         for (; words[argc - 1]; argc++)
                 argv[argc] = (char *)(uintptr_t)words[argc - 1];
         argv[argc] = NULL;
-        *ctl = (struct ctl) { 0 };
+        *ctl = (struct ctl) { .table = &commands };
         return ctl_parse(ctl, argc, argv);
 }
 
@@ -188,13 +189,13 @@ static char *completion_of(const char *shell) {
         size_t size;
         FILE *out = open_memstream(&text, &size);
 
-        ck_assert_int_eq(completion_write(out, shell), 0);
+        ck_assert_int_eq(completion_write(out, &commands, shell), 0);
         fclose(out);
         return text;
 }
 
 START_TEST(shells_take_the_completions) {
-        ck_assert_int_eq(completion_write(stdout, "fish"), -EINVAL);
+        ck_assert_int_eq(completion_write(stdout, &commands, "fish"), -EINVAL);
         ck_assert_int_ne(ask_shell("sh", "if then ("), 0); /* the test can fail */
         for (const char *const *shell = completion_shells; *shell; shell++) {
                 _cleanup_(freep) char *script = completion_of(*shell);
@@ -211,8 +212,8 @@ END_TEST
 START_TEST(completions_have_all_that_help_has) {
         _cleanup_(freep) char *bash = completion_of("bash"), *zsh = completion_of("zsh");
 
-        for (size_t i = 0; i < n_ctl_commands; i++) {
-                const struct ctl_command *command = ctl_commands[i];
+        for (size_t i = 0; i < commands.n; i++) {
+                const struct ctl_command *command = commands.commands[i];
                 _cleanup_(freep) char *row = NULL;
 
                 ck_assert_int_ge(asprintf(&row, "        '%s:", command->name), 0);

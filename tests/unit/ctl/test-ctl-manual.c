@@ -3,6 +3,7 @@
  * the rows have them, and nothing is in the page that rekeyctl does not know. The same for the exit statuses.
  */
 
+#include "ctl/commands/commands.h"
 #include "ctl/ctl.h"
 #include "tests/support/scratch.h"
 #include "tests/test.h"
@@ -180,9 +181,9 @@ START_TEST(commands_and_their_options) {
 
         read_terms(section, &terms);
         read_terms(waiting, &shared);
-        for (size_t i = 0; i < n_ctl_commands; i++)
-                if (!ctl_commands[i]->is_hidden)
-                        check_command(&terms, &shared, ctl_commands[i]);
+        for (size_t i = 0; i < commands.n; i++)
+                if (!commands.commands[i]->is_hidden)
+                        check_command(&terms, &shared, commands.commands[i]);
         check_nothing_else(&terms);
         check_nothing_else(&shared);
         test_report("rekeyctl(1): %zu commands and options", terms.n + shared.n);
