@@ -5,13 +5,15 @@
  * worker, with copies of what the loop may change meanwhile.
  */
 
-#include "daemon/control/control-private.h"
+#include "daemon/control/control-reply.h"
 
 #include <errno.h>
 #include <stdio.h>
 
 #include "daemon/observe/events.h"
 #include "lib/report/history.h"
+
+#define CONTENT_JSON "application/json"
 
 void control_reply_json(struct http_request *request, unsigned status, json_t *json) {
         _cleanup_(freep) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL, *line = NULL;
@@ -96,15 +98,15 @@ static void list_ended(void *userdata) {
         free(listing);
 }
 
-void control_reply_list(struct control *control, struct http_request *request) {
+void control_reply_list(const struct control_options *options, struct http_request *request) {
         struct listing *listing = calloc(1, sizeof(*listing));
 
         if (!listing) {
                 http_reply_error(request, 500, NULL, "out of memory");
                 return;
         }
-        listing->fleet = control->options.fleet;
-        listing->serial = control->options.fleet->serial;
+        listing->fleet = options->fleet;
+        listing->serial = options->fleet->serial;
         (void)http_reply_stream(request, 200, CONTENT_JSON,
                                 &(struct http_stream_options) {
                                         .produce = produce_list, .ended = list_ended, .userdata = listing });
@@ -200,14 +202,14 @@ static void copy_text(const char **text, char **ret) {
                 *text = *ret = strdup(*text);
 }
 
-static void inquire(struct control *control, struct http_request *request, struct certificate *certificate,
-                    bool wants_history) {
+static void inquire(const struct control_options *options, struct http_request *request,
+                    struct certificate *certificate, bool wants_history) {
         const struct state_instant now = { .realtime = now_usec(CLOCK_REALTIME) };
         struct detail_request *detail_request = calloc(1, sizeof(*detail_request));
 
         if (detail_request) {
                 detail_request->job = (struct job) { .run = run_detail_request, .done = on_detail_request };
-                detail_request->options = &control->options;
+                detail_request->options = options;
                 detail_request->wants_history = wants_history;
                 detail_request->owner = config_ref(certificate_config_owner(certificate));
                 detail_request->config = certificate_config(certificate);
@@ -231,17 +233,17 @@ static void inquire(struct control *control, struct http_request *request, struc
         }
         detail_request->request = request;
         http_defer(request, detail_request_dropped, detail_request);
-        workers_submit(control->options.workers, &detail_request->job);
+        workers_submit(options->workers, &detail_request->job);
 }
 
-void control_reply_details(struct control *control, struct http_request *request,
+void control_reply_details(const struct control_options *options, struct http_request *request,
                            struct certificate *certificate) {
-        inquire(control, request, certificate, false);
+        inquire(options, request, certificate, false);
 }
 
-void control_reply_history(struct control *control, struct http_request *request,
+void control_reply_history(const struct control_options *options, struct http_request *request,
                            struct certificate *certificate) {
-        inquire(control, request, certificate, true);
+        inquire(options, request, certificate, true);
 }
 
 /* --- Events --- */
@@ -283,13 +285,13 @@ static void events_ended(void *userdata) {
         free(event_stream);
 }
 
-void control_reply_events(struct control *control, struct http_request *request) {
+void control_reply_events(const struct control_options *options, struct http_request *request) {
         const char *name = http_query(request, "certificate");
         struct event_stream *event_stream;
         struct http_stream *stream;
         char when[TIMESTAMP_MAX];
 
-        if (name && !fleet_find(control->options.fleet, name)) {
+        if (name && !fleet_find(options->fleet, name)) {
                 http_reply_error(request, 404, NULL,
                                  "there is no certificate '%.100s' in the configuration that rekeyd has read",
                                  name);
@@ -297,7 +299,7 @@ void control_reply_events(struct control *control, struct http_request *request)
         }
         event_stream = calloc(1, sizeof(*event_stream));
         if (!event_stream ||
-            watcher_new(control->options.events, name, on_event, event_stream, &event_stream->watcher) < 0) {
+            watcher_new(options->events, name, on_event, event_stream, &event_stream->watcher) < 0) {
                 free(event_stream);
                 http_reply_error(request, 500, NULL, "out of memory");
                 return;
@@ -329,12 +331,13 @@ static void metrics_ended(void *userdata) {
         metrics_reader_free(userdata);
 }
 
-void control_reply_metrics(struct control *control, struct http_request *request) {
-        struct metrics_source source = fleet_metrics_source(control->options.fleet);
+void control_reply_metrics(const struct control_options *options, struct http_request *request,
+                           unsigned connections) {
+        struct metrics_source source = fleet_metrics_source(options->fleet);
         struct metrics_reader *reader;
 
-        source.connections = control->control ? http_server_connections(control->control) : 0;
-        if (metrics_reader_new(control->options.metrics, &source, &reader) < 0) {
+        source.connections = connections;
+        if (metrics_reader_new(options->metrics, &source, &reader) < 0) {
                 http_reply_error(request, 500, NULL, "out of memory");
                 return;
         }

@@ -5,11 +5,12 @@
  * rest.
  */
 
-#include "daemon/control/control-private.h"
+#include "daemon/control/control.h"
 
 #include <errno.h>
 #include <stdio.h>
 
+#include "daemon/control/control-reply.h"
 #include "lib/config/yaml-table.h"
 #include "lib/util/json.h"
 
@@ -19,6 +20,13 @@
 #define HTTP_CONNECTIONS 64u
 #define REQUEST_USEC     (10 * USEC_PER_SEC)
 #define ANSWER_USEC      (60 * USEC_PER_SEC)
+
+struct control {
+        struct control_options options;
+        struct http_server *control, *http;
+        char *socket, *listen; /* where they listen; NULL: nowhere */
+        gid_t group, read_group;
+};
 
 /* Names in the body of /readyz; the count is of all. */
 #define UNREADY_MAX 100u
@@ -39,17 +47,29 @@ static void get_version(struct control *control, struct http_request *request,
 
 static void get_list(struct control *control, struct http_request *request,
                      _unused_ struct certificate *certificate) {
-        control_reply_list(control, request);
+        control_reply_list(&control->options, request);
+}
+
+static void get_details(struct control *control, struct http_request *request,
+                        struct certificate *certificate) {
+        control_reply_details(&control->options, request, certificate);
+}
+
+static void get_history(struct control *control, struct http_request *request,
+                        struct certificate *certificate) {
+        control_reply_history(&control->options, request, certificate);
 }
 
 static void get_events(struct control *control, struct http_request *request,
                        _unused_ struct certificate *certificate) {
-        control_reply_events(control, request);
+        control_reply_events(&control->options, request);
 }
 
 static void get_metrics(struct control *control, struct http_request *request,
                         _unused_ struct certificate *certificate) {
-        control_reply_metrics(control, request);
+        const unsigned connections = control->control ? http_server_connections(control->control) : 0;
+
+        control_reply_metrics(&control->options, request, connections);
 }
 
 static void get_health(_unused_ struct control *control, struct http_request *request,
@@ -275,8 +295,8 @@ static const struct route {
 } routes[] = {
         { "/v1/version", NULL, "GET", get_version, false },
         { "/v1/certificates", NULL, "GET", get_list, false },
-        { NULL, "", "GET", control_reply_details, false },
-        { NULL, "/history", "GET", control_reply_history, false },
+        { NULL, "", "GET", get_details, false },
+        { NULL, "/history", "GET", get_history, false },
         { NULL, "/renew", "POST", post_renewal, false },
         { NULL, "/enrol", "POST", post_enrolment, false },
         { NULL, "/revoke", "POST", post_revocation, false },

@@ -7,7 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "daemon/http/http-private.h"
+#include "daemon/http/http-connection.h"
 #include "lib/util/json.h"
 #include "lib/util/log.h"
 

@@ -7,7 +7,7 @@
  * connection, which was suspended, is resumed and asks again.
  */
 
-#include "daemon/http/http-private.h"
+#include "daemon/http/http-request.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -20,7 +20,7 @@
  * behind.
  */
 
-#include "daemon/http/http-private.h"
+#include "daemon/http/http-request.h"
 
 #include <errno.h>
 #include <stdio.h>

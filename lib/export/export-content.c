@@ -4,7 +4,7 @@
  * the same set always gives the same bytes: that is what makes an export comparable.
  */
 
-#include "lib/export/export-private.h"
+#include "lib/export/export-content.h"
 
 #include "lib/x509/openssl-util.h"
 

@@ -12,7 +12,7 @@
  * passphrase stays there in any case, in letters of 16 bits, from OpenSSL's key derivation for this format.)
  */
 
-#include "lib/export/export-private.h"
+#include "lib/export/export-pkcs12.h"
 
 #include <openssl/pkcs12.h>
 

@@ -11,7 +11,7 @@
  * them, to root or to us.
  */
 
-#include "lib/export/export-private.h"
+#include "lib/export/export-target.h"
 
 #include <fcntl.h>
 #include <limits.h>

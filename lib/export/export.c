@@ -9,11 +9,14 @@
  * file protects nothing here, since it lies beside it; the format demands one.
  */
 
-#include "lib/export/export-private.h"
+#include "lib/export/export.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+
+#include "lib/export/export-pkcs12.h"
+#include "lib/export/export-target.h"
 
 const char *const export_format_names[EXPORT_FORMAT_MAX] = {
         [EXPORT_PEM] = "pem",

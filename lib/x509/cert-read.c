@@ -6,7 +6,6 @@
 #include <openssl/x509v3.h>
 
 #include "lib/x509/cert-cache.h"
-#include "lib/x509/cert-private.h"
 #include "lib/x509/cert-rsa.h"
 #include "lib/x509/openssl-util.h"
 
@@ -29,15 +28,15 @@ static bool is_no_expiry(const ASN1_TIME *time) {
                memcmp(ASN1_STRING_get0_data(time), never, sizeof(never) - 1) == 0;
 }
 
-static int read_validity(struct cert *cert, struct error *error) {
-        const ASN1_TIME *not_after = X509_get0_notAfter(cert->handle);
+static int read_validity(struct cert_facts *facts, struct error *error) {
+        const ASN1_TIME *not_after = X509_get0_notAfter(facts->handle);
 
-        if (read_time(X509_get0_notBefore(cert->handle), &cert->not_before) < 0)
+        if (read_time(X509_get0_notBefore(facts->handle), &facts->not_before) < 0)
                 return error_set(error, -EINVAL, "its notBefore is no valid time: %s", openssl_reason());
-        if (read_time(not_after, &cert->not_after) < 0)
+        if (read_time(not_after, &facts->not_after) < 0)
                 return error_set(error, -EINVAL, "its notAfter is no valid time: %s", openssl_reason());
         if (is_no_expiry(not_after))
-                cert->not_after = USEC_INFINITY;
+                facts->not_after = USEC_INFINITY;
         return 0;
 }
 
@@ -45,72 +44,80 @@ static int no_sha256(struct error *error, int r) {
         return error_set(error, r, "it cannot be hashed: SHA-256 is not to be had from OpenSSL");
 }
 
-static int read_spki(struct cert *cert, struct error *error) {
+static int read_spki(struct cert_facts *facts, struct error *error) {
         unsigned char *spki = NULL;
         int spki_size, r;
 
-        spki_size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert->handle), &spki);
+        spki_size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(facts->handle), &spki);
         if (spki_size <= 0)
                 return error_set(error, -EINVAL, "its public key cannot be read: %s", openssl_reason());
-        r = sha256(spki, (size_t)spki_size, cert->spki);
+        r = sha256(spki, (size_t)spki_size, facts->spki);
         OPENSSL_free(spki);
         return r < 0 ? no_sha256(error, r) : 0;
 }
 
-static int read_extensions(struct cert *cert, struct error *error) {
-        uint32_t flags = X509_get_extension_flags(cert->handle); /* also computes what chain.c relies on */
+static int read_extensions(struct cert_facts *facts, struct error *error) {
+        uint32_t flags = X509_get_extension_flags(facts->handle); /* also computes what chain.c relies on */
 
         if (flags & EXFLAG_INVALID)
                 return error_set(error, -EINVAL,
                                  "it has an extension that is damaged or contradicts another: %s",
                                  openssl_reason());
-        cert->ca = flags & EXFLAG_CA;
-        cert->client_auth =
-                !(flags & EXFLAG_XKUSAGE) || X509_get_extended_key_usage(cert->handle) & XKU_SSL_CLIENT;
-        cert->self_signed = X509_self_signed(cert->handle, 1) == 1;
+        facts->ca = flags & EXFLAG_CA;
+        facts->client_auth =
+                !(flags & EXFLAG_XKUSAGE) || X509_get_extended_key_usage(facts->handle) & XKU_SSL_CLIENT;
+        facts->self_signed = X509_self_signed(facts->handle, 1) == 1;
         ERR_clear_error();
         return 0;
 }
 
-static int cert_from_der(const unsigned char *der, long size, struct cert **ret, struct error *error) {
-        _cleanup_(cert_freep) struct cert *cert = NULL;
-        uint8_t fingerprint[FINGERPRINT_SIZE];
+static void cert_facts_clear(struct cert_facts *facts) {
+        X509_free(facts->handle);
+}
+
+static int read_facts(const unsigned char *der, long size, struct cert_facts *facts, struct error *error) {
         const unsigned char *end = der + size;
         int r;
 
-        r = sha256(der, (size_t)size, fingerprint);
-        if (r < 0)
-                return no_sha256(error, r);
-        cert = cert_cache_find(fingerprint);
-        if (cert) {
-                *ret = take_ptr(cert);
-                return 0;
-        }
-
-        cert = calloc(1, sizeof(*cert));
-        if (!cert)
-                return error_set_errno(error, -ENOMEM, "it cannot be kept");
-        memcpy(cert->fingerprint, fingerprint, FINGERPRINT_SIZE);
-        cert->handle = rsa_cert_read(der, size);
-        if (!cert->handle) {
+        facts->handle = rsa_cert_read(der, size);
+        if (!facts->handle) {
                 end = der;
-                cert->handle = d2i_X509(NULL, &end, size);
+                facts->handle = d2i_X509(NULL, &end, size);
         }
-        if (!cert->handle)
+        if (!facts->handle)
                 return error_set(error, -EINVAL, "it is damaged: %s", openssl_reason());
         if (end != der + size)
                 return error_set(error, -EINVAL, "there are %td bytes after it in its PEM block",
                                  der + size - end);
 
-        r = read_validity(cert, error);
+        r = read_validity(facts, error);
         if (r == 0)
-                r = read_spki(cert, error);
+                r = read_spki(facts, error);
         if (r == 0)
-                r = read_extensions(cert, error);
+                r = read_extensions(facts, error);
+        return r;
+}
+
+static int cert_from_der(const unsigned char *der, long size, struct cert **ret, struct error *error) {
+        _cleanup_(cert_facts_clear) struct cert_facts facts = { 0 };
+        struct cert *cert;
+        int r;
+
+        r = sha256(der, (size_t)size, facts.fingerprint);
         if (r < 0)
-                return r;
-        cert_cache_keep(cert);
-        *ret = take_ptr(cert);
+                return no_sha256(error, r);
+        cert = cert_cache_find(facts.fingerprint);
+        if (!cert) {
+                r = read_facts(der, size, &facts, error);
+                if (r < 0)
+                        return r;
+                cert = cert_new(&facts);
+                facts.handle = NULL;
+                if (!cert)
+                        return error_set_errno(error, -ENOMEM, "it cannot be kept");
+                cert_cache_keep(cert);
+        }
+        *ret = cert;
         return 0;
 }
 

@@ -6,16 +6,32 @@
  * the Connector gives every certificate the number 2.
  */
 
+#include "lib/x509/cert.h"
+
 #include <openssl/x509v3.h>
 #include <stdio.h>
 
-#include "lib/x509/cert-private.h"
 #include "lib/x509/openssl-util.h"
+
+struct cert {
+        struct cert_facts facts;
+};
+
+struct cert *cert_new(const struct cert_facts *facts) {
+        struct cert *cert = malloc(sizeof(*cert));
+
+        if (!cert) {
+                X509_free(facts->handle);
+                return NULL;
+        }
+        cert->facts = *facts;
+        return cert;
+}
 
 struct cert *cert_free(struct cert *cert) {
         if (!cert)
                 return NULL;
-        X509_free(cert->handle);
+        X509_free(cert->facts.handle);
         free(cert);
         return NULL;
 }
@@ -28,39 +44,39 @@ void cert_list_clear(struct cert_list *list) {
 }
 
 usec_t cert_not_before(const struct cert *cert) {
-        return cert->not_before;
+        return cert->facts.not_before;
 }
 
 usec_t cert_not_after(const struct cert *cert) {
-        return cert->not_after;
+        return cert->facts.not_after;
 }
 
 bool cert_is_ca(const struct cert *cert) {
-        return cert->ca;
+        return cert->facts.ca;
 }
 
 bool cert_is_self_signed(const struct cert *cert) {
-        return cert->self_signed;
+        return cert->facts.self_signed;
 }
 
 bool cert_allows_client_auth(const struct cert *cert) {
-        return cert->client_auth;
+        return cert->facts.client_auth;
 }
 
 void cert_fingerprint(const struct cert *cert, uint8_t ret[FINGERPRINT_SIZE]) {
-        memcpy(ret, cert->fingerprint, FINGERPRINT_SIZE);
+        memcpy(ret, cert->facts.fingerprint, FINGERPRINT_SIZE);
 }
 
 void cert_spki(const struct cert *cert, uint8_t ret[SPKI_HASH_SIZE]) {
-        memcpy(ret, cert->spki, SPKI_HASH_SIZE);
+        memcpy(ret, cert->facts.spki, SPKI_HASH_SIZE);
 }
 
 bool cert_equal(const struct cert *a, const struct cert *b) {
-        return memcmp(a->fingerprint, b->fingerprint, FINGERPRINT_SIZE) == 0;
+        return memcmp(a->facts.fingerprint, b->facts.fingerprint, FINGERPRINT_SIZE) == 0;
 }
 
 int cert_subject(const struct cert *cert, struct subject **ret, struct error *error) {
-        return subject_from_name(X509_get_subject_name(cert->handle), ret, error);
+        return subject_from_name(X509_get_subject_name(cert->facts.handle), ret, error);
 }
 
 static char *name_text(const X509_NAME *name) {
@@ -72,16 +88,16 @@ static char *name_text(const X509_NAME *name) {
 }
 
 char *cert_subject_text(const struct cert *cert) {
-        return name_text(X509_get_subject_name(cert->handle));
+        return name_text(X509_get_subject_name(cert->facts.handle));
 }
 
 char *cert_issuer_text(const struct cert *cert) {
-        return name_text(X509_get_issuer_name(cert->handle));
+        return name_text(X509_get_issuer_name(cert->facts.handle));
 }
 
 /* EdDSA has one size of keys for each name. */
 const char *cert_key_text(const struct cert *cert, char buffer[CERT_KEY_TEXT]) {
-        const EVP_PKEY *key = X509_get0_pubkey(cert->handle);
+        const EVP_PKEY *key = X509_get0_pubkey(cert->facts.handle);
         const char *type = key ? EVP_PKEY_get0_type_name(key) : NULL;
 
         ERR_clear_error();
@@ -98,7 +114,7 @@ const char *cert_key_text(const struct cert *cert, char buffer[CERT_KEY_TEXT]) {
 }
 
 char *cert_serial_text(const struct cert *cert) {
-        const ASN1_INTEGER *serial = X509_get0_serialNumber(cert->handle);
+        const ASN1_INTEGER *serial = X509_get0_serialNumber(cert->facts.handle);
         size_t size = (size_t)ASN1_STRING_length(serial);
         bool is_negative = ASN1_STRING_type(serial) == V_ASN1_NEG_INTEGER;
         char *text = malloc(1 + 2 * size + 1);
@@ -112,11 +128,11 @@ char *cert_serial_text(const struct cert *cert) {
 }
 
 bool cert_is_issued_by(const struct cert *child, const struct cert *issuer) {
-        EVP_PKEY *key = X509_get0_pubkey(issuer->handle);
+        EVP_PKEY *key = X509_get0_pubkey(issuer->facts.handle);
         bool issued;
 
-        issued = key && X509_check_issued(issuer->handle, child->handle) == X509_V_OK &&
-                 X509_verify(child->handle, key) == 1;
+        issued = key && X509_check_issued(issuer->facts.handle, child->facts.handle) == X509_V_OK &&
+                 X509_verify(child->facts.handle, key) == 1;
         ERR_clear_error();
         return issued;
 }
@@ -133,15 +149,10 @@ const char *hex_format(char *buffer, const uint8_t *bytes, size_t size) {
 }
 
 X509 *cert_handle(const struct cert *cert) {
-        return cert->handle;
+        return cert->facts.handle;
 }
 
 struct cert *cert_ref(const struct cert *cert) {
-        struct cert *copy = malloc(sizeof(*copy));
-
-        if (!copy)
-                return NULL;
-        *copy = *cert;
-        X509_up_ref(copy->handle);
-        return copy;
+        X509_up_ref(cert->facts.handle);
+        return cert_new(&cert->facts);
 }

@@ -71,3 +71,16 @@ const char *hex_format(char *buffer, const uint8_t *bytes, size_t size);
 typedef struct x509_st X509;
 X509 *cert_handle(const struct cert *cert);
 struct cert *cert_ref(const struct cert *cert);
+
+/* For cert-read.c, which finds them out. HANDLE is taken over, also where there is no memory (NULL). */
+struct cert_facts {
+        X509 *handle;
+        usec_t not_before;
+        usec_t not_after;
+        uint8_t fingerprint[FINGERPRINT_SIZE];
+        uint8_t spki[SPKI_HASH_SIZE];
+        bool ca;
+        bool self_signed;
+        bool client_auth;
+};
+struct cert *cert_new(const struct cert_facts *facts);

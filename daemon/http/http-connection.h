@@ -1,12 +1,10 @@
 #pragma once
 
-/* Between http-server.c (who comes), http-connection.c (a connection and its end) and http-request.c (what is
- * asked and answered). */
+/* A connection, its phases and its end; and the server as far as connections are its own. For http-*.c. */
 
 #include <microhttpd.h>
 #include <sys/queue.h>
 
-#include "daemon/http/http-head.h"
 #include "daemon/http/http-server.h"
 
 /* Where a connection is, and what may end it. Each phase is a list in the order of its deadlines. */
@@ -38,20 +36,6 @@ struct http_connection {
         struct http_stream *stream;
 };
 
-struct http_request {
-        struct http_connection *connection; /* NULL: the peer has gone */
-        struct http_server *server;
-        TAILQ_ENTRY(http_request) link; /* once it is handed out */
-        bool is_handed_out;
-        enum http_access access;
-        char peer[48];
-        struct http_head head;
-        char *body; /* head.body_size bytes and a NUL; NULL until the first of them */
-        size_t n_body;
-        void (*dropped)(void *userdata);
-        void *userdata;
-};
-
 struct http_server {
         struct http_server_options options;
         sd_event *event;
@@ -68,8 +52,6 @@ struct http_server {
         unsigned n_accept_failures;
         char *scratch; /* head_max + 1 bytes */
 };
-
-/* --- http-connection.c --- */
 
 void connection_enter(struct http_connection *connection, enum http_phase phase);
 
@@ -91,16 +73,3 @@ struct http_connection *connection_free(struct http_connection *connection);
 
 /* {"error": "TEXT"} with a newline; owned by the caller, NULL when out of memory. */
 char *http_error_body(const char *text, size_t *ret_size);
-
-/* --- http-request.c --- */
-
-/* NULL when out of memory. */
-struct http_request *request_new(struct http_connection *connection, struct http_head *head);
-struct http_request *request_free(struct http_request *request);
-
-/* The connection goes: neither its request nor its stream knows it any more. */
-void request_forget_connection(struct http_connection *connection);
-
-/* libmicrohttpd's callback for each step of a request. */
-enum MHD_Result request_step(void *userdata, struct MHD_Connection *mhd, const char *url, const char *method,
-                             const char *version, const char *data, size_t *size, void **context);
