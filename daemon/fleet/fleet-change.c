@@ -142,6 +142,7 @@ struct fleet_changes fleet_change(struct fleet *fleet, struct fleet_plan *plan, 
                         changes.n_changed += has_changed ? 1 : 0;
                 certificate_reconfigure(certificate, config, new, has_changed);
         }
+        changes.n_kept = fleet->n - changes.n_added - changes.n_changed;
         fleet_plan_clear(plan);
         return changes;
 }

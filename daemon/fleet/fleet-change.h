@@ -28,7 +28,7 @@ void fleet_plan_clear(struct fleet_plan *plan);
 void fleet_begin(struct fleet *fleet, struct fleet_plan *plan);
 
 struct fleet_changes {
-        size_t n_added, n_changed, n_removed;
+        size_t n_added, n_changed, n_removed, n_kept;
 };
 
 /* Takes PLAN's certificates, starts those that are new, reconfigures those that go on, and retires the

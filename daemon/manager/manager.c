@@ -3,14 +3,17 @@
  * --once it counts those that have nothing more to do.
  */
 
-#include "daemon/manager/manager-private.h"
+#include "daemon/manager/manager.h"
 
 #include <malloc.h>
 #include <systemd/sd-id128.h>
 
+#include "daemon/control/control.h"
 #include "daemon/fleet/fleet-change.h"
 #include "daemon/loop/clock.h"
 #include "daemon/loop/service.h"
+#include "daemon/manager/reload.h"
+#include "daemon/manager/status-line.h"
 #include "daemon/observe/events.h"
 #include "daemon/observe/messages.h"
 #include "daemon/observe/metrics-file.h"
@@ -27,6 +30,39 @@
 
 /* For deriving our own id from the machine's, which itself must not leave the machine. */
 #define REKEYD_APP_ID SD_ID128_MAKE(79, 01, 47, 17, 69, 5f, 44, 28, 96, 9d, 47, 71, 82, c2, dc, ff)
+
+struct manager {
+        struct context context;
+        struct metrics metrics;
+        sd_event_source *clock;
+        sd_event_source *inspections; /* under way since the clock was set, from `next_inspection` on */
+        size_t next_inspection;
+        struct config *config;
+        char *config_path;
+
+        /* In use until the end, whatever a newer configuration says. */
+        char *state_directory;
+        unsigned key_workers;
+
+        struct fleet fleet;
+
+        /* --once: what is still to be heard of, and what was. */
+        size_t n_unsettled;
+        bool any_renewed, any_failed;
+
+        sd_event_source *extend; /* while the start takes long */
+        struct status_line *status_line; /* NULL with --once */
+
+        struct control *control; /* NULL with --once */
+        struct metrics_file *metrics_file;
+        struct metrics_source metrics_source;
+
+        struct reload *reload; /* NULL with --once */
+};
+
+static struct manager *context_manager(struct context *context) {
+        return container_of(context, struct manager, context);
+}
 
 static unsigned processors(void) {
         long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -50,6 +86,15 @@ static void on_settled(struct context *context, bool renewed, bool failed) {
         manager->any_failed = manager->any_failed || failed;
         if (--manager->n_unsettled == 0)
                 sd_event_exit(context->event, manager->any_failed ? 1 : manager->any_renewed ? 2 : 0);
+}
+
+static void on_changed(struct context *context) {
+        struct manager *manager = context_manager(context);
+
+        if (manager->metrics_file)
+                metrics_file_changed(manager->metrics_file);
+        if (manager->status_line)
+                status_line_changed(manager->status_line);
 }
 
 static void on_inspected(struct context *context) {
@@ -93,6 +138,97 @@ static void on_clock_set(void *userdata) {
                     "the clock was set; looking at every certificate again");
         manager->next_inspection = 0;
         (void)sd_event_source_set_enabled(manager->inspections, SD_EVENT_ON);
+}
+
+/* --- Another configuration --- */
+
+static void apply_limits(struct manager *manager) {
+        struct context *context = &manager->context;
+
+        context->issuances_per_hour = manager->config->limits.issuances_per_hour;
+        slots_resize(&context->slots, manager->config->limits.concurrent_renewals);
+}
+
+static void warn_restart_needed(const struct manager *manager, const struct config *new) {
+        static const char later[] = "the new configuration has another `%s`, which takes a restart of rekeyd";
+
+        if (!streq(manager->state_directory, new->state_directory))
+                events_emit(manager->context.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
+                            "state_directory");
+        if (manager->key_workers != new->limits.key_workers)
+                events_emit(manager->context.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
+                            "limits.key_workers");
+}
+
+/* A file that is being copied, or that a full disk has cut off, reads like one with nothing in it. */
+static int check_emptied(const struct manager *manager, const struct config *config, struct error *error) {
+        if (config->n_certificates > 0 || manager->fleet.n == 0)
+                return 0;
+        return error_set(
+                error, -ENODATA,
+                "%s has no certificate in it, as if it were cut off; to look after none, stop rekeyd",
+                manager->config_path);
+}
+
+/* Nothing in here can fail. */
+static struct fleet_changes commit_plan(struct manager *manager, struct config *config,
+                                        struct fleet_plan *plan) {
+        const bool is_budget_raised = config->limits.issuances_per_hour > manager->context.issuances_per_hour;
+        _unused_ _cleanup_(config_freep) struct config *before = manager->config;
+        struct fleet *fleet = &manager->fleet;
+        struct fleet_changes changes;
+
+        warn_restart_needed(manager, config);
+        manager->config = config;
+        log_configure(config->log.format, config->log.level);
+        apply_limits(manager);
+        changes = fleet_change(fleet, plan, config);
+        for (size_t i = 0; is_budget_raised && i < fleet->n; i++)
+                certificate_raise_budget(fleet->certificates[i]);
+
+        manager->metrics_source.n = fleet->n;
+        if (metrics_file_set_path(manager->metrics_file, config->metrics.textfile) < 0)
+                log_error("out of memory; metrics are not written to %s", config->metrics.textfile);
+        return changes;
+}
+
+/* All that can fail comes before the first change. */
+static int apply_config(struct config *config, struct fleet_changes *ret, void *userdata,
+                        struct error *error) {
+        struct manager *manager = userdata;
+        struct control_sockets sockets = CONTROL_SOCKETS_NONE;
+        _cleanup_(fleet_plan_clear) struct fleet_plan plan = { 0 };
+        _cleanup_(error_clear) struct error late = ERROR_INIT;
+        int r;
+
+        r = check_emptied(manager, config, error);
+        if (r < 0)
+                return r;
+        r = control_open(manager->control, config, &sockets, error);
+        if (r < 0)
+                return r;
+        r = fleet_plan_make(&manager->fleet, &manager->context, config, &plan, error);
+        if (r < 0) {
+                control_cancel(config, &sockets);
+                return r;
+        }
+        if (control_use(manager->control, config, &sockets, &late) < 0)
+                log_error("%s", error_text(&late));
+        *ret = commit_plan(manager, config, &plan);
+        return 0;
+}
+
+static void on_reload_ended(bool is_good, void *userdata) {
+        struct manager *manager = userdata;
+
+        metrics_count_reload(&manager->metrics, is_good, now_usec(CLOCK_REALTIME));
+        metrics_file_changed(manager->metrics_file);
+        if (fleet_is_ready(&manager->fleet))
+                service_ready();
+}
+
+void manager_reload(struct manager *manager) {
+        reload_request(manager->reload);
 }
 
 /* --- Start and end --- */
@@ -179,6 +315,22 @@ static int start_serving(struct manager *manager, struct error *error) {
         return r;
 }
 
+static int start_reloads(struct manager *manager, struct error *error) {
+        const struct reload_options options = {
+                .workers = manager->context.disk_workers,
+                .events = manager->context.events,
+                .config_path = manager->config_path,
+                .apply = apply_config,
+                .ended = on_reload_ended,
+                .userdata = manager,
+        };
+
+        if (reload_new(&options, &manager->reload) < 0 ||
+            status_line_new(manager->context.event, &manager->fleet, &manager->status_line) < 0)
+                return error_set(error, -ENOMEM, "out of memory");
+        return 0;
+}
+
 static int start_metrics_file(struct manager *manager, struct error *error) {
         int r;
 
@@ -208,7 +360,7 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                 .once = once,
                 .state_fd = -1,
                 .inspected = on_inspected,
-                .changed = manager_status_changed,
+                .changed = on_changed,
                 .retired = on_retired,
                 .settled = on_settled,
         };
@@ -217,7 +369,7 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
         derive_machine_id(manager->context.machine_id);
         if (sd_id128_get_boot(&boot_id) == 0)
                 memcpy(manager->context.boot_id, boot_id.bytes, sizeof(manager->context.boot_id));
-        manager_apply_limits(manager);
+        apply_limits(manager);
         r = events_new(&manager->context.events);
         if (r < 0)
                 return error_set(error, r, "out of memory");
@@ -244,7 +396,9 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
         fleet_begin(&manager->fleet, &plan);
         manager->n_unsettled = manager->fleet.n;
         if (!once) {
-                r = start_serving(manager, error);
+                r = start_reloads(manager, error);
+                if (r == 0)
+                        r = start_serving(manager, error);
                 if (r < 0)
                         return r;
         }
@@ -271,7 +425,7 @@ void manager_start(struct manager *manager) {
                     fleet->n == 1 ? "" : "s");
         if (fleet->n == 0) {
                 service_ready();
-                manager_status_changed(&manager->context);
+                on_changed(&manager->context);
                 if (manager->context.once)
                         sd_event_exit(event, 0);
                 return;
@@ -300,9 +454,9 @@ struct manager *manager_free(struct manager *manager) {
         metrics_file_free(manager->metrics_file);
         reload_free(manager->reload);
         fleet_clear(&manager->fleet);
+        status_line_free(manager->status_line);
         slots_clear(&manager->context.slots);
         sd_event_source_disable_unref(manager->clock);
-        sd_event_source_disable_unref(manager->status);
         sd_event_source_disable_unref(manager->extend);
         sd_event_source_disable_unref(manager->inspections);
         curl_glue_free(manager->context.curl);

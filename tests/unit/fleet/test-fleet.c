@@ -134,6 +134,7 @@ static void tear_down(void) {
 }
 
 static void assert_changes(struct fleet_changes changes, size_t n_added, size_t n_changed, size_t n_removed) {
+        ck_assert_uint_eq(changes.n_added + changes.n_changed + changes.n_kept, fleet.n);
         ck_assert_uint_eq(changes.n_added, n_added);
         ck_assert_uint_eq(changes.n_changed, n_changed);
         ck_assert_uint_eq(changes.n_removed, n_removed);
