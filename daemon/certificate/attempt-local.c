@@ -248,7 +248,7 @@ void attempt_make_key(struct attempt *attempt) {
                 attempt->key_bits = bits;
         stage_clear(&attempt->stage);
         begin = now_usec(CLOCK_THREAD_CPUTIME_ID);
-        r = key_generate(attempt->key_bits, &attempt->context->stopping, &attempt->stage.key,
+        r = key_generate(attempt->key_bits, &attempt->services->stopping, &attempt->stage.key,
                          &attempt->outcome.error);
         attempt->key_cpu_usec = usec_sub(now_usec(CLOCK_THREAD_CPUTIME_ID), begin);
         if (r == 0)

@@ -10,7 +10,7 @@
  * way: then the worker does. */
 struct attempt {
         struct job job;
-        struct context *context;
+        struct loop_services *services;
         const struct config_certificate *config;
         void (*done)(void *userdata);
         void *userdata;

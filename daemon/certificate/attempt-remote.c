@@ -49,7 +49,7 @@ static void start_call(struct attempt *attempt, struct connector_request *reques
         }
         request->trust = connector->trust;
         request->timeout_usec = connector->timeout_usec;
-        r = connector_call_new(attempt->context->curl, request, done, attempt, &attempt->call,
+        r = connector_call_new(attempt->services->curl, request, done, attempt, &attempt->call,
                                &attempt->outcome.error);
         if (r < 0)
                 fail_unstarted(attempt, r);

@@ -43,13 +43,13 @@ static void step_is_done(struct job *job) {
         attempt->done(attempt->userdata);
 }
 
-struct attempt *attempt_new(struct context *context, const struct config_certificate *config,
+struct attempt *attempt_new(struct loop_services *services, const struct config_certificate *config,
                             const struct attempt_input *input, void (*done)(void *userdata), void *userdata) {
         _cleanup_(attempt_freep) struct attempt *attempt = calloc(1, sizeof(*attempt));
 
         if (!attempt)
                 return NULL;
-        attempt->context = context;
+        attempt->services = services;
         attempt->config = config;
         attempt->done = done;
         attempt->userdata = userdata;
@@ -123,7 +123,7 @@ static void begin_outcome(struct attempt *attempt, enum renewal_step step) {
 }
 
 void attempt_start(struct attempt *attempt, enum renewal_step step) {
-        struct context *context = attempt->context;
+        struct loop_services *services = attempt->services;
 
         begin_outcome(attempt, step);
         if (steps[step].call) {
@@ -131,7 +131,8 @@ void attempt_start(struct attempt *attempt, enum renewal_step step) {
                 return;
         }
         attempt->job = (struct job) { .run = run_step, .done = step_is_done };
-        workers_submit(steps[step].is_key_work ? context->key_workers : context->disk_workers, &attempt->job);
+        workers_submit(steps[step].is_key_work ? services->key_workers : services->disk_workers,
+                       &attempt->job);
 }
 
 void attempt_call_done(struct attempt *attempt) {
@@ -141,7 +142,7 @@ void attempt_call_done(struct attempt *attempt) {
                 return;
         }
         attempt->job = (struct job) { .run = run_discard, .done = step_is_done };
-        workers_submit(attempt->context->disk_workers, &attempt->job);
+        workers_submit(attempt->services->disk_workers, &attempt->job);
 }
 
 void attempt_fail(struct attempt *attempt, enum renewal_step step, int code, const char *sentence,

@@ -3,7 +3,7 @@
 /* One walk along the steps, from the inspection to the swap: what it gathers, and the step under way. It
  * knows what each step does, and nothing of what comes next. */
 
-#include "daemon/context.h"
+#include "daemon/loop/services.h"
 #include "lib/config/config.h"
 #include "lib/life/renewal.h"
 #include "lib/store/store.h"
@@ -41,8 +41,8 @@ struct findings {
         const char *adopted;                    /* what STEP_INSPECT adopted, or NULL */
 };
 
-/* CONTEXT and CONFIG are borrowed. DONE is called when a step is over. NULL only when memory is out. */
-struct attempt *attempt_new(struct context *context, const struct config_certificate *config,
+/* SERVICES and CONFIG are borrowed. DONE is called when a step is over. NULL only when memory is out. */
+struct attempt *attempt_new(struct loop_services *services, const struct config_certificate *config,
                             const struct attempt_input *input, void (*done)(void *userdata), void *userdata);
 struct attempt *attempt_free(struct attempt *attempt);
 DEFINE_CLEANUP(struct attempt *, attempt_free);

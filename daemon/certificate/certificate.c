@@ -73,7 +73,7 @@ static void start_rollback(struct certificate *certificate) {
         const uint64_t *generation =
                 certificate->operation.is_named ? &certificate->operation.generation : NULL;
 
-        if (rollback_new(core->context->disk_workers, core->config, &core->state_file->state, generation,
+        if (rollback_new(core->env->services.disk_workers, core->config, &core->state_file->state, generation,
                          on_rollback, certificate, &certificate->operation.rollback) == 0)
                 return;
         reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
@@ -147,7 +147,7 @@ static void take_configuration(struct certificate *certificate) {
         certificate->next_has_changed = false;
         if (use_configuration(certificate, has_changed, url_changed) < 0) {
                 log_error("%s: out of memory", core->config->name);
-                sd_event_exit(core->context->event, EXIT_FAILURE);
+                sd_event_exit(core->env->services.event, EXIT_FAILURE);
                 return;
         }
         if (facts_has_set(&core->facts))
@@ -170,18 +170,18 @@ static void finish(struct certificate *certificate) {
         struct core *core = &certificate->core;
 
         if (state_file_is_saved(core->state_file))
-                core->context->retired(core->context, certificate);
+                core->env->ops->retired(core->env, certificate);
         else
                 state_file_save_then(core->state_file, on_saved, certificate);
 }
 
 static void settle(struct certificate *certificate) {
-        struct context *context = certificate->core.context;
+        struct environment *env = certificate->core.env;
 
         certificate->is_settled = true;
-        context->settled(context, certificate->renewer.result.renewed,
-                         certificate->renewer.result.failed || certificate->publisher.has_failed ||
-                                 publisher_n_pending(&certificate->publisher) > 0);
+        env->ops->settled(env, certificate->renewer.result.renewed,
+                          certificate->renewer.result.failed || certificate->publisher.has_failed ||
+                                  publisher_n_pending(&certificate->publisher) > 0);
 }
 
 /* Something has come to its end, or is new: does what is pending, first an operation, then the end, then
@@ -189,7 +189,7 @@ static void settle(struct certificate *certificate) {
 static void dispatch(struct certificate *certificate) {
         struct core *core = &certificate->core;
 
-        core->context->changed(core->context);
+        core->env->ops->changed(core->env);
         if (renewer_is_busy(&certificate->renewer))
                 return;
         if (certificate->operation.kind != OPERATION_NONE) {
@@ -203,7 +203,7 @@ static void dispatch(struct certificate *certificate) {
                 finish(certificate);
         else if (certificate->next_owner)
                 take_configuration(certificate);
-        else if (core->context->once && !certificate->is_settled && !renewer_is_queued(&certificate->renewer))
+        else if (core->env->once && !certificate->is_settled && !renewer_is_queued(&certificate->renewer))
                 settle(certificate);
 }
 
@@ -218,9 +218,9 @@ static bool renewer_is_blocked(struct renewer *renewer) {
 }
 
 static void on_inspected(struct renewer *renewer) {
-        struct context *context = renewer->core->context;
+        struct environment *env = renewer->core->env;
 
-        context->inspected(context);
+        env->ops->inspected(env);
 }
 
 static void on_observed(struct renewer *renewer, const struct findings *findings, bool closely) {
@@ -306,7 +306,7 @@ static const struct revoker_ops revoker_ops = {
 
 /* --- Beginning and end --- */
 
-int certificate_new(struct context *context, struct config *owner, const struct config_certificate *config,
+int certificate_new(struct environment *env, struct config *owner, const struct config_certificate *config,
                     struct certificate **ret, struct error *error) {
         _cleanup_(certificate_freep) struct certificate *certificate = NULL;
         _cleanup_(freep) char *warning = NULL;
@@ -317,11 +317,11 @@ int certificate_new(struct context *context, struct config *owner, const struct 
         if (!certificate)
                 return -ENOMEM;
         core = &certificate->core;
-        core->context = context;
+        core->env = env;
         core->config = config;
         certificate->owner = config_ref(owner);
 
-        r = state_file_new(context, config->name, &core->state_file, &warning, error);
+        r = state_file_new(&env->state_directory, config->name, &core->state_file, &warning, error);
         if (r < 0)
                 return r;
         facts_restore(&core->facts, &core->state_file->state);
@@ -451,9 +451,8 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .n_exports_failed = certificate->publisher.n_exports_failed,
                 .n_pending = (unsigned)state->n_pending,
                 .pending_error = state_pending_error(state),
-                .budget_left =
-                        schedule_budget_left(state->issuances, state->n_issuances,
-                                             core->context->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
+                .budget_left = schedule_budget_left(state->issuances, state->n_issuances,
+                                                    core->env->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
         };
         for (size_t i = 0; i < state->n_pending; i++)
                 ret->n_pending_failed += state->pending[i].failures > 0 ? 1 : 0;
@@ -487,8 +486,8 @@ static int check_request(const struct certificate *certificate, enum operation o
                 .connector = core->config->connector->name,
                 .expiry = core->facts.expiry,
                 .budget_wait =
-                        facts_budget_wait(state, core->context->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
-                .budget = core->context->issuances_per_hour,
+                        facts_budget_wait(state, core->env->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
+                .budget = core->env->issuances_per_hour,
         };
         int r;
 

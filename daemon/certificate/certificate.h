@@ -2,7 +2,7 @@
 
 /* One tracked certificate, from its configuration to its end. */
 
-#include "daemon/context.h"
+#include "daemon/certificate/environment.h"
 #include "lib/config/config.h"
 #include "lib/report/report.h"
 
@@ -10,7 +10,7 @@ struct certificate;
 
 /* CONFIG is one of OWNER's, of which a reference is taken. Loads what the last run left in the journal. 0;
  * -ENOMEM; or -errno with a sentence. */
-int certificate_new(struct context *context, struct config *owner, const struct config_certificate *config,
+int certificate_new(struct environment *env, struct config *owner, const struct config_certificate *config,
                     struct certificate **ret, struct error *error);
 struct certificate *certificate_free(struct certificate *certificate);
 DEFINE_CLEANUP(struct certificate *, certificate_free);
@@ -57,7 +57,7 @@ void certificate_reconfigure(struct certificate *certificate, struct config *own
                              const struct config_certificate *config, bool has_changed);
 
 /* Ends in good order: an attempt that is under way comes to its end, those who are owed a notification, and
- * wait for no back-off, are told; then context->retired() is called, maybe from here. The files stay. */
+ * wait for no back-off, are told; then env->ops->retired(env) is called, maybe from here. The files stay. */
 void certificate_retire(struct certificate *certificate);
 
 /*

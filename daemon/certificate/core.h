@@ -2,13 +2,13 @@
 
 /* What all parts of one certificate know of it. certificate.c alone writes it; facts.c writes the facts. */
 
+#include "daemon/certificate/environment.h"
 #include "daemon/certificate/facts.h"
-#include "daemon/context.h"
 #include "daemon/observe/state-file.h"
 #include "lib/config/config.h"
 
 struct core {
-        struct context *context;
+        struct environment *env;
         const struct config_certificate *config;
         struct state_file *state_file;
         struct facts facts;

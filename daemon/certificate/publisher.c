@@ -33,12 +33,20 @@ void publisher_clear(struct publisher *publisher) {
 
 int publisher_configure(struct publisher *publisher) {
         const struct core *core = publisher->core;
+        const struct notifications_options options = {
+                .services = &core->env->services,
+                .observers = &core->env->observers,
+                .certificate = core->config,
+                .state_file = core->state_file,
+                .retry = !core->env->once,
+                .idle = on_idle,
+                .userdata = publisher,
+        };
 
         publisher->notifications = notifications_free(publisher->notifications);
         if (core->config->n_notify == 0)
                 return 0;
-        return notifications_new(core->context->event, core->config, core->state_file, !core->context->once,
-                                 on_idle, publisher, &publisher->notifications);
+        return notifications_new(&options, &publisher->notifications);
 }
 
 /* --- Exports --- */
@@ -64,11 +72,11 @@ static usec_t arm_timer(struct publisher *publisher, bool has_failed) {
         publisher->has_failed = true;
         if (publisher->n_failures < UINT_MAX)
                 publisher->n_failures++;
-        if (core->context->once || core->is_retired)
+        if (core->env->once || core->is_retired)
                 return 0;
         wait = backoff_for_ever(FAILURE_LOCAL, publisher->n_failures);
-        if (sd_event_add_time_relative(core->context->event, &publisher->export_timer, CLOCK_BOOTTIME, wait,
-                                       0, on_export_timer, publisher) < 0) {
+        if (sd_event_add_time_relative(core->env->services.event, &publisher->export_timer, CLOCK_BOOTTIME,
+                                       wait, 0, on_export_timer, publisher) < 0) {
                 log_error("%s: out of memory; exports are tried again at the next inspection only",
                           core->config->name);
                 return 0;
@@ -92,20 +100,20 @@ static void log_result(const struct publisher *publisher, const char *path,
         snprintf(generation, sizeof(generation), "%" PRIu64, core->facts.generation);
         error = fields[ELEMENTSOF(fields) - 1].value;
         if (result->warning)
-                events_emit(core->context->events, core->state_file, LOG_WARNING, MESSAGE_WARNING, fields,
-                            ELEMENTSOF(fields), "%s: %s", name, result->warning);
+                events_emit(core->env->observers.events, core->state_file, LOG_WARNING, MESSAGE_WARNING,
+                            fields, ELEMENTSOF(fields), "%s: %s", name, result->warning);
         if (result->is_written)
-                events_emit(core->context->events, core->state_file, LOG_INFO, MESSAGE_EXPORTED, fields,
+                events_emit(core->env->observers.events, core->state_file, LOG_INFO, MESSAGE_EXPORTED, fields,
                             ELEMENTSOF(fields), "%s: wrote export %s of generation %s", name, path,
                             generation);
         else if (error && result->is_stale && wait_usec > 0)
-                events_emit(core->context->events, core->state_file,
+                events_emit(core->env->observers.events, core->state_file,
                             log_repeated(LOG_ERR, publisher->n_failures), MESSAGE_NOT_EXPORTED, fields,
                             ELEMENTSOF(fields), "%s: %s; trying again in %s", name, error,
                             format_timespan(span, wait_usec));
         else if (error)
                 events_emit(
-                        core->context->events, core->state_file, LOG_ERR, MESSAGE_NOT_EXPORTED, fields,
+                        core->env->observers.events, core->state_file, LOG_ERR, MESSAGE_NOT_EXPORTED, fields,
                         ELEMENTSOF(fields),
                         result->is_stale ? "%s: %s"
                         : has_set ? "%s: an export is current, but its next version could not be written: %s"
@@ -198,7 +206,7 @@ static void on_checked(void *userdata) {
 void publisher_publish(struct publisher *publisher, const struct set *set, bool closely) {
         const struct core *core = publisher->core;
 
-        publisher->run = exports_run_new(core->context->export_workers, core->config, set, closely);
+        publisher->run = exports_run_new(core->env->services.export_workers, core->config, set, closely);
         if (publisher->run)
                 exports_run_check(publisher->run, on_checked, publisher);
         else

@@ -21,8 +21,8 @@ static const struct config_certificate *config(const struct renewer *renewer) {
         return renewer->core->config;
 }
 
-static struct context *context(const struct renewer *renewer) {
-        return renewer->core->context;
+static struct environment *env(const struct renewer *renewer) {
+        return renewer->core->env;
 }
 
 static struct state_file *state_file(const struct renewer *renewer) {
@@ -52,8 +52,7 @@ static enum renewal_step take_event(struct renewer *renewer, struct renewal *ren
 }
 
 static usec_t budget_wait(const struct renewer *renewer) {
-        return facts_budget_wait(saved(renewer), context(renewer)->issuances_per_hour,
-                                 now_usec(CLOCK_BOOTTIME));
+        return facts_budget_wait(saved(renewer), env(renewer)->issuances_per_hour, now_usec(CLOCK_BOOTTIME));
 }
 
 /* --- Rest --- */
@@ -67,7 +66,7 @@ static void end_attempt(struct renewer *renewer) {
         renewer->current = RENEWER_NOTHING;
         if (renewer->has_slot) {
                 renewer->has_slot = false;
-                slots_return(&context(renewer)->slots, &renewer->slot);
+                slots_return(&env(renewer)->slots, &renewer->slot);
         }
 }
 
@@ -83,7 +82,7 @@ static void rest(struct renewer *renewer) {
         note_inspected(renewer);
         if (reporter_expects_attempt(renewer->reporter))
                 renewer_give_up(renewer, renewal_state_names[renewer->renewal.state]);
-        if (!context(renewer)->once && !renewer->core->is_retired) {
+        if (!env(renewer)->once && !renewer->core->is_retired) {
                 waits_arm(&renewer->waits, &renewer->renewal);
                 renewer_request(renewer, renewer->pending);
         }
@@ -153,7 +152,7 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
         if (renewal->state == RENEWAL_WAITING_FOR_TOKEN && before != RENEWAL_WAITING_FOR_TOKEN)
                 reporter_log_waiting(renewer->reporter);
         renewer->result.failed = true;
-        context(renewer)->metrics->failures[renewal->failure]++;
+        env(renewer)->observers.metrics->failures[renewal->failure]++;
         if (was_asked) {
                 renewer_forget_token(renewer);
                 renewal->forced = renewer->wish.not_longer = false;
@@ -236,7 +235,7 @@ static void start_step(struct renewer *renewer, enum renewal_step step) {
                         fail_before(renewer, -ENOMEM, "out of memory");
                         return;
                 }
-                context(renewer)->metrics->signatures++;
+                env(renewer)->observers.metrics->signatures++;
         }
         if (must_save)
                 state_file_save_then(state_file(renewer), on_recorded, renewer);
@@ -249,7 +248,7 @@ static void begin_attempt(struct renewer *renewer) {
         const struct renewal *renewal = &renewer->renewal;
         usec_t wait = renewal->step <= STEP_SIGN ? budget_wait(renewer) : 0;
 
-        context(renewer)->changed(context(renewer));
+        env(renewer)->ops->changed(env(renewer));
         attempt_set_enrolment(attempt, renewal->by_token);
         renewer->is_over_budget = wait > 0;
         reporter_log(renewer->reporter, LOG_INFO, MESSAGE_BEGUN, "%s",
@@ -264,12 +263,12 @@ static void begin_attempt(struct renewer *renewer) {
                 error_set(&error, -EDQUOT,
                           "%u signatures were requested within the last hour, the limit of "
                           "`limits.issuances_per_hour`: unexpected renewal loop; see rekeyctl history %s",
-                          context(renewer)->issuances_per_hour, config(renewer)->name);
+                          env(renewer)->issuances_per_hour, config(renewer)->name);
                 attempt_fail(attempt, renewal->step, -EDQUOT, error_text(&error), wait);
                 take_failure(renewer, true);
                 return;
         }
-        context(renewer)->metrics->attempts++;
+        env(renewer)->observers.metrics->attempts++;
         renewer->ops->attempt_begins(renewer);
         start_step(renewer, renewal->step);
 }
@@ -315,7 +314,7 @@ static void take_turn(struct renewer *renewer, const struct renewal *next) {
                 reporter_set_outcome(renewer->reporter, NULL);
                 renewer->attempt = attempt_free(renewer->attempt);
                 renewer->slot.expiry_usec = next->expiry;
-                slots_wait(&context(renewer)->slots, &renewer->slot);
+                slots_wait(&env(renewer)->slots, &renewer->slot);
         } else {
                 renewer->renewal = *next;
                 begin_attempt(renewer);
@@ -385,7 +384,7 @@ static void take_inspection(struct renewer *renewer) {
 
 static void take_commit(struct renewer *renewer) {
         struct core *core = renewer->core;
-        struct metrics *metrics = context(renewer)->metrics;
+        struct metrics *metrics = env(renewer)->observers.metrics;
         const struct findings *findings = attempt_findings(renewer->attempt);
         const bool enrolled = attempt_is_enrolment(renewer->attempt);
         char expiry[TIMESTAMP_MAX];
@@ -418,14 +417,14 @@ static void report_call(struct renewer *renewer, const struct outcome *outcome) 
                 return;
         renewer->wish.configured_url_first = false;
         if (outcome->failure != FAILURE_LOCAL)
-                slots_report_result(&context(renewer)->slots, renewer->slot.group,
+                slots_report_result(&env(renewer)->slots, renewer->slot.group,
                                     outcome->failure != FAILURE_TRANSIENT);
 }
 
 static void on_step_done(void *userdata) {
         struct renewer *renewer = userdata;
         struct attempt *attempt = renewer->attempt;
-        struct metrics *metrics = context(renewer)->metrics;
+        struct metrics *metrics = env(renewer)->observers.metrics;
         const struct outcome *outcome = attempt_outcome(attempt);
         struct renewal_event event = { .type = RENEWAL_DONE };
         enum renewal_step step = outcome->step, next;
@@ -467,7 +466,7 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
         renewer->current = request;
         waits_pause(&renewer->waits);
         if (!renewer->has_slot)
-                renewer->has_slot = slots_take(&core->context->slots, &renewer->slot);
+                renewer->has_slot = slots_take(&core->env->slots, &renewer->slot);
 
         const struct attempt_input input = {
                 .may_renew = renewer->has_slot,
@@ -477,10 +476,10 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                 .offered_token = renewer->wish.token,
                 .tried_token = core->facts.tried_token,
         };
-        renewer->attempt = attempt_new(core->context, core->config, &input, on_step_done, renewer);
+        renewer->attempt = attempt_new(&core->env->services, core->config, &input, on_step_done, renewer);
         if (!renewer->attempt) {
                 log_error("%s: out of memory", core->config->name);
-                sd_event_exit(core->context->event, EXIT_FAILURE);
+                sd_event_exit(core->env->services.event, EXIT_FAILURE);
                 return;
         }
         reporter_set_outcome(renewer->reporter, attempt_outcome(renewer->attempt));
@@ -533,7 +532,7 @@ void renewer_init(struct renewer *renewer, struct core *core, struct reporter *r
                 .core = core,
                 .reporter = reporter,
                 .ops = ops,
-                .seed = schedule_seed(core->context->machine_id, core->config->name),
+                .seed = schedule_seed(core->env->machine_id, core->config->name),
                 .slot.granted = on_slot,
         };
         waits_init(&renewer->waits, core, &waits_ops);
@@ -556,7 +555,7 @@ int renewer_configure(struct renewer *renewer, bool has_changed, bool url_change
         struct slot_group *group;
         int r;
 
-        r = slots_group(&context(renewer)->slots, config(renewer)->connector->name, &group);
+        r = slots_group(&env(renewer)->slots, config(renewer)->connector->name, &group);
         if (r < 0)
                 return r;
         if (group != renewer->slot.group)
@@ -571,7 +570,7 @@ int renewer_configure(struct renewer *renewer, bool has_changed, bool url_change
 void renewer_start(struct renewer *renewer) {
         usec_t left = usec_sub(saved(renewer)->next_attempt_usec, now_usec(CLOCK_REALTIME));
 
-        if (left == 0 || context(renewer)->once) {
+        if (left == 0 || env(renewer)->once) {
                 renewer_request(renewer, RENEWER_TRY);
                 return;
         }

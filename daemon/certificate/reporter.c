@@ -98,8 +98,8 @@ static void emit(struct reporter *reporter, int priority, const char *message_id
         format_timestamp(not_after, renewal->expiry);
         snprintf(generation, sizeof(generation), "%" PRIu64, core->facts.generation);
         snprintf(failures, sizeof(failures), "%u", renewal->failures);
-        events_emit(core->context->events, core->state_file, priority, message_id, fields, ELEMENTSOF(fields),
-                    "%s: %s", core->config->name, text);
+        events_emit(core->env->observers.events, core->state_file, priority, message_id, fields,
+                    ELEMENTSOF(fields), "%s: %s", core->config->name, text);
         remember_result(reporter, message_id, text);
 }
 
@@ -123,7 +123,7 @@ void reporter_log_step(struct reporter *reporter, enum renewal_step step) {
         };
 
         log_debug("%s: %s done", core->config->name, renewal_step_names[step]);
-        events_step(core->context->events, fields, ELEMENTSOF(fields));
+        events_step(core->env->observers.events, fields, ELEMENTSOF(fields));
 }
 
 void reporter_log(struct reporter *reporter, int priority, const char *message_id, const char *format, ...) {
@@ -224,7 +224,7 @@ void reporter_log_failure(struct reporter *reporter, bool in_use, bool over_budg
 
         /* With --once nothing follows, and an operator hears of the one attempt: the inspection after it
          * finds out whether more are needed. */
-        if (reporter->core->context->once || reporter_expects_attempt(reporter)) {
+        if (reporter->core->env->once || reporter_expects_attempt(reporter)) {
                 reporter_log(reporter, LOG_ERR, message_id, "%s failed (%s): %s; %s", what,
                              failure_names[renewal->failure], error_text(&outcome->error), set);
                 return;

@@ -26,7 +26,7 @@
 
 struct revocation {
         struct job job;
-        struct context *context;
+        struct loop_services *services;
         const struct config_certificate *config;
         struct state_file *state_file;
         uint64_t generation;
@@ -159,7 +159,7 @@ static void on_intended(int r, const char *error, void *userdata) {
         if (r == 0)
                 r = compass_request_revoke(&request.body);
         if (r == 0)
-                r = connector_call_new(revocation->context->curl, &request, on_answer, revocation,
+                r = connector_call_new(revocation->services->curl, &request, on_answer, revocation,
                                        &revocation->call, &revocation->error);
         if (r == 0)
                 return;
@@ -200,15 +200,15 @@ static void on_read(struct job *job) {
         state_file_save_then(revocation->state_file, on_intended, revocation);
 }
 
-int revocation_new(struct context *context, const struct revocation_request *request, revocation_done_t done,
-                   void *userdata, struct revocation **ret) {
+int revocation_new(struct loop_services *services, const struct revocation_request *request,
+                   revocation_done_t done, void *userdata, struct revocation **ret) {
         struct revocation *revocation = calloc(1, sizeof(*revocation));
 
         if (!revocation)
                 return -ENOMEM;
         *revocation = (struct revocation) {
                 .job = { .run = read_set, .done = on_read },
-                .context = context,
+                .services = services,
                 .config = request->config,
                 .state_file = request->state_file,
                 .generation = request->generation,
@@ -218,7 +218,7 @@ int revocation_new(struct context *context, const struct revocation_request *req
         };
         if (request->fingerprint)
                 snprintf(revocation->expected, sizeof(revocation->expected), "%s", request->fingerprint);
-        workers_submit(context->disk_workers, &revocation->job);
+        workers_submit(services->disk_workers, &revocation->job);
         *ret = revocation;
         return 0;
 }

@@ -2,6 +2,7 @@
 
 /* Revoking one generation of a certificate at the Connector, by a call with its own key. */
 
+#include "daemon/loop/services.h"
 #include "daemon/observe/state-file.h"
 #include "lib/config/config.h"
 #include "lib/life/failure.h"
@@ -34,8 +35,8 @@ typedef void (*revocation_done_t)(enum failure failure, bool gone, const char *e
  *
  * 0 or -ENOMEM; DONE is called from the loop, later.
  */
-int revocation_new(struct context *context, const struct revocation_request *request, revocation_done_t done,
-                   void *userdata, struct revocation **ret);
+int revocation_new(struct loop_services *services, const struct revocation_request *request,
+                   revocation_done_t done, void *userdata, struct revocation **ret);
 
 /* Which it revokes. */
 uint64_t revocation_generation(const struct revocation *revocation);

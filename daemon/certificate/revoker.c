@@ -46,9 +46,10 @@ static void end(struct revoker *revoker, enum revoker_end how) {
 static void arm_on(struct revoker *revoker, sd_event_source **timer, clockid_t clock, usec_t when,
                    sd_event_time_handler_t handler) {
         sd_event_source_disable_unref(take_ptr(*timer));
-        if (revoker->core->context->once || revoker->core->is_retired)
+        if (revoker->core->env->once || revoker->core->is_retired)
                 return;
-        if (sd_event_add_time(revoker->core->context->event, timer, clock, when, 0, handler, revoker) < 0)
+        if (sd_event_add_time(revoker->core->env->services.event, timer, clock, when, 0, handler, revoker) <
+            0)
                 log_error("%s: out of memory; revocation continues only after a restart",
                           config(revoker)->name);
 }
@@ -64,7 +65,7 @@ static usec_t from_now(usec_t span) {
 }
 
 static void count(struct revoker *revoker, enum failure failure) {
-        struct metrics *metrics = revoker->core->context->metrics;
+        struct metrics *metrics = revoker->core->env->observers.metrics;
 
         if (failure == FAILURE_NONE)
                 metrics->revocations++;
@@ -139,7 +140,7 @@ static void begin_old(struct revoker *revoker) {
                 return;
         if (must_wait(revoker))
                 arm(revoker, &revoker->old_timer, OTHERS_USEC, on_old_time);
-        else if (revocation_new(revoker->core->context, &request, on_old_revoked, revoker,
+        else if (revocation_new(&revoker->core->env->services, &request, on_old_revoked, revoker,
                                 &revoker->revocation) < 0)
                 log_error("%s: out of memory", config(revoker)->name);
 }
@@ -198,7 +199,7 @@ void revoker_resume(struct revoker *revoker) {
 }
 
 void revoker_flush(struct revoker *revoker) {
-        if (!revoker->core->context->once)
+        if (!revoker->core->env->once)
                 begin_old(revoker);
 }
 
@@ -276,7 +277,7 @@ static int on_asked_time(_unused_ sd_event_source *source, _unused_ uint64_t use
                 return 0;
         if (must_wait(revoker))
                 arm(revoker, &revoker->asked_timer, OTHERS_USEC, on_asked_time);
-        else if (revocation_new(revoker->core->context, &request, on_asked_again, revoker,
+        else if (revocation_new(&revoker->core->env->services, &request, on_asked_again, revoker,
                                 &revoker->revocation) < 0)
                 log_error("%s: out of memory", config(revoker)->name);
         return 0;
@@ -346,7 +347,8 @@ void revoker_revoke_current(struct revoker *revoker) {
                 state->is_revoking = false;
         }
         revoker->asked_timer = sd_event_source_disable_unref(revoker->asked_timer);
-        if (revocation_new(revoker->core->context, &request, on_revoked, revoker, &revoker->revocation) == 0)
+        if (revocation_new(&revoker->core->env->services, &request, on_revoked, revoker,
+                           &revoker->revocation) == 0)
                 return;
         reporter_log(revoker->reporter, LOG_ERR, MESSAGE_NOT_REVOKED,
                      "could not revoke generation %" PRIu64 ": out of memory",

@@ -22,7 +22,7 @@ static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
 }
 
 static void arm_timer(struct waits *waits, const struct renewal *renewal) {
-        sd_event *event = waits->core->context->event;
+        sd_event *event = waits->core->env->services.event;
         int r = 0;
 
         waits->timer = sd_event_source_disable_unref(waits->timer);
@@ -81,7 +81,8 @@ static void arm_token_watch(struct waits *waits, const struct renewal *renewal) 
                 }
                 return;
         }
-        r = path_watch_new(waits->core->context->event, path, on_token_event, waits, &waits->token_watch);
+        r = path_watch_new(waits->core->env->services.event, path, on_token_event, waits,
+                           &waits->token_watch);
         if (r < 0)
                 warn(waits, "cannot watch for token file", path, r);
         /* It may have come between the inspection and the watch. */
@@ -109,13 +110,13 @@ void waits_watch_set(struct waits *waits) {
         const struct core *core = waits->core;
         int r;
 
-        if (core->context->once)
+        if (core->env->once)
                 return;
         if (waits->set_watch) {
                 set_watch_follow(waits->set_watch);
                 return;
         }
-        r = set_watch_new(core->context->event, core->config->directory, on_set_event, waits,
+        r = set_watch_new(core->env->services.event, core->config->directory, on_set_event, waits,
                           &waits->set_watch);
         if (r < 0 && r != -ENOENT)
                 warn(waits, "changes by others are found at the next renewal only: cannot watch directory",

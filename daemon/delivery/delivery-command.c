@@ -267,7 +267,7 @@ static int start(sd_event *event, struct command *command, const struct notice *
                                           USEC_PER_MSEC, on_timeout, command);
 }
 
-int delivery_run_command(struct context *context, const struct config_notify *config,
+int delivery_run_command(struct loop_services *services, const struct config_notify *config,
                          const struct notice *notice, delivery_done_t done, void *userdata,
                          struct delivery **ret, struct error *error) {
         _cleanup_(delivery_freep) struct delivery *delivery = NULL;
@@ -284,7 +284,7 @@ int delivery_run_command(struct context *context, const struct config_notify *co
         command->done = done;
         command->userdata = userdata;
 
-        r = start(context->event, command, notice);
+        r = start(services->event, command, notice);
         if (r < 0)
                 return error_set_errno(error, r, "cannot run command %s", config->command[0]);
         *ret = take_ptr(delivery);

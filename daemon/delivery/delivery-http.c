@@ -93,7 +93,7 @@ static int start(struct request *request, const struct notice *notice) {
         return code == CURLE_OK ? curl_glue_start(request->glue, request->easy, on_done, request) : -ENOMEM;
 }
 
-int delivery_call_http(struct context *context, const struct config_notify *config,
+int delivery_call_http(struct loop_services *services, const struct config_notify *config,
                        const struct notice *notice, delivery_done_t done, void *userdata,
                        struct delivery **ret, struct error *error) {
         _cleanup_(delivery_freep) struct delivery *delivery = NULL;
@@ -106,7 +106,7 @@ int delivery_call_http(struct context *context, const struct config_notify *conf
         delivery = &request->delivery;
         delivery->free = request_free;
         request->config = config;
-        request->glue = context->curl;
+        request->glue = services->curl;
         request->done = done;
         request->userdata = userdata;
 

@@ -65,7 +65,7 @@ static int read_start_time(pid_t pid, usec_t *ret_usec) {
         return 0;
 }
 
-int delivery_send_signal(_unused_ struct context *context, const struct config_notify *config,
+int delivery_send_signal(_unused_ struct loop_services *services, const struct config_notify *config,
                          _unused_ const struct notice *notice, _unused_ delivery_done_t done,
                          _unused_ void *userdata, _unused_ struct delivery **ret, struct error *error) {
         _cleanup_(fd_closep) int pid_fd = -1;

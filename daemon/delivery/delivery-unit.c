@@ -269,7 +269,7 @@ static int start(sd_event *event, struct unit *unit) {
                                           0, on_timeout, unit);
 }
 
-int delivery_tell_unit(struct context *context, const struct config_notify *config,
+int delivery_tell_unit(struct loop_services *services, const struct config_notify *config,
                        const struct notice *notice, delivery_done_t done, void *userdata,
                        struct delivery **ret, struct error *error) {
         _cleanup_(delivery_freep) struct delivery *delivery = NULL;
@@ -288,7 +288,7 @@ int delivery_tell_unit(struct context *context, const struct config_notify *conf
         if (!unit->certificate)
                 return error_set(error, -ENOMEM, "out of memory");
 
-        r = start(context->event, unit);
+        r = start(services->event, unit);
         if (r < 0)
                 return error_set_errno(error, r, "cannot notify unit %s: no connection to the system bus",
                                        config->unit);

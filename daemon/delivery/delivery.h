@@ -2,7 +2,7 @@
 
 /* One delivery to one dependent, one file for each way. Used by notifications.c only. */
 
-#include "daemon/context.h"
+#include "daemon/loop/services.h"
 #include "lib/config/config.h"
 
 /* What a dependent is told; strings are borrowed for the call. */
@@ -32,7 +32,7 @@ typedef void (*delivery_done_t)(const char *error, void *userdata);
  * call. With *RET, DONE is called once, from the loop, never from here. A way that is done at once leaves
  * *RET as it is. 0, or -errno with a sentence.
  */
-typedef int (*delivery_start_t)(struct context *context, const struct config_notify *config,
+typedef int (*delivery_start_t)(struct loop_services *services, const struct config_notify *config,
                                 const struct notice *notice, delivery_done_t done, void *userdata,
                                 struct delivery **ret, struct error *error);
 
@@ -43,7 +43,7 @@ typedef int (*delivery_start_t)(struct context *context, const struct config_not
  * service manager, plus REKEYD_CERTIFICATE, REKEYD_DIRECTORY, REKEYD_GENERATION and REKEYD_FINGERPRINT.
  * Delivered means exit status 0.
  */
-int delivery_run_command(struct context *context, const struct config_notify *config,
+int delivery_run_command(struct loop_services *services, const struct config_notify *config,
                          const struct notice *notice, delivery_done_t done, void *userdata,
                          struct delivery **ret, struct error *error);
 
@@ -51,7 +51,7 @@ int delivery_run_command(struct context *context, const struct config_notify *co
  * Sends the signal of CONFIG to the process that its pid file names, through a pidfd. The process must be
  * older than the file: a younger one got the number after the writer ended. Done at once.
  */
-int delivery_send_signal(struct context *context, const struct config_notify *config,
+int delivery_send_signal(struct loop_services *services, const struct config_notify *config,
                          const struct notice *notice, delivery_done_t done, void *userdata,
                          struct delivery **ret, struct error *error);
 
@@ -59,12 +59,12 @@ int delivery_send_signal(struct context *context, const struct config_notify *co
  * Has systemd reload or restart the unit of CONFIG, as its `action` says, and awaits the result of the job. A
  * unit that is not running is not started: it reads the new files when it is.
  */
-int delivery_tell_unit(struct context *context, const struct config_notify *config,
+int delivery_tell_unit(struct loop_services *services, const struct config_notify *config,
                        const struct notice *notice, delivery_done_t done, void *userdata,
                        struct delivery **ret, struct error *error);
 
 /* Calls the URL of CONFIG; POST and PUT carry the certificate's name, generation and fingerprint as JSON.
  * Delivered means an answer of 2xx within the time-out. */
-int delivery_call_http(struct context *context, const struct config_notify *config,
+int delivery_call_http(struct loop_services *services, const struct config_notify *config,
                        const struct notice *notice, delivery_done_t done, void *userdata,
                        struct delivery **ret, struct error *error);

@@ -30,12 +30,8 @@ struct dependent {
 };
 
 struct notifications {
-        sd_event *event;
-        const struct config_certificate *certificate;
-        struct state_file *state_file;
-        bool retry, is_held;
-        notifications_idle_t settled;
-        void *userdata;
+        struct notifications_options options;
+        bool is_held;
 
         sd_event_source *next; /* deferred: chooses what to deliver next */
         struct delivery *running;
@@ -53,7 +49,7 @@ static const delivery_start_t ways[NOTIFY_MAX] = {
 };
 
 static struct state_pending *owed_to(const struct dependent *dependent) {
-        return state_find_pending(&dependent->owner->state_file->state, dependent->key);
+        return state_find_pending(&dependent->owner->options.state_file->state, dependent->key);
 }
 
 static void schedule_next(struct notifications *notifications) {
@@ -72,45 +68,45 @@ static int on_retry(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
 
 static void arm_retry(struct dependent *dependent, usec_t wait_usec) {
         sd_event_source_disable_unref(take_ptr(dependent->retry));
-        if (sd_event_add_time_relative(dependent->owner->event, &dependent->retry, CLOCK_BOOTTIME, wait_usec,
-                                       0, on_retry, dependent) < 0)
+        if (sd_event_add_time_relative(dependent->owner->options.services->event, &dependent->retry,
+                                       CLOCK_BOOTTIME, wait_usec, 0, on_retry, dependent) < 0)
                 log_error("%s: out of memory; %s is notified at the next renewal only",
-                          dependent->owner->certificate->name, dependent->label);
+                          dependent->owner->options.certificate->name, dependent->label);
 }
 
 static void log_result(const struct dependent *dependent, const char *error, unsigned failures,
                        usec_t wait_usec) {
         const struct notifications *notifications = dependent->owner;
-        const char *name = notifications->certificate->name;
-        struct events *events = notifications->state_file->context->events;
+        const char *name = notifications->options.certificate->name;
+        struct events *events = notifications->options.observers->events;
         char generation[24], span[TIMESPAN_MAX];
         const struct log_field fields[] = {
                 { FIELD_CERTIFICATE, name },
                 { FIELD_DEPENDENT, dependent->label },
                 { FIELD_GENERATION, generation },
-                { FIELD_FINGERPRINT, notifications->state_file->state.fingerprint },
+                { FIELD_FINGERPRINT, notifications->options.state_file->state.fingerprint },
                 { FIELD_ERROR, error },
         };
 
         snprintf(generation, sizeof(generation), "%" PRIu64, notifications->current_generation);
         if (!error)
-                events_emit(events, notifications->state_file, LOG_INFO, MESSAGE_NOTIFIED, fields,
+                events_emit(events, notifications->options.state_file, LOG_INFO, MESSAGE_NOTIFIED, fields,
                             ELEMENTSOF(fields), "%s: notified %s of generation %s", name, dependent->label,
                             generation);
-        else if (notifications->retry)
-                events_emit(events, notifications->state_file, log_repeated(LOG_ERR, failures),
+        else if (notifications->options.retry)
+                events_emit(events, notifications->options.state_file, log_repeated(LOG_ERR, failures),
                             MESSAGE_NOT_NOTIFIED, fields, ELEMENTSOF(fields),
                             "%s: could not notify a dependent of generation %s: %s; trying again in %s", name,
                             generation, error, format_timespan(span, wait_usec));
         else
-                events_emit(events, notifications->state_file, LOG_ERR, MESSAGE_NOT_NOTIFIED, fields,
+                events_emit(events, notifications->options.state_file, LOG_ERR, MESSAGE_NOT_NOTIFIED, fields,
                             ELEMENTSOF(fields), "%s: could not notify a dependent of generation %s: %s", name,
                             generation, error);
 }
 
 static void finish(struct notifications *notifications, const char *error) {
         struct dependent *dependent = take_ptr(notifications->current);
-        struct metrics *metrics = notifications->state_file->context->metrics;
+        struct metrics *metrics = notifications->options.observers->metrics;
         struct state_pending *pending = owed_to(dependent);
         usec_t wait_usec = 0;
 
@@ -122,20 +118,20 @@ static void finish(struct notifications *notifications, const char *error) {
         if (!pending)
                 ; /* it was withdrawn meanwhile */
         else if (!error && !dependent->again)
-                state_remove_pending(&notifications->state_file->state, dependent->key);
+                state_remove_pending(&notifications->options.state_file->state, dependent->key);
         else if (!error)
                 dependent->tried = false;
         else {
                 pending->failures++;
                 state_keep_error(&pending->error, error);
-                if (notifications->retry) {
+                if (notifications->options.retry) {
                         wait_usec = backoff_for_ever(FAILURE_TRANSIENT, pending->failures);
                         pending->next_attempt_usec = usec_add(now_usec(CLOCK_REALTIME), wait_usec);
                         arm_retry(dependent, wait_usec);
                 }
         }
         log_result(dependent, error, pending && error ? pending->failures : 1, wait_usec);
-        state_file_save(notifications->state_file);
+        state_file_save(notifications->options.state_file);
         schedule_next(notifications);
 }
 
@@ -148,11 +144,11 @@ static void on_done(const char *error, void *userdata) {
 
 static void deliver(struct notifications *notifications, struct dependent *dependent) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
-        const struct state *state = &notifications->state_file->state;
+        const struct state *state = &notifications->options.state_file->state;
         const struct notice notice = {
                 .generation = state->generation,
-                .certificate = notifications->certificate->name,
-                .directory = notifications->certificate->directory,
+                .certificate = notifications->options.certificate->name,
+                .directory = notifications->options.certificate->directory,
                 .fingerprint = state->fingerprint,
         };
         int r;
@@ -161,7 +157,7 @@ static void deliver(struct notifications *notifications, struct dependent *depen
         notifications->current_generation = state->generation;
         dependent->again = false;
 
-        r = ways[dependent->config->kind](notifications->state_file->context, dependent->config, &notice,
+        r = ways[dependent->config->kind](notifications->options.services, dependent->config, &notice,
                                           on_done, notifications, &notifications->running, &error);
         if (r == 0 && notifications->running)
                 return;
@@ -178,14 +174,14 @@ static int on_next(_unused_ sd_event_source *source, void *userdata) {
                         deliver(notifications, &notifications->items[i]);
                         return 0;
                 }
-        notifications->settled(notifications->userdata);
+        notifications->options.idle(notifications->options.userdata);
         return 0;
 }
 
 /* What is owed to nobody in the configuration was owed to an entry that was corrected since, maybe because it
  * could not be told. It is not known into which one; so all are told, and to hear it twice hurts nobody. */
 static int pass_on_debts(struct notifications *notifications) {
-        struct state *state = &notifications->state_file->state;
+        struct state *state = &notifications->options.state_file->state;
         bool any = false;
         int r;
 
@@ -218,7 +214,7 @@ static void resume(struct notifications *notifications) {
                 const struct state_pending *pending = owed_to(dependent);
                 usec_t left;
 
-                if (!pending || !notifications->retry)
+                if (!pending || !notifications->options.retry)
                         continue;
                 left = usec_sub(pending->next_attempt_usec, now_usec(CLOCK_REALTIME));
                 if (left == 0)
@@ -228,9 +224,8 @@ static void resume(struct notifications *notifications) {
         }
 }
 
-int notifications_new(sd_event *event, const struct config_certificate *certificate,
-                      struct state_file *state_file, bool retry, notifications_idle_t settled, void *userdata,
-                      struct notifications **ret) {
+int notifications_new(const struct notifications_options *options, struct notifications **ret) {
+        const struct config_certificate *certificate = options->certificate;
         _cleanup_(notifications_freep) struct notifications *notifications = NULL;
         int r;
 
@@ -238,13 +233,8 @@ int notifications_new(sd_event *event, const struct config_certificate *certific
                 calloc(1, sizeof(*notifications) + certificate->n_notify * sizeof(*notifications->items));
         if (!notifications)
                 return -ENOMEM;
-        notifications->event = sd_event_ref(event);
-        notifications->certificate = certificate;
-        notifications->state_file = state_file;
-        notifications->retry = retry;
+        notifications->options = *options;
         notifications->is_held = true;
-        notifications->settled = settled;
-        notifications->userdata = userdata;
 
         for (; notifications->n < certificate->n_notify; notifications->n++) {
                 struct dependent *dependent = &notifications->items[notifications->n];
@@ -257,7 +247,7 @@ int notifications_new(sd_event *event, const struct config_certificate *certific
                         return -ENOMEM;
         }
 
-        r = sd_event_add_defer(event, &notifications->next, on_next, notifications);
+        r = sd_event_add_defer(options->services->event, &notifications->next, on_next, notifications);
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(notifications->next, SD_EVENT_OFF);
@@ -273,7 +263,7 @@ int notifications_new(sd_event *event, const struct config_certificate *certific
 }
 
 int notifications_schedule(struct notifications *notifications) {
-        struct state *state = &notifications->state_file->state;
+        struct state *state = &notifications->options.state_file->state;
         int r;
 
         notifications->is_held = true;
@@ -295,7 +285,7 @@ int notifications_schedule(struct notifications *notifications) {
 }
 
 int notifications_schedule_again(struct notifications *notifications) {
-        struct state *state = &notifications->state_file->state;
+        struct state *state = &notifications->options.state_file->state;
 
         for (size_t i = state->n_pending; i-- > 0;)
                 state_remove_pending(state, state->pending[i].key);
@@ -305,7 +295,8 @@ int notifications_schedule_again(struct notifications *notifications) {
 void notifications_cancel(struct notifications *notifications) {
         for (size_t i = 0; i < notifications->n; i++)
                 if (notifications->items[i].is_new)
-                        state_remove_pending(&notifications->state_file->state, notifications->items[i].key);
+                        state_remove_pending(&notifications->options.state_file->state,
+                                             notifications->items[i].key);
 }
 
 void notifications_start(struct notifications *notifications) {
@@ -339,7 +330,6 @@ struct notifications *notifications_free(struct notifications *notifications) {
                 sd_event_source_disable_unref(notifications->items[i].retry);
                 free(notifications->items[i].label);
         }
-        sd_event_unref(notifications->event);
         free(notifications);
         return NULL;
 }

@@ -2,6 +2,8 @@
 
 /* Who must learn of a new set, and what is owed to each. */
 
+#include "daemon/loop/services.h"
+#include "daemon/observe/observers.h"
 #include "daemon/observe/state-file.h"
 #include "lib/config/config.h"
 
@@ -11,14 +13,21 @@ struct notifications;
  * dependents. */
 typedef void (*notifications_idle_t)(void *userdata);
 
-/*
- * For CERTIFICATE's `notify` list. With RETRY, a failed delivery is tried again with back-off until it
- * succeeds or a newer generation takes its place. What HISTORY says is owed to a dependent since the last run
- * is owed still; nothing is delivered before the first notifications_start(). All are borrowed. 0 or -errno.
- */
-int notifications_new(sd_event *event, const struct config_certificate *certificate,
-                      struct state_file *state_file, bool retry, notifications_idle_t settled, void *userdata,
-                      struct notifications **ret);
+/* All is borrowed. */
+struct notifications_options {
+        struct loop_services *services;
+        const struct observers *observers;
+        const struct config_certificate *certificate; /* whose `notify` list it is */
+        struct state_file *state_file;
+        bool retry; /* a failed delivery, with back-off, until it succeeds or a newer generation takes its
+                       place */
+        notifications_idle_t idle;
+        void *userdata;
+};
+
+/* What the state file says is pending for a dependent since the last run is pending still; nothing is
+ * delivered before the first notifications_start(). 0 or -errno. */
+int notifications_new(const struct notifications_options *options, struct notifications **ret);
 
 /*
  * Owes the generation that the journal names to every dependent, in place of what was owed before, and holds

@@ -44,12 +44,12 @@ static int allocate(const struct fleet *fleet, const struct config *config, stru
                                                                                                     : -ENOMEM;
 }
 
-static int make_certificate(struct context *context, struct config *config, size_t i,
+static int make_certificate(struct environment *env, struct config *config, size_t i,
                             struct certificate **ret, struct error *error) {
         const struct config_certificate *certificate = &config->certificates[i];
         int r;
 
-        r = certificate_new(context, config, certificate, ret, error);
+        r = certificate_new(env, config, certificate, ret, error);
         if (r >= 0)
                 return 0;
         return error->code != 0
@@ -57,7 +57,7 @@ static int make_certificate(struct context *context, struct config *config, size
                        : error_set_errno(error, r, "cannot set up certificate %s", certificate->name);
 }
 
-int fleet_plan_make(const struct fleet *fleet, struct context *context, struct config *config,
+int fleet_plan_make(const struct fleet *fleet, struct environment *env, struct config *config,
                     struct fleet_plan *ret, struct error *error) {
         _cleanup_(fleet_plan_clear) struct fleet_plan plan = { 0 };
         int r;
@@ -80,7 +80,7 @@ int fleet_plan_make(const struct fleet *fleet, struct context *context, struct c
                         plan.goes_on[known - plan.known] = true;
                         continue;
                 }
-                r = make_certificate(context, config, i, &plan.certificates[i], error);
+                r = make_certificate(env, config, i, &plan.certificates[i], error);
                 if (r < 0)
                         return r;
                 plan.is_new[i] = true;

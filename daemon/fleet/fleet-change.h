@@ -18,7 +18,7 @@ struct fleet_plan {
 };
 
 /* Makes what FLEET has not for CONFIG. FLEET is as before. 0, or -errno with a sentence. */
-int fleet_plan_make(const struct fleet *fleet, struct context *context, struct config *config,
+int fleet_plan_make(const struct fleet *fleet, struct environment *env, struct config *config,
                     struct fleet_plan *ret, struct error *error);
 
 /* Frees also the certificates that were made for it, unless fleet_begin() or fleet_change() took them. */

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include "daemon/loop/curl-glue.h"
 #include "daemon/loop/journald.h"
 #include "daemon/loop/service.h"
 #include "daemon/manager/loop.h"

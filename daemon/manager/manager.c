@@ -32,7 +32,7 @@
 #define REKEYD_APP_ID SD_ID128_MAKE(79, 01, 47, 17, 69, 5f, 44, 28, 96, 9d, 47, 71, 82, c2, dc, ff)
 
 struct manager {
-        struct context context;
+        struct environment env;
         struct metrics metrics;
         sd_event_source *clock;
         sd_event_source *inspections; /* under way since the clock was set, from `next_inspection` on */
@@ -50,7 +50,7 @@ struct manager {
         size_t n_unsettled;
         bool any_renewed, any_failed;
 
-        sd_event_source *extend; /* while the start takes long */
+        sd_event_source *extend;         /* while the start takes long */
         struct status_line *status_line; /* NULL with --once */
 
         struct control *control; /* NULL with --once */
@@ -60,8 +60,8 @@ struct manager {
         struct reload *reload; /* NULL with --once */
 };
 
-static struct manager *context_manager(struct context *context) {
-        return container_of(context, struct manager, context);
+static struct manager *env_manager(struct environment *env) {
+        return container_of(env, struct manager, env);
 }
 
 static unsigned processors(void) {
@@ -79,17 +79,17 @@ static void derive_machine_id(uint8_t ret[16]) {
         memcpy(ret, id.bytes, 16);
 }
 
-static void on_settled(struct context *context, bool renewed, bool failed) {
-        struct manager *manager = context_manager(context);
+static void on_settled(struct environment *env, bool renewed, bool failed) {
+        struct manager *manager = env_manager(env);
 
         manager->any_renewed = manager->any_renewed || renewed;
         manager->any_failed = manager->any_failed || failed;
         if (--manager->n_unsettled == 0)
-                sd_event_exit(context->event, manager->any_failed ? 1 : manager->any_renewed ? 2 : 0);
+                sd_event_exit(env->services.event, manager->any_failed ? 1 : manager->any_renewed ? 2 : 0);
 }
 
-static void on_changed(struct context *context) {
-        struct manager *manager = context_manager(context);
+static void on_changed(struct environment *env) {
+        struct manager *manager = env_manager(env);
 
         if (manager->metrics_file)
                 metrics_file_changed(manager->metrics_file);
@@ -97,8 +97,8 @@ static void on_changed(struct context *context) {
                 status_line_changed(manager->status_line);
 }
 
-static void on_inspected(struct context *context) {
-        struct manager *manager = context_manager(context);
+static void on_inspected(struct environment *env) {
+        struct manager *manager = env_manager(env);
         const struct fleet *fleet = &manager->fleet;
 
         if (!fleet_count_inspected(&manager->fleet))
@@ -107,15 +107,15 @@ static void on_inspected(struct context *context) {
         manager->metrics_source.is_ready = true;
         metrics_file_changed(manager->metrics_file);
         service_ready();
-        events_emit(context->events, NULL, LOG_INFO, MESSAGE_READY, NULL, 0,
+        events_emit(env->observers.events, NULL, LOG_INFO, MESSAGE_READY, NULL, 0,
                     "ready: %zu of %zu certificate%s can be used", fleet_count_usable(fleet), fleet->n,
                     fleet->n == 1 ? "" : "s");
         malloc_trim(0); /* what all the looks needed */
 }
 
-static void on_retired(struct context *context, struct certificate *certificate) {
+static void on_retired(struct environment *env, struct certificate *certificate) {
         log_debug("%s: no longer looked after", certificate_name(certificate));
-        fleet_remove_retired(&context_manager(context)->fleet, certificate);
+        fleet_remove_retired(&env_manager(env)->fleet, certificate);
 }
 
 /* Thousands of looks are begun in many turns of the loop, so that it hears of other things in between. A
@@ -134,7 +134,7 @@ static int on_inspections(sd_event_source *source, void *userdata) {
 static void on_clock_set(void *userdata) {
         struct manager *manager = userdata;
 
-        events_emit(manager->context.events, NULL, LOG_NOTICE, MESSAGE_CLOCK, NULL, 0,
+        events_emit(manager->env.observers.events, NULL, LOG_NOTICE, MESSAGE_CLOCK, NULL, 0,
                     "the clock was set; looking at every certificate again");
         manager->next_inspection = 0;
         (void)sd_event_source_set_enabled(manager->inspections, SD_EVENT_ON);
@@ -143,20 +143,20 @@ static void on_clock_set(void *userdata) {
 /* --- Another configuration --- */
 
 static void apply_limits(struct manager *manager) {
-        struct context *context = &manager->context;
+        struct environment *env = &manager->env;
 
-        context->issuances_per_hour = manager->config->limits.issuances_per_hour;
-        slots_resize(&context->slots, manager->config->limits.concurrent_renewals);
+        env->issuances_per_hour = manager->config->limits.issuances_per_hour;
+        slots_resize(&env->slots, manager->config->limits.concurrent_renewals);
 }
 
 static void warn_restart_needed(const struct manager *manager, const struct config *new) {
         static const char later[] = "the new configuration has another `%s`, which takes a restart of rekeyd";
 
         if (!streq(manager->state_directory, new->state_directory))
-                events_emit(manager->context.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
+                events_emit(manager->env.observers.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
                             "state_directory");
         if (manager->key_workers != new->limits.key_workers)
-                events_emit(manager->context.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
+                events_emit(manager->env.observers.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
                             "limits.key_workers");
 }
 
@@ -173,7 +173,7 @@ static int check_emptied(const struct manager *manager, const struct config *con
 /* Nothing in here can fail. */
 static struct fleet_changes commit_plan(struct manager *manager, struct config *config,
                                         struct fleet_plan *plan) {
-        const bool is_budget_raised = config->limits.issuances_per_hour > manager->context.issuances_per_hour;
+        const bool is_budget_raised = config->limits.issuances_per_hour > manager->env.issuances_per_hour;
         _unused_ _cleanup_(config_freep) struct config *before = manager->config;
         struct fleet *fleet = &manager->fleet;
         struct fleet_changes changes;
@@ -207,7 +207,7 @@ static int apply_config(struct config *config, struct fleet_changes *ret, void *
         r = control_open(manager->control, config, &sockets, error);
         if (r < 0)
                 return r;
-        r = fleet_plan_make(&manager->fleet, &manager->context, config, &plan, error);
+        r = fleet_plan_make(&manager->fleet, &manager->env, config, &plan, error);
         if (r < 0) {
                 control_cancel(config, &sockets);
                 return r;
@@ -263,23 +263,26 @@ static int open_state_directory(const struct config *config, struct error *error
         return r;
 }
 
-static int start_context(struct context *context, struct config *config, struct error *error) {
+static int start_services(struct environment *env, struct config *config, struct error *error) {
+        struct loop_services *services = &env->services;
         int r;
 
         r = open_state_directory(config, error);
         if (r < 0)
                 return r;
-        context->state_fd = r;
-        r = workers_new(context->event,
+        env->state_directory.fd = r;
+        r = workers_new(services->event,
                         config->limits.key_workers > 0 ? config->limits.key_workers : processors(),
-                        &context->key_workers);
+                        &services->key_workers);
         if (r == 0)
-                r = workers_new(context->event, DISK_WORKERS, &context->disk_workers);
+                r = workers_new(services->event, DISK_WORKERS, &services->disk_workers);
         if (r == 0)
-                r = workers_new(context->event, DISK_WORKERS, &context->export_workers);
+                r = workers_new(services->event, DISK_WORKERS, &services->export_workers);
         if (r < 0)
                 return error_set_errno(error, r, "cannot start worker threads");
-        r = curl_glue_new(context->event, &context->curl);
+        env->state_directory.workers = services->disk_workers;
+        env->state_directory.stopping = &services->stopping;
+        r = curl_glue_new(services->event, &services->curl);
         if (r < 0)
                 return error_set_errno(error, r, "cannot start libcurl");
         return 0;
@@ -292,13 +295,13 @@ static void on_reload(void *userdata) {
 /* The sockets are there before the service is ready, and whoever asks hears that it is not. */
 static int start_serving(struct manager *manager, struct error *error) {
         const struct control_options options = {
-                .event = manager->context.event,
-                .workers = manager->context.disk_workers,
-                .stopping = &manager->context.stopping,
-                .state_fd = manager->context.state_fd,
+                .event = manager->env.services.event,
+                .workers = manager->env.services.disk_workers,
+                .stopping = &manager->env.services.stopping,
+                .state_fd = manager->env.state_directory.fd,
                 .config_path = manager->config_path,
                 .fleet = &manager->fleet,
-                .events = manager->context.events,
+                .events = manager->env.observers.events,
                 .metrics = &manager->metrics,
                 .reload = on_reload,
                 .userdata = manager,
@@ -317,8 +320,8 @@ static int start_serving(struct manager *manager, struct error *error) {
 
 static int start_reloads(struct manager *manager, struct error *error) {
         const struct reload_options options = {
-                .workers = manager->context.disk_workers,
-                .events = manager->context.events,
+                .workers = manager->env.services.disk_workers,
+                .events = manager->env.observers.events,
                 .config_path = manager->config_path,
                 .apply = apply_config,
                 .ended = on_reload_ended,
@@ -326,7 +329,7 @@ static int start_reloads(struct manager *manager, struct error *error) {
         };
 
         if (reload_new(&options, &manager->reload) < 0 ||
-            status_line_new(manager->context.event, &manager->fleet, &manager->status_line) < 0)
+            status_line_new(manager->env.services.event, &manager->fleet, &manager->status_line) < 0)
                 return error_set(error, -ENOMEM, "out of memory");
         return 0;
 }
@@ -335,12 +338,20 @@ static int start_metrics_file(struct manager *manager, struct error *error) {
         int r;
 
         manager->metrics_source = fleet_metrics_source(&manager->fleet);
-        r = metrics_file_new(manager->context.event, manager->context.disk_workers, &manager->metrics,
-                             &manager->metrics_source, METRICS_FILE_EVERY_USEC, &manager->metrics_file);
+        r = metrics_file_new(manager->env.services.event, manager->env.services.disk_workers,
+                             &manager->metrics, &manager->metrics_source, METRICS_FILE_EVERY_USEC,
+                             &manager->metrics_file);
         if (r == 0)
                 r = metrics_file_set_path(manager->metrics_file, manager->config->metrics.textfile);
         return r < 0 ? error_set(error, r, "out of memory") : 0;
 }
+
+static const struct environment_ops environment_ops = {
+        .inspected = on_inspected,
+        .changed = on_changed,
+        .retired = on_retired,
+        .settled = on_settled,
+};
 
 int manager_new(sd_event *event, struct config *config, const char *config_path, bool once,
                 struct manager **ret, struct error *error) {
@@ -355,25 +366,23 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                 return error_set(error, -ENOMEM, "out of memory");
         }
         manager->config = config;
-        manager->context = (struct context) {
-                .event = sd_event_ref(event),
+        manager->env = (struct environment) {
+                .services.event = sd_event_ref(event),
+                .observers.metrics = &manager->metrics,
+                .state_directory.fd = -1,
                 .once = once,
-                .state_fd = -1,
-                .inspected = on_inspected,
-                .changed = on_changed,
-                .retired = on_retired,
-                .settled = on_settled,
+                .ops = &environment_ops,
         };
-        manager->context.metrics = &manager->metrics;
         manager->metrics.started_usec = now_usec(CLOCK_REALTIME);
-        derive_machine_id(manager->context.machine_id);
+        derive_machine_id(manager->env.machine_id);
         if (sd_id128_get_boot(&boot_id) == 0)
-                memcpy(manager->context.boot_id, boot_id.bytes, sizeof(manager->context.boot_id));
+                memcpy(manager->env.state_directory.boot_id, boot_id.bytes,
+                       sizeof(manager->env.state_directory.boot_id));
         apply_limits(manager);
-        r = events_new(&manager->context.events);
+        r = events_new(&manager->env.observers.events);
         if (r < 0)
                 return error_set(error, r, "out of memory");
-        r = start_context(&manager->context, config, error);
+        r = start_services(&manager->env, config, error);
         if (r < 0)
                 return r;
 
@@ -390,7 +399,7 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
         manager->config_path = strdup(config_path);
         if (!manager->state_directory || !manager->config_path)
                 return error_set(error, -ENOMEM, "out of memory");
-        r = fleet_plan_make(&manager->fleet, &manager->context, config, &plan, error);
+        r = fleet_plan_make(&manager->fleet, &manager->env, config, &plan, error);
         if (r < 0)
                 return r;
         fleet_begin(&manager->fleet, &plan);
@@ -417,20 +426,20 @@ static int on_extend(sd_event_source *source, _unused_ uint64_t usec, _unused_ v
 }
 
 void manager_start(struct manager *manager) {
-        sd_event *event = manager->context.event;
+        sd_event *event = manager->env.services.event;
         const struct fleet *fleet = &manager->fleet;
 
-        events_emit(manager->context.events, NULL, LOG_INFO, MESSAGE_STARTED, NULL, 0,
+        events_emit(manager->env.observers.events, NULL, LOG_INFO, MESSAGE_STARTED, NULL, 0,
                     "rekeyd " REKEYD_VERSION " looks after %zu certificate%s", fleet->n,
                     fleet->n == 1 ? "" : "s");
         if (fleet->n == 0) {
                 service_ready();
-                on_changed(&manager->context);
-                if (manager->context.once)
+                on_changed(&manager->env);
+                if (manager->env.once)
                         sd_event_exit(event, 0);
                 return;
         }
-        if (!manager->context.once)
+        if (!manager->env.once)
                 (void)sd_event_add_time_relative(event, &manager->extend, CLOCK_BOOTTIME, EXTEND_EVERY_USEC,
                                                  0, on_extend, NULL);
         for (size_t i = 0; i < fleet->n; i++)
@@ -446,23 +455,23 @@ struct manager *manager_free(struct manager *manager) {
                 return NULL;
         /* The threads first: what they work on belongs to the certificates. A key that is being made is given
          * up; a commit is finished. */
-        atomic_store(&manager->context.stopping, true);
-        workers_free(manager->context.key_workers);
-        workers_free(manager->context.disk_workers);
-        workers_free(manager->context.export_workers);
+        atomic_store(&manager->env.services.stopping, true);
+        workers_free(manager->env.services.key_workers);
+        workers_free(manager->env.services.disk_workers);
+        workers_free(manager->env.services.export_workers);
         control_free(manager->control);
         metrics_file_free(manager->metrics_file);
         reload_free(manager->reload);
         fleet_clear(&manager->fleet);
         status_line_free(manager->status_line);
-        slots_clear(&manager->context.slots);
+        slots_clear(&manager->env.slots);
         sd_event_source_disable_unref(manager->clock);
         sd_event_source_disable_unref(manager->extend);
         sd_event_source_disable_unref(manager->inspections);
-        curl_glue_free(manager->context.curl);
-        events_free(manager->context.events);
-        fd_close(manager->context.state_fd);
-        sd_event_unref(manager->context.event);
+        curl_glue_free(manager->env.services.curl);
+        events_free(manager->env.observers.events);
+        fd_close(manager->env.state_directory.fd);
+        sd_event_unref(manager->env.services.event);
         config_free(manager->config);
         free(manager->state_directory);
         free(manager->config_path);

@@ -2,7 +2,8 @@
 
 /* All certificates, and what they share. */
 
-#include "daemon/context.h"
+#include <systemd/sd-event.h>
+
 #include "lib/config/config.h"
 
 struct manager;

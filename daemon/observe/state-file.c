@@ -18,13 +18,13 @@
 #include "lib/store/directory.h"
 #include "lib/util/log.h"
 
-static struct state_instant instant(const struct context *context) {
+static struct state_instant instant(const struct state_directory *directory) {
         struct state_instant now = {
                 .realtime = now_usec(CLOCK_REALTIME),
                 .boottime = now_usec(CLOCK_BOOTTIME),
         };
 
-        memcpy(now.boot_id, context->boot_id, sizeof(now.boot_id));
+        memcpy(now.boot_id, directory->boot_id, sizeof(now.boot_id));
         return now;
 }
 
@@ -100,22 +100,22 @@ static bool is_hopeless(int r) {
         return r == -ELOOP || r == -EISDIR || r == -EINVAL || r == -ENXIO || r == -EACCES;
 }
 
-int state_file_new(struct context *context, const char *name, struct state_file **ret, char **ret_warning,
-                   struct error *error) {
+int state_file_new(const struct state_directory *directory, const char *name, struct state_file **ret,
+                   char **ret_warning, struct error *error) {
         _cleanup_(state_file_freep) struct state_file *state_file = NULL;
-        const struct state_instant now = instant(context);
+        const struct state_instant now = instant(directory);
         int r;
 
         state_file = calloc(1, sizeof(*state_file));
         if (!state_file)
                 return -ENOMEM;
-        state_file->context = context;
+        state_file->directory = directory;
         state_file->name = strdup(name);
         if (!state_file->name)
                 return -ENOMEM;
-        r = state_load(context->state_fd, name, &now, &state_file->state, ret_warning, error);
+        r = state_load(directory->fd, name, &now, &state_file->state, ret_warning, error);
         if (is_hopeless(r)) {
-                r = state_set_aside(context->state_fd, name, error_text(error), ret_warning);
+                r = state_set_aside(directory->fd, name, error_text(error), ret_warning);
                 if (r == 0)
                         error_clear(error);
         }
@@ -151,7 +151,7 @@ static struct writing *writing_free(struct writing *writing) {
 static void run_write(struct job *job) {
         struct writing *writing = container_of(job, struct writing, job);
         const struct state_file *state_file = writing->state_file;
-        int fd = state_file->context->state_fd;
+        int fd = state_file->directory->fd;
 
         if (writing->text)
                 writing->result = state_write(fd, state_file->name, writing->text, &writing->error);
@@ -210,12 +210,12 @@ static void write_is_done(struct job *job) {
 
 /* Begins to write what waits for it, unless something is being written. */
 static void write_next(struct state_file *state_file) {
-        const struct state_instant now = instant(state_file->context);
+        const struct state_instant now = instant(state_file->directory);
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         struct writing *writing;
         int r = 0;
 
-        if (state_file->writing || atomic_load(&state_file->context->stopping) ||
+        if (state_file->writing || atomic_load(state_file->directory->stopping) ||
             !(state_file->is_dirty || state_file->notes))
                 return;
         writing = calloc(1, sizeof(*writing));
@@ -238,7 +238,7 @@ static void write_next(struct state_file *state_file) {
         writing->state_file = state_file;
         writing->notes = take_ptr(state_file->notes);
         state_file->writing = writing;
-        workers_submit(state_file->context->disk_workers, &writing->job);
+        workers_submit(state_file->directory->workers, &writing->job);
 }
 
 void state_file_save(struct state_file *state_file) {
@@ -281,24 +281,23 @@ struct state_file *state_file_free(struct state_file *state_file) {
 
         if (!state_file)
                 return NULL;
-        if (state_file->writing && !atomic_load(&state_file->context->stopping)) {
+        if (state_file->writing && !atomic_load(state_file->directory->stopping)) {
                 state_file->is_orphan = true;
                 return NULL;
         }
         if (state_file->is_dirty || (state_file->writing && state_file->writing->text)) {
                 /* What the workers had not begun when they were stopped was dropped. */
-                now = instant(state_file->context);
-                if (state_save(state_file->context->state_fd, state_file->name, &state_file->state, &now,
+                now = instant(state_file->directory);
+                if (state_save(state_file->directory->fd, state_file->name, &state_file->state, &now,
                                &error) < 0)
                         log_error("%s: what a restart must know could not be saved: %s", state_file->name,
                                   error_text(&error));
         }
         if (state_file->writing && state_file->writing->notes)
-                (void)history_append(state_file->context->state_fd, state_file->name,
-                                     state_file->writing->notes, NULL);
-        if (state_file->notes)
-                (void)history_append(state_file->context->state_fd, state_file->name, state_file->notes,
+                (void)history_append(state_file->directory->fd, state_file->name, state_file->writing->notes,
                                      NULL);
+        if (state_file->notes)
+                (void)history_append(state_file->directory->fd, state_file->name, state_file->notes, NULL);
         writing_free(state_file->writing);
         free(state_file->notes);
         free(state_file->name);

@@ -2,7 +2,9 @@
 
 /* What must survive a restart, kept on disk for one certificate: its journal, and when that is written. */
 
-#include "daemon/context.h"
+#include <stdatomic.h>
+
+#include "daemon/loop/workers.h"
 #include "lib/life/state.h"
 
 struct writing;
@@ -18,9 +20,16 @@ struct state_file_waiter {
  * away, which another one may bring back meanwhile. */
 #define STATE_FILE_WAITERS 3
 
-/* All certificates' journals lie in `state_directory`. */
+/* `state_directory`, where the state files of all certificates are, and who writes them. */
+struct state_directory {
+        int fd;              /* locked */
+        uint8_t boot_id[16]; /* all zero where it cannot be had */
+        struct workers *workers;
+        const atomic_bool *stopping; /* the workers are, and drop what they have not begun */
+};
+
 struct state_file {
-        struct context *context;
+        const struct state_directory *directory;
         char *name;         /* of the certificate */
         struct state state; /* change it, then call state_file_save() */
         bool has_file;      /* there is one that must not become outdated */
@@ -42,8 +51,8 @@ int state_file_open_directory(const char *path, bool (*is_known)(const char *nam
 
 /* Loads the journal of NAME. What cannot be understood is set aside: *RET_WARNING, owned, is then a sentence.
  * Reads one small file on the calling thread. 0, -ENOMEM, or -errno with a sentence. */
-int state_file_new(struct context *context, const char *name, struct state_file **ret, char **ret_warning,
-                   struct error *error);
+int state_file_new(const struct state_directory *directory, const char *name, struct state_file **ret,
+                   char **ret_warning, struct error *error);
 
 /* SAVED is not called any more. What is being written is written to its end; once the workers are stopped,
  * what they have dropped is written here. Accepts NULL, returns NULL. */

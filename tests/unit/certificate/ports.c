@@ -205,16 +205,16 @@ static void forget_lines(void) {
 
 void ports_init(struct ports *ports) {
         *ports = (struct ports) {
-                .context = { .issuances_per_hour = 6 },
+                .env = { .issuances_per_hour = 6 },
                 .connector = { .name = (char *)"ucl",
                                .url = (char *)"https://connector.example.com/secured",
                                .enrol_url = (char *)"https://connector.example.com/token" },
                 .config = { .name = (char *)"orders", .directory = (char *)"/orders" },
         };
-        ports->context.metrics = &ports->metrics;
+        ports->env.observers.metrics = &ports->metrics;
         ports->config.connector = &ports->connector;
         ports->config.policy.key.bits = 2048;
-        ports->core.context = &ports->context;
+        ports->core.env = &ports->env;
         ports->core.config = &ports->config;
         ports->core.state_file = &ports->state_file;
         log_configure(LOG_FORMAT_TEXT, LOG_EMERG);

@@ -12,7 +12,7 @@
 
 /* A certificate without any part: config `orders` of a Connector with both URLs, empty state. */
 struct ports {
-        struct context context;
+        struct environment env;
         struct metrics metrics;
         struct config_connector connector;
         struct config_certificate config;

@@ -86,10 +86,7 @@ struct notifications {
 static struct notifications notifications;
 static unsigned n_pending;
 
-int notifications_new(_unused_ sd_event *event, _unused_ const struct config_certificate *certificate,
-                      _unused_ struct state_file *state_file, _unused_ bool retry,
-                      _unused_ notifications_idle_t settled, _unused_ void *userdata,
-                      struct notifications **ret) {
+int notifications_new(_unused_ const struct notifications_options *options, struct notifications **ret) {
         *ret = &notifications;
         return 0;
 }
@@ -247,9 +244,9 @@ START_TEST(once_and_retired_try_nothing_again) {
         configure(true, false);
         ports_set_current(&ports, 1, USEC_PER_DAY);
         stale[0] = fails[0] = true;
-        ports.context.once = true;
+        ports.env.once = true;
         publish();
-        ports.context.once = false;
+        ports.env.once = false;
         ports.core.is_retired = true;
         publish();
         ck_assert_uint_eq(n_timers(), 0);

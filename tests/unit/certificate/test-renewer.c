@@ -59,7 +59,7 @@ static struct {
 } disk;
 static struct set set;
 
-struct attempt *attempt_new(_unused_ struct context *context,
+struct attempt *attempt_new(_unused_ struct loop_services *services,
                             _unused_ const struct config_certificate *config,
                             const struct attempt_input *input, void (*done)(void *userdata), void *userdata) {
         ck_assert(!is_open);
@@ -222,8 +222,10 @@ static void on_idle(_unused_ struct renewer *r) {
         n_idle++;
 }
 
-static void on_changed(_unused_ struct context *context) {
+static void on_changed(_unused_ struct environment *env) {
 }
+
+static const struct environment_ops env_ops = { .changed = on_changed };
 
 static const struct renewer_ops ops = {
         .is_blocked = is_blocked,
@@ -245,8 +247,8 @@ static void begin(void) {
 
 static void set_up(void) {
         ports_init(&ports);
-        ports.context.changed = on_changed;
-        ports.context.slots = (struct slots) { .n_total = 2 };
+        ports.env.ops = &env_ops;
+        ports.env.slots = (struct slots) { .n_total = 2 };
         ports.config.policy.renew_before = (struct share_or_usec) { .usec = 10 * USEC_PER_DAY };
         ports.config.policy.clock_skew_usec = 5 * USEC_PER_MINUTE;
         memset(&disk, 0, sizeof(disk));
@@ -260,7 +262,7 @@ static void tear_down(void) {
         renewer_clear(&renewer);
         ck_assert(!is_open);
         reporter_clear(&reporter);
-        slots_clear(&ports.context.slots);
+        slots_clear(&ports.env.slots);
         ports_clear(&ports);
 }
 
@@ -289,7 +291,7 @@ START_TEST(a_set_that_is_not_due_is_waited_for) {
         ck_assert_int_eq(timer_clock(renewer.waits.timer), CLOCK_REALTIME);
         ck_assert_uint_eq(n_logged(MESSAGE_CURRENT), 1);
         ck_assert_uint_eq(n_saves(), 0);
-        ck_assert_uint_eq(ports.context.slots.n_used, 0);
+        ck_assert_uint_eq(ports.env.slots.n_used, 0);
 }
 END_TEST
 
@@ -420,7 +422,7 @@ START_TEST(a_renewal_waits_for_its_turn) {
         struct slot_group *group;
 
         put_set(1, 5 * USEC_PER_DAY);
-        slots_resize(&ports.context.slots, 0);
+        slots_resize(&ports.env.slots, 0);
         renewer_start(&renewer);
         ck_assert(!attempt.input.may_renew);
         end_step(FAILURE_NONE);
@@ -430,20 +432,20 @@ START_TEST(a_renewal_waits_for_its_turn) {
         renewer_request(&renewer, RENEWER_REFRESH);
         ck_assert_uint_eq(n_attempts, 1);
 
-        ck_assert_int_eq(slots_group(&ports.context.slots, "ucl", &group), 0);
-        slots_resize(&ports.context.slots, 1);
+        ck_assert_int_eq(slots_group(&ports.env.slots, "ucl", &group), 0);
+        slots_resize(&ports.env.slots, 1);
         ck_assert_int_eq(under_way, STEP_INSPECT); /* the world may have changed */
         ck_assert(attempt.input.may_renew);
         walk_to(STEP_SIGN);
-        ck_assert_uint_eq(ports.context.slots.n_used, 1);
+        ck_assert_uint_eq(ports.env.slots.n_used, 1);
         end_step(FAILURE_TRANSIENT);
-        ck_assert_uint_eq(ports.context.slots.n_used, 0);
+        ck_assert_uint_eq(ports.env.slots.n_used, 0);
 }
 END_TEST
 
 START_TEST(the_budget_holds) {
         put_set(1, 5 * USEC_PER_DAY);
-        ports.context.issuances_per_hour = 1;
+        ports.env.issuances_per_hour = 1;
         ck_assert_int_eq(state_record_issuance(&STATE, now_usec(CLOCK_BOOTTIME)), 0);
         renewer_start(&renewer);
         end_step(FAILURE_NONE);
@@ -458,7 +460,7 @@ START_TEST(the_budget_holds) {
         ck_assert_uint_eq(n_logged(MESSAGE_BUDGET), 1);
         ck_assert_uint_eq(n_logged(MESSAGE_FAILED_LOCAL), 1);
 
-        ports.context.issuances_per_hour = 2;
+        ports.env.issuances_per_hour = 2;
         renewer_raise_budget(&renewer);
         walk_to(STEP_KEY);
 }
@@ -586,7 +588,7 @@ START_TEST(an_attempt_that_is_not_made_is_given_up) {
 END_TEST
 
 START_TEST(once_waits_for_nothing) {
-        ports.context.once = true;
+        ports.env.once = true;
         put_set(1, 90 * USEC_PER_DAY);
         STATE.next_attempt_usec = now_usec(CLOCK_REALTIME) + USEC_PER_HOUR;
         renewer_start(&renewer);

@@ -22,7 +22,7 @@ static struct revocation current;
 static bool is_under_way, no_memory;
 static unsigned n_revocations;
 
-int revocation_new(_unused_ struct context *context, const struct revocation_request *request,
+int revocation_new(_unused_ struct loop_services *services, const struct revocation_request *request,
                    revocation_done_t done, void *userdata, struct revocation **ret) {
         if (no_memory)
                 return -ENOMEM;
@@ -197,7 +197,7 @@ START_TEST(flushing_does_it_at_once) {
         end_revocation(FAILURE_NONE, false);
 
         ck_assert(revoker_schedule(&revoker));
-        ports.context.once = true;
+        ports.env.once = true;
         revoker_flush(&revoker); /* with --once there is no time for it */
         ck_assert(!revoker_is_busy(&revoker));
 }

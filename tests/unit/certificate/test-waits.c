@@ -228,7 +228,7 @@ START_TEST(what_cannot_be_watched_is_said) {
 END_TEST
 
 START_TEST(once_watches_nothing) {
-        ports.context.once = true;
+        ports.env.once = true;
         waits_watch_set(&waits);
         ck_assert(!has_set_watch);
 }

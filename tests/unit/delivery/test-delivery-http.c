@@ -15,7 +15,7 @@ static const struct notice notice = {
 };
 
 struct setup {
-        struct context context;
+        struct loop_services services;
         int listen_fd, client_fd;
         const char *answer; /* NULL: none */
         char url[64];
@@ -32,7 +32,7 @@ static int on_request(_unused_ sd_event_source *source, int fd, _unused_ uint32_
         if (setup->client_fd < 0) {
                 setup->client_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
                 ck_assert_int_ge(setup->client_fd, 0);
-                ck_assert_int_ge(sd_event_add_io(setup->context.event, NULL, setup->client_fd, EPOLLIN,
+                ck_assert_int_ge(sd_event_add_io(setup->services.event, NULL, setup->client_fd, EPOLLIN,
                                                  on_request, setup),
                                  0);
                 return 0;
@@ -56,7 +56,7 @@ static void on_done(const char *error, void *userdata) {
 
         setup->done = true;
         setup->error = error ? strdup(error) : NULL;
-        sd_event_exit(setup->context.event, 0);
+        sd_event_exit(setup->services.event, 0);
 }
 
 static void setup_open(struct setup *setup, const char *answer) {
@@ -64,20 +64,21 @@ static void setup_open(struct setup *setup, const char *answer) {
         socklen_t size = sizeof(address);
 
         *setup = (struct setup) { .client_fd = -1, .answer = answer };
-        ck_assert_int_ge(sd_event_new(&setup->context.event), 0);
-        ck_assert_int_eq(curl_glue_new(setup->context.event, &setup->context.curl), 0);
+        ck_assert_int_ge(sd_event_new(&setup->services.event), 0);
+        ck_assert_int_eq(curl_glue_new(setup->services.event, &setup->services.curl), 0);
         setup->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         ck_assert_int_eq(bind(setup->listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
         ck_assert_int_eq(listen(setup->listen_fd, 1), 0);
         ck_assert_int_eq(getsockname(setup->listen_fd, (struct sockaddr *)&address, &size), 0);
         snprintf(setup->url, sizeof(setup->url), "http://127.0.0.1:%u/reload", ntohs(address.sin_port));
         ck_assert_int_ge(
-                sd_event_add_io(setup->context.event, NULL, setup->listen_fd, EPOLLIN, on_request, setup), 0);
+                sd_event_add_io(setup->services.event, NULL, setup->listen_fd, EPOLLIN, on_request, setup),
+                0);
 }
 
 static void setup_close(struct setup *setup) {
-        curl_glue_free(setup->context.curl);
-        sd_event_unref(setup->context.event);
+        curl_glue_free(setup->services.curl);
+        sd_event_unref(setup->services.event);
         fd_close(setup->listen_fd);
         fd_close(setup->client_fd);
         free(setup->error);
@@ -91,8 +92,8 @@ static void deliver(struct setup *setup, enum config_http_method method, usec_t 
         struct delivery *delivery = NULL;
 
         ck_assert_int_eq(
-                delivery_call_http(&setup->context, &config, &notice, on_done, setup, &delivery, &error), 0);
-        ck_assert_int_ge(sd_event_loop(setup->context.event), 0);
+                delivery_call_http(&setup->services, &config, &notice, on_done, setup, &delivery, &error), 0);
+        ck_assert_int_ge(sd_event_loop(setup->services.event), 0);
         ck_assert(setup->done);
         delivery_free(delivery);
 }

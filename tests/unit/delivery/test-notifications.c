@@ -56,11 +56,11 @@ static char *deliver(const char *const *command, usec_t timeout_usec) {
                 .timeout_usec = timeout_usec,
         };
         struct outcome outcome = { .event = event };
-        struct context context = { .event = event };
+        struct loop_services services = { .event = event };
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         int r;
 
-        r = delivery_run_command(&context, &config, &notice, on_delivered, &outcome, &delivery, &error);
+        r = delivery_run_command(&services, &config, &notice, on_delivered, &outcome, &delivery, &error);
         if (r < 0)
                 return strdup(error_text(&error));
         ck_assert_int_ge(sd_event_loop(event), 0);
@@ -258,7 +258,9 @@ static struct config_notify shell_notify(const char **command) {
 
 /* What dependents hang on in the daemon: a loop, a state directory, and the journal of "orders". */
 struct setup {
-        struct context context;
+        struct loop_services services;
+        struct observers observers;
+        struct state_directory directory;
         char *scratch;
         struct state_file *state_file;
         struct notifications *notifications;
@@ -271,38 +273,51 @@ static void on_settled(void *userdata) {
 
         setup->n_settled++;
         if (notifications_n_pending(setup->notifications) == 0 || !setup->stays)
-                sd_event_exit(setup->context.event, 0);
+                sd_event_exit(setup->services.event, 0);
 }
 
 static void setup_start(struct setup *setup, const struct config_certificate *certificate, bool retry) {
-        struct context *context = &setup->context;
+        struct loop_services *services = &setup->services;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         _cleanup_(freep) char *warning = NULL;
 
-        *context = (struct context) { .event = new_loop() };
+        *services = (struct loop_services) { .event = new_loop() };
         if (!setup->scratch)
                 setup->scratch = scratch_new();
-        context->state_fd = open(setup->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        ck_assert_int_ge(context->state_fd, 0);
-        ck_assert_int_eq(workers_new(context->event, 1, &context->disk_workers), 0);
-        ck_assert_int_eq(state_file_new(context, "orders", &setup->state_file, &warning, &error), 0);
-        ck_assert_ptr_null(warning);
-        ck_assert_int_eq(notifications_new(context->event, certificate, setup->state_file, retry, on_settled,
-                                           setup, &setup->notifications),
+        ck_assert_int_eq(workers_new(services->event, 1, &services->disk_workers), 0);
+        setup->directory = (struct state_directory) {
+                .fd = open(setup->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                .workers = services->disk_workers,
+                .stopping = &services->stopping,
+        };
+        ck_assert_int_ge(setup->directory.fd, 0);
+        ck_assert_int_eq(state_file_new(&setup->directory, "orders", &setup->state_file, &warning, &error),
                          0);
+        ck_assert_ptr_null(warning);
+
+        const struct notifications_options options = {
+                .services = services,
+                .observers = &setup->observers,
+                .certificate = certificate,
+                .state_file = setup->state_file,
+                .retry = retry,
+                .idle = on_settled,
+                .userdata = setup,
+        };
+        ck_assert_int_eq(notifications_new(&options, &setup->notifications), 0);
         setup->n_settled = 0;
 }
 
 /* As the daemon ends: what it knows is on disk afterwards. */
 static void setup_stop(struct setup *setup) {
-        struct context *context = &setup->context;
+        struct loop_services *services = &setup->services;
 
-        atomic_store(&context->stopping, true);
-        context->disk_workers = workers_free(context->disk_workers);
+        atomic_store(&services->stopping, true);
+        services->disk_workers = workers_free(services->disk_workers);
         setup->notifications = notifications_free(setup->notifications);
         setup->state_file = state_file_free(setup->state_file);
-        fd_close(context->state_fd);
-        context->event = sd_event_unref(context->event);
+        fd_close(setup->directory.fd);
+        services->event = sd_event_unref(services->event);
 }
 
 static void setup_owe(struct setup *setup, uint64_t generation) {
@@ -315,12 +330,12 @@ static void setup_owe(struct setup *setup, uint64_t generation) {
 }
 
 static void run_until_settled(struct setup *setup) {
-        ck_assert_int_ge(sd_event_loop(setup->context.event), 0);
+        ck_assert_int_ge(sd_event_loop(setup->services.event), 0);
         ck_assert_uint_eq(setup->n_settled, 1);
 }
 
 static void setup_clear(struct setup *setup) {
-        if (setup->context.event)
+        if (setup->services.event)
                 setup_stop(setup);
         scratch_free(setup->scratch);
 }
@@ -363,7 +378,7 @@ START_TEST(a_failed_delivery_is_tried_again) {
         setup_start(&setup, &certificate, true);
         setup_owe(&setup, 42);
         notifications_start(setup.notifications);
-        ck_assert_int_ge(sd_event_loop(setup.context.event), 0);
+        ck_assert_int_ge(sd_event_loop(setup.services.event), 0);
         ck_assert_uint_eq(setup.n_settled, 2); /* after the failure, and in the end */
         ck_assert_uint_eq(setup.state_file->state.n_pending, 0);
 }
@@ -383,7 +398,7 @@ START_TEST(what_is_owed_outlives_a_restart) {
         /* Nothing is delivered while it is held, whatever the loop does. */
         setup_start(&setup, &three, true);
         setup_owe(&setup, 7);
-        ck_assert_int_eq(sd_event_run(setup.context.event, 0), 0);
+        ck_assert_int_eq(sd_event_run(setup.services.event, 0), 0);
         ck_assert(!notifications_is_busy(setup.notifications));
         setup_stop(&setup);
         first = scratch_read(setup.scratch, "out");
@@ -449,7 +464,7 @@ START_TEST(owed_anew_during_the_delivery) {
         setup_start(&setup, &certificate, true);
         setup_owe(&setup, 1);
         notifications_start(setup.notifications);
-        while (sd_event_run(setup.context.event, 0) > 0)
+        while (sd_event_run(setup.services.event, 0) > 0)
                 if (access(setup.scratch, F_OK) == 0 && notifications_is_busy(setup.notifications))
                         break;
         setup_owe(&setup, 2);

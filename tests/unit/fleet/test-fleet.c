@@ -16,7 +16,7 @@ struct certificate {
 static unsigned n_alive;
 static const char *refused; /* certificate_new() of this name fails */
 
-int certificate_new(_unused_ struct context *context, _unused_ struct config *owner,
+int certificate_new(_unused_ struct environment *env, _unused_ struct config *owner,
                     const struct config_certificate *config, struct certificate **ret, struct error *error) {
         struct certificate *certificate;
 

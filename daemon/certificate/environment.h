@@ -1,0 +1,34 @@
+#pragma once
+
+/* What all certificates share, and what they tell their owner. Owned by the manager, borrowed by the
+ * certificates. */
+
+#include "daemon/connector/slots.h"
+#include "daemon/loop/services.h"
+#include "daemon/observe/observers.h"
+#include "daemon/observe/state-file.h"
+
+struct certificate;
+struct environment;
+
+struct environment_ops {
+        /* A certificate has inspected its files for the first time. */
+        void (*inspected)(struct environment *env);
+        /* Something has changed that a status shows. */
+        void (*changed)(struct environment *env);
+        /* certificate_retire() is done: the certificate may be freed. */
+        void (*retired)(struct environment *env, struct certificate *certificate);
+        /* --once: a certificate has nothing more to do. */
+        void (*settled)(struct environment *env, bool renewed, bool failed);
+};
+
+struct environment {
+        struct loop_services services;
+        struct observers observers;
+        struct state_directory state_directory;
+        struct slots slots;     /* `limits.concurrent_renewals` */
+        uint8_t machine_id[16]; /* derived for this application; the same after a restart */
+        unsigned issuances_per_hour;
+        bool once; /* one attempt for each certificate, then exit */
+        const struct environment_ops *ops;
+};
