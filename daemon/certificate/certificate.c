@@ -492,79 +492,52 @@ static int check_request(const struct certificate *certificate, enum operation o
         int r;
 
         r = request_check(operation, &facts, error);
-        if (r == -EDQUOT && ret_wait_usec)
+        if (r == -EDQUOT)
                 *ret_wait_usec = facts.budget_wait;
         return r;
 }
 
-static int begin_operation(struct certificate *certificate, enum operation operation, const char *peer) {
-        reporter_accept(&certificate->reporter, operation, peer);
-        certificate->operation.kind = operation;
-        dispatch(certificate);
-        return 0;
-}
+static int take_token(struct certificate *certificate, const struct operation_arguments *arguments,
+                      struct error *error) {
+        struct renewer *renewer = &certificate->renewer;
+        char *token = strdup(arguments->token);
 
-int certificate_ask_renewal(struct certificate *certificate, const char *peer, bool force,
-                            usec_t *ret_wait_usec, struct error *error) {
-        int r;
-
-        r = check_request(certificate, OPERATION_RENEW, force, ret_wait_usec, error);
-        if (r < 0)
-                return r;
-        reporter_accept(&certificate->reporter, OPERATION_RENEW, peer);
-        reporter_begin(&certificate->reporter);
-        renewer_force(&certificate->renewer, force);
-        return 0;
-}
-
-int certificate_ask_enrolment(struct certificate *certificate, const char *peer, const char *token,
-                              bool force, usec_t *ret_wait_usec, struct error *error) {
-        char *copy;
-        int r;
-
-        r = check_request(certificate, OPERATION_ENROL, force, ret_wait_usec, error);
-        if (r < 0)
-                return r;
-        copy = strdup(token);
-        if (!copy)
+        if (!token)
                 return error_set(error, -ENOMEM, "out of memory");
-        if (!attempt_trim_token(copy)) {
-                free_secret(copy);
+        if (!attempt_trim_token(token)) {
+                free_secret(token);
                 return error_set(error, -EINVAL,
                                  "this is not a one-time token: a token is one line without blanks");
         }
         /* What is rejected has nothing left to lose. */
-        renewer_offer_token(&certificate->renewer, copy, force || renewer_is_rejected(&certificate->renewer));
-        return begin_operation(certificate, OPERATION_ENROL, peer);
+        renewer_offer_token(renewer, token, arguments->force || renewer_is_rejected(renewer));
+        return 0;
 }
 
-int certificate_ask_revocation(struct certificate *certificate, const char *peer, struct error *error) {
+int certificate_operate(struct certificate *certificate, enum operation operation,
+                        const struct operation_arguments *arguments, const char *peer, usec_t *ret_wait_usec,
+                        struct error *error) {
         int r;
 
-        r = check_request(certificate, OPERATION_REVOKE, false, NULL, error);
-        return r < 0 ? r : begin_operation(certificate, OPERATION_REVOKE, peer);
-}
-
-int certificate_ask_rollback(struct certificate *certificate, const char *peer, const uint64_t *generation,
-                             struct error *error) {
-        int r;
-
-        r = check_request(certificate, OPERATION_ROLLBACK, false, NULL, error);
+        r = check_request(certificate, operation, arguments->force, ret_wait_usec, error);
+        if (r == 0 && operation == OPERATION_ENROL)
+                r = take_token(certificate, arguments, error);
         if (r < 0)
                 return r;
-        certificate->operation.is_named = generation;
-        certificate->operation.generation = generation ? *generation : 0;
-        return begin_operation(certificate, OPERATION_ROLLBACK, peer);
+        reporter_accept(&certificate->reporter, operation, peer);
+        if (operation == OPERATION_RENEW) {
+                reporter_begin(&certificate->reporter);
+                renewer_force(&certificate->renewer, arguments->force);
+                return 0;
+        }
+        certificate->operation.kind = operation;
+        certificate->operation.is_named = arguments->has_generation;
+        certificate->operation.generation = arguments->generation;
+        dispatch(certificate);
+        return 0;
 }
 
-int certificate_ask_notification(struct certificate *certificate, const char *peer, struct error *error) {
-        int r;
-
-        r = check_request(certificate, OPERATION_NOTIFY, false, NULL, error);
-        return r < 0 ? r : begin_operation(certificate, OPERATION_NOTIFY, peer);
-}
-
-void certificate_log_refused(struct certificate *certificate, const char *name, const char *peer,
+void certificate_log_refused(struct certificate *certificate, enum operation operation, const char *peer,
                              const char *why) {
-        reporter_refuse(&certificate->reporter, name, peer, why);
+        reporter_refuse(&certificate->reporter, operation, peer, why);
 }

@@ -3,6 +3,7 @@
 /* One tracked certificate, from its configuration to its end. */
 
 #include "daemon/certificate/environment.h"
+#include "daemon/certificate/requests.h"
 #include "lib/config/config.h"
 #include "lib/report/report.h"
 
@@ -26,8 +27,8 @@ void certificate_get_status(const struct certificate *certificate, struct report
 /* The configuration that certificate_config() is part of. */
 struct config *certificate_config_owner(const struct certificate *certificate);
 
-/* Puts on record that PEER, a text such as "uid 0", has asked for NAME, and WHY it is not done. */
-void certificate_log_refused(struct certificate *certificate, const char *name, const char *peer,
+/* Puts on record that PEER asked for OPERATION, and WHY it is not done. */
+void certificate_log_refused(struct certificate *certificate, enum operation operation, const char *peer,
                              const char *why);
 
 /* What a restart must know of it; borrowed. */
@@ -60,17 +61,21 @@ void certificate_reconfigure(struct certificate *certificate, struct config *own
  * wait for no back-off, are told; then env->ops->retired(env) is called, maybe from here. The files stay. */
 void certificate_retire(struct certificate *certificate);
 
+/* What an operation may be given; see rekeyd-api(7). Borrowed. */
+struct operation_arguments {
+        bool force;        /* OPERATION_RENEW, OPERATION_ENROL */
+        const char *token; /* OPERATION_ENROL */
+        bool has_generation;
+        uint64_t generation; /* OPERATION_ROLLBACK; without one, the newest that is still valid */
+};
+
 /*
- * What an operator, PEER, may ask for. Each returns 0 when it will be done, which is on record then, and the
- * event with REKEYD_OPERATION says later what has become of it; or -errno with a sentence: -EBUSY when
- * something is under way, -EDQUOT beyond the budget, with *RET_WAIT_USEC (may be NULL) until there is one
- * again, -EPERM where the state of the certificate does not allow it, -EINVAL.
+ * An operator, PEER, a text such as "uid 0", asks for OPERATION. A renewal joins an attempt that is under
+ * way. 0: it will be done, which is on record, and the event with REKEYD_OPERATION says later what came of
+ * it. Otherwise -errno with a sentence: -EBUSY when something is under way, -EDQUOT beyond the budget, with
+ * *RET_WAIT_USEC until there is one again, -EPERM where the state of the certificate does not allow it,
+ * -EINVAL for what is no token.
  */
-int certificate_ask_renewal(struct certificate *certificate, const char *peer, bool force,
-                            usec_t *ret_wait_usec, struct error *error); /* joins one that is under way */
-int certificate_ask_enrolment(struct certificate *certificate, const char *peer, const char *token,
-                              bool force, usec_t *ret_wait_usec, struct error *error);
-int certificate_ask_revocation(struct certificate *certificate, const char *peer, struct error *error);
-int certificate_ask_rollback(struct certificate *certificate, const char *peer, const uint64_t *generation,
-                             struct error *error); /* NULL: the newest that will do */
-int certificate_ask_notification(struct certificate *certificate, const char *peer, struct error *error);
+int certificate_operate(struct certificate *certificate, enum operation operation,
+                        const struct operation_arguments *arguments, const char *peer, usec_t *ret_wait_usec,
+                        struct error *error);

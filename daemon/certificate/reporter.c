@@ -146,9 +146,9 @@ void reporter_accept(struct reporter *reporter, enum operation operation, const 
                      peer);
 }
 
-void reporter_refuse(struct reporter *reporter, const char *operation, const char *peer, const char *why) {
-        reporter_log(reporter, LOG_NOTICE, MESSAGE_REFUSED, "%s requested by %s: refused: %s", operation,
-                     peer, why);
+void reporter_refuse(struct reporter *reporter, enum operation operation, const char *peer, const char *why) {
+        reporter_log(reporter, LOG_NOTICE, MESSAGE_REFUSED, "%s requested by %s: refused: %s",
+                     operation_names[operation], peer, why);
 }
 
 void reporter_begin(struct reporter *reporter) {

@@ -52,7 +52,7 @@ void reporter_forget_current(struct reporter *reporter);
 
 /* PEER asked for OPERATION: it is on record before anything comes of it. */
 void reporter_accept(struct reporter *reporter, enum operation operation, const char *peer);
-void reporter_refuse(struct reporter *reporter, const char *operation, const char *peer, const char *why);
+void reporter_refuse(struct reporter *reporter, enum operation operation, const char *peer, const char *why);
 
 /* The operation has begun: a failed attempt from now on is its end. */
 void reporter_begin(struct reporter *reporter);

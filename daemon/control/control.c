@@ -152,19 +152,18 @@ static void reply_result(struct http_request *request, const char *what, struct 
                          NULL, "%s", error_text(error));
 }
 
-/* The members that an operation may have. */
-struct arguments {
-        int force;
-        const char *token;
-        bool has_generation;
-        uint64_t generation;
-};
-
 enum { TAKES_FORCE = 1, TAKES_TOKEN = 2, TAKES_GENERATION = 4 };
+
+/* What the body of each operation may have. */
+static const unsigned operation_takes[OPERATION_MAX] = {
+        [OPERATION_RENEW] = TAKES_FORCE,
+        [OPERATION_ENROL] = TAKES_FORCE | TAKES_TOKEN,
+        [OPERATION_ROLLBACK] = TAKES_GENERATION,
+};
 
 /* Fills RET from BODY, which it borrows from; anything else in BODY is refused. False: it was answered. */
 static bool read_arguments(struct http_request *request, json_t *body, unsigned takes,
-                           struct arguments *ret) {
+                           struct operation_arguments *ret) {
         const char *key;
         json_t *value;
 
@@ -186,92 +185,37 @@ static bool read_arguments(struct http_request *request, json_t *body, unsigned 
                         return false;
                 }
         }
+        if (takes & TAKES_TOKEN && !ret->token) {
+                http_reply_error(request, 400, NULL,
+                                 "the body must have the one-time token: {\"token\": \"...\"}");
+                return false;
+        }
         return true;
 }
 
-static void operate(struct http_request *request, struct certificate *certificate, const char *what,
-                    unsigned takes,
-                    int (*ask)(struct certificate *certificate, const char *peer,
-                               const struct arguments *arguments, usec_t *ret_wait_usec,
-                               struct error *error)) {
+static void operate(struct http_request *request, struct certificate *certificate, enum operation operation) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
-        struct arguments arguments = { 0 };
+        struct operation_arguments arguments = { 0 };
+        const char *peer = http_peer(request);
         usec_t wait = 0;
         json_t *body = read_body(request);
         int r;
 
         if (!body)
                 return;
-        if (read_arguments(request, body, takes, &arguments)) {
-                r = ask(certificate, http_peer(request), &arguments, &wait, &error);
+        if (read_arguments(request, body, operation_takes[operation], &arguments)) {
+                r = certificate_operate(certificate, operation, &arguments, peer, &wait, &error);
                 if (r < 0 && r != -EINVAL)
-                        certificate_log_refused(certificate, what, http_peer(request), error_text(&error));
-                reply_result(request, what, certificate, r, wait, &error);
+                        certificate_log_refused(certificate, operation, peer, error_text(&error));
+                reply_result(request, operation_names[operation], certificate, r, wait, &error);
         }
         json_decref(body);
-}
-
-static int ask_renewal(struct certificate *certificate, const char *peer, const struct arguments *arguments,
-                       usec_t *ret_wait_usec, struct error *error) {
-        return certificate_ask_renewal(certificate, peer, arguments->force, ret_wait_usec, error);
-}
-
-static int ask_enrolment(struct certificate *certificate, const char *peer, const struct arguments *arguments,
-                         usec_t *ret_wait_usec, struct error *error) {
-        if (!arguments->token)
-                return error_set(error, -EINVAL,
-                                 "the body must have the one-time token: {\"token\": \"...\"}");
-        return certificate_ask_enrolment(certificate, peer, arguments->token, arguments->force, ret_wait_usec,
-                                         error);
-}
-
-static int ask_revocation(struct certificate *certificate, const char *peer,
-                          _unused_ const struct arguments *arguments, _unused_ usec_t *ret_wait_usec,
-                          struct error *error) {
-        return certificate_ask_revocation(certificate, peer, error);
-}
-
-static int ask_rollback(struct certificate *certificate, const char *peer, const struct arguments *arguments,
-                        _unused_ usec_t *ret_wait_usec, struct error *error) {
-        return certificate_ask_rollback(certificate, peer,
-                                        arguments->has_generation ? &arguments->generation : NULL, error);
-}
-
-static int ask_notification(struct certificate *certificate, const char *peer,
-                            _unused_ const struct arguments *arguments, _unused_ usec_t *ret_wait_usec,
-                            struct error *error) {
-        return certificate_ask_notification(certificate, peer, error);
-}
-
-static void post_renewal(_unused_ struct control *control, struct http_request *request,
-                         struct certificate *certificate) {
-        operate(request, certificate, "renew", TAKES_FORCE, ask_renewal);
-}
-
-static void post_enrolment(_unused_ struct control *control, struct http_request *request,
-                           struct certificate *certificate) {
-        operate(request, certificate, "enrol", TAKES_FORCE | TAKES_TOKEN, ask_enrolment);
-}
-
-static void post_revocation(_unused_ struct control *control, struct http_request *request,
-                            struct certificate *certificate) {
-        operate(request, certificate, "revoke", 0, ask_revocation);
-}
-
-static void post_rollback(_unused_ struct control *control, struct http_request *request,
-                          struct certificate *certificate) {
-        operate(request, certificate, "rollback", TAKES_GENERATION, ask_rollback);
-}
-
-static void post_notification(_unused_ struct control *control, struct http_request *request,
-                              struct certificate *certificate) {
-        operate(request, certificate, "notify", 0, ask_notification);
 }
 
 static void post_reload(struct control *control, struct http_request *request,
                         _unused_ struct certificate *certificate) {
         json_t *body = read_body(request);
-        struct arguments none;
+        struct operation_arguments none;
 
         if (!body)
                 return;
@@ -291,22 +235,23 @@ static const struct route {
         const char *path, *tail, *method;
         void (*answer)(struct control *control, struct http_request *request,
                        struct certificate *certificate);
-        bool is_public; /* by TCP, for anybody */
+        bool is_public;           /* by TCP, for anybody */
+        enum operation operation; /* in place of `answer` */
 } routes[] = {
-        { "/v1/version", NULL, "GET", get_version, false },
-        { "/v1/certificates", NULL, "GET", get_list, false },
-        { NULL, "", "GET", get_details, false },
-        { NULL, "/history", "GET", get_history, false },
-        { NULL, "/renew", "POST", post_renewal, false },
-        { NULL, "/enrol", "POST", post_enrolment, false },
-        { NULL, "/revoke", "POST", post_revocation, false },
-        { NULL, "/rollback", "POST", post_rollback, false },
-        { NULL, "/notify", "POST", post_notification, false },
-        { "/v1/events", NULL, "GET", get_events, false },
-        { "/v1/reload", NULL, "POST", post_reload, false },
-        { "/metrics", NULL, "GET", get_metrics, true },
-        { "/healthz", NULL, "GET", get_health, true },
-        { "/readyz", NULL, "GET", get_readiness, true },
+        { "/v1/version", NULL, "GET", get_version, false, OPERATION_NONE },
+        { "/v1/certificates", NULL, "GET", get_list, false, OPERATION_NONE },
+        { NULL, "", "GET", get_details, false, OPERATION_NONE },
+        { NULL, "/history", "GET", get_history, false, OPERATION_NONE },
+        { NULL, "/renew", "POST", NULL, false, OPERATION_RENEW },
+        { NULL, "/enrol", "POST", NULL, false, OPERATION_ENROL },
+        { NULL, "/revoke", "POST", NULL, false, OPERATION_REVOKE },
+        { NULL, "/rollback", "POST", NULL, false, OPERATION_ROLLBACK },
+        { NULL, "/notify", "POST", NULL, false, OPERATION_NOTIFY },
+        { "/v1/events", NULL, "GET", get_events, false, OPERATION_NONE },
+        { "/v1/reload", NULL, "POST", post_reload, false, OPERATION_NONE },
+        { "/metrics", NULL, "GET", get_metrics, true, OPERATION_NONE },
+        { "/healthz", NULL, "GET", get_health, true, OPERATION_NONE },
+        { "/readyz", NULL, "GET", get_readiness, true, OPERATION_NONE },
 };
 
 /* The route of PATH, and the name of the certificate in it, if there is to be one, in NAME. */
@@ -357,7 +302,10 @@ static void answer(struct control *control, struct http_request *request, const 
                         return;
                 }
         }
-        route->answer(control, request, certificate);
+        if (route->operation != OPERATION_NONE)
+                operate(request, certificate, route->operation);
+        else
+                route->answer(control, request, certificate);
 }
 
 static void on_request(struct http_request *request, void *userdata) {
