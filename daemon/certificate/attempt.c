@@ -3,24 +3,36 @@
  * Steps know nothing of what comes next; that is the machine's, in lib/life/renewal.c.
  */
 
-#include "daemon/certificate/attempt-private.h"
+#include "daemon/certificate/attempt.h"
 
-static void attempt_discard(struct attempt *attempt);
+#include "daemon/certificate/gathered.h"
+#include "daemon/certificate/local-steps.h"
+#include "daemon/certificate/remote-steps.h"
+
+struct attempt {
+        struct job job;
+        struct loop_services *services;
+        struct gathered gathered;
+        struct remote remote;
+        usec_t begin; /* of the step; CLOCK_MONOTONIC */
+        void (*done)(void *userdata);
+        void *userdata;
+};
 
 /* Steps that may block run in a pool; steps that call the Connector are started on the loop. */
 static const struct {
-        void (*run)(struct attempt *attempt);
-        void (*call)(struct attempt *attempt);
+        void (*run)(struct gathered *gathered);
+        void (*call)(struct remote *remote);
         bool is_key_work;
 } steps[STEP_MAX] = {
-        [STEP_INSPECT] = { .run = attempt_inspect },
-        [STEP_KEY] = { .run = attempt_make_key, .is_key_work = true },
-        [STEP_CONFIGURATION] = { .call = attempt_call_configuration },
-        [STEP_CSR] = { .run = attempt_make_csr },
-        [STEP_SIGN] = { .call = attempt_call_sign },
-        [STEP_GATE] = { .run = attempt_gate },
-        [STEP_VERIFY] = { .call = attempt_call_verify },
-        [STEP_COMMIT] = { .run = attempt_commit },
+        [STEP_INSPECT] = { .run = local_step_inspect },
+        [STEP_KEY] = { .run = local_step_key, .is_key_work = true },
+        [STEP_CONFIGURATION] = { .call = remote_step_configuration },
+        [STEP_CSR] = { .run = local_step_csr },
+        [STEP_SIGN] = { .call = remote_step_sign },
+        [STEP_GATE] = { .run = local_step_gate },
+        [STEP_VERIFY] = { .call = remote_step_verify },
+        [STEP_COMMIT] = { .run = local_step_commit },
 };
 
 static struct attempt *job_attempt(struct job *job) {
@@ -28,19 +40,45 @@ static struct attempt *job_attempt(struct job *job) {
 }
 
 static void run_step(struct job *job) {
-        struct attempt *attempt = job_attempt(job);
+        struct gathered *gathered = &job_attempt(job)->gathered;
 
-        steps[attempt->outcome.step].run(attempt);
+        steps[gathered->outcome.step].run(gathered);
 }
 
 static void run_discard(struct job *job) {
-        attempt_discard(job_attempt(job));
+        local_step_discard(&job_attempt(job)->gathered);
 }
 
-static void step_is_done(struct job *job) {
+static void on_worked(struct job *job) {
         struct attempt *attempt = job_attempt(job);
 
         attempt->done(attempt->userdata);
+}
+
+static void submit(struct attempt *attempt, struct workers *workers, void (*run)(struct job *job)) {
+        attempt->job = (struct job) { .run = run, .done = on_worked };
+        workers_submit(workers, &attempt->job);
+}
+
+/* A reply that could not be verified, and a token that was burnt, must not be found again by the next
+ * attempt. What failed on this machine says nothing of either. */
+static bool must_discard(const struct gathered *gathered) {
+        const struct outcome *outcome = &gathered->outcome;
+
+        if (outcome->failure == FAILURE_NONE || outcome->failure == FAILURE_TRANSIENT ||
+            outcome->failure == FAILURE_LOCAL ||
+            (outcome->is_doubtful && gathered->input.n_failures < RENEWAL_DOUBTS))
+                return false;
+        return outcome->step == STEP_VERIFY || (outcome->step == STEP_SIGN && gathered->by_token);
+}
+
+static void on_called(void *userdata) {
+        struct attempt *attempt = userdata;
+
+        if (must_discard(&attempt->gathered))
+                submit(attempt, attempt->services->disk_workers, run_discard);
+        else
+                attempt->done(attempt->userdata);
 }
 
 struct attempt *attempt_new(struct loop_services *services, const struct config_certificate *config,
@@ -50,14 +88,21 @@ struct attempt *attempt_new(struct loop_services *services, const struct config_
         if (!attempt)
                 return NULL;
         attempt->services = services;
-        attempt->config = config;
         attempt->done = done;
         attempt->userdata = userdata;
-        attempt->input = *input;
-        attempt->input.offered_token = NULL;
+        attempt->gathered.config = config;
+        attempt->gathered.stopping = &services->stopping;
+        attempt->gathered.input = *input;
+        attempt->gathered.input.offered_token = NULL;
+        attempt->remote = (struct remote) {
+                .curl = services->curl,
+                .gathered = &attempt->gathered,
+                .done = on_called,
+                .userdata = attempt,
+        };
         if (input->offered_token) {
-                attempt->offered_token = strdup(input->offered_token);
-                if (!attempt->offered_token)
+                attempt->gathered.offered_token = strdup(input->offered_token);
+                if (!attempt->gathered.offered_token)
                         return NULL;
         }
         return take_ptr(attempt);
@@ -66,133 +111,82 @@ struct attempt *attempt_new(struct loop_services *services, const struct config_
 struct attempt *attempt_free(struct attempt *attempt) {
         if (!attempt)
                 return NULL;
-        connector_call_free(attempt->call);
-        connector_share_free(attempt->connection_share);
-        set_clear(&attempt->set);
-        stage_clear(&attempt->stage);
-        store_close(attempt->store);
-        free_secret(attempt->token);
-        free_secret(attempt->offered_token);
-        connection_clear(&attempt->connection);
-        compass_configuration_clear(&attempt->configuration);
-        compass_certificates_clear(&attempt->reply);
-        free(attempt->adopted);
-        free(attempt->warning);
-        error_clear(&attempt->outcome.error);
+        remote_clear(&attempt->remote);
+        gathered_clear(&attempt->gathered);
         free(attempt);
         return NULL;
-}
-
-/* A reply that failed its proof, and a token that was burnt, must not be found again by the next attempt.
- * What failed on this machine says nothing of either. */
-static bool must_discard(const struct attempt *attempt) {
-        if (attempt->outcome.failure == FAILURE_NONE || attempt->outcome.failure == FAILURE_TRANSIENT ||
-            attempt->outcome.failure == FAILURE_LOCAL ||
-            (attempt->outcome.is_doubtful && attempt->input.n_failures < RENEWAL_DOUBTS))
-                return false;
-        return attempt->outcome.step == STEP_VERIFY ||
-               (attempt->outcome.step == STEP_SIGN && attempt->by_token);
-}
-
-static void attempt_discard(struct attempt *attempt) {
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        int r;
-
-        r = attempt->outcome.step == STEP_VERIFY ? store_stage_drop_certificate(attempt->store, &error)
-                                                 : store_stage_drop_token(attempt->store, &error);
-        if (r < 0)
-                error_prefix(&attempt->outcome.error, "%s; then", error_text(&error));
 }
 
 bool attempt_step_calls(enum renewal_step step) {
         return steps[step].call;
 }
 
-/* Forgets how the step before ended. The request id stays: a check of the reply fails with that of the call.
- */
-static void begin_outcome(struct attempt *attempt, enum renewal_step step) {
-        struct outcome *outcome = &attempt->outcome;
-
-        error_clear(&outcome->error);
-        outcome->step = step;
-        outcome->failure = FAILURE_NONE;
-        outcome->retry_after_usec = 0;
-        outcome->not_longer = outcome->is_doubtful = outcome->key_too_small = false;
+static void begin_step(struct attempt *attempt, enum renewal_step step) {
+        gathered_begin_step(&attempt->gathered, step);
         attempt->begin = now_usec(CLOCK_MONOTONIC);
-        attempt->key_cpu_usec = 0;
 }
 
 void attempt_start(struct attempt *attempt, enum renewal_step step) {
         struct loop_services *services = attempt->services;
 
-        begin_outcome(attempt, step);
-        if (steps[step].call) {
-                steps[step].call(attempt);
-                return;
-        }
-        attempt->job = (struct job) { .run = run_step, .done = step_is_done };
-        workers_submit(steps[step].is_key_work ? services->key_workers : services->disk_workers,
-                       &attempt->job);
-}
-
-void attempt_call_done(struct attempt *attempt) {
-        attempt->call = connector_call_free(attempt->call);
-        if (!must_discard(attempt)) {
-                attempt->done(attempt->userdata);
-                return;
-        }
-        attempt->job = (struct job) { .run = run_discard, .done = step_is_done };
-        workers_submit(attempt->services->disk_workers, &attempt->job);
+        begin_step(attempt, step);
+        if (steps[step].call)
+                steps[step].call(&attempt->remote);
+        else
+                submit(attempt, steps[step].is_key_work ? services->key_workers : services->disk_workers,
+                       run_step);
 }
 
 void attempt_fail(struct attempt *attempt, enum renewal_step step, int code, const char *sentence,
                   usec_t retry_after_usec) {
-        begin_outcome(attempt, step);
-        attempt->outcome.failure = FAILURE_LOCAL;
-        attempt->outcome.retry_after_usec = retry_after_usec;
-        error_set(&attempt->outcome.error, code, "%s", sentence);
+        struct outcome *outcome = &attempt->gathered.outcome;
+
+        begin_step(attempt, step);
+        outcome->failure = FAILURE_LOCAL;
+        outcome->retry_after_usec = retry_after_usec;
+        error_set(&outcome->error, code, "%s", sentence);
 }
 
 const struct outcome *attempt_outcome(const struct attempt *attempt) {
-        return &attempt->outcome;
+        return &attempt->gathered.outcome;
 }
 
 const struct findings *attempt_findings(const struct attempt *attempt) {
-        return &attempt->findings;
+        return &attempt->gathered.findings;
 }
 
 void attempt_set_enrolment(struct attempt *attempt, bool is_enrolment) {
-        attempt->by_token = is_enrolment;
+        attempt->gathered.by_token = is_enrolment;
 }
 
 bool attempt_is_enrolment(const struct attempt *attempt) {
-        return attempt->by_token;
+        return attempt->gathered.by_token;
 }
 
 bool attempt_accept_not_longer(struct attempt *attempt) {
-        bool known = attempt->input.accepts_not_longer;
+        bool known = attempt->gathered.input.accepts_not_longer;
 
-        attempt->input.accepts_not_longer = true;
+        attempt->gathered.input.accepts_not_longer = true;
         return known;
 }
 
 void attempt_pass_over_set(struct attempt *attempt) {
-        struct renewal_observation *observation = &attempt->findings.observation;
+        struct renewal_observation *observation = &attempt->gathered.findings.observation;
 
         observation->has_set = false;
         observation->expiry = observation->not_before = 0;
 }
 
 void attempt_pass_over_token(struct attempt *attempt) {
-        attempt->findings.observation.has_token = false;
+        attempt->gathered.findings.observation.has_token = false;
 }
 
 bool attempt_has_committed(const struct attempt *attempt) {
-        return attempt->generation > 0;
+        return attempt->gathered.generation > 0;
 }
 
 char *attempt_take_warning(struct attempt *attempt) {
-        return take_ptr(attempt->warning);
+        return take_ptr(attempt->gathered.warning);
 }
 
 usec_t attempt_step_usec(const struct attempt *attempt) {
@@ -200,5 +194,5 @@ usec_t attempt_step_usec(const struct attempt *attempt) {
 }
 
 usec_t attempt_key_cpu_usec(const struct attempt *attempt) {
-        return attempt->key_cpu_usec;
+        return attempt->gathered.key_cpu_usec;
 }

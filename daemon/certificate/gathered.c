@@ -1,0 +1,28 @@
+/* Nothing but memory: what is in it is freed, and secrets are cleansed. */
+
+#include "daemon/certificate/gathered.h"
+
+void gathered_clear(struct gathered *gathered) {
+        set_clear(&gathered->set);
+        stage_clear(&gathered->stage);
+        store_close(gathered->store);
+        free_secret(gathered->token);
+        free_secret(gathered->offered_token);
+        connection_clear(&gathered->connection);
+        compass_configuration_clear(&gathered->configuration);
+        compass_certificates_clear(&gathered->reply);
+        free(gathered->adopted);
+        free(gathered->warning);
+        error_clear(&gathered->outcome.error);
+}
+
+void gathered_begin_step(struct gathered *gathered, enum renewal_step step) {
+        struct outcome *outcome = &gathered->outcome;
+
+        error_clear(&outcome->error);
+        outcome->step = step;
+        outcome->failure = FAILURE_NONE;
+        outcome->retry_after_usec = 0;
+        outcome->not_longer = outcome->is_doubtful = outcome->key_too_small = false;
+        gathered->key_cpu_usec = 0;
+}

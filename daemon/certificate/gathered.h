@@ -1,0 +1,48 @@
+#pragma once
+
+/* What one attempt gathers on its way: each step reads what the steps before it left, and leaves what the
+ * next ones need. */
+
+#include <stdatomic.h>
+
+#include "daemon/certificate/attempt.h"
+#include "lib/protocol/compass.h"
+#include "lib/protocol/connection.h"
+
+/* The loop's thread owns it, except while a step runs on a worker: then the worker does. */
+struct gathered {
+        const struct config_certificate *config;
+        const atomic_bool *stopping; /* key generation gives up then */
+        struct attempt_input input;
+        char *offered_token; /* cleansed */
+        bool by_token;
+
+        /* STEP_INSPECT. */
+        struct store *store; /* open and locked */
+        struct set set;
+        struct stage stage;
+        char *token; /* on offer; cleansed */
+        bool is_offered;
+        struct connection connection; /* of the current set, or as `configuration` changed it */
+        char *adopted;
+        struct findings findings;
+
+        /* STEP_CONFIGURATION and STEP_SIGN. */
+        bool director_down;
+        struct compass_configuration configuration;
+        struct compass_certificates reply;
+        unsigned key_bits; /* to make: configured, or what keyAlgorithm asks for when that is more */
+
+        uint64_t generation; /* STEP_COMMIT; 0: none was committed */
+
+        /* The last step. */
+        usec_t key_cpu_usec; /* processor time that STEP_KEY took */
+        struct outcome outcome;
+        char *warning;
+};
+
+void gathered_clear(struct gathered *gathered);
+
+/* Forgets how the step before ended; STEP is next. The request id stays: a check of the reply fails with that
+ * of the call. */
+void gathered_begin_step(struct gathered *gathered, enum renewal_step step);

@@ -1,0 +1,396 @@
+/*
+ * The steps that work on this machine only: files and RSA. They run on worker threads, so they log nothing
+ * and touch nothing but their attempt.
+ */
+
+#include "daemon/certificate/local-steps.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "daemon/certificate/gathered.h"
+#include "lib/life/gate.h"
+#include "lib/util/hash.h"
+#include "lib/x509/csr.h"
+
+#define TOKEN_FILE_MAX 16384u
+
+static void fail_local(struct gathered *gathered, int code) {
+        /* A damaged or hostile file, a full disk, a missing right: no Connector can help with any of it. */
+        if (gathered->outcome.error.code == 0)
+                error_set_errno(&gathered->outcome.error, code, "cannot work in %s",
+                                gathered->config->directory);
+        gathered->outcome.failure = FAILURE_LOCAL;
+}
+
+static void add_warning(struct gathered *gathered, const char *text) {
+        char *both;
+
+        if (!gathered->warning)
+                gathered->warning = strdup(text);
+        else if (asprintf(&both, "%s; %s", gathered->warning, text) >= 0) {
+                free(gathered->warning);
+                gathered->warning = both;
+        }
+}
+
+static int warn_of_nothing_to_import(struct gathered *gathered) {
+        _cleanup_(freep) char *warning = NULL;
+
+        if (asprintf(&warning, "no key to import: %s does not exist", gathered->config->import.key) < 0) {
+                warning = NULL;
+                return 0;
+        }
+        add_warning(gathered, warning);
+        return 0;
+}
+
+/* --- Look --- */
+
+static int adopt(struct gathered *gathered) {
+        const struct config_certificate *config = gathered->config;
+        _cleanup_(freep) char *warning = NULL;
+        const char *source = config->directory;
+        int r;
+
+        r = store_adopt_plain(gathered->store, &warning, &gathered->outcome.error);
+        if (r == -ENOENT) {
+                if (warning)
+                        add_warning(gathered, warning); /* what was not adopted was set aside */
+                free(take_ptr(warning));
+                if (!config->import.key || !store_is_empty(gathered->store))
+                        return 0;
+                if (faccessat(AT_FDCWD, config->import.key, F_OK, AT_EACCESS) < 0 && errno == ENOENT)
+                        return warn_of_nothing_to_import(gathered); /* the pair may be still to come */
+                source = config->import.certificate;
+                r = store_adopt_files(gathered->store, config->import.key, source, config->import.ca,
+                                      &warning, &gathered->outcome.error);
+        }
+        if (warning)
+                add_warning(gathered, warning);
+        if (r < 0)
+                return r;
+        gathered->findings.adopted = gathered->adopted = strdup(source);
+        return gathered->adopted ? 0 : -ENOMEM;
+}
+
+bool attempt_trim_token(char *text) {
+        char *begin = text, *end = text + strlen(text);
+
+        while (isspace((unsigned char)*begin))
+                begin++;
+        while (end > begin && isspace((unsigned char)end[-1]))
+                end--;
+        *end = '\0';
+        memmove(text, begin, (size_t)(end - begin) + 1);
+        explicit_bzero(text + (end - begin) + 1, (size_t)(begin - text)); /* its last bytes, as they were */
+        if (!*text)
+                return false;
+        for (const char *p = text; *p; p++)
+                if (!isgraph((unsigned char)*p))
+                        return false;
+        return true;
+}
+
+/* A token is the same one in another file: a service manager that passes credentials makes a new file at each
+ * start. FNV-1a is enough, and of a token, which is random, it gives nothing away. */
+static uint64_t token_hash(const char *token) {
+        uint64_t hash = hash_text(HASH_INIT, token);
+
+        return hash != 0 ? hash : 1;
+}
+
+static void read_token(struct gathered *gathered) {
+        const char *path = gathered->config->token_file;
+        _cleanup_(freep) char *warning = NULL;
+        char *text;
+        int r;
+
+        if (gathered->offered_token) {
+                gathered->token = take_ptr(gathered->offered_token);
+                gathered->findings.token = token_hash(gathered->token);
+                gathered->is_offered = true;
+                return;
+        }
+        if (!path)
+                return;
+        /* Before it is read: a file that is replaced meanwhile will look new, never old. */
+        (void)file_identify(AT_FDCWD, path, &gathered->findings.token_file);
+        r = file_read_at(AT_FDCWD, path, FILE_FOLLOW, TOKEN_FILE_MAX, &text, NULL);
+        if (r == -ENOENT)
+                return;
+        if (r < 0) {
+                if (asprintf(&warning, "cannot read token file %s: %s", path, error_code_text(r)) >= 0)
+                        add_warning(gathered, warning);
+                return;
+        }
+        if (attempt_trim_token(text)) {
+                gathered->token = text;
+                gathered->findings.token = token_hash(text);
+                return;
+        }
+        if (*text && asprintf(&warning, "token file %s is not one line with a one-time token", path) >= 0)
+                add_warning(gathered, warning);
+        free_secret(text);
+}
+
+static bool key_fits(const struct key *key, unsigned bits) {
+        return key && key_is_rsa(key) && key_bits(key) >= bits;
+}
+
+static void fill_observation(struct gathered *gathered) {
+        const struct stage *stage = &gathered->stage;
+        unsigned bits = gathered->config->policy.key.bits;
+        bool has_staged_key = key_fits(stage->key, bits);
+
+        gathered->findings.observation = (struct renewal_observation) {
+                .has_set = gathered->findings.set,
+                .not_before = gathered->findings.set ? gathered->set.not_before : 0,
+                .expiry = gathered->findings.set ? gathered->set.effective_expiry : 0,
+                .has_token = gathered->token,
+                .has_untried_token =
+                        gathered->token && gathered->findings.token != gathered->input.tried_token,
+                .has_staged_key = has_staged_key,
+                .has_staged_grant = has_staged_key && stage->csr_pem && stage->token,
+                .has_staged_reply = has_staged_key && stage->certificate_pem && stage->ca_pem,
+                .other_key_asked = gathered->findings.set && !key_fits(gathered->set.key, bits),
+                .enrol_asked = gathered->is_offered && gathered->token,
+        };
+}
+
+/* What goes with a staged reply or grant is staged too; everything else starts from what is current. */
+static void read_connection(struct gathered *gathered) {
+        bool resume = gathered->findings.observation.has_staged_reply || !gathered->findings.set;
+        const char *json = resume && gathered->stage.connection_json ? gathered->stage.connection_json
+                                                                     : gathered->set.connection_json;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        if (!json || connection_parse(json, strlen(json), &gathered->connection, &error) == 0)
+                return;
+        error_prefix(&error, "passing over " STORE_CONNECTION " in %s", gathered->config->directory);
+        add_warning(gathered, error_text(&error));
+}
+
+/* The current set; where it is damaged, the last good one in its place. None at all is no failure. */
+static int load_or_repair(struct gathered *gathered) {
+        _cleanup_(freep) char *text = NULL;
+        uint64_t generation;
+        int r;
+
+        r = store_load(gathered->store, &gathered->set, &gathered->outcome.error);
+        if (r == -EBADMSG) {
+                _cleanup_(error_clear) struct error damage = ERROR_INIT;
+
+                error_move(&damage, &gathered->outcome.error);
+                r = store_repair(gathered->store, &generation, &gathered->outcome.error);
+                if (r == 0 && asprintf(&text, "%s; generation %" PRIu64 " is current again",
+                                       error_text(&damage), generation) >= 0)
+                        add_warning(gathered, text);
+                else if (r == -ENOENT)
+                        add_warning(gathered, error_text(&damage));
+                if (r == 0)
+                        r = store_load(gathered->store, &gathered->set, &gathered->outcome.error);
+        }
+        gathered->findings.set = r == 0 ? &gathered->set : NULL;
+        if (r == -ENOENT) {
+                error_clear(&gathered->outcome.error);
+                return 0;
+        }
+        return r;
+}
+
+struct store_options attempt_store_options(const struct config_certificate *config) {
+        return (struct store_options) {
+                .key_access = config->key_access,
+                .public_access = config->public_access,
+                .grace_usec = STORE_GRACE_USEC,
+                .keep = config->policy.keep,
+        };
+}
+
+void local_step_inspect(struct gathered *gathered) {
+        const struct config_certificate *config = gathered->config;
+        const struct store_options options = attempt_store_options(config);
+        int r;
+
+        r = store_open(config->directory, &options, &gathered->store, &gathered->outcome.error);
+        if (r == 0)
+                r = adopt(gathered);
+        if (r == 0)
+                r = load_or_repair(gathered);
+        if (r == 0)
+                r = store_stage_load(gathered->store, &gathered->stage, &gathered->outcome.error);
+        if (r < 0) {
+                fail_local(gathered, r);
+                return;
+        }
+        read_token(gathered);
+        fill_observation(gathered);
+        read_connection(gathered);
+
+        /* A look without the right to renew keeps nothing open, and no more in memory than it was for:
+         * thousands of them may be under way. */
+        if (!gathered->input.may_renew) {
+                gathered->store = store_close(gathered->store);
+                stage_clear(&gathered->stage);
+                if (config->n_exports == 0)
+                        set_drop_files(&gathered->set);
+        }
+}
+
+/* --- Key and CSR --- */
+
+void local_step_key(struct gathered *gathered) {
+        unsigned bits = gathered->config->policy.key.bits;
+        usec_t begin;
+        int r;
+
+        if (gathered->key_bits < bits)
+                gathered->key_bits = bits;
+        stage_clear(&gathered->stage);
+        begin = now_usec(CLOCK_THREAD_CPUTIME_ID);
+        r = key_generate(gathered->key_bits, gathered->stopping, &gathered->stage.key,
+                         &gathered->outcome.error);
+        gathered->key_cpu_usec = usec_sub(now_usec(CLOCK_THREAD_CPUTIME_ID), begin);
+        if (r == 0)
+                r = store_stage_key(gathered->store, gathered->stage.key, &gathered->outcome.error);
+        if (r < 0)
+                fail_local(gathered, r);
+}
+
+static int choose_subject(struct gathered *gathered, struct subject **ret) {
+        int r;
+
+        if (gathered->director_down)
+                return cert_subject(gathered->set.leaf, ret, &gathered->outcome.error);
+        r = subject_parse(gathered->configuration.subject, ret, &gathered->outcome.error);
+        if (r < 0)
+                return error_prefix(&gathered->outcome.error,
+                                    "the subject that the Connector asks for is not usable");
+        return 0;
+}
+
+static int stage_request(struct gathered *gathered, const char *csr_pem) {
+        _cleanup_(freep) char *json = NULL;
+        int r;
+
+        r = connection_format(&gathered->connection, &json);
+        if (r < 0)
+                return error_set_errno(&gathered->outcome.error, r, "cannot write " STORE_CONNECTION);
+        r = store_stage_connection(gathered->store, json, &gathered->outcome.error);
+        if (r < 0)
+                return r;
+        if (gathered->by_token && gathered->configuration.token) {
+                r = store_stage_token(gathered->store, gathered->configuration.token,
+                                      &gathered->outcome.error);
+                if (r < 0)
+                        return r;
+        }
+        return store_stage_csr(gathered->store, csr_pem, &gathered->outcome.error);
+}
+
+void local_step_csr(struct gathered *gathered) {
+        _cleanup_(subject_freep) struct subject *subject = NULL;
+        _cleanup_(freep) char *csr_pem = NULL;
+        int r;
+
+        r = choose_subject(gathered, &subject);
+        if (r < 0) {
+                gathered->outcome.failure = FAILURE_BAD_REPLY;
+                return;
+        }
+        r = csr_make(gathered->stage.key, subject, &csr_pem, &gathered->outcome.error);
+        if (r < 0) {
+                gathered->outcome.failure = r == -EINVAL ? FAILURE_BAD_REPLY : FAILURE_LOCAL;
+                return;
+        }
+        r = stage_request(gathered, csr_pem);
+        if (r < 0) {
+                fail_local(gathered, r);
+                return;
+        }
+        free(gathered->stage.csr_pem);
+        gathered->stage.csr_pem = take_ptr(csr_pem);
+}
+
+/* --- Gate and commit --- */
+
+void local_step_gate(struct gathered *gathered) {
+        _cleanup_(gate_result_clear) struct gate_result result = { 0 };
+        _cleanup_(subject_freep) struct subject *subject = NULL;
+        struct stage *stage = &gathered->stage;
+        enum gate_check failed = GATE_MAX;
+        int r;
+
+        r = csr_check(stage->csr_pem, strlen(stage->csr_pem), stage->key, &subject, &gathered->outcome.error);
+        if (r < 0) {
+                error_prefix(&gathered->outcome.error, "the staged CSR in %s is damaged",
+                             gathered->config->directory);
+                gathered->outcome.failure = FAILURE_LOCAL;
+                return;
+        }
+
+        const struct gate_input input = {
+                .leaf_pem = gathered->reply.leaf,
+                .chain_pem = gathered->reply.chain,
+                .ca_pem = gathered->reply.ca,
+                .key = stage->key,
+                .subject = subject,
+                .current_spki = gathered->findings.set ? gathered->set.spki : NULL,
+                /* One that is revoked has nothing left that could be lost. */
+                .current_expiry = gathered->findings.observation.has_set ? gathered->set.effective_expiry : 0,
+                .now = now_usec(CLOCK_REALTIME),
+                .skew_usec = gathered->config->policy.clock_skew_usec,
+                /* Who asks for another key takes the expiry that comes with it. */
+                .forced =
+                        gathered->input.accepts_not_longer || gathered->findings.observation.other_key_asked,
+        };
+        r = gate_run(&input, &result, &failed, &gathered->outcome.error);
+        if (r < 0) {
+                gathered->outcome.failure = r == -ENOMEM ? FAILURE_LOCAL : FAILURE_BAD_REPLY;
+                gathered->outcome.not_longer = failed == GATE_EXPIRY;
+                return;
+        }
+        r = store_stage_certificate(gathered->store, result.certificate_pem, result.ca_pem,
+                                    &gathered->outcome.error);
+        if (r < 0) {
+                fail_local(gathered, r);
+                return;
+        }
+        free(stage->certificate_pem);
+        stage->certificate_pem = take_ptr(result.certificate_pem);
+        free(stage->ca_pem);
+        stage->ca_pem = take_ptr(result.ca_pem);
+}
+
+void local_step_commit(struct gathered *gathered) {
+        int r;
+
+        r = store_commit(gathered->store, &gathered->generation, &gathered->outcome.error);
+        if (r < 0) {
+                error_prefix(&gathered->outcome.error, "could not make the verified certificate current");
+                gathered->outcome.failure = FAILURE_LOCAL;
+                return;
+        }
+        /* What is current now, as a reader would find it: for the log, and the last check of our own work. */
+        set_clear(&gathered->set);
+        r = store_load(gathered->store, &gathered->set, &gathered->outcome.error);
+        gathered->findings.set = r == 0 ? &gathered->set : NULL;
+        if (r < 0) {
+                error_prefix(&gathered->outcome.error,
+                             "generation %" PRIu64 " is now current, but cannot be read back",
+                             gathered->generation);
+                fail_local(gathered, r);
+        }
+}
+
+void local_step_discard(struct gathered *gathered) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        int r;
+
+        r = gathered->outcome.step == STEP_VERIFY ? store_stage_drop_certificate(gathered->store, &error)
+                                                  : store_stage_drop_token(gathered->store, &error);
+        if (r < 0)
+                error_prefix(&gathered->outcome.error, "%s; then", error_text(&error));
+}

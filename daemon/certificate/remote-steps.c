@@ -1,0 +1,283 @@
+/*
+ * The steps that call the Connector. Each starts one call and reads one reply; what a failure means is
+ * decided by connector_classify() before there is a reply, by compass_read_*() from the reply, and here only
+ * where it depends on which endpoint was used.
+ */
+
+#include "daemon/certificate/remote-steps.h"
+
+#include <stdio.h>
+
+#include "daemon/certificate/gathered.h"
+
+/* The certificate-secured URL: what `configuration` last said, or the configured one. Where both are known
+ * and the last attempt failed, the other is tried in turn: either may be the one that is out of date. */
+static const char *certificate_url(const struct gathered *gathered) {
+        const char *stored = gathered->connection.connector_url,
+                   *configured = gathered->config->connector->url;
+
+        if (!stored)
+                return configured;
+        if (!configured)
+                return stored;
+        return gathered->input.n_failures % 2 == 0 && !gathered->input.configured_url_first ? stored
+                                                                                            : configured;
+}
+
+/* A new certificate is verified at the certificate-secured endpoint, whichever endpoint the attempt used. */
+static const char *call_url(const struct gathered *gathered) {
+        return gathered->by_token && gathered->outcome.step != STEP_VERIFY
+                       ? gathered->config->connector->enrol_url
+                       : certificate_url(gathered);
+}
+
+static void end_call(struct remote *remote) {
+        remote->call = connector_call_free(remote->call);
+        remote->done(remote->userdata);
+}
+
+void remote_clear(struct remote *remote) {
+        remote->call = connector_call_free(remote->call);
+        remote->share = connector_share_free(remote->share);
+}
+
+static void fail_unstarted(struct remote *remote, int r) {
+        struct gathered *gathered = remote->gathered;
+        if (gathered->outcome.error.code == 0)
+                error_set_errno(&gathered->outcome.error, r, "cannot call the Connector");
+        gathered->outcome.failure = FAILURE_LOCAL;
+        end_call(remote);
+}
+
+static void start_call(struct remote *remote, struct connector_request *request, connector_done_t done) {
+        struct gathered *gathered = remote->gathered;
+        const struct config_connector *connector = gathered->config->connector;
+        int r;
+
+        if (!request->url) {
+                free(request->body);
+                error_set(&gathered->outcome.error, -ENOENT,
+                          "the Connector's certificate-secured URL is not known: set `url` of connector %s",
+                          connector->name);
+                fail_unstarted(remote, -ENOENT);
+                return;
+        }
+        request->trust = connector->trust;
+        request->timeout_usec = connector->timeout_usec;
+        r = connector_call_new(remote->curl, request, done, remote, &remote->call, &gathered->outcome.error);
+        if (r < 0)
+                fail_unstarted(remote, r);
+}
+
+/* Calls the endpoint that this attempt uses: TOKEN, or the current certificate. */
+static void start_endpoint_call(struct remote *remote, char *body, const char *token, connector_done_t done) {
+        struct gathered *gathered = remote->gathered;
+        struct connector_request request = {
+                .url = call_url(gathered),
+                .body = body,
+                .last = gathered->outcome.step == STEP_SIGN,
+        };
+
+        if (gathered->by_token)
+                request.token = token;
+        else {
+                if (gathered->outcome.step == STEP_CONFIGURATION) {
+                        connector_share_free(remote->share);
+                        remote->share = connector_share_new();
+                }
+                request.key = gathered->set.key;
+                request.certificate_pem = gathered->set.certificate_pem;
+                request.share = remote->share;
+        }
+        start_call(remote, &request, done);
+}
+
+/* What every answer is asked first. Returns false when there is no reply to read. */
+static bool take_answer(struct gathered *gathered, const struct connector_answer *answer) {
+        snprintf(gathered->outcome.request_id, sizeof(gathered->outcome.request_id), "%s",
+                 answer->request_id);
+        gathered->outcome.retry_after_usec = answer->retry_after_usec;
+        if (answer->failure == FAILURE_NONE)
+                return true;
+        error_set(&gathered->outcome.error, -EIO, "%s", answer->error);
+        gathered->outcome.failure = answer->failure;
+        return false;
+}
+
+/* Judges the result of a compass_read_*() call. Over the token-secured door the empty 400 mostly says that
+ * the token is used, wrong or too old, and the next call with it will hear the same. */
+static void take_result(struct gathered *gathered, const struct compass_reply *reply, int r) {
+        if (r == 0)
+                return;
+        if (r < 0) {
+                gathered->outcome.failure = FAILURE_LOCAL;
+                return;
+        }
+        if (gathered->by_token && gathered->outcome.step != STEP_VERIFY && reply->status == 400 &&
+            reply->size == 0) {
+                error_set(&gathered->outcome.error, -EACCES,
+                          "%s does not accept the one-time token%s%s: it is used, wrong or expired, "
+                          "or the Director is down; a fresh one is needed",
+                          call_url(gathered), gathered->is_offered ? "" : " from ",
+                          gathered->is_offered           ? ""
+                          : gathered->config->token_file ? gathered->config->token_file
+                                                         : "the stage");
+                gathered->outcome.failure = FAILURE_REJECTED;
+                gathered->outcome.is_doubtful = true;
+                return;
+        }
+        error_prefix(&gathered->outcome.error, "%s", call_url(gathered));
+        gathered->outcome.failure = (enum failure)r;
+}
+
+/* --- Configuration --- */
+
+static int follow_url(char **slot, char *url) {
+        if (!url || streq_null(*slot, url))
+                return 0;
+        if (!url_is_https(url))
+                return -EPROTO;
+        free(*slot);
+        *slot = strdup(url);
+        return *slot ? 0 : -ENOMEM;
+}
+
+static void take_configuration(struct gathered *gathered) {
+        struct compass_configuration *configuration = &gathered->configuration;
+        const char *algorithm = configuration->key_algorithm;
+        unsigned asked = algorithm ? key_algorithm_bits(algorithm) : 0;
+
+        if (algorithm && asked == 0) {
+                error_set(&gathered->outcome.error, -ENOTSUP,
+                          "the Connector asks for a key of kind '%s', which rekeyd does not make: only "
+                          "rsa2048, rsa3072 "
+                          "and rsa4096 are known",
+                          algorithm);
+                gathered->outcome.failure = FAILURE_BAD_REPLY;
+                return;
+        }
+        if (gathered->by_token && !configuration->token) {
+                error_set(&gathered->outcome.error, -EBADMSG,
+                          "the Connector's configuration holds no token for the signature; a fresh one-time "
+                          "token is "
+                          "needed");
+                gathered->outcome.failure = FAILURE_BAD_REPLY;
+                return;
+        }
+        if (follow_url(&gathered->connection.connector_url, configuration->connector_url) < 0 ||
+            follow_url(&gathered->connection.director_url, configuration->director_url) < 0) {
+                free(gathered->warning);
+                gathered->warning = strdup(
+                        "the Connector's configuration names a URL that is not https; keeping the old one");
+        }
+
+        if (asked > key_bits(gathered->stage.key)) {
+                gathered->key_bits = asked;
+                gathered->outcome.key_too_small = true;
+        }
+}
+
+static void on_configuration(const struct connector_answer *answer, void *userdata) {
+        struct remote *remote = userdata;
+        struct gathered *gathered = remote->gathered;
+        int r;
+
+        if (take_answer(gathered, answer)) {
+                compass_configuration_clear(&gathered->configuration);
+                r = compass_read_configuration(&answer->reply, &gathered->configuration,
+                                               &gathered->outcome.error);
+                if (r == COMPASS_DIRECTOR_DOWN) {
+                        /* Signing works without the Director, and the subject is in the certificate. */
+                        if (gathered->by_token || !gathered->findings.set)
+                                r = FAILURE_TRANSIENT;
+                        else {
+                                gathered->director_down = true;
+                                free(gathered->warning);
+                                gathered->warning = strdup(error_text(&gathered->outcome.error));
+                                error_clear(&gathered->outcome.error);
+                                r = 0;
+                        }
+                } else if (r == 0)
+                        take_configuration(gathered);
+                take_result(gathered, &answer->reply, r);
+        }
+        end_call(remote);
+}
+
+void remote_step_configuration(struct remote *remote) {
+        struct gathered *gathered = remote->gathered;
+        char *body;
+        int r;
+
+        r = compass_request_configuration(&body);
+        if (r < 0)
+                fail_unstarted(remote, r);
+        else
+                start_endpoint_call(remote, body, gathered->token, on_configuration);
+}
+
+/* --- Sign --- */
+
+static void on_signed(const struct connector_answer *answer, void *userdata) {
+        struct remote *remote = userdata;
+        struct gathered *gathered = remote->gathered;
+
+        if (take_answer(gathered, answer)) {
+                compass_certificates_clear(&gathered->reply);
+                take_result(gathered, &answer->reply,
+                            compass_read_certificates(&answer->reply, &gathered->reply,
+                                                      &gathered->outcome.error));
+        }
+        end_call(remote);
+}
+
+void remote_step_sign(struct remote *remote) {
+        struct gathered *gathered = remote->gathered;
+        const char *token =
+                gathered->configuration.token ? gathered->configuration.token : gathered->stage.token;
+        char *body;
+        int r;
+
+        r = compass_request_sign(gathered->stage.csr_pem, &body);
+        if (r < 0)
+                fail_unstarted(remote, r);
+        else
+                start_endpoint_call(remote, body, token, on_signed);
+}
+
+/* --- Proof --- */
+
+static void on_verified(const struct connector_answer *answer, void *userdata) {
+        struct remote *remote = userdata;
+        struct gathered *gathered = remote->gathered;
+        int r;
+
+        if (take_answer(gathered, answer)) {
+                r = compass_read_probe(&answer->reply, &gathered->outcome.error);
+                /* Whatever it has against the call, it is about the new certificate: nothing else is new in
+                 * it. An empty 400 too, where configuration and signature have just passed. */
+                if (r == FAILURE_REFUSED || r == FAILURE_REJECTED || (r > 0 && answer->reply.status == 400))
+                        r = FAILURE_BAD_REPLY;
+                take_result(gathered, &answer->reply, r);
+        }
+        if (gathered->outcome.failure != FAILURE_NONE)
+                error_prefix(&gathered->outcome.error, "could not verify the new certificate");
+        end_call(remote);
+}
+
+void remote_step_verify(struct remote *remote) {
+        struct gathered *gathered = remote->gathered;
+        struct connector_request request = {
+                .url = call_url(gathered),
+                .key = gathered->stage.key,
+                .certificate_pem = gathered->stage.certificate_pem,
+                .fresh = true,
+        };
+        int r;
+
+        r = compass_request_probe(&request.body);
+        if (r < 0)
+                fail_unstarted(remote, r);
+        else
+                start_call(remote, &request, on_verified);
+}

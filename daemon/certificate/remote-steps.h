@@ -1,0 +1,25 @@
+#pragma once
+
+/* The steps that call the Connector, from the loop. */
+
+#include "daemon/connector/connector-client.h"
+
+struct gathered;
+
+/* One attempt's calls. */
+struct remote {
+        struct curl_glue *curl;
+        struct gathered *gathered;
+        void (*done)(void *userdata); /* a step is over: its outcome is in what is gathered */
+        void *userdata;
+        struct connector_call *call; /* under way */
+        CURLSH *share; /* connections, from the configuration to the signature, with the key of the set */
+};
+
+/* Ends what is under way. */
+void remote_clear(struct remote *remote);
+
+/* Each begins one call and ends with `done`, maybe before it returns. */
+void remote_step_configuration(struct remote *remote);
+void remote_step_sign(struct remote *remote);
+void remote_step_verify(struct remote *remote);
