@@ -1,8 +1,8 @@
 /*
  * When to renew, and how long to wait after a failure. Everything here is arithmetic on arguments: no clock
  * is read, no random number drawn, nothing remembered, so the tests walk through years in microseconds. Sums
- * saturate and products are taken in 128 bits: an expiry of "never" or a lifetime of ten thousand years is
- * only a large number.
+ * saturate and shares are exact: an expiry of "never" or a lifetime of ten thousand years is only a large
+ * number.
  */
 
 #include "lib/life/schedule.h"
@@ -11,6 +11,7 @@
 #include <limits.h>
 
 #include "lib/util/hash.h"
+#include "lib/util/time.h"
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
@@ -28,17 +29,12 @@
  * new one due at birth. */
 #define LIVED_PART 10
 
-/* VALUE * PART / WHOLE for PART <= WHOLE; does not overflow. */
-static usec_t part_of(usec_t value, uint64_t part, uint64_t whole) {
-        return (usec_t)((unsigned __int128)value * part / whole);
-}
-
 usec_t share_of(struct share_or_usec s, usec_t lifetime_usec) {
         if (!s.is_share)
                 return s.usec;
         if (lifetime_usec == USEC_INFINITY)
                 return USEC_INFINITY;
-        return part_of(lifetime_usec, MIN(s.ppm, SHARE_ONE), SHARE_ONE);
+        return usec_part(lifetime_usec, MIN(s.ppm, SHARE_ONE), SHARE_ONE);
 }
 
 uint32_t schedule_seed(const uint8_t machine_id[16], const char *name) {
@@ -67,7 +63,7 @@ usec_t schedule_due(const struct schedule_policy *policy, usec_t not_before, use
         jitter = MIN(share_of(policy->jitter, lifetime), lifetime);
 
         due = usec_sub(effective_expiry, before);
-        due = usec_sub(due, part_of(jitter, seed, RANDOM_WHOLE));
+        due = usec_sub(due, usec_part(jitter, seed, RANDOM_WHOLE));
         earliest = usec_add(not_before, lifetime / LIVED_PART);
         return MAX(due, earliest);
 }
@@ -81,14 +77,14 @@ bool schedule_clock_plausible(const struct schedule_policy *policy, usec_t now, 
 static usec_t at_least(usec_t wait, usec_t floor, uint32_t random) {
         if (wait >= floor)
                 return wait;
-        return floor + part_of(MIN(floor / 5, usec_sub(USEC_PER_DAY, floor)), random, RANDOM_WHOLE);
+        return floor + usec_part(MIN(floor / 5, usec_sub(USEC_PER_DAY, floor)), random, RANDOM_WHOLE);
 }
 
 /* At most CAP: where that decides, the last fifth of it. */
 static usec_t at_most(usec_t wait, usec_t cap, uint32_t random) {
         if (wait <= cap)
                 return wait;
-        return cap / 5 * 4 + part_of(cap / 5, random, RANDOM_WHOLE);
+        return cap / 5 * 4 + usec_part(cap / 5, random, RANDOM_WHOLE);
 }
 
 /* FIRST for the first failure, doubling up to MAX; times 0.8 and, for the largest random number, all but 1.2.
@@ -99,7 +95,7 @@ static usec_t doubled(usec_t first, usec_t max, unsigned n, uint32_t random) {
         for (unsigned i = 1; i < n && wait < max; i++)
                 wait *= 2;
         wait = MIN(wait, max);
-        return wait / 5 * 4 + part_of(wait / 5 * 2, random, RANDOM_WHOLE);
+        return wait / 5 * 4 + usec_part(wait / 5 * 2, random, RANDOM_WHOLE);
 }
 
 static usec_t limited(const struct schedule_policy *policy, enum failure failure, usec_t wait,

@@ -7,6 +7,9 @@
 
 #include "lib/util/macro.h"
 
+/* Certificates expire after 2038. */
+_Static_assert(sizeof(time_t) >= 8, "time_t has 64 bits; on 32 bit by -D_TIME_BITS=64");
+
 usec_t now_usec(clockid_t clock) {
         struct timespec ts;
 
@@ -25,6 +28,13 @@ usec_t usec_sub(usec_t a, usec_t b) {
         if (a == USEC_INFINITY)
                 return USEC_INFINITY;
         return a > b ? a - b : 0;
+}
+
+usec_t usec_part(usec_t value, uint64_t part, uint64_t whole) {
+        assert(part <= whole && whole > 0 && whole <= UINT64_C(1) << 32);
+
+        /* VALUE = n * WHOLE + rest: n * PART is at most VALUE, and rest * PART less than 2^64. */
+        return value / whole * part + value % whole * part / whole;
 }
 
 const char *format_timestamp(char buffer[TIMESTAMP_MAX], usec_t when) {

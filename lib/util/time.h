@@ -27,6 +27,9 @@ usec_t usec_add(usec_t a, usec_t b);
 /* A - B, or 0 where B is later. */
 usec_t usec_sub(usec_t a, usec_t b);
 
+/* VALUE * PART / WHOLE, rounded down, for PART <= WHOLE <= 2^32: exact for every VALUE, on 32 bit too. */
+usec_t usec_part(usec_t value, uint64_t part, uint64_t whole);
+
 /* WHEN (CLOCK_REALTIME) as "2026-11-20T18:06:53Z" into BUFFER; "never" for USEC_INFINITY. Returns BUFFER. */
 #define TIMESTAMP_MAX 32
 const char *format_timestamp(char buffer[TIMESTAMP_MAX], usec_t when);

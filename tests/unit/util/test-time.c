@@ -16,6 +16,76 @@ START_TEST(sums_do_not_wrap) {
 }
 END_TEST
 
+#define WHOLE (UINT64_C(1) << 32) /* the largest */
+
+START_TEST(a_part_is_exact_at_its_limits) {
+        static const struct {
+                usec_t value;
+                uint64_t part, whole;
+                usec_t expected;
+        } rows[] = {
+                { 0, 0, 1, 0 },
+                { 0, WHOLE, WHOLE, 0 },
+                { 1, WHOLE - 1, WHOLE, 0 }, /* rounded down */
+                { 3, 1, 2, 1 },
+                { UINT64_MAX, 0, WHOLE, 0 },
+                { UINT64_MAX, 1, 1, UINT64_MAX },
+                { UINT64_MAX, WHOLE, WHOLE, UINT64_MAX },
+                { UINT64_MAX, 1, WHOLE, UINT32_MAX },
+                { UINT64_MAX, WHOLE - 1, WHOLE, UINT64_MAX - UINT32_MAX - 1 },
+                { UINT64_MAX, WHOLE / 2, WHOLE, UINT64_MAX / 2 },
+                { UINT64_MAX, 333333, 1000000, UINT64_C(6148908542321825968) },
+                { UINT64_MAX - 1, 999999, 1000000, UINT64_C(18446725626965477904) },
+                { WHOLE - 1, WHOLE - 1, WHOLE, WHOLE - 2 }, /* the largest product of rest and part */
+                { WHOLE, WHOLE - 1, WHOLE, WHOLE - 1 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                usec_t part = usec_part(rows[i].value, rows[i].part, rows[i].whole);
+
+                ck_assert_msg(part == rows[i].expected, "row %zu: %" PRI_USEC, i, part);
+        }
+}
+END_TEST
+
+#ifdef __SIZEOF_INT128__
+
+/* splitmix64: the same numbers each time. */
+static uint64_t next_number(uint64_t *state) {
+        uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+        return z ^ (z >> 31);
+}
+
+/* As many small numbers as large ones, and as many near a power of two. */
+static uint64_t next_edgy_number(uint64_t *state) {
+        uint64_t bits = next_number(state), number = next_number(state) >> (bits & 63);
+
+        if (bits & 64)
+                number = (UINT64_C(1) << (bits >> 7 & 63)) + (bits >> 13 & 3) - 2;
+        return number;
+}
+
+START_TEST(a_part_is_what_a_product_of_128_bits_gives) {
+        uint64_t state = 1;
+
+        for (unsigned i = 0; i < 500000; i++) {
+                usec_t value = next_edgy_number(&state);
+                uint64_t whole = next_edgy_number(&state) % WHOLE + 1;
+                uint64_t part = next_edgy_number(&state) % (whole + 1);
+                usec_t expected = (usec_t)((unsigned __int128)value * part / whole);
+
+                ck_assert_msg(usec_part(value, part, whole) == expected,
+                              "%" PRIu64 " * %" PRIu64 " / %" PRIu64 " is %" PRIu64 ", not %" PRIu64, value,
+                              part, whole, expected, usec_part(value, part, whole));
+        }
+}
+END_TEST
+
+#endif
+
 START_TEST(timestamps) {
         static const struct {
                 usec_t when;
@@ -78,6 +148,10 @@ int main(void) {
         Suite *suite = suite_create("time");
 
         TEST_CASE(suite, sums_do_not_wrap);
+        TEST_CASE(suite, a_part_is_exact_at_its_limits);
+#ifdef __SIZEOF_INT128__
+        TEST_CASE(suite, a_part_is_what_a_product_of_128_bits_gives);
+#endif
         TEST_CASE(suite, timestamps);
         TEST_CASE(suite, timespans);
         TEST_CASE(suite, clocks_tick);
