@@ -87,7 +87,7 @@ static void await(struct fixture *fixture, const char *message_id, unsigned n) {
 }
 
 static void pause_sec(unsigned seconds) {
-        struct timespec span = { .tv_sec = seconds };
+        struct timespec span = { .tv_sec = (time_t)seconds };
 
         while (nanosleep(&span, &span) < 0)
                 ;

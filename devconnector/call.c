@@ -14,6 +14,7 @@
 #include <event2/bufferevent_ssl.h>
 #include <event2/keyvalq_struct.h>
 #include <openssl/err.h>
+#include <sys/timerfd.h>
 
 #include "devconnector/query.h"
 #include "devconnector/spoil.h"
@@ -43,7 +44,10 @@ struct call {
         json_t *request_id;
         const char *refusal; /* why the caller is not let in, or NULL */
         struct fault *pause, *fault;
-        struct event *timer; /* while the call is delayed */
+        /* While the call is delayed, else -1 and NULL. A timer of libevent's own would be given a struct
+         * timeval, and on 32 bit libevent's may be another than ours. */
+        int timer_fd;
+        struct event *timer;
         bool held;
         char issued[FINGERPRINT_HEX];
 };
@@ -55,6 +59,7 @@ static void call_free(struct call *call) {
         call->connection->call = NULL;
         if (call->timer)
                 event_free(call->timer);
+        fd_close(call->timer_fd);
         free(call->caller.client);
         query_clear(&call->query);
         json_decref(call->request_id);
@@ -217,15 +222,27 @@ static void on_delay_over(_unused_ evutil_socket_t fd, _unused_ short what, void
         call_proceed(userdata);
 }
 
+/* False where there is nothing to wait for, or no timer. */
+static bool call_delay(struct call *call, usec_t delay) {
+        const struct itimerspec span = {
+                .it_value = { .tv_sec = (time_t)(delay / USEC_PER_SEC),
+                              .tv_nsec = (long)(delay % USEC_PER_SEC * 1000) },
+        };
+
+        if (delay == 0)
+                return false;
+        call->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+        if (call->timer_fd < 0 || timerfd_settime(call->timer_fd, 0, &span, NULL) < 0)
+                return false;
+        call->timer = event_new(call->server->base, call->timer_fd, EV_READ, on_delay_over, call);
+        return call->timer && event_add(call->timer, NULL) == 0;
+}
+
 static void call_pause(struct call *call) {
         struct server *server = call->server;
 
         if (fault_is(call->pause, FAULT_DELAY)) {
-                usec_t delay = fault_duration(call->pause, "delay");
-                struct timeval tv = { (time_t)(delay / USEC_PER_SEC), (suseconds_t)(delay % USEC_PER_SEC) };
-
-                call->timer = evtimer_new(server->base, on_delay_over, call);
-                if (call->timer && evtimer_add(call->timer, &tv) == 0)
+                if (call_delay(call, fault_duration(call->pause, "delay")))
                         return;
         } else if (fault_is(call->pause, FAULT_HOLD)) {
                 call->held = true;
@@ -304,6 +321,7 @@ static struct call *call_new(struct server *server, struct connection *connectio
 
         if (!call)
                 return NULL;
+        call->timer_fd = -1;
         call->server = server;
         call->connection = connection;
         call->request = request;

@@ -207,6 +207,15 @@ static int sign(X509 *certificate, EVP_PKEY *key, const X509_ALGOR *like) {
         return X509_sign_ctx(certificate, context) > 0 ? 0 : -EINVAL;
 }
 
+/* As text: a libcrypto for 32 bit may have another time_t. */
+static bool set_time(ASN1_TIME *slot, time_t when) {
+        char text[sizeof("YYYYMMDDhhmmssZ")];
+        struct tm tm;
+
+        return gmtime_r(&when, &tm) && strftime(text, sizeof(text), "%Y%m%d%H%M%SZ", &tm) > 0 &&
+               ASN1_TIME_set_string_X509(slot, text) == 1;
+}
+
 int pki_issue(const struct pki_request *request, const struct pki_pair *issuer, X509 **ret,
               struct error *error) {
         _cleanup_(X509_freep) X509 *certificate = X509_new();
@@ -217,8 +226,8 @@ int pki_issue(const struct pki_request *request, const struct pki_pair *issuer, 
         if (!certificate || X509_set_version(certificate, X509_VERSION_3) != 1 ||
             ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate),
                                     request->serial ? request->serial : pki_random_serial()) != 1 ||
-            !X509_time_adj_ex(X509_getm_notBefore(certificate), 0, 0, &not_before_sec) ||
-            !X509_time_adj_ex(X509_getm_notAfter(certificate), 0, 0, &not_after_sec) ||
+            !set_time(X509_getm_notBefore(certificate), not_before_sec) ||
+            !set_time(X509_getm_notAfter(certificate), not_after_sec) ||
             X509_set_subject_name(certificate, request->subject) != 1 ||
             X509_set_issuer_name(certificate, issuer ? X509_get_subject_name(parent) : request->subject) !=
                     1 ||

@@ -115,7 +115,7 @@ void spoil_field(const struct fault *fault, json_t *reply) {
                 json_object_del(holder, last);
 }
 
-static char *make_padding(uint64_t size, size_t *ret_size) {
+static char *make_padding(size_t size, size_t *ret_size) {
         static const char head[] = "{\"data\":null,\"extensions\":{\"padding\":\"", tail[] = "\"}}";
         char *body = malloc(sizeof(head) + sizeof(tail) + size);
 
@@ -128,7 +128,7 @@ static char *make_padding(uint64_t size, size_t *ret_size) {
         return body;
 }
 
-static char *make_nesting(uint64_t depth, size_t *ret_size) {
+static char *make_nesting(size_t depth, size_t *ret_size) {
         static const char head[] = "{\"data\":{\"result\":", tail[] = "}}";
         char *body = malloc(sizeof(head) + sizeof(tail) + 2 * depth);
         char *end;
@@ -158,9 +158,9 @@ char *spoil_body(const struct fault *fault, size_t *ret_size) {
         if (fault_is(fault, FAULT_GARBAGE))
                 return make_garbage(ret_size);
         if (fault_is(fault, FAULT_OVERSIZED_BODY))
-                return make_padding(fault_number(fault, "bytes"), ret_size);
+                return make_padding((size_t)fault_number(fault, "bytes"), ret_size);
         if (fault_is(fault, FAULT_DEEP_NESTING))
-                return make_nesting(fault_number(fault, "depth"), ret_size);
+                return make_nesting((size_t)fault_number(fault, "depth"), ret_size);
         if (fault_is(fault, FAULT_NOT_JSON)) {
                 *ret_size = strlen(not_json);
                 return strdup(not_json);

@@ -52,7 +52,7 @@ struct http_request *request_free(struct http_request *request) {
         if (request->connection)
                 request->connection->request = NULL;
         if (request->body) {
-                explicit_bzero(request->body, request->head.body_size);
+                explicit_bzero(request->body, (size_t)request->head.body_size);
                 free(request->body);
         }
         http_head_clear(&request->head);
@@ -71,7 +71,7 @@ static bool take_body(struct http_request *request, const char *data, size_t siz
         if (size > request->head.body_size - request->n_body)
                 return false;
         if (!request->body) {
-                request->body = malloc(request->head.body_size + 1);
+                request->body = malloc((size_t)request->head.body_size + 1);
                 if (!request->body)
                         return false;
         }

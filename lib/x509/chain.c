@@ -186,13 +186,26 @@ usec_t chain_expiry(const struct cert *leaf, const struct cert_list *intermediat
         return effective_expiry(leaf, intermediates, &none, NULL);
 }
 
+/* X509_VERIFY_PARAM_set_time(), the one function of a library that is given a time_t, as libcrypto has it. On
+ * 32 bit that may be narrower than ours: it knows no instant after January 2038 then, and gets that for a
+ * later one. */
+void libcrypto_set_time(X509_VERIFY_PARAM *parameters,
+                        LIBCRYPTO_TIME sec) __asm__("X509_VERIFY_PARAM_set_time");
+
+static void set_time(X509_VERIFY_PARAM *parameters, usec_t now) {
+        const usec_t max = sizeof(LIBCRYPTO_TIME) < sizeof(int64_t) ? INT32_MAX : INT64_MAX;
+        const usec_t sec = now / USEC_PER_SEC;
+
+        libcrypto_set_time(parameters, (LIBCRYPTO_TIME)(sec < max ? sec : max));
+}
+
 static void set_parameters(X509_VERIFY_PARAM *parameters, usec_t now) {
         X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_PARTIAL_CHAIN);
         X509_VERIFY_PARAM_set_purpose(parameters, X509_PURPOSE_SSL_CLIENT);
         if (now == USEC_INFINITY)
                 X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_NO_CHECK_TIME);
         else
-                X509_VERIFY_PARAM_set_time(parameters, (time_t)(now / USEC_PER_SEC));
+                set_time(parameters, now);
 }
 
 static int rejected(X509_STORE_CTX *context, struct error *error) {

@@ -44,7 +44,7 @@ static void commit_orders(const struct ctl_fixture *fixture, long before, long a
                 .issuer = &ca,
                 .subject = "O=Org,CN=orders",
                 .not_before = not_before,
-                .not_after = now + (usec_t)(after * (long)USEC_PER_SEC),
+                .not_after = now + (usec_t)(after * (int64_t)USEC_PER_SEC),
         });
         _cleanup_(store_closep) struct store *store = test_store_open(path);
         struct test_set set = { .certificate_pem = strdup(leaf.pem), .ca_pem = strdup(ca.pem) };

@@ -17,7 +17,7 @@ static const char *at(long seconds) {
         static unsigned next;
         char *buffer = buffers[next++ % ELEMENTSOF(buffers)];
 
-        return format_timestamp(buffer, now_usec(CLOCK_REALTIME) + (usec_t)(seconds * (long)USEC_PER_SEC));
+        return format_timestamp(buffer, now_usec(CLOCK_REALTIME) + (usec_t)(seconds * (int64_t)USEC_PER_SEC));
 }
 
 /* The status of NAME, without the closing brace. */

@@ -21,7 +21,8 @@ static unsigned search_range(struct search *search, int memory_fd, uint64_t star
         unsigned n = 0;
 
         while (start < end) {
-                size_t size = end - start < sizeof(search->buffer) ? end - start : sizeof(search->buffer);
+                size_t size =
+                        end - start < sizeof(search->buffer) ? (size_t)(end - start) : sizeof(search->buffer);
                 ssize_t got = pread(memory_fd, search->buffer, size, (off_t)start);
                 char *p = search->buffer;
 

@@ -65,12 +65,13 @@ static void set_subject(X509 *cert, const char *subject) {
 }
 
 static void set_time(const ASN1_TIME *slot, usec_t when) {
-        ASN1_TIME *time = (ASN1_TIME *)slot;
+        const time_t sec = (time_t)(when / USEC_PER_SEC);
+        char text[] = "99991231235959Z";
+        struct tm tm;
 
-        if (when == USEC_INFINITY)
-                must(ASN1_TIME_set_string(time, "99991231235959Z") == 1);
-        else
-                must(ASN1_TIME_set(time, (time_t)(when / USEC_PER_SEC)));
+        if (when != USEC_INFINITY)
+                must(gmtime_r(&sec, &tm) && strftime(text, sizeof(text), "%Y%m%d%H%M%SZ", &tm) > 0);
+        must(ASN1_TIME_set_string_X509((ASN1_TIME *)slot, text) == 1);
 }
 
 static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value, const char *fallback) {
@@ -96,7 +97,7 @@ struct x509_cert x509_make(const struct x509_options *o) {
         must(x = cert.handle = X509_new());
         issuer = o->issuer ? o->issuer->handle : x;
         must(X509_set_version(x, X509_VERSION_3) == 1);
-        must(ASN1_INTEGER_set(X509_get_serialNumber(x), o->serial ? o->serial : 2) == 1);
+        must(ASN1_INTEGER_set_uint64(X509_get_serialNumber(x), o->serial ? o->serial : 2) == 1);
         set_subject(x, o->subject ? o->subject : o->ca ? "CN=CA" : "CN=leaf");
         must(X509_set_issuer_name(x, X509_get_subject_name(issuer)) == 1);
         set_time(X509_get0_notBefore(x), o->not_before ? o->not_before : X509_NOW - USEC_PER_DAY);
