@@ -140,7 +140,7 @@ static void take_configuration(struct certificate *certificate) {
         const bool has_changed = certificate->next_has_changed;
         const bool url_changed =
                 !streq_null(core->config->connector->url, certificate->next_config->connector->url);
-        _cleanup_(config_freep) struct config *before = certificate->owner;
+        _unused_ _cleanup_(config_freep) struct config *before = certificate->owner;
 
         certificate->owner = take_ptr(certificate->next_owner);
         core->config = take_ptr(certificate->next_config);
