@@ -288,7 +288,7 @@ void crash_fixture_reset(struct crash_fixture *crash, const struct scenario *sce
 
 int crash_fixture_trace(struct crash_fixture *crash, struct trace_plan *plan, struct trace *ret) {
         _cleanup_(freep) char *config = scratch_path(crash->fixture->directory, "rekeyd.yaml");
-        const char *argv[] = { getenv("REKEYD_TEST_REKEYD"), "--config", config, "--once", NULL };
+        const char *argv[] = { fixture_program("REKEYD"), "--config", config, "--once", NULL };
 
         plan->root = crash->path;
         return trace_run(argv, plan, ret);

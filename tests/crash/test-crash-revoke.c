@@ -122,7 +122,7 @@ static void crash_fixture_reset(struct fixture *fixture) {
 static int trace_crash(struct fixture *fixture, struct trace_plan *plan, struct trace *ret) {
         _cleanup_(freep) char *config = scratch_path(fixture->directory, "rekeyd.yaml"),
                               *crash = scratch_path(fixture->directory, "world");
-        const char *argv[] = { getenv("REKEYD_TEST_REKEYD"), "--config", config, NULL };
+        const char *argv[] = { fixture_program("REKEYD"), "--config", config, NULL };
 
         plan->root = crash;
         return trace_run(argv, plan, ret);

@@ -187,7 +187,7 @@ START_TEST(an_unprivileged_rekeyd_says_what_it_may_not_do) {
                               *own = scratch_path(fixture->directory, "own"), *probe = NULL;
 
         ck_assert_int_ge(
-                asprintf(&probe, "%s test -x %s 2>/dev/null", as_nobody, getenv("REKEYD_TEST_REKEYD")), 0);
+                asprintf(&probe, "%s test -x %s 2>/dev/null", as_nobody, fixture_program("REKEYD")), 0);
         if (getenv("REKEYD_TEST_WRAPPER") || system(probe) != 0) {
                 test_skip("an_unprivileged_rekeyd_says_what_it_may_not_do: %s",
                           getenv("REKEYD_TEST_WRAPPER")

@@ -346,7 +346,7 @@ END_TEST
 
 START_TEST(ten_mistakes_are_reported_at_once) {
         _cleanup_(freep) char *path = scratch_path(getenv("REKEYD_TEST_DATA"), "config/ten-mistakes.yaml");
-        const char *argv[] = { getenv("REKEYD_TEST_REKEYD"), "--check-config", "--config", path, NULL };
+        const char *argv[] = { fixture_program("REKEYD"), "--check-config", "--config", path, NULL };
         _cleanup_(process_freep) struct process *rekeyd = process_start(argv, true);
         unsigned n = 0;
 

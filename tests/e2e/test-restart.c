@@ -381,7 +381,7 @@ START_TEST(the_state_directory_is_its_own) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(a_month);
         _cleanup_(freep) char *path = scratch_path(fixture->directory, "state"),
                               *config = scratch_path(fixture->directory, "rekeyd.yaml");
-        const char *argv[] = { getenv("REKEYD_TEST_REKEYD"), "--config", config, NULL };
+        const char *argv[] = { fixture_program("REKEYD"), "--config", config, NULL };
         struct stat st;
 
         fixture_configure(fixture, ORDERS);

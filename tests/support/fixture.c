@@ -36,14 +36,27 @@ const char *lifetime(unsigned seconds) {
         return text;
 }
 
+const char *fixture_program(const char *name) {
+        const char *keys = getenv("REKEYD_TEST_KEYS"), *path;
+        char variable[48];
+
+        snprintf(variable, sizeof(variable), "REKEYD_TEST_QUICK_%s", name);
+        path = keys && streq(keys, "real") ? NULL : getenv(variable);
+        if (!path) {
+                snprintf(variable, sizeof(variable), "REKEYD_TEST_%s", name);
+                path = getenv(variable);
+        }
+        ck_assert_msg(path != NULL, "%s is not set", variable);
+        return path;
+}
+
 struct fixture *fixture_new(const char *const *options) {
         struct fixture *fixture = calloc(1, sizeof(*fixture));
-        const char *argv[32] = { getenv("REKEYD_TEST_DEVCONNECTOR") };
+        const char *argv[32] = { fixture_program("DEVCONNECTOR") };
         size_t n = 1;
         json_t *ready;
 
         ck_assert_ptr_nonnull(fixture);
-        ck_assert_ptr_nonnull(argv[0]);
         fixture->directory = scratch_new();
         _cleanup_(freep) char *directory = scratch_path(fixture->directory, "connector");
 
@@ -183,9 +196,8 @@ void fixture_edit(struct fixture *fixture, const char *from, const char *to) {
 
 void fixture_start(struct fixture *fixture, const char *option) {
         _cleanup_(freep) char *config = scratch_path(fixture->directory, "rekeyd.yaml");
-        const char *argv[] = { getenv("REKEYD_TEST_REKEYD"), "--config", config, option, NULL };
+        const char *argv[] = { fixture_program("REKEYD"), "--config", config, option, NULL };
 
-        ck_assert_ptr_nonnull(argv[0]);
         process_free(fixture->rekeyd);
         fixture->rekeyd = process_start(argv, true);
 }
