@@ -46,7 +46,7 @@ install_packages() {
                 die "apt-get install failed"
 }
 
-# build DIRECTORY [MESON_OPTION...]: configures once, then builds what changed.
+# [target=NAME] build DIRECTORY [MESON_OPTION...]: configures once, then builds what changed, of all or of one target.
 build() {
         local directory=$1
         shift
@@ -57,6 +57,6 @@ build() {
                         { cat "$directory.log" >&2; die "meson setup failed"; }
                 rm -f "$directory.log"
         fi
-        ninja -C "$directory" | tail -n 1
-        [ "${PIPESTATUS[0]}" -eq 0 ] || { ninja -C "$directory" >&2; die "the build failed"; }
+        ninja -C "$directory" ${target:+"$target"} | tail -n 1
+        [ "${PIPESTATUS[0]}" -eq 0 ] || { ninja -C "$directory" ${target:+"$target"} >&2; die "the build failed"; }
 }

@@ -1,7 +1,9 @@
 """Counts what Meson's test logs say, shows what the tests measured, and ends with the one line that counts.
 
-Usage: summary.py NAME=LOG.json...
-Each program speaks TAP: a line for each test, and comments for measurements and for tests that cannot run here.
+Usage: summary.py NAME=LOG.json=STATUS...
+STATUS is what `meson test` ended with. Each program speaks TAP: a line for each test, and comments for measurements and
+for tests that cannot run here. A program that crashed, ran out of time or told no plan counts as a failure, and so does
+a run that left no log or ended badly without a failed test.
 """
 
 import json
@@ -11,13 +13,26 @@ import sys
 passed = failed = skipped = 0
 measured, broken, left_out = [], [], []
 
+def read_log(path):
+    try:
+        return [json.loads(line) for line in open(path)]
+    except (OSError, ValueError) as error:
+        broken.append(f"{path}: {error}")
+        return []
+
+
 for argument in sys.argv[1:]:
-    run, path = argument.split("=", 1)
-    for line in open(path):
-        program = json.loads(line)
+    run, path, status = argument.split("=")
+    failed_before = failed
+    programs = read_log(path)
+    for program in programs:
         failures = 0
+        plans, results = [], 0
         said = []
         for text in program.get("stdout", "").splitlines():
+            results += text.startswith(("ok ", "not ok "))
+            if match := re.match(r"1\.\.([0-9]+)", text):
+                plans.append(int(match[1]))
             if match := re.match(r"ok .* # SKIP (.*)", text):
                 skipped += 1
                 left_out.append(f"{run}: {program['name']}: {match[1]}")
@@ -36,9 +51,15 @@ for argument in sys.argv[1:]:
         if failures == 0 and program["result"] not in ("OK", "SKIP"):
             failures = 1
             broken.append(f"{run}: {program['name']}: ended with {program['result']}")
+        if failures == 0 and plans != [results]:
+            failures = 1
+            broken.append(f"{run}: {program['name']}: planned {plans} tests, and told of {results}")
         failed += failures
         if failures > 0:
             broken += [f"    and it said: {text}" for text in said[-20:]]
+    if failed == failed_before and (status != "0" or not programs):
+        failed += 1
+        broken.append(f"{run}: meson ended with {status} and told of {len(programs)} programs")
 
 for title, lines in ("Measured", measured), ("Skipped", left_out), ("Failed", broken):
     if lines:

@@ -8,7 +8,7 @@
  * would have to be waited for.
  */
 
-#include "tests/crash/crash-fixture.h"
+#include "tests/crash/crash-harness.h"
 
 #include <openssl/pem.h>
 #include <signal.h>
@@ -21,9 +21,9 @@
 
 #define CLIENT "client-1"
 
-const struct scenario crash_fixture_enrolment = { "enrolment", 1, 2 };
-const struct scenario crash_fixture_renewal = { "renewal", 2, 2 };
-const struct scenario crash_fixture_recovery = { "recovery", 2, 0 };
+const struct scenario crash_harness_enrolment = { "enrolment", 1, 2 };
+const struct scenario crash_harness_renewal = { "renewal", 2, 2 };
+const struct scenario crash_harness_recovery = { "recovery", 2, 0 };
 
 #define CONFIGURATION                                                                                       \
         "state_directory: %1$s/world/state\n"                                                               \
@@ -53,8 +53,8 @@ static void configure(struct fixture *fixture, const char *renew_before) {
         scratch_write(fixture->directory, "rekeyd.yaml", text, 0600);
 }
 
-void crash_fixture_copy(const struct crash_fixture *crash, const char *from, const char *to) {
-        const char *parent = crash->fixture->directory;
+void crash_harness_copy(const struct crash_harness *harness, const char *from, const char *to) {
+        const char *parent = harness->fixture->directory;
         _cleanup_(freep) char *source = scratch_path(parent, from), *target = scratch_path(parent, to);
         const char *argv[] = { "cp", "-a", source, target, NULL };
         _cleanup_(process_freep) struct process *cp = NULL;
@@ -64,7 +64,7 @@ void crash_fixture_copy(const struct crash_fixture *crash, const char *from, con
         ck_assert_int_eq(process_wait(cp), 0);
 }
 
-const char *crash_fixture_last_line(const char *text) {
+const char *crash_harness_last_line(const char *text) {
         const char *line = text;
 
         for (const char *p = text; (p = strchr(p, '\n')) && p[1] != '\0'; p++)
@@ -72,28 +72,28 @@ const char *crash_fixture_last_line(const char *text) {
         return line;
 }
 
-static void violation(struct crash_fixture *crash, const char *format, ...) _printf_(2, 3);
-static void violation(struct crash_fixture *crash, const char *format, ...) {
+static void violation(struct crash_harness *harness, const char *format, ...) _printf_(2, 3);
+static void violation(struct crash_harness *harness, const char *format, ...) {
         char text[2048];
         va_list ap;
 
         va_start(ap, format);
         vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
-        crash->n_violations++;
-        if (!crash->is_silent)
-                test_report("crash: violation: %s, %s: %s", crash->scenario->name, crash->where, text);
+        harness->n_violations++;
+        if (!harness->is_silent)
+                test_report("crash: violation: %s, %s: %s", harness->scenario->name, harness->where, text);
 }
 
 /* How often devconnector was asked for OPERATION since the world was reset. It answers one request after the
  * other, so that it has said all when it answers this one. */
-static unsigned count_calls(struct crash_fixture *crash, const char *operation) {
+static unsigned count_calls(struct crash_harness *harness, const char *operation) {
         char wanted[64];
         unsigned n = 0;
 
         snprintf(wanted, sizeof(wanted), "\"operation\":\"%s\"", operation);
-        json_decref(fixture_admin(crash->fixture, "/", NULL));
-        for (const char *p = process_output(crash->fixture->connector, PROCESS_STDOUT) + crash->n_seen;
+        json_decref(fixture_admin(harness->fixture, "/", NULL));
+        for (const char *p = process_output(harness->fixture->connector, PROCESS_STDOUT) + harness->n_seen;
              (p = strstr(p, wanted)); p++)
                 n++;
         return n;
@@ -102,10 +102,10 @@ static unsigned count_calls(struct crash_fixture *crash, const char *operation) 
 /* --- Baselines --- */
 
 /* Gives the current leaf a notBefore and a notAfter around now, as if it had been issued long ago. */
-static void age_leaf(struct crash_fixture *crash) {
-        _cleanup_(freep) char *directory = scratch_path(crash->fixture->directory, "connector"),
+static void age_leaf(struct crash_harness *harness) {
+        _cleanup_(freep) char *directory = scratch_path(harness->fixture->directory, "connector"),
                               *key_pem = scratch_read(directory, "ca.key"),
-                              *certificate_pem = scratch_read(crash->path, "orders/tls.crt"),
+                              *certificate_pem = scratch_read(harness->path, "orders/tls.crt"),
                               *aged_pem = NULL;
         BIO *key_bio = BIO_new_mem_buf(key_pem, -1), *leaf_bio = BIO_new_mem_buf(certificate_pem, -1),
             *aged_bio = BIO_new(BIO_s_mem());
@@ -121,7 +121,7 @@ static void age_leaf(struct crash_fixture *crash) {
         ck_assert_int_eq(PEM_write_bio_X509(aged_bio, leaf), 1);
         size = BIO_get_mem_data(aged_bio, &data);
         aged_pem = strndup(data, (size_t)size);
-        scratch_write(crash->path, "orders/tls.crt", aged_pem, 0644);
+        scratch_write(harness->path, "orders/tls.crt", aged_pem, 0644);
         X509_free(leaf);
         EVP_PKEY_free(key);
         BIO_free(key_bio);
@@ -129,20 +129,20 @@ static void age_leaf(struct crash_fixture *crash) {
         BIO_free(aged_bio);
 }
 
-static int run(struct crash_fixture *crash) {
-        return fixture_run(crash->fixture, "--once");
+static int run(struct crash_harness *harness) {
+        return fixture_run(harness->fixture, "--once");
 }
 
-static void must_run(struct crash_fixture *crash, int status) {
-        int r = run(crash);
+static void must_run(struct crash_harness *harness, int status) {
+        int r = run(harness);
 
         ck_assert_msg(r == status, "rekeyd ends with %d: %s", r,
-                      process_output(crash->fixture->rekeyd, PROCESS_STDERR));
+                      process_output(harness->fixture->rekeyd, PROCESS_STDERR));
 }
 
-static void make_baselines(struct crash_fixture *crash) {
-        const char *directory = crash->fixture->directory;
-        _cleanup_(freep) char *baseline = scratch_path(directory, crash_fixture_enrolment.name),
+static void make_baselines(struct crash_harness *harness) {
+        const char *directory = harness->fixture->directory;
+        _cleanup_(freep) char *baseline = scratch_path(directory, crash_harness_enrolment.name),
                               *folder = scratch_path(baseline, "exports");
         static const char *const told_last[] = { "exports", "state", "told" };
         char from[64], to[64];
@@ -151,49 +151,49 @@ static void make_baselines(struct crash_fixture *crash) {
         ck_assert_int_eq(mkdir(folder, 0755), 0);
         scratch_write(directory, "passphrase", "open sesame, please\n", 0600);
 
-        crash_fixture_copy(crash, crash_fixture_enrolment.name, "world");
-        fixture_token(crash->fixture, CLIENT, "token");
-        configure(crash->fixture, "33%");
-        must_run(crash, 2);
+        crash_harness_copy(harness, crash_harness_enrolment.name, "world");
+        fixture_token(harness->fixture, CLIENT, "token");
+        configure(harness->fixture, "33%");
+        must_run(harness, 2);
         /* Nothing is due, but the exports have to follow, and somebody to be told. */
-        age_leaf(crash);
-        must_run(crash, 0);
-        crash_fixture_copy(crash, "world", crash_fixture_renewal.name);
+        age_leaf(harness);
+        must_run(harness, 0);
+        crash_harness_copy(harness, "world", crash_harness_renewal.name);
 
-        configure(crash->fixture, "80%");
-        must_run(crash, 2);
+        configure(harness->fixture, "80%");
+        must_run(harness, 2);
         for (size_t i = 0; i < ELEMENTSOF(told_last); i++) {
-                snprintf(from, sizeof(from), "%s/%s", crash_fixture_renewal.name, told_last[i]);
+                snprintf(from, sizeof(from), "%s/%s", crash_harness_renewal.name, told_last[i]);
                 snprintf(to, sizeof(to), "world/%s", told_last[i]);
-                crash_fixture_copy(crash, from, to);
+                crash_harness_copy(harness, from, to);
         }
-        crash_fixture_copy(crash, "world", crash_fixture_recovery.name);
+        crash_harness_copy(harness, "world", crash_harness_recovery.name);
 }
 
-struct crash_fixture *crash_fixture_new(void) {
-        struct crash_fixture *crash = calloc(1, sizeof(*crash));
+struct crash_harness *crash_harness_new(void) {
+        struct crash_harness *harness = calloc(1, sizeof(*harness));
 
-        ck_assert_ptr_nonnull(crash);
-        crash->fixture = fixture_new(NULL);
-        crash->path = scratch_path(crash->fixture->directory, "world");
-        crash->scenario = &crash_fixture_enrolment;
-        make_baselines(crash);
-        return crash;
+        ck_assert_ptr_nonnull(harness);
+        harness->fixture = fixture_new(NULL);
+        harness->path = scratch_path(harness->fixture->directory, "world");
+        harness->scenario = &crash_harness_enrolment;
+        make_baselines(harness);
+        return harness;
 }
 
-static void forget_run(struct crash_fixture *crash) {
-        set_clear(&crash->old);
-        free(crash->aftermath.certificate);
-        crash->aftermath = (struct aftermath) { 0 };
+static void forget_run(struct crash_harness *harness) {
+        set_clear(&harness->old);
+        free(harness->aftermath.certificate);
+        harness->aftermath = (struct aftermath) { 0 };
 }
 
-struct crash_fixture *crash_fixture_free(struct crash_fixture *crash) {
-        if (!crash)
+struct crash_harness *crash_harness_free(struct crash_harness *harness) {
+        if (!harness)
                 return NULL;
-        forget_run(crash);
-        fixture_free(crash->fixture);
-        free(crash->path);
-        free(crash);
+        forget_run(harness);
+        fixture_free(harness->fixture);
+        free(harness->path);
+        free(harness);
         return NULL;
 }
 
@@ -221,8 +221,8 @@ static bool fits(struct set *set, const char *key_pem) {
 }
 
 /* Through one open of `orders`, or of `..data` in it. *RET is filled where the set is whole. */
-static enum view look(const struct crash_fixture *crash, const char *name, struct set *ret) {
-        _cleanup_(freep) char *path = scratch_path(crash->path, name), *key = scratch_read(path, STORE_KEY),
+static enum view look(const struct crash_harness *harness, const char *name, struct set *ret) {
+        _cleanup_(freep) char *path = scratch_path(harness->path, name), *key = scratch_read(path, STORE_KEY),
                               *connection = scratch_read(path, STORE_CONNECTION);
         _cleanup_(set_clear) struct set set = {
                 .certificate_pem = scratch_read(path, STORE_CERTIFICATE),
@@ -238,9 +238,9 @@ static enum view look(const struct crash_fixture *crash, const char *name, struc
         return VIEW_WHOLE;
 }
 
-static bool is_current(const struct crash_fixture *crash, const char *file, const struct set *set) {
-        _cleanup_(freep) char *path = scratch_path(crash->path, file),
-                              *passphrase = scratch_path(crash->fixture->directory, "passphrase");
+static bool is_current(const struct crash_harness *harness, const char *file, const struct set *set) {
+        _cleanup_(freep) char *path = scratch_path(harness->path, file),
+                              *passphrase = scratch_path(harness->fixture->directory, "passphrase");
         bool is_pkcs12 = strstr(file, ".p12");
         const struct export export = {
                 .path = path,
@@ -255,60 +255,60 @@ static bool is_current(const struct crash_fixture *crash, const char *file, cons
 
 static const char *const exports[] = { "exports/orders.pem", "exports/orders.p12" };
 
-static bool has(const struct crash_fixture *crash, const char *file) {
-        _cleanup_(freep) char *path = scratch_path(crash->path, file);
+static bool has(const struct crash_harness *harness, const char *file) {
+        _cleanup_(freep) char *path = scratch_path(harness->path, file);
 
         return access(path, F_OK) == 0;
 }
 
 /* What the dependent was told last; 0 for nothing. */
-static unsigned told(const struct crash_fixture *crash) {
-        _cleanup_(freep) char *text = scratch_read(crash->path, "told");
+static unsigned told(const struct crash_harness *harness) {
+        _cleanup_(freep) char *text = scratch_read(harness->path, "told");
 
-        return text ? (unsigned)atoi(crash_fixture_last_line(text)) : 0;
+        return text ? (unsigned)atoi(crash_harness_last_line(text)) : 0;
 }
 
 /* --- A run --- */
 
-void crash_fixture_reset(struct crash_fixture *crash, const struct scenario *scenario) {
-        _cleanup_(freep) char *token = scratch_path(crash->fixture->directory, "token");
+void crash_harness_reset(struct crash_harness *harness, const struct scenario *scenario) {
+        _cleanup_(freep) char *token = scratch_path(harness->fixture->directory, "token");
 
-        forget_run(crash);
-        crash->scenario = scenario;
-        crash_fixture_copy(crash, scenario->name, "world");
+        forget_run(harness);
+        harness->scenario = scenario;
+        crash_harness_copy(harness, scenario->name, "world");
         (void)unlink(token);
         if (scenario->generation == 1)
-                fixture_token(crash->fixture, CLIENT, "token");
+                fixture_token(harness->fixture, CLIENT, "token");
         else
-                ck_assert_int_eq(look(crash, "orders/..gen-000001", &crash->old), VIEW_WHOLE);
-        json_decref(fixture_admin(crash->fixture, "/", NULL));
-        crash->n_seen = strlen(process_output(crash->fixture->connector, PROCESS_STDOUT));
-        crash->begin = now_usec(CLOCK_BOOTTIME);
+                ck_assert_int_eq(look(harness, "orders/..gen-000001", &harness->old), VIEW_WHOLE);
+        json_decref(fixture_admin(harness->fixture, "/", NULL));
+        harness->n_seen = strlen(process_output(harness->fixture->connector, PROCESS_STDOUT));
+        harness->begin = now_usec(CLOCK_BOOTTIME);
 }
 
-int crash_fixture_trace(struct crash_fixture *crash, struct trace_plan *plan, struct trace *ret) {
-        _cleanup_(freep) char *config = scratch_path(crash->fixture->directory, "rekeyd.yaml");
+int crash_harness_trace(struct crash_harness *harness, struct trace_plan *plan, struct trace *ret) {
+        _cleanup_(freep) char *config = scratch_path(harness->fixture->directory, "rekeyd.yaml");
         const char *argv[] = { fixture_program("REKEYD"), "--config", config, "--once", NULL };
 
-        plan->root = crash->path;
+        plan->root = harness->path;
         return trace_run(argv, plan, ret);
 }
 
 /* --- At any instant --- */
 
-static bool is_old(const struct crash_fixture *crash, const struct set *set) {
-        return streq_null(set->certificate_pem, crash->old.certificate_pem);
+static bool is_old(const struct crash_harness *harness, const struct set *set) {
+        return streq_null(set->certificate_pem, harness->old.certificate_pem);
 }
 
-static void note_stage(struct crash_fixture *crash) {
-        struct aftermath *aftermath = &crash->aftermath;
+static void note_stage(struct crash_harness *harness) {
+        struct aftermath *aftermath = &harness->aftermath;
         _cleanup_(freep) char *path = NULL, *key_pem = NULL, *csr = NULL, *token = NULL, *certificate = NULL;
         _cleanup_(key_freep) struct key *key = NULL;
         char generation[32];
 
-        snprintf(generation, sizeof(generation), "orders/..gen-%06u", crash->scenario->generation);
-        aftermath->has_reply = has(crash, generation);
-        if (asprintf(&path, "%s/orders/..stage-%06u", crash->path, crash->scenario->generation) < 0)
+        snprintf(generation, sizeof(generation), "orders/..gen-%06u", harness->scenario->generation);
+        aftermath->has_reply = has(harness, generation);
+        if (asprintf(&path, "%s/orders/..stage-%06u", harness->path, harness->scenario->generation) < 0)
                 abort();
         key_pem = scratch_read(path, STORE_KEY);
         csr = scratch_read(path, "tls.csr");
@@ -323,19 +323,19 @@ static void note_stage(struct crash_fixture *crash) {
 }
 
 /* Everybody who opens an export sees all of the old one or of the new one. */
-static void check_export(struct crash_fixture *crash, const char *file, const struct set *current) {
-        bool is_new = current->key && is_current(crash, file, current);
+static void check_export(struct crash_harness *harness, const char *file, const struct set *current) {
+        bool is_new = current->key && is_current(harness, file, current);
 
-        if (!has(crash, file)) {
-                if (crash->old.key)
-                        violation(crash, "%s is gone", file);
-        } else if (!is_new && !(crash->old.key && is_current(crash, file, &crash->old)))
-                violation(crash, "%s is neither the old nor the new one", file);
+        if (!has(harness, file)) {
+                if (harness->old.key)
+                        violation(harness, "%s is gone", file);
+        } else if (!is_new && !(harness->old.key && is_current(harness, file, &harness->old)))
+                violation(harness, "%s is neither the old nor the new one", file);
 }
 
 /* Key bytes are nobody else's business, from the first one. */
-static void check_secrets(struct crash_fixture *crash, const char *directory, unsigned depth) {
-        _cleanup_(freep) char *path = scratch_path(crash->path, directory), *list = scratch_list(path);
+static void check_secrets(struct crash_harness *harness, const char *directory, unsigned depth) {
+        _cleanup_(freep) char *path = scratch_path(harness->path, directory), *list = scratch_list(path);
         char *saved;
 
         for (char *name = strtok_r(list, " ", &saved); name; name = strtok_r(NULL, " ", &saved)) {
@@ -343,23 +343,23 @@ static void check_secrets(struct crash_fixture *crash, const char *directory, un
                 struct stat st;
 
                 free(path);
-                path = scratch_path(crash->path, inner);
+                path = scratch_path(harness->path, inner);
                 if (lstat(path, &st) < 0 || S_ISLNK(st.st_mode))
                         continue;
                 if (S_ISDIR(st.st_mode)) {
                         if (depth > 0)
-                                check_secrets(crash, inner, depth - 1);
+                                check_secrets(harness, inner, depth - 1);
                 } else if (st.st_mode & 077) {
-                        text = scratch_read(crash->path, inner);
+                        text = scratch_read(harness->path, inner);
                         if (text && (strstr(text, "PRIVATE KEY") || strstr(name, ".p12")))
-                                violation(crash, "%s has mode %04o", inner, st.st_mode & 07777u);
+                                violation(harness, "%s has mode %04o", inner, st.st_mode & 07777u);
                 }
         }
 }
 
 /* What the journal has recorded of this run. */
-static unsigned recorded_signatures(const struct crash_fixture *crash) {
-        _cleanup_(freep) char *json = scratch_read(crash->path, "state/orders.json");
+static unsigned recorded_signatures(const struct crash_harness *harness) {
+        _cleanup_(freep) char *json = scratch_read(harness->path, "state/orders.json");
         _cleanup_(state_clear) struct state state = { 0 };
         struct state_instant saved;
         unsigned n = 0;
@@ -367,170 +367,172 @@ static unsigned recorded_signatures(const struct crash_fixture *crash) {
         if (!json || state_parse(json, strlen(json), &state, &saved, NULL) < 0)
                 return 0;
         for (size_t i = 0; i < state.n_issuances; i++)
-                n += state.issuances[i] >= crash->begin;
+                n += state.issuances[i] >= harness->begin;
         return n;
 }
 
 /* A journal that holds fewer would let the next start ask more often than the budget allows. */
-static void check_recorded(struct crash_fixture *crash, unsigned n_signatures) {
-        unsigned recorded = recorded_signatures(crash);
+static void check_recorded(struct crash_harness *harness, unsigned n_signatures) {
+        unsigned recorded = recorded_signatures(harness);
 
         if (recorded < n_signatures)
-                violation(crash, "%u signatures were asked for, and %u are recorded", n_signatures, recorded);
+                violation(harness, "%u signatures were asked for, and %u are recorded", n_signatures,
+                          recorded);
 }
 
 /* What devconnector has seen, and what must have come before that. */
-static void check_calls(struct crash_fixture *crash) {
-        struct aftermath *aftermath = &crash->aftermath;
-        bool renews = crash->scenario->status == 2;
+static void check_calls(struct crash_harness *harness) {
+        struct aftermath *aftermath = &harness->aftermath;
+        bool renews = harness->scenario->status == 2;
 
-        aftermath->n_configurations = count_calls(crash, "configuration");
-        aftermath->n_signatures = count_calls(crash, "sign");
+        aftermath->n_configurations = count_calls(harness, "configuration");
+        aftermath->n_signatures = count_calls(harness, "sign");
         if (aftermath->n_signatures > (renews ? 1 : 0))
-                violation(crash, "%u signatures were asked for", aftermath->n_signatures);
+                violation(harness, "%u signatures were asked for", aftermath->n_signatures);
         if (aftermath->n_signatures > 0 && !aftermath->has_key && !aftermath->has_reply)
-                violation(crash, "a CSR has left, and its key is not on the disk");
-        check_recorded(crash, aftermath->n_signatures);
-        if (renews && aftermath->certificate && count_calls(crash, "probe") == 0)
-                violation(crash, "the new set is current, and was never proven");
+                violation(harness, "a CSR has left, and its key is not on the disk");
+        check_recorded(harness, aftermath->n_signatures);
+        if (renews && aftermath->certificate && count_calls(harness, "probe") == 0)
+                violation(harness, "the new set is current, and was never proven");
 }
 
-static void check_outcome(struct crash_fixture *crash, const struct trace *trace, bool is_killed) {
+static void check_outcome(struct crash_harness *harness, const struct trace *trace, bool is_killed) {
         static const char *const findings[] = { "Sanitizer", "runtime error:" };
-        const struct scenario *scenario = crash->scenario;
+        const struct scenario *scenario = harness->scenario;
 
         if (is_killed) {
                 if (trace->status != 128 + SIGKILL)
-                        violation(crash, "it was not killed but ended with status %d", trace->status);
+                        violation(harness, "it was not killed but ended with status %d", trace->status);
                 return;
         }
         if (trace->status != 1 && trace->status != scenario->status)
-                violation(crash, "it ended with status %d", trace->status);
+                violation(harness, "it ended with status %d", trace->status);
         if (trace->status == scenario->status &&
-            (!crash->aftermath.certificate || told(crash) != scenario->generation))
-                violation(crash, "it says that all is done, and it is not");
+            (!harness->aftermath.certificate || told(harness) != scenario->generation))
+                violation(harness, "it says that all is done, and it is not");
         for (size_t i = 0; i < ELEMENTSOF(findings); i++)
                 if (strstr(trace->output, findings[i]))
-                        violation(crash, "it has a fault: %s", trace->output);
+                        violation(harness, "it has a fault: %s", trace->output);
 }
 
-void crash_fixture_check_instant(struct crash_fixture *crash, const struct trace *trace, bool is_killed) {
-        struct aftermath *aftermath = &crash->aftermath;
+void crash_harness_check_instant(struct crash_harness *harness, const struct trace *trace, bool is_killed) {
+        struct aftermath *aftermath = &harness->aftermath;
         _cleanup_(set_clear) struct set current = { 0 }, named = { 0 };
-        enum view view = look(crash, "orders/" STORE_CURRENT, &current),
-                  names = look(crash, "orders", &named);
+        enum view view = look(harness, "orders/" STORE_CURRENT, &current),
+                  names = look(harness, "orders", &named);
 
-        if (view == VIEW_BROKEN || (view == VIEW_NONE && crash->old.key))
-                violation(crash, "the current set is %s", view == VIEW_NONE ? "gone" : "broken");
+        if (view == VIEW_BROKEN || (view == VIEW_NONE && harness->old.key))
+                violation(harness, "the current set is %s", view == VIEW_NONE ? "gone" : "broken");
         if (names != view || !streq_null(current.certificate_pem, named.certificate_pem))
-                violation(crash, "the names give another set than the current one");
-        if (view == VIEW_WHOLE && !is_old(crash, &current))
+                violation(harness, "the names give another set than the current one");
+        if (view == VIEW_WHOLE && !is_old(harness, &current))
                 aftermath->certificate = strdup(current.certificate_pem);
         for (size_t i = 0; i < ELEMENTSOF(exports); i++)
-                check_export(crash, exports[i], &current);
+                check_export(harness, exports[i], &current);
 
-        check_secrets(crash, ".", 2);
-        note_stage(crash);
-        check_calls(crash);
+        check_secrets(harness, ".", 2);
+        note_stage(harness);
+        check_calls(harness);
         /* An error on reading it looks like damage; nothing may after a kill. */
-        aftermath->has_damaged = !is_killed && has(crash, "state/orders.json.damaged");
-        check_outcome(crash, trace, is_killed);
+        aftermath->has_damaged = !is_killed && has(harness, "state/orders.json.damaged");
+        check_outcome(harness, trace, is_killed);
 }
 
 /* --- In the end --- */
 
-static void check_list(struct crash_fixture *crash, const char *directory, const char *expected) {
-        _cleanup_(freep) char *path = scratch_path(crash->path, directory),
-                              *list = has(crash, directory) ? scratch_list(path) : strdup("nothing");
+static void check_list(struct crash_harness *harness, const char *directory, const char *expected) {
+        _cleanup_(freep) char *path = scratch_path(harness->path, directory),
+                              *list = has(harness, directory) ? scratch_list(path) : strdup("nothing");
 
         if (!streq(list, expected))
-                violation(crash, "%s holds %s", directory, list);
+                violation(harness, "%s holds %s", directory, list);
 }
 
-static void check_litter(struct crash_fixture *crash) {
+static void check_litter(struct crash_harness *harness) {
         char name[32];
 
-        check_list(crash, ".", "exports orders state told");
-        check_list(crash, "exports", "orders.p12 orders.pem");
-        check_list(crash, "state",
-                   crash->aftermath.has_damaged ? "orders.history orders.json orders.json.damaged"
-                                                : "orders.history orders.json");
-        check_list(crash, "orders",
-                   crash->scenario->generation == 1
+        check_list(harness, ".", "exports orders state told");
+        check_list(harness, "exports", "orders.p12 orders.pem");
+        check_list(harness, "state",
+                   harness->aftermath.has_damaged ? "orders.history orders.json orders.json.damaged"
+                                                  : "orders.history orders.json");
+        check_list(harness, "orders",
+                   harness->scenario->generation == 1
                            ? "..data ..gen-000001 ca.crt connection.json tls.crt tls.key"
                            : "..data ..gen-000001 ..gen-000002 ca.crt connection.json tls.crt tls.key");
-        for (unsigned i = 1; i <= crash->scenario->generation; i++) {
+        for (unsigned i = 1; i <= harness->scenario->generation; i++) {
                 snprintf(name, sizeof(name), "orders/..gen-%06u", i);
-                check_list(crash, name, "ca.crt connection.json tls.crt tls.key");
+                check_list(harness, name, "ca.crt connection.json tls.crt tls.key");
         }
 }
 
 /* The token was burnt, and what it brought was lost on the way: a fresh one is needed. */
-static bool needs_token(const struct crash_fixture *crash) {
-        const struct aftermath *aftermath = &crash->aftermath;
+static bool needs_token(const struct crash_harness *harness) {
+        const struct aftermath *aftermath = &harness->aftermath;
 
-        return crash->scenario->generation == 1 && !aftermath->has_reply && aftermath->n_configurations > 0 &&
-               (!aftermath->has_grant || aftermath->n_signatures > 0);
+        return harness->scenario->generation == 1 && !aftermath->has_reply &&
+               aftermath->n_configurations > 0 && (!aftermath->has_grant || aftermath->n_signatures > 0);
 }
 
 /* Once; again where the reply was lost on the way; and to no avail, where the token was burnt by that. */
-static unsigned most_signatures(const struct crash_fixture *crash) {
-        const struct aftermath *aftermath = &crash->aftermath;
+static unsigned most_signatures(const struct crash_harness *harness) {
+        const struct aftermath *aftermath = &harness->aftermath;
 
-        return aftermath->has_reply ? aftermath->n_signatures : needs_token(crash) ? 3 : 2;
+        return aftermath->has_reply ? aftermath->n_signatures : needs_token(harness) ? 3 : 2;
 }
 
-static void check_signatures(struct crash_fixture *crash) {
-        unsigned n = count_calls(crash, "sign");
+static void check_signatures(struct crash_harness *harness) {
+        unsigned n = count_calls(harness, "sign");
 
-        if (n > most_signatures(crash))
-                violation(crash, "%u signatures were asked for", n);
-        check_recorded(crash, n);
+        if (n > most_signatures(harness))
+                violation(harness, "%u signatures were asked for", n);
+        check_recorded(harness, n);
 }
 
-void crash_fixture_check_files(struct crash_fixture *crash) {
-        const struct aftermath *aftermath = &crash->aftermath;
+void crash_harness_check_files(struct crash_harness *harness) {
+        const struct aftermath *aftermath = &harness->aftermath;
         _cleanup_(set_clear) struct set current = { 0 }, named = { 0 };
-        unsigned generation = crash->scenario->generation;
+        unsigned generation = harness->scenario->generation;
         uint8_t spki[SPKI_HASH_SIZE];
         char name[32];
 
-        if (look(crash, "orders/" STORE_CURRENT, &current) != VIEW_WHOLE || is_old(crash, &current)) {
-                violation(crash, "the new set is not current");
+        if (look(harness, "orders/" STORE_CURRENT, &current) != VIEW_WHOLE || is_old(harness, &current)) {
+                violation(harness, "the new set is not current");
                 return;
         }
         snprintf(name, sizeof(name), "orders/..gen-%06u", generation);
-        if (look(crash, name, &named) != VIEW_WHOLE || !streq(named.certificate_pem, current.certificate_pem))
-                violation(crash, "the current set is not generation %u", generation);
+        if (look(harness, name, &named) != VIEW_WHOLE ||
+            !streq(named.certificate_pem, current.certificate_pem))
+                violation(harness, "the current set is not generation %u", generation);
         if (aftermath->certificate && !streq(aftermath->certificate, current.certificate_pem))
-                violation(crash, "the set that was current after the first run is not any more");
+                violation(harness, "the set that was current after the first run is not any more");
         key_spki(current.key, spki);
         if (aftermath->has_key && memcmp(aftermath->spki, spki, sizeof(spki)) != 0)
-                violation(crash, "the staged key was lost");
+                violation(harness, "the staged key was lost");
 
         for (size_t i = 0; i < ELEMENTSOF(exports); i++)
-                if (!is_current(crash, exports[i], &current))
-                        violation(crash, "%s is not the current set", exports[i]);
-        if (told(crash) != generation)
-                violation(crash, "the dependent was told of generation %u last", told(crash));
-        check_litter(crash);
-        check_signatures(crash);
+                if (!is_current(harness, exports[i], &current))
+                        violation(harness, "%s is not the current set", exports[i]);
+        if (told(harness) != generation)
+                violation(harness, "the dependent was told of generation %u last", told(harness));
+        check_litter(harness);
+        check_signatures(harness);
 }
 
-void crash_fixture_check_end(struct crash_fixture *crash) {
-        int status = run(crash);
+void crash_harness_check_end(struct crash_harness *harness) {
+        int status = run(harness);
 
-        if (status == 1 && needs_token(crash)) {
-                fixture_token(crash->fixture, CLIENT, "token");
-                status = run(crash);
+        if (status == 1 && needs_token(harness)) {
+                fixture_token(harness->fixture, CLIENT, "token");
+                status = run(harness);
         }
         if (status != 0 && status != 2)
-                violation(crash, "the next run ends with %d: %s", status,
-                          crash_fixture_last_line(process_output(crash->fixture->rekeyd, PROCESS_STDERR)));
-        crash_fixture_check_files(crash);
+                violation(harness, "the next run ends with %d: %s", status,
+                          crash_harness_last_line(process_output(harness->fixture->rekeyd, PROCESS_STDERR)));
+        crash_harness_check_files(harness);
 
-        status = run(crash);
+        status = run(harness);
         if (status != 0)
-                violation(crash, "the run after it ends with %d: %s", status,
-                          crash_fixture_last_line(process_output(crash->fixture->rekeyd, PROCESS_STDERR)));
+                violation(harness, "the run after it ends with %d: %s", status,
+                          crash_harness_last_line(process_output(harness->fixture->rekeyd, PROCESS_STDERR)));
 }

@@ -14,9 +14,9 @@ struct scenario {
 };
 
 /* The last is a renewal that was cut off right after the swap: what is left is to tell everybody. */
-extern const struct scenario crash_fixture_enrolment, crash_fixture_renewal, crash_fixture_recovery;
+extern const struct scenario crash_harness_enrolment, crash_harness_renewal, crash_harness_recovery;
 
-struct crash_fixture {
+struct crash_harness {
         struct fixture *fixture;
         char *path;            /* what rekeyd writes is below it, and nothing else is */
         bool is_silent;        /* violations are wanted: they are counted only */
@@ -39,27 +39,27 @@ struct crash_fixture {
 };
 
 /* Starts devconnector and makes what the scenarios start from. Aborts the test when that fails. */
-struct crash_fixture *crash_fixture_new(void);
-struct crash_fixture *crash_fixture_free(struct crash_fixture *crash);
-DEFINE_CLEANUP(struct crash_fixture *, crash_fixture_free);
+struct crash_harness *crash_harness_new(void);
+struct crash_harness *crash_harness_free(struct crash_harness *harness);
+DEFINE_CLEANUP(struct crash_harness *, crash_harness_free);
 
 /* Copies the directory FROM beside `world` to TO, in place of what is there. */
-void crash_fixture_copy(const struct crash_fixture *crash, const char *from, const char *to);
+void crash_harness_copy(const struct crash_harness *harness, const char *from, const char *to);
 
 /* Puts everything back to where SCENARIO starts. */
-void crash_fixture_reset(struct crash_fixture *crash, const struct scenario *scenario);
+void crash_harness_reset(struct crash_harness *harness, const struct scenario *scenario);
 
 /* Runs `rekeyd --once` under the tracer, at a world that was just reset. As trace_run(). */
-int crash_fixture_trace(struct crash_fixture *crash, struct trace_plan *plan, struct trace *ret);
+int crash_harness_trace(struct crash_harness *harness, struct trace_plan *plan, struct trace *ret);
 
 /* What must hold at any instant, after a run that gave TRACE. */
-void crash_fixture_check_instant(struct crash_fixture *crash, const struct trace *trace, bool is_killed);
+void crash_harness_check_instant(struct crash_harness *harness, const struct trace *trace, bool is_killed);
 
 /* Starts rekeyd again, and checks what must hold when it has done its work. */
-void crash_fixture_check_end(struct crash_fixture *crash);
+void crash_harness_check_end(struct crash_harness *harness);
 
 /* The last part of that: checks the files as they are. */
-void crash_fixture_check_files(struct crash_fixture *crash);
+void crash_harness_check_files(struct crash_harness *harness);
 
 /* Where the last line of TEXT begins. */
-const char *crash_fixture_last_line(const char *text);
+const char *crash_harness_last_line(const char *text);

@@ -9,8 +9,9 @@
  * A kill comes before a call, so the one before the next call is the one after it. A call that changes
  * nothing outside of the process leaves the world as it is: to be killed at it is to be killed at the next
  * one that does. So all calls that do are points, and of all calls each SAMPLE-th; with REKEYD_TEST_CRASH=all
- * each call is one. Threads and random numbers make runs differ a little: a point that a run does not come to
- * is tried again, and counted as missed when that does not help.
+ * each call is one, and with REKEYD_TEST_SHARE=N every N-th of the points. Threads and random numbers make
+ * runs differ a little: a point that a run does not come to is tried again, and counted as missed when that
+ * does not help.
  *
  * The control is a finished renewal that is damaged by hand; the same checks must object to it.
  */
@@ -20,7 +21,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "tests/crash/crash-fixture.h"
+#include "tests/crash/crash-harness.h"
 #include "tests/support/parallel.h"
 #include "tests/test.h"
 
@@ -28,24 +29,8 @@
 #define SAMPLE     16u
 #define TRIES      3u
 
-/* Sanitizers are there to find faults of memory, and make all of it four times as long. */
-#define STRIDE (test_is_instrumented() ? 4u : 1u)
-
-static const struct {
-        const char *name;
-        int error;
-} failures[] = { { "ENOSPC", ENOSPC }, { "EIO", EIO }, { "EACCES", EACCES }, { "EMFILE", EMFILE } };
-
-/* Where a run is killed or, with a failure, goes on. */
-struct point {
-        enum trace_kind kind;
-        unsigned at;
-        const char *failure; /* NULL: a kill */
-        int error;
-};
-
 struct points {
-        struct point items[POINTS_MAX];
+        struct trace_point items[POINTS_MAX];
         size_t n;
         unsigned n_calls, n_changing, n_failable; /* in the run that told them */
         bool takes_all;
@@ -58,20 +43,18 @@ struct tally {
 
 /* --- Points --- */
 
-static void add_point(struct points *points, struct point point) {
+static void add_point(struct points *points, struct trace_point point) {
         if (points->n == POINTS_MAX)
                 abort();
         points->items[points->n++] = point;
 }
 
-static void add_failures(struct points *points, bool only_reads) {
-        unsigned at = ++points->n_failable;
+static void add_failures(struct points *points, const struct trace_call *call) {
+        struct trace_point failures[TRACE_FAILURES_MAX];
+        size_t n = trace_failures(call, ++points->n_failable, failures);
 
-        for (size_t i = 0; i < ELEMENTSOF(failures); i++) {
-                if (only_reads && failures[i].error == ENOSPC)
-                        continue; /* to open a file that exists needs no space */
-                add_point(points, (struct point) { TRACE_FAILABLE, at, failures[i].name, failures[i].error });
-        }
+        for (size_t i = 0; i < n; i++)
+                add_point(points, failures[i]);
 }
 
 static void take_call(const struct trace_call *call, void *userdata) {
@@ -79,35 +62,36 @@ static void take_call(const struct trace_call *call, void *userdata) {
         unsigned at = ++points->n_calls;
 
         if (call->is[TRACE_CHANGING])
-                add_point(points, (struct point) { .kind = TRACE_CHANGING, .at = ++points->n_changing });
+                add_point(points,
+                          (struct trace_point) { .kind = TRACE_CHANGING, .at = ++points->n_changing });
         if (points->takes_all || at % SAMPLE == 0)
-                add_point(points, (struct point) { .kind = TRACE_ANY, .at = at });
+                add_point(points, (struct trace_point) { .kind = TRACE_ANY, .at = at });
         if (call->is[TRACE_FAILABLE])
-                add_failures(points, call->only_reads);
+                add_failures(points, call);
 }
 
 /* --- Runs --- */
 
-static void run_point(struct crash_fixture *crash, const struct scenario *scenario, const struct point *point,
-                      struct tally *tally) {
+static void run_point(struct crash_harness *harness, const struct scenario *scenario,
+                      const struct trace_point *point, struct tally *tally) {
         struct trace_plan plan = { .kind = point->kind, .at = point->at, .error = point->error };
-        unsigned before = crash->n_violations;
+        unsigned before = harness->n_violations;
 
         for (unsigned try = 0; try < TRIES; try++) {
                 _cleanup_(trace_clear) struct trace trace = { 0 };
 
-                crash_fixture_reset(crash, scenario);
-                ck_assert_int_eq(crash_fixture_trace(crash, &plan, &trace), 0);
+                crash_harness_reset(harness, scenario);
+                ck_assert_int_eq(crash_harness_trace(harness, &plan, &trace), 0);
                 if (!trace.was_reached)
                         continue;
-                snprintf(crash->where, sizeof(crash->where), "%s %s",
+                snprintf(harness->where, sizeof(harness->where), "%s %s",
                          point->failure ? point->failure : "killed at", trace.point);
-                crash_fixture_check_instant(crash, &trace, !point->failure);
-                crash_fixture_check_end(crash);
-                if (crash->n_violations > before && point->failure)
-                        test_report("crash: and rekeyd said: %s", crash_fixture_last_line(trace.output));
+                crash_harness_check_instant(harness, &trace, !point->failure);
+                crash_harness_check_end(harness);
+                if (harness->n_violations > before && point->failure)
+                        test_report("crash: and rekeyd said: %s", crash_harness_last_line(trace.output));
                 atomic_fetch_add(point->failure ? &tally->errors : &tally->kills, 1);
-                atomic_fetch_add(&tally->violations, crash->n_violations - before);
+                atomic_fetch_add(&tally->violations, harness->n_violations - before);
                 return;
         }
         atomic_fetch_add(&tally->missed, 1);
@@ -118,7 +102,7 @@ static void run_point(struct crash_fixture *crash, const struct scenario *scenar
 /* Whoever traces waits for all children, so it is a process without any others. Shared with the test: POINTS
  * and TALLY. */
 struct work {
-        struct crash_fixture *crash;
+        struct crash_harness *harness;
         const struct scenario *scenario;
         struct points *points;
         struct tally *tally;
@@ -134,23 +118,23 @@ static void run_work(unsigned i, void *userdata) {
 
 static void run_points(struct work *work) {
         for (size_t i = work->first; i < work->points->n; i += work->step)
-                run_point(work->crash, work->scenario, &work->points->items[i], work->tally);
+                run_point(work->harness, work->scenario, &work->points->items[i], work->tally);
 }
 
 /* The whole run, which must be without fault. */
 static void find_points(struct work *work) {
         struct trace_plan plan = { .seen = take_call, .userdata = work->points };
-        struct crash_fixture *crash = work->crash;
+        struct crash_harness *harness = work->harness;
         _cleanup_(trace_clear) struct trace trace = { 0 };
 
-        crash_fixture_reset(crash, work->scenario);
-        work->points->result = crash_fixture_trace(crash, &plan, &trace);
+        crash_harness_reset(harness, work->scenario);
+        work->points->result = crash_harness_trace(harness, &plan, &trace);
         if (work->points->result < 0)
                 return;
-        snprintf(crash->where, sizeof(crash->where), "undisturbed");
-        crash_fixture_check_instant(crash, &trace, false);
-        crash_fixture_check_files(crash);
-        ck_assert_msg(trace.status == work->scenario->status && crash->n_violations == 0,
+        snprintf(harness->where, sizeof(harness->where), "undisturbed");
+        crash_harness_check_instant(harness, &trace, false);
+        crash_harness_check_files(harness);
+        ck_assert_msg(trace.status == work->scenario->status && harness->n_violations == 0,
                       "rekeyd ends with %d: %s", trace.status, trace.output);
 }
 
@@ -162,16 +146,16 @@ static struct tally *total;
 static void run_scenario(const struct scenario *scenario) {
         struct tally *tally = parallel_share(sizeof(*tally));
         struct points *points = parallel_share(sizeof(*points));
-        struct crash_fixture *crashes[PARALLEL_MAX];
+        struct crash_harness *harnesses[PARALLEL_MAX];
         struct work works[PARALLEL_MAX];
-        const unsigned n = parallel_size();
+        const unsigned n = parallel_size(), stride = parallel_stride();
         usec_t begin = now_usec(CLOCK_MONOTONIC);
 
         points->takes_all = streq_null(getenv("REKEYD_TEST_CRASH"), "all");
         for (unsigned i = 0; i < n; i++) {
-                crashes[i] = crash_fixture_new();
+                harnesses[i] = crash_harness_new();
                 works[i] = (struct work) {
-                        crashes[i], scenario, points, tally, STRIDE * i, STRIDE * n, find_points,
+                        harnesses[i], scenario, points, tally, stride * i, stride * n, find_points,
                 };
         }
         parallel_run(1, run_work, works);
@@ -180,19 +164,18 @@ static void run_scenario(const struct scenario *scenario) {
         if (points->result == 0)
                 parallel_run(n, run_work, works);
         for (unsigned i = 0; i < n; i++)
-                crash_fixture_free(crashes[i]);
+                crash_harness_free(harnesses[i]);
         if (points->result < 0) {
                 test_skip("nothing can be traced here: %s", strerrordesc_np(-points->result));
                 return;
         }
 
-        if (STRIDE > 1)
-                test_report("crash: each %uth point only: %s", STRIDE, test_is_instrumented());
         test_report("crash: %s: %u system calls, of which %u can change the world and %u can fail on files; "
                     "%u kill points, %u error points, %u missed, %u violations in %.0f s",
                     scenario->name, points->n_calls, points->n_changing, points->n_failable, tally->kills,
                     tally->errors, tally->missed, tally->violations,
                     (double)(now_usec(CLOCK_MONOTONIC) - begin) / USEC_PER_SEC);
+        parallel_report_share("crash", tally->kills + tally->errors + tally->missed, points->n);
         atomic_fetch_add(&total->kills, tally->kills);
         atomic_fetch_add(&total->errors, tally->errors);
         atomic_fetch_add(&total->violations, tally->violations);
@@ -206,17 +189,17 @@ static void run_scenario(const struct scenario *scenario) {
 }
 
 START_TEST(an_enrolment_may_be_cut_anywhere) {
-        run_scenario(&crash_fixture_enrolment);
+        run_scenario(&crash_harness_enrolment);
 }
 END_TEST
 
 START_TEST(a_renewal_may_be_cut_anywhere) {
-        run_scenario(&crash_fixture_renewal);
+        run_scenario(&crash_harness_renewal);
 }
 END_TEST
 
 START_TEST(a_recovery_may_be_cut_anywhere) {
-        run_scenario(&crash_fixture_recovery);
+        run_scenario(&crash_harness_recovery);
 }
 END_TEST
 
@@ -251,32 +234,32 @@ static void find_damage(struct work *work) {
                 "touch $1/state/.orders.json.rekeyd",
                 "cp $2/state/orders.json $1/state/",
         };
-        struct crash_fixture *crash = work->crash;
-        _cleanup_(freep) char *before = scratch_path(crash->fixture->directory, crash_fixture_renewal.name);
+        struct crash_harness *harness = work->harness;
+        _cleanup_(freep) char *before = scratch_path(harness->fixture->directory, crash_harness_renewal.name);
 
         find_points(work);
         ck_assert_int_eq(work->points->result, 0);
-        crash->is_silent = true;
+        harness->is_silent = true;
         for (size_t i = 0; i < ELEMENTSOF(damages); i++) {
-                const char *argv[] = { "/bin/sh", "-c", damages[i], "sh", crash->path, before, NULL };
+                const char *argv[] = { "/bin/sh", "-c", damages[i], "sh", harness->path, before, NULL };
                 _cleanup_(process_freep) struct process *shell = NULL;
-                unsigned n = crash->n_violations;
+                unsigned n = harness->n_violations;
 
-                crash_fixture_copy(crash, "world", "saved");
+                crash_harness_copy(harness, "world", "saved");
                 shell = process_start(argv, false);
                 ck_assert_int_eq(process_wait(shell), 0);
-                crash_fixture_check_files(crash);
-                ck_assert_msg(crash->n_violations > n, "nobody objects to: %s", damages[i]);
-                crash_fixture_copy(crash, "saved", "world");
+                crash_harness_check_files(harness);
+                ck_assert_msg(harness->n_violations > n, "nobody objects to: %s", damages[i]);
+                crash_harness_copy(harness, "saved", "world");
         }
-        atomic_store(&work->tally->violations, crash->n_violations);
+        atomic_store(&work->tally->violations, harness->n_violations);
 }
 
 START_TEST(the_same_checks_catch_damage) {
         struct tally *tally = parallel_share(sizeof(*tally));
         struct points *points = parallel_share(sizeof(*points));
-        struct crash_fixture *crash = crash_fixture_new();
-        struct work work = { crash, &crash_fixture_renewal, points, tally, 0, 1, find_damage };
+        struct crash_harness *harness = crash_harness_new();
+        struct work work = { harness, &crash_harness_renewal, points, tally, 0, 1, find_damage };
 
         parallel_run(1, run_work, &work);
         if (points->result < 0)
@@ -286,7 +269,7 @@ START_TEST(the_same_checks_catch_damage) {
                             tally->violations);
                 ck_assert_uint_gt(tally->violations, 0);
         }
-        crash_fixture_free(crash);
+        crash_harness_free(harness);
         munmap(points, sizeof(*points));
         munmap(tally, sizeof(*tally));
 }

@@ -22,9 +22,6 @@
 #define TRIES      3u
 #define REFERENCES 3u
 
-/* Sanitizers are there to find faults of memory, and make all of it four times as long. */
-#define STRIDE (test_is_instrumented() ? 4u : 1u)
-
 #define CONFIGURATION                                              \
         "state_directory: %1$s/world/state\n"                      \
         "control: {socket: %1$s/control.sock}\n"                   \
@@ -46,20 +43,8 @@
         "echo \"ended $?\" >> said\n"                                    \
         "kill -TERM $PPID\n"
 
-static const struct {
-        const char *name;
-        int error;
-} failures[] = { { "ENOSPC", ENOSPC }, { "EIO", EIO }, { "EACCES", EACCES }, { "EMFILE", EMFILE } };
-
-struct point {
-        enum trace_kind kind;
-        unsigned at;
-        const char *failure; /* NULL: a kill */
-        int error;
-};
-
 struct points {
-        struct point items[POINTS_MAX];
+        struct trace_point items[POINTS_MAX];
         size_t n;
         unsigned counts[TRACE_KIND_MAX]; /* of the run that tells them */
 };
@@ -85,8 +70,8 @@ static void configure(struct fixture *fixture, bool has_hand) {
         scratch_write(fixture->directory, "rekeyd.yaml", text, 0600);
 }
 
-static struct fixture *crash_fixture_new(void) {
-        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", "30d", NULL });
+static struct fixture *fixture_with_hand(void) {
+        struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
         _cleanup_(freep) char *hand = NULL;
 
         ck_assert_int_ge(asprintf(&hand, HAND, fixture->directory, getenv("REKEYD_TEST_REKEYCTL")), 0);
@@ -99,13 +84,13 @@ static void remove_below(struct fixture *fixture, const char *name) {
 }
 
 /* A new certificate, which nobody was told of: the state is empty. */
-static void crash_fixture_reset(struct fixture *fixture) {
+static void reset(struct fixture *fixture) {
         static const char *const files[] = { "asked", "said", "token" };
-        _cleanup_(freep) char *crash = scratch_path(fixture->directory, "world");
+        _cleanup_(freep) char *kept = scratch_path(fixture->directory, "world");
         int status;
 
         remove_below(fixture, "world");
-        ck_assert_int_eq(mkdir(crash, 0755), 0);
+        ck_assert_int_eq(mkdir(kept, 0755), 0);
         for (size_t i = 0; i < ELEMENTSOF(files); i++) {
                 _cleanup_(freep) char *path = scratch_path(fixture->directory, files[i]);
 
@@ -119,12 +104,12 @@ static void crash_fixture_reset(struct fixture *fixture) {
         configure(fixture, true);
 }
 
-static int trace_crash(struct fixture *fixture, struct trace_plan *plan, struct trace *ret) {
+static int trace_rekeyd(struct fixture *fixture, struct trace_plan *plan, struct trace *ret) {
         _cleanup_(freep) char *config = scratch_path(fixture->directory, "rekeyd.yaml"),
-                              *crash = scratch_path(fixture->directory, "world");
+                              *kept = scratch_path(fixture->directory, "world");
         const char *argv[] = { fixture_program("REKEYD"), "--config", config, NULL };
 
-        plan->root = crash;
+        plan->root = kept;
         return trace_run(argv, plan, ret);
 }
 
@@ -160,7 +145,7 @@ static bool was_revoked(struct fixture *fixture, const char *fingerprint) {
 }
 
 /* How many of the two disagree; WHERE is for the report. */
-static unsigned check_crash(struct fixture *fixture, const char *where, bool is_silent, bool *ret_revoked) {
+static unsigned check_outcome(struct fixture *fixture, const char *where, bool is_silent, bool *ret_revoked) {
         _cleanup_(freep) char *said = NULL, *fingerprint = NULL;
         const bool was_pending = is_pending(fixture);
         bool is_revoked, is_usable;
@@ -218,19 +203,13 @@ static void take_call(const struct trace_call *call, void *userdata) {
                 found->counts[i] += call->is[i];
         if (!is_asked)
                 return;
-        if (found->n + 1 + ELEMENTSOF(failures) > POINTS_MAX)
+        if (found->n + 1 + TRACE_FAILURES_MAX > POINTS_MAX)
                 abort();
         if (call->is[TRACE_CHANGING])
                 found->items[found->n++] =
-                        (struct point) { TRACE_CHANGING, found->counts[TRACE_CHANGING], NULL, 0 };
-        for (size_t i = 0; call->is[TRACE_FAILABLE] && i < ELEMENTSOF(failures); i++)
-                if (!call->only_reads || failures[i].error != ENOSPC)
-                        found->items[found->n++] = (struct point) {
-                                TRACE_FAILABLE,
-                                found->counts[TRACE_FAILABLE],
-                                failures[i].name,
-                                failures[i].error,
-                        };
+                        (struct trace_point) { TRACE_CHANGING, found->counts[TRACE_CHANGING], NULL, 0 };
+        if (call->is[TRACE_FAILABLE])
+                found->n += trace_failures(call, found->counts[TRACE_FAILABLE], &found->items[found->n]);
 }
 
 /* A whole run, which must be without fault. */
@@ -242,14 +221,14 @@ static int run_undisturbed(struct work *work) {
         int r;
 
         work->run->found = (struct points) { 0 };
-        crash_fixture_reset(work->fixture);
-        r = trace_crash(work->fixture, &plan, &trace);
+        reset(work->fixture);
+        r = trace_rekeyd(work->fixture, &plan, &trace);
         if (r < 0)
                 return r;
         said = scratch_read(work->fixture->directory, "said");
         ck_assert_msg(trace.status == 0 && said && strstr(said, "ended 0"), "rekeyd ends with %d: %s; %s",
                       trace.status, trace.output, said);
-        ck_assert_uint_eq(check_crash(work->fixture, "undisturbed", false, &is_revoked), 0);
+        ck_assert_uint_eq(check_outcome(work->fixture, "undisturbed", false, &is_revoked), 0);
         ck_assert(is_revoked);
         return 0;
 }
@@ -271,10 +250,10 @@ static void find_points(struct work *work) {
 
         /* The same checks must object where it is forgotten. */
         remove_below(work->fixture, "world/state");
-        ck_assert_uint_eq(check_crash(work->fixture, "forgotten", true, &is_revoked), 1);
+        ck_assert_uint_eq(check_outcome(work->fixture, "forgotten", true, &is_revoked), 1);
 }
 
-static void run_point(struct work *work, const struct point *point) {
+static void run_point(struct work *work, const struct trace_point *point) {
         struct run *run = work->run;
         struct trace_plan plan = { .kind = point->kind, .at = point->at, .error = point->error };
         char where[640];
@@ -283,13 +262,13 @@ static void run_point(struct work *work, const struct point *point) {
         for (unsigned try = 0; try < TRIES; try++) {
                 _cleanup_(trace_clear) struct trace trace = { 0 };
 
-                crash_fixture_reset(work->fixture);
-                ck_assert_int_eq(trace_crash(work->fixture, &plan, &trace), 0);
+                reset(work->fixture);
+                ck_assert_int_eq(trace_rekeyd(work->fixture, &plan, &trace), 0);
                 if (!trace.was_reached)
                         continue;
                 snprintf(where, sizeof(where), "%s %s", point->failure ? point->failure : "killed at",
                          trace.point);
-                atomic_fetch_add(&run->violations, check_crash(work->fixture, where, false, &is_revoked));
+                atomic_fetch_add(&run->violations, check_outcome(work->fixture, where, false, &is_revoked));
                 atomic_fetch_add(&run->revoked, is_revoked);
                 atomic_fetch_add(point->failure ? &run->errors : &run->kills, 1);
                 return;
@@ -312,10 +291,10 @@ START_TEST(a_revocation_may_be_cut_anywhere) {
         struct run *run = parallel_share(sizeof(*run));
         struct work works[PARALLEL_MAX];
         usec_t begin = now_usec(CLOCK_MONOTONIC);
-        const unsigned n = parallel_size();
+        const unsigned n = parallel_size(), stride = parallel_stride();
 
         for (unsigned i = 0; i < n; i++)
-                works[i] = (struct work) { crash_fixture_new(), run, STRIDE * i, STRIDE * n, find_points };
+                works[i] = (struct work) { fixture_with_hand(), run, stride * i, stride * n, find_points };
         parallel_run(1, run_work, works);
         for (unsigned i = 0; i < n; i++)
                 works[i].act = run_points;
@@ -333,6 +312,7 @@ START_TEST(a_revocation_may_be_cut_anywhere) {
                 "violations in %.0f s",
                 run->kills, run->errors, run->missed, run->revoked, run->violations,
                 (double)(now_usec(CLOCK_MONOTONIC) - begin) / USEC_PER_SEC);
+        parallel_report_share("crash", run->kills + run->errors + run->missed, run->points.n);
         ck_assert_uint_eq(run->violations, 0);
         /* Some before it is written down, and some after that. */
         ck_assert_uint_gt(run->revoked, 0);

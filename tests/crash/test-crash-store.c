@@ -136,7 +136,7 @@ static void setup_clear(struct setup *setup) {
         free(setup->trace);
 }
 
-static void setup_renew(struct setup *setup) {
+static void setup_prepare(struct setup *setup) {
         setup_clear(setup);
         setup->scratch = scratch_new();
         setup->directory = scratch_path(setup->scratch, "orders");
@@ -358,7 +358,7 @@ static void run_killed(struct setup *setup, const struct point *point) {
         _cleanup_(freep) char *text = NULL, *inject = NULL;
         int status;
 
-        setup_renew(setup);
+        setup_prepare(setup);
         snprintf(setup->where, sizeof(setup->where), "killed at %s %u", point->call, point->when);
         if (asprintf(&inject, "inject=%s:signal=KILL:when=%u", point->call, point->when) < 0)
                 abort();
@@ -382,7 +382,7 @@ static void run_failed(struct setup *setup, const struct point *point, const cha
         _cleanup_(freep) char *text = NULL, *inject = NULL, *trace = NULL;
         int status;
 
-        setup_renew(setup);
+        setup_prepare(setup);
         snprintf(setup->where, sizeof(setup->where), "%s from %s %u", failure, point->call, point->when);
         if (asprintf(&inject, "inject=%s:error=%s:when=%u", point->call, failure, point->when) < 0)
                 abort();
@@ -454,7 +454,7 @@ static bool find_points(const struct scenario *scenario, struct points *ret) {
         int status;
 
         ck_assert_ptr_nonnull(getenv("REKEYD_TEST_CRASH_STORE"));
-        setup_renew(&setup);
+        setup_prepare(&setup);
         status = run(&setup, "", NULL, &text);
         trace = scratch_read(setup.scratch, "trace");
         if (!trace || !strstr(trace, "execve(")) {

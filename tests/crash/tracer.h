@@ -18,6 +18,18 @@ struct trace_call {
         bool only_reads; /* opens a file without making it */
 };
 
+/* Where a run is killed or, with a failure, goes on. */
+struct trace_point {
+        enum trace_kind kind;
+        unsigned at;
+        const char *failure; /* NULL: a kill */
+        int error;
+};
+
+/* The failures that CALL may meet, if it is the AT-th that may: written to RET. Returns how many. */
+#define TRACE_FAILURES_MAX 4
+size_t trace_failures(const struct trace_call *call, unsigned at, struct trace_point ret[TRACE_FAILURES_MAX]);
+
 struct trace_plan {
         const char *root; /* nothing is counted before the first call that names something below it */
         enum trace_kind kind;

@@ -47,11 +47,11 @@ void await_export(struct fixture *fixture, const char *message_id, const char *p
 
 void await_exports(struct fixture *fixture, unsigned n) {
         while (n-- > 0)
-                json_decref(fixture_await(fixture, MESSAGE_EXPORTED));
+                fixture_expect(fixture, MESSAGE_EXPORTED);
 }
 
 void await_message(struct fixture *fixture, const char *message_id) {
-        json_decref(fixture_await(fixture, message_id));
+        fixture_expect(fixture, message_id);
 }
 
 unsigned logged(struct fixture *fixture, const char *message_id) {

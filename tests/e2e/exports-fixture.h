@@ -5,7 +5,7 @@
 #include "tests/support/fixture.h"
 
 /* In all of these '@' stands for the scratch directory. */
-#define ORDERS                        \
+#define EXPORTING                     \
         "  orders:\n"                 \
         "    connector: dev\n"        \
         "    directory: '@/orders'\n" \
@@ -15,8 +15,6 @@
 #define TELL            \
         "    notify:\n" \
         "      - command: [/bin/sh, -c, 'echo \"$REKEYD_GENERATION\" >>@/told']\n"
-
-#define LARGER_KEY "    key: {bits: 3072}\n"
 
 /* For owners and groups that are not ours. */
 #define NOBODY 65534u

@@ -14,7 +14,6 @@
         "    directory: %s/" name "\n" \
         "    token_file: %s/" token "\n"
 
-#define ORDERS   CERTIFICATE("orders", "token")
 #define INVOICES CERTIFICATE("invoices", "token2")
 
 #define TOLD(who) "    notify: [{command: [%s/tell, " who "]}]\n"
@@ -23,16 +22,8 @@
 
 #define A_MONTH "30d"
 
-static const char *const a_month[] = { "--lifetime", A_MONTH, NULL };
-
 static inline bool is_wrapped(void) {
         return getenv("REKEYD_TEST_WRAPPER");
-}
-
-static inline void await_text(struct fixture *fixture, const char *text) {
-        _cleanup_(freep) char *line = process_await(fixture->rekeyd, PROCESS_STDERR, text);
-
-        ck_assert_msg(line != NULL, "rekeyd never said '%s'", text);
 }
 
 /* The line with MESSAGE_ID of CERTIFICATE; what others say meanwhile is passed over. */
@@ -119,7 +110,7 @@ static inline void configure_busy(struct fixture *fixture, const char *certifica
 
 /* A running rekeyd with CERTIFICATES, of which the tokens `token` and `token2` enrol the first two. */
 static inline struct fixture *fixture_running(const char *lifetime, const char *certificates) {
-        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", lifetime, NULL });
+        struct fixture *fixture = fixture_new(FIXTURE_LASTING(lifetime));
 
         write_dependent(fixture);
         if (streq(lifetime, A_MONTH))

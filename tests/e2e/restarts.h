@@ -5,14 +5,6 @@
 #include "tests/support/fixture.h"
 #include "tests/test.h"
 
-#define ORDERS                       \
-        "  orders:\n"                \
-        "    connector: dev\n"       \
-        "    directory: %s/orders\n" \
-        "    token_file: %s/token\n"
-
-#define LARGER_KEY "    key: {bits: 3072}\n"
-
 /* Two dependents, told in this order. */
 #define TOLD                                    \
         "    notify:\n"                         \
@@ -20,8 +12,6 @@
         "      - {command: [%s/tell, second]}\n"
 
 #define HOLD(operation) "{\"fault\":\"hold\",\"at\":\"" operation "\"}"
-
-static const char *const a_month[] = { "--lifetime", "30d", NULL };
 
 static inline bool is_wrapped(void) {
         return getenv("REKEYD_TEST_WRAPPER");
@@ -53,11 +43,9 @@ static inline void remove_file(struct fixture *fixture, const char *name) {
 
 /* Enrolled; nothing is due. */
 static inline struct fixture *fixture_enrolled(const char *certificates) {
-        struct fixture *fixture = fixture_new(a_month);
+        struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
 
-        fixture_configure(fixture, certificates);
-        fixture_token(fixture, "client-1", "token");
-        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_enrol(fixture, certificates);
         return fixture;
 }
 
@@ -84,11 +72,10 @@ static inline void write_dependent(struct fixture *fixture) {
 }
 
 static inline struct fixture *fixture_with_dependents(void) {
-        struct fixture *fixture = fixture_new(a_month);
+        struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
 
         write_dependent(fixture);
-        fixture_configure(fixture, ORDERS TOLD);
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, ORDERS TOLD);
         return fixture;
 }
 

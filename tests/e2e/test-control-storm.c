@@ -406,14 +406,14 @@ START_TEST(what_is_accepted_ends_once) {
         bool is_listening = false;
 
         storm.hearing = open_memstream(&storm.heard, &storm.heard_size);
-        storm.fixture = fixture_new((const char *[]) { "--lifetime", "2h", NULL });
+        storm.fixture = fixture_new(FIXTURE_LASTING("2h"));
         storm.socket = scratch_path(storm.fixture->directory, "control.sock");
         for (size_t i = 0; i < N_NAMES; i++)
                 for (size_t k = 0; k < N_TOKENS; k++)
                         storm.tokens[i][k] = mint(&storm, i);
         write_configuration(&storm, true, 3);
         fixture_start(storm.fixture, NULL);
-        json_decref(fixture_await(storm.fixture, MESSAGE_READY));
+        fixture_expect(storm.fixture, MESSAGE_READY);
         pthread_create(&witness, NULL, run_witness, &storm);
         while (!is_listening) {
                 (void)ask(&storm, "/v1/version", NULL);

@@ -93,7 +93,7 @@ static void assert_every_export(const struct fixture *fixture) {
 }
 
 static struct fixture *prepare_every_export(void) {
-        struct fixture *fixture = prepare(with_root, ORDERS EVERY_EXPORT TELL);
+        struct fixture *fixture = prepare(with_root, EXPORTING EVERY_EXPORT TELL);
 
         make_directory(fixture, "out", 0755);
         scratch_write(fixture->directory, "pass", "open sesame\nand a second line\n", 0600);

@@ -16,8 +16,6 @@
 /* Due at a tenth of its lifetime, which is as early as it gets. */
 #define AT_ONCE "    renew_before: 99%%\n"
 
-static const char *const an_hour[] = { "--lifetime", "1h", NULL };
-
 /* A lifetime of which a tenth is short, and the rest long enough for a busy machine. */
 #define SOON ((const char *[]) { "--lifetime", lifetime(20), "--root", NULL })
 
@@ -55,15 +53,16 @@ static void mend_obstacles(const struct fixture *fixture) {
 }
 
 START_TEST(what_cannot_be_written_keeps_nobody_from_the_certificate) {
-        _cleanup_(fixture_freep) struct fixture *fixture = prepare(
-                an_hour, ORDERS "    exports:\n"
-                                "      - {path: '@/missing/a.pem'}\n"
-                                "      - {path: '@/strangers/b.pem'}\n"
-                                "      - {path: '@/out/link.pem'}\n"
-                                "      - {path: '@/out/folder.pem'}\n"
-                                "      - {path: '@/out/e.p12', format: pkcs12, "
-                                "passphrase_file: '@/pass'}\n"
-                                "      - {path: '@/out/fine.pem'}\n" TELL "      - command: [/bin/false]\n");
+        _cleanup_(fixture_freep) struct fixture *fixture =
+                prepare(FIXTURE_LASTING("1h"), EXPORTING "    exports:\n"
+                                                         "      - {path: '@/missing/a.pem'}\n"
+                                                         "      - {path: '@/strangers/b.pem'}\n"
+                                                         "      - {path: '@/out/link.pem'}\n"
+                                                         "      - {path: '@/out/folder.pem'}\n"
+                                                         "      - {path: '@/out/e.p12', format: pkcs12, "
+                                                         "passphrase_file: '@/pass'}\n"
+                                                         "      - {path: '@/out/fine.pem'}\n" TELL
+                                                         "      - command: [/bin/false]\n");
         json_t *line;
 
         make_obstacles(fixture);
@@ -106,7 +105,7 @@ END_TEST
 
 START_TEST(what_cannot_be_written_keeps_nobody_from_a_renewal) {
         _cleanup_(fixture_freep) struct fixture *fixture =
-                prepare(SOON, ORDERS AT_ONCE "    exports: [{path: '@/missing/a.pem'}]\n" TELL);
+                prepare(SOON, EXPORTING AT_ONCE "    exports: [{path: '@/missing/a.pem'}]\n" TELL);
 
         fixture_start(fixture, NULL);
         await_message(fixture, MESSAGE_ENROLLED);
@@ -128,8 +127,9 @@ END_TEST
 /* A server that cannot start without its copy, say: its back-off may be an hour by now. */
 START_TEST(who_failed_for_want_of_an_export_is_told_when_it_is_there) {
         _cleanup_(fixture_freep) struct fixture *fixture =
-                prepare(an_hour, ORDERS "    exports: [{path: '@/out/a.pem'}]\n"
-                                        "    notify: [{command: [/usr/bin/test, -f, '@/out/a.pem']}]\n");
+                prepare(FIXTURE_LASTING("1h"),
+                        EXPORTING "    exports: [{path: '@/out/a.pem'}]\n"
+                                  "    notify: [{command: [/usr/bin/test, -f, '@/out/a.pem']}]\n");
         usec_t begin;
 
         fixture_start(fixture, NULL);
@@ -148,7 +148,7 @@ START_TEST(who_failed_for_want_of_an_export_is_told_when_it_is_there) {
 END_TEST
 
 START_TEST(what_the_set_lacks_is_tried_until_a_renewal_brings_it) {
-        _cleanup_(fixture_freep) struct fixture *fixture = prepare(an_hour, ORDERS);
+        _cleanup_(fixture_freep) struct fixture *fixture = prepare(FIXTURE_LASTING("1h"), EXPORTING);
         _cleanup_(freep) char *key = NULL, *certificate = NULL;
 
         /* A pair that is adopted without its CA. */
@@ -180,14 +180,14 @@ END_TEST
 START_TEST(an_unprivileged_rekeyd_says_what_it_may_not_do) {
         static const char as_nobody[] = "/usr/bin/setpriv --reuid=65534 --regid=65534 --clear-groups";
         _cleanup_(fixture_freep) struct fixture *fixture =
-                prepare(an_hour, ORDERS "    exports:\n"
-                                        "      - {path: '@/out/a.pem'}\n"
-                                        "      - {path: '@/own/b.pem', group: 1}\n" TELL);
+                prepare(FIXTURE_LASTING("1h"), EXPORTING "    exports:\n"
+                                                         "      - {path: '@/out/a.pem'}\n"
+                                                         "      - {path: '@/own/b.pem', group: 1}\n" TELL);
         _cleanup_(freep) char *out = scratch_path(fixture->directory, "out"),
                               *own = scratch_path(fixture->directory, "own"), *probe = NULL;
 
-        ck_assert_int_ge(
-                asprintf(&probe, "%s test -x %s 2>/dev/null", as_nobody, fixture_program("REKEYD")), 0);
+        ck_assert_int_ge(asprintf(&probe, "%s test -x %s 2>/dev/null", as_nobody, fixture_program("REKEYD")),
+                         0);
         if (getenv("REKEYD_TEST_WRAPPER") || system(probe) != 0) {
                 test_skip("an_unprivileged_rekeyd_says_what_it_may_not_do: %s",
                           getenv("REKEYD_TEST_WRAPPER")
@@ -219,9 +219,9 @@ END_TEST
 
 START_TEST(a_passphrase_for_everybody_is_warned_of_once) {
         _cleanup_(fixture_freep) struct fixture *fixture =
-                prepare(an_hour, ORDERS "    exports:\n"
-                                        "      - {path: '@/out/a.p12', format: pkcs12, "
-                                        "passphrase_file: '@/pass'}\n");
+                prepare(FIXTURE_LASTING("1h"), EXPORTING "    exports:\n"
+                                                         "      - {path: '@/out/a.p12', format: pkcs12, "
+                                                         "passphrase_file: '@/pass'}\n");
         json_t *line;
 
         make_directory(fixture, "out", 0755);
@@ -249,9 +249,9 @@ static bool enter_namespace(const char *test) {
 
 START_TEST(a_mounted_file_is_written_in_place_where_that_is_asked) {
         _cleanup_(fixture_freep) struct fixture *fixture =
-                prepare(SOON, ORDERS AT_ONCE "    exports:\n"
-                                             "      - {path: '@/out/a.pem'}\n"
-                                             "      - {path: '@/out/b.pem', in_place: true}\n" TELL);
+                prepare(SOON, EXPORTING AT_ONCE "    exports:\n"
+                                                "      - {path: '@/out/a.pem'}\n"
+                                                "      - {path: '@/out/b.pem', in_place: true}\n" TELL);
         const char *d = fixture->directory;
         _cleanup_(freep) char *a = scratch_path(d, "out/a.pem"), *b = scratch_path(d, "out/b.pem"),
                               *volume_a = scratch_path(d, "volume-a"),
@@ -294,7 +294,7 @@ END_TEST
 
 START_TEST(a_first_look_warns_of_the_next_renewal) {
         _cleanup_(fixture_freep) struct fixture *fixture =
-                prepare(an_hour, ORDERS "    exports: [{path: '@/out/a.pem'}]\n" TELL);
+                prepare(FIXTURE_LASTING("1h"), EXPORTING "    exports: [{path: '@/out/a.pem'}]\n" TELL);
         _cleanup_(freep) char *out = scratch_path(fixture->directory, "out");
         static const char warning[] = "is current, but its next version could not be written";
 
@@ -331,7 +331,7 @@ END_TEST
 
 START_TEST(an_export_that_comes_with_a_reload_is_written) {
         _cleanup_(fixture_freep) struct fixture *fixture =
-                prepare(an_hour, ORDERS "    exports: [{path: '@/out/a.pem'}]\n" TELL);
+                prepare(FIXTURE_LASTING("1h"), EXPORTING "    exports: [{path: '@/out/a.pem'}]\n" TELL);
         _cleanup_(freep) char *out = scratch_path(fixture->directory, "out"), *list = NULL;
 
         make_directory(fixture, "out", 0755);

@@ -417,7 +417,7 @@ START_TEST(a_real_server_loads_it_after_each_renewal) {
                 test_skip("a_real_server_loads_it_after_each_renewal: %s is not installed", server->name);
                 return;
         }
-        ck_assert_int_ge(asprintf(&yaml, ORDERS "    exports:\n%s", server->exports), 0);
+        ck_assert_int_ge(asprintf(&yaml, EXPORTING "    exports:\n%s", server->exports), 0);
         fixture = prepare((const char *[]) { "--lifetime", "1h", "--root", NULL }, yaml);
         make_directory(fixture, "out", 0755);
         ck_assert_int_eq(fixture_run(fixture, "--once"), 2);

@@ -176,13 +176,13 @@ static void prepare(struct fixture *fixture, const struct row *row) {
         configure(fixture, row, "");
         fixture_token(fixture, "client-1", "token");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
-        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        fixture_expect(fixture, MESSAGE_ENROLLED);
+        fixture_expect(fixture, MESSAGE_CURRENT);
 }
 
 /* What makes it due at once. */
 static void make_due(struct fixture *fixture, const struct row *row) {
-        configure(fixture, row, "    key: {bits: 3072}\n");
+        configure(fixture, row, LARGER_KEY);
         process_signal(fixture->rekeyd, SIGHUP);
 }
 
@@ -198,8 +198,7 @@ static void await_failure(struct fixture *fixture, const struct row *row, const 
 }
 
 static void run_row(const struct row *row) {
-        _cleanup_(fixture_freep) struct fixture *fixture =
-                fixture_new((const char *[]) { "--lifetime", lifetime(60), NULL });
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING(lifetime(60)));
         _cleanup_(disk_unmount) struct disk disk = disk_mount(fixture->directory);
         _cleanup_(snapshot_clear) struct snapshot before = { 0 }, during = { 0 }, after = { 0 };
         _cleanup_(freep) char *what = NULL, *staged = NULL, *list = NULL,
@@ -224,11 +223,11 @@ static void run_row(const struct row *row) {
                                  0);
                 fixture_fault(fixture, hold);
                 make_due(fixture, row);
-                json_decref(fixture_await_connector(fixture, "\"held\""));
+                fixture_expect_held(fixture);
                 staged = staged_key(directory);
                 ck_assert_ptr_nonnull(staged);
                 disk_fill(&disk, row->shortage);
-                json_decref(fixture_admin(fixture, "/release", "{}"));
+                fixture_release(fixture);
         } else {
                 disk_fill(&disk, row->shortage);
                 make_due(fixture, row);
@@ -249,7 +248,7 @@ static void run_row(const struct row *row) {
                 }
                 disk_free(&disk, row->shortage);
         }
-        json_decref(fixture_await(fixture, MESSAGE_RENEWED));
+        fixture_expect(fixture, MESSAGE_RENEWED);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 
         after = snapshot_take(directory);

@@ -16,12 +16,6 @@
 #include "tests/test.h"
 
 /* A certificate that enrols by a token and is renewed at a third of its lifetime before its end. */
-#define ORDERS                       \
-        "  orders:\n"                \
-        "    connector: dev\n"       \
-        "    directory: %s/orders\n" \
-        "    token_file: %s/token\n"
-
 static const struct store_options store_options = {
         .key_access = { .uid = (uid_t)-1, .gid = (gid_t)-1, .mode = 0600 },
         .public_access = { .uid = (uid_t)-1, .gid = (gid_t)-1, .mode = 0644 },
@@ -49,12 +43,10 @@ static void assert_no_stage(struct fixture *fixture) {
 }
 
 START_TEST(enrols_and_renews_unattended) {
-        _cleanup_(fixture_freep) struct fixture *fixture =
-                fixture_new((const char *[]) { "--lifetime", lifetime(9), NULL });
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING(lifetime(9)));
         char fingerprints[3][80];
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, ORDERS);
         fixture_start(fixture, NULL);
         for (unsigned i = 0; i < 3; i++) {
                 json_t *line = fixture_await(fixture, i == 0 ? MESSAGE_ENROLLED : MESSAGE_RENEWED);
@@ -80,9 +72,7 @@ START_TEST(the_set_is_whole_and_private) {
         _cleanup_(freep) char *key = scratch_path(fixture->directory, "orders/tls.key");
         struct stat st;
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
-        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_enrol(fixture, ORDERS);
         load(fixture, &set);
         ck_assert_uint_eq(set.generation, 1);
         ck_assert_uint_eq(key_bits(set.key), 2048);
@@ -108,11 +98,10 @@ START_TEST(the_key_is_on_disk_before_its_csr_leaves) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         int fd;
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, ORDERS);
         fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"sign\"}");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
 
         /* devconnector has the CSR now, and has not answered. */
         fd = dir_open_at(AT_FDCWD, stage);
@@ -122,8 +111,8 @@ START_TEST(the_key_is_on_disk_before_its_csr_leaves) {
         ck_assert_int_eq(csr_check(csr_pem, strlen(csr_pem), key, &subject, &error), 0);
         close(fd);
 
-        json_decref(fixture_admin(fixture, "/release", "{}"));
-        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        fixture_release(fixture);
+        fixture_expect(fixture, MESSAGE_ENROLLED);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
@@ -137,8 +126,7 @@ START_TEST(a_lost_reply_costs_no_second_key) {
 
         /* The token for `sign` came with `configuration` and is staged: an enrolment survives a cut at `sign`
          * unless the Connector has burnt it, which a connection cut before the call does not. */
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, ORDERS);
         fixture_fault(fixture, "{\"fault\":\"rate-limit\",\"at\":\"sign\",\"count\":1}");
         ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
         before = scratch_read(fixture->directory, "orders/..stage-000001/tls.key");
@@ -161,10 +149,10 @@ START_TEST(waits_for_a_token_that_comes_later) {
                                    "    directory: %s/orders\n"
                                    "    token_file: %s/later/token\n");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_WAITING));
+        fixture_expect(fixture, MESSAGE_WAITING);
         ck_assert_int_eq(mkdir(folder, 0755), 0);
         fixture_token(fixture, "client-1", "later/token");
-        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        fixture_expect(fixture, MESSAGE_ENROLLED);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
@@ -181,23 +169,20 @@ START_TEST(a_used_token_is_reported_and_a_fresh_one_helps) {
         ck_assert_ptr_nonnull(strstr(member(line, "error"), "does not accept the one-time token"));
         ck_assert_ptr_null(strstr(member(line, "error"), "not-a-token-of-this-connector"));
         json_decref(line);
-        json_decref(fixture_await(fixture, MESSAGE_WAITING));
+        fixture_expect(fixture, MESSAGE_WAITING);
         fixture_token(fixture, "client-1", "token");
-        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        fixture_expect(fixture, MESSAGE_ENROLLED);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
 START_TEST(adopts_an_imported_pair_and_renews_it) {
-        _cleanup_(fixture_freep) struct fixture *fixture =
-                fixture_new((const char *[]) { "--lifetime", lifetime(9), NULL });
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING(lifetime(9)));
         _cleanup_(freep) char *key = NULL, *certificate = NULL;
         json_t *line;
 
         /* A pair as a person would have made it by hand, here by a first rekeyd. */
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
-        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_enrol(fixture, ORDERS);
         key = scratch_read(fixture->directory, "orders/tls.key");
         certificate = scratch_read(fixture->directory, "orders/tls.crt");
         scratch_write(fixture->directory, "my.crt", certificate, 0644);
@@ -227,7 +212,7 @@ START_TEST(adopts_an_imported_pair_and_renews_it) {
 
         scratch_write(fixture->directory, "my.key", key, 0644);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_ADOPTED));
+        fixture_expect(fixture, MESSAGE_ADOPTED);
         line = fixture_await(fixture, MESSAGE_WARNING);
         ck_assert_ptr_nonnull(strstr(member(line, "message"), "can be read by every user"));
         json_decref(line);
@@ -244,9 +229,7 @@ START_TEST(adopts_plain_files_in_place) {
                               *directory = scratch_path(fixture->directory, "plain");
         _cleanup_(freep) char *list = NULL;
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
-        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_enrol(fixture, ORDERS);
         key = scratch_read(fixture->directory, "orders/tls.key");
         certificate = scratch_read(fixture->directory, "orders/tls.crt");
         ck_assert_int_eq(mkdir(directory, 0755), 0);
@@ -265,10 +248,8 @@ START_TEST(a_larger_key_is_made_at_once) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(set_clear) struct set set = { 0 };
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
-        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
-        fixture_configure(fixture, ORDERS "    key: {bits: 3072}\n");
+        fixture_enrol(fixture, ORDERS);
+        fixture_configure(fixture, ORDERS LARGER_KEY);
         ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
         load(fixture, &set);
         ck_assert_uint_eq(key_bits(set.key), 3072);
@@ -282,9 +263,7 @@ START_TEST(never_below_what_the_connector_asks) {
                 fixture_new((const char *[]) { "--key-algorithm", "rsa3072", NULL });
         _cleanup_(set_clear) struct set set = { 0 };
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
-        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_enrol(fixture, ORDERS);
         load(fixture, &set);
         ck_assert_uint_eq(key_bits(set.key), 3072);
         ck_assert_uint_eq(fixture_calls(fixture, "configuration"), 1);
@@ -296,11 +275,9 @@ START_TEST(the_director_may_be_down) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(set_clear) struct set set = { 0 };
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
-        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_enrol(fixture, ORDERS);
         fixture_fault(fixture, "{\"fault\":\"director-down\",\"at\":\"any\"}");
-        fixture_configure(fixture, ORDERS "    key: {bits: 3072}\n");
+        fixture_configure(fixture, ORDERS LARGER_KEY);
         ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
         load(fixture, &set);
         ck_assert_uint_eq(set.generation, 2);
@@ -313,12 +290,10 @@ START_TEST(follows_a_new_url_over_a_restart) {
                 fixture_new((const char *[]) { "--host", "127.0.0.1", NULL });
         _cleanup_(freep) char *connection = NULL;
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
-        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_enrol(fixture, ORDERS);
         connection = scratch_read(fixture->directory, "orders/connection.json");
         ck_assert_ptr_nonnull(strstr(connection, "https://127.0.0.1:"));
-        fixture_configure(fixture, ORDERS "    key: {bits: 3072}\n");
+        fixture_configure(fixture, ORDERS LARGER_KEY);
         ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
 }
 END_TEST
@@ -328,8 +303,7 @@ START_TEST(no_secret_is_logged) {
         _cleanup_(freep) char *token = NULL, *key = NULL;
         const char *log;
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, ORDERS);
         token = scratch_read(fixture->directory, "token");
         fixture_fault(fixture, "{\"fault\":\"wrong-key\",\"at\":\"sign\",\"count\":1}");
         ck_assert_int_eq(fixture_run(fixture, "--once"), 1);

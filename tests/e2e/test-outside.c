@@ -8,44 +8,26 @@
 #include "tests/support/fixture.h"
 #include "tests/test.h"
 
-#define ORDERS                       \
-        "  orders:\n"                \
-        "    connector: dev\n"       \
-        "    directory: %s/orders\n" \
-        "    token_file: %s/token\n"
-
-#define LARGER_KEY "    key: {bits: 3072}\n"
-
-static const char *const an_hour[] = { "--lifetime", "1h", NULL };
-
 /* Enrolled, and renewed once, so that there is an older generation. */
 static void make_two_generations(struct fixture *fixture) {
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
-        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_enrol(fixture, ORDERS);
         fixture_configure(fixture, ORDERS LARGER_KEY);
         ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
         fixture_configure(fixture, ORDERS);
 }
 
-static void await_text(struct fixture *fixture, const char *text) {
-        _cleanup_(freep) char *line = process_await(fixture->rekeyd, PROCESS_STDERR, text);
-
-        ck_assert_msg(line != NULL, "rekeyd never said '%s'", text);
-}
-
 START_TEST(a_damaged_key_is_replaced_by_the_last_good_set) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(an_hour);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
         _cleanup_(freep) char *older = NULL, *now = NULL;
 
         make_two_generations(fixture);
         older = scratch_read(fixture->directory, "orders/..gen-000001/tls.crt");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        fixture_expect(fixture, MESSAGE_CURRENT);
 
         /* What happens to every key file some day. */
         scratch_write(fixture->directory, "orders/tls.key", "oops\n", 0600);
-        await_text(fixture, "generation 1 is current again");
+        fixture_expect_text(fixture, "generation 1 is current again");
         ck_assert_int_eq(fixture_stop(fixture), 0);
         now = scratch_read(fixture->directory, "orders/tls.crt");
         ck_assert_str_eq(now, older);
@@ -53,14 +35,13 @@ START_TEST(a_damaged_key_is_replaced_by_the_last_good_set) {
 END_TEST
 
 START_TEST(a_deleted_link_comes_back) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(an_hour);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
         _cleanup_(freep) char *link = scratch_path(fixture->directory, "orders/tls.crt");
         usec_t deadline;
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, ORDERS);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        fixture_expect(fixture, MESSAGE_CURRENT);
         ck_assert_int_eq(unlink(link), 0);
         deadline = usec_add(now_usec(CLOCK_MONOTONIC), patience_usec());
         while (access(link, R_OK) < 0) {
@@ -72,24 +53,20 @@ START_TEST(a_deleted_link_comes_back) {
 END_TEST
 
 START_TEST(a_newer_pair_is_adopted_at_once) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(an_hour),
-                                                *other = fixture_new(
-                                                        (const char *[]) { "--lifetime", "30d", NULL });
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h")),
+                                                *other = fixture_new(FIXTURE_LASTING("30d"));
         _cleanup_(freep) char *key = NULL, *certificate = NULL, *key_path = NULL, *crt_path = NULL,
                               *new_key = NULL, *new_crt = NULL;
         json_t *line;
 
         /* A pair that somebody made by hand, here by another Connector's devconnector. */
-        fixture_configure(other, ORDERS);
-        fixture_token(other, "client-1", "token");
-        ck_assert_int_eq(fixture_run(other, "--once"), 2);
+        fixture_enrol(other, ORDERS);
         key = scratch_read(other->directory, "orders/tls.key");
         certificate = scratch_read(other->directory, "orders/tls.crt");
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, ORDERS);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        fixture_expect(fixture, MESSAGE_CURRENT);
         scratch_write(fixture->directory, "new.key", key, 0600);
         scratch_write(fixture->directory, "new.crt", certificate, 0644);
         key_path = scratch_path(fixture->directory, "orders/tls.key");
@@ -106,22 +83,20 @@ START_TEST(a_newer_pair_is_adopted_at_once) {
 END_TEST
 
 START_TEST(noise_among_the_files_ends_no_back_off) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(an_hour);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
-        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_enrol(fixture, ORDERS);
         fixture_configure(fixture, ORDERS LARGER_KEY);
         fixture_fault(fixture, "{\"fault\":\"status\",\"status\":403,\"at\":\"any\"}");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_FAILED));
+        fixture_expect(fixture, MESSAGE_FAILED);
         unsigned before = fixture_calls(fixture, "configuration");
         for (unsigned i = 0; i < 5; i++) {
                 scratch_write(fixture->directory, "orders/noise", "x", 0644);
-                await_text(fixture, "back-off continues");
+                fixture_expect_text(fixture, "back-off continues");
                 _cleanup_(freep) char *noise = scratch_path(fixture->directory, "orders/noise");
                 ck_assert_int_eq(unlink(noise), 0);
-                await_text(fixture, "back-off continues");
+                fixture_expect_text(fixture, "back-off continues");
         }
         ck_assert_uint_eq(fixture_calls(fixture, "configuration"), before);
         ck_assert_int_eq(fixture_stop(fixture), 0);
@@ -129,7 +104,7 @@ START_TEST(noise_among_the_files_ends_no_back_off) {
 END_TEST
 
 START_TEST(a_clock_before_the_certificate_stops_renewal) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(an_hour);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
         json_t *line;
 
         if (access("/usr/bin/faketime", X_OK) < 0 || test_is_instrumented()) {
@@ -152,13 +127,12 @@ START_TEST(a_clock_before_the_certificate_stops_renewal) {
 END_TEST
 
 START_TEST(stops_within_seconds_even_while_it_makes_a_key) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(an_hour);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
         usec_t begin;
 
-        fixture_configure(fixture, ORDERS "    key: {bits: 4096}\n");
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, ORDERS "    key: {bits: 4096}\n");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_BEGUN));
+        fixture_expect(fixture, MESSAGE_BEGUN);
         begin = now_usec(CLOCK_MONOTONIC);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         if (!getenv("REKEYD_TEST_WRAPPER"))

@@ -11,12 +11,6 @@
 #include "tests/support/fixture.h"
 #include "tests/test.h"
 
-#define ORDERS                       \
-        "  orders:\n"                \
-        "    connector: dev\n"       \
-        "    directory: %s/orders\n" \
-        "    token_file: %s/token\n"
-
 static const struct {
         const char *fault;   /* as devconnector takes it */
         const char *failure; /* class */
@@ -97,12 +91,10 @@ static void assert_unchanged(struct fixture *fixture, const struct snapshot *bef
 }
 
 static struct fixture *fixture_with_due_certificate(void) {
-        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", "1h", NULL });
+        struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
-        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
-        fixture_configure(fixture, ORDERS "    key: {bits: 3072}\n");
+        fixture_enrol(fixture, ORDERS);
+        fixture_configure(fixture, ORDERS LARGER_KEY);
         return fixture;
 }
 
@@ -190,8 +182,7 @@ START_TEST(an_untrusted_connector_is_never_spoken_to) {
 
         free(fixture->trust);
         fixture->trust = strdup(stranger->trust);
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, ORDERS);
         ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
         line = fixture_await(fixture, MESSAGE_FAILED);
         ck_assert_msg(strstr(member(line, "error"), "cannot be trusted") != NULL, "%s",
@@ -221,8 +212,7 @@ START_TEST(a_trust_that_is_no_file_stops_nothing) {
         for (size_t i = 0; i < ELEMENTSOF(trusts); i++) {
                 free(fixture->trust);
                 fixture->trust = strdup(trusts[i].path ? trusts[i].path : fifo);
-                fixture_configure(fixture, ORDERS);
-                fixture_token(fixture, "client-1", "token");
+                fixture_prepare(fixture, ORDERS);
                 ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
                 line = fixture_await(fixture, MESSAGE_FAILED);
                 ck_assert_str_eq(member(line, "failure"), "local");
@@ -239,13 +229,12 @@ END_TEST
 START_TEST(a_new_token_goes_before_a_staged_one) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, ORDERS);
         fixture_fault(fixture, "{\"fault\":\"timeout-503\",\"at\":\"sign\",\"count\":1}");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_FAILED));
+        fixture_expect(fixture, MESSAGE_FAILED);
         fixture_token(fixture, "client-1", "token");
-        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        fixture_expect(fixture, MESSAGE_ENROLLED);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
@@ -256,13 +245,13 @@ START_TEST(a_token_that_comes_during_an_attempt_is_not_missed) {
         fixture_configure(fixture, ORDERS);
         scratch_write(fixture->directory, "token", "an-old-one\n", 0600);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_WAITING)); /* now the file is watched */
+        fixture_expect(fixture, MESSAGE_WAITING); /* now the file is watched */
         fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"configuration\",\"count\":1}");
         scratch_write(fixture->directory, "token", "another-old-one\n", 0600);
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         fixture_token(fixture, "client-1", "token");
-        json_decref(fixture_admin(fixture, "/release", "{}"));
-        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        fixture_release(fixture);
+        fixture_expect(fixture, MESSAGE_ENROLLED);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST

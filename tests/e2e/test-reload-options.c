@@ -9,8 +9,6 @@
 #include "tests/support/fixture.h"
 #include "tests/test.h"
 
-#define LARGER_KEY "    key: {bits: 3072}\n"
-
 static void remove_file(struct fixture *fixture, const char *name) {
         _cleanup_(freep) char *path = scratch_path(fixture->directory, name);
 
@@ -23,14 +21,14 @@ START_TEST(the_directory_changes) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_running(A_MONTH, ORDERS TOLD("first"));
         _cleanup_(freep) char *before = scratch_read(fixture->directory, "orders/tls.crt"), *now = NULL;
 
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         remove_file(fixture, "token");
         fixture_edit(fixture, "/orders\n", "/moved\n");
         reload(fixture, "0 added, 1 changed, 0 removed, 0 as before");
-        json_decref(fixture_await(fixture, MESSAGE_WAITING));
+        fixture_expect(fixture, MESSAGE_WAITING);
         fixture_token(fixture, "client-1", "token");
         await_of(fixture, MESSAGE_ENROLLED, "orders");
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         assert_file(fixture, "told", "first 1\nfirst 1\n"); /* its own generation 1 */
         ck_assert(exists(fixture, "moved/tls.crt"));
         now = scratch_read(fixture->directory, "orders/tls.crt");
@@ -39,7 +37,7 @@ START_TEST(the_directory_changes) {
         /* And back, to a set that is there: nobody calls for it, and its users learn of it. */
         fixture_edit(fixture, "/moved\n", "/orders\n");
         reload(fixture, "1 changed");
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         ck_assert_uint_eq(fixture_calls(fixture, "sign"), 2);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
@@ -47,13 +45,11 @@ END_TEST
 
 START_TEST(a_corrected_url_is_used_at_once) {
         for (unsigned n_failures = 1; n_failures <= 2; n_failures++) {
-                _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(a_month);
+                _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
                 _cleanup_(freep) char *url = NULL;
                 json_t *line;
 
-                fixture_configure(fixture, ORDERS);
-                fixture_token(fixture, "client-1", "token");
-                ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+                fixture_enrol(fixture, ORDERS);
 
                 /* The Connector has moved, and what it once said of itself is out of date. */
                 scratch_write(
@@ -86,13 +82,13 @@ START_TEST(exports_are_written_at_once) {
         _cleanup_(freep) char *copy = NULL, *now = NULL;
         struct stat st;
 
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         fixture_configure(
                 fixture,
                 ORDERS TOLD("first") "    exports: [{path: %s/copy.pem, contents: [key, leaf, chain]}]\n");
         reload(fixture, "1 changed");
-        json_decref(fixture_await(fixture, MESSAGE_EXPORTED));
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_EXPORTED);
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         assert_file(fixture, "told", "first 1\nfirst 1\n");
         _cleanup_(freep) char *path = scratch_path(fixture->directory, "copy.pem");
         ck_assert_int_eq(stat(path, &st), 0);
@@ -106,7 +102,7 @@ START_TEST(exports_are_written_at_once) {
         fixture_edit(fixture, "bits: 2048", "bits: 3072");
         reload(fixture, "1 changed");
         await_of(fixture, MESSAGE_RENEWED, "orders");
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         now = scratch_read(fixture->directory, "copy.pem");
         ck_assert_str_eq(now, copy);
         ck_assert_int_eq(fixture_stop(fixture), 0);
@@ -115,14 +111,13 @@ START_TEST(exports_are_written_at_once) {
 END_TEST
 
 START_TEST(dependents_change_while_one_is_told) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(a_month);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
 
         write_dependent(fixture);
         scratch_write(fixture->directory, "slow", "", 0600);
-        fixture_configure(fixture, ORDERS TOLD("first"));
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, ORDERS TOLD("first"));
         fixture_start(fixture, NULL);
-        await_text(fixture, "first begins");
+        fixture_expect_text(fixture, "first begins");
         fixture_configure(fixture, ORDERS TOLD("second"));
         reload(fixture, "1 changed");
         /* Twice more, over the same run. */
@@ -130,12 +125,12 @@ START_TEST(dependents_change_while_one_is_told) {
         reload(fixture, "1 changed");
         reload(fixture, "1 ");
         remove_file(fixture, "slow");
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         assert_file(fixture, "told", "first 1\n");
         fixture_edit(fixture, "bits: 2048", "bits: 3072");
         reload(fixture, "1 changed");
         await_of(fixture, MESSAGE_RENEWED, "orders");
-        await_text(fixture, "of generation 2");
+        fixture_expect_text(fixture, "of generation 2");
         assert_file(fixture, "told", "first 1\nthird 2\n");
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
@@ -144,27 +139,26 @@ END_TEST
 /* The command was wrong, nobody was told, and the operator mends it. */
 START_TEST(a_corrected_dependent_is_told_of_what_the_wrong_one_missed) {
         for (unsigned by_restart = 0; by_restart < 2; by_restart++) {
-                _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(a_month);
+                _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
 
                 write_dependent(fixture);
                 scratch_write(fixture->directory, "failing-first", "", 0600);
-                fixture_configure(fixture, ORDERS TOLD("first"));
-                fixture_token(fixture, "client-1", "token");
+                fixture_prepare(fixture, ORDERS TOLD("first"));
                 fixture_start(fixture, NULL);
-                json_decref(fixture_await(fixture, MESSAGE_NOT_NOTIFIED));
+                fixture_expect(fixture, MESSAGE_NOT_NOTIFIED);
                 fixture_configure(fixture, ORDERS TOLD("second"));
                 if (by_restart) {
                         ck_assert_int_eq(fixture_stop(fixture), 0);
                         fixture_start(fixture, NULL);
                 } else
                         reload(fixture, "1 changed");
-                json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+                fixture_expect(fixture, MESSAGE_NOTIFIED);
                 assert_file(fixture, "told", "second 1\n");
                 ck_assert_int_eq(fixture_stop(fixture), 0);
 
                 /* It is settled by that. */
                 fixture_start(fixture, NULL);
-                json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+                fixture_expect(fixture, MESSAGE_CURRENT);
                 reload(fixture, "1 as before");
                 ck_assert_int_eq(fixture_stop(fixture), 0);
                 assert_file(fixture, "told", "second 1\n");
@@ -173,16 +167,15 @@ START_TEST(a_corrected_dependent_is_told_of_what_the_wrong_one_missed) {
 END_TEST
 
 START_TEST(an_owed_notice_keeps_its_back_off) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(a_month);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
         usec_t begin;
         unsigned n_runs, n_allowed = 1;
 
         write_dependent(fixture);
         scratch_write(fixture->directory, "failing-first", "", 0600);
-        fixture_configure(fixture, ORDERS TOLD("first"));
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, ORDERS TOLD("first"));
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_NOT_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOT_NOTIFIED);
         begin = now_usec(CLOCK_MONOTONIC);
         for (unsigned i = 0; i < 10; i++)
                 reload(fixture, "1 as before");
@@ -192,14 +185,14 @@ START_TEST(an_owed_notice_keeps_its_back_off) {
         n_runs = count_lines(output(fixture), MESSAGE_NOT_NOTIFIED, "");
         ck_assert_uint_le(n_runs, n_allowed);
         remove_file(fixture, "failing-first");
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         assert_file(fixture, "told", "first 1\n");
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
 
 START_TEST(the_number_of_renewals_at_a_time_follows) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(a_month);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
         static const char three[] = ORDERS INVOICES CERTIFICATE("receipts", "token3");
 
         fixture_configure(fixture, three);
@@ -209,14 +202,14 @@ START_TEST(the_number_of_renewals_at_a_time_follows) {
         fixture_token(fixture, "client-3", "token3");
         fixture_fault(fixture, HOLD_SIGN);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await_connector(fixture, "\"held\""));
-        json_decref(fixture_await(fixture, MESSAGE_READY));
+        fixture_expect_held(fixture);
+        fixture_expect(fixture, MESSAGE_READY);
         ck_assert_uint_eq(count_lines(output(fixture), MESSAGE_BEGUN, ""), 1);
 
         /* Up: a second one begins at once. */
         fixture_edit(fixture, "concurrent_renewals: 1", "concurrent_renewals: 2");
         reload(fixture, "3 as before");
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         ck_assert_uint_eq(count_lines(output(fixture), MESSAGE_BEGUN, ""), 2);
 
         /* Down: both may end, and the third begins after both. */
@@ -224,7 +217,7 @@ START_TEST(the_number_of_renewals_at_a_time_follows) {
         reload(fixture, "3 as before");
         fixture_lift_faults(fixture);
         for (unsigned i = 0; i < 3; i++)
-                json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+                fixture_expect(fixture, MESSAGE_ENROLLED);
         const char *third = strstr(output(fixture), MESSAGE_BEGUN);
         third = strstr(strstr(third + 1, MESSAGE_BEGUN) + 1, MESSAGE_BEGUN);
         const char *second = strstr(strstr(output(fixture), MESSAGE_ENROLLED) + 1, MESSAGE_ENROLLED);
@@ -239,7 +232,7 @@ START_TEST(a_larger_budget_is_used_at_once) {
         fixture_edit(fixture, "issuances_per_hour: 100", "issuances_per_hour: 1");
         fixture_edit(fixture, "bits: 2048", "bits: 3072");
         reload(fixture, "1 changed");
-        json_decref(fixture_await(fixture, MESSAGE_BUDGET));
+        fixture_expect(fixture, MESSAGE_BUDGET);
         ck_assert_uint_eq(fixture_calls(fixture, "configuration"), 1);
         reload(fixture, "1 as before"); /* which ends no wait */
         fixture_edit(fixture, "issuances_per_hour: 1", "issuances_per_hour: 2");
@@ -270,16 +263,16 @@ static void configure_many(struct fixture *fixture, unsigned n, const char *opti
 }
 
 START_TEST(what_is_asked_for_during_a_reload_is_done_after_it) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(a_month);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
         unsigned n = is_wrapped() ? 50 : 1000, n_reloads;
 
         write_dependent(fixture);
         fixture_configure(fixture, ORDERS);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_READY));
+        fixture_expect(fixture, MESSAGE_READY);
         configure_many(fixture, n, "");
         process_signal(fixture->rekeyd, SIGHUP);
-        await_text(fixture, "got SIGHUP");
+        fixture_expect_text(fixture, "got SIGHUP");
         /* It is reading the long one now. */
         fixture_configure(fixture, ORDERS INVOICES);
         fixture_token(fixture, "client-2", "token2");
@@ -310,7 +303,7 @@ START_TEST(fifty_reloads_during_renewals) {
                 if (i % 10 == 9) {
                         scratch_write(fixture->directory, "rekeyd.yaml", "oops: [", 0600);
                         process_signal(fixture->rekeyd, SIGHUP);
-                        json_decref(fixture_await(fixture, MESSAGE_NOT_RELOADED));
+                        fixture_expect(fixture, MESSAGE_NOT_RELOADED);
                         await_of(fixture, MESSAGE_RENEWED, "orders");
                 }
         }
@@ -341,14 +334,14 @@ static unsigned private_memory(struct fixture *fixture) {
 }
 
 START_TEST(reloads_cost_no_memory) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(a_month);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
         const unsigned n_reloads = test_is_instrumented() ? 10 : 200;
         unsigned first, settled, last;
 
         write_dependent(fixture);
         configure_many(fixture, 100, "");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_READY));
+        fixture_expect(fixture, MESSAGE_READY);
         first = private_memory(fixture);
         for (unsigned i = 0; i < (is_wrapped() ? 4 : 40); i++) {
                 configure_many(fixture, 100, i % 2 ? "" : "    jitter: 1%%\n");

@@ -69,7 +69,7 @@ START_TEST(a_wrong_configuration_changes_nothing) {
 
         /* The old one is alive, dependents and all. */
         await_of(fixture, MESSAGE_RENEWED, "orders");
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         ck_assert_int_eq(rmdir(path), 0);
         scratch_write(fixture->directory, "rekeyd.yaml", good, 0600);
         reload(fixture, "0 added, 0 changed, 0 removed, 1 as before");
@@ -103,7 +103,7 @@ START_TEST(an_unchanged_configuration_does_nothing) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_running(A_MONTH, ORDERS TOLD("first"));
         unsigned calls;
 
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         calls = fixture_calls(fixture, "configuration");
         reload(fixture, "0 added, 0 changed, 0 removed, 1 as before");
         size_t seen = strlen(output(fixture));
@@ -126,9 +126,9 @@ START_TEST(what_takes_a_restart_is_said_each_time) {
         fixture_edit(fixture, "limits: {", "limits: {key_workers: 7, ");
         for (unsigned i = 0; i < 2; i++) {
                 process_signal(fixture->rekeyd, SIGHUP);
-                await_text(fixture, "another `state_directory`, which takes a restart");
-                await_text(fixture, "another `limits.key_workers`, which takes a restart");
-                json_decref(fixture_await(fixture, MESSAGE_RELOADED));
+                fixture_expect_text(fixture, "another `state_directory`, which takes a restart");
+                fixture_expect_text(fixture, "another `limits.key_workers`, which takes a restart");
+                fixture_expect(fixture, MESSAGE_RELOADED);
         }
         ck_assert(!exists(fixture, "elsewhere"));
 
@@ -176,7 +176,7 @@ START_TEST(one_is_added_and_one_is_removed) {
         configure_busy(fixture, INVOICES);
         reload(fixture, "0 added, 0 changed, 1 removed, 1 as before");
         if (!strstr(output(fixture), "orders: no longer looked after"))
-                await_text(fixture, "orders: no longer looked after");
+                fixture_expect_text(fixture, "orders: no longer looked after");
         seen = strlen(output(fixture));
         ck_assert_int_gt(readlink(link, before, sizeof(before) - 1), 0);
         for (unsigned i = 0; i < 2; i++)
@@ -194,12 +194,12 @@ START_TEST(one_is_removed_during_its_renewal) {
         fixture_fault(fixture, HOLD_SIGN);
         fixture_edit(fixture, "bits: 2048", "bits: 3072");
         reload(fixture, "1 changed");
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         fixture_configure(fixture, INVOICES);
         reload(fixture, "1 added, 0 changed, 1 removed");
         fixture_lift_faults(fixture);
         await_of(fixture, MESSAGE_RENEWED, "orders");
-        await_text(fixture, "orders: no longer looked after");
+        fixture_expect_text(fixture, "orders: no longer looked after");
         assert_file(fixture, "told", "first 1\nfirst 2\n");
         ck_assert(exists(fixture, "orders/..gen-000002/tls.crt"));
         ck_assert_int_eq(fixture_stop(fixture), 0);
@@ -209,7 +209,7 @@ END_TEST
 
 /* It waits for its turn, and its turn comes by the same reload that removes it. */
 START_TEST(one_is_removed_while_it_waits_for_its_turn) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(a_month);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
 
         fixture_configure(fixture, ORDERS INVOICES);
         fixture_edit(fixture, "limits: {", "limits: {concurrent_renewals: 1, ");
@@ -217,16 +217,16 @@ START_TEST(one_is_removed_while_it_waits_for_its_turn) {
         fixture_token(fixture, "client-2", "token2");
         fixture_fault(fixture, HOLD_SIGN);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await_connector(fixture, "\"held\""));
-        json_decref(fixture_await(fixture, MESSAGE_READY)); /* the other one has looked */
+        fixture_expect_held(fixture);
+        fixture_expect(fixture, MESSAGE_READY); /* the other one has looked */
         bool orders_went_first = strstr(output(fixture), "orders: enrolling");
         ck_assert_uint_eq(count_lines(output(fixture), MESSAGE_BEGUN, ""), 1);
 
         fixture_configure(fixture, orders_went_first ? ORDERS : INVOICES);
         fixture_edit(fixture, "limits: {", "limits: {concurrent_renewals: 2, ");
         reload(fixture, "0 added, 0 changed, 1 removed, 1 as before");
-        await_text(fixture,
-                   orders_went_first ? "invoices: no longer looked after" : "orders: no longer looked after");
+        fixture_expect_text(fixture, orders_went_first ? "invoices: no longer looked after"
+                                                       : "orders: no longer looked after");
         fixture_lift_faults(fixture);
         await_of(fixture, MESSAGE_ENROLLED, orders_went_first ? "orders" : "invoices");
         ck_assert_int_eq(fixture_stop(fixture), 0);
@@ -239,15 +239,15 @@ START_TEST(one_comes_back_while_its_renewal_ends) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_running(A_MONTH, ORDERS TOLD("first"));
         _cleanup_(freep) char *state = NULL;
 
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         fixture_fault(fixture, HOLD_SIGN);
         fixture_edit(fixture, "bits: 2048", "bits: 3072");
         reload(fixture, "1 changed");
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         fixture_configure(fixture, INVOICES);
         reload(fixture, "1 added, 0 changed, 1 removed");
         await_of(fixture, MESSAGE_BEGUN, "invoices");
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
 
         /* Twice: what is there already is as before. */
         fixture_configure(fixture, INVOICES ORDERS TOLD("second"));
@@ -271,7 +271,7 @@ START_TEST(one_comes_back_while_its_renewal_ends) {
         fixture_edit(fixture, "bits: 2048", "bits: 4096");
         reload(fixture, "2 changed");
         await_of(fixture, MESSAGE_RENEWED, "orders");
-        await_text(fixture, "of generation 3");
+        fixture_expect_text(fixture, "of generation 3");
         ck_assert_int_eq(fixture_stop(fixture), 0);
         assert_file(fixture, "told", "first 1\nfirst 2\nsecond 3\n");
         ck_assert_uint_eq(count_lines(output(fixture), "no longer looked after", "orders"), 0);

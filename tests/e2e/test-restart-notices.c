@@ -10,12 +10,6 @@
 #include "tests/support/fixture.h"
 #include "tests/test.h"
 
-static void await_text(struct fixture *fixture, const char *text) {
-        _cleanup_(freep) char *line = process_await(fixture->rekeyd, PROCESS_STDERR, text);
-
-        ck_assert_msg(line != NULL, "rekeyd never said '%s'", text);
-}
-
 /* --- Notifications --- */
 
 START_TEST(a_kill_during_a_delivery_loses_none) {
@@ -24,7 +18,7 @@ START_TEST(a_kill_during_a_delivery_loses_none) {
         /* The first one is slow, and rekeyd is killed over it. */
         scratch_write(fixture->directory, "slow", "", 0600);
         fixture_start(fixture, NULL);
-        await_text(fixture, "first begins");
+        fixture_expect_text(fixture, "first begins");
         fixture_kill(fixture);
         remove_file(fixture, "slow");
         ck_assert_int_eq(fixture_run(fixture, "--once"), 0);
@@ -104,15 +98,15 @@ START_TEST(a_failing_dependent_is_backed_off_over_restarts) {
 
         scratch_write(fixture->directory, "failing-first", "", 0600);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_NOT_NOTIFIED));
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOT_NOTIFIED);
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         for (unsigned i = 0; i < n_starts; i++) {
                 if (i % 2 == 0)
                         ck_assert_int_eq(fixture_stop(fixture), 0);
                 else
                         fixture_kill(fixture);
                 fixture_start(fixture, NULL);
-                json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+                fixture_expect(fixture, MESSAGE_CURRENT);
         }
         ck_assert_int_eq(fixture_stop(fixture), 0);
         span = now_usec(CLOCK_MONOTONIC) - begin;
@@ -126,7 +120,7 @@ START_TEST(a_failing_dependent_is_backed_off_over_restarts) {
         /* It mends itself. */
         remove_file(fixture, "failing-first");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_uint_eq(fixture_count(fixture, "told", "first 1"), 1);
         ck_assert_uint_eq(fixture_count(fixture, "told", "second 1"), 1);
@@ -161,7 +155,7 @@ START_TEST(a_stop_during_an_attempt_is_no_failure) {
 
         fixture_fault(fixture, HOLD("sign"));
         fixture_start(fixture, NULL);
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         staged = scratch_read(fixture->directory, "orders/..stage-000002/tls.key");
         ck_assert_ptr_nonnull(staged);
         begin = now_usec(CLOCK_MONOTONIC);
@@ -171,7 +165,7 @@ START_TEST(a_stop_during_an_attempt_is_no_failure) {
         fixture_lift_faults(fixture);
 
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_RENEWED));
+        fixture_expect(fixture, MESSAGE_RENEWED);
         ck_assert(!has_said(fixture, MESSAGE_HELD) && !has_said(fixture, MESSAGE_FAILED_TRANSIENT));
         ck_assert_int_eq(fixture_stop(fixture), 0);
         key = scratch_read(fixture->directory, "orders/tls.key");
@@ -189,11 +183,11 @@ START_TEST(a_stop_before_the_proof_costs_no_second_signature) {
 
         fixture_fault(fixture, HOLD("probe"));
         fixture_start(fixture, NULL);
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         fixture_lift_faults(fixture);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_RENEWED));
+        fixture_expect(fixture, MESSAGE_RENEWED);
         ck_assert(!has_said(fixture, MESSAGE_HELD));
         ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_uint_eq(fixture_calls(fixture, "sign"), before + 1);
@@ -216,13 +210,13 @@ START_TEST(once_ignores_a_back_off) {
         }
         ck_assert_uint_eq(fixture_calls(fixture, "configuration"), before + 4);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_HELD));
+        fixture_expect(fixture, MESSAGE_HELD);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         fixture_lift_faults(fixture);
         ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
         /* And nothing is left of it. */
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        fixture_expect(fixture, MESSAGE_CURRENT);
         ck_assert(!has_said(fixture, MESSAGE_HELD));
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }

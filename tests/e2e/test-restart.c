@@ -53,7 +53,7 @@ START_TEST(a_crash_loop_is_not_a_request_loop) {
         /* Under instruments, the two doors. */
         for (size_t i = 0; i < ELEMENTSOF(loops); i += is_wrapped() ? 3 : 1) {
                 _cleanup_(fixture_freep) struct fixture *fixture =
-                        loops[i].is_enrolled ? fixture_due() : fixture_new(a_month);
+                        loops[i].is_enrolled ? fixture_due() : fixture_new(FIXTURE_LASTING("30d"));
                 _cleanup_(freep) char *token = NULL;
                 bool renews = loops[i].is_enrolled && !loops[i].is_set_lost;
                 unsigned before = fixture_calls(fixture, "configuration"), calls;
@@ -76,7 +76,7 @@ START_TEST(a_crash_loop_is_not_a_request_loop) {
                         }
                         fixture_start(fixture, NULL);
                         if (await_either(fixture, MESSAGE_BEGUN, MESSAGE_HELD))
-                                json_decref(fixture_await_connector(fixture, "\"held\""));
+                                fixture_expect_held(fixture);
                         fixture_kill(fixture);
                 }
                 span = now_usec(CLOCK_MONOTONIC) - begin;
@@ -96,7 +96,7 @@ START_TEST(a_crash_loop_is_not_a_request_loop) {
                         continue;
                 }
                 fixture_start(fixture, NULL);
-                json_decref(fixture_await(fixture, renews ? MESSAGE_RENEWED : MESSAGE_ENROLLED));
+                fixture_expect(fixture, renews ? MESSAGE_RENEWED : MESSAGE_ENROLLED);
                 ck_assert_int_eq(fixture_stop(fixture), 0);
         }
 }
@@ -112,7 +112,7 @@ START_TEST(a_connector_that_is_gone_is_called_by_back_off_only) {
         for (unsigned n = 0; n < 10; n++) {
                 fixture_start(fixture, NULL);
                 if (await_either(fixture, MESSAGE_BEGUN, MESSAGE_HELD)) {
-                        json_decref(fixture_await(fixture, MESSAGE_FAILED));
+                        fixture_expect(fixture, MESSAGE_FAILED);
                         failures++;
                 }
                 ck_assert_int_eq(fixture_stop(fixture), 0);
@@ -137,7 +137,7 @@ START_TEST(retry_after_survives_a_restart) {
                 "{\"fault\":\"rate-limit-retry-after\",\"retry_after\":\"2h\",\"at\":\"configuration\"}");
         before = fixture_calls(fixture, "configuration");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_FAILED));
+        fixture_expect(fixture, MESSAGE_FAILED);
         for (unsigned i = 0; i < 2; i++) {
                 json_t *line;
                 int hours = 0;
@@ -178,31 +178,31 @@ END_TEST
 /* --- Tokens --- */
 
 START_TEST(a_burnt_token_is_not_sent_at_each_start) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(a_month);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
 
         fixture_configure(fixture, ORDERS);
         scratch_write(fixture->directory, "token", "burnt-long-ago\n", 0600);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_FAILED));
-        json_decref(fixture_await(fixture, MESSAGE_WAITING));
+        fixture_expect(fixture, MESSAGE_FAILED);
+        fixture_expect(fixture, MESSAGE_WAITING);
         for (unsigned i = 0; i < 3; i++) {
                 if (i % 2)
                         fixture_kill(fixture);
                 else
                         ck_assert_int_eq(fixture_stop(fixture), 0);
                 fixture_start(fixture, NULL);
-                json_decref(fixture_await(fixture, MESSAGE_HELD));
+                fixture_expect(fixture, MESSAGE_HELD);
         }
         ck_assert_uint_eq(fixture_calls(fixture, "configuration"), 1);
 
         /* One that comes meanwhile is tried at once, and so is one that came while nobody was looking. */
         scratch_write(fixture->directory, "token", "burnt-as-well-by-now\n", 0600);
-        json_decref(fixture_await(fixture, MESSAGE_FAILED));
+        fixture_expect(fixture, MESSAGE_FAILED);
         ck_assert_uint_eq(fixture_calls(fixture, "configuration"), 2);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         fixture_token(fixture, "client-1", "token");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        fixture_expect(fixture, MESSAGE_ENROLLED);
         ck_assert(!has_said(fixture, MESSAGE_HELD));
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
@@ -228,12 +228,12 @@ START_TEST(the_budget_outlives_everything) {
         /* The first is asked for by a process that is killed, the second brings nothing usable. */
         fixture_fault(fixture, HOLD("sign"));
         fixture_start(fixture, NULL);
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         fixture_kill(fixture);
         fixture_lift_faults(fixture);
         fixture_fault(fixture, "{\"fault\":\"wrong-key\",\"at\":\"sign\"}");
         ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
-        json_decref(fixture_await(fixture, MESSAGE_FAILED_BAD_REPLY));
+        fixture_expect(fixture, MESSAGE_FAILED_BAD_REPLY);
         ck_assert_uint_eq(fixture_calls(fixture, "sign") - before, 2);
 
         configurations = fixture_calls(fixture, "configuration");
@@ -244,7 +244,7 @@ START_TEST(the_budget_outlives_everything) {
         /* The daemon as well, once its back-off is over; and it says how long it waits. */
         remove_file(fixture, "token");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_HELD));
+        fixture_expect(fixture, MESSAGE_HELD);
         fixture_kill(fixture);
 
         if (access("/usr/bin/faketime", X_OK) < 0 || test_is_instrumented())
@@ -378,7 +378,7 @@ static void assert_refused(struct fixture *fixture, const char *text) {
 }
 
 START_TEST(the_state_directory_is_its_own) {
-        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(a_month);
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
         _cleanup_(freep) char *path = scratch_path(fixture->directory, "state"),
                               *config = scratch_path(fixture->directory, "rekeyd.yaml");
         const char *argv[] = { fixture_program("REKEYD"), "--config", config, NULL };
@@ -409,7 +409,7 @@ START_TEST(the_state_directory_is_its_own) {
         fixture_edit(fixture, "/state\n", "/deep/er/state\n");
         fixture_token(fixture, "client-1", "token");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
+        fixture_expect(fixture, MESSAGE_ENROLLED);
         free(path);
         path = scratch_path(fixture->directory, "deep/er/state");
         ck_assert_int_eq(stat(path, &st), 0);

@@ -8,15 +8,11 @@
 #include "tests/support/fixture.h"
 #include "tests/test.h"
 
-#define ORDERS                       \
-        "  orders:\n"                \
-        "    connector: dev\n"       \
-        "    directory: %s/orders\n" \
-        "    token_file: %s/token\n" \
-        "    keep: 3\n"              \
-        "    revoke_old: 1m\n"       \
-        "    notify:\n"              \
-        "      - {command: [/bin/true]}\n"
+#define REVOKED                       \
+        ORDERS "    keep: 3\n"        \
+               "    revoke_old: 1m\n" \
+               "    notify:\n"        \
+               "      - {command: [/bin/true]}\n"
 
 /* rekeyd is stopped, and the revocation of generation 1 is due. */
 static void make_due(struct fixture *fixture) {
@@ -34,17 +30,16 @@ static void make_due(struct fixture *fixture) {
 
 /* Two generations, rekeyd stopped, and the revocation of the first is due. */
 static struct fixture *begin(void) {
-        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", "2h", NULL });
+        struct fixture *fixture = fixture_new(FIXTURE_LASTING("2h"));
 
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, REVOKED);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_ENROLLED);
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         fixture_edit(fixture, "bits: 2048", "bits: 3072");
         fixture_reload(fixture);
-        json_decref(fixture_await(fixture, MESSAGE_RENEWED));
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_RENEWED);
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 0);
 
@@ -58,11 +53,11 @@ START_TEST(it_is_done_once) {
         struct fixture *fixture = begin();
 
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_REVOKED));
+        fixture_expect(fixture, MESSAGE_REVOKED);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_int_eq(fixture_run(fixture, "--once"), 0);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        fixture_expect(fixture, MESSAGE_CURRENT);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 1);
         fixture_free(fixture);
@@ -81,12 +76,12 @@ START_TEST(what_is_in_use_again_is_not_revoked) {
                 0);
         ck_assert_int_eq(system(command), 0);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 0);
         /* And it is forgotten, not put off. */
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        fixture_expect(fixture, MESSAGE_CURRENT);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 0);
         fixture_free(fixture);
@@ -119,14 +114,14 @@ START_TEST(what_was_revoked_does_not_come_back) {
         listen_to_control(fixture);
         before = scratch_read(fixture->directory, "orders/tls.crt");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_REVOKED));
+        fixture_expect(fixture, MESSAGE_REVOKED);
         ck_assert_int_ne(roll_back(fixture, NULL), 0);
         ck_assert_int_ne(roll_back(fixture, "--generation=1"), 0);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 
         /* Nor after a restart. */
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        fixture_expect(fixture, MESSAGE_CURRENT);
         ck_assert_int_ne(roll_back(fixture, "--generation=1"), 0);
         ck_assert_int_ne(roll_back(fixture, NULL), 0);
         ck_assert_int_eq(fixture_stop(fixture), 0);
@@ -153,7 +148,7 @@ START_TEST(what_may_be_revoked_does_not_come_back) {
                       "{\"fault\":\"cut-connection\",\"executed\":true,\"at\":\"revoke\",\"count\":1}");
         fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         ck_assert_int_ne(roll_back(fixture, NULL), 0);
         fixture_lift_faults(fixture);
         fixture_kill(fixture);
@@ -174,7 +169,7 @@ START_TEST(what_is_not_revoked_comes_back) {
         listen_to_control(fixture);
         fixture_fault(fixture, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_NOT_REVOKED));
+        fixture_expect(fixture, MESSAGE_NOT_REVOKED);
         ck_assert_int_eq(roll_back(fixture, "--generation=1"), 0);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         fixture_free(fixture);
@@ -183,7 +178,7 @@ END_TEST
 
 /* What the Connector has revoked gets the same answer for ever, which says nothing; the end is its expiry. */
 START_TEST(the_doubt_ends_with_the_certificate) {
-        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", "2h", NULL });
+        struct fixture *fixture = fixture_new(FIXTURE_LASTING("2h"));
         _cleanup_(freep) char *fault = NULL;
         json_t *line;
 
@@ -192,12 +187,11 @@ START_TEST(the_doubt_ends_with_the_certificate) {
                                   "\"count\":1}",
                                   lifetime(20)),
                          0);
-        fixture_configure(fixture, ORDERS);
-        fixture_token(fixture, "client-1", "token");
+        fixture_prepare(fixture, REVOKED);
         fixture_fault(fixture, fault);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_RENEWED));
-        json_decref(fixture_await(fixture, MESSAGE_NOTIFIED));
+        fixture_expect(fixture, MESSAGE_RENEWED);
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         make_due(fixture);
         fixture_fault(fixture, "{\"fault\":\"cut-connection\",\"executed\":true,\"at\":\"revoke\"}");

@@ -11,19 +11,19 @@
 #include "tests/support/fixture.h"
 #include "tests/test.h"
 
-#define ORDERS                       \
+#define KEPT                         \
         "  orders:\n"                \
         "    connector: dev\n"       \
         "    directory: %s/orders\n" \
         "    keep: 3\n"
 
 /* A look takes long where they are to be written. */
-#define EXPORTS                             \
-        ORDERS "    exports:\n"             \
-               "      - {path: %s/a.pem}\n" \
-               "      - {path: %s/b.pem}\n" \
-               "      - {path: %s/c.pem}\n" \
-               "      - {path: %s/d.pem}\n"
+#define EXPORTS                           \
+        KEPT "    exports:\n"             \
+             "      - {path: %s/a.pem}\n" \
+             "      - {path: %s/b.pem}\n" \
+             "      - {path: %s/c.pem}\n" \
+             "      - {path: %s/d.pem}\n"
 
 #define ADOPTED                       \
         "  orders:\n"                 \
@@ -118,7 +118,7 @@ static void enrol(struct fixture *fixture) {
 
 /* rekeyd runs, with one generation. */
 static struct fixture *begin(const char *certificates) {
-        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", "2h", NULL });
+        struct fixture *fixture = fixture_new(FIXTURE_LASTING("2h"));
         _cleanup_(freep) char *control = NULL;
 
         ck_assert_int_ge(
@@ -172,7 +172,7 @@ START_TEST(what_is_turned_away_stays_in_use) {
                 "{\"fault\":\"tls-close\",\"when\":\"during\"}",
                 "{\"fault\":\"refuse-certificate\"}", /* its CA may come back */
         };
-        struct fixture *fixture = begin(ORDERS);
+        struct fixture *fixture = begin(KEPT);
 
         for (size_t i = 0; i < ELEMENTSOF(faults); i++) {
                 fixture_fault(fixture, faults[i]);
@@ -192,7 +192,7 @@ END_TEST
 
 /* A directory is where the journal's temporary file goes. */
 START_TEST(what_cannot_be_saved_is_not_called) {
-        struct fixture *fixture = begin(ORDERS);
+        struct fixture *fixture = begin(KEPT);
         _cleanup_(freep) char *obstacle = scratch_path(fixture->directory, "state/.orders.json.rekeyd");
 
         const usec_t deadline = now_usec(CLOCK_MONOTONIC) + patience_usec();
@@ -214,7 +214,7 @@ END_TEST
 /* --- What is not --- */
 
 START_TEST(a_lost_answer_leaves_a_doubt) {
-        struct fixture *fixture = begin(ORDERS);
+        struct fixture *fixture = begin(KEPT);
 
         fixture_fault(fixture, LOST("true"));
         ask(fixture, 1, "cannot tell whether generation 1 is revoked");
@@ -253,13 +253,13 @@ START_TEST(a_call_that_was_lost_is_made_again) {
                 "{\"fault\":\"timeout-503\",\"at\":\"revoke\",\"count\":1}",
                 "{\"fault\":\"bad-gateway-502\",\"at\":\"revoke\",\"count\":1}",
         };
-        struct fixture *fixture = begin(ORDERS);
+        struct fixture *fixture = begin(KEPT);
 
         for (unsigned i = 0; i < ELEMENTSOF(faults); i++) {
                 fixture_fault(fixture, faults[i]);
                 ask(fixture, 1, "counts as revoked, asking again in");
                 check_usable(fixture, false);
-                json_decref(fixture_await(fixture, MESSAGE_REVOKED));
+                fixture_expect(fixture, MESSAGE_REVOKED);
                 ck_assert(!is_in_doubt(fixture));
                 ask(fixture, 6, "already revoked");
                 enrol(fixture);
@@ -272,12 +272,12 @@ END_TEST
 /* Executed and garbled; and then the Connector says that it has not revoked, to a certificate that it lets
  * in: devconnector forgets what it has revoked. */
 START_TEST(a_no_ends_the_doubt) {
-        struct fixture *fixture = begin(ORDERS);
+        struct fixture *fixture = begin(KEPT);
 
         fixture_fault(fixture, LOST("false"));
         fixture_fault(fixture, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
         ask(fixture, 1, "cannot tell whether generation 1 is revoked");
-        json_decref(fixture_await(fixture, MESSAGE_NOT_REVOKED));
+        fixture_expect(fixture, MESSAGE_NOT_REVOKED);
         await_text(fixture, MESSAGE_NOT_REVOKED, "is not revoked, as requested earlier, and can be used");
         await_text(fixture, MESSAGE_CURRENT, "generation 1 is current until");
         check_usable(fixture, true);
@@ -291,7 +291,7 @@ END_TEST
 
 /* rekeyd is stopped or killed during the call, which devconnector executes after that, or never. */
 static void cut_off(bool kill, bool executed) {
-        struct fixture *fixture = begin(ORDERS);
+        struct fixture *fixture = begin(KEPT);
         _cleanup_(process_freep) struct process *rekeyctl = NULL;
 
         if (!executed)
@@ -299,7 +299,7 @@ static void cut_off(bool kill, bool executed) {
         fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
         check_usable(fixture, true);
         rekeyctl = start(fixture, "revoke", "--yes");
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         ck_assert(is_in_doubt(fixture));
         if (kill)
                 fixture_kill(fixture);
@@ -326,7 +326,7 @@ static void cut_off(bool kill, bool executed) {
 
 /* A set that was adopted is generation 0. */
 START_TEST(so_it_is_with_the_first_generation) {
-        struct fixture *fixture = begin(ORDERS);
+        struct fixture *fixture = begin(KEPT);
         _cleanup_(freep) char *url = NULL, *control = NULL;
 
         ck_assert_int_eq(fixture_stop(fixture), 0);
@@ -397,14 +397,14 @@ END_TEST
 
 /* Somebody puts another set into the place of the one that was meant: that one is not revoked. */
 START_TEST(another_set_is_not_revoked) {
-        struct fixture *fixture = begin(ORDERS);
+        struct fixture *fixture = begin(KEPT);
         _cleanup_(freep) char *command = NULL;
 
         check(fixture, "renew", "--force", 0, "generation 2");
         fixture_fault(fixture, LOST("false"));
         fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
         _cleanup_(process_freep) struct process *rekeyctl = start(fixture, "revoke", "--yes");
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         fixture_kill(fixture);
         (void)process_wait(rekeyctl);
         fixture_lift_faults(fixture);
@@ -423,12 +423,12 @@ END_TEST
 
 /* What is taken out of the configuration is not asked again, and goes on when it comes back. */
 START_TEST(a_reload_takes_it_out) {
-        struct fixture *fixture = begin(ORDERS);
+        struct fixture *fixture = begin(KEPT);
 
         fixture_fault(fixture, LOST("false"));
         fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
         _cleanup_(process_freep) struct process *rekeyctl = start(fixture, "revoke", "--yes");
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         fixture_edit(fixture, "  orders:\n", "  billing:\n");
         fixture_edit(fixture, "/orders\n", "/billing\n");
         fixture_reload(fixture);
@@ -437,7 +437,7 @@ START_TEST(a_reload_takes_it_out) {
         fixture_edit(fixture, "/billing\n", "/orders\n");
         (void)process_wait(rekeyctl);
         fixture_reload(fixture);
-        json_decref(fixture_await(fixture, MESSAGE_REVOKED));
+        fixture_expect(fixture, MESSAGE_REVOKED);
         restart(fixture, false);
         end(fixture);
 }

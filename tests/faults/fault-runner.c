@@ -69,7 +69,7 @@ static void arm_behind(struct fault_runner *runner, unsigned pair) {
 static void arm_now(struct fault_runner *runner, unsigned pair) {
         json_decref(fixture_await_connector(runner->fixture, "\"held\""));
         arm(runner, pair);
-        json_decref(fixture_admin(runner->fixture, "/release", "{}"));
+        fixture_release(runner->fixture);
 }
 
 static bool strikes_behind(unsigned pair) {
@@ -286,7 +286,7 @@ static void run_pair(struct fault_runner *runner, unsigned pair, struct result *
 
 void runner_open(struct fault_runner *runner, bool enrols) {
         *runner = (struct fault_runner) { 0 };
-        runner->fixture = fixture_new(enrols ? NULL : (const char *[]) { "--lifetime", LIFETIME, NULL });
+        runner->fixture = fixture_new(enrols ? NULL : FIXTURE_LASTING(LIFETIME));
         runner->fixture->connector_options = TIMEOUT;
         if (enrols)
                 return;
@@ -299,7 +299,7 @@ void runner_open(struct fault_runner *runner, bool enrols) {
                                            "    renew_before: 99%%\n");
         give_token(runner);
         fixture_start(runner->fixture, NULL);
-        json_decref(fixture_await(runner->fixture, MESSAGE_ENROLLED));
+        fixture_expect(runner->fixture, MESSAGE_ENROLLED);
         remove_token(runner);
 }
 

@@ -5,30 +5,29 @@
 
 #include "tests/test.h"
 
-void operator_init(struct operator_fixture *operator, const char * certificates) {
+void operator_init(struct operator_fixture *console, const char *certificates) {
         _cleanup_(freep) char *control = NULL;
 
-        *operator=(struct operator_fixture) { .fixture = fixture_new(
-                                                      (const char *[]) { "--lifetime", "2h", NULL }) };
+        *console = (struct operator_fixture) { .fixture = fixture_new(FIXTURE_LASTING("2h")) };
 
-        ck_assert_int_ge(asprintf(&control,
-                                  "control: {socket: %s/control.sock}\nlog: {", operator->fixture->directory),
-                         0);
-        scratch_write(operator->fixture->directory, "passphrase", PASSPHRASE, 0600);
-        scratch_write(operator->fixture->directory, "is-there", "", 0600);
-        fixture_configure(operator->fixture, certificates);
-        fixture_edit(operator->fixture, "log: {", control);
-        operator->heard = open_memstream(&operator->text, &operator->size);
-        ck_assert_ptr_nonnull(operator->heard);
-        fixture_start(operator->fixture, NULL);
-        json_decref(fixture_await(operator->fixture, MESSAGE_READY));
+        ck_assert_int_ge(
+                asprintf(&control, "control: {socket: %s/control.sock}\nlog: {", console->fixture->directory),
+                0);
+        scratch_write(console->fixture->directory, "passphrase", PASSPHRASE, 0600);
+        scratch_write(console->fixture->directory, "is-there", "", 0600);
+        fixture_configure(console->fixture, certificates);
+        fixture_edit(console->fixture, "log: {", control);
+        console->heard = open_memstream(&console->text, &console->size);
+        ck_assert_ptr_nonnull(console->heard);
+        fixture_start(console->fixture, NULL);
+        fixture_expect(console->fixture, MESSAGE_READY);
 }
 
-void operator_clear(struct operator_fixture *operator) {
-        fclose(operator->heard);
-        free(operator->text);
-        free(operator->token);
-        fixture_free(operator->fixture);
+void operator_clear(struct operator_fixture *console) {
+        fclose(console->heard);
+        free(console->text);
+        free(console->token);
+        fixture_free(console->fixture);
 }
 
 #define ARGUMENTS_MAX 32
@@ -48,14 +47,14 @@ static void make_arguments(char *words, const char *config, const char *argv[ARG
         argv[n] = NULL;
 }
 
-struct process *operator_start(struct operator_fixture *operator, const char * line) {
+struct process *operator_start(struct operator_fixture *console, const char *line) {
         _cleanup_(freep) char *words = strdup(line), *token = NULL, *config = NULL;
         const char *argv[ARGUMENTS_MAX];
         int before = dup(STDIN_FILENO), fd;
         struct process *process;
 
-        token = operator->token ? scratch_path(operator->fixture->directory, "token") : strdup("/dev/null");
-        config = scratch_path(operator->fixture->directory, "rekeyd.yaml");
+        token = console->token ? scratch_path(console->fixture->directory, "token") : strdup("/dev/null");
+        config = scratch_path(console->fixture->directory, "rekeyd.yaml");
         fd = open(token, O_RDONLY | O_CLOEXEC);
         ck_assert_int_ge(fd, 0);
         dup2(fd, STDIN_FILENO);
@@ -69,27 +68,27 @@ struct process *operator_start(struct operator_fixture *operator, const char * l
         return process;
 }
 
-char *operator_finish(struct operator_fixture *operator, struct process * process, int *ret_status) {
+char *operator_finish(struct operator_fixture *console, struct process *process, int *ret_status) {
         char *text;
 
         *ret_status = process_wait(process);
         ck_assert_int_ge(asprintf(&text, "%s%s", process_output(process, PROCESS_STDOUT),
                                   process_output(process, PROCESS_STDERR)),
                          0);
-        fprintf(operator->heard, "%s\n", text);
-        fflush(operator->heard);
+        fprintf(console->heard, "%s\n", text);
+        fflush(console->heard);
         return text;
 }
 
-char *operator_run(struct operator_fixture *operator, const char * line, int expected) {
+char *operator_run(struct operator_fixture *console, const char *line, int expected) {
         const usec_t deadline = now_usec(CLOCK_MONOTONIC) + patience_usec();
         char *text;
         int status;
 
         for (;;) {
-                struct process *process = operator_start(operator, line);
+                struct process *process = operator_start(console, line);
 
-                text = operator_finish(operator, process, &status);
+                text = operator_finish(console, process, &status);
                 process_free(process);
                 if (expected == 6 || status != 6 || !strstr(text, "is under way") ||
                     now_usec(CLOCK_MONOTONIC) > deadline)
@@ -101,28 +100,28 @@ char *operator_run(struct operator_fixture *operator, const char * line, int exp
         return text;
 }
 
-void operator_check(struct operator_fixture *operator, const char * line, int expected, const char *says) {
-        _cleanup_(freep) char *text = operator_run(operator, line, expected);
+void operator_check(struct operator_fixture *console, const char *line, int expected, const char *says) {
+        _cleanup_(freep) char *text = operator_run(console, line, expected);
 
         ck_assert_msg(strstr(text, says), "rekeyctl %s did not say '%s' but: %s", line, says, text);
 }
 
-void operator_mint_token(struct operator_fixture *operator) {
-        fixture_token(operator->fixture, "client-1", "token");
-        free(operator->token);
-        operator->token = scratch_read(operator->fixture->directory, "token");
+void operator_mint_token(struct operator_fixture *console) {
+        fixture_token(console->fixture, "client-1", "token");
+        free(console->token);
+        console->token = scratch_read(console->fixture->directory, "token");
 }
 
-void operator_enrol(struct operator_fixture *operator) {
-        operator_mint_token(operator);
-        operator_check(operator, "enrol orders -", 0, "orders: enrolled: generation ");
+void operator_enrol(struct operator_fixture *console) {
+        operator_mint_token(console);
+        operator_check(console, "enrol orders -", 0, "orders: enrolled: generation ");
 }
 
-void operator_settle(struct operator_fixture *operator) {
+void operator_settle(struct operator_fixture *console) {
         const usec_t deadline = now_usec(CLOCK_MONOTONIC) + patience_usec();
 
         for (;;) {
-                _cleanup_(freep) char *text = operator_run(operator, "status --json orders", 0);
+                _cleanup_(freep) char *text = operator_run(console, "status --json orders", 0);
 
                 if (strstr(text, "\"step\":null") && strstr(text, "\"notifications_owed\":0"))
                         return;
@@ -130,7 +129,7 @@ void operator_settle(struct operator_fixture *operator) {
         }
 }
 
-void operator_check_fine(struct operator_fixture *operator) {
-        operator_settle(operator);
-        operator_check(operator, "status", 0, "1 certificate: 1 is fine.");
+void operator_check_fine(struct operator_fixture *console) {
+        operator_settle(console);
+        operator_check(console, "status", 0, "1 certificate: 1 is fine.");
 }

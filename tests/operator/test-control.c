@@ -18,12 +18,6 @@
 #include "tests/support/fixture.h"
 #include "tests/test.h"
 
-#define ORDERS                       \
-        "  orders:\n"                \
-        "    connector: dev\n"       \
-        "    directory: %s/orders\n" \
-        "    token_file: %s/token\n"
-
 #define N_SILENT   1000u
 #define N_RENEWALS 15u
 #define BODY_MIB   10u
@@ -111,8 +105,8 @@ static struct fixture *begin_with(const char *const *options, const char *more) 
         fixture_token(fixture, "client-1", "token");
         ck_assert_int_eq(chmod(fixture->directory, 0711), 0);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_ENROLLED));
-        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        fixture_expect(fixture, MESSAGE_ENROLLED);
+        fixture_expect(fixture, MESSAGE_CURRENT);
         return fixture;
 }
 
@@ -126,9 +120,9 @@ static usec_t renew_once(struct fixture *fixture) {
         usec_t begin = now_usec(CLOCK_MONOTONIC);
 
         ck_assert_int_eq(status_of(fixture, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
-        json_decref(fixture_await(fixture, MESSAGE_RENEWED));
+        fixture_expect(fixture, MESSAGE_RENEWED);
         begin = now_usec(CLOCK_MONOTONIC) - begin;
-        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        fixture_expect(fixture, MESSAGE_CURRENT);
         return begin;
 }
 
@@ -436,7 +430,7 @@ START_TEST(nothing_secret_comes_out) {
         /* A key that waits for its certificate, and a token that was refused. */
         fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"sign\"}");
         ck_assert_int_eq(status_of(fixture, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         staged = scratch_read(fixture->directory, "orders/..stage-000002/tls.key");
         ck_assert_ptr_nonnull(staged);
         for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
@@ -446,12 +440,12 @@ START_TEST(nothing_secret_comes_out) {
                 check_absent(reply.text, staged, paths[i]);
         }
         fixture_lift_faults(fixture);
-        json_decref(fixture_await(fixture, MESSAGE_RENEWED));
-        json_decref(fixture_await(fixture, MESSAGE_CURRENT));
+        fixture_expect(fixture, MESSAGE_RENEWED);
+        fixture_expect(fixture, MESSAGE_CURRENT);
 
         snprintf(body, sizeof(body), "{\"token\":\"%s\",\"force\":true}", token_text);
         ck_assert_int_eq(status_of(fixture, "/v1/certificates/orders/enrol", body), 202);
-        json_decref(fixture_await(fixture, MESSAGE_FAILED));
+        fixture_expect(fixture, MESSAGE_FAILED);
         for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
                 _cleanup_(reply_clear) struct reply reply = ask(fixture, paths[i], NULL);
 
@@ -473,7 +467,7 @@ START_TEST(the_socket_goes_and_a_stale_one_is_replaced) {
         fixture_kill(fixture);
         ck_assert_int_eq(access(path, F_OK), 0);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_READY));
+        fixture_expect(fixture, MESSAGE_READY);
         ck_assert_int_eq(status_of(fixture, "/readyz", NULL), 200);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_int_eq(access(path, F_OK), -1);
@@ -504,8 +498,7 @@ END_TEST
 /* --- Those who come while it is at it --- */
 
 START_TEST(a_force_counts_for_an_attempt_that_is_under_way) {
-        _cleanup_(fixture_freep) struct fixture *fixture =
-                begin_with((const char *[]) { "--lifetime", lifetime(60), NULL }, "");
+        _cleanup_(fixture_freep) struct fixture *fixture = begin_with(FIXTURE_LASTING(lifetime(60)), "");
         char fault[100];
         json_t *line;
 
@@ -516,9 +509,9 @@ START_TEST(a_force_counts_for_an_attempt_that_is_under_way) {
         fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"configuration\"}");
         fixture_edit(fixture, "jitter: 0%", "jitter: 0%, renew_before: 90%");
         fixture_reload(fixture);
-        json_decref(fixture_await_connector(fixture, "\"held\""));
+        fixture_expect_held(fixture);
         ck_assert_int_eq(status_of(fixture, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
-        json_decref(fixture_admin(fixture, "/release", "{}"));
+        fixture_release(fixture);
         line = fixture_await(fixture, MESSAGE_RENEWED);
         ck_assert_str_eq(member(line, "operation"), "renew");
         json_decref(line);

@@ -8,18 +8,13 @@
 #include "tests/support/fixture.h"
 #include "tests/test.h"
 
-#define ORDERS                       \
-        "  orders:\n"                \
-        "    connector: dev\n"       \
-        "    directory: %s/orders\n" \
-        "    token_file: %s/token\n" \
-        "    notify: [{command: [%s/tell]}]\n"
+#define NOTIFIED ORDERS "    notify: [{command: [%s/tell]}]\n"
 
 static struct fixture *fixture_with_file(void) {
-        struct fixture *fixture = fixture_new((const char *[]) { "--lifetime", "30d", NULL });
+        struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
         _cleanup_(freep) char *metrics = NULL;
 
-        fixture_configure(fixture, ORDERS);
+        fixture_configure(fixture, NOTIFIED);
         ck_assert_int_gt(
                 asprintf(&metrics, "metrics: {textfile: %s/rekeyd.prom}\ndefaults:", fixture->directory), 0);
         fixture_edit(fixture, "defaults:", metrics);

@@ -11,7 +11,7 @@
 #include "tests/support/pty.h"
 #include "tests/test.h"
 
-#define ORDERS                                                                            \
+#define CARED_FOR                                                                         \
         "  orders:\n"                                                                     \
         "    connector: dev\n"                                                            \
         "    directory: %s/orders\n"                                                      \
@@ -26,8 +26,8 @@ static size_t hear(char *data, size_t size, size_t n, void *userdata) {
         return fwrite(data, size, n, userdata);
 }
 
-static void fetch(struct operator_fixture *operator, const char * path) {
-        _cleanup_(freep) char *socket = scratch_path(operator->fixture->directory, "control.sock"),
+static void fetch(struct operator_fixture *console, const char *path) {
+        _cleanup_(freep) char *socket = scratch_path(console->fixture->directory, "control.sock"),
                               *url = NULL;
         CURL *easy = curl_easy_init();
         long status = 0;
@@ -36,82 +36,82 @@ static void fetch(struct operator_fixture *operator, const char * path) {
         curl_easy_setopt(easy, CURLOPT_URL, url);
         curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, socket);
         curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, hear);
-        curl_easy_setopt(easy, CURLOPT_WRITEDATA, operator->heard);
+        curl_easy_setopt(easy, CURLOPT_WRITEDATA, console->heard);
         ck_assert_int_eq(curl_easy_perform(easy), CURLE_OK);
         curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
         curl_easy_cleanup(easy);
         ck_assert_msg(status == 200, "%s: %ld", path, status);
-        fputc('\n', operator->heard);
+        fputc('\n', console->heard);
 }
 
-static unsigned revocations(struct operator_fixture *operator) {
-        return fixture_calls(operator->fixture, "revoke");
+static unsigned revocations(struct operator_fixture *console) {
+        return fixture_calls(console->fixture, "revoke");
 }
 
 /* --- A day --- */
 
 START_TEST(from_the_first_token_to_the_second) {
-        struct operator_fixture operator;
+        struct operator_fixture console;
 
-        operator_init(&operator, ORDERS);
-        operator_check(&operator, "status", 0, "waiting-for-token");
-        operator_check(&operator, "renew orders", 6, "enrol it first");
-        operator_check(&operator, "revoke orders --yes", 6, "no certificate");
-        operator_check(&operator, "rollback orders", 6, "no certificate");
-        operator_check(&operator, "renew billing", 5, "there is no certificate 'billing'");
-        operator_enrol(&operator);
-        operator_check(&operator, "status", 0, "current");
-        operator_check(&operator, "show orders", 0, "rsa-2048");
-        operator_mint_token(&operator);
-        operator_settle(&operator);
-        operator_check(&operator, "enrol orders -", 6, "is valid until");
-        operator_check(&operator, "renew orders --force", 0, "orders: renewed: generation 2 ");
-        operator_check(&operator, "renew --all --force", 0, "orders: renewed: generation 3 ");
+        operator_init(&console, CARED_FOR);
+        operator_check(&console, "status", 0, "waiting-for-token");
+        operator_check(&console, "renew orders", 6, "enrol it first");
+        operator_check(&console, "revoke orders --yes", 6, "no certificate");
+        operator_check(&console, "rollback orders", 6, "no certificate");
+        operator_check(&console, "renew billing", 5, "there is no certificate 'billing'");
+        operator_enrol(&console);
+        operator_check(&console, "status", 0, "current");
+        operator_check(&console, "show orders", 0, "rsa-2048");
+        operator_mint_token(&console);
+        operator_settle(&console);
+        operator_check(&console, "enrol orders -", 6, "is valid until");
+        operator_check(&console, "renew orders --force", 0, "orders: renewed: generation 2 ");
+        operator_check(&console, "renew --all --force", 0, "orders: renewed: generation 3 ");
 
-        operator_check(&operator, "rollback orders", 0, "a copy of generation 2 is now current");
-        operator_check(&operator, "rollback orders --generation 3", 0,
+        operator_check(&console, "rollback orders", 0, "a copy of generation 2 is now current");
+        operator_check(&console, "rollback orders --generation 3", 0,
                        "a copy of generation 3 is now current");
-        operator_check(&operator, "rollback orders --generation 77", 1, "there is no generation 77");
-        operator_check(&operator, "history orders", 0, "rolled-back");
+        operator_check(&console, "rollback orders --generation 77", 1, "there is no generation 77");
+        operator_check(&console, "history orders", 0, "rolled-back");
 
-        operator_check(&operator, "notify orders", 0, "command /bin/true: told\n");
+        operator_check(&console, "notify orders", 0, "command /bin/true: told\n");
 
-        operator_check(&operator, "revoke orders", 2, "rekeyctl revoke --yes orders");
-        ck_assert_uint_eq(revocations(&operator), 0);
-        operator_check(&operator, "revoke orders --yes", 0, "orders: revoked, generation 5");
-        ck_assert_uint_eq(revocations(&operator), 1);
-        operator_check(&operator, "status", 0, "revoked");
-        operator_check(&operator, "renew orders", 6, "enrol it again");
-        operator_check(&operator, "revoke orders --yes", 6, "already revoked");
-        operator_enrol(&operator);
-        operator_check_fine(&operator);
-        operator_check(&operator, "history orders", 0, "revoked");
-        ck_assert_int_eq(fixture_stop(operator.fixture), 0);
-        operator_clear(&operator);
+        operator_check(&console, "revoke orders", 2, "rekeyctl revoke --yes orders");
+        ck_assert_uint_eq(revocations(&console), 0);
+        operator_check(&console, "revoke orders --yes", 0, "orders: revoked, generation 5");
+        ck_assert_uint_eq(revocations(&console), 1);
+        operator_check(&console, "status", 0, "revoked");
+        operator_check(&console, "renew orders", 6, "enrol it again");
+        operator_check(&console, "revoke orders --yes", 6, "already revoked");
+        operator_enrol(&console);
+        operator_check_fine(&console);
+        operator_check(&console, "history orders", 0, "revoked");
+        ck_assert_int_eq(fixture_stop(console.fixture), 0);
+        operator_clear(&console);
 }
 END_TEST
 
 START_TEST(a_renewal_is_watched) {
-        struct operator_fixture operator;
+        struct operator_fixture console;
         _cleanup_(freep) char *line = NULL, *config = NULL;
         _cleanup_(process_freep) struct process *events = NULL;
         _cleanup_(pty_freep) struct pty *pty = NULL;
 
-        operator_init(&operator, ORDERS);
-        config = scratch_path(operator.fixture->directory, "rekeyd.yaml");
+        operator_init(&console, CARED_FOR);
+        config = scratch_path(console.fixture->directory, "rekeyd.yaml");
         const char *argv[] = {
                 getenv("REKEYD_TEST_REKEYCTL"), "--config", config, "renew", "orders", "--force", NULL,
         };
-        operator_enrol(&operator);
-        operator_check(&operator, "renew orders --force", 0,
+        operator_enrol(&console);
+        operator_check(&console, "renew orders --force", 0,
                        "generation 2"); /* until the look after the enrolment is over */
-        events = operator_start(&operator, "events orders");
+        events = operator_start(&console, "events orders");
         free(process_await(events, PROCESS_STDOUT, "hello"));
-        fixture_fault(operator.fixture, "{\"fault\":\"hold\",\"at\":\"sign\"}");
+        fixture_fault(console.fixture, "{\"fault\":\"hold\",\"at\":\"sign\"}");
         pty = pty_start(argv, 80, 24);
         pty_await(pty, "having it signed");
-        json_decref(fixture_await_connector(operator.fixture, "\"held\""));
-        fixture_lift_faults(operator.fixture);
+        json_decref(fixture_await_connector(console.fixture, "\"held\""));
+        fixture_lift_faults(console.fixture);
         pty_await(pty, "orders: renewed: generation 3");
         ck_assert_int_eq(pty_wait(pty), 0);
 
@@ -121,8 +121,8 @@ START_TEST(a_renewal_is_watched) {
         free(process_await(events, PROCESS_STDOUT, "renewed: generation 3"));
         process_signal(events, SIGINT);
         ck_assert_int_eq(process_wait(events), 0);
-        ck_assert_int_eq(fixture_stop(operator.fixture), 0);
-        operator_clear(&operator);
+        ck_assert_int_eq(fixture_stop(console.fixture), 0);
+        operator_clear(&console);
 }
 END_TEST
 
@@ -139,148 +139,148 @@ START_TEST(the_cause_is_found_without_a_log) {
                 { "{\"fault\":\"wrong-key\",\"at\":\"sign\"}", "bad-reply", "not for the key" },
                 { "{\"fault\":\"html-400\",\"at\":\"configuration\"}", "rejected", "400" },
         };
-        struct operator_fixture operator;
+        struct operator_fixture console;
 
-        operator_init(&operator, ORDERS);
-        operator_enrol(&operator);
+        operator_init(&console, CARED_FOR);
+        operator_enrol(&console);
         /* It is due, and stays so, since another key is asked for. */
-        operator_settle(&operator);
-        fixture_fault(operator.fixture, rows[0].fault);
-        fixture_edit(operator.fixture, "    keep: 3\n", "    keep: 3\n    key: {bits: 3072}\n");
-        operator_check(&operator, "reload", 0, "1 changed");
+        operator_settle(&console);
+        fixture_fault(console.fixture, rows[0].fault);
+        fixture_edit(console.fixture, "    keep: 3\n", "    keep: 3\n    key: {bits: 3072}\n");
+        operator_check(&console, "reload", 0, "1 changed");
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 static const char *const lines[] = { "status orders", "show orders", "history orders" };
 
-                fixture_lift_faults(operator.fixture);
-                fixture_fault(operator.fixture, rows[i].fault);
-                operator_check(&operator, "renew orders", 1, rows[i].cause);
-                operator_check(&operator, "renew orders", 1, rows[i].class);
-                operator_settle(&operator);
+                fixture_lift_faults(console.fixture);
+                fixture_fault(console.fixture, rows[i].fault);
+                operator_check(&console, "renew orders", 1, rows[i].cause);
+                operator_check(&console, "renew orders", 1, rows[i].class);
+                operator_settle(&console);
                 for (size_t k = 0; k < ELEMENTSOF(lines); k++)
-                        operator_check(&operator, lines[k], 0, rows[i].cause);
+                        operator_check(&console, lines[k], 0, rows[i].cause);
         }
-        fixture_lift_faults(operator.fixture);
-        operator_check(&operator, "renew orders", 0, "orders: renewed: generation ");
-        operator_check_fine(&operator);
+        fixture_lift_faults(console.fixture);
+        operator_check(&console, "renew orders", 0, "orders: renewed: generation ");
+        operator_check_fine(&console);
 
         /* A dependent that cannot be told. */
-        _cleanup_(freep) char *file = scratch_path(operator.fixture->directory, "is-there");
+        _cleanup_(freep) char *file = scratch_path(console.fixture->directory, "is-there");
         ck_assert_int_eq(unlink(file), 0);
-        operator_check(&operator, "notify orders", 1, "command /usr/bin/test: could not notify a dependent");
-        operator_check(&operator, "show orders", 0, ": command /usr/bin/test ended with status 1\n");
-        operator_check(&operator, "status", 0,
+        operator_check(&console, "notify orders", 1, "command /usr/bin/test: could not notify a dependent");
+        operator_check(&console, "show orders", 0, ": command /usr/bin/test ended with status 1\n");
+        operator_check(&console, "status", 0,
                        "! orders: 1 dependent could not be told of the current certificate: "
                        "command /usr/bin/test ended with status 1.\n    rekeyctl notify orders\n");
-        scratch_write(operator.fixture->directory, "is-there", "", 0600);
-        operator_check(&operator, "notify orders", 0, "command /usr/bin/test: told\n");
-        operator_check_fine(&operator);
-        ck_assert_int_eq(fixture_stop(operator.fixture), 0);
-        operator_clear(&operator);
+        scratch_write(console.fixture->directory, "is-there", "", 0600);
+        operator_check(&console, "notify orders", 0, "command /usr/bin/test: told\n");
+        operator_check_fine(&console);
+        ck_assert_int_eq(fixture_stop(console.fixture), 0);
+        operator_clear(&console);
 }
 END_TEST
 
 /* Until something newer succeeds, and without calling anybody. */
-static void check_told(struct operator_fixture *operator, const char * operation, const char *cause) {
+static void check_told(struct operator_fixture *console, const char *operation, const char *cause) {
         _cleanup_(freep) char *result = NULL;
 
         ck_assert_int_ge(asprintf(&result, "%s failed", operation), 0);
-        operator_settle(operator);
-        operator_check(operator, "status", 0, result);
-        operator_check(operator, "status", 0, cause);
-        operator_check(operator, "show orders", 0, result);
-        operator_check(operator, "show orders", 0, cause);
-        operator_check(operator, "check", 0, "REKEYD OK - 1 certificate is fine");
-        fetch(operator, "/readyz");
+        operator_settle(console);
+        operator_check(console, "status", 0, result);
+        operator_check(console, "status", 0, cause);
+        operator_check(console, "show orders", 0, result);
+        operator_check(console, "show orders", 0, cause);
+        operator_check(console, "check", 0, "REKEYD OK - 1 certificate is fine");
+        fetch(console, "/readyz");
 }
 
 START_TEST(what_failed_though_nothing_was_due_is_told) {
-        struct operator_fixture operator;
+        struct operator_fixture console;
         _cleanup_(freep) char *text = NULL;
 
-        operator_init(&operator, ORDERS);
-        operator_enrol(&operator);
-        fixture_fault(operator.fixture,
+        operator_init(&console, CARED_FOR);
+        operator_enrol(&console);
+        fixture_fault(console.fixture,
                       "{\"fault\":\"graphql-error\",\"at\":\"sign\",\"message\":\"CSR: no such luck\"}");
-        operator_check(&operator, "renew orders", 1, "no such luck");
-        check_told(&operator, "renew", "no such luck");
-        operator_check(&operator, "rollback orders --generation 77", 1, "there is no generation 77");
-        check_told(&operator, "rollback", "there is no generation 77");
-        fixture_fault(operator.fixture, "{\"fault\":\"status\",\"at\":\"revoke\",\"status\":404}");
-        operator_check(&operator, "revoke orders --yes", 1, "could not revoke");
-        check_told(&operator, "revoke", "could not revoke");
-        operator_check(&operator, "notify orders", 0, "told");
-        text = operator_run(&operator, "status orders", 0);
+        operator_check(&console, "renew orders", 1, "no such luck");
+        check_told(&console, "renew", "no such luck");
+        operator_check(&console, "rollback orders --generation 77", 1, "there is no generation 77");
+        check_told(&console, "rollback", "there is no generation 77");
+        fixture_fault(console.fixture, "{\"fault\":\"status\",\"at\":\"revoke\",\"status\":404}");
+        operator_check(&console, "revoke orders --yes", 1, "could not revoke");
+        check_told(&console, "revoke", "could not revoke");
+        operator_check(&console, "notify orders", 0, "told");
+        text = operator_run(&console, "status orders", 0);
         ck_assert_msg(!strstr(text, "failed"), "%s", text);
-        ck_assert_int_eq(fixture_stop(operator.fixture), 0);
-        operator_clear(&operator);
+        ck_assert_int_eq(fixture_stop(console.fixture), 0);
+        operator_clear(&console);
 }
 END_TEST
 
 START_TEST(a_wrong_token_is_not_the_end) {
-        struct operator_fixture operator;
+        struct operator_fixture console;
 
-        operator_init(&operator, ORDERS);
-        operator_mint_token(&operator);
-        scratch_write(operator.fixture->directory, "token", "wrong-token-4711", 0600);
-        operator_check(&operator, "enrol orders -", 1, "one-time token");
-        operator_check(&operator, "status", 0, "rekeyctl enrol orders");
-        operator_enrol(&operator);
-        scratch_write(operator.fixture->directory, "token", "wrong-token-4711", 0600);
-        operator_check(&operator, "enrol orders - --force", 1, "one-time token");
-        operator_check(&operator, "show orders", 0, "current");
-        operator_settle(&operator);
-        operator_check(&operator, "show orders", 0, "current");
-        operator_check(&operator, "history orders", 0, "one-time token");
-        ck_assert_ptr_null(strstr(operator.text, "wrong-token-4711"));
-        ck_assert_int_eq(fixture_stop(operator.fixture), 0);
-        operator_clear(&operator);
+        operator_init(&console, CARED_FOR);
+        operator_mint_token(&console);
+        scratch_write(console.fixture->directory, "token", "wrong-token-4711", 0600);
+        operator_check(&console, "enrol orders -", 1, "one-time token");
+        operator_check(&console, "status", 0, "rekeyctl enrol orders");
+        operator_enrol(&console);
+        scratch_write(console.fixture->directory, "token", "wrong-token-4711", 0600);
+        operator_check(&console, "enrol orders - --force", 1, "one-time token");
+        operator_check(&console, "show orders", 0, "current");
+        operator_settle(&console);
+        operator_check(&console, "show orders", 0, "current");
+        operator_check(&console, "history orders", 0, "one-time token");
+        ck_assert_ptr_null(strstr(console.text, "wrong-token-4711"));
+        ck_assert_int_eq(fixture_stop(console.fixture), 0);
+        operator_clear(&console);
 }
 END_TEST
 
 /* It is valid for long, and still what `status` advises must work, before and after a restart. */
 START_TEST(a_rejected_certificate_is_enrolled_anew) {
-        struct operator_fixture operator;
+        struct operator_fixture console;
 
-        operator_init(&operator, ORDERS);
-        operator_enrol(&operator);
+        operator_init(&console, CARED_FOR);
+        operator_enrol(&console);
         for (unsigned i = 0; i < 2; i++) {
-                operator_settle(&operator);
-                fixture_fault(operator.fixture, "{\"fault\":\"refuse-certificate\"}");
+                operator_settle(&console);
+                fixture_fault(console.fixture, "{\"fault\":\"refuse-certificate\"}");
                 if (i == 0)
-                        operator_check(&operator, "renew orders --force", 1, "rekeyctl enrol orders");
+                        operator_check(&console, "renew orders --force", 1, "rekeyctl enrol orders");
                 else {
                         /* Due, and so it stays rejected where only the journal knows of it. */
-                        fixture_edit(operator.fixture, "    keep: 3\n",
+                        fixture_edit(console.fixture, "    keep: 3\n",
                                      "    keep: 3\n    key: {bits: 3072}\n");
-                        operator_check(&operator, "reload", 0, "1 changed");
-                        json_decref(fixture_await(operator.fixture, MESSAGE_FAILED_REJECTED));
-                        operator_settle(&operator);
-                        ck_assert_int_eq(fixture_stop(operator.fixture), 0);
-                        fixture_start(operator.fixture, NULL);
-                        json_decref(fixture_await(operator.fixture, MESSAGE_READY));
-                        operator_settle(&operator);
+                        operator_check(&console, "reload", 0, "1 changed");
+                        fixture_expect(console.fixture, MESSAGE_FAILED_REJECTED);
+                        operator_settle(&console);
+                        ck_assert_int_eq(fixture_stop(console.fixture), 0);
+                        fixture_start(console.fixture, NULL);
+                        fixture_expect(console.fixture, MESSAGE_READY);
+                        operator_settle(&console);
                 }
-                operator_check(&operator, "status", 0, "the Connector no longer accepts the certificate");
-                operator_check(&operator, "status", 0,
+                operator_check(&console, "status", 0, "the Connector no longer accepts the certificate");
+                operator_check(&console, "status", 0,
                                "get a new one-time token, and then:\n    rekeyctl enrol orders");
-                fixture_lift_faults(operator.fixture);
-                operator_enrol(&operator);
-                operator_check_fine(&operator);
+                fixture_lift_faults(console.fixture);
+                operator_enrol(&console);
+                operator_check_fine(&console);
         }
-        ck_assert_int_eq(fixture_stop(operator.fixture), 0);
-        operator_clear(&operator);
+        ck_assert_int_eq(fixture_stop(console.fixture), 0);
+        operator_clear(&console);
 }
 END_TEST
 
 START_TEST(an_adopted_set_comes_back) {
         static const char *const files[] = { "tls.key", "tls.crt", "ca.crt" };
-        struct operator_fixture operator;
+        struct operator_fixture console;
         struct fixture *fixture;
         _cleanup_(freep) char *connector = NULL, *adopted = NULL;
 
-        operator_init(&operator, ORDERS);
-        fixture = operator.fixture;
-        operator_enrol(&operator);
+        operator_init(&console, CARED_FOR);
+        fixture = console.fixture;
+        operator_enrol(&console);
         for (size_t i = 0; i < ELEMENTSOF(files); i++) {
                 _cleanup_(freep) char *path = NULL, *text = NULL;
 
@@ -300,65 +300,65 @@ START_TEST(an_adopted_set_comes_back) {
                                   fixture->directory),
                          0);
         fixture_edit(fixture, "certificates:\n", adopted);
-        operator_check(&operator, "reload", 0, "1 added");
-        json_decref(fixture_await(fixture, MESSAGE_ADOPTED));
+        operator_check(&console, "reload", 0, "1 added");
+        fixture_expect(fixture, MESSAGE_ADOPTED);
 
-        operator_check(&operator, "rollback old --generation 0", 1, "generation 0 is the current one");
-        operator_check(&operator, "renew old --force", 0, "old: renewed: generation 1 ");
-        operator_check(&operator, "rollback old", 0, "a copy of generation 0 is now current");
-        operator_check(&operator, "rollback old --generation 0", 0, "a copy of generation 0 is now current");
-        operator_check(&operator, "rollback orders --generation 0", 1, "there is no generation 0");
-        operator_check(&operator, "rollback orders", 1, "there is no other generation");
+        operator_check(&console, "rollback old --generation 0", 1, "generation 0 is the current one");
+        operator_check(&console, "renew old --force", 0, "old: renewed: generation 1 ");
+        operator_check(&console, "rollback old", 0, "a copy of generation 0 is now current");
+        operator_check(&console, "rollback old --generation 0", 0, "a copy of generation 0 is now current");
+        operator_check(&console, "rollback orders --generation 0", 1, "there is no generation 0");
+        operator_check(&console, "rollback orders", 1, "there is no other generation");
         ck_assert_int_eq(fixture_stop(fixture), 0);
-        operator_clear(&operator);
+        operator_clear(&console);
 }
 END_TEST
 
 START_TEST(a_reload_with_mistakes_changes_nothing) {
-        struct operator_fixture operator;
+        struct operator_fixture console;
         _cleanup_(freep) char *line = NULL, *text = NULL, *again = NULL;
 
-        operator_init(&operator, ORDERS);
-        ck_assert_int_ge(asprintf(&line, "--socket %s/control.sock reload", operator.fixture->directory), 0);
-        fixture_edit(operator.fixture, "    keep: 3\n", "    kept: 3\n    owner: [1]\n");
-        text = operator_run(&operator, line, 1);
+        operator_init(&console, CARED_FOR);
+        ck_assert_int_ge(asprintf(&line, "--socket %s/control.sock reload", console.fixture->directory), 0);
+        fixture_edit(console.fixture, "    keep: 3\n", "    kept: 3\n    owner: [1]\n");
+        text = operator_run(&console, line, 1);
         ck_assert_msg(strstr(text, "rekeyd.yaml:") && strstr(text, "kept") && strstr(text, "owner") &&
                               strstr(text, "2 errors"),
                       "%s", text);
-        operator_check(&operator, "reload", 3, "check-config");
-        fixture_edit(operator.fixture, "    kept: 3\n    owner: [1]\n", "    keep: 4\n");
-        again = operator_run(&operator, "reload", 0);
+        operator_check(&console, "reload", 3, "check-config");
+        fixture_edit(console.fixture, "    kept: 3\n    owner: [1]\n", "    keep: 4\n");
+        again = operator_run(&console, "reload", 0);
         ck_assert_msg(strstr(again, "1 changed"), "%s", again);
-        ck_assert_int_eq(fixture_stop(operator.fixture), 0);
-        operator_clear(&operator);
+        ck_assert_int_eq(fixture_stop(console.fixture), 0);
+        operator_clear(&console);
 }
 END_TEST
 
 START_TEST(without_rekeyd_the_files_are_read) {
-        struct operator_fixture operator;
+        struct operator_fixture console;
         _cleanup_(process_freep) struct process *renewal = NULL;
         _cleanup_(freep) char *text = NULL;
         int status;
 
-        operator_init(&operator, ORDERS);
-        operator_enrol(&operator);
-        operator_check(&operator, "renew orders --force", 0, "generation 2");
-        fixture_fault(operator.fixture, "{\"fault\":\"hold\",\"at\":\"sign\"}");
-        renewal = operator_start(&operator, "renew orders --force");
-        json_decref(fixture_await_connector(operator.fixture, "\"held\""));
-        ck_assert_int_eq(fixture_stop(operator.fixture), 0);
-        text = operator_finish(&operator, renewal, &status);
+        operator_init(&console, CARED_FOR);
+        operator_enrol(&console);
+        operator_check(&console, "renew orders --force", 0, "generation 2");
+        fixture_fault(console.fixture, "{\"fault\":\"hold\",\"at\":\"sign\"}");
+        renewal = operator_start(&console, "renew orders --force");
+        json_decref(fixture_await_connector(console.fixture, "\"held\""));
+        ck_assert_int_eq(fixture_stop(console.fixture), 0);
+        text = operator_finish(&console, renewal, &status);
         ck_assert_msg(status == 3 && strstr(text, "was stopped or restarted before it was over"), "%d %s",
                       status, text);
-        fixture_lift_faults(operator.fixture);
+        fixture_lift_faults(console.fixture);
 
-        operator_check(&operator, "status", 0, "orders");
-        operator_check(&operator, "show orders", 0, "rsa-2048");
-        operator_check(&operator, "history orders", 0, "enrolled");
-        operator_check(&operator, "renew orders", 3, "systemctl start rekeyd");
-        operator_check(&operator, "revoke orders --yes", 3, "systemctl start rekeyd");
-        operator_check(&operator, "events", 3, "systemctl start rekeyd");
-        operator_clear(&operator);
+        operator_check(&console, "status", 0, "orders");
+        operator_check(&console, "show orders", 0, "rsa-2048");
+        operator_check(&console, "history orders", 0, "enrolled");
+        operator_check(&console, "renew orders", 3, "systemctl start rekeyd");
+        operator_check(&console, "revoke orders --yes", 3, "systemctl start rekeyd");
+        operator_check(&console, "events", 3, "systemctl start rekeyd");
+        operator_clear(&console);
 }
 END_TEST
 
@@ -398,60 +398,60 @@ static void hasten(struct fixture *fixture) {
 }
 
 START_TEST(the_old_one_is_revoked_after_a_while) {
-        struct operator_fixture operator;
+        struct operator_fixture console;
         struct fixture *fixture;
         char first[80], second[80];
 
-        operator_init(&operator, ORDERS "    revoke_old: 1m\n");
-        fixture = operator.fixture;
-        operator_enrol(&operator);
+        operator_init(&console, CARED_FOR "    revoke_old: 1m\n");
+        fixture = console.fixture;
+        operator_enrol(&console);
         await_set(fixture, MESSAGE_ENROLLED, first);
-        operator_check(&operator, "renew orders --force", 0, "generation 2");
+        operator_check(&console, "renew orders --force", 0, "generation 2");
         await_set(fixture, MESSAGE_RENEWED, second);
         ck_assert_uint_eq(revocations_of(fixture, first), 0);
 
-        operator_settle(&operator);
+        operator_settle(&console);
         /* It survives a restart, and is done when its time has come. */
         ck_assert_int_eq(fixture_stop(fixture), 0);
         hasten(fixture);
         fixture_start(fixture, NULL);
-        json_decref(fixture_await(fixture, MESSAGE_REVOKED));
+        fixture_expect(fixture, MESSAGE_REVOKED);
         ck_assert_uint_eq(revocations_of(fixture, first), 1);
 
         /* And before its time where its files are about to go. */
-        operator_check(&operator, "renew orders --force", 0, "generation 3");
+        operator_check(&console, "renew orders --force", 0, "generation 3");
         ck_assert_uint_eq(revocations_of(fixture, second), 0);
-        operator_check(&operator, "renew orders --force", 0, "generation 4");
-        json_decref(fixture_await(fixture, MESSAGE_REVOKED));
+        operator_check(&console, "renew orders --force", 0, "generation 4");
+        fixture_expect(fixture, MESSAGE_REVOKED);
         ck_assert_uint_eq(revocations_of(fixture, second), 1);
-        operator_check(&operator, "history orders", 0, "as `revoke_old` asks for");
-        operator_check_fine(&operator);
+        operator_check(&console, "history orders", 0, "as `revoke_old` asks for");
+        operator_check_fine(&console);
         ck_assert_int_eq(fixture_stop(fixture), 0);
-        operator_clear(&operator);
+        operator_clear(&console);
 }
 END_TEST
 
 /* --- Secrets --- */
 
-static void check_unheard(const struct operator_fixture *operator, const char * what, const char *secret) {
-        ck_assert_msg(!strstr(operator->text, secret), "%s was said", what);
-        ck_assert_msg(!strstr(process_output(operator->fixture->rekeyd, PROCESS_STDERR), secret),
+static void check_unheard(const struct operator_fixture *console, const char *what, const char *secret) {
+        ck_assert_msg(!strstr(console->text, secret), "%s was said", what);
+        ck_assert_msg(!strstr(process_output(console->fixture->rekeyd, PROCESS_STDERR), secret),
                       "%s is in the log", what);
 }
 
-static void check_no_key(const struct operator_fixture *operator) {
-        _cleanup_(freep) char *key = scratch_read(operator->fixture->directory, "orders/tls.key");
+static void check_no_key(const struct operator_fixture *console) {
+        _cleanup_(freep) char *key = scratch_read(console->fixture->directory, "orders/tls.key");
         char *rest = NULL;
         unsigned n = 0;
 
         ck_assert_ptr_nonnull(key);
         for (char *line = strtok_r(key, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
                 if (!has_prefix(line, "-----") && strlen(line) > 16) {
-                        check_unheard(operator, "a line of a key", line);
+                        check_unheard(console, "a line of a key", line);
                         n++;
                 }
         ck_assert_uint_gt(n, 10);
-        check_unheard(operator, "a key", "PRIVATE KEY");
+        check_unheard(console, "a key", "PRIVATE KEY");
 }
 
 START_TEST(no_secret_can_be_obtained) {
@@ -480,44 +480,44 @@ START_TEST(no_secret_can_be_obtained) {
                 "rollback orders",
                 "renew orders --force",
         };
-        struct operator_fixture operator;
+        struct operator_fixture console;
         struct fixture *fixture;
         _cleanup_(process_freep) struct process *events = NULL;
         _cleanup_(freep) char *text = NULL, *first = NULL;
         int status;
 
-        operator_init(&operator, ORDERS);
-        fixture = operator.fixture;
-        events = operator_start(&operator, "events --json");
+        operator_init(&console, CARED_FOR);
+        fixture = console.fixture;
+        events = operator_start(&console, "events --json");
         free(process_await(events, PROCESS_STDOUT, "hello"));
-        operator_enrol(&operator);
-        first = strdup(operator.token);
-        operator_check(&operator, "renew orders --force", 0, "generation 2");
-        check_no_key(&operator);
+        operator_enrol(&console);
+        first = strdup(console.token);
+        operator_check(&console, "renew orders --force", 0, "generation 2");
+        check_no_key(&console);
         for (unsigned is_failing = 0; is_failing < 2; is_failing++) {
                 for (size_t i = 0; i < ELEMENTSOF(paths); i++)
-                        fetch(&operator, paths[i]);
+                        fetch(&console, paths[i]);
                 for (size_t i = 0; i < ELEMENTSOF(lines); i++)
-                        free(operator_run(&operator, lines[i],
+                        free(operator_run(&console, lines[i],
                                           is_failing && streq(lines[i], "renew orders --force") ? 1 : 0));
-                check_no_key(&operator);
+                check_no_key(&console);
                 fixture_fault(fixture, "{\"fault\":\"graphql-error\",\"at\":\"sign\",\"message\":\"no\"}");
         }
         fixture_lift_faults(fixture);
-        operator_check(&operator, "revoke orders --yes", 0, "revoked");
-        operator_enrol(&operator);
+        operator_check(&console, "revoke orders --yes", 0, "revoked");
+        operator_enrol(&console);
         process_signal(events, SIGINT);
-        text = operator_finish(&operator, events, &status);
+        text = operator_finish(&console, events, &status);
         ck_assert_int_eq(status, 0);
         ck_assert_msg(strstr(text, "\"enrolled\"") && strstr(text, "\"operation\":\"renew\""), "%s", text);
 
-        check_no_key(&operator);
-        check_unheard(&operator, "a token", first);
-        check_unheard(&operator, "a token", operator.token);
-        check_unheard(&operator, "a passphrase", PASSPHRASE);
-        test_report("%zu bytes said, without a secret", operator.size);
+        check_no_key(&console);
+        check_unheard(&console, "a token", first);
+        check_unheard(&console, "a token", console.token);
+        check_unheard(&console, "a passphrase", PASSPHRASE);
+        test_report("%zu bytes said, without a secret", console.size);
         ck_assert_int_eq(fixture_stop(fixture), 0);
-        operator_clear(&operator);
+        operator_clear(&console);
 }
 END_TEST
 

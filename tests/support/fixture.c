@@ -1,4 +1,4 @@
-/* The stand for end-to-end tests. Paths of the two programs come from the environment that Meson sets. */
+/* The fixture of end-to-end tests. Paths of the two programs come from the environment that Meson sets. */
 
 #include "tests/support/fixture.h"
 
@@ -180,6 +180,20 @@ void fixture_configure(struct fixture *fixture, const char *certificates) {
         scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);
 }
 
+void fixture_prepare(struct fixture *fixture, const char *certificates) {
+        fixture_configure(fixture, certificates);
+        fixture_token(fixture, "client-1", "token");
+}
+
+void fixture_enrol(struct fixture *fixture, const char *certificates) {
+        int status;
+
+        fixture_prepare(fixture, certificates);
+        status = fixture_run(fixture, "--once");
+        ck_assert_msg(status == 2, "rekeyd --once ends with %d: %s", status,
+                      process_output(fixture->rekeyd, PROCESS_STDERR));
+}
+
 void fixture_edit(struct fixture *fixture, const char *from, const char *to) {
         _cleanup_(freep) char *yaml = scratch_read(fixture->directory, "rekeyd.yaml"), *edited = NULL;
         const char *rest = yaml, *found;
@@ -219,7 +233,7 @@ void fixture_kill(struct fixture *fixture) {
 
 void fixture_reload(struct fixture *fixture) {
         process_signal(fixture->rekeyd, SIGHUP);
-        json_decref(fixture_await(fixture, MESSAGE_RELOADED));
+        fixture_expect(fixture, MESSAGE_RELOADED);
 }
 
 static bool is_failure(const json_t *line) {
@@ -257,11 +271,29 @@ json_t *fixture_await(struct fixture *fixture, const char *message_id) {
         return parse_line(line);
 }
 
+void fixture_expect(struct fixture *fixture, const char *message_id) {
+        json_decref(fixture_await(fixture, message_id));
+}
+
+void fixture_expect_text(struct fixture *fixture, const char *text) {
+        _cleanup_(freep) char *line = process_await(fixture->rekeyd, PROCESS_STDERR, text);
+
+        ck_assert_msg(line != NULL, "rekeyd never said '%s'", text);
+}
+
 json_t *fixture_await_connector(struct fixture *fixture, const char *text) {
         char *line = process_await(fixture->connector, PROCESS_STDOUT, text);
 
         ck_assert_msg(line != NULL, "devconnector never said %s", text);
         return parse_line(line);
+}
+
+void fixture_expect_held(struct fixture *fixture) {
+        json_decref(fixture_await_connector(fixture, "\"held\""));
+}
+
+void fixture_release(struct fixture *fixture) {
+        json_decref(fixture_admin(fixture, "/release", "{}"));
 }
 
 unsigned fixture_calls(struct fixture *fixture, const char *operation) {

@@ -1,6 +1,7 @@
 #pragma once
 
-/* The test stand: a real devconnector, a real rekeyd, a scratch directory, and a configuration between them.
+/* The fixture of end-to-end tests: a real devconnector, a real rekeyd, a scratch directory, and a
+ * configuration between them.
  */
 
 #include <jansson.h>
@@ -9,6 +10,14 @@
 
 #include "tests/support/process.h"
 #include "tests/support/scratch.h"
+
+/* For fixture_configure(): a certificate, and what makes it due at once. */
+#define ORDERS                       \
+        "  orders:\n"                \
+        "    connector: dev\n"       \
+        "    directory: %s/orders\n" \
+        "    token_file: %s/token\n"
+#define LARGER_KEY "    key: {bits: 3072}\n"
 
 /* What the lines of failed attempts have in common, while each class has an id of its own. */
 #define MESSAGE_FAILED " failed ("
@@ -30,7 +39,9 @@ const char *lifetime(unsigned seconds);
  * where there are some, unless REKEYD_TEST_KEYS=real. Borrowed; aborts the test when there is none. */
 const char *fixture_program(const char *name);
 
-/* Starts devconnector with --directory and free ports, plus OPTIONS (NULL-terminated, may be NULL). */
+/* Starts devconnector with --directory and free ports, plus OPTIONS (NULL-terminated, may be NULL). The macro
+ * has those for certificates that live for LIFETIME: "30d". */
+#define FIXTURE_LASTING(lifetime) ((const char *[]) { "--lifetime", lifetime, NULL })
 struct fixture *fixture_new(const char *const *options);
 struct fixture *fixture_free(struct fixture *fixture);
 DEFINE_CLEANUP(struct fixture *, fixture_free);
@@ -54,13 +65,19 @@ void fixture_token(struct fixture *fixture, const char *id, const char *file);
  * times). */
 void fixture_configure(struct fixture *fixture, const char *certificates);
 
+/* The same, and a token for `client-1` in the file `token`. */
+void fixture_prepare(struct fixture *fixture, const char *certificates);
+
+/* The same, and a run of `rekeyd --once` that enrols. */
+void fixture_enrol(struct fixture *fixture, const char *certificates);
+
 /* Replaces FROM, which must be there, by TO everywhere in rekeyd.yaml. */
 void fixture_edit(struct fixture *fixture, const char *from, const char *to);
 
 /* Starts rekeyd on that configuration, with OPTION (may be NULL). */
 void fixture_start(struct fixture *fixture, const char *option);
 
-/* Runs `rekeyd OPTION` to its end and returns its exit status; its output is in stand->rekeyd. */
+/* Runs `rekeyd OPTION` to its end and returns its exit status; its output is in fixture->rekeyd. */
 int fixture_run(struct fixture *fixture, const char *option);
 
 /* Stops rekeyd by SIGTERM and returns its exit status. */
@@ -76,8 +93,18 @@ void fixture_reload(struct fixture *fixture);
  * come. MESSAGE_FAILED stands for all classes. */
 json_t *fixture_await(struct fixture *fixture, const char *message_id);
 
+/* The same, where only its coming matters. */
+void fixture_expect(struct fixture *fixture, const char *message_id);
+
+/* Awaits a line of rekeyd's log with TEXT in it. */
+void fixture_expect_text(struct fixture *fixture, const char *text);
+
 /* The next event of devconnector that contains TEXT ("\"event\":\"held\""). */
 json_t *fixture_await_connector(struct fixture *fixture, const char *text);
+
+/* Awaits that devconnector holds a call, as a fault has it; lets all go that are held. */
+void fixture_expect_held(struct fixture *fixture);
+void fixture_release(struct fixture *fixture);
 
 /* A member of OBJECT as text; "" when absent or null. Borrowed. */
 const char *member(const json_t *object, const char *name);

@@ -13,6 +13,23 @@ unsigned parallel_size(void) {
         return n < 1 ? 1 : n > (long)PARALLEL_MAX ? PARALLEL_MAX : (unsigned)n;
 }
 
+unsigned parallel_stride(void) {
+        const char *share = getenv("REKEYD_TEST_SHARE");
+        int n = share ? atoi(share) : test_is_instrumented() ? 4 : 1;
+
+        ck_assert_msg(n > 0, "REKEYD_TEST_SHARE=%s is not a number above zero", share);
+        return (unsigned)n;
+}
+
+void parallel_report_share(const char *suite, unsigned n_taken, size_t n_points) {
+        unsigned stride = parallel_stride();
+
+        test_report("%s: %u of %zu points were taken%s", suite, n_taken, n_points,
+                    stride == 1 ? "" : ": a sample; scripts/test all takes more");
+        ck_assert_uint_gt(n_taken, 0);
+        ck_assert_uint_ge(n_taken, (unsigned)(n_points / stride));
+}
+
 void parallel_run(unsigned n, void (*work)(unsigned i, void *userdata), void *userdata) {
         pid_t parallel[PARALLEL_MAX];
 

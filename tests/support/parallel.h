@@ -9,6 +9,15 @@
 /* As many as there are processors; at most PARALLEL_MAX. */
 unsigned parallel_size(void);
 
+/* Suites of thousands of runs take every N-th point only, when REKEYD_TEST_SHARE=N says so. Returns N; 1
+ * without it, or 4 where the program is instrumented, since that is there to find faults of memory and takes
+ * four times as long.
+ */
+unsigned parallel_stride(void);
+
+/* Prints what was taken: at most every N-th of the N_POINTS, never nothing. */
+void parallel_report_share(const char *suite, unsigned n_taken, size_t n_points);
+
 /* Calls WORK for 0 to N - 1, each in a process of its own, and awaits all of them; a failed assertion in one
  * fails the test. */
 void parallel_run(unsigned n, void (*work)(unsigned i, void *userdata), void *userdata);

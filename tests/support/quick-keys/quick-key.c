@@ -9,13 +9,12 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/param_build.h>
 #include <openssl/sha.h>
 #include <sys/random.h>
 
 #include "lib/util/macro.h"
-
-#define EXPONENT 65537
 
 static const unsigned short offsets_1024[] = {
         79,  664, 78,  814, 649, 222, 316, 103,  1003, 307, 666, 216, 1562, 45,   149, 14,
@@ -27,6 +26,14 @@ static const unsigned short offsets_1536[] = {
         182, 543,  873, 1022, 1251, 1665, 365, 669,  243, 317,  466, 258, 660, 913, 406, 91,
         526, 2452, 981, 308,  262,  1405, 666, 1078, 58,  1240, 419, 228, 507, 841, 67,  12,
 };
+
+static unsigned chance(void) {
+        unsigned value;
+
+        if (getrandom(&value, sizeof(value), 0) != sizeof(value))
+                abort();
+        return value;
+}
 
 static BIGNUM *make_prime(unsigned bits, unsigned number, unsigned offset) {
         unsigned char bytes[1536 / 8];
@@ -56,12 +63,16 @@ static EVP_PKEY *make_key(BIGNUM *p, BIGNUM *q) {
         OSSL_PARAM *parameters;
         EVP_PKEY *key = NULL;
 
-        BN_set_word(e, EXPONENT);
         BN_mul(n, p, q, context);
         BN_sub_word(p1, 1);
         BN_sub_word(q1, 1);
         BN_mul(phi, p1, q1, context);
-        BN_mod_inverse(d, e, phi, context);
+        /* A renewal must not meet the key that is current: exponents make millions of keys of thousands of
+         * pairs. */
+        do {
+                BN_set_word(e, 65537 + 2ul * (chance() % 65536));
+        } while (!BN_mod_inverse(d, e, phi, context));
+        ERR_clear_error();
         BN_mod(dp, d, p1, context);
         BN_mod(dq, d, q1, context);
         BN_mod_inverse(inverse, q, p, context);
@@ -91,15 +102,12 @@ static EVP_PKEY *make_key(BIGNUM *p, BIGNUM *q) {
 EVP_PKEY *quick_key(unsigned bits) {
         const unsigned short *offsets = bits == 2048 ? offsets_1024 : offsets_1536;
         const unsigned count = bits == 2048 ? ELEMENTSOF(offsets_1024) : ELEMENTSOF(offsets_1536);
-        unsigned chance[2];
         EVP_PKEY *key;
 
         if (bits != 2048 && bits != 3072)
                 return NULL;
-        if (getrandom(chance, sizeof(chance), 0) != sizeof(chance))
-                abort();
 
-        const unsigned first = chance[0] % count, second = (first + 1 + chance[1] % (count - 1)) % count;
+        const unsigned first = chance() % count, second = (first + 1 + chance() % (count - 1)) % count;
         BIGNUM *p = make_prime(bits / 2, first, offsets[first]),
                *q = make_prime(bits / 2, second, offsets[second]);
 
