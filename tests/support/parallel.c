@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,4 +68,5 @@ void parallel_prepare_tracing(void) {
         if (asprintf(&options, "%s:detect_leaks=0", sanitizer ? sanitizer : "") < 0)
                 abort();
         setenv("ASAN_OPTIONS", options, 1);
+        (void)setpriority(PRIO_PROCESS, 0, 10);
 }

@@ -26,5 +26,6 @@ void parallel_run(unsigned n, void (*work)(unsigned i, void *userdata), void *us
 void *parallel_share(size_t size);
 
 /* For runs by the thousand with dozens of fsyncs each: their files go to memory where that can be, since no
- * power is cut. LeakSanitizer cannot work in programs that are traced, and is told so. */
+ * power is cut. LeakSanitizer cannot work in programs that are traced, and is told so. They leave the
+ * processors to others that want them. */
 void parallel_prepare_tracing(void);
