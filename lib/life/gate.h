@@ -4,19 +4,28 @@
 
 #include "lib/x509/chain.h"
 
+/* Every check in its order: GATE_SYMBOL, which check_FUNCTION() in gate.c makes, and its name. A check may
+ * rely on those before it. */
+/* clang-format off */
+#define GATE_CHECKS(CHECK)                             \
+        CHECK(PARSES,      parses,      "parses")      \
+        CHECK(ONE_LEAF,    one_leaf,    "one-leaf")    \
+        CHECK(LEAF_KEY,    leaf_key,    "leaf-key")    \
+        CHECK(NEW_KEY,     new_key,     "new-key")     \
+        CHECK(SUBJECT,     subject,     "subject")     \
+        CHECK(CLIENT_AUTH, client_auth, "client-auth") \
+        CHECK(VALIDITY,    validity,    "validity")    \
+        CHECK(CHAIN,       chain,       "chain")       \
+        CHECK(EXPIRY,      expiry,      "expiry") /* after the chain: the effective expiry needs it */
+
 enum gate_check {
-        GATE_PARSES,
-        GATE_ONE_LEAF,
-        GATE_LEAF_KEY,
-        GATE_NEW_KEY,
-        GATE_SUBJECT,
-        GATE_CLIENT_AUTH,
-        GATE_VALIDITY,
-        GATE_CHAIN,
-        GATE_EXPIRY, /* after the chain: the effective expiry needs it */
+#define GATE_SYMBOL(symbol, function, name) GATE_##symbol,
+        GATE_CHECKS(GATE_SYMBOL)
+#undef GATE_SYMBOL
         GATE_VERIFY, /* made by the caller, live; listed so that one table names every check */
         GATE_MAX,
 };
+/* clang-format on */
 extern const char *const gate_check_names[GATE_MAX];
 
 struct gate_input {
