@@ -26,13 +26,11 @@ extern const struct yaml_type config_listen;         /* char *; a numeric addres
 extern const struct yaml_type config_metrics_file;   /* char *; a path that ends with .prom */
 extern const struct yaml_type config_connector_name; /* struct config_connector *, borrowed */
 
-extern const struct yaml_table config_connector_table;
+extern const struct yaml_table config_connector_table, config_notify_table;
 
 /* Checks of one entry; members of the tables. */
 void config_check_connector(struct yaml_run *run, void *object, const struct yaml_node *node,
                             struct yaml_place place);
-void config_check_notify(struct yaml_run *run, void *object, const struct yaml_node *node,
-                         struct yaml_place place);
 void config_check_export(struct yaml_run *run, void *object, const struct yaml_node *node,
                          struct yaml_place place);
 void config_check_certificate(struct yaml_run *run, void *object, const struct yaml_node *node,

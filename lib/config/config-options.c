@@ -1,11 +1,9 @@
 /*
  * Every option that a configuration may have, one row each: type, default, bounds, unit and help. The reader,
  * the writer, the error texts and the manual all go by these rows, so an option is added here and nowhere
- * else; those of a Connector are in config-connector.c. The types that only this configuration has are in
- * config-types.c.
+ * else; those of a Connector are in config-connector.c, those of a notification in config-notify.c. The types
+ * that only this configuration has are in config-types.c.
  */
-
-#include <signal.h>
 
 #include "lib/config/config-internal.h"
 
@@ -167,72 +165,6 @@ static const struct yaml_option import_options[] = {
 
 static const struct yaml_table import_table = { .name = "import", OPTIONS(import_options) };
 
-/* Signals that ask for something. KILL and STOP tell a process nothing. */
-static const char *const signal_names[] = {
-        [SIGHUP] = "HUP",   [SIGINT] = "INT",   [SIGQUIT] = "QUIT", [SIGUSR1] = "USR1",
-        [SIGUSR2] = "USR2", [SIGTERM] = "TERM", [SIGCONT] = "CONT", [SIGWINCH] = "WINCH",
-};
-
-static const char *const unit_action_names[UNIT_ACTION_MAX] = {
-        [UNIT_RELOAD_OR_RESTART] = "reload-or-restart",
-        [UNIT_RELOAD] = "reload",
-        [UNIT_RESTART] = "restart",
-};
-
-static const char *const http_method_names[HTTP_METHOD_MAX] = {
-        [HTTP_POST] = "POST",
-        [HTTP_PUT] = "PUT",
-        [HTTP_GET] = "GET",
-};
-
-static const struct yaml_option notify_options[] = {
-        { .key = "unit",
-          .type = &config_unit,
-          FIELD(config_notify, unit),
-          .help = "the unit of systemd's to reload, or to restart where it cannot" },
-        { .key = "action",
-          .type = &yaml_word,
-          FIELD(config_notify, action),
-          WORDS(unit_action_names),
-          .help = "what is done to 'unit'; reload-or-restart when absent" },
-        { .key = "http",
-          .type = &config_http_url,
-          FIELD(config_notify, http),
-          .help = "the URL to call; told is who answers 2xx" },
-        { .key = "method",
-          .type = &yaml_word,
-          FIELD(config_notify, method),
-          WORDS(http_method_names),
-          .help = "how 'http' is called; POST when absent" },
-        { .key = "command",
-          .type = &yaml_argv,
-          FIELD(config_notify, command),
-          .help = "the program, by its absolute path, and its arguments; no shell" },
-        { .key = "signal",
-          .type = &yaml_word,
-          FIELD(config_notify, signal),
-          WORDS(signal_names),
-          .help = "the signal for the process that 'pid_file' names" },
-        { .key = "pid_file",
-          .type = &yaml_path,
-          FIELD(config_notify, pid_file),
-          .help = "the file that holds the number of the process" },
-        { .key = "timeout",
-          .type = &yaml_duration,
-          FIELD(config_notify, timeout_usec),
-          .min = USEC_PER_SEC,
-          .max = USEC_PER_HOUR,
-          .default_text = "30s",
-          .help = "how long the delivery may take" },
-};
-
-static const struct yaml_table notify_table = {
-        .name = "notification",
-        OPTIONS(notify_options),
-        .size = sizeof(struct config_notify),
-        .check = config_check_notify,
-};
-
 static const struct yaml_option export_options[] = {
         { .key = "path",
           .type = &config_file,
@@ -343,7 +275,7 @@ static const struct yaml_option certificate_options[] = {
           .type = &yaml_list,
           FIELD(config_certificate, notify),
           .count_offset = offsetof(struct config_certificate, n_notify),
-          .table = &notify_table,
+          .table = &config_notify_table,
           .max = 100,
           .help = "who learns of a new set" },
 };
