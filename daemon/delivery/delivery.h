@@ -32,39 +32,35 @@ typedef void (*delivery_done_t)(const char *error, void *userdata);
  * call. With *RET, DONE is called once, from the loop, never from here. A way that is done at once leaves
  * *RET as it is. 0, or -errno with a sentence.
  */
-typedef int (*delivery_start_t)(struct loop_services *services, const struct config_notify *config,
-                                const struct notice *notice, delivery_done_t done, void *userdata,
-                                struct delivery **ret, struct error *error);
+typedef int delivery_start_t(struct loop_services *services, const struct config_notify *config,
+                             const struct notice *notice, delivery_done_t done, void *userdata,
+                             struct delivery **ret, struct error *error);
 
 /*
- * Runs the command of CONFIG: no shell; the arguments as configured; standard input empty; standard output
- * and error logged line by line; in a process group of its own. When the time-out comes the whole group gets
- * SIGTERM, and SIGKILL five seconds later. The environment is rekeyd's own without what belongs to its
+ * The ways, one for each kind, in delivery-KIND.c.
+ *
+ * A command is run without a shell, with the arguments as configured, in a process group of its own; standard
+ * input is empty, standard output and error are logged line by line. When the time-out comes the whole group
+ * gets SIGTERM, and SIGKILL five seconds later. The environment is rekeyd's own without what belongs to its
  * service manager, plus REKEYD_CERTIFICATE, REKEYD_DIRECTORY, REKEYD_GENERATION and REKEYD_FINGERPRINT.
  * Delivered means exit status 0.
+ *
+ * A signal goes to the process that the pid file names, through a pidfd. The process must be older than the
+ * file: a younger one got the number after the writer ended. Done at once.
+ *
+ * A unit is reloaded or restarted by systemd, as `action` says, and the result of the job is awaited. A unit
+ * that is not running is not started: it reads the new files when it is.
+ *
+ * A URL is called; POST and PUT carry the certificate's name, generation and fingerprint as JSON. Delivered
+ * means an answer of 2xx within the time-out.
  */
-int delivery_run_command(struct loop_services *services, const struct config_notify *config,
-                         const struct notice *notice, delivery_done_t done, void *userdata,
-                         struct delivery **ret, struct error *error);
+/* clang-format off */
+#define DELIVERY_WAYS(WAY)                        \
+        WAY(NOTIFY_COMMAND, delivery_run_command) \
+        WAY(NOTIFY_SIGNAL, delivery_send_signal)  \
+        WAY(NOTIFY_UNIT, delivery_tell_unit)      \
+        WAY(NOTIFY_HTTP, delivery_call_http)
 
-/*
- * Sends the signal of CONFIG to the process that its pid file names, through a pidfd. The process must be
- * older than the file: a younger one got the number after the writer ended. Done at once.
- */
-int delivery_send_signal(struct loop_services *services, const struct config_notify *config,
-                         const struct notice *notice, delivery_done_t done, void *userdata,
-                         struct delivery **ret, struct error *error);
-
-/*
- * Has systemd reload or restart the unit of CONFIG, as its `action` says, and awaits the result of the job. A
- * unit that is not running is not started: it reads the new files when it is.
- */
-int delivery_tell_unit(struct loop_services *services, const struct config_notify *config,
-                       const struct notice *notice, delivery_done_t done, void *userdata,
-                       struct delivery **ret, struct error *error);
-
-/* Calls the URL of CONFIG; POST and PUT carry the certificate's name, generation and fingerprint as JSON.
- * Delivered means an answer of 2xx within the time-out. */
-int delivery_call_http(struct loop_services *services, const struct config_notify *config,
-                       const struct notice *notice, delivery_done_t done, void *userdata,
-                       struct delivery **ret, struct error *error);
+#define DELIVERY_DECLARE(kind, start) delivery_start_t start;
+DELIVERY_WAYS(DELIVERY_DECLARE)
+/* clang-format on */

@@ -41,12 +41,9 @@ struct notifications {
         struct dependent items[];
 };
 
-static const delivery_start_t ways[NOTIFY_MAX] = {
-        [NOTIFY_COMMAND] = delivery_run_command,
-        [NOTIFY_SIGNAL] = delivery_send_signal,
-        [NOTIFY_UNIT] = delivery_tell_unit,
-        [NOTIFY_HTTP] = delivery_call_http,
-};
+#define WAY(kind, start) [kind] = start,
+static delivery_start_t *const ways[] = { DELIVERY_WAYS(WAY) };
+static_assert(ELEMENTSOF(ways) == NOTIFY_MAX, "every kind has its way");
 
 static struct state_pending *owed_to(const struct dependent *dependent) {
         return state_find_pending(&dependent->owner->options.state_file->state, dependent->key);

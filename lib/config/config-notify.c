@@ -47,13 +47,14 @@ static const struct kind {
         int (*text)(const struct config_notify *notify, char **ret); /* as asprintf() */
         void (*fill)(struct config_notify *notify);                  /* what is absent; NULL: nothing */
         const char *companion, *wants; /* an option of this kind only; what it needs, for the error texts */
-} kinds[NOTIFY_MAX] = {
+} kinds[] = {
         [NOTIFY_COMMAND] = { "command", command_text, NULL, NULL, NULL },
         [NOTIFY_SIGNAL] = { "signal", signal_text, fill_signal, "pid_file",
                             "'signal', such as HUP, to send to the process" },
         [NOTIFY_UNIT] = { "unit", unit_text, fill_unit, "action", "'unit', the unit that it is about" },
         [NOTIFY_HTTP] = { "http", http_text, fill_http, "method", "'http', the URL to call" },
 };
+static_assert(ELEMENTSOF(kinds) == NOTIFY_MAX, "every kind has its row");
 
 /* --- Options --- */
 
