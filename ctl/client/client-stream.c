@@ -6,7 +6,7 @@
 
 #include <limits.h>
 
-#include "ctl/client/client-private.h"
+#include "ctl/client/client-transfer.h"
 #include "lib/util/json.h"
 
 struct client_stream {
@@ -88,13 +88,13 @@ int client_stream_open(struct client *client, const char *path, struct client_st
 
                 r = move(stream);
                 if (r < 0)
-                        return error_set(error, r, "cannot read the events of rekeyd at %s", client->socket);
+                        return error_set(error, r, "cannot read the events of rekeyd at %s",
+                                         client_socket(client));
                 if (stream->has_ended || (status_of(stream) == 200 && stream->buffer.size > 0))
                         break;
                 if (now >= deadline)
                         return client_explain(client, stream->easy, CURLE_OPERATION_TIMEDOUT, error);
-                client_complain(client);
-                (void)wait_for(stream, client->has_complained ? deadline - now : CLIENT_PATIENCE_USEC);
+                (void)wait_for(stream, client_complain(client) ? deadline - now : CLIENT_PATIENCE_USEC);
         }
         if (stream->has_ended && stream->code != CURLE_OK && status_of(stream) == 0)
                 return client_explain(client, stream->easy, stream->code, error);
@@ -135,7 +135,7 @@ static int take_line(struct client_stream *stream, json_t **ret, struct error *e
                 if (r < 0)
                         return error_set(error, r == -ENOMEM ? r : -EPROTO,
                                          "an event of rekeyd at %s cannot be read: %s",
-                                         stream->client->socket, error_text(&cause));
+                                         client_socket(stream->client), error_text(&cause));
                 size++; /* the newline */
                 memmove(buffer->data, buffer->data + size, buffer->size - size);
                 buffer->size -= size;
@@ -164,6 +164,6 @@ int client_stream_next(struct client_stream *stream, usec_t timeout_usec, json_t
                 r = move(stream);
                 if (r < 0)
                         return error_set(error, r, "cannot read the events of rekeyd at %s",
-                                         stream->client->socket);
+                                         client_socket(stream->client));
         }
 }

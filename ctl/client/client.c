@@ -5,14 +5,21 @@
  * A body may carry a one-time token: our copy of it is cleansed.
  */
 
-#include "ctl/client/client-private.h"
+#include "ctl/client/client.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
+#include "ctl/client/client-transfer.h"
 #include "lib/util/json.h"
 
 #define CONNECT_SEC 5L
+
+struct client {
+        char *socket;      /* NULL: there is none */
+        usec_t asked_usec; /* CLOCK_MONOTONIC */
+        bool has_complained;
+};
 
 int client_new(const char *socket, struct client **ret) {
         _cleanup_(client_freep) struct client *client = NULL;
@@ -32,6 +39,10 @@ struct client *client_free(struct client *client) {
                 free(client->socket);
         free(client);
         return NULL;
+}
+
+const char *client_socket(const struct client *client) {
+        return client->socket;
 }
 
 void client_reply_clear(struct client_reply *reply) {
@@ -65,21 +76,22 @@ size_t buffer_append(char *data, size_t size, size_t n, void *userdata) {
         return bytes;
 }
 
-void client_complain(struct client *client) {
+bool client_complain(struct client *client) {
         if (client->has_complained || now_usec(CLOCK_MONOTONIC) < client->asked_usec + CLIENT_PATIENCE_USEC)
-                return;
+                return client->has_complained;
         client->has_complained = true;
         if (isatty(STDERR_FILENO))
                 fprintf(stderr,
                         "rekeyctl: rekeyd at %s has not answered yet; waiting for up to %ld seconds\n",
                         client->socket, CLIENT_ANSWER_SEC);
+        return true;
 }
 
 /* libcurl calls it about once a second, whether anything has moved or not. */
 static int on_progress(void *userdata, _unused_ curl_off_t size, curl_off_t received,
                        _unused_ curl_off_t to_send, _unused_ curl_off_t sent) {
         if (received == 0)
-                client_complain(userdata);
+                (void)client_complain(userdata);
         return 0;
 }
 

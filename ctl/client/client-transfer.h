@@ -1,19 +1,16 @@
 #pragma once
 
-/* What client.c and client-stream.c share. Nobody else includes this. */
+/* One transfer of a client, for client-stream.c, which has an answer without an end. */
 
 #include <curl/curl.h>
 
 #include "ctl/client/client.h"
 
-struct client {
-        char *socket;      /* NULL: there is none */
-        usec_t asked_usec; /* CLOCK_MONOTONIC */
-        bool has_complained;
-};
+/* Where rekeyd listens, for error texts; NULL: nowhere. */
+const char *client_socket(const struct client *client);
 
-/* Whoever sits at a terminal is told when no answer comes; once. */
-void client_complain(struct client *client);
+/* Whoever sits at a terminal is told when no answer comes; once. Whether that was done. */
+bool client_complain(struct client *client);
 #define CLIENT_PATIENCE_USEC (3 * USEC_PER_SEC)
 #define CLIENT_ANSWER_SEC    30L
 
