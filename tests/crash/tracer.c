@@ -201,27 +201,6 @@ struct tracer {
         long answer;
 };
 
-size_t trace_failures(const struct trace_call *call, unsigned at,
-                      struct trace_point ret[TRACE_FAILURES_MAX]) {
-        static const struct {
-                const char *name;
-                int error;
-        } failures[TRACE_FAILURES_MAX] = {
-                { "ENOSPC", ENOSPC },
-                { "EIO", EIO },
-                { "EACCES", EACCES },
-                { "EMFILE", EMFILE },
-        };
-        size_t n = 0;
-
-        for (size_t i = 0; i < ELEMENTSOF(failures); i++) {
-                if (call->only_reads && failures[i].error == ENOSPC)
-                        continue; /* to open a file that exists needs no space */
-                ret[n++] = (struct trace_point) { TRACE_FAILABLE, at, failures[i].name, failures[i].error };
-        }
-        return n;
-}
-
 void trace_clear(struct trace *trace) {
         free(trace->point);
         free(trace->output);
@@ -477,3 +456,24 @@ int trace_run(_unused_ const char *const *argv, _unused_ const struct trace_plan
 }
 
 #endif
+
+size_t trace_failures(const struct trace_call *call, unsigned at,
+                      struct trace_point ret[TRACE_FAILURES_MAX]) {
+        static const struct {
+                const char *name;
+                int error;
+        } failures[TRACE_FAILURES_MAX] = {
+                { "ENOSPC", ENOSPC },
+                { "EIO", EIO },
+                { "EACCES", EACCES },
+                { "EMFILE", EMFILE },
+        };
+        size_t n = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(failures); i++) {
+                if (call->only_reads && failures[i].error == ENOSPC)
+                        continue; /* to open a file that exists needs no space */
+                ret[n++] = (struct trace_point) { TRACE_FAILABLE, at, failures[i].name, failures[i].error };
+        }
+        return n;
+}
