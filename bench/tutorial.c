@@ -1,6 +1,6 @@
 /*
- * The commands of devconnector's README, over the certificate-secured door. What stands between them there,
- * jq and the shell, is done here and not counted: the comparison is with openssl and curl.
+ * The commands of devconnector's README, over the certificate-secured endpoint. What stands between them
+ * there, jq and the shell, is done here and not counted: the comparison is with openssl and curl.
  */
 
 #include "bench/tutorial.h"

@@ -105,7 +105,7 @@ static void forget_dependents(json_t *answer) {
         size_t i;
 
         json_array_foreach(json_object_get(answer, "dependents"), i, dependent)
-                json_object_del(dependent, "owed");
+                json_object_del(dependent, "pending");
 }
 
 int offline_read(struct offline *offline, const struct config_certificate *certificate, bool with_details,

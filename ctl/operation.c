@@ -88,10 +88,10 @@ static struct task *find_task(const struct tasks *tasks, const char *name) {
 static const struct {
         const char *step, *next;
 } steps[] = {
-        { "look", "getting ready" },           { "key", "asking for the configuration" },
+        { "inspect", "getting ready" },        { "key", "asking for the configuration" },
         { "configuration", "making the CSR" }, { "csr", "having it signed" },
         { "sign", "checking what came back" }, { "gate", "trying it" },
-        { "proof", "swapping the files" },     { "commit", "swapping the files" },
+        { "verify", "swapping the files" },    { "commit", "swapping the files" },
 };
 
 static const char *doing_after(const char *step) {

@@ -68,7 +68,7 @@ void view_read(const json_t *status, struct view *ret) {
                 .last_result_at = view_member_time(status, "last_result_at"),
                 .failures = count(status, "failures"),
                 .exports_failed = count(status, "exports_failed"),
-                .pending = count(status, "notifications_owed"),
+                .pending = count(status, "notifications_pending"),
                 .owed_failed = count(status, "notifications_failed"),
                 .budget_left = count(status, "budget_left"),
                 .has_budget = json_is_integer(json_object_get(status, "budget_left")),

@@ -1,9 +1,9 @@
 /*
  * Two authorities that have nothing to do with each other, as in production: the client CA "CN=Kyma", whose
- * leaves the certificate door accepts, and the server CA behind both doors' own certificate. All of it is
- * plain files, so a rotation is done by replacing files, here or by hand. The issuing CA is re-read lazily
- * and at most once in a window, which gives a client the chance to be signed by a CA that was retired a
- * moment ago.
+ * leaves the certificate endpoint accepts, and the server CA behind both endpoints' own certificate. All of
+ * it is plain files, so a rotation is done by replacing files, here or by hand. The issuing CA is re-read
+ * lazily and at most once in a window, which gives a client the chance to be signed by a CA that was retired
+ * a moment ago.
  *
  * With a root, the trust bundle holds the root only: a client must then send its intermediate, as the real
  * edge wants.
@@ -298,7 +298,7 @@ int ca_rotate(struct ca *ca, const struct ca_rotation *rotation, X509 **ret, str
                         return r;
         }
 
-        /* Trust first: a leaf of the new CA must never meet a door that does not know it. */
+        /* Trust first: a leaf of the new CA must never meet an endpoint that does not know it. */
         r = write_trust(ca, chain, trust, error);
         if (r < 0)
                 return r;

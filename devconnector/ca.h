@@ -5,7 +5,7 @@
 #include "devconnector/pki.h"
 #include "devconnector/settings.h"
 
-#define CA_CLIENT_TRUST "clients.pem"   /* what the certificate door trusts */
+#define CA_CLIENT_TRUST "clients.pem"   /* what the certificate endpoint trusts */
 #define CA_SERVER_TRUST "server-ca.crt" /* what clients must trust */
 
 struct ca;
@@ -24,7 +24,7 @@ const struct pki_pair *ca_issuer(struct ca *ca, usec_t now);
 /* The issuer of the last ca_issuer() and what stands above it: CA, then root. Borrowed. */
 const pki_list *ca_chain(const struct ca *ca);
 
-/* The identity of both doors. Borrowed. */
+/* The identity of both endpoints. Borrowed. */
 const struct pki_pair *ca_server(const struct ca *ca);
 
 struct ca_rotation {

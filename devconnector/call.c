@@ -126,7 +126,7 @@ static void call_finish(struct call *call, unsigned status, const char *result) 
         const char *fingerprint = call->caller.fingerprint;
 
         events_emit(call->server->events,
-                    json_pack("{s:s,s:s,s:s,s:s?,s:o,s:i,s:o,s:O,s:s?,s:s?}", "event", "call", "door",
+                    json_pack("{s:s,s:s,s:s,s:s?,s:o,s:i,s:o,s:O,s:s?,s:s?}", "event", "call", "endpoint",
                               endpoint_names[call->caller.endpoint], "operation",
                               operation_kind_names[call->query.kind], "fingerprint", fingerprint, "client",
                               call->caller.client
@@ -247,7 +247,7 @@ static void call_pause(struct call *call) {
         } else if (fault_is(call->pause, FAULT_HOLD)) {
                 call->held = true;
                 events_emit(server->events,
-                            json_pack("{s:s,s:s,s:s,s:s?,s:O}", "event", "held", "door",
+                            json_pack("{s:s,s:s,s:s,s:s?,s:O}", "event", "held", "endpoint",
                                       endpoint_names[call->caller.endpoint], "operation",
                                       operation_kind_names[call->query.kind], "fingerprint",
                                       call->caller.fingerprint, "request_id", call->request_id));

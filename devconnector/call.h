@@ -1,12 +1,12 @@
 #pragma once
 
-/* One HTTP call at a door, from its arrival to its answer. */
+/* One HTTP call at an endpoint, from its arrival to its answer. */
 
 #include "devconnector/server.h"
 
 #define CALL_PATH "/connector/graphql"
 
-/* Takes over a request that arrived at a door. */
+/* Takes over a request that arrived at an endpoint. */
 void call_start(struct server *server, struct evhttp_request *request);
 
 /* Lets all held calls go on. Returns how many there were. */

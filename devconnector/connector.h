@@ -26,7 +26,7 @@ int connector_set_ports(struct connector *connector, unsigned certificate_port, 
 /* Who calls. */
 struct caller {
         enum endpoint endpoint;
-        const char *fingerprint; /* of the client certificate; NULL at the token door */
+        const char *fingerprint; /* of the client certificate; NULL at the token endpoint */
         char *client;            /* owned; NULL until known */
         enum client_type type;
 };

@@ -156,7 +156,7 @@ static int read_operations(const json_t *request, const struct fault_row *row, u
 }
 
 static int read_endpoints(const json_t *request, unsigned *ret, struct error *error) {
-        const json_t *endpoint = json_object_get(request, "door");
+        const json_t *endpoint = json_object_get(request, "endpoint");
         const char *name = json_string_value(endpoint);
 
         if (!endpoint || (name && streq(name, "any"))) {
@@ -168,7 +168,7 @@ static int read_endpoints(const json_t *request, unsigned *ret, struct error *er
                         *ret = 1u << i;
                         return 0;
                 }
-        return error_set(error, -EINVAL, "\"door\" must be one of certificate, token, any");
+        return error_set(error, -EINVAL, "\"endpoint\" must be one of certificate, token, any");
 }
 
 static int read_count(const json_t *request, json_int_t *ret, struct error *error) {
@@ -229,7 +229,7 @@ static int check_parameter(const struct fault_parameter *parameter, const json_t
 }
 
 static int check_members(const json_t *request, const struct fault_row *row, struct error *error) {
-        static const char *const common[] = { "fault", "at", "door", "count" };
+        static const char *const common[] = { "fault", "at", "endpoint", "count" };
         const struct fault_parameter *p = row->parameters;
         const char *name;
         json_t *value;
@@ -243,7 +243,7 @@ static int check_members(const json_t *request, const struct fault_row *row, str
                         known = known || streq(name, common[i]);
                 if (!known)
                         return error_set(error, -EINVAL,
-                                         "\"%s\" is unknown; %s takes fault, at, door, count%s%s%s%s%s%s",
+                                         "\"%s\" is unknown; %s takes fault, at, endpoint, count%s%s%s%s%s%s",
                                          name, row->name, p[0].name ? ", " : "", p[0].name ? p[0].name : "",
                                          p[1].name ? ", " : "", p[1].name ? p[1].name : "",
                                          p[2].name ? ", " : "", p[2].name ? p[2].name : "");

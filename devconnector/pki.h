@@ -43,7 +43,7 @@ int pki_parse_name(const char *text, X509_NAME **ret, struct error *error);
 /* What pki_issue() makes. */
 enum pki_usage {
         PKI_CA,     /* may sign certificates */
-        PKI_SERVER, /* for the two doors; HOSTS become subject alternative names */
+        PKI_SERVER, /* for the two endpoints; HOSTS become subject alternative names */
         PKI_CLIENT, /* what the Connector issues: digitalSignature, clientAuth, an authority key id, nothing
                        else */
         PKI_CLIENT_NO_AUTH, /* the same for servers: a fault */

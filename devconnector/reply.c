@@ -1,5 +1,5 @@
 /*
- * What leaves a door. Go's server sends short bodies with a length and long ones in chunks as its buffer
+ * What leaves an endpoint. Go's server sends short bodies with a length and long ones in chunks as its buffer
  * fills; so does this, since clients that only ever saw a length break on their first signature.
  */
 

@@ -1,6 +1,6 @@
 #pragma once
 
-/* HTTP replies of the doors, whole or cut short. */
+/* HTTP replies of the endpoints, whole or cut short. */
 
 #include <event2/http.h>
 

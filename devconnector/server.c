@@ -1,7 +1,7 @@
 /*
- * Three evhttp listeners on one loop. The doors differ in their TLS only; what a call may do is decided by
- * the door it came through. Everything is single-threaded: a signature takes a millisecond, and a fault that
- * needs a new CA may stall the others for as long as a key takes to generate.
+ * Three evhttp listeners on one loop. The endpoints differ in their TLS only; what a call may do is decided
+ * by the endpoint it came through. Everything is single-threaded: a signature takes a millisecond, and a
+ * fault that needs a new CA may stall the others for as long as a key takes to generate.
  */
 
 #include "devconnector/server.h"
@@ -28,7 +28,7 @@
 static void on_refused(void *userdata, const struct tls_peer *peer, const char *reason, unsigned alert) {
         struct server *server = userdata;
 
-        events_emit(server->events, json_pack("{s:s,s:s,s:s,s:o,s:s?,s:s?}", "event", "refused", "door",
+        events_emit(server->events, json_pack("{s:s,s:s,s:s,s:o,s:s?,s:s?}", "event", "refused", "endpoint",
                                               endpoint_names[peer->endpoint], "reason", reason, "alert",
                                               alert ? json_integer(alert) : json_null(), "fingerprint",
                                               *peer->fingerprint ? peer->fingerprint : NULL, "fault",
@@ -97,7 +97,7 @@ static struct evhttp *new_listener(struct server *server, ev_ssize_t body_max,
 
         if (!http)
                 return NULL;
-        /* All methods: what a door does not serve gets its own 404, not libevent's 501. */
+        /* All methods: what an endpoint does not serve gets its own 404, not libevent's 501. */
         evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
                                                  EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
         evhttp_set_max_body_size(http, body_max);
@@ -123,7 +123,8 @@ static int open_endpoint(struct server *server, enum endpoint endpoint, uint64_t
                 return r;
         server->endpoints[endpoint] = new_listener(server, BODY_MAX, on_call);
         if (!server->endpoints[endpoint])
-                return error_set_errno(error, -ENOMEM, "cannot open the %s door", endpoint_names[endpoint]);
+                return error_set_errno(error, -ENOMEM, "cannot open the %s endpoint",
+                                       endpoint_names[endpoint]);
         evhttp_set_bevcb(server->endpoints[endpoint],
                          endpoint == ENDPOINT_CERTIFICATE ? accept_certificate : accept_token, server);
         return listen_at(server->endpoints[endpoint], server->settings->listen, port, ret_port, error);

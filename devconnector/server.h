@@ -1,6 +1,6 @@
 #pragma once
 
-/* The running Connector for development: two doors and the admin listener around one event loop. */
+/* The running Connector for development: two endpoints and the admin listener around one event loop. */
 
 #include <event2/event.h>
 #include <event2/http.h>

@@ -34,10 +34,10 @@ static const struct {
 } table[] = {
         OPTION("directory", KIND_TEXT, directory, "DIR", NULL,
                "where CA, trust bundle and revocations live; needed"),
-        OPTION("listen", KIND_TEXT, listen, "ADDRESS", "127.0.0.1", "address of the two HTTPS doors"),
+        OPTION("listen", KIND_TEXT, listen, "ADDRESS", "127.0.0.1", "address of the two HTTPS endpoints"),
         OPTION("certificate-port", KIND_PORT, certificate_port, "PORT", "0",
-               "door that asks for a client certificate"),
-        OPTION("token-port", KIND_PORT, token_port, "PORT", "0", "door that asks for a one-time token"),
+               "endpoint that asks for a client certificate"),
+        OPTION("token-port", KIND_PORT, token_port, "PORT", "0", "endpoint that asks for a one-time token"),
         OPTION("admin-port", KIND_PORT, admin_port, "PORT", "0",
                "plain HTTP on 127.0.0.1 for tokens and faults"),
         OPTION("host", KIND_TEXT, host, "NAME", "localhost", "name in URLs and in the server certificate"),
@@ -53,7 +53,7 @@ static const struct {
         OPTION("key-algorithm", KIND_TEXT, key_algorithm, "NAME", "rsa2048", "what `configuration` says"),
         OPTION("root", KIND_FLAG, root, NULL, NULL,
                "put a root above the issuing CA (in a new directory only)"),
-        OPTION("tls-max", KIND_TLS, tls_max, "1.2|1.3", "1.3", "newest TLS version at the doors"),
+        OPTION("tls-max", KIND_TLS, tls_max, "1.2|1.3", "1.3", "newest TLS version at the endpoints"),
         OPTION("help", KIND_FLAG, help, NULL, NULL, "print this"),
         OPTION("version", KIND_FLAG, version, NULL, NULL, "print the version"),
 };
@@ -151,7 +151,7 @@ void settings_print_help(void) {
                "  POST /revoke         {\"fingerprint\"}\n"
                "  POST /unpair         {\"client\"}\n"
                "  POST /rotate         replace the CA {\"key\":\"new|same\",\"dn\",\"trust\":\"both|new\"}\n"
-               "  POST /faults         arm a fault {\"fault\",\"at\",\"door\",\"count\",...}; GET lists, "
+               "  POST /faults         arm a fault {\"fault\",\"at\",\"endpoint\",\"count\",...}; GET lists, "
                "DELETE lifts all\n"
                "  POST /release        let held calls go on\n"
                "A wrong fault is answered with the list of those that are known.\n");

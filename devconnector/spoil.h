@@ -1,6 +1,6 @@
 #pragma once
 
-/* The faults that change what a door answers. */
+/* The faults that change what an endpoint answers. */
 
 #include "devconnector/faults.h"
 #include "devconnector/reply.h"

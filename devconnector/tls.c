@@ -129,7 +129,7 @@ static int set_trust(SSL_CTX *context, const pki_list *trust) {
         return 0;
 }
 
-/* TRUST is NULL at the token door. */
+/* TRUST is NULL at the token endpoint. */
 static int make_context(const struct tls_config *config, const pki_list *trust, SSL_CTX **ret,
                         struct error *error) {
         SSL_CTX *context = SSL_CTX_new(TLS_server_method());

@@ -1,6 +1,6 @@
 #pragma once
 
-/* TLS as the two doors speak it. */
+/* TLS as the two endpoints speak it. */
 
 #include <openssl/ssl.h>
 
@@ -20,7 +20,7 @@ struct tls_peer {
         struct tls_endpoint *tls_endpoint;
 };
 
-/* Called for each handshake that a door ended: why, and with which alert (0: none). */
+/* Called for each handshake that an endpoint ended: why, and with which alert (0: none). */
 typedef void (*tls_refused_fn)(void *userdata, const struct tls_peer *peer, const char *reason,
                                unsigned alert);
 
@@ -28,7 +28,7 @@ struct tls_config {
         enum endpoint endpoint; /* ENDPOINT_CERTIFICATE asks for a client certificate, and insists */
         const char *tls_max;
         int dir_fd;                    /* borrowed */
-        const struct pki_pair *server; /* borrowed until the door is freed */
+        const struct pki_pair *server; /* borrowed until the endpoint is freed */
         tls_refused_fn refused;
         void *userdata;
 };

@@ -287,14 +287,14 @@ static int print_dependents(const struct sheet *sheet) {
 
                 table_row(table);
                 table_cell(table, TERM_PLAIN, "%s", name ? name : "?");
-                if (!json_object_get(item, "owed"))
+                if (!json_object_get(item, "pending"))
                         table_cell(table, TERM_FAINT, "not known");
-                else if (!json_is_integer(json_object_get(item, "owed")))
+                else if (!json_is_integer(json_object_get(item, "pending")))
                         table_cell(table, TERM_GOOD, "told");
                 else
                         table_cell(table, failures > 0 ? TERM_BAD : TERM_WARNING,
                                    "owed generation %" PRIu64 ", %" PRIu64 " failure%s%s%s%s%s",
-                                   view_number(item, "owed"), failures, failures == 1 ? "" : "s",
+                                   view_number(item, "pending"), failures, failures == 1 ? "" : "s",
                                    next > 0 ? ", tried again " : "",
                                    next > 0 ? format_distance(distance, next, sheet->now) : "",
                                    error ? ": " : "", error ? error : "");

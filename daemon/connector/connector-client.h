@@ -22,7 +22,8 @@ struct connector_request {
         const char *trust; /* PEM file that the server's certificate verifies to; NULL: the system's */
         usec_t timeout_usec;
 
-        /* The token-secured door: TOKEN. The certificate-secured door: KEY and CERTIFICATE_PEM (leaf first).
+        /* The token-secured endpoint: TOKEN. The certificate-secured endpoint: KEY and CERTIFICATE_PEM (leaf
+         * first).
          */
         const char *token;
         const struct key *key;

@@ -117,7 +117,7 @@ static const struct family families[] = {
           "1 for the class of the last failure, while attempts fail.", BY("class", failure_names, FAILURE_NONE + 1) },
         { "rekeyd_certificate_exports_failed", GAUGE, OF_CERTIFICATE(SMALL, n_exports_failed),
           "Exports that could not be written." },
-        { "rekeyd_certificate_notifications_owed", GAUGE, OF_CERTIFICATE(SMALL, n_pending),
+        { "rekeyd_certificate_notifications_pending", GAUGE, OF_CERTIFICATE(SMALL, n_pending),
           "Dependents that have not learned of the current set yet." },
         { "rekeyd_certificate_notifications_failed", GAUGE, OF_CERTIFICATE(SMALL, n_pending_failed),
           "Those of them that were tried to no avail." },

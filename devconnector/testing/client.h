@@ -45,14 +45,14 @@ struct response {
 void response_clear(struct response *response);
 
 struct request {
-        const char
-                *url; /* NULL: the certificate door with an identity or `certificate`, else the token door */
+        const char *url; /* NULL: the certificate endpoint with an identity or `certificate`, else the token
+                            endpoint */
         const char *method; /* NULL: POST with a body, else GET */
         const char *body;
         const char *content_type; /* NULL: application/json; "": none */
         const char *token;
         const struct identity *identity;
-        bool certificate; /* the certificate door, whatever identity there is */
+        bool certificate; /* the certificate endpoint, whatever identity there is */
         bool tls12;
 };
 struct response dev_request(const struct dev *dev, const struct request *request);
@@ -79,7 +79,7 @@ char *query_body(const char *query, const char *csr);
 #define QUERY_REVOKE "mutation { result: revokeCertificate }"
 #define QUERY_PROBE  "query { __typename }"
 
-/* One call by IDENTITY, or over the token door by TOKEN. */
+/* One call by IDENTITY, or over the token endpoint by TOKEN. */
 struct response dev_call(const struct dev *dev, const struct identity *identity, const char *token,
                          const char *query, const char *csr);
 
@@ -101,7 +101,7 @@ char *base64_text(const char *base64);
 /* Enrols CLIENT: token, configuration, CSR, signature. */
 struct identity dev_enrol(const struct dev *dev, EVP_PKEY *key, const char *client);
 
-/* Renews over the certificate door, with OLD's subject and KEY. */
+/* Renews over the certificate endpoint, with OLD's subject and KEY. */
 struct identity dev_renew(const struct dev *dev, const struct identity *old, EVP_PKEY *key);
 
 /* Takes the certificates from a good reply to a signature. */

@@ -30,7 +30,7 @@ void check_probe(struct response response, const char *what);
 /* {"errors":[{"message":MESSAGE,"path":["result"]}],"data":null} with status 200. */
 void check_error(struct response response, const char *message, const char *what);
 
-/* A cheap call over the certificate door. */
+/* A cheap call over the certificate endpoint. */
 struct response probe(const struct dev *dev, const struct identity *identity);
 
 /* The new token in a configuration, which is taken over; owned by the caller. */

@@ -20,10 +20,10 @@ enum config_protocol {
 struct config_connector {
         char *name;
         enum config_protocol protocol;
-        char *url;             /* certificate-secured door; NULL: taken from `configuration` at enrolment */
-        char *enrol_url;       /* token-secured door; NULL: this Connector cannot enrol */
-        char *trust;           /* PEM file that its server certificate verifies to; NULL: the system's */
-        usec_t timeout_usec;   /* of one call, 120 s: the Connector itself gives up after 100 s */
+        char *url;           /* certificate-secured endpoint; NULL: taken from `configuration` at enrolment */
+        char *enrol_url;     /* token-secured endpoint; NULL: this Connector cannot enrol */
+        char *trust;         /* PEM file that its server certificate verifies to; NULL: the system's */
+        usec_t timeout_usec; /* of one call, 120 s: the Connector itself gives up after 100 s */
         usec_t ca_window_usec; /* 60 s */
 };
 

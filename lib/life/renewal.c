@@ -20,9 +20,9 @@ const char *const renewal_state_names[RENEWAL_STATE_MAX] = {
 };
 
 const char *const renewal_step_names[STEP_MAX] = {
-        [STEP_NONE] = "none", [STEP_INSPECT] = "look", [STEP_KEY] = "key",
-        [STEP_CSR] = "csr",   [STEP_SIGN] = "sign",    [STEP_CONFIGURATION] = "configuration",
-        [STEP_GATE] = "gate", [STEP_VERIFY] = "proof", [STEP_COMMIT] = "commit",
+        [STEP_NONE] = "none", [STEP_INSPECT] = "inspect", [STEP_KEY] = "key",
+        [STEP_CSR] = "csr",   [STEP_SIGN] = "sign",       [STEP_CONFIGURATION] = "configuration",
+        [STEP_GATE] = "gate", [STEP_VERIFY] = "verify",   [STEP_COMMIT] = "commit",
 };
 
 static enum renewal_step wait_for(struct renewal *renewal, enum renewal_state state, usec_t due_usec,

@@ -59,7 +59,7 @@ struct renewal_event {
         /* RENEWAL_FAILED at STEP_GATE: what came back is valid, but expires no later than what there is. */
         bool not_longer;
 
-        /* RENEWAL_FAILED with FAILURE_REJECTED at the token-secured door: the answer has other causes as
+        /* RENEWAL_FAILED with FAILURE_REJECTED at the token-secured endpoint: the answer has other causes as
          * well. */
         bool is_doubtful;
 
@@ -120,7 +120,7 @@ struct renewal_context {
  *   expired or rejected                    first WAITING_FOR_TOKEN, as FAILURE_REJECTED; woken in that state
  *                                          or forced: RENEWING with what there is. A CA may come back
  *   not due, not forced, same key asked    CURRENT until due_usec
- *   otherwise                              RENEWING; a grant is of no use at the certificate-secured door
+ *   otherwise                              RENEWING; a grant is of no use at the certificate-secured endpoint
  *
  * A look need not be a try: one that somebody's hand on the files has caused, or the first one after a
  * restart, must not end a back-off. With hold_usec it begins no attempt and counts no failure. Where it would

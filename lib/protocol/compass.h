@@ -28,7 +28,7 @@ struct compass_reply {
  * there is not empty; whether a URL may be used is for url_is_https() to say, so that a bad one need not cost
  * the renewal. */
 struct compass_configuration {
-        char *token; /* one-time, for the sign call over the token-secured door; cleansed when cleared */
+        char *token; /* one-time, for the sign call over the token-secured endpoint; cleansed when cleared */
         char *subject;
         char *key_algorithm;
         char *director_url;

@@ -93,7 +93,7 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "last_result_error", text(status->last_result_error));
         r |= put(o, "last_operation", text(status->last_operation));
         r |= put(o, "exports_failed", number(status->n_exports_failed));
-        r |= put(o, "notifications_owed", number(status->n_pending));
+        r |= put(o, "notifications_pending", number(status->n_pending));
         r |= put(o, "notifications_failed", number(status->n_pending_failed));
         r |= put(o, "notification_error", text(status->pending_error));
         r |= put(o, "budget_left", number(status->budget_left));
@@ -210,7 +210,7 @@ static json_t *notifications(const struct config_certificate *config, const stru
                 json_t *o = json_object();
 
                 r |= put(o, "dependent", owned(config_notify_text(&config->notify[i])));
-                r |= put(o, "owed", pending ? number(pending->generation) : json_null());
+                r |= put(o, "pending", pending ? number(pending->generation) : json_null());
                 r |= put(o, "failures", number(pending ? pending->failures : 0));
                 r |= put(o, "next_attempt", instant(pending ? pending->next_attempt_usec : 0));
                 r |= put(o, "error", text(pending ? pending->error : NULL));

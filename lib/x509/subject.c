@@ -4,8 +4,8 @@
  * The text form is the Connector's and has no escaping: what it calls an organisation may hold a comma, as in
  * "O=SAP SE, Walldorf,OU=x". So a comma separates only where the name of a known attribute and '=' follow it,
  * and the table below decides what is known. What a value begins or ends with is part of the value: the
- * Connector compares byte by byte. Control characters and broken UTF-8 are refused at the door, wherever a
- * subject comes from, so that every subject can be printed as it is.
+ * Connector compares byte by byte. Control characters and broken UTF-8 are refused at the entrance, wherever
+ * a subject comes from, so that every subject can be printed as it is.
  */
 
 #include "lib/x509/subject.h"

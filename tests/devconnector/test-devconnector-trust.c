@@ -78,7 +78,7 @@ START_TEST(tls_faults) {
                 char fault[100];
 
                 snprintf(fault, sizeof(fault),
-                         "{\"fault\":\"tls-close\",\"count\":1,\"when\":\"%s\",\"door\":\"certificate\"}",
+                         "{\"fault\":\"tls-close\",\"count\":1,\"when\":\"%s\",\"endpoint\":\"certificate\"}",
                          whens[i]);
                 dev_fault(stage.dev, fault);
                 response = probe(stage.dev, &identity);

@@ -49,7 +49,7 @@ START_TEST(token_endpoint) {
         response_clear(&signature);
         signature = dev_call(stage.dev, NULL, fourth, QUERY_SIGN, csr);
         identity = identity_read(&signature, x509_key(0), subject);
-        check_probe(probe(stage.dev, &identity), "the certificate over the certificate door");
+        check_probe(probe(stage.dev, &identity), "the certificate over the certificate endpoint");
 
         check_error(dev_call(stage.dev, NULL, system, QUERY_CONFIGURATION, NULL),
                     NO_TOKEN "No token generation for consumer type Integration System",
@@ -132,7 +132,8 @@ static EVP_PKEY *other_key(const char *kind) {
         return streq(kind, "ec") ? EVP_EC_gen("P-256") : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 }
 
-/* One signature over the certificate door; an EXPECTED error, or NULL for a certificate, which is given back.
+/* One signature over the certificate endpoint; an EXPECTED error, or NULL for a certificate, which is given
+ * back.
  */
 static struct identity check_sign(const struct stage *stage, const struct identity *identity,
                                   const char *what, const char *csr, const char *expected) {

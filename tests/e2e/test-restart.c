@@ -50,7 +50,7 @@ static const struct {
 START_TEST(a_crash_loop_is_not_a_request_loop) {
         const unsigned n_starts = is_wrapped() ? 2 : 15;
 
-        /* Under instruments, the two doors. */
+        /* Under instruments, the two endpoints. */
         for (size_t i = 0; i < ELEMENTSOF(loops); i += is_wrapped() ? 3 : 1) {
                 _cleanup_(fixture_freep) struct fixture *fixture =
                         loops[i].is_enrolled ? fixture_due() : fixture_new(FIXTURE_LASTING("30d"));

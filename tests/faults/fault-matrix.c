@@ -68,7 +68,7 @@ const char *const remedies[REMEDY_MAX] = {
 
 #define SAYS_NO AT(REFUSED_TOKEN, REFUSED_TOKEN, BAD_REPLY_TOKEN, REFUSED, REFUSED, BAD_REPLY)
 
-/* 400 with nothing in it: mostly a used token at the token door, never final at the other; and the one thing
+/* 400 with nothing in it: mostly a used token at the token endpoint, never final at the other; and the one thing
  * that a revoked certificate hears when it proves itself. */
 #define EMPTY_400 AT(REJECTED_TOKEN, REJECTED_TOKEN, BAD_REPLY_TOKEN, TRANSIENT, TRANSIENT, BAD_REPLY)
 
@@ -85,7 +85,7 @@ const char *const remedies[REMEDY_MAX] = {
 #define RESULT_FIELD                                                                              \
         AT(BAD_REPLY_TOKEN, BAD_REPLY_TOKEN, NOT_HERE(NO_FIELD), BAD_REPLY, BAD_REPLY, NOT_HERE(NO_FIELD))
 
-#define NO_CLIENT_CERTIFICATE "the token door asks for no certificate"
+#define NO_CLIENT_CERTIFICATE "the token endpoint asks for no certificate"
 #define NO_DIRECTOR           "only `configuration` needs the Director"
 #define NO_REVOCATION         "rekeyd revokes nothing by itself"
 
@@ -170,7 +170,7 @@ const struct fault_case fault_cases[] = {
         { "missing-field", "\"field\":\"certificateSigningRequestInfo\"", .of_field = true,
           CONFIGURATION_FIELD(BAD_REPLY_TOKEN, BAD_REPLY) },
         { "null-field", "\"field\":\"directorURL\"", .of_field = true, CONFIGURATION_FIELD(PASSES, PASSES) },
-        /* Where no door is known for the proof the new certificate waits for somebody who names it. */
+        /* Where no endpoint is known for the proof the new certificate waits for somebody who names it. */
         { "null-field", "\"field\":\"managementPlaneInfo\"", .of_field = true, CONFIGURATION_FIELD(NO_ENDPOINT, PASSES) },
         { "null-field", "\"field\":\"certificateSecuredConnectorURL\"", .of_field = true,
           CONFIGURATION_FIELD(NO_ENDPOINT, PASSES) },

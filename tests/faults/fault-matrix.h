@@ -4,7 +4,7 @@
 
 #include "lib/life/renewal.h"
 
-/* The calls: enrolment goes through the token door and proves itself at the other one. */
+/* The calls: enrolment goes through the token endpoint and proves itself at the other one. */
 enum struck_call {
         ENROL_CONFIGURATION,
         ENROL_SIGN,

@@ -39,7 +39,7 @@ static void arm(struct fault_runner *runner, unsigned pair) {
         bool own_field = row->of_field && (!row->parameters || !strstr(row->parameters, "\"field\""));
         _cleanup_(freep) char *json = NULL;
 
-        ck_assert_int_ge(asprintf(&json, "{\"fault\":\"%s\",\"door\":\"%s\"%s%s%s%s%s%s%s%s}", row->fault,
+        ck_assert_int_ge(asprintf(&json, "{\"fault\":\"%s\",\"endpoint\":\"%s\"%s%s%s%s%s%s%s%s}", row->fault,
                                   call->endpoint, row->in_tls ? "" : ",\"at\":\"",
                                   row->in_tls ? "" : call->operation, row->in_tls ? "" : "\"",
                                   row->parameters ? "," : "", row->parameters ? row->parameters : "",
@@ -59,7 +59,7 @@ static void arm_behind(struct fault_runner *runner, unsigned pair) {
                 _cleanup_(freep) char *json = NULL;
 
                 ck_assert_int_ge(asprintf(&json,
-                                          "{\"fault\":\"%s\",\"door\":\"%s\",\"at\":\"%s\",\"count\":1}",
+                                          "{\"fault\":\"%s\",\"endpoint\":\"%s\",\"at\":\"%s\",\"count\":1}",
                                           faults[i], before->endpoint, before->operation),
                                  0);
                 fixture_fault(runner->fixture, json);
@@ -78,7 +78,7 @@ static bool strikes_behind(unsigned pair) {
         return case_of(pair)->in_tls && call != ENROL_CONFIGURATION && call != RENEW_CONFIGURATION;
 }
 
-/* devconnector must have used the fault, at this door, for this operation. */
+/* devconnector must have used the fault, at this endpoint, for this operation. */
 static void await_strike(struct fault_runner *runner, unsigned pair) {
         const struct fault_case *row = case_of(pair);
         const struct struck_call_row *call = &struck_calls[call_of(pair)];
@@ -89,7 +89,7 @@ static void await_strike(struct fault_runner *runner, unsigned pair) {
         while (!found) {
                 json_t *event = fixture_await_connector(runner->fixture, text);
 
-                found = streq(member(event, "door"), call->endpoint) &&
+                found = streq(member(event, "endpoint"), call->endpoint) &&
                         (row->in_tls || streq(member(event, "operation"), call->operation));
                 json_decref(event);
         }

@@ -123,7 +123,7 @@ void operator_settle(struct operator_fixture *console) {
         for (;;) {
                 _cleanup_(freep) char *text = operator_run(console, "status --json orders", 0);
 
-                if (strstr(text, "\"step\":null") && strstr(text, "\"notifications_owed\":0"))
+                if (strstr(text, "\"step\":null") && strstr(text, "\"notifications_pending\":0"))
                         return;
                 ck_assert_msg(now_usec(CLOCK_MONOTONIC) < deadline, "it never comes to rest: %s", text);
         }

@@ -99,7 +99,7 @@ START_TEST(an_enrolment_is_counted) {
                { "rekeyd_certificate_failures" CERTIFICATE, 0 },
                { "rekeyd_certificate_issuance_budget_left" CERTIFICATE, 99 },
                { "rekeyd_certificate_state{certificate=\"orders\",state=\"current\"}", 1 },
-               { "rekeyd_certificate_notifications_owed" CERTIFICATE, 0 },
+               { "rekeyd_certificate_notifications_pending" CERTIFICATE, 0 },
                { "rekeyd_notifications_total{result=\"success\"}", 1 },
                { "rekeyd_notifications_total{result=\"failure\"}", 0 });
         for (unsigned i = STEP_INSPECT; i < STEP_MAX; i++) {

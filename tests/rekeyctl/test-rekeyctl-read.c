@@ -271,7 +271,7 @@ START_TEST(showing_one) {
                         "e.pem\",\"format\":\"pem\",\"current\":true,\"error\":null},"
                         "{\"path\":\"/f.pem\",\"format\":\"pem\",\"current\":null,\"error\":null}],"
                         "\"dependents\":[{\"dependent\":\"unit "
-                        "x.service\",\"owed\":42,\"failures\":2,\"next_attempt\":"
+                        "x.service\",\"pending\":42,\"failures\":2,\"next_attempt\":"
                         "null,\"error\":\"it is masked\"}],\"attempts_before_expiry\":1000,\"problem\":null}",
                         begin),
                 0);

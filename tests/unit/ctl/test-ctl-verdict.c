@@ -8,7 +8,7 @@
 
 #define BASE                                                                            \
         "\"name\":\"orders\",\"connector\":\"ucl\",\"directory\":\"/d\",\"step\":null," \
-        "\"revoked\":false,\"generation\":42,\"exports_failed\":0,\"notifications_owed\":0,"
+        "\"revoked\":false,\"generation\":42,\"exports_failed\":0,\"notifications_pending\":0,"
 #define SET(until) \
         "\"fingerprint\":\"ab\",\"not_before\":\"2026-11-01T00:00:00Z\",\"not_after\":\"" until "\","
 #define GOOD          SET("2027-01-30T00:00:00Z") "\"usable\":true,\"renew_at\":\"2026-12-31T00:00:00Z\","
@@ -110,7 +110,7 @@ static const struct {
         { GOOD FINE STATE("current") ",\"notifications_failed\":2,\"notification_error\":\"it hails\"", false,
           VERDICT_CALL, "2 dependents could not be told of the current certificate, the first: it hails",
           "rekeyctl notify orders", PLUGIN_WARNING },
-        { GOOD FINE STATE("current") ",\"notifications_owed\":1", false, VERDICT_FINE, NULL, NULL,
+        { GOOD FINE STATE("current") ",\"notifications_pending\":1", false, VERDICT_FINE, NULL, NULL,
           PLUGIN_OK },
         { GOOD FINE STATE("current") ",\"budget_left\":0", false, VERDICT_FINE, NULL, NULL, PLUGIN_OK },
         /* what was asked for in vain calls nobody, and is said once */

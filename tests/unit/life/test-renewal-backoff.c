@@ -485,7 +485,7 @@ START_TEST(a_doubtful_rejection) {
                 }
         }
 
-        /* At the certificate-secured door nobody doubts. */
+        /* At the certificate-secured endpoint nobody doubts. */
         struct renewal r = { .state = RENEWAL_RENEWING, .step = STEP_CONFIGURATION };
         const struct renewal_event event = { .type = RENEWAL_FAILED,
                                              .failure = FAILURE_REJECTED,

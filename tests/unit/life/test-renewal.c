@@ -259,7 +259,7 @@ START_TEST(test_looks) {
                   STEP_NONE,
                   FAILURE_NONE },
 
-                /* Due, forced, or another key: over the certificate-secured door, where a grant is of no use.
+                /* Due, forced, or another key: over the certificate-secured endpoint, where a grant is of no use.
                  */
                 { "due", { .state = CURRENT },
                   { SET(5209920 * USEC_PER_SEC) }, RENEWING, STEP_KEY, FAILURE_NONE },
