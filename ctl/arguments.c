@@ -37,7 +37,7 @@ static int complain_option(const struct ctl *ctl, const char *word) {
                         return -EINVAL;
                 }
         }
-        return complain(ctl, "there is no option ", word,
+        return complain(ctl, "no such option: ", word,
                         has_prefix(word, "--") ? nearest_word(word + 2, names) : NULL, "--");
 }
 
@@ -49,7 +49,7 @@ static int complain_command(const struct ctl *ctl, const char *word) {
         for (size_t i = 0; names && i < table->n; i++)
                 if (!table->commands[i]->is_hidden)
                         names[n++] = table->commands[i]->name;
-        return complain(ctl, "there is no command ", word, names ? nearest_word(word, names) : NULL, "");
+        return complain(ctl, "no such command: ", word, names ? nearest_word(word, names) : NULL, "");
 }
 
 /* --- Values --- */
@@ -79,9 +79,8 @@ static const char *mistake(const struct ctl *ctl, enum ctl_kind kind, const char
         switch (kind) {
         case CTL_CERTIFICATE:
                 return is_name(text) ? NULL
-                                     : "it must begin with a letter or digit, and have only those, '.', '_' "
-                                       "and '-', "
-                                       "64 at most";
+                                     : "it must begin with a letter or digit and contain at most 64 letters, "
+                                       "digits, '.', '_' and '-'";
         case CTL_NUMBER:
         case CTL_GENERATION:
                 return parse_unsigned(text, 0, INT64_MAX, ret_number) == 0 ? NULL : "a number is needed";
@@ -241,7 +240,7 @@ static int check_arguments(const struct ctl *ctl) {
                 else if (command->n_arguments > 0 && command->arguments[command->n_arguments - 1].repeats)
                         argument = &command->arguments[command->n_arguments - 1];
                 else
-                        return complain(ctl, "one argument too many, ", text, NULL, "");
+                        return complain(ctl, "unexpected argument ", text, NULL, "");
                 if (argument->kind == CTL_COMMAND && !ctl_find_command(ctl->table, text))
                         return complain_command(ctl, text);
                 reason = mistake(ctl, argument->kind, argument->words, text, &number, buffer);

@@ -16,20 +16,17 @@ bool change_wants_wait(const struct ctl *ctl, bool *ret_wait) {
 
 /* Where there is no socket, or nobody at it. */
 static int explain_absence(struct ctl *ctl, int r, char **ret) {
-        const char *what = r == -ENOENT ? "there is no socket" : "nobody listens";
+        const char *what = r == -ENOENT ? "no socket" : "no process listens";
         const struct config *config;
 
         /* The socket may be elsewhere: the one of a file that cannot be read is not known. */
         if (!ctl_has(ctl, "socket") && ctl_config(ctl, &config) < 0)
-                return asprintf(
-                        ret,
-                        "rekeyd cannot be reached, and nothing was done: %s at %s, and whether %s names "
-                        "another one is not known, since it cannot be read; say --socket, or mend it: "
-                        "rekeyctl check-config %s",
-                        what, ctl_socket(ctl), ctl_config_path(ctl), ctl_config_path(ctl));
-        return asprintf(ret,
-                        "rekeyd is not running, and nothing was done: %s at %s; to start it: systemctl start "
-                        "rekeyd",
+                return asprintf(ret,
+                                "cannot reach rekeyd: %s at %s, and %s, which may name another socket, "
+                                "cannot be read; nothing was done; use --socket, or fix the configuration: "
+                                "rekeyctl check-config %s",
+                                what, ctl_socket(ctl), ctl_config_path(ctl), ctl_config_path(ctl));
+        return asprintf(ret, "rekeyd is not running: %s at %s; nothing was done; fix: systemctl start rekeyd",
                         what, ctl_socket(ctl));
 }
 

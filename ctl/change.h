@@ -6,11 +6,11 @@
 
 /* For the table of options of each. They wait for the end: whoever asks for something wants to know what has
  * become of it. */
-#define CHANGE_OPTIONS                                                                                      \
-        { .name = "no-wait", .help = "do not wait for the end of it" },                                     \
-                { .name = "wait", .help = "wait for the end of it, as is done without this option too" }, { \
-                .name = "timeout", .letter = 't', .kind = CTL_DURATION, .argument = "DURATION",             \
-                .help = "wait no longer than that", .min = USEC_PER_MSEC, .max = 365 * USEC_PER_DAY         \
+#define CHANGE_OPTIONS                                                                            \
+        { .name = "no-wait", .help = "do not wait for completion" },                              \
+                { .name = "wait", .help = "wait for completion; this is the default" }, {         \
+                .name = "timeout", .letter = 't', .kind = CTL_DURATION, .argument = "DURATION",   \
+                .help = "wait at most that long", .min = USEC_PER_MSEC, .max = 365 * USEC_PER_DAY \
         }
 
 /* Whether to wait. False, after it was said, where the options contradict each other: the caller ends with

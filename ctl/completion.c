@@ -74,16 +74,19 @@ static void put_names(FILE *out, const struct ctl_option *options, size_t n) {
 }
 
 static void put_bash_tables(FILE *out, const struct ctl_table *table) {
-        fputs("# What the value of option $2 of command $1 is.\n"
-              "_rekeyctl_value() {\n        case $1:$2 in\n",
+        fputs("# The kind of value that option $2 of command $1 takes.\n_rekeyctl_value() {\n        case "
+              "$1:$2 in\n",
               out);
         put_value_kinds(out, "*", ctl_global_options, n_ctl_global_options);
         for (size_t i = 0; i < table->n; i++)
                 put_value_kinds(out, table->commands[i]->name, table->commands[i]->options,
                                 table->commands[i]->n_options);
-        fputs("        esac\n}\n\n"
-              "# What the argument number $2 of command $1 is.\n"
-              "_rekeyctl_argument() {\n        case $1:$2 in\n",
+        fputs("        esac\n"
+              "}\n"
+              "\n"
+              "# The kind of argument number $2 of command $1.\n"
+              "_rekeyctl_argument() {\n"
+              "        case $1:$2 in\n",
               out);
         for (size_t i = 0; i < table->n; i++)
                 if (!table->commands[i]->is_hidden)
@@ -113,7 +116,7 @@ static void put_bash_tables(FILE *out, const struct ctl_table *table) {
 /* --- bash --- */
 
 static void write_bash(FILE *out, const struct ctl_table *table) {
-        fputs("# Completions of rekeyctl for bash, made from its table of commands.\n\n", out);
+        fputs("# Completions of rekeyctl for bash, generated from its table of commands.\n\n", out);
         put_bash_tables(out, table);
         fputs("\n"
               "_rekeyctl() {\n"
@@ -251,9 +254,9 @@ static void put_zsh_command(FILE *out, const struct ctl_command *command) {
 
 static void write_zsh(FILE *out, const struct ctl_table *table) {
         fputs("#compdef rekeyctl\n"
-              "# Completions of rekeyctl for zsh, made from its table of commands.\n"
+              "# Completions of rekeyctl for zsh, generated from its table of commands.\n"
               "\n"
-              "# rekeyctl with the options that say where it looks.\n"
+              "# rekeyctl with the options that name its configuration and socket.\n"
               "_rekeyctl_ask() {\n"
               "        rekeyctl $_rekeyctl_where complete \"$@\" 2>/dev/null\n"
               "}\n"

@@ -14,14 +14,15 @@
 
 const char *const ctl_exit_help[CTL_EXIT_MAX] = {
         [CTL_OK] = "done",
-        [CTL_FAILED] = "it failed; standard error says why",
+        [CTL_FAILED] = "it failed; standard error has the reason",
         [CTL_USAGE] = "the command line is wrong",
         [CTL_UNREACHABLE] = "rekeyd cannot be reached",
-        [CTL_DENIED] = "this user may not do that",
+        [CTL_DENIED] = "this user lacks the permission",
         [CTL_NO_CERTIFICATE] = "there is no such certificate",
-        [CTL_NOT_NOW] = "not in this state: a renewal is under way, the certificate can still be used",
+        [CTL_NOT_NOW] =
+                "not in this state: for example a renewal is under way, or the certificate is still usable",
         [CTL_OVER_BUDGET] = "the budget of signatures is used up for now",
-        [CTL_TIMED_OUT] = "the end was not awaited; it goes on without rekeyctl",
+        [CTL_TIMED_OUT] = "rekeyctl stopped waiting; the operation continues",
 };
 
 void ctl_clear(struct ctl *ctl) {
@@ -200,7 +201,7 @@ int ctl_explain_call(struct ctl *ctl, int r, const struct client_reply *reply, c
         int n, exit = r < 0 ? exit_for_errno(r) : exit_for_status(reply->status);
 
         if (r == -ENOENT && !ctl_socket(ctl))
-                n = asprintf(&text, "rekeyd cannot be reached: %s has no control.socket (%s is usual)",
+                n = asprintf(&text, "cannot reach rekeyd: %s has no control.socket (usual: %s)",
                              ctl_config_path(ctl), CTL_SOCKET);
         else if (r == 0 && reply->status == 403)
                 n = explain_denied(ctl, error, &text);

@@ -78,13 +78,11 @@ static const struct {
         const char *reason;
         int exit;
 } ends[FOLLOW_RESULT_MAX] = {
-        [FOLLOW_TIMED_OUT] = { "it takes longer than --timeout allows, and goes on", CTL_TIMED_OUT },
-        [FOLLOW_INTERRUPTED] = { "it goes on without rekeyctl", CTL_TIMED_OUT },
-        [FOLLOW_GONE] = { "rekeyd was stopped or restarted before it was over, and what has become of it is "
-                          "not known",
+        [FOLLOW_TIMED_OUT] = { "not completed within --timeout; the operation continues", CTL_TIMED_OUT },
+        [FOLLOW_INTERRUPTED] = { "the operation continues without rekeyctl", CTL_TIMED_OUT },
+        [FOLLOW_GONE] = { "rekeyd was stopped or restarted before completion; the outcome is unknown",
                           CTL_UNREACHABLE },
-        [FOLLOW_LOST] = { "rekeyd told more than could be read, and what has become of it is not known",
-                          CTL_TIMED_OUT },
+        [FOLLOW_LOST] = { "events were lost; the outcome is unknown", CTL_TIMED_OUT },
 };
 
 const char *follow_reason(enum follow_result result) {

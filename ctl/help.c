@@ -7,9 +7,9 @@
 #define WIDTH_LEFT 28 /* of names, before their help */
 
 static const char *const section_titles[CTL_SECTION_MAX] = {
-        [CTL_INSPECT] = "To look:",
-        [CTL_CHANGE] = "To change something:",
-        [CTL_OTHER] = "Besides:",
+        [CTL_INSPECT] = "Inspect:",
+        [CTL_CHANGE] = "Change:",
+        [CTL_OTHER] = "Other:",
 };
 
 static void print_row(const char *left, const char *help) {
@@ -44,8 +44,8 @@ static void format_usage(const struct ctl_command *command, char *buffer, size_t
 }
 
 static void print_all(const struct ctl_table *table) {
-        puts("Usage: rekeyctl [OPTION]... COMMAND [ARGUMENT]...\n"
-             "Shows what rekeyd does with the client certificates it keeps alive, and tells it what to do.");
+        puts("Usage: rekeyctl [OPTION]... COMMAND [ARGUMENT]...\nShows and controls what rekeyd does with "
+             "its client certificates.");
         for (enum ctl_section section = CTL_INSPECT; section < CTL_SECTION_MAX; section++) {
                 bool is_first = true;
 

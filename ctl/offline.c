@@ -25,8 +25,8 @@ struct offline {
 static void warn(struct offline *offline, const char *what, int r) {
         if (offline->warning) /* the first one tells it for all */
                 return;
-        if (asprintf(&offline->warning, "%s in %s: %s; failures and what is owed are not known%s", what,
-                     offline->config->state_directory, strerrordesc_np(-r),
+        if (asprintf(&offline->warning, "%s in %s: %s; failures and pending notifications are unknown%s",
+                     what, offline->config->state_directory, strerrordesc_np(-r),
                      r == -EACCES || r == -EPERM ? " (root may read it)" : "") < 0)
                 offline->warning = NULL;
 }
@@ -62,7 +62,7 @@ int offline_new(const struct config *config, struct offline **ret, struct error 
         read_boot_id(offline->now.boot_id);
         offline->state_fd = open(config->state_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (offline->state_fd < 0 && errno != ENOENT)
-                warn(offline, "cannot read what rekeyd remembers", -errno);
+                warn(offline, "cannot read the state of rekeyd", -errno);
         *ret = offline;
         return 0;
 }
@@ -95,7 +95,7 @@ static bool read_state(struct offline *offline, const char *name, struct state *
                 return !offline->warning;
         r = state_read(offline->state_fd, name, &offline->now, ret, NULL);
         if (r < 0)
-                warn(offline, "cannot read what rekeyd remembers", r);
+                warn(offline, "cannot read the state of rekeyd", r);
         return r == 0;
 }
 

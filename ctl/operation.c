@@ -88,17 +88,21 @@ static struct task *find_task(const struct tasks *tasks, const char *name) {
 static const struct {
         const char *step, *next;
 } steps[] = {
-        { "inspect", "getting ready" },        { "key", "asking for the configuration" },
-        { "configuration", "making the CSR" }, { "csr", "having it signed" },
-        { "sign", "checking what came back" }, { "gate", "trying it" },
-        { "verify", "swapping the files" },    { "commit", "swapping the files" },
+        { "inspect", "preparing" },
+        { "key", "fetching the configuration" },
+        { "configuration", "building the CSR" },
+        { "csr", "signing" },
+        { "sign", "checking the reply" },
+        { "gate", "verifying the new certificate" },
+        { "verify", "swapping the files" },
+        { "commit", "swapping the files" },
 };
 
 static const char *doing_after(const char *step) {
         for (size_t i = 0; step && i < ELEMENTSOF(steps); i++)
                 if (streq(steps[i].step, step))
                         return steps[i].next;
-        return "getting on";
+        return "working";
 }
 
 static void draw(struct tasks *tasks) {
@@ -123,7 +127,7 @@ static void draw(struct tasks *tasks) {
                                 .since = task->since,
                         };
         }
-        snprintf(summary, sizeof(summary), "%zu of %zu over, %zu failed, %zu not begun", tasks->n_over,
+        snprintf(summary, sizeof(summary), "%zu of %zu done, %zu failed, %zu waiting", tasks->n_over,
                  tasks->n, tasks->n_failed, n_waiting);
         progress_draw(tasks->progress, rows, n, tasks->n > 1 ? summary : NULL);
         tasks->drawn_at = now_usec(CLOCK_MONOTONIC);
@@ -184,7 +188,7 @@ static void take_event(struct tasks *tasks, const json_t *event) {
         if (streq_null(view_string(event, "operation"), tasks->operation->name))
                 finish_task(tasks, task, event);
         else if (streq_null(name, "begun"))
-                task->doing = "getting ready";
+                task->doing = "preparing";
         else if (streq_null(name, "step"))
                 task->doing = doing_after(view_string(event, "step"));
 }
@@ -212,8 +216,8 @@ static void give_up_state(struct tasks *tasks, enum task_state state, int exit, 
 /* Whoever is left when nothing more will be heard. */
 static void give_up(struct tasks *tasks, enum follow_result result) {
         give_up_state(tasks, TASK_ASKED, follow_exit(result), follow_reason(result),
-                      "; what becomes of it shows: rekeyctl status");
-        give_up_state(tasks, TASK_NEW, follow_exit(result), "not asked for any more", "");
+                      "; see: rekeyctl status");
+        give_up_state(tasks, TASK_NEW, follow_exit(result), "not requested", "");
 }
 
 /* --- Asking, and waiting --- */

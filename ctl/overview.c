@@ -270,9 +270,9 @@ static void print_summary(const struct overview *overview, const struct term *te
                 const char *one, *many;
         } parts[] = {
                 { VERDICT_DOWN, "does not work", "do not work" },
-                { VERDICT_CALL, "needs somebody", "need somebody" },
-                { VERDICT_WATCH, "is being worked on", "are being worked on" },
-                { VERDICT_FINE, "is fine", "are fine" },
+                { VERDICT_CALL, "needs attention", "need attention" },
+                { VERDICT_WATCH, "in progress", "in progress" },
+                { VERDICT_FINE, "OK", "OK" },
         };
         bool is_first = true;
 
@@ -296,7 +296,7 @@ int overview_print(const struct overview *overview, const struct term *term, boo
         int r;
 
         if (overview->n_rows == 0) {
-                fputs("The configuration has no certificates; rekeyd.yaml(5) says how to add one.\n", out);
+                fputs("The configuration has no certificates; see rekeyd.yaml(5) on how to add one.\n", out);
                 return 0;
         }
         /* With titles, the blank line and the summary. */
@@ -317,8 +317,8 @@ int overview_print(const struct overview *overview, const struct term *term, boo
                         return r;
         }
         if (hidden > 0)
-                fprintf(out, "%s%zu that are fine are not shown: rekeyctl status --all%s\n",
-                        term_begin(term, TERM_FAINT), hidden, term_end(term, TERM_FAINT));
+                fprintf(out, "%s%zu OK, not shown: rekeyctl status --all%s\n", term_begin(term, TERM_FAINT),
+                        hidden, term_end(term, TERM_FAINT));
         r = print_findings(overview, term, is_folded, out);
         if (r < 0)
                 return r;

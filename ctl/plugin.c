@@ -105,8 +105,8 @@ static void write_words(FILE *out, const struct sum *sum, const struct result *r
         if (said == 0) {
                 char span[TIMESPAN_MAX];
 
-                fprintf(out, "%s%zu certificate%s %s fine", is_offline ? "; " : "", sum->n,
-                        sum->n == 1 ? "" : "s", sum->n == 1 ? "is" : "are");
+                fprintf(out, "%s%zu certificate%s OK", is_offline ? "; " : "", sum->n,
+                        sum->n == 1 ? "" : "s");
                 if (sum->first)
                         fprintf(out, ", %s is the first to expire, in %s", sum->first,
                                 format_timespan(span, sum->first_left));

@@ -78,14 +78,14 @@ static int fail_config(struct source *source) {
         if (errors->n == 0)
                 return fail(source, CTL_FAILED, "out of memory");
         if (errors->n == 1)
-                return fail(
-                        source, access(path, F_OK) == 0 && access(path, R_OK) < 0 ? CTL_DENIED : CTL_FAILED,
-                        "rekeyd is not running, and the files cannot be found without its configuration: %s",
-                        errors->items[0]);
+                return fail(source,
+                            access(path, F_OK) == 0 && access(path, R_OK) < 0 ? CTL_DENIED : CTL_FAILED,
+                            "rekeyd is not running, and its files cannot be located without the "
+                            "configuration: %s",
+                            errors->items[0]);
         return fail(source, CTL_FAILED,
-                    "rekeyd is not running, and the files cannot be found without its configuration, which "
-                    "has %zu "
-                    "errors: rekeyctl check-config %s",
+                    "rekeyd is not running, and its files cannot be located without the configuration, which "
+                    "has %zu errors; see: rekeyctl check-config %s",
                     errors->n, path);
 }
 
@@ -105,10 +105,10 @@ static int go_offline(struct source *source, const struct error *reason) {
                 return CTL_OK;
         source->has_said = true;
         if (!ctl_socket(source->ctl))
-                ctl_warn(source->ctl, "rekeyd cannot be asked, its configuration has no control.socket: this "
-                                      "is what the files say");
+                ctl_warn(source->ctl, "the configuration has no control.socket, so rekeyd cannot be asked; "
+                                      "showing what is on disk");
         else if (reason->code == -ENOENT || reason->code == -ECONNREFUSED)
-                ctl_warn(source->ctl, "rekeyd is not running: this is what the files say");
+                ctl_warn(source->ctl, "rekeyd is not running; showing what is on disk");
         return CTL_OK;
 }
 
@@ -133,9 +133,8 @@ static int fail_unknown(struct source *source, const char *name) {
         nearest = names ? nearest_word(name, names) : NULL;
         if (nearest && streq(nearest, name))
                 exit = fail(source, CTL_NO_CERTIFICATE,
-                            "rekeyd has no certificate '%s' yet, which is in %s; to have that read: rekeyctl "
-                            "reload",
-                            name, ctl_config_path(source->ctl));
+                            "rekeyd has not loaded certificate '%s' of %s yet; fix: rekeyctl reload", name,
+                            ctl_config_path(source->ctl));
         else
                 exit = fail(source, CTL_NO_CERTIFICATE, "there is no certificate '%s'%s%s%s", name,
                             nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
@@ -236,7 +235,7 @@ int source_list(struct source *source, const char *const *names, size_t n, json_
 
         all = json_object_get(answer, "certificates");
         if (!json_is_array(all))
-                return fail(source, CTL_FAILED, "what answers at %s is not rekeyd: it has no certificates",
+                return fail(source, CTL_FAILED, "the server at %s is not rekeyd: it has no certificates",
                             ctl_socket(source->ctl));
         if (n == 0) {
                 *ret = json_incref(all);
@@ -284,7 +283,7 @@ int source_history(struct source *source, const char *name, json_t **ret) {
         if (answer) {
                 events = json_object_get(answer, "events");
                 if (!json_is_array(events))
-                        return fail(source, CTL_FAILED, "what answers at %s is not rekeyd: it has no events",
+                        return fail(source, CTL_FAILED, "the server at %s is not rekeyd: it has no events",
                                     ctl_socket(source->ctl));
                 *ret = json_incref(events);
                 return CTL_OK;

@@ -52,9 +52,9 @@ static int ask(const char *certificate, char **ret, size_t *ret_size, struct err
 
         if (!question_is_possible())
                 return error_set(error, -ENOTTY,
-                                 "there is no terminal to ask for the one-time token: name its file with "
-                                 "--token-file, or say - and write it to standard input");
-        snprintf(prompt, sizeof(prompt), "One-time token for %s (is not shown): ", certificate);
+                                 "no terminal to prompt for the one-time token: use --token-file FILE, or - "
+                                 "and write it to standard input");
+        snprintf(prompt, sizeof(prompt), "One-time token for %s (not shown): ", certificate);
         r = question_secret(prompt, ret);
         if (r == -ENODATA || r == -EINTR)
                 return error_set(error, r, "no one-time token was given");
@@ -78,7 +78,7 @@ static int read_all(const char *file, char **ret, size_t *ret_size, struct error
 }
 
 int token_read(const char *file, const char *certificate, char **ret, struct error *error) {
-        const char *what = !file ? "what was typed" : streq(file, "-") ? "standard input" : file;
+        const char *what = !file ? "the input" : streq(file, "-") ? "standard input" : file;
         _cleanup_(freep) char *data = NULL;
         size_t size;
         int r;
@@ -91,9 +91,10 @@ int token_read(const char *file, const char *certificate, char **ret, struct err
         case -EINVAL:
                 return error_set(
                         error, r,
-                        "%s is no one-time token: that is one line of printable ASCII without blanks", what);
+                        "%s is not a one-time token, which is one line of printable ASCII without blanks",
+                        what);
         case -ENODATA:
-                return error_set(error, r, "%s is empty, and no one-time token", what);
+                return error_set(error, r, "%s is empty and not a one-time token", what);
         case -ENOMEM:
                 return error_set(error, r, "out of memory");
         default:

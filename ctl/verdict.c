@@ -144,7 +144,7 @@ static void say_next(FILE *out, const struct judge *judge) {
         char span[TIMESPAN_MAX];
 
         if (judge->view->next_attempt > judge->now && !judge->is_offline)
-                fprintf(out, "; tried again in %s",
+                fprintf(out, "; next attempt in %s",
                         format_timespan(span, judge->view->next_attempt - judge->now));
 }
 
@@ -159,7 +159,7 @@ static void say_left(FILE *out, const struct judge *judge) {
 static void say_failures(FILE *out, const struct judge *judge) {
         const unsigned n = judge->view->failures;
 
-        fprintf(out, "%u attempt%s in a row failed", n, n == 1 ? "" : "s");
+        fprintf(out, "%u failed attempt%s in a row", n, n == 1 ? "" : "s");
 }
 
 static void say_problem(FILE *out, const struct judge *judge) {
@@ -202,14 +202,14 @@ static void say_due(FILE *out, const struct judge *judge) {
 static void say_exports(FILE *out, const struct judge *judge) {
         const unsigned n = judge->view->exports_failed;
 
-        fprintf(out, "%u export%s could not be written, and %s not the current certificate", n,
-                n == 1 ? "" : "s", n == 1 ? "has" : "have");
+        fprintf(out, "%u export%s could not be written and %s out of date", n, n == 1 ? "" : "s",
+                n == 1 ? "has" : "have");
 }
 
 static void say_notices(FILE *out, const struct judge *judge) {
         const unsigned n = judge->view->owed_failed;
 
-        fprintf(out, "%u dependent%s could not be told of the current certificate", n, n == 1 ? "" : "s");
+        fprintf(out, "%u dependent%s could not be notified of the current certificate", n, n == 1 ? "" : "s");
         if (judge->view->pending_error)
                 fprintf(out, "%s: %s", n == 1 ? "" : ", the first", judge->view->pending_error);
 }
@@ -239,48 +239,46 @@ static const struct row {
         void (*say)(FILE *out, const struct judge *judge);
         const char *advice, *command; /* ADVICE: COMMAND; "%s" is the name */
 } rows[] = {
-        { GROUP_LIFE, VERDICT_CALL, may_not_be_read, NULL,
-          "this user cannot tell how it stands: ", say_problem, NULL, "sudo rekeyctl show %s" },
-        { GROUP_LIFE, VERDICT_DOWN, cannot_be_read, NULL, "its files cannot be used: ", say_problem, NULL,
+        { GROUP_LIFE, VERDICT_CALL, may_not_be_read, NULL, "this user may not read the status: ", say_problem,
+          NULL, "sudo rekeyctl show %s" },
+        { GROUP_LIFE, VERDICT_DOWN, cannot_be_read, NULL, "the files cannot be used: ", say_problem, NULL,
           "systemctl restart rekeyd" },
         { GROUP_LIFE, VERDICT_DOWN, may_be_revoked, NULL,
-          "may be revoked: what has come of that is not known; only a one-time token brings a new "
-          "certificate",
+          "may be revoked: the outcome of the revocation is unknown; a new certificate needs a one-time "
+          "token",
           NULL, NULL, ENROL },
-        { GROUP_LIFE, VERDICT_DOWN, is_revoked, NULL,
-          "was revoked; only a one-time token brings a new certificate", NULL, NULL, ENROL },
+        { GROUP_LIFE, VERDICT_DOWN, is_revoked, NULL, "was revoked; a new certificate needs a one-time token",
+          NULL, NULL, ENROL },
         { GROUP_LIFE, VERDICT_DOWN, expired_for_good, NULL, "expired ", say_expired, NULL, ENROL },
         { GROUP_LIFE, VERDICT_DOWN, is_expired, NULL, "expired ", say_expired, NULL, again },
         { GROUP_LIFE, VERDICT_WATCH, is_enrolling, NULL, "is being enrolled", NULL, NULL, NULL },
-        { GROUP_LIFE, VERDICT_DOWN, cannot_enrol, NULL, "there is no certificate: ", say_cannot_enrol, NULL,
-          ENROL },
-        { GROUP_LIFE, VERDICT_WATCH, is_new, NULL, "rekeyd has not looked at it yet", NULL, NULL, NULL },
+        { GROUP_LIFE, VERDICT_DOWN, cannot_enrol, NULL, "no certificate: ", say_cannot_enrol, NULL, ENROL },
+        { GROUP_LIFE, VERDICT_WATCH, is_new, NULL, "not inspected by rekeyd yet", NULL, NULL, NULL },
         { GROUP_LIFE, VERDICT_DOWN, has_no_token, NULL,
-          "there is no certificate yet; a one-time token is needed to enrol", NULL, NULL, ENROL },
+          "no certificate yet; enrolment needs a one-time token", NULL, NULL, ENROL },
         { GROUP_LIFE, VERDICT_CALL, is_rejected, "rejected",
-          "the Connector no longer accepts the certificate", say_failing,
-          "get a new one-time token, and then", ENROL },
+          "the Connector no longer accepts the certificate", say_failing, "get a new one-time token, then",
+          ENROL },
         { GROUP_LIFE, VERDICT_CALL, is_due_and_alone, NULL,
-          "no rekeyd runs to renew it, and it is due since ", say_due, NULL, "systemctl start rekeyd" },
+          "rekeyd is not running, and the renewal is overdue for ", say_due, NULL, "systemctl start rekeyd" },
         { GROUP_LIFE, VERDICT_CALL, NULL, "refused", "the Connector refuses to sign", say_failing,
-          "ask those who run the Connector, and then", again },
-        { GROUP_LIFE, VERDICT_CALL, NULL, "bad-reply", "what the Connector signed cannot be used",
-          say_failing, "if it stays so, ask those who run the Connector, and tell them what shows",
-          "rekeyctl history %s" },
-        { GROUP_LIFE, VERDICT_CALL, NULL, "local", "this machine is in the way of a renewal", say_failing,
-          "mend that, and then", again },
-        { GROUP_LIFE, VERDICT_CALL, fails_for_long, "transient", "cannot be renewed for now, ", say_fails,
-          "see that the Connector can be reached from here, and then", again },
-        { GROUP_LIFE, VERDICT_WATCH, fails, NULL, "cannot be renewed for now, ", say_fails, NULL, NULL },
-        { GROUP_LIFE, VERDICT_CALL, is_stuck, NULL, "rekeyd has not begun to renew it, and it is due since ",
+          "ask the operators of the Connector, then", again },
+        { GROUP_LIFE, VERDICT_CALL, NULL, "bad-reply",
+          "the certificate that the Connector signed cannot be used", say_failing,
+          "if it persists, send the operators of the Connector the output of", "rekeyctl history %s" },
+        { GROUP_LIFE, VERDICT_CALL, NULL, "local", "a local problem prevents renewal", say_failing,
+          "fix it, then", again },
+        { GROUP_LIFE, VERDICT_CALL, fails_for_long, "transient", "cannot be renewed at present: ", say_fails,
+          "check the connection to the Connector, then", again },
+        { GROUP_LIFE, VERDICT_WATCH, fails, NULL, "cannot be renewed at present: ", say_fails, NULL, NULL },
+        { GROUP_LIFE, VERDICT_CALL, is_stuck, NULL, "rekeyd has not begun the renewal, which is overdue for ",
           say_due, NULL, "journalctl -u rekeyd" },
         { GROUP_EXPORTS, VERDICT_CALL, has_failed_exports, NULL, "", say_exports, NULL, "rekeyctl show %s" },
         { GROUP_NOTICES, VERDICT_CALL, has_failed_notices, NULL, "", say_notices, NULL,
           "rekeyctl notify %s" },
-        { GROUP_BUDGET, VERDICT_WATCH, is_over_budget, "over-budget",
-          "no more signatures are asked for within this hour", NULL,
-          "what makes it renew again and again shows", "rekeyctl history %s" },
-        { GROUP_LAST, VERDICT_FINE, has_failed_last, "", "the last ", say_last, "how it stands shows",
+        { GROUP_BUDGET, VERDICT_WATCH, is_over_budget, "over-budget", "no more signatures within this hour",
+          NULL, "to find the cause", "rekeyctl history %s" },
+        { GROUP_LAST, VERDICT_FINE, has_failed_last, "", "the last ", say_last, "for the current status",
           "rekeyctl show %s" },
 };
 

@@ -82,8 +82,8 @@ static int draw(struct watch *watch) {
                 return -ENOMEM;
         fprintf(out, "%s   %s%s\n\n", format_local_time(time, now), socket ? socket : "no control.socket",
                 !is_offline ? ""
-                : socket    ? "   rekeyd is not running: this is what the files say"
-                            : ": this is what the files say");
+                : socket    ? "   rekeyd is not running; showing what is on disk"
+                            : "; showing what is on disk");
         if (!watch->list)
                 fprintf(out, "%s\n", source_error(watch->source));
         else {

@@ -47,7 +47,7 @@ static int get_text(const json_t *body, const char *name, const char **ret, stru
         const json_t *value = json_object_get(body, name);
 
         if (value && strempty(json_string_value(value)))
-                return error_set(error, -EINVAL, "\"%s\" must be a text that is not empty", name);
+                return error_set(error, -EINVAL, "\"%s\" must be a string that is not empty", name);
         *ret = json_string_value(value);
         return 0;
 }
@@ -284,8 +284,8 @@ static int read_body(struct evhttp_request *request, json_t **ret, struct error 
                 body = json_loadb((const char *)evbuffer_pullup(input, -1), size, JSON_REJECT_DUPLICATES,
                                   &reason);
         if (!body)
-                return error_set(error, -EINVAL, "the body is no JSON: %s at line %d, column %d", reason.text,
-                                 reason.line, reason.column);
+                return error_set(error, -EINVAL, "the body is not JSON: %s at line %d, column %d",
+                                 reason.text, reason.line, reason.column);
         if (!json_is_object(body))
                 return error_set(error, -EINVAL, "the body must be a JSON object");
         *ret = take_ptr(body);

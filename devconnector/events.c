@@ -97,8 +97,9 @@ void events_emit(struct events *events, json_t *event) {
         remember(events, owned);
         if (evbuffer_get_length(events->backlog) > BACKLOG_MAX) {
                 if (!events->dropping)
-                        log_warning("nobody reads stdout, dropping events; GET /calls still has the last %d",
-                                    EVENTS_CALLS_MAX);
+                        log_warning(
+                                "no process reads stdout; dropping events; GET /calls still has the last %d",
+                                EVENTS_CALLS_MAX);
                 events->dropping = true;
                 return;
         }

@@ -65,7 +65,7 @@ const struct fault_row fault_rows[FAULT_KIND_MAX] = {
         FAULT(REVOKE_FAILS, "revoke-fails", CALL, AT(REVOKE)),
         FAULT(WRONG_KEY, "wrong-key", CALL, AT(SIGN)),
         FAULT(WRONG_SUBJECT, "wrong-subject", CALL, AT(SIGN),
-              TEXT("subject", "C=DE,O=Org,OU=OrgUnit,CN=somebody-else")),
+              TEXT("subject", "C=DE,O=Org,OU=OrgUnit,CN=another-client")),
         FAULT(EXPIRED_LEAF, "expired-leaf", CALL, AT(SIGN), DURATION("by", "1h")),
         FAULT(NOT_YET_VALID_LEAF, "not-yet-valid-leaf", CALL, AT(SIGN), DURATION("by", "1h")),
         FAULT(SHORT_LIFETIME, "short-lifetime", CALL, AT(SIGN), DURATION("lifetime", "1s")),
@@ -148,9 +148,9 @@ static int read_operations(const json_t *request, const struct fault_row *row, u
         }
         if (row->stage == FAULT_STAGE_TLS)
                 return error_set(error, -EINVAL,
-                                 "\"at\": %s strikes a connection, before any operation is known", row->name);
+                                 "\"at\": %s affects a connection, before any operation is known", row->name);
         if ((operations & row->operations) == 0)
-                return error_set(error, -EINVAL, "\"at\": %s cannot strike %s", row->name, name);
+                return error_set(error, -EINVAL, "\"at\": %s cannot affect %s", row->name, name);
         *ret = operations;
         return 0;
 }
@@ -178,7 +178,7 @@ static int read_count(const json_t *request, json_int_t *ret, struct error *erro
                 return 0;
         if (!json_is_integer(count) || json_integer_value(count) < 1)
                 return error_set(error, -EINVAL,
-                                 "\"count\" must be a number from 1 on; without it a fault stays");
+                                 "\"count\" must be a number from 1; without it a fault stays");
         *ret = json_integer_value(count);
         return 0;
 }
@@ -206,7 +206,7 @@ static int check_parameter(const struct fault_parameter *parameter, const json_t
         switch (parameter->type) {
         case PARAMETER_TEXT:
                 if (!json_is_string(value))
-                        return error_set(error, -EINVAL, "\"%s\" must be a text", parameter->name);
+                        return error_set(error, -EINVAL, "\"%s\" must be a string", parameter->name);
                 return check_choice(parameter->name, json_string_value(value), error);
         case PARAMETER_DURATION:
                 if (!json_is_string(value) || parse_duration(json_string_value(value), &ignored) < 0)

@@ -188,7 +188,7 @@ int issue_leaf(struct ca *ca, const struct signing_request *request, usec_t life
         if (fault) {
                 plan.stranger = ca_stranger(ca);
                 if (!plan.stranger)
-                        return error_set_errno(error, -ENOMEM, "cannot make the CA that a fault needs");
+                        return error_set_errno(error, -ENOMEM, "cannot create the CA for a fault");
                 r = plan_fault(&plan, fault, error);
                 if (r < 0)
                         return r;

@@ -33,27 +33,28 @@ static const struct {
         const char *help;
 } table[] = {
         OPTION("directory", KIND_TEXT, directory, "DIR", NULL,
-               "where CA, trust bundle and revocations live; needed"),
+               "directory of CA, trust bundle and revocations; required"),
         OPTION("listen", KIND_TEXT, listen, "ADDRESS", "127.0.0.1", "address of the two HTTPS endpoints"),
         OPTION("certificate-port", KIND_PORT, certificate_port, "PORT", "0",
-               "endpoint that asks for a client certificate"),
-        OPTION("token-port", KIND_PORT, token_port, "PORT", "0", "endpoint that asks for a one-time token"),
+               "endpoint for calls with a client certificate"),
+        OPTION("token-port", KIND_PORT, token_port, "PORT", "0", "endpoint for calls with a one-time token"),
         OPTION("admin-port", KIND_PORT, admin_port, "PORT", "0",
                "plain HTTP on 127.0.0.1 for tokens and faults"),
-        OPTION("host", KIND_TEXT, host, "NAME", "localhost", "name in URLs and in the server certificate"),
+        OPTION("host", KIND_TEXT, host, "NAME", "localhost",
+               "host name in URLs and in the server certificate"),
         OPTION("lifetime", KIND_DURATION, lifetime, "DURATION", "90d",
-               "of client certificates; seconds are allowed"),
-        OPTION("ca-lifetime", KIND_DURATION, ca_lifetime, "DURATION", "365d", "of CAs that are made here"),
-        OPTION("ca-window", KIND_DURATION, ca_window, "DURATION", "60s",
-               "for how long a CA that was read stays in use"),
+               "lifetime of client certificates; seconds are allowed"),
+        OPTION("ca-lifetime", KIND_DURATION, ca_lifetime, "DURATION", "365d", "lifetime of generated CAs"),
+        OPTION("ca-window", KIND_DURATION, ca_window, "DURATION", "60s", "how long a loaded CA stays in use"),
         OPTION("token-lifetime", KIND_DURATION, token_lifetime, "DURATION", "5m",
-               "of an application's token; a runtime's lives 12 times as long"),
+               "lifetime of an application's token; a runtime's is 12 times as long"),
         OPTION("subject", KIND_TEXT, subject, "ATTRIBUTES", "O=Org,OU=OrgUnit,L=locality,ST=province,C=DE",
-               "what clients must ask for, besides CN"),
-        OPTION("key-algorithm", KIND_TEXT, key_algorithm, "NAME", "rsa2048", "what `configuration` says"),
+               "the subject that clients must request, without CN"),
+        OPTION("key-algorithm", KIND_TEXT, key_algorithm, "NAME", "rsa2048",
+               "the key algorithm in `configuration`"),
         OPTION("root", KIND_FLAG, root, NULL, NULL,
                "put a root above the issuing CA (in a new directory only)"),
-        OPTION("tls-max", KIND_TLS, tls_max, "1.2|1.3", "1.3", "newest TLS version at the endpoints"),
+        OPTION("tls-max", KIND_TLS, tls_max, "1.2|1.3", "1.3", "highest TLS version of the endpoints"),
         OPTION("help", KIND_FLAG, help, NULL, NULL, "print this"),
         OPTION("version", KIND_FLAG, version, NULL, NULL, "print the version"),
 };
@@ -124,15 +125,17 @@ int settings_parse(int argc, char *argv[], struct settings *ret, struct error *e
                 return error_set(error, -EINVAL, "\"%s\" is not an option; devconnector --help lists them",
                                  argv[optind]);
         if (!settings.directory && !settings.help && !settings.version)
-                return error_set(error, -EINVAL, "--directory is needed: an empty or new directory will do");
+                return error_set(error, -EINVAL,
+                                 "--directory is required: an empty or new directory is enough");
         *ret = settings;
         return 0;
 }
 
 void settings_print_help(void) {
-        printf("devconnector --directory DIR [OPTION...]\n\n"
-               "A Connector to develop and test against. It is not secure and must not be used in "
-               "production.\n\n");
+        printf("devconnector --directory DIR [OPTION...]\n"
+               "\n"
+               "A Connector for development and tests. It is not secure and must not be used in production.\n"
+               "\n");
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
                 char left[64];
 
@@ -143,8 +146,9 @@ void settings_print_help(void) {
                         printf(" [%s]", table[i].fallback);
                 putchar('\n');
         }
-        printf("\nThe admin listener (its URL is in the first line of stdout) takes:\n"
-               "  GET /                what the first line of stdout says\n"
+        printf("\n"
+               "The admin listener (its URL is in the first line of stdout) takes:\n"
+               "  GET /                the first line of stdout\n"
                "  POST /tokens         mint a one-time token {\"client\",\"type\",\"lifetime\"}; "
                "?format=text for the token only\n"
                "  GET /calls           the last 1000 calls\n"
@@ -152,7 +156,7 @@ void settings_print_help(void) {
                "  POST /unpair         {\"client\"}\n"
                "  POST /rotate         replace the CA {\"key\":\"new|same\",\"dn\",\"trust\":\"both|new\"}\n"
                "  POST /faults         arm a fault {\"fault\",\"at\",\"endpoint\",\"count\",...}; GET lists, "
-               "DELETE lifts all\n"
-               "  POST /release        let held calls go on\n"
-               "A wrong fault is answered with the list of those that are known.\n");
+               "DELETE removes all\n"
+               "  POST /release        release held calls\n"
+               "The answer to an unknown fault lists the known ones.\n");
 }

@@ -81,8 +81,7 @@ bool client_complain(struct client *client) {
                 return client->has_complained;
         client->has_complained = true;
         if (isatty(STDERR_FILENO))
-                fprintf(stderr,
-                        "rekeyctl: rekeyd at %s has not answered yet; waiting for up to %ld seconds\n",
+                fprintf(stderr, "rekeyctl: rekeyd at %s has not answered yet; waiting up to %ld seconds\n",
                         client->socket, CLIENT_ANSWER_SEC);
         return true;
 }
@@ -104,7 +103,7 @@ int client_prepare(struct client *client, const char *path, struct buffer *buffe
         CURLcode code;
 
         if (!client->socket)
-                return error_set(error, -ENOENT, "cannot reach rekeyd, which has no socket");
+                return error_set(error, -ENOENT, "cannot reach rekeyd: it has no socket");
         client->asked_usec = now_usec(CLOCK_MONOTONIC);
         easy = curl_easy_init();
         code = easy ? CURLE_OK : CURLE_OUT_OF_MEMORY;
@@ -135,11 +134,11 @@ static int explain_connect(const struct client *client, CURL *easy, struct error
                 int code;
                 const char *reason;
         } rows[] = {
-                { ENOENT, "there is no such socket; is the service running? systemctl status rekeyd" },
-                { ECONNREFUSED, "nobody listens there; is the service running? systemctl status rekeyd" },
-                { EACCES, "permission denied on the way to the socket; become root or a member of the group "
-                          "that control.group names" },
-                { ENAMETOOLONG, "the path is too long for a socket" },
+                { ENOENT, "no such socket; is the service running? systemctl status rekeyd" },
+                { ECONNREFUSED, "no process listens there; is the service running? systemctl status rekeyd" },
+                { EACCES,
+                  "no permission to use the socket; become root or a member of the group of control.group" },
+                { ENAMETOOLONG, "the path of the socket is too long" },
         };
         long code = 0;
 
@@ -158,24 +157,23 @@ int client_explain(const struct client *client, CURL *easy, CURLcode code, struc
                 return explain_connect(client, easy, error);
         case CURLE_OPERATION_TIMEDOUT:
                 return error_set(error, -ETIMEDOUT,
-                                 "rekeyd does not answer at %s; is it busy or stuck? journalctl -u rekeyd",
+                                 "rekeyd at %s does not answer: busy or stuck; see: journalctl -u rekeyd",
                                  client->socket);
         case CURLE_OUT_OF_MEMORY:
                 return error_set(error, -ENOMEM, "out of memory");
         case CURLE_WRITE_ERROR:
-                return error_set(error, -EPROTO, "what %s answers is larger than rekeyd's answers are",
+                return error_set(error, -EPROTO, "the answer from %s is larger than any answer of rekeyd",
                                  client->socket);
         case CURLE_GOT_NOTHING:
         case CURLE_PARTIAL_FILE:
         case CURLE_RECV_ERROR:
         case CURLE_SEND_ERROR:
-                return error_set(
-                        error, -EIO,
-                        "rekeyd at %s closed the connection before its answer had ended; was it stopped? "
-                        "systemctl status rekeyd",
-                        client->socket);
+                return error_set(error, -EIO,
+                                 "rekeyd at %s closed the connection before the end of its answer; was it "
+                                 "stopped? systemctl status rekeyd",
+                                 client->socket);
         default:
-                return error_set(error, -EPROTO, "what answers at %s is not rekeyd: %s", client->socket,
+                return error_set(error, -EPROTO, "the server at %s is not rekeyd: %s", client->socket,
                                  curl_easy_strerror(code));
         }
 }
@@ -199,8 +197,8 @@ int client_read_reply(const struct client *client, CURL *easy, const struct buff
                 return error_set(error, r, "out of memory");
         if (reply.status / 100 == 2) {
                 if (r < 0)
-                        return error_set(error, -EPROTO, "what answers at %s is not rekeyd: %s",
-                                         client->socket, error_text(&cause));
+                        return error_set(error, -EPROTO, "the server at %s is not rekeyd: %s", client->socket,
+                                         error_text(&cause));
         } else {
                 sentence = json_string_value(json_object_get(reply.json, "error"));
                 if (sentence)

@@ -21,9 +21,9 @@ static int run(struct ctl *ctl) {
         if (r == -ENOMEM)
                 return ctl_fail(ctl, CTL_FAILED, "out of memory");
         if (r < 0)
-                return ctl_fail(ctl, CTL_FAILED, "%zu mistake%s; rekeyd would keep the configuration it has",
+                return ctl_fail(ctl, CTL_FAILED, "%zu error%s; rekeyd would keep its current configuration",
                                 errors.n, errors.n == 1 ? "" : "s");
-        ctl_print(ctl, "%s is right: %zu certificate%s, %zu connector%s.", path, config->n_certificates,
+        ctl_print(ctl, "%s is valid: %zu certificate%s, %zu connector%s.", path, config->n_certificates,
                   config->n_certificates == 1 ? "" : "s", config->n_connectors,
                   config->n_connectors == 1 ? "" : "s");
         return CTL_OK;
@@ -36,9 +36,9 @@ static const struct ctl_argument arguments[] = {
 const struct ctl_command command_check_config = {
         .name = "check-config",
         .section = CTL_OTHER,
-        .help = "say every mistake in the configuration, or in FILE",
-        .more = "The drop-ins in conf.d beside the file are read as well. Nothing is changed, and rekeyd not "
-                "asked.",
+        .help = "report every error in the configuration, or in FILE",
+        .more = "The drop-ins in conf.d beside the file are read as well. Nothing is changed, and rekeyd is "
+                "not contacted.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .run = run,

@@ -51,27 +51,27 @@ static const struct ctl_option options[] = {
           .argument = "TIME",
           .min = USEC_PER_SEC,
           .max = 36500 * USEC_PER_DAY,
-          .help = "warn when less than TIME is left (14d, for short lifetimes less)" },
+          .help = "warn when less than TIME is left (14d, less for short lifetimes)" },
         { .name = "critical",
           .letter = 'k',
           .kind = CTL_DURATION,
           .argument = "TIME",
           .min = USEC_PER_SEC,
           .max = 36500 * USEC_PER_DAY,
-          .help = "critical when less than TIME is left (3d, for short lifetimes less)" },
+          .help = "critical when less than TIME is left (3d, less for short lifetimes)" },
 };
 
 const struct ctl_command command_check = {
         .name = "check",
         .section = CTL_INSPECT,
         .help = "check all certificates, or those named, as a monitoring plugin",
-        .more = "Prints one line with performance data. Exits with 0 (OK), 1 (WARNING: somebody is needed, "
-                "little time\n"
-                "is left, or rekeyd is not running), 2 (CRITICAL: a certificate does not work, or soon will "
-                "not) or 3\n"
-                "(UNKNOWN: it cannot be told). Without thresholds these are 14d and 3d, but no more than a "
-                "half and a\n"
-                "tenth of the time between the planned renewal and the expiry.",
+        .more = "Prints one line with performance data. Exits with 0 (OK), 1 (WARNING: a certificate needs "
+                "attention,\n"
+                "little time is left, or rekeyd is not running), 2 (CRITICAL: a certificate does not work, "
+                "or soon will\n"
+                "not) or 3 (UNKNOWN: the state cannot be determined). The default thresholds are 14d and 3d, "
+                "but at most\n"
+                "half and a tenth of the time between the planned renewal and the expiry.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

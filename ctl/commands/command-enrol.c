@@ -43,8 +43,7 @@ static int look_up(struct ctl *ctl) {
         }
         exit = change_ask(ctl, "GET", path, NULL, &details);
         if (exit == CTL_OK && can_be_used(details) && !ctl_has(ctl, "force"))
-                return ctl_fail(ctl, CTL_NOT_NOW,
-                                "%s has a certificate that can be used; renew it, or say --force",
+                return ctl_fail(ctl, CTL_NOT_NOW, "%s has a usable certificate; renew it, or use --force",
                                 ctl->arguments[0]);
         return exit;
 }
@@ -59,8 +58,8 @@ static int run(struct ctl *ctl) {
 
         if (ctl->n_arguments > 1 && !streq(ctl->arguments[1], "-"))
                 return ctl_fail(ctl, CTL_USAGE,
-                                "enrol: what follows the name is no place for a one-time token, since "
-                                "everybody on this machine can read it there; use --token-file, or -");
+                                "enrol: a one-time token must not be an argument, since every user of this "
+                                "machine can read it there; use --token-file, or -");
         if (ctl->n_arguments > 1 && ctl_has(ctl, "token-file"))
                 return ctl_fail(ctl, CTL_USAGE, "enrol: --token-file and - contradict each other");
         if (!change_wants_wait(ctl, &is_waiting))
@@ -84,7 +83,7 @@ static int run(struct ctl *ctl) {
 
         return operation_run(ctl, &(struct operation) {
                                           .name = "enrol",
-                                          .asked = "the enrolment was asked for",
+                                          .asked = "enrolment requested",
                                           .try_again = "rekeyctl enrol %s",
                                           .body = &body,
                                           .certificates = ctl->arguments,
@@ -102,17 +101,16 @@ static const struct ctl_option options[] = {
           .kind = CTL_FILE,
           .argument = "FILE",
           .help = "read the one-time token from FILE; - is standard input" },
-        { .name = "force", .letter = 'f', .help = "also where the certificate can still be used" },
+        { .name = "force", .letter = 'f', .help = "enrol even if the current certificate is still usable" },
         CHANGE_OPTIONS,
 };
 
 const struct ctl_command command_enrol = {
         .name = "enrol",
         .section = CTL_CHANGE,
-        .help = "get a certificate by a one-time token",
-        .more = "Where neither --token-file nor - is given, the token is asked for on the terminal, and not "
-                "shown.\n"
-                "It is never an argument: everybody on the machine could read it there.",
+        .help = "get a certificate with a one-time token",
+        .more = "Without --token-file and -, rekeyctl prompts for the token on the terminal and does not "
+                "show it.\nThe token is never an argument: every user of the machine could read it there.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

@@ -25,14 +25,14 @@ static void print(const struct ctl *ctl, const json_t *event) {
 static int say_end(const struct ctl *ctl, int r, bool is_lost, const struct error *error) {
         if (is_lost)
                 return ctl_fail(ctl, CTL_FAILED,
-                                "rekeyd tells more than was read here, and has ended the stream: events are "
-                                "missing; begin anew, and read faster");
+                                "rekeyd has ended the stream: events were not read fast enough, and some are "
+                                "lost; start again, and read faster");
         if (r == -ENODATA)
                 return ctl_fail(
                         ctl, CTL_UNREACHABLE,
                         "rekeyd has ended the stream: it was stopped or restarted; see: systemctl status "
                         "rekeyd");
-        return ctl_fail(ctl, CTL_UNREACHABLE, "the stream of events broke off: %s", error_text(error));
+        return ctl_fail(ctl, CTL_UNREACHABLE, "the event stream was interrupted: %s", error_text(error));
 }
 
 static int follow(const struct ctl *ctl, struct client_stream *stream) {
@@ -78,16 +78,15 @@ static const struct ctl_argument arguments[] = {
 static const struct ctl_option options[] = {
         { .name = "json",
           .letter = 'j',
-          .help = "print the events as rekeyd tells them, one JSON object a line" },
+          .help = "print the events as rekeyd sends them, one JSON object per line" },
 };
 
 const struct ctl_command command_events = {
         .name = "events",
         .section = CTL_INSPECT,
-        .help = "print what happens from now on, until Ctrl-C",
-        .more = "With NAME what concerns that certificate, or all of them. It ends when rekeyd is stopped or "
-                "restarted.\n"
-                "What has happened before now is in `rekeyctl history`.",
+        .help = "print new events as they occur, until Ctrl-C",
+        .more = "With NAME, only the events of that certificate and those that concern all. The stream ends "
+                "when rekeyd\nis stopped or restarted. Earlier events are in `rekeyctl history`.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

@@ -25,7 +25,7 @@ static int run(struct ctl *ctl) {
                 return answer ? ctl_print_json(ctl, answer) : ctl_fail(ctl, CTL_FAILED, "out of memory");
         }
         if (json_array_size(events) == 0)
-                ctl_print(ctl, "Nothing has happened to %s yet.", ctl->arguments[0]);
+                ctl_print(ctl, "%s has no history yet.", ctl->arguments[0]);
         json_array_foreach(events, i, event) event_print_line(ctl, event, false);
         return CTL_OK;
 }
@@ -39,14 +39,14 @@ static const struct ctl_option options[] = {
           .argument = "N",
           .min = 1,
           .max = 1000000,
-          .help = "the last N events only" },
-        { .name = "json", .letter = 'j', .help = "print what rekeyd answers, as JSON" },
+          .help = "show only the last N events" },
+        { .name = "json", .letter = 'j', .help = "print rekeyd's answer as JSON" },
 };
 
 const struct ctl_command command_history = {
         .name = "history",
         .section = CTL_INSPECT,
-        .help = "show what has happened to a certificate",
+        .help = "show the history of a certificate",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

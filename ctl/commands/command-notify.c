@@ -58,7 +58,7 @@ static void draw(const struct notice *notice) {
                 if (!notice->notifications[i].is_over)
                         rows[n++] = (struct progress_row) {
                                 .label = notice->notifications[i].label,
-                                .doing = "being told",
+                                .doing = "being notified",
                                 .since = notice->since,
                         };
         progress_draw(notice->progress, rows, n, NULL);
@@ -77,9 +77,9 @@ static void end_dependent(struct notice *notice, const json_t *event, bool has_f
                 notice->n_failed += has_failed;
                 if (has_failed)
                         progress_print(notice->progress, true, label, "%s",
-                                       message ? message : "could not be told");
+                                       message ? message : "could not be notified");
                 else
-                        progress_print(notice->progress, false, label, "told");
+                        progress_print(notice->progress, false, label, "notified");
                 return;
         }
 }
@@ -111,11 +111,10 @@ static int follow_to_end(struct notice *notice, struct follow *follow) {
                         draw(notice);
                 else {
                         notice->progress = progress_free(notice->progress);
-                        return ctl_fail(
-                                notice->ctl, follow_exit(result),
-                                "%zu of %zu dependents were not seen to be told: %s; rekeyctl show %s",
-                                notice->n - notice->n_over, notice->n, follow_reason(result),
-                                notice->ctl->arguments[0]);
+                        return ctl_fail(notice->ctl, follow_exit(result),
+                                        "no result for %zu of %zu dependents: %s; see: rekeyctl show %s",
+                                        notice->n - notice->n_over, notice->n, follow_reason(result),
+                                        notice->ctl->arguments[0]);
                 }
         }
         return notice->n_failed > 0 ? CTL_FAILED : CTL_OK;
@@ -165,7 +164,7 @@ static int run(struct ctl *ctl) {
         if (exit != CTL_OK)
                 return exit;
         if (!is_waiting) {
-                ctl_print(ctl, "%s: all dependents are to be told", name);
+                ctl_print(ctl, "%s: notifications of all dependents are scheduled", name);
                 return CTL_OK;
         }
         return follow_to_end(&notice, &follow);
@@ -182,9 +181,9 @@ static const struct ctl_option options[] = {
 const struct ctl_command command_notify = {
         .name = "notify",
         .section = CTL_CHANGE,
-        .help = "tell all dependents of the current certificate again",
-        .more = "Shows each of them. One that could not be told is tried again by rekeyd, which is not "
-                "waited for.",
+        .help = "notify all dependents of the current certificate again",
+        .more = "Shows the result of each. rekeyd retries a notification that failed; rekeyctl does not wait "
+                "for that.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

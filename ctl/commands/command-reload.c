@@ -49,7 +49,7 @@ static int follow_to_end(const struct ctl *ctl, struct follow *follow) {
                         if (exit >= 0)
                                 return exit;
                 } else if (result != FOLLOW_NOTHING)
-                        return ctl_fail(ctl, follow_exit(result), "the reload was not seen to end: %s",
+                        return ctl_fail(ctl, follow_exit(result), "no result of the reload: %s",
                                         follow_reason(result));
         }
 }
@@ -70,7 +70,7 @@ static int run(struct ctl *ctl) {
         if (exit != CTL_OK)
                 return exit;
         if (!is_waiting) {
-                ctl_print(ctl, "the reload was asked for");
+                ctl_print(ctl, "reload requested");
                 return CTL_OK;
         }
         return follow_to_end(ctl, &follow);
@@ -83,10 +83,9 @@ static const struct ctl_option options[] = {
 const struct ctl_command command_reload = {
         .name = "reload",
         .section = CTL_CHANGE,
-        .help = "make rekeyd read its configuration anew",
-        .more = "Prints each mistake in it, as FILE:LINE:COLUMN; then the old configuration stays in use. "
-                "`rekeyctl\n"
-                "check-config` finds them without rekeyd.",
+        .help = "make rekeyd reload its configuration",
+        .more = "Prints each error as FILE:LINE:COLUMN; then the old configuration stays in use. `rekeyctl "
+                "check-config`\nfinds errors without rekeyd.",
         .options = options,
         .n_options = ELEMENTSOF(options),
         .run = run,

@@ -30,7 +30,7 @@ static int renew(struct ctl *ctl, const char *const *certificates, size_t n) {
                 return ctl_fail(ctl, CTL_FAILED, "out of memory");
         return operation_run(ctl, &(struct operation) {
                                           .name = "renew",
-                                          .asked = "the renewal was asked for",
+                                          .asked = "renewal requested",
                                           .try_again = "rekeyctl renew %s",
                                           .body = &body,
                                           .certificates = certificates,
@@ -60,7 +60,7 @@ static int run(struct ctl *ctl) {
                 return ctl_fail(ctl, CTL_USAGE,
                                 "renew: --all and the name of a certificate contradict each other");
         if (!is_all && ctl->n_arguments == 0)
-                return ctl_fail(ctl, CTL_USAGE, "renew: name the certificates, or say --all");
+                return ctl_fail(ctl, CTL_USAGE, "renew: name the certificates, or use --all");
         return is_all ? renew_all(ctl) : renew(ctl, ctl->arguments, ctl->n_arguments);
 }
 
@@ -69,21 +69,22 @@ static const struct ctl_argument arguments[] = {
 };
 
 static const struct ctl_option options[] = {
-        { .name = "all", .letter = 'a', .help = "all certificates; rekeyd renews as many at a time as ever" },
+        { .name = "all",
+          .letter = 'a',
+          .help = "renew all certificates; limits.concurrent_renewals still applies" },
         { .name = "force",
           .letter = 'f',
-          .help = "also where what the Connector signs expires no later than what is there" },
+          .help = "accept a certificate that expires no later than the current one" },
         CHANGE_OPTIONS,
 };
 
 const struct ctl_command command_renew = {
         .name = "renew",
         .section = CTL_CHANGE,
-        .help = "renew certificates now, due or not",
-        .more = "Shows each step on a terminal, and one line for each certificate elsewhere. Where it fails, "
-                "the\n"
-                "old certificate stays in use. Dependents are told after the swap, which is not waited for:\n"
-                "`rekeyctl show` says what they know.",
+        .help = "renew certificates now, even if they are not due",
+        .more = "Shows each step on a terminal, otherwise one line for each certificate. If the renewal "
+                "fails, the old\ncertificate stays in use. Dependents are notified after the swap; rekeyctl "
+                "does not wait for that:\n`rekeyctl show` lists pending notifications.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

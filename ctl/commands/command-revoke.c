@@ -45,8 +45,8 @@ static int confirm(struct ctl *ctl) {
 
         if (!question_is_possible())
                 return ctl_fail(ctl, CTL_USAGE,
-                                "revoke: there is no terminal to ask whether it is meant; to revoke the "
-                                "certificate of %s all the same: rekeyctl revoke --yes %s",
+                                "revoke: no terminal to ask for confirmation; to revoke the certificate of "
+                                "%s anyway: rekeyctl revoke --yes %s",
                                 ctl->arguments[0], ctl->arguments[0]);
         if (asprintf(&path, "/v1/certificates/%s", ctl->arguments[0]) < 0) {
                 path = NULL;
@@ -58,7 +58,7 @@ static int confirm(struct ctl *ctl) {
         if (print_certificate(ctl, details) < 0)
                 return ctl_fail(ctl, CTL_FAILED, "out of memory");
         if (!question_confirm(
-                    "This cannot be undone, and a new certificate takes a one-time token. Revoke it?"))
+                    "This cannot be undone, and a new certificate needs a one-time token. Revoke it?"))
                 return ctl_fail(ctl, CTL_FAILED, "nothing was revoked");
         return CTL_OK;
 }
@@ -76,7 +76,7 @@ static int run(struct ctl *ctl) {
         }
         return operation_run(ctl, &(struct operation) {
                                           .name = "revoke",
-                                          .asked = "the revocation was asked for",
+                                          .asked = "revocation requested",
                                           .try_again = "rekeyctl revoke %s",
                                           .certificates = ctl->arguments,
                                           .n_certificates = 1,
@@ -88,7 +88,7 @@ static const struct ctl_argument arguments[] = {
 };
 
 static const struct ctl_option options[] = {
-        { .name = "yes", .letter = 'y', .help = "do not ask whether it is meant" },
+        { .name = "yes", .letter = 'y', .help = "do not ask for confirmation" },
         CHANGE_OPTIONS,
 };
 
@@ -96,11 +96,9 @@ const struct ctl_command command_revoke = {
         .name = "revoke",
         .section = CTL_CHANGE,
         .help = "revoke the current certificate at the Connector",
-        .more = "Shows which one it is and asks first; without a terminal it takes --yes. The files stay, "
-                "and so do\n"
-                "connections that are open, but the certificate cannot be renewed any more: `rekeyctl enrol` "
-                "gets a\n"
-                "new one, by a one-time token.",
+        .more = "Shows the certificate and asks for confirmation first; without a terminal --yes is "
+                "required. The files\nand open connections stay, but the certificate can no longer be "
+                "renewed: `rekeyctl enrol` gets a new\none with a one-time token.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

@@ -13,7 +13,7 @@ static int run(struct ctl *ctl) {
                 return ctl_fail(ctl, CTL_FAILED, "out of memory");
         return operation_run(ctl, &(struct operation) {
                                           .name = "rollback",
-                                          .asked = "the rollback was asked for",
+                                          .asked = "rollback requested",
                                           .try_again = "rekeyctl rollback %s",
                                           .body = &body,
                                           .certificates = ctl->arguments,
@@ -30,7 +30,8 @@ static const struct ctl_option options[] = {
           .letter = 'g',
           .kind = CTL_GENERATION,
           .argument = "N",
-          .help = "that one, and not the newest that is older than the current one and still valid" },
+          .help = "roll back to generation N; default: the newest that is older than the current one and "
+                  "still valid" },
         CHANGE_OPTIONS,
 };
 
@@ -38,9 +39,8 @@ const struct ctl_command command_rollback = {
         .name = "rollback",
         .section = CTL_CHANGE,
         .help = "make an older generation the current one",
-        .more = "It is copied to a new generation, of which dependents are told as of any other. `rekeyctl "
-                "show`\n"
-                "lists the generations that are kept; `keep` of the configuration says how many.",
+        .more = "It is copied to a new generation, and dependents are notified as for any other. `rekeyctl "
+                "show` lists\nthe generations that are kept; the option `keep` sets their number.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

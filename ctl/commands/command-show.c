@@ -111,7 +111,7 @@ static int print_set(const struct sheet *sheet) {
 
         print_title(sheet, "Certificate");
         if (!json_is_object(set)) {
-                pair_as(table, TERM_BAD, "None", view->problem ? view->problem : "nothing was stored yet");
+                pair_as(table, TERM_BAD, "None", view->problem ? view->problem : "no set stored yet");
                 return table_print(table, stdout, INDENT);
         }
         pair(table, "Subject", view_string(set, "subject"));
@@ -218,7 +218,7 @@ static int print_staged(const struct sheet *sheet) {
                 { "key", "a key" },
                 { "csr", "a CSR" },
                 { "token", "a one-time token" },
-                { "certificate", "a certificate that is not proven yet" },
+                { "certificate", "a certificate that is not verified yet" },
         };
         const json_t *staged = json_object_get(sheet->details, "staged");
         bool is_first = true;
@@ -263,7 +263,7 @@ static int print_exports(const struct sheet *sheet) {
                 else if (json_is_false(current))
                         table_cell(table, TERM_BAD, "not current");
                 else
-                        table_cell(table, TERM_FAINT, "not known");
+                        table_cell(table, TERM_FAINT, "unknown");
         }
         return table_print(table, stdout, INDENT);
 }
@@ -288,14 +288,14 @@ static int print_dependents(const struct sheet *sheet) {
                 table_row(table);
                 table_cell(table, TERM_PLAIN, "%s", name ? name : "?");
                 if (!json_object_get(item, "pending"))
-                        table_cell(table, TERM_FAINT, "not known");
+                        table_cell(table, TERM_FAINT, "unknown");
                 else if (!json_is_integer(json_object_get(item, "pending")))
-                        table_cell(table, TERM_GOOD, "told");
+                        table_cell(table, TERM_GOOD, "notified");
                 else
                         table_cell(table, failures > 0 ? TERM_BAD : TERM_WARNING,
-                                   "owed generation %" PRIu64 ", %" PRIu64 " failure%s%s%s%s%s",
+                                   "pending: generation %" PRIu64 ", %" PRIu64 " failure%s%s%s%s%s",
                                    view_number(item, "pending"), failures, failures == 1 ? "" : "s",
-                                   next > 0 ? ", tried again " : "",
+                                   next > 0 ? ", next attempt " : "",
                                    next > 0 ? format_distance(distance, next, sheet->now) : "",
                                    error ? ": " : "", error ? error : "");
         }
@@ -352,15 +352,15 @@ static int run(struct ctl *ctl) {
 static const struct ctl_argument arguments[] = { { .name = "NAME", .kind = CTL_CERTIFICATE } };
 
 static const struct ctl_option options[] = {
-        { .name = "json", .letter = 'j', .help = "print what rekeyd answers, as JSON" },
+        { .name = "json", .letter = 'j', .help = "print rekeyd's answer as JSON" },
 };
 
 const struct ctl_command command_show = {
         .name = "show",
         .section = CTL_INSPECT,
         .help = "show everything about one certificate",
-        .more = "Its life, the set on disk, its issuers, generations, exports and dependents; then what is "
-                "wrong.",
+        .more = "Its status, the set on disk, its issuers, generations, exports and dependents; then its "
+                "problems.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

@@ -22,8 +22,9 @@ static int run(struct ctl *ctl) {
                 return CTL_FAILED;
         if (ctl_has(ctl, "watch")) {
                 if (!ctl->term.is_terminal || ctl_has(ctl, "json"))
-                        return ctl_fail(ctl, CTL_USAGE,
-                                        "--watch draws on a terminal; rekeyctl events prints what happens");
+                        return ctl_fail(
+                                ctl, CTL_USAGE,
+                                "--watch needs a terminal; to print events elsewhere: rekeyctl events");
                 return watch_run(ctl, source);
         }
 
@@ -45,19 +46,20 @@ static const struct ctl_argument arguments[] = {
 static const struct ctl_option options[] = {
         { .name = "all",
           .letter = 'a',
-          .help = "those that are fine as well, when they do not fit the screen" },
-        { .name = "watch", .letter = 'w', .help = "stay, and draw anew whatever happens; Ctrl-C ends it" },
-        { .name = "json", .letter = 'j', .help = "print what rekeyd answers, as JSON" },
+          .help = "also show the certificates that are OK when they do not fit on the screen" },
+        { .name = "watch",
+          .letter = 'w',
+          .help = "keep running, and redraw after every change; Ctrl-C ends it" },
+        { .name = "json", .letter = 'j', .help = "print rekeyd's answer as JSON" },
 };
 
 const struct ctl_command command_status = {
         .name = "status",
         .section = CTL_INSPECT,
-        .help = "show all certificates at a glance, or those named",
-        .more = "What is wrong stands first, and is said below the table with the command that mends it. A\n"
-                "cross marks a certificate that does not work, ! one that needs somebody, ~ one that rekeyd "
-                "is\n"
-                "working on, a tick one of which all is fine. Where no rekeyd runs, the files are read "
+        .help = "show an overview of all certificates, or of those named",
+        .more = "Problems come first; below the table, each has an explanation and the command that fixes "
+                "it. A cross\nmarks a certificate that does not work, ! one that needs attention, ~ one that "
+                "rekeyd is working on, a\ntick one that is OK. If rekeyd is not running, the files are read "
                 "instead.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),

@@ -21,13 +21,13 @@ static int run(struct ctl *ctl) {
 }
 
 static const struct ctl_option options[] = {
-        { .name = "json", .letter = 'j', .help = "print what rekeyd answers, as JSON" },
+        { .name = "json", .letter = 'j', .help = "print rekeyd's answer as JSON" },
 };
 
 const struct ctl_command command_version = {
         .name = "version",
         .section = CTL_OTHER,
-        .help = "print the versions of rekeyctl and of the rekeyd that runs",
+        .help = "print the versions of rekeyctl and of the running rekeyd",
         .options = options,
         .n_options = ELEMENTSOF(options),
         .run = run,

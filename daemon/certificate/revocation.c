@@ -152,10 +152,9 @@ static void on_intended(int r, const char *error, void *userdata) {
                           "restart: %s",
                           error);
         else if (!request.url)
-                r = error_set(
-                        &revocation->error, -ENOENT,
-                        "the Connector's certificate-secured URL is not known: set `url` of connector %s",
-                        connector->name);
+                r = error_set(&revocation->error, -ENOENT,
+                              "the Connector's certificate-secured URL is unknown: set `url` of connector %s",
+                              connector->name);
         if (r == 0)
                 r = compass_request_revoke(&request.body);
         if (r == 0)

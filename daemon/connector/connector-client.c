@@ -184,8 +184,8 @@ static void describe(const struct connector_call *call, CURLcode code, enum fail
                           COMPASS_REPLY_MAX);
         else if (failure == FAILURE_REJECTED && !call->key)
                 error_set(error, -EACCES,
-                          "%s asks for a client certificate, where a one-time token should do; is that the "
-                          "`url` instead of the `enrol_url`?",
+                          "%s requires a client certificate instead of a one-time token; is it the `url` "
+                          "instead of the `enrol_url`?",
                           call->url);
         else if (call->identity_error.code < 0)
                 error_set(error, call->identity_error.code, "cannot call %s: %s", call->url,
@@ -195,8 +195,7 @@ static void describe(const struct connector_call *call, CURLcode code, enum fail
         else if (code == CURLE_PEER_FAILED_VERIFICATION)
                 error_set(error, -EPROTO,
                           "the certificate of %s cannot be trusted: %s; is `trust` the CA of the Connector's "
-                          "server "
-                          "certificate? (ca.crt is not, it is the CA of the clients)",
+                          "server certificate? (ca.crt is not: it is the CA of the clients)",
                           call->url, detail);
         else if (code == CURLE_SSL_CACERT_BADFILE)
                 error_set(error, -EINVAL,

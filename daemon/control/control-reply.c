@@ -293,8 +293,7 @@ void control_reply_events(const struct control_options *options, struct http_req
 
         if (name && !fleet_find(options->fleet, name)) {
                 http_reply_error(request, 404, NULL,
-                                 "there is no certificate '%.100s' in the configuration that rekeyd has read",
-                                 name);
+                                 "there is no certificate '%.100s' in the configuration of rekeyd", name);
                 return;
         }
         event_stream = calloc(1, sizeof(*event_stream));

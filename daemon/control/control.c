@@ -101,10 +101,9 @@ static void get_readiness(struct control *control, struct http_request *request,
         if (n_bad > UNREADY_MAX)
                 fprintf(out, "and %zu more\n", n_bad - UNREADY_MAX);
         if (fleet->n_uninspected > 0)
-                fprintf(out, "%zu of %zu certificates were not looked at yet\n", fleet->n_uninspected,
-                        fleet->n);
+                fprintf(out, "%zu of %zu certificates not inspected yet\n", fleet->n_uninspected, fleet->n);
         else if (n_bad == 0)
-                fprintf(out, "ready: all of %zu certificates can be used\n", fleet->n);
+                fprintf(out, "ready: all %zu certificates are usable\n", fleet->n);
         if (fclose(out) != 0)
                 http_reply_error(request, 500, NULL, "out of memory");
         else
@@ -177,11 +176,10 @@ static bool read_arguments(struct http_request *request, json_t *body, unsigned 
                         ret->has_generation = true;
                         ret->generation = (uint64_t)json_integer_value(value);
                 } else {
-                        http_reply_error(
-                                request, 400, NULL,
-                                "the member '%.64s' of the body is unknown here, or not of the right type; "
-                                "rekeyd-api(7) tells what may be there",
-                                key);
+                        http_reply_error(request, 400, NULL,
+                                         "the member '%.64s' of the body is unknown, or has the wrong type; "
+                                         "see rekeyd-api(7)",
+                                         key);
                         return false;
                 }
         }
@@ -287,18 +285,15 @@ static void answer(struct control *control, struct http_request *request, const 
         }
         if (http_access(request) < HTTP_ACCESS_FULL && streq(route->method, "POST")) {
                 http_reply_error(request, 403, NULL,
-                                 "you may read, and not change anything: that takes root, rekeyd's own user, "
-                                 "or a member "
-                                 "of the group that `control.group` names");
+                                 "permission denied: you may only read; changes need root, rekeyd's own "
+                                 "user, or a member of `control.group`");
                 return;
         }
         if (name[0]) {
                 certificate = fleet_find(control->options.fleet, name);
                 if (!certificate) {
-                        http_reply_error(
-                                request, 404, NULL,
-                                "there is no certificate '%s' in the configuration that rekeyd has read",
-                                name);
+                        http_reply_error(request, 404, NULL,
+                                         "there is no certificate '%s' in the configuration of rekeyd", name);
                         return;
                 }
         }
@@ -315,17 +310,15 @@ static void on_request(struct http_request *request, void *userdata) {
 
         if (http_access(request) == HTTP_ACCESS_NONE) {
                 http_reply_error(request, 403, NULL,
-                                 "you may not call rekeyd: that takes root, rekeyd's own user, or a member "
-                                 "of the groups "
-                                 "that `control.group` and `control.read_group` name");
+                                 "permission denied: calls need root, rekeyd's own user, or a member of "
+                                 "`control.group` or `control.read_group`");
                 return;
         }
         route = find_route(http_path(request), name);
         if (route)
                 answer(control, request, route, name);
         else
-                http_reply_error(request, 404, NULL,
-                                 "there is nothing at %.100s; rekeyd-api(7) tells what there is",
+                http_reply_error(request, 404, NULL, "no such endpoint: %.100s; see rekeyd-api(7)",
                                  http_path(request));
 }
 
@@ -337,7 +330,7 @@ static void on_public_request(struct http_request *request, void *userdata) {
                 answer(userdata, request, route, name);
         else
                 http_reply_error(request, 404, NULL,
-                                 "there is nothing at %.100s but /metrics, /healthz and /readyz",
+                                 "no such endpoint: %.100s but /metrics, /healthz and /readyz",
                                  http_path(request));
 }
 

@@ -66,7 +66,7 @@ const char *fleet_trouble(const struct report_status *status) {
         if (status->n_exports_failed > 0)
                 return "has an export that cannot be written";
         if (status->n_pending_failed > 0)
-                return "has a dependent that was not told";
+                return "has a dependent that was not notified";
         return NULL;
 }
 

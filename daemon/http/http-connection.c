@@ -30,7 +30,7 @@ void connection_set_timer(struct http_server *server) {
                 (void)sd_event_source_set_enabled(server->timer, SD_EVENT_OFF);
         else if (sd_event_source_set_time(server->timer, next) < 0 ||
                  sd_event_source_set_enabled(server->timer, SD_EVENT_ONESHOT) < 0)
-                log_error("cannot set the timer of the control API: its deadlines are off");
+                log_error("cannot set the timer of the control API: no deadlines");
 }
 
 void connection_enter(struct http_connection *connection, enum http_phase phase) {
@@ -126,7 +126,7 @@ void connection_suspend(struct http_connection *connection) {
         if (connection->source ? sd_event_source_set_enabled(connection->source, SD_EVENT_ON) < 0
                                : sd_event_add_io(connection->server->event, &connection->source,
                                                  connection->fd, EPOLLHUP, on_hangup, connection) < 0)
-                log_debug("cannot watch a client that waits");
+                log_debug("cannot watch a waiting client");
 }
 
 void connection_resume(struct http_connection *connection) {

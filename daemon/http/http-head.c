@@ -164,9 +164,8 @@ static int parse_header(char *line, struct http_head *head, struct header_counts
                 if (++counts->lengths > 1)
                         return REFUSE(MALFORMED, "the request has two Content-Length");
                 if (!*value || strspn(value, "0123456789") != strlen(value))
-                        return REFUSE(
-                                MALFORMED,
-                                "the Content-Length of the request is no number, or has something after it");
+                        return REFUSE(MALFORMED, "the Content-Length of the request is not a number, or has "
+                                                 "something after it");
                 if (strlen(value) > strlen("999999999999999999"))
                         return REFUSE(TOO_LARGE, "the body of the request is too large");
                 head->body_size = strtoull(value, NULL, 10);

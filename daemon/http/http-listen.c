@@ -32,7 +32,7 @@ static int check_stale(const char *path, const struct sockaddr_un *address, stru
                 return errno == ENOENT ? 0 : error_set_errno(error, -errno, "cannot listen at %s", path);
         if (!S_ISSOCK(st.st_mode))
                 return error_set(error, -EEXIST,
-                                 "cannot listen at %s: it is no socket; remove it, or choose another path",
+                                 "cannot listen at %s: it is not a socket; remove it, or choose another path",
                                  path);
 
         fd = socket(AF_UNIX, SOCKET_FLAGS, 0);
@@ -42,8 +42,8 @@ static int check_stale(const char *path, const struct sockaddr_un *address, stru
                 return error_set(error, -EADDRINUSE, "cannot listen at %s: another process listens there",
                                  path);
         if (errno != ECONNREFUSED && errno != ENOENT)
-                return error_set_errno(error, -errno, "cannot listen at %s: is anybody listening there",
-                                       path);
+                return error_set_errno(error, -errno,
+                                       "cannot listen at %s: does another process listen there", path);
         return 0;
 }
 

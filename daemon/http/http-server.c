@@ -50,7 +50,7 @@ static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
         server->timer_usec = USEC_INFINITY;
         while ((connection = TAILQ_FIRST(&server->connections[HTTP_RECEIVING])) &&
                connection->deadline_usec <= now)
-                connection_refuse(connection, 408, "the request has not arrived whole in time");
+                connection_refuse(connection, 408, "the request has not arrived completely in time");
         while ((connection = TAILQ_FIRST(&server->connections[HTTP_ANSWERING])) &&
                connection->deadline_usec <= now)
                 connection_end(connection);
@@ -210,7 +210,7 @@ static int on_run_again(_unused_ sd_event_source *source, void *userdata) {
 /* Without descriptors or memory the socket stays ready: trying at once would fail at once, for ever. */
 static void accept_pause(struct http_server *server, int error) {
         log_line(log_repeated(LOG_WARNING, ++server->n_accept_failures),
-                 "cannot accept a connection to the control API, trying again: %s", strerror(error));
+                 "cannot accept a connection to the control API; retrying: %s", strerror(error));
         (void)evict(server);
         if (sd_event_source_set_time_relative(server->accept_retry, ACCEPT_RETRY_USEC) < 0 ||
             sd_event_source_set_enabled(server->accept_retry, SD_EVENT_ONESHOT) < 0)

@@ -33,7 +33,7 @@ static int on_event(_unused_ sd_event_source *source, int fd, _unused_ uint32_t 
         (void)!read(fd, &expirations, sizeof(expirations));
         r = arm(fd);
         if (r < 0)
-                log_error("cannot watch the clock any more: %s", strerrordesc_np(-r));
+                log_error("can no longer watch the clock: %s", strerrordesc_np(-r));
         watch->function(watch->userdata);
         return 0;
 }

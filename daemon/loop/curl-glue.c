@@ -45,7 +45,7 @@ static void glue_run(struct curl_glue *glue, curl_socket_t socket, int events) {
         int running;
 
         if (curl_multi_socket_action(glue->multi, socket, events, &running) != CURLM_OK)
-                log_error("libcurl failed to go on with its transfers");
+                log_error("libcurl failed to continue its transfers");
         sd_event_source_set_enabled(glue->drain, SD_EVENT_ONESHOT);
 }
 

@@ -38,9 +38,8 @@ static const struct {
 };
 
 static void print_help(void) {
-        puts("Usage: rekeyd [OPTION]...\n"
-             "Keeps Compass/UCL client certificates alive: enrols, renews, proves, swaps and tells who uses "
-             "them.\n");
+        puts("Usage: rekeyd [OPTION]...\nKeeps Compass/UCL client certificates valid: enrols, renews, "
+             "verifies, swaps and notifies dependents.\n");
         for (size_t i = 0; i < ELEMENTSOF(options); i++) {
                 char left[40];
 
@@ -50,8 +49,8 @@ static void print_help(void) {
                          options[i].argument ? options[i].argument : "");
                 printf("  %-20s  %s\n", left, options[i].help);
         }
-        puts("\nTERM and INT end it in good order, HUP reads the configuration anew. /etc/rekeyd/rekeyd.yaml "
-             "explains every option.");
+        puts("\nSIGTERM and SIGINT stop it cleanly, SIGHUP reloads the configuration. See rekeyd.yaml(5) "
+             "for every option.");
 }
 
 /* 0 to go on, 1 to exit successfully, -EINVAL. */
@@ -99,7 +98,7 @@ static int parse_arguments(int argc, char *argv[], struct arguments *ret) {
  * Not by RLIMIT_CORE, which the commands of dependents would inherit. */
 static void harden_process(void) {
         if (!key_cleanse_memory())
-                log_warning("OpenSSL was in use too early; copies of keys may stay in freed memory");
+                log_warning("OpenSSL was used too early; copies of keys may remain in freed memory");
 #if !HAS_ADDRESS_SANITIZER /* whose search for leaks attaches to the process */
         (void)prctl(PR_SET_DUMPABLE, 0);
 #endif
@@ -129,7 +128,7 @@ static int on_hangup(_unused_ sd_event_source *source, _unused_ const struct sig
                      void *userdata) {
         struct manager **manager = userdata;
 
-        log_info("got SIGHUP, reading the configuration");
+        log_info("got SIGHUP, reloading the configuration");
         manager_reload(*manager);
         return 0;
 }
@@ -180,7 +179,7 @@ static int run(struct config *owned_config, const struct arguments *arguments) {
         }
 
         if (!once && service_watch(event) < 0)
-                log_warning("cannot keep the watchdog of the service manager quiet");
+                log_warning("cannot feed the watchdog of the service manager");
         manager_start(manager);
         metrics = manager_metrics(manager);
         r = loop_run(event, metrics);

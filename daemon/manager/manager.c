@@ -150,7 +150,7 @@ static void apply_limits(struct manager *manager) {
 }
 
 static void warn_restart_needed(const struct manager *manager, const struct config *new) {
-        static const char later[] = "the new configuration has another `%s`, which takes a restart of rekeyd";
+        static const char later[] = "option `%s` has changed; restart rekeyd to apply it";
 
         if (!streq(manager->state_directory, new->state_directory))
                 events_emit(manager->env.observers.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
@@ -164,10 +164,9 @@ static void warn_restart_needed(const struct manager *manager, const struct conf
 static int check_emptied(const struct manager *manager, const struct config *config, struct error *error) {
         if (config->n_certificates > 0 || manager->fleet.n == 0)
                 return 0;
-        return error_set(
-                error, -ENODATA,
-                "%s has no certificate in it, as if it were cut off; to look after none, stop rekeyd",
-                manager->config_path);
+        return error_set(error, -ENODATA,
+                         "%s has no certificates, as a truncated file would; to manage none, stop rekeyd",
+                         manager->config_path);
 }
 
 /* Nothing in here can fail. */
@@ -188,7 +187,7 @@ static struct fleet_changes commit_plan(struct manager *manager, struct config *
 
         manager->metrics_source.n = fleet->n;
         if (metrics_file_set_path(manager->metrics_file, config->metrics.textfile) < 0)
-                log_error("out of memory; metrics are not written to %s", config->metrics.textfile);
+                log_error("metrics file %s: not written: out of memory", config->metrics.textfile);
         return changes;
 }
 

@@ -29,7 +29,7 @@ static const struct log_field over[] = { { FIELD_OPERATION, "reload" } };
 
 static void log_success(const struct reload *reload, const struct fleet_changes *changes) {
         events_emit(reload->options.events, NULL, LOG_NOTICE, MESSAGE_RELOADED, over, ELEMENTSOF(over),
-                    "reloaded the configuration: %zu added, %zu changed, %zu removed, %zu as before",
+                    "configuration reloaded: %zu added, %zu changed, %zu removed, %zu unchanged",
                     changes->n_added, changes->n_changed, changes->n_removed, changes->n_kept);
 }
 
@@ -41,14 +41,13 @@ static void log_mistakes(const struct reload *reload) {
                 events_emit(events, NULL, LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0, "%s",
                             reload->errors.items[i]);
         events_emit(events, NULL, LOG_ERR, MESSAGE_NOT_RELOADED, over, ELEMENTSOF(over),
-                    "the configuration was not reloaded, and the old one stays in use: %zu error%s",
-                    reload->errors.n, reload->errors.n == 1 ? "" : "s");
+                    "configuration not reloaded; keeping the old one: %zu error%s", reload->errors.n,
+                    reload->errors.n == 1 ? "" : "s");
 }
 
 static void log_failure(const struct reload *reload, const struct error *error) {
         events_emit(reload->options.events, NULL, LOG_ERR, MESSAGE_NOT_RELOADED, over, ELEMENTSOF(over),
-                    "the configuration was not reloaded, and the old one stays in use: %s",
-                    error_text(error));
+                    "configuration not reloaded; keeping the old one: %s", error_text(error));
 }
 
 static void forget(struct reload *reload) {

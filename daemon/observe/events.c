@@ -254,8 +254,8 @@ ssize_t watcher_read(struct watcher *watcher, char *buffer, size_t max) {
         }
         if (watcher->is_lost) {
                 snprintf(lost, sizeof(lost),
-                         "{\"time\":\"%s\",\"event\":\"lost\",\"message\":\"too slow: what came next is "
-                         "lost\"}\n",
+                         "{\"time\":\"%s\",\"event\":\"lost\",\"message\":\"too slow: the following events "
+                         "are lost\"}\n",
                          format_timestamp(when, watcher->lost_usec));
                 n += copy_some(lost, &watcher->offset, buffer + n, max - n);
                 return n > 0 ? (ssize_t)n : -1;

@@ -99,10 +99,9 @@ static void write_text(struct metrics_file *file, const char *path) {
                 return;
         r = file_replace_at(fd, name, file->text, file->size, FILE_ACCESS(0644));
         if (r == -EACCES || r == -EPERM || r == -EROFS)
-                error_set_errno(
-                        &file->error, r,
-                        "rekeyd's user, and its unit (ReadWritePaths=), must be allowed to write to the "
-                        "file's directory");
+                error_set_errno(&file->error, r,
+                                "rekeyd's user and its unit (ReadWritePaths=) must be allowed to write to "
+                                "the file's directory");
         else if (r < 0)
                 error_set_errno(&file->error, r, "cannot replace it");
 }
@@ -127,10 +126,10 @@ static void report(struct metrics_file *file, const char *path) {
 
         if (failed && !file->has_failed)
                 log_fields(LOG_WARNING, MESSAGE_WARNING, fields, ELEMENTSOF(fields),
-                           "metrics cannot be written to %s, and what is there gets out of date: %s", path,
+                           "metrics file %s: cannot be written: %s; its contents become out of date", path,
                            error_text(&file->error));
         else if (!failed && file->has_failed)
-                log_info("metrics are written to %s again", path);
+                log_info("metrics file %s: written again", path);
         file->has_failed = failed;
         error_clear(&file->error);
 }
@@ -205,7 +204,7 @@ static int collect(struct metrics_file *file) {
 }
 
 static void fail(struct metrics_file *file, int r) {
-        error_set_errno(&file->error, r, "cannot make the text");
+        error_set_errno(&file->error, r, "cannot build the text");
         finish(file, file->path);
 }
 
@@ -336,7 +335,7 @@ static void write_last(struct metrics_file *file) {
         if (r == 0)
                 write_text(file, file->path);
         else
-                error_set_errno(&file->error, r, "cannot make the text");
+                error_set_errno(&file->error, r, "cannot build the text");
         report(file, file->path);
 }
 

@@ -78,8 +78,8 @@ int state_file_open_directory(const char *path, bool (*is_known)(const char *nam
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
                 return errno == EWOULDBLOCK
                                ? error_set(error, -EWOULDBLOCK,
-                                           "another rekeyd works with state directory %s; stop it first, or "
-                                           "give this one a `state_directory` of its own",
+                                           "another rekeyd uses state directory %s; stop it first, or set "
+                                           "another `state_directory`",
                                            path)
                                : error_set_errno(error, -errno, "cannot lock state directory %s", path);
         if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
@@ -175,8 +175,7 @@ static void finish(struct state_file *state_file, int r, struct error *cause) {
                 };
 
                 log_fields(LOG_ERR, MESSAGE_HISTORY, fields, ELEMENTSOF(fields),
-                           "%s: what a restart must know could not be saved: %s", state_file->name,
-                           error_text(&error));
+                           "%s: could not save state: %s", state_file->name, error_text(&error));
         }
         state_file->has_complained = r < 0;
         for (size_t i = 0; i < STATE_FILE_WAITERS; i++)
@@ -290,8 +289,7 @@ struct state_file *state_file_free(struct state_file *state_file) {
                 now = instant(state_file->directory);
                 if (state_save(state_file->directory->fd, state_file->name, &state_file->state, &now,
                                &error) < 0)
-                        log_error("%s: what a restart must know could not be saved: %s", state_file->name,
-                                  error_text(&error));
+                        log_error("%s: could not save state: %s", state_file->name, error_text(&error));
         }
         if (state_file->writing && state_file->writing->notes)
                 (void)history_append(state_file->directory->fd, state_file->name, state_file->writing->notes,

@@ -11,8 +11,7 @@ void config_check_connector(struct yaml_run *run, void *object, const struct yam
         const struct config_connector *connector = object;
 
         if (!yaml_find(node, "url") && !yaml_find(node, "enrol_url"))
-                yaml_complain(run, place,
-                              "connector '%s' cannot be reached: give it 'url', 'enrol_url' or both",
+                yaml_complain(run, place, "connector '%s' has no URL: set 'url', 'enrol_url' or both",
                               connector->name);
 }
 
@@ -81,7 +80,7 @@ static void check_policy(struct yaml_run *run, const struct config_policy *polic
                               "'renew_before' must be more than 0%% and less than 100%% of the lifetime: a "
                               "certificate "
                               "would be renewed %s",
-                              policy->renew_before.ppm == 0 ? "when it expires" : "for ever");
+                              policy->renew_before.ppm == 0 ? "when it expires" : "endlessly");
         else if ((renew_before || jitter) && both && policy->renew_before.ppm < SHARE_ONE &&
                  policy->renew_before.ppm + policy->jitter.ppm > SHARE_ONE)
                 yaml_complain(run, (jitter ? jitter : renew_before)->place,
@@ -114,8 +113,7 @@ void config_check_certificate(struct yaml_run *run, void *object, const struct y
 
         if (token_file && certificate->connector && !gives_enrol_url(run, certificate->connector))
                 yaml_complain(run, token_file->place,
-                              "'token_file' is of no use: connector '%s' has no 'enrol_url' to enrol at; "
-                              "give it one",
+                              "'token_file' has no effect: connector '%s' has no 'enrol_url'; set one",
                               certificate->connector->name);
 
         if (import && yaml_resolve(import)->kind == YAML_MAPPING) {

@@ -16,7 +16,7 @@ static const struct yaml_option connector_options[] = {
           FIELD(config_connector, protocol),
           .default_text = "compass",
           WORDS(protocol_names),
-          .help = "what the Connector speaks" },
+          .help = "the protocol of the Connector" },
         { .key = "url",
           .type = &yaml_https_url,
           FIELD(config_connector, url),
@@ -41,7 +41,7 @@ static const struct yaml_option connector_options[] = {
           FIELD(config_connector, ca_window_usec),
           .max = USEC_PER_DAY,
           .default_text = "60s",
-          .help = "how long the Connector may go on to sign with a CA that was replaced" },
+          .help = "how long the Connector may still sign with a CA that was replaced" },
 };
 
 const struct yaml_table config_connector_table = {

@@ -27,7 +27,7 @@ static const struct yaml_option log_options[] = {
           FIELD(config, log.level),
           .default_text = "info",
           WORDS(log_level_names),
-          .help = "the least important lines that are written" },
+          .help = "the lowest level that is logged" },
 };
 
 static const struct yaml_table log_table = { .name = "log", OPTIONS(log_options) };
@@ -51,7 +51,7 @@ static const struct yaml_option limits_options[] = {
           .default_text = "auto",
           WORDS(key_workers_names),
           .unit = "threads",
-          .help = "how many keys are made at once; auto: one for each processor" },
+          .help = "how many keys are generated at once; auto: one for each processor" },
         { .key = "issuances_per_hour",
           .type = &yaml_unsigned,
           FIELD(config, limits.issuances_per_hour),
@@ -59,7 +59,7 @@ static const struct yaml_option limits_options[] = {
           .max = SCHEDULE_BUDGET_MAX,
           .default_text = "6",
           .unit = "signatures",
-          .help = "how many signatures each certificate may ask for in an hour, whatever goes wrong" },
+          .help = "how many signatures each certificate may request in an hour, across all failures" },
 };
 
 static const struct yaml_table limits_table = { .name = "limits", OPTIONS(limits_options) };
@@ -76,7 +76,7 @@ static const struct yaml_option control_options[] = {
         { .key = "read_group",
           .type = &yaml_group,
           FIELD(config, control.read_group),
-          .help = "the group whose members may read, and change nothing" },
+          .help = "the group whose members may read but not change anything" },
 };
 
 static const struct yaml_table control_table = { .name = "control", OPTIONS(control_options) };
@@ -85,7 +85,7 @@ static const struct yaml_option http_options[] = {
         { .key = "listen",
           .type = &config_listen,
           FIELD(config, http.listen),
-          .help = "where metrics and health are served to anybody who can connect; nowhere when absent" },
+          .help = "the address of metrics and health, for every client that can connect; none when absent" },
 };
 
 static const struct yaml_table http_table = { .name = "http", OPTIONS(http_options) };
@@ -94,7 +94,7 @@ static const struct yaml_option metrics_options[] = {
         { .key = "textfile",
           .type = &config_metrics_file,
           FIELD(config, metrics.textfile),
-          .help = "a file for node_exporter's textfile collector, which wants it to end with .prom" },
+          .help = "a file for node_exporter's textfile collector; its name ends with .prom" },
 };
 
 static const struct yaml_table metrics_table = { .name = "metrics", OPTIONS(metrics_options) };
@@ -105,7 +105,7 @@ static const struct yaml_table metrics_table = { .name = "metrics", OPTIONS(metr
         .help = "how long before its expiry a certificate is renewed; a share is one of its lifetime"
 #define JITTER                                                              \
         .key = "jitter", .type = &yaml_share_or_duration, .max = DAYS(365), \
-        .help = "up to how much earlier than that, so that a fleet spreads"
+        .help = "up to how much earlier, so that a fleet spreads its renewals"
 #define CLOCK_SKEW                                                   \
         .key = "clock_skew", .type = &yaml_duration, .max = DAYS(1), \
         .help = "by how much the clocks of Connector and machine may differ"
@@ -114,8 +114,8 @@ static const struct yaml_table metrics_table = { .name = "metrics", OPTIONS(metr
         .help = "how many generations stay on disk, the current one included"
 #define REVOKE_OLD                                                                             \
         .key = "revoke_old", .type = &yaml_duration, .min = USEC_PER_MINUTE, .max = DAYS(365), \
-        .help = "how long after a swap the certificate before it is revoked; never when absent"
-#define KEY .key = "key", .type = &yaml_struct, .help = "the private key to make for each renewal"
+        .help = "how long after a swap the previous certificate is revoked; never when absent"
+#define KEY .key = "key", .type = &yaml_struct, .help = "the private key to generate for each renewal"
 #define KEY_TYPE                                                        \
         .key = "type", .type = &config_key_type, .default_text = "rsa", \
         .help = "the algorithm; Connectors sign RSA only"
@@ -156,7 +156,7 @@ static const struct yaml_option import_options[] = {
         { .key = "certificate",
           .type = &yaml_path,
           FIELD(config_certificate, import.certificate),
-          .help = "PEM file with the leaf, and the intermediates where there are any" },
+          .help = "PEM file with the leaf and its intermediates, if any" },
         { .key = "ca",
           .type = &yaml_path,
           FIELD(config_certificate, import.ca),
@@ -177,7 +177,7 @@ static const struct yaml_option export_options[] = {
           .default_text = "pem",
           .words = export_format_names,
           .n_words = EXPORT_FORMAT_MAX,
-          .help = "how it is encoded; Java calls a pkcs12 file a keystore" },
+          .help = "the encoding; a pkcs12 file is a keystore for Java" },
         { .key = "contents",
           .type = &yaml_words,
           FIELD(export, contents),
@@ -185,7 +185,7 @@ static const struct yaml_option export_options[] = {
           .max = EXPORT_PART_MAX,
           .words = export_part_names,
           .n_words = EXPORT_PART_MAX,
-          .help = "what is in it, in this order; key, leaf and chain when absent" },
+          .help = "its parts, in this order; key, leaf and chain when absent" },
         { .key = "passphrase_file",
           .type = &config_secret_file,
           FIELD(export, passphrase_file),
@@ -193,16 +193,15 @@ static const struct yaml_option export_options[] = {
         { .key = "friendly_name",
           .type = &yaml_string,
           FIELD(export, friendly_name),
-          .help = "what the key is called in a pkcs12 file, Java's alias; the certificate's name when "
-                  "absent" },
+          .help = "the name of the key in a pkcs12 file (Java's alias); the certificate's name when absent" },
         { .key = "owner",
           .type = &yaml_user,
           FIELD(export, access.uid),
-          .help = "the user that the file belongs to; rekeyd's own when absent" },
+          .help = "the owner of the file; rekeyd's own user when absent" },
         { .key = "group",
           .type = &yaml_group,
           FIELD(export, access.gid),
-          .help = "the group that the file belongs to; rekeyd's own when absent" },
+          .help = "the group of the file; rekeyd's own group when absent" },
         { .key = "mode",
           .type = &config_export_mode,
           FIELD(export, access.mode),
@@ -211,12 +210,12 @@ static const struct yaml_option export_options[] = {
           .type = &yaml_bool,
           FIELD(export, legacy),
           .default_text = "false",
-          .help = "encrypt a pkcs12 file as Java before 8u301 and 11.0.12 wants it" },
+          .help = "encrypt a pkcs12 file for Java before 8u301 and 11.0.12" },
         { .key = "in_place",
           .type = &yaml_bool,
           FIELD(export, in_place),
           .default_text = "false",
-          .help = "overwrite the file instead of replacing it; readers may see half of it" },
+          .help = "overwrite the file instead of replacing it; readers may see a partial file" },
 };
 
 static const struct yaml_table export_table = {
@@ -244,15 +243,15 @@ static const struct yaml_option certificate_options[] = {
         { .key = "import",
           .type = &yaml_struct,
           .table = &import_table,
-          .help = "a pair that exists already and is adopted when there is none in the directory" },
+          .help = "an existing pair, adopted when there is none in the directory" },
         { .key = "owner",
           .type = &yaml_user,
           FIELD(config_certificate, key_access.uid),
-          .help = "the user that its files belong to; rekeyd's own when absent" },
+          .help = "the owner of its files; rekeyd's own user when absent" },
         { .key = "group",
           .type = &yaml_group,
           FIELD(config_certificate, key_access.gid),
-          .help = "the group that its files belong to; rekeyd's own when absent" },
+          .help = "the group of its files; rekeyd's own group when absent" },
         { .key = "mode",
           .type = &config_key_mode,
           FIELD(config_certificate, key_access.mode),
@@ -277,7 +276,7 @@ static const struct yaml_option certificate_options[] = {
           .count_offset = offsetof(struct config_certificate, n_notify),
           .table = &config_notify_table,
           .max = 100,
-          .help = "who learns of a new set" },
+          .help = "the dependents, which are notified of a new set" },
 };
 
 static const struct yaml_table certificate_table = {
@@ -298,18 +297,15 @@ static const struct yaml_option top_options[] = {
           .type = &config_directory,
           FIELD(config, state_directory),
           .default_text = "/var/lib/rekeyd",
-          .help = "where rekeyd keeps what must survive a restart" },
+          .help = "where rekeyd keeps its state across restarts" },
         { .key = "log", .type = &yaml_struct, .table = &log_table, .help = "log lines" },
-        { .key = "limits",
-          .type = &yaml_struct,
-          .table = &limits_table,
-          .help = "how much happens, and how often" },
+        { .key = "limits", .type = &yaml_struct, .table = &limits_table, .help = "concurrency and rate" },
         { .key = "control",
           .type = &yaml_struct,
           .table = &control_table,
-          .help = "the control API, by a Unix socket" },
-        { .key = "http", .type = &yaml_struct, .table = &http_table, .help = "metrics and health, by TCP" },
-        { .key = "metrics", .type = &yaml_struct, .table = &metrics_table, .help = "metrics, by a file" },
+          .help = "the control API, on a Unix socket" },
+        { .key = "http", .type = &yaml_struct, .table = &http_table, .help = "metrics and health, on TCP" },
+        { .key = "metrics", .type = &yaml_struct, .table = &metrics_table, .help = "metrics, in a file" },
         { .key = "connectors",
           .type = &yaml_map,
           FIELD(config, connectors),
@@ -321,14 +317,14 @@ static const struct yaml_option top_options[] = {
           .type = &yaml_struct,
           FIELD(config, defaults),
           .table = &defaults_table,
-          .help = "what certificates have where they do not say otherwise" },
+          .help = "defaults for all certificates" },
         { .key = "certificates",
           .type = &yaml_map,
           FIELD(config, certificates),
           .count_offset = offsetof(struct config, n_certificates),
           .table = &certificate_table,
           .max = 100000,
-          .help = "the certificates to keep alive, by name" },
+          .help = "the certificates to manage, by name" },
 };
 
 const struct yaml_table config_table = {

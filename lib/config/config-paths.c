@@ -186,7 +186,7 @@ static void complain_directory(struct yaml_run *run, const struct claim *inner, 
 /* rekeyd keeps files in both. A certificate's directory may well lie below the state directory. */
 static void complain_state(struct yaml_run *run, const struct claim *directory, const struct claim *state) {
         yaml_complain(run, yaml_find(directory->owner->next, "directory")->place,
-                      "'directory' %s 'state_directory' (%s), which needs a place of its own",
+                      "'directory' %s 'state_directory' (%s), which needs a directory of its own",
                       streq(directory->path, state->path) ? "is the same as" : "holds", state->path);
 }
 

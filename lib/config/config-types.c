@@ -17,8 +17,7 @@ static int key_type_parse(_unused_ struct yaml_run *run, _unused_ const struct y
                 return 0;
         /* A Connector answers an EC or Ed25519 CSR with "x509: requested SignatureAlgorithm does not match
          * private key type": it always signs for RSA. */
-        return error_set(error, -EINVAL,
-                         "must be rsa, not '%s': Connectors sign RSA keys only and refuse all others",
+        return error_set(error, -EINVAL, "must be rsa, not '%s': Connectors sign RSA keys only",
                          yaml_echo(text, echo));
 }
 
@@ -67,8 +66,8 @@ static int key_mode_parse(_unused_ struct yaml_run *run, _unused_ const struct y
                                  mode);
         if (mode & 0007)
                 return error_set(error, -EINVAL,
-                                 "must keep others away from the key, such as 0640, not %04o; let "
-                                 "readers into it by 'group'",
+                                 "must not give other users access to the key, such as 0640, not %04o; use "
+                                 "'group' for readers",
                                  mode);
         if (!(mode & 0400))
                 return error_set(error, -EINVAL, "must let the owner read the key, such as 0600, not %04o",
@@ -173,7 +172,7 @@ static int unit_parse(struct yaml_run *run, const struct yaml_option *option, co
 
 const struct yaml_type config_unit = {
         .name = "unit",
-        .expected = "the name of a unit of systemd's, such as nginx.service",
+        .expected = "the name of a systemd unit, such as nginx.service",
         .size = sizeof(char *),
         .parse = unit_parse,
         .format = yaml_format_string,
@@ -193,8 +192,7 @@ static int http_url_parse(struct yaml_run *run, const struct yaml_option *option
                 return error_set(error, -EINVAL, "must name a host after ://");
         if (memchr(host, '@', strcspn(host, "/?#")))
                 return error_set(error, -EINVAL,
-                                 "must be without a user name or password, which every log "
-                                 "would show");
+                                 "must be without a user name or password, which logs would show");
         if (!yaml_is_authority(host, strcspn(host, "/?#")))
                 return error_set(error, -EINVAL, YAML_AUTHORITY_ADVICE);
         for (const char *p = text; *p; p++)
@@ -286,7 +284,7 @@ const struct yaml_type config_listen = {
 static int metrics_file_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
                               void *field, struct error *error) {
         if (!has_suffix(text, ".prom"))
-                return error_set(error, -EINVAL, "must end with .prom, or node_exporter passes it over");
+                return error_set(error, -EINVAL, "must end with .prom, or node_exporter ignores it");
         return config_file.parse(run, option, text, field, error);
 }
 

@@ -52,17 +52,15 @@ static int check_owner(struct yaml_run *run, struct yaml_place place, int fd) {
         }
         if (st.st_uid != 0 && st.st_uid != geteuid()) {
                 yaml_complain(run, place,
-                              "belongs to user %u, who could make rekeyd run any command; make it root's or "
-                              "that of the "
-                              "user rekeyd runs as (chown root)",
+                              "is owned by user %u, who could make rekeyd run any command; change its owner "
+                              "to root or to rekeyd's user (chown root)",
                               st.st_uid);
                 return -EINVAL;
         }
         if (st.st_mode & S_IWOTH) {
                 yaml_complain(run, place,
-                              "may be written by everybody, who could make rekeyd run any command; take that "
-                              "right away "
-                              "(chmod o-w)");
+                              "is world-writable, so any user could make rekeyd run any command; remove that "
+                              "permission (chmod o-w)");
                 return -EINVAL;
         }
         return 0;
@@ -92,7 +90,7 @@ static int loading_begin(struct loading *loading) {
 static int read_text(struct loading *loading, unsigned file, const char *text, size_t size) {
         if (size > loading->room) {
                 yaml_complain(loading->run, (struct yaml_place) { .file = file },
-                              "makes the configuration larger than %u MiB, the most that is read",
+                              "makes the configuration larger than the limit of %u MiB",
                               CONFIG_SIZE_MAX >> 20);
                 return 0;
         }
@@ -117,7 +115,7 @@ static int read_file(struct loading *loading, int dir_fd, const char *name, cons
         if (fd < 0) {
                 yaml_complain(loading->run, place, "the configuration cannot be read: %s%s",
                               error_code_text(fd),
-                              main_file && fd == -ENOENT ? "; write it, or name another one" : "");
+                              main_file && fd == -ENOENT ? "; create it, or use --config" : "");
                 return 0;
         }
         if (check_owner(loading->run, place, fd) < 0)
@@ -168,7 +166,7 @@ static int read_drop_ins(struct loading *loading, const char *path) {
                         return 0;
                 r = yaml_run_file(loading->run, folder, &place.file);
                 if (r == 0)
-                        yaml_complain(loading->run, place, "the folder of drop-ins cannot be read: %s",
+                        yaml_complain(loading->run, place, "the directory of drop-ins cannot be read: %s",
                                       strerrordesc_np(code));
                 return r;
         }

@@ -107,7 +107,7 @@ void yaml_complain(struct yaml_run *run, struct yaml_place place, const char *fo
 
         if (yaml_run_full(run))
                 add_error(run, (struct yaml_place) { .file = UINT32_MAX },
-                          "there are more errors; these come first, correct them and look again");
+                          "there are more errors; correct these first, and check again");
 }
 
 static int compare_errors(const void *a, const void *b) {

@@ -123,14 +123,14 @@ static int read_alias(struct reader *reader, const yaml_event_t *event) {
                 if (streq(reader->anchors[i - 1].name, name))
                         target = reader->anchors[i - 1].node;
         if (!target) {
-                yaml_complain(reader->run, place, "nothing above has the anchor '&%s' that this alias names",
+                yaml_complain(reader->run, place, "this alias has no anchor '&%s' above it",
                               yaml_echo(name, echo));
                 return stop(reader);
         }
         for (unsigned i = 0; i < reader->depth; i++)
                 if (reader->levels[i].node == target) {
                         yaml_complain(reader->run, place,
-                                      "the alias '*%s' stands inside what it names, which would never end",
+                                      "the alias '*%s' is inside its own anchor, which would never end",
                                       yaml_echo(name, echo));
                         return stop(reader);
                 }
@@ -153,8 +153,7 @@ static int read_scalar(struct reader *reader, const yaml_event_t *event) {
                 return r;
         if (memchr(text, '\0', length))
                 yaml_complain(reader->run, node->place,
-                              "the text contains a NUL character, which nothing accepts; "
-                              "remove the \\0 from it");
+                              "the text contains a NUL character, which no option accepts; remove the \\0");
         node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
         node->text = arena_strndup(&reader->run->scratch, text, length);
         if (!node->text)
@@ -272,7 +271,7 @@ static void complain_syntax(struct reader *reader, const yaml_parser_t *parser, 
         if (offset < size && text[offset] == '\t')
                 advice = "; indent with blanks instead of a tab";
         else if (parser->problem && strstr(parser->problem, "mapping values are not allowed"))
-                advice = "; look for a ':' too many, or a line that is indented too far";
+                advice = "; look for an extra ':', or a line that is indented too far";
 
         if (parser->context)
                 yaml_complain(reader->run, place, "not valid YAML: %s, %s that begins in line %zu%s",

@@ -129,10 +129,9 @@ static int encode_pem(const struct export *export, const struct set *set, struct
         if (r < 0)
                 return r;
         if (certs.n == 0 && !export_has_key(export))
-                return error_set(
-                        error, -ENODATA,
-                        "nothing would be in it: the leaf has no intermediates; leave the export out, "
-                        "or add to its 'contents'");
+                return error_set(error, -ENODATA,
+                                 "it would be empty: the leaf has no intermediates; remove the export, or "
+                                 "add to its 'contents'");
         if (!bio || write_pem(bio, export, set, &certs) < 0) {
                 ERR_clear_error();
                 return error_set(error, -ENOMEM, "out of memory");

@@ -21,9 +21,8 @@
 /* As file_replace_at() names what it renames. */
 static const char temporary_format[] = ".%s.rekeyd";
 
-static const char mounted_advice[] =
-        "it is mounted by itself, and no new file can take the place of a mounted one; mount its directory "
-        "instead, or set 'in_place: true'";
+static const char mounted_advice[] = "it is a mount of its own, which cannot be replaced; mount its "
+                                     "directory instead, or set 'in_place: true'";
 
 void export_target_clear(struct export_target *target) {
         target->dir_fd = fd_close(target->dir_fd);
@@ -51,19 +50,20 @@ static int judge_directory(const struct export *export, struct export_target *ta
         struct statx *stx = &target->directory;
 
         if (statx(target->dir_fd, "", AT_EMPTY_PATH, WANTED, stx) < 0)
-                return error_set_errno(error, -errno, "cannot look at directory %s", path);
+                return error_set_errno(error, -errno, "cannot examine directory %s", path);
         if (!may_own(export, stx->stx_uid))
                 return error_set(error, -EPERM,
-                                 "directory %s belongs to user %u, who could put a key of their own in it; "
-                                 "give it to root, or name that user as the export's 'owner'",
+                                 "directory %s is owned by user %u, who could replace the key; change its "
+                                 "owner to root, or set that user as the export's 'owner'",
                                  path, stx->stx_uid);
         if (stx->stx_mode & (S_IWGRP | S_IWOTH))
                 return error_set(error, -EPERM,
-                                 "the mode %04o of directory %s lets others write to it, who could put a key "
-                                 "of their own in it; chmod go-w, or use a subdirectory",
+                                 "the mode %04o of directory %s lets other users write to it and replace the "
+                                 "key; chmod go-w, or use a subdirectory",
                                  stx->stx_mode & 07777u, path);
         if (stx->stx_attributes & STATX_ATTR_IMMUTABLE)
-                return error_set(error, -EPERM, "directory %s is made unchangeable; chattr -i", path);
+                return error_set(error, -EPERM, "directory %s is immutable; remove the flag with chattr -i",
+                                 path);
         return 0;
 }
 
@@ -77,8 +77,7 @@ static int open_directory(const struct export *export, struct export_target *tar
         target->name = slash + 1;
         target->dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (target->dir_fd < 0 && errno == ENOENT)
-                return error_set(error, -ENOENT,
-                                 "there is no directory %s; create it, since rekeyd cannot know whose it is",
+                return error_set(error, -ENOENT, "there is no directory %s; create it with the right owner",
                                  path);
         if (target->dir_fd < 0)
                 return error_set_errno(error, -errno, "cannot open directory %s", path);
@@ -96,22 +95,21 @@ static int judge_file(const struct export *export, struct export_target *target,
         struct statx stx;
 
         if (statx(target->dir_fd, target->name, AT_SYMLINK_NOFOLLOW, WANTED, &stx) < 0)
-                return errno == ENOENT ? 0 : error_set_errno(error, -errno, "cannot look at it");
+                return errno == ENOENT ? 0 : error_set_errno(error, -errno, "cannot examine it");
         target->exists = true;
 
         if (S_ISLNK(stx.stx_mode)) {
                 (void)link_read_at(target->dir_fd, target->name, &link);
-                return error_set(
-                        error, -ELOOP,
-                        "it is a symbolic link to %s, which may be anybody's; name that file in 'path', "
-                        "or remove the link",
-                        link ? link : "something");
+                return error_set(error, -ELOOP,
+                                 "it is a symbolic link to %s, which another user may own; name that file in "
+                                 "'path', or remove the link",
+                                 link ? link : "something");
         }
         if (!S_ISREG(stx.stx_mode))
-                return error_set(error, -EINVAL, "it is there already and is %s instead of a file",
+                return error_set(error, -EINVAL, "it exists and is %s instead of a file",
                                  S_ISDIR(stx.stx_mode) ? "a directory" : "a device, a pipe or a socket");
         if (stx.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND))
-                return error_set(error, -EPERM, "the file is made unchangeable; chattr -ia");
+                return error_set(error, -EPERM, "the file is immutable; remove the flag with chattr -ia");
         if (!export->in_place && is_mounted(target, &stx))
                 return error_set(error, -EBUSY, "%s", mounted_advice);
         return 0;
@@ -172,8 +170,7 @@ static int explain(const struct export *export, int r, struct error *error) {
                 return error_set(error, r, "%s", mounted_advice);
         if (r == -EPERM && (export->access.uid != (uid_t)-1 || export->access.gid != (gid_t)-1))
                 return error_set_errno(error, r,
-                                       "rekeyd needs the right to give files to its 'owner' and 'group' "
-                                       "(CAP_CHOWN)");
+                                       "rekeyd needs the right to set its 'owner' and 'group' (CAP_CHOWN)");
         if (r == -EACCES)
                 return error_set_errno(error, r, "rekeyd runs as user %u, who may not write there",
                                        (unsigned)geteuid());
@@ -215,13 +212,12 @@ static int open_in_place(const struct export *export, const struct export_target
         if (fstat(fd, &st) < 0)
                 return explain(export, -errno, error);
         if (!S_ISREG(st.st_mode))
-                return error_set(error, -EINVAL, "it is not a file any more");
+                return error_set(error, -EINVAL, "it is no longer a file");
         if (!may_own(export, st.st_uid))
-                return error_set(
-                        error, -EPERM,
-                        "the file belongs to user %u, who may have it open and would read the new key; "
-                        "give it to root, or name that user as the export's 'owner'",
-                        (unsigned)st.st_uid);
+                return error_set(error, -EPERM,
+                                 "the file is owned by user %u, who may have it open and could read the new "
+                                 "key; change its owner to root, or set that user as the export's 'owner'",
+                                 (unsigned)st.st_uid);
         if (st.st_nlink != 1)
                 return error_set(
                         error, -EMLINK,

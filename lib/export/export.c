@@ -47,7 +47,7 @@ static int validate_contents(const struct export *export, struct error *error) {
         if (export->format == EXPORT_DER && (export->n_contents != 1 || (export->contents[0] != EXPORT_KEY &&
                                                                          export->contents[0] != EXPORT_LEAF)))
                 return error_set(error, -EINVAL,
-                                 "'contents' must be [key] or [leaf] with format der, which holds one thing");
+                                 "'contents' must be [key] or [leaf] with format der, which has one part");
 
         n = export_contents(export, contents);
         for (size_t i = 0; i < n; i++) {
@@ -58,8 +58,8 @@ static int validate_contents(const struct export *export, struct error *error) {
         }
         if (export->format == EXPORT_PKCS12 && !(has[EXPORT_KEY] && has[EXPORT_LEAF]))
                 return error_set(error, -EINVAL,
-                                 "'contents' must have both key and leaf with format pkcs12; for less than "
-                                 "that, format pem has no passphrase");
+                                 "'contents' must have both key and leaf with format pkcs12; for a part of "
+                                 "them, use format pem");
         return 0;
 }
 
@@ -75,8 +75,8 @@ static int validate_mode(const struct export *export, struct error *error) {
                                  mode);
         if (mode & S_IRWXO && export_has_key(export))
                 return error_set(error, -EINVAL,
-                                 "'mode' must keep others away from the key, such as 0640, not %04o; let "
-                                 "readers into it by 'group'",
+                                 "'mode' must not give other users access to the key, such as 0640, not "
+                                 "%04o; use 'group' for readers",
                                  mode);
         return 0;
 }
@@ -88,9 +88,8 @@ static int validate_pkcs12_options(const struct export *export, struct error *er
                                                     : NULL;
 
         if (export->format == EXPORT_PKCS12 && !export->passphrase_file)
-                return error_set(
-                        error, -EINVAL,
-                        "'passphrase_file' is missing: format pkcs12 cannot do without a passphrase");
+                return error_set(error, -EINVAL,
+                                 "'passphrase_file' is missing: format pkcs12 requires a passphrase");
         if (export->format != EXPORT_PKCS12 && stray)
                 return error_set(error, -EINVAL, "'%s' is for format pkcs12 only, not for %s", stray,
                                  export_format_names[export->format]);
@@ -122,7 +121,7 @@ static int take_first_line(struct export_bytes *bytes, const char *path, struct 
         if (length == 0)
                 return error_set(error, -EINVAL,
                                  "%s %s: its first line is the passphrase of the PKCS#12 file",
-                                 bytes->size == 0 ? "there is nothing in passphrase file"
+                                 bytes->size == 0 ? "nothing in passphrase file"
                                                   : "there is no text in the first line of passphrase file",
                                  path);
         for (size_t i = 0; i < length; i++)
@@ -170,9 +169,7 @@ static int read_passphrase(const struct export *export, struct export_bytes *ret
 static int passphrase_warning(const struct export *export, mode_t mode, char **ret, struct error *error) {
         if (!(mode & S_IROTH))
                 return 0;
-        if (asprintf(ret,
-                     "passphrase file %s has mode %04o and can be read by every user of this machine; chmod "
-                     "o-r",
+        if (asprintf(ret, "passphrase file %s has mode %04o and is world-readable; chmod o-r",
                      export->passphrase_file, mode) < 0)
                 return error_set(error, -ENOMEM, "out of memory");
         return 0;
@@ -256,7 +253,7 @@ int export_compare(const struct export *export, const struct set *set, struct er
                 return r;
         r = export_target_read(export, &target, &file);
         if (r == -ESTALE)
-                return error_set(error, r, "its owner, group or mode are not as asked");
+                return error_set(error, r, "its owner, group or mode differs from the configuration");
         if (r < 0)
                 return error_set_errno(error, r, "it cannot be read");
         if (!set->key && export_has_key(export))

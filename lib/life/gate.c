@@ -129,14 +129,14 @@ static int check_subject(struct gate *gate, struct error *error) {
         r = cert_subject(gate->leaf, &subject, error);
         if (r < 0) {
                 error_prefix(error,
-                             "the subject of the new certificate cannot be compared with the one asked for");
+                             "the subject of the new certificate cannot be compared with the requested one");
                 return r;
         }
         if (subject_equal(gate->input->subject, subject))
                 return 0;
         difference = subject_difference(gate->input->subject, subject);
         return error_set(error, -EKEYREJECTED,
-                         "the new certificate is not for the subject that was asked for: its %s",
+                         "the new certificate has another subject than requested: its %s",
                          difference ? difference : "attributes differ");
 }
 
@@ -206,7 +206,7 @@ static int check_chain(struct gate *gate, struct error *error) {
         else /* times were judged, with more tolerance than OpenSSL has */
                 r = chain_verify(gate->leaf, &gate->chain.certs, &gate->ca_list, USEC_INFINITY, error);
         if (r < 0)
-                error_prefix(error, "the new certificate does not lead to the CA in the reply");
+                error_prefix(error, "the new certificate does not verify to the CA in the reply");
         return r;
 }
 
@@ -216,10 +216,11 @@ static int check_expiry(struct gate *gate, struct error *error) {
 
         if (gate->input->forced || gate->input->current_expiry == 0 || expiry > gate->input->current_expiry)
                 return 0;
-        return error_set(
-                error, -EKEYREJECTED,
-                "the new certificate gains nothing: with its chain it expires at %s, the current one at %s",
-                format_timestamp(came, expiry), format_timestamp(current, gate->input->current_expiry));
+        return error_set(error, -EKEYREJECTED,
+                         "the new certificate does not last longer: with its chain it expires at %s, the "
+                         "current one at %s",
+                         format_timestamp(came, expiry),
+                         format_timestamp(current, gate->input->current_expiry));
 }
 
 /* clang-format off */

@@ -25,8 +25,8 @@ static int file_name(const char *name, const char *suffix, char ret[FILE_NAME_MA
                 n++;
         if (n == 0 || n > NAME_LENGTH_MAX || name[n])
                 return error_set(error, -EINVAL,
-                                 "no journal can have the name of this certificate: it is not 1 to %d "
-                                 "letters, digits, dots, dashes and underscores",
+                                 "no state file for this certificate: its name is not 1 to %d letters, "
+                                 "digits, dots, dashes and underscores",
                                  NAME_LENGTH_MAX);
         snprintf(ret, FILE_NAME_MAX, "%s%s", name, suffix);
         return 0;
@@ -49,9 +49,9 @@ int state_set_aside(int dir_fd, const char *name, const char *cause, char **ret_
         if (r < 0)
                 obstacle = strerrordesc_np(errno);
         r = asprintf(ret_warning,
-                     "past failures, issuances and undelivered notifications are forgotten: %s; it %s %s%s%s",
-                     cause, obstacle ? "could not be renamed to" : "was renamed to", damaged,
-                     obstacle ? ": " : "", obstacle ? obstacle : "");
+                     "past failures, issuances and pending notifications are lost: %s; it %s %s%s%s", cause,
+                     obstacle ? "could not be renamed to" : "was renamed to", damaged, obstacle ? ": " : "",
+                     obstacle ? obstacle : "");
         if (r >= 0)
                 return 0;
         *ret_warning = NULL;

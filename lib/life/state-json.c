@@ -138,7 +138,7 @@ static int take_sentence(const json_t *object, char **ret, struct error *error) 
         const json_t *member = json_object_get(object, "error");
 
         if (member && !json_is_null(member) && !json_is_string(member))
-                return error_set(error, -EINVAL, "member error is neither a text nor null");
+                return error_set(error, -EINVAL, "member error is neither a string nor null");
         state_keep_error(ret, json_string_value(member));
         return 0;
 }
@@ -291,7 +291,8 @@ static int take_debt(const json_t *item, struct state *state, struct error *erro
                 return r;
         r = state_add_pending(state, key, generation, &pending);
         if (r == -EINVAL)
-                return error_set(error, r, "member dependent is not a text of 1 to %u bytes", STATE_KEY_MAX);
+                return error_set(error, r, "member dependent is not a string of 1 to %u bytes",
+                                 STATE_KEY_MAX);
         if (r < 0)
                 return r;
         r = take_count(item, "failures", &pending->failures, error);

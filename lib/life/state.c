@@ -173,7 +173,7 @@ int state_check(const struct state *state, struct error *error) {
         size_t digits = strspn(fingerprint, "0123456789abcdef");
 
         if (state->failure < FAILURE_NONE || state->failure >= FAILURE_MAX)
-                return error_set(error, -EINVAL, "failure class %d is none", (int)state->failure);
+                return error_set(error, -EINVAL, "failure class %d is invalid", (int)state->failure);
         if (state->n_issuances > SCHEDULE_BUDGET_MAX)
                 return error_set(error, -EINVAL, "%zu issuances are too many, at most %u", state->n_issuances,
                                  SCHEDULE_BUDGET_MAX);

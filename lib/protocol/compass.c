@@ -146,11 +146,9 @@ static int read_status(const struct compass_reply *reply, struct error *error) {
 
         if (status == 400 && body_is_blank(reply))
                 return fail(error, FAILURE_TRANSIENT,
-                            "the Connector's gateway turned the call away, HTTP status 400 with an empty "
-                            "body: the"
-                            " certificate is revoked or unpaired, the token is used up or wrong, or the "
-                            "Director is"
-                            " down");
+                            "the Connector's gateway rejected the call, HTTP status 400 with an empty body: "
+                            "the certificate is revoked or unpaired, the token is used up or wrong, or the "
+                            "Director is down");
         if (status == 400 && (body_has(reply, "The SSL certificate error") ||
                               body_has(reply, "No required SSL certificate was sent")))
                 return fail(error, FAILURE_REJECTED,
@@ -164,8 +162,7 @@ static int read_status(const struct compass_reply *reply, struct error *error) {
                             said);
         if (status == 404 || status == 405)
                 return fail(error, FAILURE_REFUSED,
-                            "nothing answers the call at this URL, HTTP status %u%s; it should end in"
-                            " /connector/graphql",
+                            "no endpoint at this URL, HTTP status %u%s; it should end in /connector/graphql",
                             status, said);
         if (status >= 400 && status < 500)
                 return fail(error, FAILURE_REFUSED, "the Connector refuses the call, HTTP status %u%s",
@@ -173,10 +170,9 @@ static int read_status(const struct compass_reply *reply, struct error *error) {
 
         if (status >= 300 && status < 400)
                 return fail(error, FAILURE_BAD_REPLY,
-                            "the Connector sends the call elsewhere, HTTP status %u, and redirections are "
-                            "not followed",
+                            "the Connector redirects the call, HTTP status %u; redirects are not followed",
                             status);
-        return fail(error, FAILURE_BAD_REPLY, "the Connector answered with HTTP status %u where 200 is right",
+        return fail(error, FAILURE_BAD_REPLY, "the Connector answered with HTTP status %u instead of 200",
                     status);
 }
 
@@ -212,7 +208,7 @@ static int read_data(const struct compass_reply *reply, int no_token, json_t **r
                 message = message_of(root);
                 if (!message)
                         return fail(error, FAILURE_REFUSED,
-                                    "the Connector refuses the call and does not say why");
+                                    "the Connector refuses the call without a reason");
                 (void)fail(error, FAILURE_REFUSED, "the Connector refuses the call: \"%s\"",
                            quote(message, buffer));
                 return has_prefix(message, "Failed to get one-time token") ? no_token : FAILURE_REFUSED;

@@ -21,7 +21,7 @@ static int file_name(const char *name, char ret[FILE_NAME_MAX], struct error *er
         int n = snprintf(ret, FILE_NAME_MAX, "%s" SUFFIX, name);
 
         if (n < 0 || n >= FILE_NAME_MAX || strchr(name, '/') || name[0] == '.')
-                return error_set(error, -EINVAL, "'%s' is no name of a certificate", name);
+                return error_set(error, -EINVAL, "'%s' is not the name of a certificate", name);
         return 0;
 }
 

@@ -230,11 +230,11 @@ static void look_at_public_names(const struct view *view, struct inspection *ins
                 return;
         if (inspection->has_set)
                 error_set(&inspection->problem, -EEXIST,
-                          "files of another origin lie among the links in %s and are not used",
+                          "files of another origin are among the links in %s and are not used",
                           view->store.path);
         else
-                error_set(&inspection->problem, -ENOENT,
-                          "there is no set in %s yet: the files there were not adopted", view->store.path);
+                error_set(&inspection->problem, -ENOENT, "no set in %s yet: the files there were not adopted",
+                          view->store.path);
 }
 
 /* --- Exports --- */

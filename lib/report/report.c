@@ -241,7 +241,7 @@ static json_t *reason(const struct report_status *status, const struct inspectio
 
         if (inspection->has_set || inspection->problem.code < 0)
                 return problem(&inspection->problem);
-        if (asprintf(&sentence, "there is no set in %s yet", status->directory) < 0)
+        if (asprintf(&sentence, "no set in %s yet", status->directory) < 0)
                 return NULL;
         return owned(sentence);
 }

@@ -28,20 +28,18 @@ static int check_directory(int fd, const char *path, struct error *error) {
         struct stat st;
 
         if (fstat(fd, &st) < 0)
-                return error_set_errno(error, -errno, "cannot look at directory %s", path);
+                return error_set_errno(error, -errno, "cannot examine directory %s", path);
         if (st.st_uid != geteuid() && st.st_uid != 0)
-                return error_set(
-                        error, -EPERM,
-                        "will not use directory %s: it belongs to user %s, who could put files of their own "
-                        "in it; run rekeyd as that user, or give it to the one that rekeyd runs as (`owner:` "
-                        "is for the files)",
-                        path, user_name(st.st_uid, user));
+                return error_set(error, -EPERM,
+                                 "will not use directory %s: it is owned by user %s, who could replace its "
+                                 "files; run rekeyd as that user, or change the owner to rekeyd's user "
+                                 "(`owner:` is for the files)",
+                                 path, user_name(st.st_uid, user));
         if (st.st_mode & (S_IWGRP | S_IWOTH))
-                return error_set(
-                        error, -EPERM,
-                        "will not use directory %s: its mode %04o lets others write to it, who could put "
-                        "files of their own in it; chmod go-w",
-                        path, st.st_mode & 07777u);
+                return error_set(error, -EPERM,
+                                 "will not use directory %s: its mode %04o lets other users write to it and "
+                                 "replace its files; chmod go-w",
+                                 path, st.st_mode & 07777u);
         return 0;
 }
 

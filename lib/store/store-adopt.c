@@ -24,9 +24,8 @@ static int check_key_mode(int dir_fd, const char *name, const char *shown, char 
         if (!(st.st_mode & S_IROTH))
                 return 0;
         return asprintf(ret_warning,
-                        "key %s has mode %04o and can be read by every user of this machine; the copy in the "
-                        "store "
-                        "cannot, but renew soon, since this key may be known to others",
+                        "key %s has mode %04o and is world-readable; the copy in the store is not, but renew "
+                        "soon, since the key may be disclosed",
                         shown, st.st_mode & 07777u) < 0
                        ? -ENOMEM
                        : 0;
@@ -72,12 +71,12 @@ static int order_pair(struct pair *pair, struct error *error) {
                         break;
         }
         if (leaf == certs.n)
-                return error_set(error, -EBADMSG, "the key does not belong to any certificate in it");
+                return error_set(error, -EBADMSG, "the key does not match any certificate in it");
 
         r = chain_build(certs.items[leaf], &certs, &chain, NULL);
         if (leaf > 0) {
                 if (r < 0)
-                        return error_set(error, -EBADMSG, "its %zu certificates do not make a chain",
+                        return error_set(error, -EBADMSG, "its %zu certificates do not form a chain",
                                          certs.n);
                 free(take_ptr(pair->certificate_pem));
                 r = chain_leaf_pem(&chain, &pair->certificate_pem);
@@ -155,7 +154,7 @@ int store_is_plain(const struct store *store, const char *name, struct error *er
         if (fstatat(store->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT
                                ? 0
-                               : error_set_errno(error, -errno, "cannot look at %s/%s", store->path, name);
+                               : error_set_errno(error, -errno, "cannot examine %s/%s", store->path, name);
         if (S_ISREG(st.st_mode))
                 return 1;
         if (!S_ISLNK(st.st_mode))
@@ -328,14 +327,13 @@ static int take_foreign(struct store *store, char **ret_warning, struct error *e
                         r = store_publish_pair(store, &pair, store_next(store), error);
                         return r < 0 ? r : replace_plain(store, error);
                 }
-                error_set(&reason, -EEXIST, "they are a pair that does not last longer than the current one");
+                error_set(&reason, -EEXIST, "the pair does not last longer than the current one");
         }
 
         if (plain_age(store) < store->options.grace_usec)
                 return error_set(error, -EAGAIN,
-                                 "files of another origin lie among the links in %s and are not used: %s; "
-                                 "they are set "
-                                 "aside if they are still the same in a minute",
+                                 "files of another origin are among the links in %s and are not used: %s; "
+                                 "they are set aside if they are still the same in a minute",
                                  store->path, error_text(&reason));
         r = set_aside(store, error);
         if (r < 0)

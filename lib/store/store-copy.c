@@ -117,12 +117,12 @@ int store_repair(struct store *store, uint64_t *ret_generation, struct error *er
                         continue;
                 }
                 if (r < 0) /* too many open files, say: no reason to go back further than needed */
-                        return error_prefix(error, "cannot look for the newest whole generation");
+                        return error_prefix(error, "cannot find the newest complete generation");
                 r = publish_copy(store, &set, error);
                 if (r < 0)
                         return r;
                 *ret_generation = generations.numbers[i];
                 return 0;
         }
-        return error_set(error, -ENOENT, "no generation in %s is whole", store->path);
+        return error_set(error, -ENOENT, "no generation in %s is complete", store->path);
 }

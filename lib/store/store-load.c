@@ -148,7 +148,7 @@ int store_inspect_generation(const struct store *store, uint64_t number, struct 
 
 int store_load(const struct store *store, struct set *ret, struct error *error) {
         if (!store->has_current)
-                return error_set(error, -ENOENT, "there is no certificate in %s yet", store->path);
+                return error_set(error, -ENOENT, "no certificate in %s yet", store->path);
         return store_load_generation(store, store->current, ret, error);
 }
 
@@ -166,8 +166,8 @@ int store_peek(const char *directory, uint64_t generation, struct set *ret, stru
         if (faccessat(fd, store_numbered_name(name, GENERATION_PREFIX, generation), F_OK,
                       AT_SYMLINK_NOFOLLOW) < 0 &&
             errno == ENOENT)
-                return error_set(error, -ENOENT, "there is no generation %" PRIu64 " in %s any more",
-                                 generation, directory);
+                return error_set(error, -ENOENT, "generation %" PRIu64 " is no longer in %s", generation,
+                                 directory);
         return store_load_generation(&store, generation, ret, error);
 }
 

@@ -211,11 +211,10 @@ static int recover(struct store *store, struct error *error) {
         store->has_current = r == 0;
         if (r == -EBADMSG && fstatat(store->fd, STORE_CURRENT, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
             S_ISDIR(st.st_mode))
-                return error_set(
-                        error, -EISDIR,
-                        "will not use %s/%s: it is a directory where a link is expected, as in a copy "
-                        "that has followed links; remove it",
-                        store->path, STORE_CURRENT);
+                return error_set(error, -EISDIR,
+                                 "will not use %s/%s: it is a directory where a link is expected, as in a "
+                                 "copy that followed links; remove it",
+                                 store->path, STORE_CURRENT);
 
         r = dir_for_each(store->fd, survey_entry, &survey);
         if (r < 0)

@@ -32,16 +32,16 @@ static int read_validity(struct cert_facts *facts, struct error *error) {
         const ASN1_TIME *not_after = X509_get0_notAfter(facts->handle);
 
         if (read_time(X509_get0_notBefore(facts->handle), &facts->not_before) < 0)
-                return error_set(error, -EINVAL, "its notBefore is no valid time: %s", openssl_reason());
+                return error_set(error, -EINVAL, "its notBefore is not a valid time: %s", openssl_reason());
         if (read_time(not_after, &facts->not_after) < 0)
-                return error_set(error, -EINVAL, "its notAfter is no valid time: %s", openssl_reason());
+                return error_set(error, -EINVAL, "its notAfter is not a valid time: %s", openssl_reason());
         if (is_no_expiry(not_after))
                 facts->not_after = USEC_INFINITY;
         return 0;
 }
 
 static int no_sha256(struct error *error, int r) {
-        return error_set(error, r, "it cannot be hashed: SHA-256 is not to be had from OpenSSL");
+        return error_set(error, r, "it cannot be hashed: OpenSSL does not provide SHA-256");
 }
 
 static int read_spki(struct cert_facts *facts, struct error *error) {
@@ -151,7 +151,7 @@ int cert_list_parse(const char *pem, size_t size, struct cert_list *ret, struct 
                                  openssl_reason());
         if (list.n == 0)
                 return error_set(error, -EINVAL,
-                                 "there is no certificate: a PEM block 'BEGIN CERTIFICATE' is expected");
+                                 "no certificate: a PEM block 'BEGIN CERTIFICATE' is expected");
 
         *ret = list;
         list = (struct cert_list) { 0 };

@@ -36,7 +36,7 @@ int csr_make(const struct key *key, const struct subject *subject, char **ret_pe
             X509_REQ_set_subject_name(request, name) != 1 ||
             X509_REQ_set_pubkey(request, key_handle(key)) != 1 ||
             X509_REQ_sign(request, key_handle(key), EVP_sha256()) <= 0)
-                return error_set(error, -EIO, "cannot make the CSR: %s", openssl_reason());
+                return error_set(error, -EIO, "cannot build the CSR: %s", openssl_reason());
 
         r = request_to_pem(request, ret_pem);
         if (r < 0)
@@ -106,7 +106,7 @@ int csr_check(const char *pem, size_t size, const struct key *key, struct subjec
                 return error_set(error, -EINVAL, "the public key of the CSR cannot be read: %s",
                                  openssl_reason());
         if (memcmp(asked, own, sizeof(own)) != 0)
-                return error_set(error, -EKEYREJECTED, "the CSR is for another key than the one beside it");
+                return error_set(error, -EKEYREJECTED, "the CSR is for another key than the staged one");
         if (X509_REQ_verify(request, key_handle(key)) != 1)
                 return error_set(error, -EKEYREJECTED, "the CSR is not signed by its own key: %s",
                                  openssl_reason());

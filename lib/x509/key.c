@@ -159,13 +159,13 @@ int key_generate(unsigned bits, const atomic_bool *cancel, struct key **ret, str
 
         if (bits != 2048 && bits != 3072 && bits != 4096)
                 return error_set(error, -EINVAL,
-                                 "cannot make an RSA key of %u bits: the size must be 2048, 3072 or 4096",
+                                 "cannot generate an RSA key of %u bits: the size must be 2048, 3072 or 4096",
                                  bits);
 
         context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
         if (!context || EVP_PKEY_keygen_init(context) != 1 ||
             EVP_PKEY_CTX_set_params(context, parameters) != 1)
-                return error_set(error, -EIO, "cannot make an RSA key of %u bits: %s", bits,
+                return error_set(error, -EIO, "cannot generate an RSA key of %u bits: %s", bits,
                                  openssl_reason());
         EVP_PKEY_CTX_set_app_data(context, (void *)(uintptr_t)cancel);
         EVP_PKEY_CTX_set_cb(context, go_on);
@@ -174,8 +174,8 @@ int key_generate(unsigned bits, const atomic_bool *cancel, struct key **ret, str
 
                 if (cancel && atomic_load(cancel))
                         return error_set(error, -ECANCELED,
-                                         "the making of an RSA key of %u bits was cancelled", bits);
-                return error_set(error, -EIO, "cannot make an RSA key of %u bits: %s", bits, reason);
+                                         "the generation of an RSA key of %u bits was cancelled", bits);
+                return error_set(error, -EIO, "cannot generate an RSA key of %u bits: %s", bits, reason);
         }
         return key_new(&rsa, NULL, ret, error);
 }

@@ -265,7 +265,7 @@ char *subject_difference(const struct subject *asked, const struct subject *got)
         else if (wanted)
                 n = asprintf(&text, "%s is missing instead of being '%s'", wanted->name, wanted->value);
         else if (came)
-                n = asprintf(&text, "%s is '%s', which was not asked for", came->name, came->value);
+                n = asprintf(&text, "%s is '%s', which was not requested", came->name, came->value);
         return n < 0 ? NULL : text;
 }
 

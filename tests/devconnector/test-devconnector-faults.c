@@ -331,9 +331,9 @@ START_TEST(admin_refuses) {
                   "configuration, sign, revoke, probe, other, any" },
                 { NULL, "/faults", "{\"fault\":\"hold\",\"endpoint\":\"x\"}", 400,
                   "certificate, token, any" },
-                { NULL, "/faults", "{\"fault\":\"wrong-key\",\"at\":\"probe\"}", 400, "cannot strike probe" },
+                { NULL, "/faults", "{\"fault\":\"wrong-key\",\"at\":\"probe\"}", 400, "cannot affect probe" },
                 { NULL, "/faults", "{\"fault\":\"tls-close\",\"at\":\"probe\"}", 400,
-                  "strikes a connection" },
+                  "affects a connection" },
                 { NULL, "/faults", "{\"fault\":\"cut-body\",\"framing\":\"x\"}", 400, "length or chunked" },
         };
         _cleanup_(stage_clear) struct stage stage = stage_new(NULL);

@@ -228,7 +228,7 @@ START_TEST(a_passphrase_for_everybody_is_warned_of_once) {
         scratch_write(fixture->directory, "pass", "open sesame\n", 0644);
         fixture_start(fixture, NULL);
         line = fixture_await(fixture, MESSAGE_WARNING);
-        ck_assert_msg(mentions(line, "message", "can be read by every user"), "%s", member(line, "message"));
+        ck_assert_msg(mentions(line, "message", "is world-readable"), "%s", member(line, "message"));
         json_decref(line);
         await_message(fixture, MESSAGE_EXPORTED);
         ck_assert_int_eq(fixture_stop(fixture), 0);

@@ -214,7 +214,7 @@ START_TEST(adopts_an_imported_pair_and_renews_it) {
         fixture_start(fixture, NULL);
         fixture_expect(fixture, MESSAGE_ADOPTED);
         line = fixture_await(fixture, MESSAGE_WARNING);
-        ck_assert_ptr_nonnull(strstr(member(line, "message"), "can be read by every user"));
+        ck_assert_ptr_nonnull(strstr(member(line, "message"), "is world-readable"));
         json_decref(line);
         line = fixture_await(fixture, MESSAGE_RENEWED);
         ck_assert_str_eq(member(line, "generation"), "1");

@@ -178,7 +178,7 @@ START_TEST(an_owed_notice_keeps_its_back_off) {
         fixture_expect(fixture, MESSAGE_NOT_NOTIFIED);
         begin = now_usec(CLOCK_MONOTONIC);
         for (unsigned i = 0; i < 10; i++)
-                reload(fixture, "1 as before");
+                reload(fixture, "1 unchanged");
         usec_t span = now_usec(CLOCK_MONOTONIC) - begin;
         for (usec_t wait = 4 * USEC_PER_SEC; span >= wait; wait *= 2, n_allowed++)
                 span -= wait;
@@ -214,7 +214,7 @@ START_TEST(the_number_of_renewals_at_a_time_follows) {
 
         /* Down: both may end, and the third begins after both. */
         fixture_edit(fixture, "concurrent_renewals: 2", "concurrent_renewals: 1");
-        reload(fixture, "3 as before");
+        reload(fixture, "3 unchanged");
         fixture_lift_faults(fixture);
         for (unsigned i = 0; i < 3; i++)
                 fixture_expect(fixture, MESSAGE_ENROLLED);
@@ -234,9 +234,9 @@ START_TEST(a_larger_budget_is_used_at_once) {
         reload(fixture, "1 changed");
         fixture_expect(fixture, MESSAGE_BUDGET);
         ck_assert_uint_eq(fixture_calls(fixture, "configuration"), 1);
-        reload(fixture, "1 as before"); /* which ends no wait */
+        reload(fixture, "1 unchanged"); /* which ends no wait */
         fixture_edit(fixture, "issuances_per_hour: 1", "issuances_per_hour: 2");
-        reload(fixture, "1 as before");
+        reload(fixture, "1 unchanged");
         await_of(fixture, MESSAGE_RENEWED, "orders");
         ck_assert_uint_eq(count_lines(output(fixture), MESSAGE_BUDGET, ""), 1);
         ck_assert_int_eq(fixture_stop(fixture), 0);
@@ -354,7 +354,7 @@ START_TEST(reloads_cost_no_memory) {
         }
         configure_many(fixture, 100, "");
         fixture_reload(fixture);
-        reload(fixture, "100 as before");
+        reload(fixture, "100 unchanged");
         last = private_memory(fixture);
         test_report(
                 "100 certificates: RssAnon %u KiB at first, %u after the first 40 reloads, %u after %u more",

@@ -35,8 +35,7 @@ static void assert_not_reloaded(struct fixture *fixture, size_t i) {
                 line = fixture_await(fixture, MESSAGE_NOT_RELOADED);
                 said = 0;
                 (void)sscanf(member(line, "message"),
-                             "the configuration was not reloaded, and the old one stays in use: %u error",
-                             &said);
+                             "configuration not reloaded; keeping the old one: %u error", &said);
                 n++;
                 json_decref(line);
         } while (said == 0);
@@ -72,7 +71,7 @@ START_TEST(a_wrong_configuration_changes_nothing) {
         fixture_expect(fixture, MESSAGE_NOTIFIED);
         ck_assert_int_eq(rmdir(path), 0);
         scratch_write(fixture->directory, "rekeyd.yaml", good, 0600);
-        reload(fixture, "0 added, 0 changed, 0 removed, 1 as before");
+        reload(fixture, "0 added, 0 changed, 0 removed, 1 unchanged");
         await_of(fixture, MESSAGE_RENEWED, "orders");
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
@@ -89,12 +88,12 @@ START_TEST(an_empty_configuration_takes_nothing_away) {
                 scratch_write(fixture->directory, "rekeyd.yaml", i == 0 ? "" : "log: {level: error}\n", 0600);
                 process_signal(fixture->rekeyd, SIGHUP);
                 line = fixture_await(fixture, MESSAGE_NOT_RELOADED);
-                ck_assert_msg(strstr(member(line, "message"), "has no certificate in it") != NULL, "%s",
+                ck_assert_msg(strstr(member(line, "message"), "has no certificates") != NULL, "%s",
                               member(line, "message"));
                 json_decref(line);
         }
         scratch_write(fixture->directory, "rekeyd.yaml", good, 0600);
-        reload(fixture, "0 added, 0 changed, 0 removed, 1 as before");
+        reload(fixture, "0 added, 0 changed, 0 removed, 1 unchanged");
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
@@ -105,10 +104,10 @@ START_TEST(an_unchanged_configuration_does_nothing) {
 
         fixture_expect(fixture, MESSAGE_NOTIFIED);
         calls = fixture_calls(fixture, "configuration");
-        reload(fixture, "0 added, 0 changed, 0 removed, 1 as before");
+        reload(fixture, "0 added, 0 changed, 0 removed, 1 unchanged");
         size_t seen = strlen(output(fixture));
         for (unsigned i = 0; i < 5; i++)
-                reload(fixture, "0 added, 0 changed, 0 removed, 1 as before");
+                reload(fixture, "0 added, 0 changed, 0 removed, 1 unchanged");
         for (const char *line = output(fixture) + seen; *line; line += strcspn(line, "\n") + 1)
                 ck_assert_msg(strstr(line, "SIGHUP") || strstr(line, MESSAGE_RELOADED), "%s", line);
         ck_assert_uint_eq(fixture_calls(fixture, "configuration"), calls);
@@ -135,8 +134,8 @@ START_TEST(what_takes_a_restart_is_said_each_time) {
         /* Back to what is in use: nothing to say. */
         scratch_write(fixture->directory, "rekeyd.yaml", good, 0600);
         seen = strlen(output(fixture));
-        reload(fixture, "1 as before");
-        ck_assert_ptr_null(strstr(output(fixture) + seen, "takes a restart"));
+        reload(fixture, "1 unchanged");
+        ck_assert_ptr_null(strstr(output(fixture) + seen, "restart rekeyd to apply it"));
         ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert(exists(fixture, "state/orders.json"));
 }
@@ -147,7 +146,7 @@ START_TEST(the_log_level_follows) {
         size_t seen;
 
         fixture_edit(fixture, "level: debug", "level: info");
-        reload(fixture, "1 as before");
+        reload(fixture, "1 unchanged");
         seen = strlen(output(fixture));
         fixture_edit(fixture, "bits: 2048", "bits: 3072");
         reload(fixture, "1 changed");
@@ -155,7 +154,7 @@ START_TEST(the_log_level_follows) {
         ck_assert_ptr_null(strstr(output(fixture) + seen, "\"debug\""));
         fixture_edit(fixture, "level: info", "level: debug");
         fixture_edit(fixture, "limits: {", "limits: {concurrent_renewals: 2, ");
-        reload(fixture, "1 as before");
+        reload(fixture, "1 unchanged");
         ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_ptr_nonnull(strstr(strstr(output(fixture), "\"orders: renewed"), "\"debug\""));
 }
@@ -170,7 +169,7 @@ START_TEST(one_is_added_and_one_is_removed) {
         size_t seen;
 
         configure_busy(fixture, INVOICES ORDERS);
-        reload(fixture, "1 added, 0 changed, 0 removed, 1 as before");
+        reload(fixture, "1 added, 0 changed, 0 removed, 1 unchanged");
         await_of(fixture, MESSAGE_ENROLLED, "invoices");
 
         configure_busy(fixture, INVOICES);
@@ -251,8 +250,8 @@ START_TEST(one_comes_back_while_its_renewal_ends) {
 
         /* Twice: what is there already is as before. */
         fixture_configure(fixture, INVOICES ORDERS TOLD("second"));
-        reload(fixture, "1 as before");
-        reload(fixture, "0 added, 0 changed, 0 removed, 2 as before");
+        reload(fixture, "1 unchanged");
+        reload(fixture, "0 added, 0 changed, 0 removed, 2 unchanged");
         fixture_lift_faults(fixture);
         await_of(fixture, MESSAGE_RENEWED, "orders");
         await_of(fixture, MESSAGE_CURRENT, "orders");
@@ -274,7 +273,7 @@ START_TEST(one_comes_back_while_its_renewal_ends) {
         fixture_expect_text(fixture, "of generation 3");
         ck_assert_int_eq(fixture_stop(fixture), 0);
         assert_file(fixture, "told", "first 1\nfirst 2\nsecond 3\n");
-        ck_assert_uint_eq(count_lines(output(fixture), "no longer looked after", "orders"), 0);
+        ck_assert_uint_eq(count_lines(output(fixture), "no longer managed", "orders"), 0);
         state = scratch_read(fixture->directory, "state/orders.json");
         json_t *json = json_loads(state, 0, NULL);
         ck_assert_uint_eq(json_array_size(json_object_get(json, "issuances_boottime_usec")), 3);

@@ -391,7 +391,7 @@ START_TEST(the_state_directory_is_its_own) {
 
         ck_assert_int_eq(mkdir(path, 0700), 0);
         ck_assert_int_eq(chmod(path, 0770), 0);
-        assert_refused(fixture, "lets others write to it");
+        assert_refused(fixture, "lets other users write to it");
         ck_assert_int_eq(rmdir(path), 0);
 
         ck_assert_int_eq(symlink("orders", path), 0);
@@ -401,7 +401,7 @@ START_TEST(the_state_directory_is_its_own) {
         if (geteuid() == 0) {
                 ck_assert_int_eq(mkdir(path, 0700), 0);
                 ck_assert_int_eq(chown(path, 1, 1), 0);
-                assert_refused(fixture, "belongs to user");
+                assert_refused(fixture, "is owned by user");
                 ck_assert_int_eq(rmdir(path), 0);
         }
 
@@ -421,9 +421,8 @@ START_TEST(the_state_directory_is_its_own) {
         /* A second one, beside the first, which does not notice. */
         _cleanup_(process_freep) struct process *second = process_start(argv, true);
         ck_assert_int_eq(process_wait(second), 1);
-        ck_assert_msg(
-                strstr(process_output(second, PROCESS_STDERR), "another rekeyd works with state directory"),
-                "%s", process_output(second, PROCESS_STDERR));
+        ck_assert_msg(strstr(process_output(second, PROCESS_STDERR), "another rekeyd uses state directory"),
+                      "%s", process_output(second, PROCESS_STDERR));
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST

@@ -220,7 +220,7 @@ START_TEST(a_lost_answer_leaves_a_doubt) {
         ask(fixture, 1, "cannot tell whether generation 1 is revoked");
         check_usable(fixture, false);
         check(fixture, "show", "--json", 0, "\"revoking\":true");
-        check(fixture, "show", NULL, 0, "may be revoked: what has come of that is not known");
+        check(fixture, "show", NULL, 0, "may be revoked: the outcome of the revocation is unknown");
         ck_assert(is_in_doubt(fixture));
         /* From now on there is the empty 400 for ever. */
         await_text(fixture, MESSAGE_NOT_REVOKED, "cannot tell whether generation 1 is revoked: ");

@@ -150,7 +150,7 @@ static void report_not_here(unsigned row) {
                         snprintf(calls + n, sizeof(calls) - n, "%s%s", n > 0 ? ", " : "",
                                  struck_calls[call].name);
                 }
-                test_report("%-54s cannot strike %s: %s", name_of(row * STRUCK_CALL_MAX, name), calls, why);
+                test_report("%-54s cannot affect %s: %s", name_of(row * STRUCK_CALL_MAX, name), calls, why);
         }
 }
 

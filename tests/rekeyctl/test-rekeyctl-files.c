@@ -80,17 +80,17 @@ START_TEST(without_a_configuration_there_are_no_files) {
 
         CHECK_RUN(
                 &fixture, "--socket /nowhere status", .exit = 1,
-                .err = { "rekeyd is not running, and the files cannot be found without its configuration" });
+                .err = {
+                        "rekeyd is not running, and its files cannot be located without the configuration" });
         CHECK_RUN(&fixture, "--socket /nowhere check", .exit = 3,
                   .out = { "REKEYD UNKNOWN - rekeyd is not running" });
         CHECK_RUN(&fixture, "--socket /nowhere version", .exit = 3, .out = { "rekeyctl" },
-                  .err = { "cannot reach rekeyd at /nowhere: there is no such socket; is the service "
-                           "running?" });
+                  .err = { "cannot reach rekeyd at /nowhere: no such socket; is the service running?" });
         write_config(&fixture, "nonsense: 1\nlog: []\n");
         CHECK_RUN(&fixture, "--socket /nowhere status", .exit = 1,
-                  .err = { "which has 2 errors: rekeyctl check-config" });
+                  .err = { "which has 2 errors; see: rekeyctl check-config" });
         CHECK_RUN(&fixture, "check-config", .exit = 1,
-                  .err = { ":1:1: unknown option 'nonsense'", ":2:6:", "2 mistakes" });
+                  .err = { ":1:1: unknown option 'nonsense'", ":2:6:", "2 errors" });
 }
 END_TEST
 
@@ -98,12 +98,11 @@ START_TEST(without_a_socket_nobody_is_asked) {
         _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new_alone();
 
         scratch_write(fixture.directory, "rekeyd.yaml", "connectors: {}\n", 0600);
-        CHECK_RUN(
-                &fixture, "status", .out = { "The configuration has no certificates" },
-                .err = { "rekeyd cannot be asked, its configuration has no control.socket: this is what the "
-                         "files say" });
+        CHECK_RUN(&fixture, "status", .out = { "The configuration has no certificates" },
+                  .err = { "the configuration has no control.socket, so rekeyd cannot be asked; showing what "
+                           "is on disk" });
         CHECK_RUN(&fixture, "reload", .exit = 3,
-                  .err = { "has no control.socket (/run/rekeyd/control.sock is usual)" });
+                  .err = { "has no control.socket (usual: /run/rekeyd/control.sock)" });
         CHECK_RUN(&fixture, "events", .exit = 3, .err = { "has no control.socket" });
         CHECK_RUN(&fixture, "version", .exit = 3, .out = { "rekeyctl" }, .err = { "has no control.socket" });
         CHECK_RUN(&fixture, "check", .exit = 1, .out = { "REKEYD WARNING - rekeyd is not running" });
@@ -125,7 +124,7 @@ START_TEST(a_rekeyd_that_hangs) {
                 _cleanup_(pty_freep) struct pty *pty =
                         ctl_fixture_start_on_terminal(&fixture, 200, rows[i].line);
 
-                pty_await(pty, "nobody.sock has not answered yet; waiting for up to 30 seconds\r\n");
+                pty_await(pty, "nobody.sock has not answered yet; waiting up to 30 seconds\r\n");
                 pty_type(pty, "\003");
                 ck_assert_int_eq(pty_wait(pty), rows[i].exit);
         }
@@ -139,20 +138,21 @@ START_TEST(files_say_what_they_can) {
         commit_orders(&fixture, 20 * DAY, 70 * DAY);
         CHECK_RUN(&fixture, "status",
                   .out = { "orders", "current", "69d 23h", "shop", "2 certificates: 1 does not work" },
-                  .err = { "rekeyctl: rekeyd is not running: this is what the files say\n" });
+                  .err = { "rekeyctl: rekeyd is not running; showing what is on disk\n" });
         leave_socket(&fixture);
         CHECK_RUN(&fixture, "show orders",
                   .out = { "O=Org,CN=orders", "rsa-2048", "Generations\n", "current" },
-                  .err = { "this is what the files say" });
-        CHECK_RUN(&fixture, "version", .exit = 3, .err = { "nobody listens there; is the service running?" });
+                  .err = { "showing what is on disk" });
+        CHECK_RUN(&fixture, "version", .exit = 3,
+                  .err = { "no process listens there; is the service running?" });
         CHECK_RUN(&fixture, "status order", .exit = 5,
-                  .err = { "this is what", "'order'; did you mean 'orders'?" });
+                  .err = { "showing what", "'order'; did you mean 'orders'?" });
         CHECK_RUN(&fixture, "check orders", .exit = 1,
-                  .out = { "REKEYD WARNING - rekeyd is not running; 1 certificate is fine" });
+                  .out = { "REKEYD WARNING - rekeyd is not running; 1 certificate OK" });
         CHECK_RUN(&fixture, "check", .exit = 2,
-                  .out = { "REKEYD CRITICAL - rekeyd is not running; shop: there is no" });
+                  .out = { "REKEYD CRITICAL - rekeyd is not running; shop: no certificate yet" });
         CHECK_RUN(&fixture, "complete names", .out = { "orders\nshop\n" });
-        CHECK_RUN(&fixture, "check-config", .out = { "is right: 2 certificates, 1 connector." });
+        CHECK_RUN(&fixture, "check-config", .out = { "is valid: 2 certificates, 1 connector." });
 }
 END_TEST
 
@@ -183,15 +183,15 @@ START_TEST(the_journal_is_read_and_never_touched) {
         scratch_write(directory, "orders.json", text, 0600);
         CHECK_RUN(&fixture, "status orders",
                   .out = { "retrying", "retry 1h 59m", "the Connector refuses to sign", "the answer is: no" },
-                  .err = { "this is what the files say" });
+                  .err = { "showing what is on disk" });
         CHECK_RUN(&fixture, "show orders", .out = { "Last error    the answer is: no" },
-                  .err = { "this is what the files say" });
+                  .err = { "showing what is on disk" });
 
         /* a damaged one is for the next rekeyd */
         scratch_write(directory, "orders.json", "{\"version\":", 0600);
         before = scratch_list(directory);
         CHECK_RUN(&fixture, "status orders", .out = { "current" },
-                  .err = { "this is what", "failures and what is owed are not known" });
+                  .err = { "showing what", "failures and pending notifications are unknown" });
         after = scratch_list(directory);
         ck_assert_str_eq(before, after);
 }
@@ -203,7 +203,7 @@ START_TEST(the_history_of_files) {
 
         setenv("TZ", "UTC", 1);
         write_config(&fixture, "");
-        CHECK_RUN(&fixture, "history orders", .out = { "Nothing has happened" }, .err = { "this is what" });
+        CHECK_RUN(&fixture, "history orders", .out = { "has no history yet" }, .err = { "showing what" });
         scratch_write(state, "orders.history",
                       "{\"time\":\"2026-11-20T18:06:53Z\",\"event\":\"begun\",\"message\":\"begins\"}\n"
                       "nonsense\n"
@@ -215,9 +215,9 @@ START_TEST(the_history_of_files) {
         CHECK_RUN(&fixture, "history orders",
                   .out = { "2026-11-20 18:06:53 UTC  begun              begins\n"
                            "2026-11-20 18:06:59 UTC  renewed            done\n" },
-                  .err = { "this is what" });
+                  .err = { "showing what" });
         CHECK_RUN(&fixture, "history nobody", .exit = 5,
-                  .err = { "this is what", "no certificate 'nobody'" });
+                  .err = { "showing what", "no certificate 'nobody'" });
 }
 END_TEST
 
@@ -232,7 +232,7 @@ START_TEST(a_broken_set_is_said) {
         free(generation);
         generation = scratch_path(orders, target);
         scratch_write(generation, "tls.crt", "nonsense", 0644);
-        CHECK_RUN(&fixture, "status orders", .out = { "orders: its files cannot be used: " }, .err = { "" });
+        CHECK_RUN(&fixture, "status orders", .out = { "orders: the files cannot be used: " }, .err = { "" });
         CHECK_RUN(&fixture, "show orders", .out = { "None  ", "cannot be used" }, .err = { "" });
         CHECK_RUN(&fixture, "check orders", .exit = 2, .out = { "REKEYD CRITICAL" });
 }

@@ -120,7 +120,7 @@ START_TEST(unknown_certificates) {
                       "certificates: {later: {connector: ucl, directory: /srv/later}}\n",
                       0600);
         CHECK_RUN(&fixture, "show later", .exit = 5,
-                  .err = { "rekeyd has no certificate 'later' yet", "rekeyctl reload" });
+                  .err = { "rekeyd has not loaded certificate 'later' of", "rekeyctl reload" });
         CHECK_RUN(&fixture, "history nobody", .exit = 5, .err = { "there is no certificate 'nobody'" });
         CHECK_RUN(&fixture, "check nobody", .exit = 3,
                   .out = { "REKEYD UNKNOWN - there is no certificate 'nobody'" });
@@ -132,7 +132,7 @@ START_TEST(mistakes_on_the_command_line) {
 
         CHECK_RUN(&fixture, "stats", .exit = 2, .err = { "did you mean 'status'?" });
         CHECK_RUN(&fixture, "show", .exit = 2, .err = { "NAME is missing" });
-        CHECK_RUN(&fixture, "status --watch", .exit = 2, .err = { "--watch draws on a terminal" });
+        CHECK_RUN(&fixture, "status --watch", .exit = 2, .err = { "--watch needs a terminal" });
         CHECK_RUN(&fixture, "check --warning soon", .exit = 3, .err = { "a duration is needed" });
         CHECK_RUN(&fixture, "check -w 1d -k 2d", .exit = 3, .out = { "REKEYD UNKNOWN" });
 }
@@ -152,7 +152,7 @@ START_TEST(what_is_wrong_stands_first) {
         ck_assert_msg(strstr(out, "payments") < strstr(out, "orders"), "%s", out);
         ck_assert_msg(strstr(out, "payments: expired 2d ago: the edge says \\x1b[31mno."), "%s", out);
         ck_assert_msg(strstr(out, "    rekeyctl enrol payments\n"), "%s", out);
-        ck_assert_msg(strstr(out, "3 certificates: 1 does not work, 2 are fine."), "%s", out);
+        ck_assert_msg(strstr(out, "3 certificates: 1 does not work, 2 OK."), "%s", out);
         ck_assert_ptr_null(strchr(out, '\033'));
 }
 END_TEST
@@ -165,8 +165,7 @@ START_TEST(status_in_parts) {
         fake_api_answer(fixture.api, "GET /v1/certificates/orders", 200, one);
         CHECK_RUN(&fixture, "status orders",
                   .out = { "orders ", "current", "69d 23h", "39d 23h", "renewed 20d", "22%" });
-        CHECK_RUN(&fixture, "status cert-1 payments",
-                  .out = { "2 certificates: 1 does not work, 1 is fine." });
+        CHECK_RUN(&fixture, "status cert-1 payments", .out = { "2 certificates: 1 does not work, 1 OK." });
         CHECK_RUN(&fixture, "", .out = { "4 certificates" });
         fake_api_answer(fixture.api, "GET /v1/certificates", 200, "{\"certificates\":[]}");
         CHECK_RUN(&fixture, "status", .out = { "has no certificates" });
@@ -198,8 +197,7 @@ START_TEST(a_terminal_has_colours_and_an_end) {
         folded = ctl_fixture_start_on_terminal(&fixture, 80, "status");
         ck_assert_int_eq(pty_wait(folded), 0);
         ck_assert_msg(strstr(pty_output(folded), "\033[1;31m✗"), "%s", pty_output(folded));
-        ck_assert_msg(strstr(pty_output(folded), "100 that are fine are not shown"), "%s",
-                      pty_output(folded));
+        ck_assert_msg(strstr(pty_output(folded), "100 OK, not shown"), "%s", pty_output(folded));
         ck_assert_ptr_null(strstr(pty_output(folded), "cert-1"));
 
         all = ctl_fixture_start_on_terminal(&fixture, 120, "status --all");
@@ -222,7 +220,7 @@ START_TEST(watching) {
         answer_list(&fixture, 2, false);
         pty = ctl_fixture_start_on_terminal(&fixture, 100, "status --watch");
         pty_await(pty, "2 certificates: ");
-        pty_await(pty, "2 are fine");
+        pty_await(pty, "2 OK");
 
         /* an event, and it asks again */
         answer_list(&fixture, 2, true);
@@ -233,7 +231,7 @@ START_TEST(watching) {
         /* rekeyd is restarted */
         answer_list(&fixture, 3, false);
         fake_api_hang_up(fixture.api);
-        pty_await(pty, "3 are fine");
+        pty_await(pty, "3 OK");
         fake_api_await(fixture.api, "GET /v1/events", 2);
 
         pty_type(pty, "\003");
@@ -278,8 +276,8 @@ START_TEST(showing_one) {
         fake_api_answer(fixture.api, "GET /v1/certificates/orders", 200, text);
         CHECK_RUN(&fixture, "show orders",
                   .out = { "Subject        CN=orders\n", "1000 or more possible",
-                           "41 cannot be used: it is torn\n", "a key, a CSR\n", "/f.pem  pem     not known\n",
-                           "owed generation 42, 2 failures: it is masked\n" });
+                           "41 cannot be used: it is torn\n", "a key, a CSR\n", "/f.pem  pem     unknown\n",
+                           "pending: generation 42, 2 failures: it is masked\n" });
         CHECK_RUN(&fixture, "show orders",
                   .out = { "Intermediates\n", "5 signatures left", "Connector URL  https://c\n", "in 69d 23h",
                            "20d ago" });
@@ -303,7 +301,7 @@ START_TEST(looking_back) {
         CHECK_RUN(&fixture, "history orders --json -n 1",
                   .out = { "{\"events\":[{\"time\":\"2026-11-20T18:06:59Z\"" });
         fake_api_answer(fixture.api, "GET /v1/certificates/orders/history", 200, "{\"events\":[]}");
-        CHECK_RUN(&fixture, "history orders", .out = { "Nothing has happened to orders yet." });
+        CHECK_RUN(&fixture, "history orders", .out = { "orders has no history yet." });
 }
 END_TEST
 
@@ -312,7 +310,7 @@ START_TEST(checking) {
 
         answer_list(&fixture, 2, false);
         CHECK_RUN(&fixture, "check",
-                  .out = { "REKEYD OK - 2 certificates are fine, orders is the first", " | certificates=2" });
+                  .out = { "REKEYD OK - 2 certificates OK, orders is the first", " | certificates=2" });
         CHECK_RUN(&fixture, "check --warning 80d", .exit = 1,
                   .out = { "REKEYD WARNING - orders: expires in 69d 23h" });
         CHECK_RUN(&fixture, "check --critical 75d --warning 80d", .exit = 2, .out = { "REKEYD CRITICAL" });

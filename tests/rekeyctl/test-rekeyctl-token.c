@@ -120,7 +120,7 @@ START_TEST(what_is_no_token_is_refused_unseen) {
 
         argument = ctl_fixture_start(&fixture, "enrol orders " TOKEN);
         ctl_fixture_check_exit(argument, 2);
-        ctl_fixture_check_says(argument, PROCESS_STDERR, "everybody on this machine can read it there");
+        ctl_fixture_check_says(argument, PROCESS_STDERR, "every user of this machine can read it there");
         check_no_token(argument);
 
         requests = fake_api_requests(fixture.api);
@@ -143,7 +143,7 @@ START_TEST(a_token_is_asked_for_without_echo) {
         fake_api_answer(fixture.api, "GET /v1/certificates/orders", 200, "{\"name\":\"orders\"}");
         fake_api_answer(fixture.api, ENROL, 202, ACCEPTED);
         pty = ctl_fixture_start_on_terminal(&fixture, 80, "enrol orders");
-        pty_await(pty, "One-time token for orders (is not shown): ");
+        pty_await(pty, "One-time token for orders (not shown): ");
         ck_assert(!pty_echoes(pty));
         pty_type(pty, TOKEN "\n");
         fake_api_await(fixture.api, ENROL, 1);
@@ -156,7 +156,7 @@ START_TEST(a_token_is_asked_for_without_echo) {
         ck_assert_ptr_nonnull(strstr(requests, "{\"token\":\"" TOKEN "\"}"));
 
         stopped = ctl_fixture_start_on_terminal(&fixture, 80, "enrol orders");
-        pty_await(stopped, "(is not shown): ");
+        pty_await(stopped, "(not shown): ");
         ck_assert(!pty_echoes(stopped));
         pty_type(stopped, "one-\003");
         ck_assert_int_eq(pty_wait(stopped), 128 + SIGINT);
@@ -165,14 +165,14 @@ START_TEST(a_token_is_asked_for_without_echo) {
         /* Before anything is typed in vain. */
         unknown = ctl_fixture_start_on_terminal(&fixture, 80, "enrol billing");
         ck_assert_int_eq(pty_wait(unknown), 5);
-        ck_assert_ptr_null(strstr(pty_output(unknown), "is not shown"));
+        ck_assert_ptr_null(strstr(pty_output(unknown), "not shown"));
         fake_api_answer(fixture.api, "GET /v1/certificates/orders", 200,
                         "{\"name\":\"orders\",\"usable\":true,\"state\":\"current\",\"failure\":null}");
         usable = ctl_fixture_start_on_terminal(&fixture, 80, "enrol orders");
         ck_assert_int_eq(pty_wait(usable), 6);
-        ck_assert_ptr_null(strstr(pty_output(usable), "is not shown"));
+        ck_assert_ptr_null(strstr(pty_output(usable), "not shown"));
         forced = ctl_fixture_start_on_terminal(&fixture, 80, "enrol orders --force");
-        pty_await(forced, "(is not shown): ");
+        pty_await(forced, "(not shown): ");
         pty_type(forced, "\003");
         ck_assert_int_eq(pty_wait(forced), 128 + SIGINT);
 
@@ -182,7 +182,7 @@ START_TEST(a_token_is_asked_for_without_echo) {
 
                 fake_api_answer(fixture.api, "GET /v1/certificates/orders", 200, rejected[i]);
                 asked = ctl_fixture_start_on_terminal(&fixture, 80, "enrol orders");
-                pty_await(asked, "(is not shown): ");
+                pty_await(asked, "(not shown): ");
                 pty_type(asked, "\003");
                 ck_assert_int_eq(pty_wait(asked), 128 + SIGINT);
         }

@@ -42,8 +42,7 @@ START_TEST(without_rekeyd_each_says_how_to_start_it) {
                         argv[2] = is_stale ? "/proc/self/status" : "/nowhere/control.sock";
                         process = process_start(argv, true);
                         ctl_fixture_check_exit(process, 3);
-                        ctl_fixture_check_says(process, PROCESS_STDERR,
-                                               "rekeyd is not running, and nothing was done");
+                        ctl_fixture_check_says(process, PROCESS_STDERR, "rekeyd is not running: ");
                         ctl_fixture_check_says(process, PROCESS_STDERR, "systemctl start rekeyd");
                         ck_assert_str_eq(process_output(process, PROCESS_STDOUT), "");
                 }
@@ -86,7 +85,7 @@ START_TEST(a_wrong_command_line_asks_for_nothing) {
         static const struct {
                 const char *line, *says;
         } rows[] = {
-                { "renew", "name the certificates, or say --all" },
+                { "renew", "name the certificates, or use --all" },
                 { "renew --all orders", "contradict each other" },
                 { "renew orders --no-wait --wait", "contradict each other" },
                 { "reload --no-wait --timeout 3s", "contradict each other" },
@@ -118,12 +117,12 @@ START_TEST(what_fails_says_the_whole_sentence_and_what_to_do) {
                 const char *members, *says;
                 int exit;
         } rows[] = {
-                { ",\"failure\":\"transient\"", "can be reached from here, and then: rekeyctl renew orders",
-                  1 },
-                { ",\"failure\":\"refused\"", "and then: rekeyctl renew orders", 1 },
+                { ",\"failure\":\"transient\"",
+                  "check the connection to the Connector, then: rekeyctl renew orders", 1 },
+                { ",\"failure\":\"refused\"", "then: rekeyctl renew orders", 1 },
                 { ",\"failure\":\"rejected\"", "rekeyctl enrol orders", 1 },
                 { ",\"failure\":\"bad-reply\"", "rekeyctl history orders", 1 },
-                { ",\"failure\":\"local\"", "mend that, and then: rekeyctl renew orders", 1 },
+                { ",\"failure\":\"local\"", "fix it, then: rekeyctl renew orders", 1 },
                 { "", "rekeyctl show orders", 1 },
                 { ",\"failure\":\"of the future\"", "rekeyctl show orders", 1 },
         };
@@ -133,27 +132,24 @@ START_TEST(what_fails_says_the_whole_sentence_and_what_to_do) {
                 _cleanup_(process_freep) struct process *process = NULL;
                 _cleanup_(freep) char *event = NULL;
 
-                ck_assert_int_ge(
-                        asprintf(&event,
-                                 "{\"event\":\"failed\",\"certificate\":\"orders\",\"operation\":\"renew\","
-                                 "\"message\":\"having it signed failed: no\"%s}\n",
-                                 rows[i].members),
-                        0);
+                ck_assert_int_ge(asprintf(&event,
+                                          "{\"event\":\"failed\",\"certificate\":\"orders\",\"operation\":"
+                                          "\"renew\",\"message\":\"signing failed: no\"%s}\n",
+                                          rows[i].members),
+                                 0);
                 fake_api_answer_then(fixture.api, "POST /v1/certificates/orders/renew", 202, ACCEPTED, event);
                 process = ctl_fixture_start(&fixture, "renew orders");
                 ctl_fixture_check_exit(process, rows[i].exit);
-                ctl_fixture_check_says(process, PROCESS_STDERR,
-                                       "rekeyctl: orders: having it signed failed: no; ");
+                ctl_fixture_check_says(process, PROCESS_STDERR, "rekeyctl: orders: signing failed: no; ");
                 ctl_fixture_check_says(process, PROCESS_STDERR, rows[i].says);
                 ck_assert_uint_eq(count_text(process_output(process, PROCESS_STDERR), "\n"), 1);
         }
         fake_api_answer_then(fixture.api, "POST /v1/certificates/orders/renew", 202, ACCEPTED,
                              EVENT("orders", "over-budget", "no more", OVER("renew")));
-        ctl_fixture_check_run(&fixture, "renew orders", 7,
-                              "no more; what makes it renew again and again shows: ");
+        ctl_fixture_check_run(&fixture, "renew orders", 7, "no more; to find the cause: ");
         fake_api_answer_then(fixture.api, "POST /v1/certificates/orders/rollback", 202, ACCEPTED,
                              EVENT("orders", "failed", "no", OVER("rollback") ",\"failure\":\"local\""));
-        ctl_fixture_check_run(&fixture, "rollback orders", 1, "and then: rekeyctl rollback orders");
+        ctl_fixture_check_run(&fixture, "rollback orders", 1, "then: rekeyctl rollback orders");
         ctl_fixture_clear(&fixture);
 }
 END_TEST
@@ -250,13 +246,13 @@ START_TEST(no_wait_returns_at_once) {
         fake_api_answer(fixture.api, "POST /v1/certificates/orders/rollback", 202, ACCEPTED);
         fake_api_answer(fixture.api, "POST /v1/certificates/orders/notify", 202, ACCEPTED);
         fake_api_answer(fixture.api, "POST /v1/reload", 202, ACCEPTED);
-        ctl_fixture_check_run(&fixture, "renew orders --no-wait", 0, "orders: the renewal was asked for\n");
+        ctl_fixture_check_run(&fixture, "renew orders --no-wait", 0, "orders: renewal requested\n");
         ctl_fixture_check_run(&fixture, "rollback orders --generation 41 --no-wait", 0,
-                              "orders: the rollback was asked for\n");
+                              "orders: rollback requested\n");
         ctl_fixture_check_run(&fixture, "rollback orders --generation 0 --no-wait", 0,
-                              "orders: the rollback was asked for\n");
+                              "orders: rollback requested\n");
         ctl_fixture_check_run(&fixture, "notify orders --no-wait", 0, "orders: ");
-        ctl_fixture_check_run(&fixture, "reload --no-wait", 0, "the reload was asked for\n");
+        ctl_fixture_check_run(&fixture, "reload --no-wait", 0, "reload requested\n");
         requests = fake_api_requests(fixture.api);
         ck_assert_str_eq(requests, "POST /v1/certificates/orders/renew {}\n"
                                    "POST /v1/certificates/orders/rollback {\"generation\":41}\n"
@@ -292,8 +288,8 @@ START_TEST(a_rekeyd_that_goes_leaves_its_result_unknown) {
                 fake_api_hang_up(fixture.api);
                 ctl_fixture_check_exit(process, 3);
                 ctl_fixture_check_says(process, PROCESS_STDERR,
-                                       "rekeyd was stopped or restarted before it was over");
-                ctl_fixture_check_says(process, PROCESS_STDERR, "is not known");
+                                       "rekeyd was stopped or restarted before completion");
+                ctl_fixture_check_says(process, PROCESS_STDERR, "is unknown");
         }
         ctl_fixture_clear(&fixture);
 }
@@ -310,7 +306,7 @@ START_TEST(what_was_lost_is_not_guessed) {
                 fake_api_tell(fixture.api, "{\"event\":\"lost\",\"message\":\"too slow\"}\n");
                 fake_api_hang_up(fixture.api);
                 ctl_fixture_check_exit(process, 8);
-                ctl_fixture_check_says(process, PROCESS_STDERR, "more than could be read");
+                ctl_fixture_check_says(process, PROCESS_STDERR, "events were lost");
         }
         ctl_fixture_clear(&fixture);
 }
@@ -324,7 +320,8 @@ START_TEST(a_time_limit_is_kept) {
                 char line[100];
 
                 snprintf(line, sizeof(line), "%s --timeout 100ms", waiting[i]);
-                ctl_fixture_check_run(&fixture, line, 8, "takes longer than --timeout allows, and goes on");
+                ctl_fixture_check_run(&fixture, line, 8,
+                                      "not completed within --timeout; the operation continues");
         }
         ctl_fixture_clear(&fixture);
 }
@@ -341,7 +338,7 @@ START_TEST(an_interrupt_says_that_it_goes_on) {
                 fake_api_await(fixture.api, "POST", (unsigned)i + 1);
                 process_signal(process, SIGINT);
                 ctl_fixture_check_exit(process, 8);
-                ctl_fixture_check_says(process, PROCESS_STDERR, "it goes on without rekeyctl");
+                ctl_fixture_check_says(process, PROCESS_STDERR, "the operation continues without rekeyctl");
         }
 
         /* Of many in one line. */
@@ -351,7 +348,8 @@ START_TEST(an_interrupt_says_that_it_goes_on) {
         fake_api_await(fixture.api, "POST", ELEMENTSOF(waiting) + 2);
         process_signal(many, SIGINT);
         ctl_fixture_check_exit(many, 8);
-        ctl_fixture_check_says(many, PROCESS_STDERR, "rekeyctl: 2 certificates: it goes on without rekeyctl");
+        ctl_fixture_check_says(many, PROCESS_STDERR,
+                               "rekeyctl: 2 certificates: the operation continues without rekeyctl");
         ck_assert_uint_eq(count_text(process_output(many, PROCESS_STDERR), "\n"), 1);
         ctl_fixture_clear(&fixture);
 }
@@ -381,12 +379,12 @@ START_TEST(steps_are_shown_as_they_happen) {
         pty = ctl_fixture_start_on_terminal(&fixture, 60, "renew orders");
         pty_await(pty, "waiting for its turn");
         fake_api_tell(fixture.api, EVENT("orders", "begun", "renewing"));
-        pty_await(pty, "getting ready");
+        pty_await(pty, "preparing");
         fake_api_tell(fixture.api, EVENT("orders", "step", "key", ",\"step\":\"key\""));
         pty_await(pty, "\033[1A\r\033[J");
-        pty_await(pty, "asking for the configuration");
+        pty_await(pty, "fetching the configuration");
         fake_api_tell(fixture.api, EVENT("orders", "step", "csr", ",\"step\":\"csr\""));
-        pty_await(pty, "having it signed");
+        pty_await(pty, "signing");
         pty_await(pty, "1s"); /* it is drawn anew although nothing happens */
         fake_api_tell(fixture.api,
                       EVENT("orders", "renewed",
@@ -415,14 +413,14 @@ START_TEST(many_fit_the_terminal) {
         }
         pty = ctl_fixture_start_on_terminal(&fixture, 40, line);
         fake_api_await(fixture.api, "POST", 12);
-        pty_await(pty, "0 of 12 over, 0 failed, 12 not begun");
+        pty_await(pty, "0 of 12 done, 0 failed, 12 waiting");
         fake_api_tell(fixture.api, EVENT("b", "begun", "renewing") EVENT("c", "failed", "no", OVER("renew")));
         pty_await(pty, "✗");
         pty_await(pty, "c: no; ");
-        pty_await(pty, "getting ready");
-        pty_await(pty, "1 of 12 over, 1 failed, 10 not begun");
+        pty_await(pty, "preparing");
+        pty_await(pty, "1 of 12 done, 1 failed, 10 waiting");
         pty_type(pty, "\003");
-        pty_await(pty, "11 certificates: it goes on");
+        pty_await(pty, "11 certificates: the operation");
         ck_assert_int_eq(pty_wait(pty), 1); /* one has failed, the others were not awaited */
         ctl_fixture_clear(&fixture);
 }
@@ -451,7 +449,7 @@ START_TEST(each_dependent_is_shown) {
                                      EVENT("orders", "notifying", "telling all", OVER("notify"))
                                              TOLD("command b") TOLD("unit a.service") TOLD("command b"));
         ctl_fixture_check_run(&fixture, "notify orders", 0,
-                              "command b: told\nunit a.service: told\ncommand b: told\n");
+                              "command b: notified\nunit a.service: notified\ncommand b: notified\n");
 
         fake_api_answer_then(fixture.api, NOTIFY, 202, ACCEPTED,
                              EVENT("orders", "notifying", "telling all", OVER("notify")) TOLD("command b")
@@ -461,7 +459,7 @@ START_TEST(each_dependent_is_shown) {
         ctl_fixture_check_says(
                 process, PROCESS_STDERR,
                 "unit a.service: a dependent was not told: exit status 1; trying again in 5s\n");
-        ck_assert_uint_eq(count_text(process_output(process, PROCESS_STDOUT), "command b: told\n"), 2);
+        ck_assert_uint_eq(count_text(process_output(process, PROCESS_STDOUT), "command b: notified\n"), 2);
 
         /* Nor does it count that one was just being told of the set before. */
         fake_api_answer(fixture.api, "GET /v1/certificates/orders", 200,
@@ -480,11 +478,11 @@ START_TEST(each_dependent_is_shown) {
         fake_api_answer_then(fixture.api, NOTIFY, 202, ACCEPTED,
                              EVENT("orders", "notifying", "telling all", OVER("notify")) TOLD("command b"));
         pty = ctl_fixture_start_on_terminal(&fixture, 80, "notify orders");
-        pty_await(pty, "command b: told");
+        pty_await(pty, "command b: notified");
         pty_await(pty, "unit a.service");
-        pty_await(pty, "being told");
+        pty_await(pty, "being notified");
         fake_api_tell(fixture.api, TOLD("unit a.service") TOLD("command b"));
-        pty_await(pty, "command b: told");
+        pty_await(pty, "command b: notified");
         ck_assert_int_eq(pty_wait(pty), 0);
         ctl_fixture_clear(&fixture);
 }
@@ -512,13 +510,13 @@ START_TEST(a_reload_prints_every_mistake) {
         ck_assert_ptr_null(strstr(process_output(process, PROCESS_STDERR), "not of it"));
 
         fake_api_answer_then(fixture.api, "POST /v1/reload", 202, ACCEPTED,
-                             RELOAD("warning", "another `state_directory`, which takes a restart")
-                                     RELOAD("reloaded", "reloaded the configuration: 1 added"));
+                             RELOAD("warning", "another `state_directory`, restart rekeyd to apply it")
+                                     RELOAD("reloaded", "configuration reloaded: 1 added"));
         process_free(process);
         process = ctl_fixture_start(&fixture, "reload");
         ctl_fixture_check_exit(process, 0);
-        ctl_fixture_check_says(process, PROCESS_STDOUT, "reloaded the configuration: 1 added\n");
-        ctl_fixture_check_says(process, PROCESS_STDERR, "which takes a restart\n");
+        ctl_fixture_check_says(process, PROCESS_STDOUT, "configuration reloaded: 1 added\n");
+        ctl_fixture_check_says(process, PROCESS_STDERR, "restart rekeyd to apply it\n");
         ctl_fixture_clear(&fixture);
 }
 END_TEST
@@ -565,7 +563,7 @@ START_TEST(events_are_printed_until_an_interrupt) {
         ck_assert_ptr_nonnull(lost);
         fake_api_hang_up(fixture.api);
         ctl_fixture_check_exit(ended, 1);
-        ctl_fixture_check_says(ended, PROCESS_STDERR, "events are missing");
+        ctl_fixture_check_says(ended, PROCESS_STDERR, "some are lost");
         ctl_fixture_clear(&fixture);
 }
 END_TEST

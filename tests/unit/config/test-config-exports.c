@@ -50,19 +50,18 @@ START_TEST(export_mistakes) {
 
                 /* What der cannot hold: the error is at the option, or at the entry when it is absent. */
                 { "[{path: /e, format: der, contents: [key, leaf]}]",
-                  "6:49: 'contents' must be [key] or [leaf] with format der, which holds one thing\n" },
+                  "6:49: 'contents' must be [key] or [leaf] with format der, which has one part\n" },
                 { "[{path: /e, contents: [chain], format: der}]",
-                  "6:36: 'contents' must be [key] or [leaf] with format der, which holds one thing\n" },
+                  "6:36: 'contents' must be [key] or [leaf] with format der, which has one part\n" },
                 { "[{path: /e, format: der}]",
-                  "6:15: 'contents' must be [key] or [leaf] with format der, which holds one thing\n" },
+                  "6:15: 'contents' must be [key] or [leaf] with format der, which has one part\n" },
 
                 /* What is for pkcs12 only, and what that needs. */
                 { "[{path: /e, format: pkcs12}]",
-                  "6:15: 'passphrase_file' is missing: format pkcs12 cannot do without a passphrase\n" },
+                  "6:15: 'passphrase_file' is missing: format pkcs12 requires a passphrase\n" },
                 { "[{path: /e, format: pkcs12, passphrase_file: /p, contents: [leaf, chain]}]",
-                  "6:73: 'contents' must have both key and leaf with format pkcs12; for less than that, "
-                  "format "
-                  "pem has no passphrase\n" },
+                  "6:73: 'contents' must have both key and leaf with format pkcs12; for a part of them, use "
+                  "format pem\n" },
                 { "[{path: /e, passphrase_file: /p}]",
                   "6:43: 'passphrase_file' is for format pkcs12 only, not for pem\n" },
                 { "[{path: /e, friendly_name: x}]",
@@ -73,13 +72,11 @@ START_TEST(export_mistakes) {
                 { "[{path: /e, format: pkcs12, passphrase_file: hunter2}]",
                   "6:59: 'passphrase_file' must be an absolute path, one that begins with '/'\n" },
 
-                { "[{path: /e, mode: 0644}]", "6:32: 'mode' must keep others away from the key, such as "
-                                              "0640, not 0644; let readers into it "
-                                              "by 'group'\n" },
+                { "[{path: /e, mode: 0644}]", "6:32: 'mode' must not give other users access to the key, "
+                                              "such as 0640, not 0644; use 'group' for readers\n" },
                 { "[{path: /e, contents: [leaf, key], mode: 0602}]",
-                  "6:55: 'mode' must keep others away from the key, such as 0640, not 0602; let readers into "
-                  "it "
-                  "by 'group'\n" },
+                  "6:55: 'mode' must not give other users access to the key, such as 0640, not 0602; use "
+                  "'group' for readers\n" },
                 { "[{path: /e, mode: 0700}]",
                   "6:32: 'mode' must be without execute and special bits, such as 0640, not 0700\n" },
                 { "[{path: /e, contents: [leaf], mode: 0044}]",

@@ -133,14 +133,12 @@ static void check_load(const char *expected) {
 }
 
 START_TEST(missing_file) {
-        check_load("rekeyd.yaml: the configuration cannot be read: No such file or directory; write it, or "
-                   "name another "
-                   "one\n");
+        check_load("rekeyd.yaml: the configuration cannot be read: No such file or directory; create it, or "
+                   "use --config\n");
         /* Drop-ins are looked at nonetheless. */
         write_file("conf.d/a.yaml", "lgo: {}\n");
-        check_load("rekeyd.yaml: the configuration cannot be read: No such file or directory; write it, or "
-                   "name another "
-                   "one\nconf.d/a.yaml:1:1: unknown option 'lgo'; did you mean 'log'?\n");
+        check_load("rekeyd.yaml: the configuration cannot be read: No such file or directory; create it, or "
+                   "use --config\nconf.d/a.yaml:1:1: unknown option 'lgo'; did you mean 'log'?\n");
 }
 END_TEST
 
@@ -150,15 +148,13 @@ START_TEST(untrusted_files) {
         write_file("rekeyd.yaml", "log: {level: debug}\n");
         snprintf(path, sizeof(path), "%s/rekeyd.yaml", root);
         ck_assert_int_eq(chmod(path, 0646), 0);
-        check_load("rekeyd.yaml: may be written by everybody, who could make rekeyd run any command; take "
-                   "that right away "
-                   "(chmod o-w)\n");
+        check_load("rekeyd.yaml: is world-writable, so any user could make rekeyd run any command; remove "
+                   "that permission (chmod o-w)\n");
         ck_assert_int_eq(chmod(path, 0644), 0);
         if (geteuid() == 0) {
                 ck_assert_int_eq(chown(path, 4711, 0), 0);
-                check_load("rekeyd.yaml: belongs to user 4711, who could make rekeyd run any command; make "
-                           "it root's or "
-                           "that of the user rekeyd runs as (chown root)\n");
+                check_load("rekeyd.yaml: is owned by user 4711, who could make rekeyd run any command; "
+                           "change its owner to root or to rekeyd's user (chown root)\n");
         }
 }
 END_TEST
@@ -183,14 +179,14 @@ START_TEST(too_large) {
         memset(text, '#', CONFIG_SIZE_MAX + 1);
         text[CONFIG_SIZE_MAX + 1] = '\0';
         write_file("rekeyd.yaml", text);
-        check_load("rekeyd.yaml: makes the configuration larger than 16 MiB, the most that is read\n");
+        check_load("rekeyd.yaml: makes the configuration larger than the limit of 16 MiB\n");
 
         /* The limit is for all files together. */
         text[CONFIG_SIZE_MAX] = '\0';
         write_file("conf.d/0.yaml", "{}\n");
         write_file("conf.d/1.yaml", text);
-        check_load("rekeyd.yaml: makes the configuration larger than 16 MiB, the most that is read\n"
-                   "conf.d/1.yaml: makes the configuration larger than 16 MiB, the most that is read\n");
+        check_load("rekeyd.yaml: makes the configuration larger than the limit of 16 MiB\nconf.d/1.yaml: "
+                   "makes the configuration larger than the limit of 16 MiB\n");
 
         /* Exactly the most is fine. */
         found = complaints(text);

@@ -32,7 +32,7 @@ START_TEST(mistakes) {
                                                 "as 127.0.0.1:9732 or [::1]:9732, "
                                                 "not '[::1:1'\n" },
                 { "metrics: {textfile: /var/lib/rekeyd.txt}\n",
-                  "1:21: 'textfile' must end with .prom, or node_exporter passes it over\n" },
+                  "1:21: 'textfile' must end with .prom, or node_exporter ignores it\n" },
                 { "defaults: {revoke_old: 1s}\n",
                   "1:24: 'revoke_old' must be between 1m and 365d, not 1s\n" },
                 { "connectors: {c: {protocol: connector-service, url: https://c/}}\n",
@@ -51,7 +51,7 @@ START_TEST(mistakes) {
                 { "limits: {key_workers: 0}\n", "1:23: 'key_workers' must be between 1 and 64, not 0\n" },
 
                 { "connectors: {c: {protocol: compass}}\n",
-                  "1:14: connector 'c' cannot be reached: give it 'url', 'enrol_url' or both\n" },
+                  "1:14: connector 'c' has no URL: set 'url', 'enrol_url' or both\n" },
                 { "connectors: {c: {url: 'http://c/'}}\n",
                   "1:23: 'url' must begin with https://; a Connector is never called without TLS\n" },
                 { "connectors: {'c/d': {url: 'https://c/'}}\n",
@@ -105,13 +105,12 @@ START_TEST(mistakes) {
                   "6:34: 'directory' must be an absolute path, one that begins with '/'\n" },
 
                 { "state_directory: /srv/a\n" HEAD, "6:16: 'directory' is the same as 'state_directory' "
-                                                    "(/srv/a), which needs a place of its own\n" },
+                                                    "(/srv/a), which needs a directory of its own\n" },
                 { "state_directory: /srv/a/state\n" HEAD,
-                  "6:16: 'directory' holds 'state_directory' (/srv/a/state), which needs a place of its "
+                  "6:16: 'directory' holds 'state_directory' (/srv/a/state), which needs a directory of its "
                   "own\n" },
                 { HEAD "  b: {connector: old, directory: /b, token_file: /t}\n",
-                  "6:50: 'token_file' is of no use: connector 'old' has no 'enrol_url' to enrol at; give it "
-                  "one\n" },
+                  "6:50: 'token_file' has no effect: connector 'old' has no 'enrol_url'; set one\n" },
                 /* ... but not when its enrol_url is only wrong. */
                 { "connectors: {c: {url: https://c/, enrol_url: http://c/}}\n"
                   "certificates: {a: {connector: c, directory: /a, token_file: /t}}\n",
@@ -131,12 +130,10 @@ START_TEST(mistakes) {
                 { HEAD "    mode: 0755\n",
                   "6:11: 'mode' must be without execute bits, such as 0640, not 0755: a key is not "
                   "a program\n" },
-                { HEAD "    mode: 0644\n",
-                  "6:11: 'mode' must keep others away from the key, such as 0640, not 0644; let "
-                  "readers into it by 'group'\n" },
-                { HEAD "    mode: 0602\n",
-                  "6:11: 'mode' must keep others away from the key, such as 0640, not 0602; let "
-                  "readers into it by 'group'\n" },
+                { HEAD "    mode: 0644\n", "6:11: 'mode' must not give other users access to the key, such "
+                                           "as 0640, not 0644; use 'group' for readers\n" },
+                { HEAD "    mode: 0602\n", "6:11: 'mode' must not give other users access to the key, such "
+                                           "as 0640, not 0602; use 'group' for readers\n" },
                 { HEAD "    mode: 0040\n",
                   "6:11: 'mode' must let the owner read the key, such as 0600, not 0040\n" },
                 { HEAD "    mode: rw\n",
@@ -146,8 +143,8 @@ START_TEST(mistakes) {
                   "know; create it, or correct the name\n" },
 
                 { HEAD "    renew_before: 100%\n",
-                  "6:19: 'renew_before' must be more than 0% and less than 100% of the "
-                  "lifetime: a certificate would be renewed for ever\n" },
+                  "6:19: 'renew_before' must be more than 0% and less than 100% of the lifetime: a "
+                  "certificate would be renewed endlessly\n" },
                 { HEAD "    renew_before: 0%\n",
                   "6:19: 'renew_before' must be more than 0% and less than 100% of the "
                   "lifetime: a certificate would be renewed when it expires\n" },
@@ -165,33 +162,31 @@ START_TEST(mistakes) {
                   "before it is valid\n" },
                 { HEAD "    keep: 1\n", "6:11: 'keep' must be between 2 and 100, not 1\n" },
                 { HEAD "    key: {type: ed25519, bits: 1024}\n",
-                  "6:17: 'type' must be rsa, not 'ed25519': Connectors sign RSA keys only and refuse all "
-                  "others\n"
-                  "6:32: 'bits' must be 2048, 3072 or 4096, not '1024'\n" },
+                  "6:17: 'type' must be rsa, not 'ed25519': Connectors sign RSA keys only\n6:32: 'bits' must "
+                  "be 2048, 3072 or 4096, not '1024'\n" },
                 { "defaults: {key: {type: ecdsa, bits: 2500}}\n",
-                  "1:24: 'type' must be rsa, not 'ecdsa': Connectors sign RSA keys only and refuse all "
-                  "others\n"
-                  "1:37: 'bits' must be 2048, 3072 or 4096, not '2500'\n" },
+                  "1:24: 'type' must be rsa, not 'ecdsa': Connectors sign RSA keys only\n1:37: 'bits' must "
+                  "be 2048, 3072 or 4096, not '2500'\n" },
 
                 { HEAD "    notify: [{command: [reload]}]\n",
                   "6:25: 'command' must name its program by an absolute path, one that begins with '/'\n" },
                 { HEAD "    notify: [{command: [/x], signal: HUP, pid_file: /p}]\n",
-                  "6:38: 'signal' stands beside 'command', but an entry is one notification; make it two "
+                  "6:38: 'signal' and 'command' are in one entry, but an entry is one notification; make it "
+                  "two "
                   "entries\n" },
-                { HEAD "    notify: [{timeout: 3s}]\n", "6:14: the notification says nothing to do: give it "
-                                                        "'unit', 'command', 'http', or 'signal' and "
-                                                        "'pid_file'\n" },
+                { HEAD "    notify: [{timeout: 3s}]\n", "6:14: the notification has no action: set 'unit', "
+                                                        "'command', 'http', or 'signal' and 'pid_file'\n" },
                 { HEAD "    notify: [{unit: nginx}]\n",
                   "6:21: 'unit' must be the whole name of a unit; did you mean 'nginx.service'?\n" },
                 { HEAD "    notify: [{unit: a/b.service}]\n",
-                  "6:21: 'unit' must be the name of a unit of systemd's, such as nginx.service, not "
+                  "6:21: 'unit' must be the name of a systemd unit, such as nginx.service, not "
                   "'a/b.service'\n" },
                 { HEAD "    notify: [{unit: x.service, action: start}]\n",
                   "6:40: 'action' must be reload-or-restart, reload or restart, not 'start'\n" },
                 { HEAD "    notify: [{command: [/x], action: reload}]\n",
-                  "6:38: 'action' needs 'unit', the unit that it is about\n" },
+                  "6:38: 'action' needs 'unit', the unit to reload or restart\n" },
                 { HEAD "    notify: [{unit: x.service, http: http://h/}]\n",
-                  "6:38: 'http' stands beside 'unit', but an entry is one notification; make it two "
+                  "6:38: 'http' and 'unit' are in one entry, but an entry is one notification; make it two "
                   "entries\n" },
                 { HEAD "    notify: [{http: ftp://h/}]\n",
                   "6:21: 'http' must begin with http:// or https://\n" },
@@ -199,20 +194,19 @@ START_TEST(mistakes) {
                   "6:21: 'http' " YAML_AUTHORITY_ADVICE "\n" },
                 { HEAD "    notify: [{http: http:///x}]\n", "6:21: 'http' must name a host after ://\n" },
                 { HEAD "    notify: [{http: http://me:secret@h/}]\n",
-                  "6:21: 'http' must be without a user name or password, which every log would show\n" },
+                  "6:21: 'http' must be without a user name or password, which logs would show\n" },
                 { HEAD "    notify: [{http: http://h/, method: HEAD}]\n",
                   "6:40: 'method' must be POST, PUT or GET, not 'HEAD'\n" },
                 { HEAD "    notify: [{unit: x.service, method: GET}]\n",
                   "6:40: 'method' needs 'http', the URL to call\n" },
                 { HEAD "    notify: [{signal: HUP}]\n",
-                  "6:23: 'signal' needs 'pid_file', which tells the process it is for\n" },
+                  "6:23: 'signal' needs 'pid_file', which names the process\n" },
                 { HEAD "    notify: [{pid_file: /p}]\n",
                   "6:25: 'pid_file' needs 'signal', such as HUP, to send to the process\n" },
                 { HEAD "    notify: [{command: [/x], pid_file: /p}]\n",
                   "6:40: 'pid_file' needs 'signal', such as HUP, to send to the process\n" },
                 { HEAD "    notify: [{signal: HUP, pid_file: /p, timeout: 3s}]\n",
-                  "6:51: 'timeout' is of no use beside 'signal', which is sent and not waited for; remove "
-                  "it\n" },
+                  "6:51: 'timeout' has no effect on 'signal', which has no result to wait for; remove it\n" },
                 { HEAD "    notify: [{signal: KILL, pid_file: /p}]\n",
                   "6:23: 'signal' must be HUP, INT, QUIT, USR1, USR2, TERM, CONT or WINCH, not 'KILL'\n" },
         };
@@ -237,7 +231,7 @@ START_TEST(ten_mistakes) {
                 "17:5: unknown option 'renew_befor'; did you mean 'renew_before'?",
                 "20:16: 'directory' must be an absolute path, one that begins with '/'",
                 "23:5: 'mode' is given twice; the first is in line 21",
-                "28:13: 'type' must be rsa, not 'ec': Connectors sign RSA keys only and refuse all others",
+                "28:13: 'type' must be rsa, not 'ec': Connectors sign RSA keys only",
         };
         _cleanup_(freep) char *path = data_path("ten-mistakes.yaml");
         struct config_errors errors = { 0 };

@@ -40,19 +40,18 @@ START_TEST(documents_refused) {
                 { "table: !!map {}\n", "a:1:8: the YAML tag 'tag:yaml.org,2002:map' is not accepted; each "
                                        "option has its one type, so leave "
                                        "the tag out\n" },
-                { "text: *no\n", "a:1:7: nothing above has the anchor '&no' that this alias names\n" },
+                { "text: *no\n", "a:1:7: this alias has no anchor '&no' above it\n" },
                 { "items: &i\n  x: *i\n",
-                  "a:2:6: the alias '*i' stands inside what it names, which would never end\n" },
-                { "&a [*a]\n", "a:1:5: the alias '*a' stands inside what it names, which would never end\n" },
-                { "text: \"a\\0b\"\n", "a:1:7: the text contains a NUL character, which nothing accepts; "
-                                       "remove the \\0 from it\n" },
+                  "a:2:6: the alias '*i' is inside its own anchor, which would never end\n" },
+                { "&a [*a]\n", "a:1:5: the alias '*a' is inside its own anchor, which would never end\n" },
+                { "text: \"a\\0b\"\n",
+                  "a:1:7: the text contains a NUL character, which no option accepts; remove the \\0\n" },
                 { "table:\n\tnested: 1\n",
                   "a:2:1: not valid YAML: found character that cannot start any token, while scanning for "
                   "the next "
                   "token that begins in line 2; indent with blanks instead of a tab\n" },
-                { "text: a: b\n",
-                  "a:1:8: not valid YAML: mapping values are not allowed in this context; look for a ':' "
-                  "too many, or a line that is indented too far\n" },
+                { "text: a: b\n", "a:1:8: not valid YAML: mapping values are not allowed in this context; "
+                                  "look for an extra ':', or a line that is indented too far\n" },
                 { "argv: [a\n",
                   "a:2:1: not valid YAML: did not find expected ',' or ']', while parsing a flow sequence "
                   "that begins in line 1\n" },

@@ -43,18 +43,18 @@ static const struct {
         { "\"future\":1," GOOD FINE STATE("a state of the future"), false, VERDICT_FINE, NULL, NULL,
           PLUGIN_OK },
         /* nothing there */
-        { NONE FINE STATE("absent"), false, VERDICT_WATCH, "not looked at it yet", NULL, PLUGIN_OK },
+        { NONE FINE STATE("absent"), false, VERDICT_WATCH, "not inspected by rekeyd yet", NULL, PLUGIN_OK },
         { NONE FINE STATE("enrolling"), false, VERDICT_WATCH, "being enrolled", NULL, PLUGIN_OK },
-        { NONE FINE STATE("waiting-for-token"), false, VERDICT_DOWN, "a one-time token is needed",
+        { NONE FINE STATE("waiting-for-token"), false, VERDICT_DOWN, "enrolment needs a one-time token",
           "rekeyctl enrol orders", PLUGIN_CRITICAL },
         { NONE FAILED("refused") STATE("waiting-for-token"), false, VERDICT_DOWN,
-          "3 attempts in a row failed: it rains", "rekeyctl enrol orders", PLUGIN_CRITICAL },
+          "3 failed attempts in a row: it rains", "rekeyctl enrol orders", PLUGIN_CRITICAL },
         { NONE FINE "\"problem\":\"there is no set\"," STATE("waiting-for-token"), false, VERDICT_DOWN,
-          "a one-time token is needed", "rekeyctl enrol orders", PLUGIN_CRITICAL },
+          "enrolment needs a one-time token", "rekeyctl enrol orders", PLUGIN_CRITICAL },
         { NONE FINE "\"problem\":\"it is torn\"," STATE("absent"), true, VERDICT_DOWN,
           "cannot be used: it is torn", "systemctl restart rekeyd", PLUGIN_CRITICAL },
         { NONE FINE "\"problem\":\"cannot open it: Permission denied\"," STATE("absent"), true, VERDICT_CALL,
-          "cannot tell how it stands", "sudo rekeyctl show orders", PLUGIN_WARNING },
+          "may not read the status", "sudo rekeyctl show orders", PLUGIN_WARNING },
         /* there, and of no use */
         { GONE FAILED("rejected") STATE("waiting-for-token"), false, VERDICT_DOWN, "expired 2d ago: it rains",
           "rekeyctl enrol orders", PLUGIN_CRITICAL },
@@ -73,42 +73,42 @@ static const struct {
           "rekeyctl renew orders", PLUGIN_WARNING },
         { GOOD FAILED("bad-reply") STATE("retrying"), false, VERDICT_CALL, "cannot be used: it rains",
           "rekeyctl history orders", PLUGIN_WARNING },
-        { GOOD FAILED("local") STATE("retrying"), false, VERDICT_CALL, "this machine is in the way",
+        { GOOD FAILED("local") STATE("retrying"), false, VERDICT_CALL, "a local problem prevents renewal",
           "rekeyctl renew orders", PLUGIN_WARNING },
         /* transient failures wait for half of the time that was planned for renewing */
         { SET("2026-12-20T00:00:00Z") "\"usable\":true,\"renew_at\":\"2026-11-20T00:00:00Z\"," FAILED(
                   "transient") STATE("retrying"),
-          false, VERDICT_WATCH, "for now, 3 attempts", NULL, PLUGIN_OK },
+          false, VERDICT_WATCH, "at present: 3 failed attempts", NULL, PLUGIN_OK },
         { SET("2026-11-25T00:00:00Z") "\"usable\":true,\"renew_at\":\"2026-11-10T00:00:00Z\"," FAILED(
                   "transient") STATE("retrying"),
           false, VERDICT_CALL, "expires in 4d 5h", "rekeyctl renew orders", PLUGIN_WARNING },
         { SET("2027-01-30T00:00:00Z") "\"usable\":true,\"renew_at\":null," FAILED("transient")
                   STATE("retrying"),
-          false, VERDICT_WATCH, "for now", NULL, PLUGIN_OK },
+          false, VERDICT_WATCH, "at present", NULL, PLUGIN_OK },
         /* due, and nobody is at it */
         { SET("2027-01-30T00:00:00Z") "\"usable\":true,\"renew_at\":\"2026-11-20T12:06:53Z\"," FINE STATE(
                   "current"),
-          false, VERDICT_CALL, "due since 6h", "journalctl", PLUGIN_WARNING },
+          false, VERDICT_CALL, "overdue for 6h", "journalctl", PLUGIN_WARNING },
         { SET("2027-01-30T00:00:00Z") "\"usable\":true,\"renew_at\":\"2026-11-20T18:00:00Z\"," FINE STATE(
                   "current"),
           false, VERDICT_FINE, NULL, NULL, PLUGIN_OK },
         { SET("2027-01-30T00:00:00Z") "\"usable\":true,\"renew_at\":\"2026-11-20T18:00:00Z\"," FINE STATE(
                   "current"),
-          true, VERDICT_CALL, "no rekeyd runs", "systemctl start rekeyd", PLUGIN_WARNING },
+          true, VERDICT_CALL, "rekeyd is not running", "systemctl start rekeyd", PLUGIN_WARNING },
         { GOOD FAILED("local") "\"next_attempt\":\"2026-11-20T18:09:53Z\"," STATE("retrying"), false,
-          VERDICT_CALL, ": it rains; tried again in 3m; the", "rekeyctl renew orders", PLUGIN_WARNING },
+          VERDICT_CALL, ": it rains; next attempt in 3m; the", "rekeyctl renew orders", PLUGIN_WARNING },
         { GOOD FAILED("local") "\"next_attempt\":\"2026-11-20T18:09:53Z\"," STATE("retrying"), true,
           VERDICT_CALL, ": it rains; the certificate expires in", "rekeyctl renew orders", PLUGIN_WARNING },
         /* around it */
         { GOOD FINE STATE("current") ",\"exports_failed\":2", false, VERDICT_CALL,
           "2 exports could not be written", "rekeyctl show orders", PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"notifications_failed\":1", false, VERDICT_CALL,
-          "1 dependent could not be told", "rekeyctl notify orders", PLUGIN_WARNING },
+          "1 dependent could not be notified", "rekeyctl notify orders", PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"notifications_failed\":1,\"notification_error\":\"it hails\"", false,
-          VERDICT_CALL, "1 dependent could not be told of the current certificate: it hails",
+          VERDICT_CALL, "1 dependent could not be notified of the current certificate: it hails",
           "rekeyctl notify orders", PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"notifications_failed\":2,\"notification_error\":\"it hails\"", false,
-          VERDICT_CALL, "2 dependents could not be told of the current certificate, the first: it hails",
+          VERDICT_CALL, "2 dependents could not be notified of the current certificate, the first: it hails",
           "rekeyctl notify orders", PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"notifications_pending\":1", false, VERDICT_FINE, NULL, NULL,
           PLUGIN_OK },
@@ -252,7 +252,7 @@ START_TEST(plugin_line) {
 
         ck_assert_int_eq(plugin_judge(list, NOW, false, &limits, &fine), PLUGIN_OK);
         ck_assert_str_eq(fine,
-                         "OK - 1 certificate is fine, orders is the first to expire, in 70d 5h | "
+                         "OK - 1 certificate OK, orders is the first to expire, in 70d 5h | "
                          "certificates=1;;;0 usable=1;;;0 failing=0;;;0 warning=0;;;0 critical=0;;;0 "
                          "'first_expiry'=6069187s;1209600:;259200:;0 'orders'=6069187s;1209600:;259200:;0");
 
@@ -262,7 +262,7 @@ START_TEST(plugin_line) {
         ck_assert_ptr_eq(strchr(bar, '|'), strrchr(bar, '|'));
 
         ck_assert_int_eq(plugin_judge(none, NOW, false, &limits, &empty), PLUGIN_OK);
-        ck_assert_msg(has_prefix(empty, "OK - 0 certificates are fine | "), "%s", empty);
+        ck_assert_msg(has_prefix(empty, "OK - 0 certificates OK | "), "%s", empty);
 
         for (size_t i = 0; i < 30; i++)
                 json_array_append_new(many, status_of(GONE FINE STATE("waiting-for-token")));

@@ -21,7 +21,7 @@ START_TEST(refuses_passphrase_files) {
                 int code;
                 const char *error;
         } cases[] = {
-                { "", -EINVAL, "there is nothing in passphrase file" },
+                { "", -EINVAL, "nothing in passphrase file" },
                 { "\n", -EINVAL, "there is no text in the first line" },
                 { "\nsesame\n", -EINVAL, "there is no text in the first line" },
                 { "sesame\r\n", -EINVAL, "at byte 7 (a line end from Windows)" },

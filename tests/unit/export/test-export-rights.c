@@ -78,7 +78,7 @@ static void over_a_mounted_file(const struct child *child) {
         must(mount(source, path, "none", MS_BIND, NULL) == 0);
         spy_reset();
         must(fails_with(export_check(&export, NULL, &warning, &error), -EBUSY, &error,
-                        "it is mounted by itself"));
+                        "it is a mount of its own"));
         must(fails_with(export_write(&export, set, &error), -EBUSY, &error, "or set 'in_place: true'"));
         must(spy.writes == 0);
 

@@ -38,9 +38,9 @@ START_TEST(refuses_directories_of_others_than_the_owner) {
         struct export export = pem_to(path);
 
         ck_assert_int_eq(chown(scratch, 1, 1), 0);
-        assert_refused(&export, &m.set, -EPERM, "belongs to user 1");
+        assert_refused(&export, &m.set, -EPERM, "is owned by user 1");
         export.access.uid = 2;
-        assert_refused(&export, &m.set, -EPERM, "belongs to user 1");
+        assert_refused(&export, &m.set, -EPERM, "is owned by user 1");
         assert_list(scratch, "");
         export.access.uid = 1;
         assert_checks(&export);
@@ -326,7 +326,7 @@ START_TEST(in_place_touches_no_file_of_others) {
         scratch_write(scratch, "x.pem", "theirs", 0600);
         ck_assert_int_eq(chown(path, 1, 1), 0);
         export.in_place = true;
-        assert_refused(&export, &m.set, -EPERM, "the file belongs to user 1, who may have it open");
+        assert_refused(&export, &m.set, -EPERM, "the file is owned by user 1, who may have it open");
         assert_file(scratch, "x.pem", "theirs");
         export.access.uid = 1;
         assert_written(&export, &m.set);

@@ -46,7 +46,7 @@ START_TEST(a_unix_socket_replaces_a_stale_one_only) {
         ck_assert_int_ge(fd, 0);
         fd_close(fd);
         ck_assert_int_eq(http_listen_unix(path, &error), -EEXIST);
-        ck_assert_ptr_nonnull(strstr(error_text(&error), "no socket"));
+        ck_assert_ptr_nonnull(strstr(error_text(&error), "not a socket"));
         ck_assert_int_eq(lstat(path, &st), 0);
         ck_assert(S_ISREG(st.st_mode));
         ck_assert_int_eq(unlink(path), 0);

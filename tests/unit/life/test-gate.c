@@ -115,7 +115,7 @@ START_TEST(test_parses) {
                 { &scene.input.chain_pem, NULL, "the reply has no certificate chain" },
                 { &scene.input.ca_pem, "", "the reply has no CA certificate" },
                 { &scene.input.leaf_pem, "x",
-                  "the client certificate in the reply cannot be used: there is no certificate" },
+                  "the client certificate in the reply cannot be used: no certificate" },
                 { &scene.input.leaf_pem, garbage,
                   "cannot be used: certificate 1 cannot be read: it is damaged" },
                 { &scene.input.chain_pem, garbage, "the certificate chain in the reply cannot be used" },
@@ -202,7 +202,7 @@ START_TEST(test_subject) {
                 { "O=Org,L=locality,ST=province,C=DE,CN=7defcb65",
                   "its OU is missing instead of being 'OrgUnit'" },
                 { "O=Org,OU=OrgUnit,OU=2,L=locality,ST=province,C=DE,CN=7defcb65",
-                  "its OU is '2', which was not asked for" },
+                  "its OU is '2', which was not requested" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
@@ -290,9 +290,9 @@ START_TEST(test_chain) {
 
         /* The chain leads to a CA, but not to the one that the reply calls its own. */
         scene.input.ca_pem = stranger.pem;
-        assert_stopped(&scene, GATE_CHAIN, "the new certificate does not lead to the CA in the reply: ");
+        assert_stopped(&scene, GATE_CHAIN, "the new certificate does not verify to the CA in the reply: ");
         scene.input.ca_pem = namesake.pem;
-        assert_stopped(&scene, GATE_CHAIN, "the new certificate does not lead to the CA in the reply: ");
+        assert_stopped(&scene, GATE_CHAIN, "the new certificate does not verify to the CA in the reply: ");
         scene.input.ca_pem = scene.leaf.pem;
         assert_stopped(&scene, GATE_CHAIN,
                        "no CA is among the 1 certificates that should be its trust anchors");
@@ -314,7 +314,7 @@ START_TEST(test_chain_refuses_self_signed) {
         x509_cert_clear(&scene.leaf);
         scene.leaf = x509_make(&(struct x509_options) { .subject = subject_text });
         scene_arrange(&scene);
-        assert_stopped(&scene, GATE_CHAIN, "does not lead to the CA in the reply: it is self-signed");
+        assert_stopped(&scene, GATE_CHAIN, "does not verify to the CA in the reply: it is self-signed");
 }
 END_TEST
 
@@ -324,8 +324,8 @@ START_TEST(test_expiry) {
 
         scene.input.current_expiry = expiry;
         assert_stopped(&scene, GATE_EXPIRY,
-                       "gains nothing: with its chain it expires at 2027-04-15T08:00:00Z, the current one at "
-                       "2027-04-15T08:00:00Z");
+                       "does not last longer: with its chain it expires at 2027-04-15T08:00:00Z, the current "
+                       "one at 2027-04-15T08:00:00Z");
         scene.input.current_expiry = USEC_INFINITY;
         assert_stopped(&scene, GATE_EXPIRY, "the current one at never");
         scene.input.forced = true;

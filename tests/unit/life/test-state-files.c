@@ -92,7 +92,7 @@ START_TEST(test_names) {
                 char *warning = NULL;
 
                 ck_assert_int_eq(state_save(dir_fd, refused[i], &state, &today, &error), -EINVAL);
-                ck_assert_msg(strstr(error_text(&error), "the name of this certificate"), "%s",
+                ck_assert_msg(strstr(error_text(&error), "no state file for this certificate"), "%s",
                               error_text(&error));
                 ck_assert_int_eq(state_load(dir_fd, refused[i], &today, &state, &warning, NULL), -EINVAL);
         }

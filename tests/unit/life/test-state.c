@@ -73,7 +73,7 @@ START_TEST(test_refused) {
                 { FINGERPRINT, FINGERPRINT "0", "fingerprint is not 64 hexadecimal digits" },
                 { "\"" FINGERPRINT "\"", "null", "member fingerprint is not" },
                 { "command /usr/libexec/orders-reload", "",
-                  "entry 1 of owed: member dependent is not a text of 1 to 512" },
+                  "entry 1 of owed: member dependent is not a string of 1 to 512" },
                 { "\"command /usr/libexec/orders-reload\"", "1",
                   "entry 1 of owed: member dependent is missing" },
                 { "SIGHUP \xe2\x86\x92 \\\"/run/x y\\\\z.pid\\\"", "command /usr/libexec/orders-reload",
@@ -85,7 +85,7 @@ START_TEST(test_refused) {
                   "member revoking_generation is not a number" },
                 { "\"failures\": 2", "\"failures\": []", "entry 1 of owed: member failures" },
                 { "1795197462000000", "1e9", "entry 1 of owed: member next_attempt_usec" },
-                { "\"it ended with status 7\"", "7", "entry 1 of owed: member error is neither a text" },
+                { "\"it ended with status 7\"", "7", "entry 1 of owed: member error is neither a string" },
                 { "1795197441000000", "null", "member failed_usec is not a number" },
         };
         /* Each is needed. */

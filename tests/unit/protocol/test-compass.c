@@ -52,7 +52,7 @@ START_TEST(test_replies_of_a_connector) {
                   "HTTP status 400: \"transport not supported\"" },
                 { 406, "406-get.json", FAILURE_REFUSED, "GET requests only allow query operations" },
                 { 404, "404-gateway.json", FAILURE_REFUSED, "Requested url does not match any rules" },
-                { 404, "404.html", FAILURE_REFUSED, "nothing answers the call at this URL, HTTP status 404" },
+                { 404, "404.html", FAILURE_REFUSED, "no endpoint at this URL, HTTP status 404" },
                 { 403, "403.html", FAILURE_REFUSED, "the Connector denies access, HTTP status 403" },
                 { 413, "413.html", FAILURE_REFUSED, "the Connector refuses the call, HTTP status 413" },
                 { 400, "400-certificate-error.html", FAILURE_REJECTED, "\"The SSL certificate error\"" },
@@ -186,7 +186,7 @@ START_TEST(test_errors_without_a_message) {
                 _cleanup_(error_clear) struct error error = ERROR_INIT;
 
                 ck_assert_int_eq(read_text(PROBE, 200, bodies[i], &error), FAILURE_REFUSED);
-                ck_assert_str_eq(error_text(&error), "the Connector refuses the call and does not say why");
+                ck_assert_str_eq(error_text(&error), "the Connector refuses the call without a reason");
         }
 }
 END_TEST

@@ -161,7 +161,7 @@ START_TEST(exports_are_compared) {
                 { true, NULL },
                 { false, NULL },
                 { false, "it cannot be read: No such file" },
-                { false, "owner, group or mode are not as asked" },
+                { false, "owner, group or mode differs from the configuration" },
                 { false, "it is a symbolic link to written" },
                 { true, NULL },
         };

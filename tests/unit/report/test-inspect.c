@@ -185,7 +185,7 @@ static const struct {
         { key_is_of_another, "tls.key is not the key of the first certificate" },
         { key_is_a_link, "cannot read the private key tls.key" },
         { certificate_is_missing, "cannot read tls.crt: No such file" },
-        { certificate_is_empty, "there is no certificate" },
+        { certificate_is_empty, "no certificate" },
         { certificate_is_a_fifo, "cannot read tls.crt" },
         { certificate_is_a_device, "tls.crt is a symbolic link" },
         { certificate_is_an_abyss, "cannot read tls.crt: File too large" },
@@ -248,7 +248,7 @@ START_TEST(public_names_that_are_not_ours_are_told) {
         make_two(foreign);
         remove_file(foreign, "tls.crt");
         scratch_write(foreign, "tls.crt", "", 0644);
-        b = look(foreign, "files of another origin lie among the links");
+        b = look(foreign, "files of another origin are among the links");
         ck_assert(b.has_set);
 
         make_two(link);

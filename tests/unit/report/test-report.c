@@ -97,7 +97,7 @@ static struct inspection make_inspection(void) {
         inspection.exports[0].is_known = inspection.exports[0].is_current = true;
         inspection.exports[1].is_known = true;
         error_set(&inspection.exports[2].problem, -EACCES, "it cannot be read");
-        error_set(&inspection.problem, -EEXIST, "files of another origin lie among the links");
+        error_set(&inspection.problem, -EEXIST, "files of another origin are among the links");
         return inspection;
 }
 

@@ -96,8 +96,8 @@ START_TEST(adopts_plain_files_as_they_are) {
         scratch_write(scratch, "connection.json", "{\"mine\": true}", 0644);
         store = test_store_open(scratch);
         ck_assert_msg(store_adopt_plain(store, &warning, &error) == 0, "%s", error_text(&error));
-        ck_assert_msg(warning && strstr(warning, "can be read by every user") && strstr(warning, scratch),
-                      "%s", warning);
+        ck_assert_msg(warning && strstr(warning, "is world-readable") && strstr(warning, scratch), "%s",
+                      warning);
         assert_loads(store, 0, &set);
         assert_list(scratch, "..data ..gen-000000 ca.crt connection.json tls.crt tls.key");
         assert_file(scratch, "connection.json", "{\"mine\": true}");
@@ -118,7 +118,7 @@ START_TEST(adopts_nothing_that_does_not_match) {
         ck_assert_msg(strstr(error_text(&error), "there is no tls.key"), "%s", error_text(&error));
         scratch_write(scratch, "tls.key", key, 0600);
         ck_assert_int_lt(store_adopt_plain(store, &warning, &error), 0);
-        ck_assert_msg(strstr(error_text(&error), "does not belong"), "%s", error_text(&error));
+        ck_assert_msg(strstr(error_text(&error), "does not match"), "%s", error_text(&error));
         assert_list(scratch, "tls.crt tls.key");
         assert_file(scratch, "tls.key", key);
 }
@@ -177,7 +177,7 @@ START_TEST(files_of_another_origin_are_not_lost) {
         scratch_write(scratch, "tls.crt", other.certificate_pem, 0644);
         /* Somebody may be about to copy the key as well. */
         ck_assert_int_eq(store_adopt_plain(store, &warning, &error), -EAGAIN);
-        ck_assert_msg(strstr(error_text(&error), "does not belong"), "%s", error_text(&error));
+        ck_assert_msg(strstr(error_text(&error), "does not match"), "%s", error_text(&error));
         assert_file(scratch, "tls.crt", other.certificate_pem);
         assert_loads(store, 1, &set);
 

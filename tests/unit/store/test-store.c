@@ -53,7 +53,7 @@ START_TEST(refuses_a_directory_of_another_user) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
 
         ck_assert_int_eq(chown(scratch, 1, 1), 0);
-        assert_refused(scratch, -EPERM, "belongs to user 'daemon'");
+        assert_refused(scratch, -EPERM, "is owned by user 'daemon'");
 }
 END_TEST
 

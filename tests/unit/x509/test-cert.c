@@ -52,10 +52,9 @@ START_TEST(test_parse_refuses) {
                 const char *pem;
                 const char *error;
         } cases[] = {
-                { "", "there is no certificate: a PEM block 'BEGIN CERTIFICATE' is expected" },
-                { "hello\n", "there is no certificate" },
-                { "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-                  "there is no certificate" },
+                { "", "no certificate: a PEM block 'BEGIN CERTIFICATE' is expected" },
+                { "hello\n", "no certificate" },
+                { "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "no certificate" },
                 { "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
                   "certificate 1 cannot be read: it is damaged" },
                 { "-----BEGIN CERTIFICATE-----\nA*AA\n-----END CERTIFICATE-----\n", "the PEM is damaged" },

@@ -97,7 +97,7 @@ START_TEST(test_check_refuses_another_key) {
 
         ck_assert_int_eq(csr_check(pem, strlen(pem), other, &subject, &error), -EKEYREJECTED);
         ck_assert_ptr_null(subject);
-        ck_assert_str_eq(error_text(&error), "the CSR is for another key than the one beside it");
+        ck_assert_str_eq(error_text(&error), "the CSR is for another key than the staged one");
 }
 END_TEST
 
