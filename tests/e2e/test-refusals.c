@@ -25,7 +25,7 @@ static const struct {
         { "{\"fault\":\"two-leaves\",\"at\":\"sign\"}", "bad-reply", "gate", "" },
         { "{\"fault\":\"mixed-ca\",\"at\":\"sign\"}", "bad-reply", "gate", "" },
         { "{\"fault\":\"long-chain\",\"at\":\"sign\"}", "bad-reply", "gate", "10" },
-        { "{\"fault\":\"other-ca\",\"at\":\"sign\"}", "bad-reply", "proof",
+        { "{\"fault\":\"other-ca\",\"at\":\"sign\"}", "bad-reply", "verify",
           "could not verify the new certificate" },
         { "{\"fault\":\"empty-field\",\"at\":\"sign\",\"field\":\"clientCertificate\"}", "bad-reply", "sign",
           "clientCertificate" },
@@ -48,11 +48,11 @@ static const struct {
         { "{\"fault\":\"graphql-error\",\"at\":\"sign\",\"message\":\"CSR: Invalid common name provided.\"}",
           "refused", "sign", "Invalid common name" },
         { "{\"fault\":\"html-400\",\"at\":\"sign\"}", "rejected", "sign", "" },
-        { "{\"fault\":\"empty-400\",\"at\":\"probe\"}", "bad-reply", "proof",
+        { "{\"fault\":\"empty-400\",\"at\":\"probe\"}", "bad-reply", "verify",
           "could not verify the new certificate" },
-        { "{\"fault\":\"html-400\",\"at\":\"probe\"}", "bad-reply", "proof",
+        { "{\"fault\":\"html-400\",\"at\":\"probe\"}", "bad-reply", "verify",
           "could not verify the new certificate" },
-        { "{\"fault\":\"status\",\"at\":\"probe\",\"status\":500}", "transient", "proof",
+        { "{\"fault\":\"status\",\"at\":\"probe\",\"status\":500}", "transient", "verify",
           "could not verify the new certificate" },
 };
 

@@ -342,7 +342,7 @@ static void check_refused(struct fixture *fixture, unsigned n) {
                 if (count_events(reply.text, "refused") < n)
                         continue;
                 ck_assert_uint_eq(count_events(reply.text, "refused"), n);
-                ck_assert_uint_eq(count_events(reply.text, "asked"), 0);
+                ck_assert_uint_eq(count_events(reply.text, "requested"), 0);
                 ck_assert_msg(strstr(reply.text, "notify requested by uid ") &&
                                       strstr(reply.text, "refused: orders has no dependents"),
                               "%s", reply.text);
