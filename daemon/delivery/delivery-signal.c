@@ -86,13 +86,11 @@ int delivery_send_signal(_unused_ struct loop_services *services, const struct c
                 return error_set_errno(error, r, "cannot tell the age of process %d, named by pid file %s",
                                        pid, config->pid_file);
         if (started_usec > usec_add(modified_usec, AGE_TOLERANCE_USEC))
-                return error_set(
-                        error, -ESRCH,
-                        "process %d is younger than pid file %s that names it, so it is another process with "
-                        "the "
-                        "same number (or the clock was set meanwhile; a restart of the dependent writes the "
-                        "file anew)",
-                        pid, config->pid_file);
+                return error_set(error, -ESRCH,
+                                 "process %d is younger than pid file %s that names it, so it is another "
+                                 "process with the same number (or the clock was set meanwhile; a restart of "
+                                 "the dependent writes the file again)",
+                                 pid, config->pid_file);
         r = read_pid_file(config->pid_file, &again, &modified_usec, error);
         if (r < 0)
                 return r;

@@ -198,7 +198,7 @@ static int on_properties(sd_bus_message *reply, void *userdata, _unused_ sd_bus_
         int r;
 
         if (sd_bus_message_is_method_error(reply, NULL))
-                return fail_call(unit, sd_bus_message_get_error(reply), "look at");
+                return fail_call(unit, sd_bus_message_get_error(reply), "inspect");
         r = read_properties(reply, &properties);
         if (r < 0)
                 return fail_bus(unit, r);

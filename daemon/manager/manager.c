@@ -108,13 +108,13 @@ static void on_inspected(struct environment *env) {
         metrics_file_changed(manager->metrics_file);
         service_ready();
         events_emit(env->observers.events, NULL, LOG_INFO, MESSAGE_READY, NULL, 0,
-                    "ready: %zu of %zu certificate%s can be used", fleet_count_usable(fleet), fleet->n,
+                    "ready: %zu of %zu certificate%s usable", fleet_count_usable(fleet), fleet->n,
                     fleet->n == 1 ? "" : "s");
         malloc_trim(0); /* what all the looks needed */
 }
 
 static void on_retired(struct environment *env, struct certificate *certificate) {
-        log_debug("%s: no longer looked after", certificate_name(certificate));
+        log_debug("%s: no longer managed", certificate_name(certificate));
         fleet_remove_retired(&env_manager(env)->fleet, certificate);
 }
 
@@ -135,7 +135,7 @@ static void on_clock_set(void *userdata) {
         struct manager *manager = userdata;
 
         events_emit(manager->env.observers.events, NULL, LOG_NOTICE, MESSAGE_CLOCK, NULL, 0,
-                    "the clock was set; looking at every certificate again");
+                    "the clock was set; inspecting every certificate again");
         manager->next_inspection = 0;
         (void)sd_event_source_set_enabled(manager->inspections, SD_EVENT_ON);
 }
@@ -429,7 +429,7 @@ void manager_start(struct manager *manager) {
         const struct fleet *fleet = &manager->fleet;
 
         events_emit(manager->env.observers.events, NULL, LOG_INFO, MESSAGE_STARTED, NULL, 0,
-                    "rekeyd " REKEYD_VERSION " looks after %zu certificate%s", fleet->n,
+                    "rekeyd " REKEYD_VERSION " manages %zu certificate%s", fleet->n,
                     fleet->n == 1 ? "" : "s");
         if (fleet->n == 0) {
                 service_ready();
