@@ -1,6 +1,6 @@
 /*
- * The command line, by the table. Global options may stand before and after the command's name. Mistakes are
- * said in our own words, with what is nearest to what was written; getopt only takes the line apart.
+ * The command line, by the table. Global options may stand before and after the command's name. Errors have
+ * our own texts, with the nearest known word; getopt only splits the line.
  */
 
 #include <getopt.h>
@@ -179,7 +179,7 @@ static int parse_options(struct ctl *ctl, bool stops_early, int argc, char *argv
         int letter, r;
 
         (void)describe_options(ctl, stops_early, longs, letters);
-        optind = 0; /* glibc: start anew, with the "+" in mind */
+        optind = 0; /* glibc: start again, with the "+" in mind */
         opterr = 0;
         for (;;) {
                 const int at = optind > 0 ? optind : 1;
@@ -288,7 +288,7 @@ int ctl_parse(struct ctl *ctl, int argc, char *argv[]) {
                 return 1;
         }
         if (!ctl->command) {
-                /* Nothing asked: how things stand. */
+                /* No command: the status. */
                 ctl->command = ctl_find_command(ctl->table, "status");
                 r = fill_values(ctl);
                 if (r < 0)

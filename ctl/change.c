@@ -14,7 +14,7 @@ bool change_wants_wait(const struct ctl *ctl, bool *ret_wait) {
         return true;
 }
 
-/* Where there is no socket, or nobody at it. */
+/* Where there is no socket, or no process listens. */
 static int explain_absence(struct ctl *ctl, int r, char **ret) {
         const char *what = r == -ENOENT ? "no socket" : "no process listens";
         const struct config *config;

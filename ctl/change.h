@@ -4,8 +4,7 @@
 
 #include "ctl/ctl.h"
 
-/* For the table of options of each. They wait for the end: whoever asks for something wants to know what has
- * become of it. */
+/* For the table of options of each. They wait for completion, since an operator wants to know the outcome. */
 #define CHANGE_OPTIONS                                                                            \
         { .name = "no-wait", .help = "do not wait for completion" },                              \
                 { .name = "wait", .help = "wait for completion; this is the default" }, {         \
@@ -13,8 +12,8 @@
                 .help = "wait at most that long", .min = USEC_PER_MSEC, .max = 365 * USEC_PER_DAY \
         }
 
-/* Whether to wait. False, after it was said, where the options contradict each other: the caller ends with
- * CTL_USAGE. */
+/* Whether to wait. False, after an error message, where the options contradict each other: the caller ends
+ * with CTL_USAGE. */
 bool change_wants_wait(const struct ctl *ctl, bool *ret_wait);
 
 /* As ctl_ask() and ctl_fail_call(); where no rekeyd runs they say how to start it, since there is nothing

@@ -1,4 +1,4 @@
-/* Looking things up in the table of commands, and the options that go with all of them. */
+/* Look-ups in the table of commands, and the options of all commands. */
 
 #include "ctl/command.h"
 

@@ -12,12 +12,12 @@ enum ctl_exit {
         CTL_OK = 0,
         CTL_FAILED = 1,
         CTL_USAGE = 2,
-        CTL_UNREACHABLE = 3,    /* nobody listens at the socket, or rekeyd is about to stop */
+        CTL_UNREACHABLE = 3,    /* no process listens at the socket, or rekeyd is about to stop */
         CTL_DENIED = 4,         /* 403, or no right on a file */
         CTL_NO_CERTIFICATE = 5, /* 404 */
         CTL_NOT_NOW = 6,        /* 409: not in this state */
         CTL_OVER_BUDGET = 7,    /* 429 */
-        CTL_TIMED_OUT = 8,      /* what was asked for goes on, but was not seen to end */
+        CTL_TIMED_OUT = 8,      /* rekeyctl stopped waiting; the operation continues */
         CTL_EXIT_MAX,
 };
 extern const char *const ctl_exit_help[CTL_EXIT_MAX]; /* for help and the manual */
@@ -68,7 +68,7 @@ struct ctl_command {
         size_t n_options;
         bool is_hidden;              /* neither in the help nor in completions */
         int usage_exit;              /* for wrong options and arguments; 0: CTL_USAGE */
-        int (*run)(struct ctl *ctl); /* an exit status; what is wrong has been said */
+        int (*run)(struct ctl *ctl); /* an exit status; the error was printed */
 };
 
 /* The table; its rows are in command-NAME.c. */

@@ -1,7 +1,7 @@
 /*
  * Completions for bash and zsh, written from the table of commands: what can be typed is what the table has.
- * Names of certificates and numbers of generations are asked for while somebody types, by `rekeyctl
- * complete`, which is quiet when it cannot tell.
+ * Names of certificates and numbers of generations come from `rekeyctl complete` at the time of completion,
+ * which is silent on errors.
  *
  * The scripts are the generic part as it stands here, with functions in the middle that answer, for a command
  * and an option or a position, what may come there.

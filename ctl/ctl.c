@@ -140,8 +140,7 @@ const char *ctl_socket(struct ctl *ctl) {
 
         if (ctl_has(ctl, "socket"))
                 return ctl_text(ctl, "socket");
-        /* A configuration that is wrong does not keep anybody from asking a rekeyd that runs with the old
-         * one. */
+        /* An invalid configuration does not prevent calls to a rekeyd that runs with the old one. */
         return ctl_config(ctl, &config) == 0 ? config->control.socket : CTL_SOCKET;
 }
 
@@ -182,7 +181,7 @@ static int exit_for_errno(int r) {
         }
 }
 
-/* rekeyd says who may call; how one becomes that is said here, as far as the configuration can be read. */
+/* rekeyd's answer names who may call; the fix is added here, as far as the configuration can be read. */
 static int explain_denied(struct ctl *ctl, const struct error *error, char **ret) {
         const struct config *config;
         const struct group *group = NULL;

@@ -39,7 +39,7 @@ struct ctl {
 
 /*
  * Reads the command line, which is one of ctl->table. 0; 1 when all is done (help, version); or -EINVAL after
- * the mistake was said, with ctl->command as far as it is known. ARGV is permuted and borrowed.
+ * the error was printed, with ctl->command as far as it is known. ARGV is permuted and borrowed.
  */
 int ctl_parse(struct ctl *ctl, int argc, char *argv[]);
 void ctl_clear(struct ctl *ctl);
@@ -80,8 +80,8 @@ struct client *ctl_client(struct ctl *ctl);
  */
 int ctl_ask(struct ctl *ctl, const char *method, const char *path, const json_t *body, json_t **ret);
 
-/* For those who call the client themselves: the exit status for the result R of a client function, the status
- * of an answer, and the sentence of ERROR said. */
+/* For direct users of the client: the exit status for the result R of a client function, after printing the
+ * status of an answer, or the sentence of ERROR. */
 int ctl_fail_call(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error);
 
 /* The same without saying it: *RET_SENTENCE is owned, NULL when memory is out. */

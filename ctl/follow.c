@@ -1,7 +1,7 @@
 /*
- * Each thing that is asked for ends with one event, so there is nothing to poll: the stream is opened, then
- * rekeyd is asked, and then the stream is read. Where it ends before that event, the truth is that rekeyctl
- * does not know what has become of it, and that is what is said.
+ * Each request ends with one event, so there is nothing to poll: the stream is opened, then the request is
+ * sent, and then the stream is read. If it ends before that event, the outcome is unknown, and rekeyctl
+ * reports that.
  */
 
 #include "ctl/follow.h"
@@ -11,7 +11,7 @@
 #include "ctl/change.h"
 #include "ctl/view.h"
 
-/* A signal may come between the look at the flag and the wait: no wait is longer than this. */
+/* A signal may come between the check of the flag and the wait: no wait is longer than this. */
 #define WAIT_MAX_USEC USEC_PER_SEC
 
 static volatile sig_atomic_t is_interrupted;

@@ -1,14 +1,13 @@
 #pragma once
 
-/* What happens after something was asked for: the events, within a time, until Ctrl-C or the end of rekeyd.
- */
+/* The events after a request, within a time limit, until Ctrl-C or the end of rekeyd. */
 
 #include "ctl/ctl.h"
 
 struct follow {
         struct client_stream *stream;
         usec_t deadline; /* CLOCK_MONOTONIC; USEC_INFINITY: none */
-        bool is_lost;    /* rekeyd has said so, and ends the stream */
+        bool is_lost;    /* rekeyd has reported it, and ends the stream */
 };
 
 enum follow_result {
@@ -17,14 +16,14 @@ enum follow_result {
         FOLLOW_TIMED_OUT,
         FOLLOW_INTERRUPTED,
         FOLLOW_GONE, /* rekeyd was stopped or restarted */
-        FOLLOW_LOST, /* rekeyd told more than was read */
+        FOLLOW_LOST, /* events were lost, since they were read too slowly */
         FOLLOW_RESULT_MAX,
 };
 
 /*
- * Opens the stream of events of CERTIFICATE, or of all for NULL: before anything is asked for, so that
- * nothing of it is missed. --timeout of the command counts from here, and SIGINT, SIGTERM and SIGHUP no
- * longer end the process but are a result. CTL_OK, or an exit status after it has said what is wrong.
+ * Opens the stream of events of CERTIFICATE, or of all for NULL: before the request, so that no event is
+ * missed. --timeout of the command counts from here, and SIGINT, SIGTERM and SIGHUP no longer end the process
+ * but are a result. CTL_OK, or an exit status after it has printed the error.
  */
 int follow_begin(struct ctl *ctl, const char *certificate, struct follow *ret);
 void follow_end(struct follow *follow);

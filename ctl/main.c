@@ -14,7 +14,7 @@
 static int flush(const struct ctl *ctl, int exit) {
         if (fflush(stdout) == 0 && !ferror(stdout))
                 return exit;
-        if (errno == EPIPE) /* whoever reads has seen enough */
+        if (errno == EPIPE) /* the reader has closed the pipe */
                 return exit;
         return ctl_fail(ctl, exit == CTL_OK ? CTL_FAILED : exit, "cannot write the answer: %s",
                         strerrordesc_np(errno));

@@ -1,6 +1,6 @@
 /*
- * Reading the state directory and the certificates' directories for somebody who only looks. A journal that
- * is damaged is passed over with a warning, and the next rekeyd deals with it.
+ * Reads the state directory and the certificates' directories while rekeyd is not running. A damaged state
+ * file is ignored with a warning, and the next rekeyd handles it.
  */
 
 #include "ctl/offline.h"
@@ -23,7 +23,7 @@ struct offline {
 };
 
 static void warn(struct offline *offline, const char *what, int r) {
-        if (offline->warning) /* the first one tells it for all */
+        if (offline->warning) /* the first one stands for all */
                 return;
         if (asprintf(&offline->warning, "%s in %s: %s; failures and pending notifications are unknown%s",
                      what, offline->config->state_directory, strerrordesc_np(-r),
@@ -99,7 +99,7 @@ static bool read_state(struct offline *offline, const char *name, struct state *
         return r == 0;
 }
 
-/* Whether they were told is not known, then. */
+/* Then it is unknown whether they were notified. */
 static void forget_dependents(json_t *answer) {
         json_t *dependent;
         size_t i;
@@ -119,7 +119,7 @@ int offline_read(struct offline *offline, const struct config_certificate *certi
         int r;
 
         is_remembered = read_state(offline, certificate->name, &state);
-        /* Exports are only looked at for one: reading keys takes milliseconds each. */
+        /* Exports are only inspected for a single certificate: reading keys takes milliseconds each. */
         r = with_details ? inspect_certificate(certificate, &inspection)
                          : inspect_directory(certificate->directory, &inspection);
         if (r < 0)

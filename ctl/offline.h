@@ -30,5 +30,5 @@ int offline_read(struct offline *offline, const struct config_certificate *certi
 int offline_history(struct offline *offline, const struct config_certificate *certificate, json_t **ret,
                     struct error *error);
 
-/* A sentence on what could not be read for all of them, such as the journals; NULL: nothing. Borrowed. */
+/* A sentence on what could not be read for all of them, such as the state files; NULL: nothing. Borrowed. */
 const char *offline_warning(const struct offline *offline);

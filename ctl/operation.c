@@ -1,7 +1,7 @@
 /*
  * One stream of events for all certificates, and one request for each. What ends the waiting for one is the
  * event that has the operation's name; what is shown meanwhile are the steps of its attempt. rekeyd has the
- * slots: however many are asked for at once, it renews as many at a time as its configuration says.
+ * slots: however many are requested at once, limits.concurrent_renewals applies.
  */
 
 #include "ctl/operation.h"
@@ -62,7 +62,7 @@ static int tasks_init(struct ctl *ctl, const struct operation *operation, struct
         }
         ret->n = n;
         qsort(ret->by_name, n, sizeof(*ret->by_name), compare_tasks);
-        /* One that is named twice is asked for once. */
+        /* One that is named twice is requested once. */
         for (size_t i = 1; i < n; i++)
                 if (streq(ret->by_name[i]->name, ret->by_name[i - 1]->name)) {
                         ret->by_name[i]->state = TASK_OVER;
@@ -137,7 +137,7 @@ static bool is_time_to_draw(const struct tasks *tasks) {
         return now_usec(CLOCK_MONOTONIC) - tasks->drawn_at >= PROGRESS_TICK_USEC;
 }
 
-/* --- What is over --- */
+/* --- What has ended --- */
 
 static void end_task(struct tasks *tasks, struct task *task, int exit) {
         task->state = TASK_OVER;
@@ -193,7 +193,7 @@ static void take_event(struct tasks *tasks, const json_t *event) {
                 task->doing = doing_after(view_string(event, "step"));
 }
 
-/* Those in STATE are over, of which one line tells the reason, however many they are. */
+/* Ends all tasks in STATE; one line has the reason, however many they are. */
 static void give_up_state(struct tasks *tasks, enum task_state state, int exit, const char *reason,
                           const char *see) {
         const char *name = NULL;
@@ -213,7 +213,7 @@ static void give_up_state(struct tasks *tasks, enum task_state state, int exit, 
                                n == 1 && *see ? " " : "", n == 1 && *see ? name : "");
 }
 
-/* Whoever is left when nothing more will be heard. */
+/* The tasks that are left when no more events will come. */
 static void give_up(struct tasks *tasks, enum follow_result result) {
         give_up_state(tasks, TASK_ASKED, follow_exit(result), follow_reason(result),
                       "; see: rekeyctl status");
@@ -244,7 +244,7 @@ static bool listen(struct tasks *tasks, struct follow *follow, usec_t wait_usec)
         return false;
 }
 
-/* False: there is nobody to be asked. */
+/* False: rekeyd cannot be asked. */
 static bool ask(struct tasks *tasks, struct task *task) {
         _cleanup_(freep) char *path = NULL, *sentence = NULL;
         int exit;
@@ -265,7 +265,7 @@ static bool ask(struct tasks *tasks, struct task *task) {
         return true;
 }
 
-/* The rest would be told the same. */
+/* The rest would get the same answer. */
 static void skip_rest(struct tasks *tasks) {
         for (size_t i = 0; i < tasks->n; i++)
                 if (tasks->tasks[i].state == TASK_NEW)
@@ -282,7 +282,7 @@ static void ask_and_wait(struct tasks *tasks, struct follow *follow) {
         for (size_t i = 0; i < tasks->n; i++) {
                 if (tasks->tasks[i].state == TASK_OVER)
                         continue;
-                /* What ended before was asked for by somebody else. */
+                /* An operation that ended before is another client's. */
                 if (!listen(tasks, follow, 0))
                         return;
                 if (!ask(tasks, &tasks->tasks[i]))

@@ -1,7 +1,7 @@
 /*
- * What an operator sees first. In ten seconds it must be clear what is wrong and which command mends it: what
- * is wrong stands at the top of the table, and once more, in words, at the end, where the eye is when the
- * output has gone by. Of thousands that are fine nobody wants to see more than their number.
+ * What an operator sees first. In ten seconds it must be clear what is wrong and which command fixes it:
+ * problems come first in the table, and once more, in words, at the end, where the eye is when the output has
+ * scrolled by. Of thousands that are OK only the number matters.
  */
 
 #include "ctl/overview.h"

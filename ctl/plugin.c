@@ -1,7 +1,7 @@
 /*
- * One line for a monitoring system. Critical is what does not work or soon will not; a warning is whatever
- * needs somebody; what rekeyd is still mending by itself is neither. The thresholds watch the one thing that
- * nobody has to explain: how long the certificate still lasts.
+ * One line for a monitoring system. Critical is what does not work or soon will not; a warning is what needs
+ * attention; what rekeyd is still fixing by itself is neither. The thresholds watch one simple thing: how
+ * long the certificate still lasts.
  */
 
 #include "ctl/plugin.h"

@@ -1,6 +1,6 @@
 #pragma once
 
-/* What `rekeyctl check` tells a monitoring system, by the rules of monitoring plugins. */
+/* The output of `rekeyctl check` for a monitoring system, by the rules of monitoring plugins. */
 
 #include <jansson.h>
 

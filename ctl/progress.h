@@ -1,6 +1,6 @@
 #pragma once
 
-/* What is under way, in some lines that are drawn anew, below what is over, which stays. */
+/* What is under way, in some lines that are redrawn, below what has ended, which stays. */
 
 #include "ctl/ctl.h"
 
@@ -27,8 +27,8 @@ size_t progress_room(const struct progress *progress);
 void progress_draw(struct progress *progress, const struct progress_row *rows, size_t n_rows,
                    const char *summary);
 
-/* A line that stays: LABEL, which may be NULL, and what has become of it, on standard output; where it
- * IS_BAD, on standard error. Cleaned and, on a terminal, wrapped. */
+/* A line that stays: LABEL, which may be NULL, and its outcome, on standard output; where it IS_BAD, on
+ * standard error. Cleaned and, on a terminal, wrapped. */
 void progress_print(struct progress *progress, bool is_bad, const char *label, const char *format, ...)
         _printf_(4, 5);
 

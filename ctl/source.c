@@ -1,7 +1,7 @@
 /*
- * rekeyd is asked first, always: it knows what is under way, and the files do not. Only where nobody listens
- * are they read, in this process and with the rights of this user. That a rekeyd refuses somebody is no
- * reason to look behind its back.
+ * rekeyd is asked first, always: it knows what is under way, and the files do not. Only if no process listens
+ * are they read, in this process and with the rights of this user. If rekeyd refuses a user, the files are
+ * not read instead.
  */
 
 #include "ctl/source.h"

@@ -12,8 +12,9 @@ struct source *source_free(struct source *source);
 DEFINE_CLEANUP(struct source *, source_free);
 
 /*
- * Each returns CTL_OK, or an exit status after it has said what is wrong. Where nobody listens at the socket
- * they read the files instead, and say so in a line on standard error, once. Results are the caller's.
+ * Each returns CTL_OK, or an exit status after it has printed the error. If no process listens at the
+ * socket they read the files instead, and report that in a line on standard error, once. Results are the
+ * caller's.
  *
  * source_list(): an array with the status of NAMES, in their order; of all where N is 0.
  */
@@ -23,10 +24,10 @@ int source_history(struct source *source, const char *name, json_t **ret); /* an
 
 bool source_is_offline(const struct source *source); /* after one of the above */
 
-/* Begin anew: rekeyd may have been started or stopped. */
+/* Starts over: rekeyd may have been started or stopped. */
 void source_refresh(struct source *source);
 
-/* What is wrong is neither printed nor is it said that the files are read: for `check`, which has one line
- * for all, and for completions. */
+/* Neither errors nor the fact that the files are read are printed: for `check`, which has one line for all,
+ * and for completions. */
 void source_be_quiet(struct source *source);
 const char *source_error(const struct source *source); /* the last sentence; "" for none. Borrowed */

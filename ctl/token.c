@@ -1,7 +1,7 @@
 /*
  * A one-time token is a secret until it is used. It comes from a file, a pipe or the keyboard, never from the
- * command line, which everybody on the machine can read and the shell keeps. It is held in one buffer, and in
- * no sentence.
+ * command line, which every user of the machine can read and the shell keeps. It is held in one buffer, and
+ * in no sentence.
  */
 
 #include "ctl/token.h"

@@ -11,6 +11,6 @@
  * and there is a terminal. What is read is one line; blanks around it do not count. *RET is owned, to be
  * freed by free_secret().
  *
- * 0, or -errno with a sentence that never quotes what was read: -ENOTTY where there is nobody to ask.
+ * 0, or -errno with a sentence that never quotes what was read: -ENOTTY where there is no terminal.
  */
 int token_read(const char *file, const char *certificate, char **ret, struct error *error);

@@ -1,11 +1,11 @@
 /*
- * The judgement that `status`, `show` and `check` share, as a table: when a row applies, how bad that is, how
- * it is said, and what mends it. Rows of one group exclude each other, the first that applies counts: an
- * expired certificate is expired, whatever else is to be said of its renewal. What somebody has just asked
- * for in vain leads to the same rows, by the class of its failure.
+ * The judgement that `status`, `show` and `check` share, as a table: when a row applies, its level, its text,
+ * and the fix. Rows of one group exclude each other, the first that applies counts: an expired certificate is
+ * expired, whatever the state of its renewal. A request that has just failed leads to the same rows, by the
+ * class of its failure.
  *
- * A failure that may pass by itself calls nobody out of bed until half of the time between the planned
- * renewal and the expiry is gone.
+ * A failure that may be temporary raises no alarm until half of the time between the planned renewal and the
+ * expiry is gone.
  */
 
 #include "ctl/verdict.h"
@@ -45,7 +45,7 @@ static bool is_expired(const struct judge *judge) {
 
 /* --- When a row applies --- */
 
-/* Where rekeyd runs it knows what has become of the files, and tells by its state what to do. */
+/* A running rekeyd knows the files, and its state is authoritative. */
 static bool cannot_be_read(const struct judge *judge) {
         return judge->is_offline && !judge->view->has_set && judge->view->problem;
 }
@@ -117,10 +117,10 @@ static bool has_failed_exports(const struct judge *judge) {
 }
 
 static bool has_failed_notices(const struct judge *judge) {
-        return judge->view->owed_failed > 0;
+        return judge->view->pending_failed > 0;
 }
 
-/* Asked for by somebody, as a rule: what was due and failed counts as failures in a row. */
+/* A request, as a rule: what was due and failed counts as failures in a row. */
 static bool has_failed_last(const struct judge *judge) {
         const struct view *view = judge->view;
 
@@ -132,7 +132,7 @@ static bool is_over_budget(const struct judge *judge) {
         return judge->view->has_budget && judge->view->budget_left == 0 && judge->view->failures > 0;
 }
 
-/* --- How it is said --- */
+/* --- The texts --- */
 
 /* ": the last error", where there is one. */
 static void say_cause(FILE *out, const struct view *view) {
@@ -207,7 +207,7 @@ static void say_exports(FILE *out, const struct judge *judge) {
 }
 
 static void say_notices(FILE *out, const struct judge *judge) {
-        const unsigned n = judge->view->owed_failed;
+        const unsigned n = judge->view->pending_failed;
 
         fprintf(out, "%u dependent%s could not be notified of the current certificate", n, n == 1 ? "" : "s");
         if (judge->view->pending_error)
@@ -235,7 +235,7 @@ static const struct row {
         enum verdict_level level;
         bool (*applies)(const struct judge *judge); /* NULL: the last failure in a row was of the class */
         const char *class;                          /* of what was just tried, that leads here as well; or: */
-        const char *text;                           /* goes on with what `say` says */
+        const char *text;                           /* continued by `say` */
         void (*say)(FILE *out, const struct judge *judge);
         const char *advice, *command; /* ADVICE: COMMAND; "%s" is the name */
 } rows[] = {

@@ -8,8 +8,8 @@
 
 enum verdict_level {
         VERDICT_FINE,
-        VERDICT_WATCH, /* rekeyd is at it, and nobody is needed yet */
-        VERDICT_CALL,  /* somebody is needed; the certificate still works */
+        VERDICT_WATCH, /* rekeyd is working on it, and no operator is needed yet */
+        VERDICT_CALL,  /* needs attention; the certificate still works */
         VERDICT_DOWN,  /* there is no certificate that works */
         VERDICT_LEVEL_MAX,
 };
@@ -36,7 +36,6 @@ void verdict_clear(struct verdict *verdict);
 /* IS_OFFLINE: no rekeyd runs. 0 or -ENOMEM. Pure. */
 int verdict_judge(const struct view *view, usec_t now, bool is_offline, struct verdict *ret);
 
-/* What somebody is to do after what he has asked for has failed, by the EVENT that says so: "ADVICE:
- * COMMAND". TRY_AGAIN is the command that has failed, with "%s" for the name. Owned; NULL when memory is out.
- */
+/* The advice after a failed request, by its EVENT: "ADVICE: COMMAND". TRY_AGAIN is the command that has
+ * failed, with "%s" for the name. Owned; NULL when memory is out. */
 char *verdict_advise(const json_t *event, const char *name, const char *try_again);

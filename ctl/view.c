@@ -69,7 +69,7 @@ void view_read(const json_t *status, struct view *ret) {
                 .failures = count(status, "failures"),
                 .exports_failed = count(status, "exports_failed"),
                 .pending = count(status, "notifications_pending"),
-                .owed_failed = count(status, "notifications_failed"),
+                .pending_failed = count(status, "notifications_failed"),
                 .budget_left = count(status, "budget_left"),
                 .has_budget = json_is_integer(json_object_get(status, "budget_left")),
         };

@@ -10,20 +10,20 @@
 /* Strings are borrowed from the JSON. What is missing there is empty here. */
 struct view {
         const char *name, *connector, *directory;
-        const char *state;   /* "unknown" where none is said */
+        const char *state;   /* "unknown" where there is none */
         const char *step;    /* NULL: no attempt is under way */
         const char *failure; /* the class of the last one; NULL: none in a row */
         const char *last_error, *last_result, *fingerprint; /* NULL: none */
-        const char *last_operation;    /* of somebody, which ended with last_result; NULL: of nobody */
+        const char *last_operation;    /* the request that ended with last_result; NULL: none */
         const char *last_result_error; /* NULL: it was no failure */
         const char *problem;           /* with the files; of the details, and of what is read offline */
         bool has_set, is_usable, is_revoked, is_revoking;
         uint64_t generation;
         usec_t not_before, not_after;                                 /* 0: no set */
         usec_t renew_at, next_attempt, last_error_at, last_result_at; /* 0: none */
-        unsigned failures, exports_failed, pending, owed_failed, budget_left;
-        const char *pending_error; /* of the first of `owed_failed`; NULL: none */
-        bool has_budget;           /* `budget_left` was said */
+        unsigned failures, exports_failed, pending, pending_failed, budget_left;
+        const char *pending_error; /* of the first of `pending_failed`; NULL: none */
+        bool has_budget;           /* `budget_left` is known */
 };
 
 void view_read(const json_t *status, struct view *ret);
@@ -36,8 +36,8 @@ const char *view_string(const json_t *object, const char *name);
 uint64_t view_number(const json_t *object, const char *name);
 usec_t view_member_time(const json_t *object, const char *name);
 
-/* How much of its lifetime is over, in percent. */
+/* How much of its lifetime has passed, in percent. */
 unsigned view_used(const struct view *view, usec_t now);
 
-/* What somebody has asked for, where the last result is that it has failed; else "". */
+/* The request, where the last result is its failure; else "". */
 const char *view_failed_operation(const struct view *view);

@@ -1,8 +1,7 @@
 /*
- * The overview on the whole screen, for as long as somebody looks: drawn anew when something happens, and
- * every second, since times pass. rekeyd is asked again after events, four times a second at most, and
- * otherwise rarely: a screen that is left open must not cost it anything. Where rekeyd goes away the files
- * are read, until it is back.
+ * The overview on the whole screen, until Ctrl-C: redrawn after each event, and every second, since times
+ * pass. rekeyd is asked again after events, four times a second at most, and otherwise rarely: a screen that
+ * is left open must not cost it anything. When rekeyd stops the files are read, until it is back.
  */
 
 #include "ctl/watch.h"

@@ -17,11 +17,11 @@ struct ca *ca_free(struct ca *ca);
 DEFINE_CLEANUP(struct ca *, ca_free);
 
 /* The CA that signs. Read again from the files when what is in memory is older than the window at NOW
- * (CLOCK_MONOTONIC): inside the window a retired CA goes on signing, as with the real Connector. Files that
+ * (CLOCK_MONOTONIC): inside the window a retired CA still signs, as with the real Connector. Files that
  * cannot be read leave the old one in use, with a warning on stderr. Never NULL. */
 const struct pki_pair *ca_issuer(struct ca *ca, usec_t now);
 
-/* The issuer of the last ca_issuer() and what stands above it: CA, then root. Borrowed. */
+/* The issuer of the last ca_issuer() and what is above it: CA, then root. Borrowed. */
 const pki_list *ca_chain(const struct ca *ca);
 
 /* The identity of both endpoints. Borrowed. */
@@ -36,6 +36,5 @@ struct ca_rotation {
 /* Replaces the CA files; what signs changes when the window has passed. *RET is the new certificate. */
 int ca_rotate(struct ca *ca, const struct ca_rotation *rotation, X509 **ret, struct error *error);
 
-/* A CA and a key that nobody trusts, for faults; made when first asked for. NULL when that failed. Borrowed.
- */
+/* An untrusted CA and key, for faults; generated at the first request. NULL when that failed. Borrowed. */
 const struct pki_pair *ca_stranger(struct ca *ca);

@@ -203,7 +203,7 @@ static void call_execute(struct call *call) {
                 call_reply(call, 500, NULL, "", "out of memory");
 }
 
-/* A body that is neither JSON nor about the field that was asked for needs no call to be executed. */
+/* A body that is neither JSON nor about the requested field needs no call to be executed. */
 static void call_proceed(struct call *call) {
         if (call->fault && fault_stage(call->fault) == FAULT_STAGE_GATEWAY)
                 call_finish(call, spoil_gateway(call->fault, call->request), "fault");
@@ -348,7 +348,7 @@ void call_start(struct server *server, struct evhttp_request *request) {
         struct evkeyvalq parameters = { 0 };
         struct call *call;
 
-        if (!connection) { /* no TLS, for want of memory: say nothing to whoever that is */
+        if (!connection) { /* no TLS, out of memory: send nothing */
                 reply_send(request, 500, NULL, "", 0);
                 return;
         }

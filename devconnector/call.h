@@ -9,5 +9,5 @@
 /* Takes over a request that arrived at an endpoint. */
 void call_start(struct server *server, struct evhttp_request *request);
 
-/* Lets all held calls go on. Returns how many there were. */
+/* Releases all held calls. Returns how many there were. */
 size_t call_release_held(struct server *server);

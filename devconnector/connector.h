@@ -31,8 +31,8 @@ struct caller {
         enum client_type type;
 };
 
-/* Both return NULL when the caller may go on, else why not: for the log, a caller is never told. The token is
- * burnt. TOKEN may be NULL. */
+/* Both return NULL when the caller may continue, else the reason: for the log, it is never sent to the
+ * caller. The token is burnt. TOKEN may be NULL. */
 const char *connector_admit_certificate(const struct connector *connector, const struct caller *caller);
 const char *connector_admit_token(struct connector *connector, const char *token, struct caller *caller);
 

@@ -29,7 +29,7 @@ extern const char *const operation_kind_names[OPERATION_KIND_MAX];
 enum fault_stage {
         FAULT_STAGE_TLS = 1 << 0,     /* a new connection */
         FAULT_STAGE_PAUSE = 1 << 1,   /* before anything else is done with the call */
-        FAULT_STAGE_GATEWAY = 1 << 2, /* before the token or the certificate is looked at */
+        FAULT_STAGE_GATEWAY = 1 << 2, /* before the token or the certificate is checked */
         FAULT_STAGE_CALL = 1 << 3,    /* after that: in the resolver, the CA or the reply */
 };
 

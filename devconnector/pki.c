@@ -93,7 +93,7 @@ uint64_t pki_random_serial(void) {
         uint64_t serial = 0;
 
         if (RAND_bytes((unsigned char *)&serial, sizeof(serial)) != 1)
-                abort(); /* there is no way to go on without randomness */
+                abort(); /* cannot continue without randomness */
         return serial >> 1 | 1;
 }
 

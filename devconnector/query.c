@@ -1,7 +1,7 @@
 /*
  * The transport rules of GraphQL over HTTP as gqlgen has them: what is no JSON is 400, what is no valid
- * operation is 422, and a mutation by GET is 406. A refused call still says what it is about where that can
- * be told, since faults and the log want to know.
+ * operation is 422, and a mutation by GET is 406. A refused call still has its operation if that is known,
+ * for faults and the log.
  */
 
 #include "devconnector/query.h"

@@ -1,6 +1,6 @@
 /*
  * Wrong answers. What a gateway says in front of the Connector was taken from real ones: their bodies,
- * content types and headers are what a client has to tell apart.
+ * content types and headers are what a client has to distinguish.
  */
 
 #include "devconnector/spoil.h"

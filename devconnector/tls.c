@@ -1,7 +1,7 @@
 /*
- * A client certificate that will not do is refused inside TLS, with the alerts that real edges send: 48 for
- * an unknown CA, 45 for an expired one, 40 (TLS 1.2) or 116 (TLS 1.3) for none at all. OpenSSL maps
- * verification errors to these by itself; what is added here is the record of why.
+ * An unacceptable client certificate is refused inside TLS, with the alerts that real edges send: 48 for an
+ * unknown CA, 45 for an expired one, 40 (TLS 1.2) or 116 (TLS 1.3) for none at all. OpenSSL maps verification
+ * errors to these by itself; what is added here is the reason for the log.
  *
  * Every connection is verified against the bundle as it is on disk at that moment: sessions are never
  * resumed, and a changed file makes a new SSL_CTX. A bundle that cannot be read leaves the old one in use.

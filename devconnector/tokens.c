@@ -68,7 +68,7 @@ static void make_text(char ret[TOKEN_TEXT]) {
         unsigned char bytes[TOKEN_BYTES];
 
         if (RAND_bytes(bytes, sizeof(bytes)) != 1)
-                abort(); /* there is no way to go on without randomness */
+                abort(); /* cannot continue without randomness */
         EVP_EncodeBlock((unsigned char *)ret, bytes, sizeof(bytes));
         for (char *c = ret; *c; c++)
                 *c = *c == '+' ? '-' : *c == '/' ? '_' : *c;

@@ -1,7 +1,7 @@
 /*
  * The stream of events: an answer without an end, read line by line. It is pulled, not pushed, so that a
- * command can first open the stream, then ask for something, and then wait for what becomes of it, redrawing
- * its table meanwhile.
+ * command can first open the stream, then send a request, and then wait for its outcome, redrawing its table
+ * meanwhile.
  */
 
 #include <limits.h>

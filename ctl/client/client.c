@@ -1,6 +1,6 @@
 /*
- * Requests to rekeyd, by libcurl. The host in the URL means nothing, the socket is everything: so what cannot
- * be reached is told by the socket's path and by what can be done about it.
+ * Requests to rekeyd, by libcurl. The host in the URL means nothing, the socket is everything: so an error
+ * has the socket's path and the fix.
  *
  * A body may carry a one-time token: our copy of it is cleansed.
  */

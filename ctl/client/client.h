@@ -27,10 +27,9 @@ void client_reply_clear(struct client_reply *reply);
 
 /*
  * Calls PATH ("/v1/certificates") by METHOD with BODY, which may be NULL. 0 with whatever status the answer
- * has, and the sentence of an answer that is not 2xx in ERROR. Otherwise, with a sentence that says what to
- * do:
+ * has, and the sentence of an answer that is not 2xx in ERROR. Otherwise, with a sentence and a fix:
  *
- *   -ENOENT, -ECONNREFUSED   there is no socket, nobody listens: rekeyd is not running
+ *   -ENOENT, -ECONNREFUSED   no socket, or no process listens: rekeyd is not running
  *   -EACCES                  this user may not get at the socket
  *   -ETIMEDOUT               no answer within 30 s
  *   -EPROTO                  what answers there is not rekeyd
@@ -43,7 +42,7 @@ int client_call(struct client *client, const char *method, const char *path, con
 struct client_stream;
 
 /* Returns when the head of the answer is there. As client_call(); with a status other than 200, which
- * RET_REPLY tells, *RET is untouched. RET_REPLY may be NULL: then such an answer is -EPROTO. CLIENT must live
+ * RET_REPLY has, *RET is untouched. RET_REPLY may be NULL: then such an answer is -EPROTO. CLIENT must live
  * as long. */
 int client_stream_open(struct client *client, const char *path, struct client_stream **ret,
                        struct client_reply *ret_reply, struct error *error);

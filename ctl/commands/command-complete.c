@@ -1,12 +1,11 @@
 /*
- * The hidden `complete`, which the completions call while somebody types. It says nothing but what it was
- * asked for.
+ * The hidden `complete`, which the completions call. It prints nothing but the words.
  */
 
 #include "ctl/source.h"
 #include "ctl/view.h"
 
-/* The configuration has the names as well, and costs rekeyd nothing; but not everybody may read it. */
+/* The configuration has the names as well, and costs rekeyd nothing; but not every user may read it. */
 static int complete_names(struct ctl *ctl, struct source *source) {
         _cleanup_(json_decrefp) json_t *list = NULL;
         const struct config *config;

@@ -23,15 +23,14 @@ static json_t *make_body(const struct ctl *ctl, const char *token) {
         return body;
 }
 
-/* As rekeyd sees it: what the Connector rejects is of no use, however long it is valid. */
+/* As rekeyd sees it: a rejected certificate is not usable, however long it is valid. */
 static bool can_be_used(const json_t *details) {
         return json_is_true(json_object_get(details, "usable")) &&
                !streq_null(view_string(details, "state"), "waiting-for-token") &&
                !streq_null(view_string(details, "failure"), "rejected");
 }
 
-/* Before somebody types a token in vain: whether rekeyd runs, has this certificate, and would take the token.
- */
+/* Before an operator types a token: whether rekeyd runs, has this certificate, and would take the token. */
 static int look_up(struct ctl *ctl) {
         _cleanup_(json_decrefp) json_t *details = NULL;
         _cleanup_(freep) char *path = NULL;

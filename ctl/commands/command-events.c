@@ -1,5 +1,5 @@
-/* `rekeyctl events`: what happens, as it happens, until Ctrl-C, which is a good end. It does not connect
- * again when rekeyd goes: what happened meanwhile would be missing, and nobody would see that. */
+/* `rekeyctl events`: events as they occur, until Ctrl-C, which is success. It does not reconnect when rekeyd
+ * stops: the events in between would be missing without a sign. */
 
 #include <errno.h>
 #include <signal.h>
@@ -51,7 +51,7 @@ static int follow(const struct ctl *ctl, struct client_stream *stream) {
                 is_lost |= streq_null(view_string(event, "event"), "lost");
                 print(ctl, event);
                 if (fflush(stdout) != 0) {
-                        if (errno == EPIPE) /* whoever reads has seen enough */
+                        if (errno == EPIPE) /* the reader has closed the pipe */
                                 return CTL_OK;
                         return ctl_fail(ctl, CTL_FAILED, "cannot write the events: %s",
                                         strerrordesc_np(errno));

@@ -1,6 +1,5 @@
-/* `rekeyctl notify`: all dependents are told of the current certificate again, and shown one by one. What
- * rekeyd was asked for is over as soon as it is owed; here the end is that each dependent was told, or could
- * not be. */
+/* `rekeyctl notify`: notifies all dependents of the current certificate again, and shows them one by one.
+ * rekeyd's operation ends as soon as the notifications are pending; here the end is the result of each. */
 
 #include <stdio.h>
 
@@ -22,7 +21,7 @@ struct notice {
         struct dependent *notifications;
         size_t n, n_over, n_failed;
         usec_t since;
-        uint64_t generation; /* that is owed to them; 0: not known */
+        uint64_t generation; /* that is pending for them; 0: unknown */
         bool is_pending;
 };
 
@@ -87,8 +86,8 @@ static void end_dependent(struct notice *notice, const json_t *event, bool has_f
 static void take_event(struct notice *notice, const json_t *event) {
         const char *name = view_string(event, "event");
 
-        /* What was told before this was owed by something else, and so is what is told of an older set: that
-         * had begun before. */
+        /* An earlier notification belongs to something else, and so does one of an older set: that had begun
+         * before. */
         if (streq_null(view_string(event, "operation"), "notify")) {
                 notice->is_pending = true;
                 notice->generation = view_number(event, "generation");

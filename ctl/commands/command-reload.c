@@ -1,4 +1,4 @@
-/* `rekeyctl reload`: the configuration anew, with everything that is wrong in it. */
+/* `rekeyctl reload`: reloads the configuration, and prints all of its errors. */
 
 #include <stdio.h>
 
@@ -19,7 +19,7 @@ static bool is_last(const json_t *event) {
                streq_null(view_string(event, "operation"), "reload");
 }
 
-/* An exit status when it is over, or -1. */
+/* An exit status when it has ended, or -1. */
 static int take_event(const struct ctl *ctl, const json_t *event) {
         const char *name = view_string(event, "event"), *message = view_string(event, "message");
 

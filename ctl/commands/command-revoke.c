@@ -1,4 +1,4 @@
-/* `rekeyctl revoke`: nothing brings the certificate back, so somebody has to say yes to exactly this one. */
+/* `rekeyctl revoke`: it cannot be undone, so the operator has to confirm exactly this certificate. */
 
 #include <stdio.h>
 

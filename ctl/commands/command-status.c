@@ -1,4 +1,4 @@
-/* `rekeyctl status`: how things stand. overview.c has the table, watch.c the whole screen. */
+/* `rekeyctl status`: the status. overview.c has the table, watch.c the whole screen. */
 
 #include <stdio.h>
 

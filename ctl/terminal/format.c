@@ -23,7 +23,7 @@ const char *format_local_time(char buffer[LOCAL_TIME_MAX], usec_t when) {
 const char *format_distance(char buffer[DISTANCE_MAX], usec_t when, usec_t now) {
         char span[TIMESPAN_MAX];
 
-        /* Whole seconds: what lies between two looks at the clock is no distance. */
+        /* Whole seconds: what lies between two readings of the clock is no distance. */
         if (when / USEC_PER_SEC == now / USEC_PER_SEC)
                 snprintf(buffer, DISTANCE_MAX, "now");
         else if (when > now)

@@ -1,5 +1,5 @@
-/* The terminal's echo is off while somebody types a secret, and must be on again whatever happens: so signals
- * wait until that is done. */
+/* The terminal's echo is off while an operator types a secret, and must be on again whatever happens: so
+ * signals wait until that is done. */
 
 #include "ctl/terminal/question.h"
 
@@ -43,7 +43,7 @@ static void on_signal(int signal) {
 }
 
 /* A byte at a time into one buffer: nothing of it stays in those of stdio. Signals are let in while it waits,
- * and only then, so that none comes between a look at `caught` and the wait. */
+ * and only then, so that none comes between a check of `caught` and the wait. */
 static int read_line(const sigset_t *mask, char *buffer, size_t size) {
         struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
         size_t n = 0;

@@ -4,7 +4,7 @@
 
 #include "lib/util/macro.h"
 
-/* Whether there is somebody to ask. */
+/* Whether there is a terminal to prompt on. */
 bool question_is_possible(void);
 
 /* "SENTENCE [y/N] ". True for "y" and "yes" only. */

@@ -100,7 +100,7 @@ static bool has_titles(const struct table *table) {
         return false;
 }
 
-/* The width of a column that is dropped, which may not be told from an empty one by 0. */
+/* The width of a column that is dropped, since 0 could also be an empty one. */
 #define DROPPED SIZE_MAX
 
 static size_t sum_of(const struct table *table, const size_t *widths) {

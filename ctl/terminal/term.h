@@ -9,10 +9,10 @@ struct term {
         unsigned width, height; /* 0: no limit, it is no terminal */
 };
 
-/* Looks at FD and the environment: NO_COLOR, TERM, COLUMNS, LINES and the locale. */
+/* Reads FD and the environment: NO_COLOR, TERM, COLUMNS, LINES and the locale. */
 struct term term_detect(int fd);
 
-/* What a piece of text is, rather than how it looks. */
+/* What a piece of text means, rather than its appearance. */
 enum term_style {
         TERM_PLAIN,
         TERM_STRONG, /* titles */

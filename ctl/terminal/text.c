@@ -1,7 +1,7 @@
 /*
- * What the server, a Connector or a file says ends on the operator's terminal, where an escape sequence could
- * rewrite what was read before. So all text goes through text_clean() once, in the helpers that print; what
- * looks odd is shown byte by byte instead of being dropped.
+ * Text from the server, a Connector or a file ends on the operator's terminal, where an escape sequence could
+ * rewrite what was read before. So all text goes through text_clean() once, in the helpers that print; other
+ * bytes are shown one by one instead of being dropped.
  *
  * Characters are decoded in a UTF-8 locale of our own, whatever the environment says.
  */

@@ -3,10 +3,10 @@
  * only, TLS 1.2 or newer, the Connector's certificate always verified, no redirects, replies of at most 1
  * MiB. There is no option to relax any of them.
  *
- * Key and certificate are handed over as they are in memory: the staged pair has no path that a stranger's
- * process could swap between the check and the use. libcurl knows nothing of them then, and would let a call
- * ride on a connection that was made as somebody else; so calls that present a certificate have their
- * connections in a share of their own, where no other call looks.
+ * Key and certificate are handed over as they are in memory: the staged pair has no path that another process
+ * could swap between the check and the use. libcurl knows nothing of them then, and would let a call use a
+ * connection that was made with another identity; so calls that present a certificate have their connections
+ * in a share of their own, where no other call looks.
  */
 
 #include "daemon/connector/connector-client.h"
@@ -213,7 +213,7 @@ static void describe(const struct connector_call *call, CURLcode code, enum fail
 /*
  * Under TLS 1.3 a server judges the client certificate after the client has finished its handshake. The alert
  * then races the end of the connection, and what is left may be a bare EOF or a reset, as if the network had
- * failed. Under TLS 1.2 the alert comes within the handshake. So a doubtful end is looked into by a second,
+ * failed. Under TLS 1.2 the alert comes within the handshake. So a doubtful end is examined by a second,
  * harmless call that is limited to TLS 1.2; the first one is not repeated, since it may have been a
  * signature.
  */

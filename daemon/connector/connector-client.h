@@ -1,6 +1,6 @@
 #pragma once
 
-/* One HTTPS call to a Connector, and what its outcome means before anybody reads the body. */
+/* One HTTPS call to a Connector, and the meaning of its outcome before the body is read. */
 
 #include "daemon/loop/curl-glue.h"
 #include "lib/protocol/compass.h"
@@ -9,8 +9,8 @@
 
 struct connector_call;
 
-/* Connections that one call leaves to the next: a share is for one key and certificate
- * only, and calls nobody but one Connector at a time. NULL when memory is out. */
+/* Connections that one call leaves to the next: a share is for one key and certificate and for one Connector
+ * only. NULL when memory is out. */
 CURLSH *connector_share_new(void);
 
 /* Closes what is left. No call may be under way. Accepts NULL, returns NULL. */
@@ -30,8 +30,8 @@ struct connector_request {
         const char *certificate_pem;
         CURLSH *share; /* of this KEY and CERTIFICATE_PEM; NULL: no connection outlives the call */
 
-        bool fresh; /* a connection of its own, closed afterwards: the proof must not ride on an old handshake
-                     */
+        bool fresh; /* a connection of its own, closed afterwards: the verification must not use an old
+                     * handshake */
         bool last;  /* nothing more is to come over this connection: it may be closed */
         char *body; /* JSON; taken over, also on failure */
 };

@@ -3,10 +3,10 @@
  * has all of them, and few when its calls have begun to fail. Within a Connector nothing matters but who
  * expires first.
  *
- * Those who wait are a pairing heap for each group, with the waiters as its nodes: when ten thousand
+ * The waiters are a pairing heap for each group, with the waiters as its nodes: when ten thousand
  * certificates fall due together, getting in line costs nothing, and being next costs a few comparisons. The
- * invariant that keeps the rest simple: no slot is free that anybody in line may have. Whatever makes a slot
- * free, or a group eligible, therefore calls grant() last.
+ * invariant that keeps the rest simple: no slot is free that a waiter may have. Whatever makes a slot free,
+ * or a group eligible, therefore calls grant() last.
  */
 
 #include "daemon/connector/slots.h"
@@ -133,8 +133,8 @@ static struct slot_group *next_group(const struct slots *slots) {
         return best;
 }
 
-/* Gives out what can be given. The waiter may do anything from within its callback: the group to go on with
- * is looked for anew each time. */
+/* Gives out what can be given. The waiter may do anything from within its callback: the next group is
+ * selected again each time. */
 static void grant(struct slots *slots) {
         struct slot_group *group;
 

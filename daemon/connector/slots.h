@@ -19,9 +19,10 @@ struct slot_group {
 };
 
 /*
- * Embedded by whoever may have to wait. The owner sets GRANTED and GROUP once, GROUP again only while it
- * neither waits nor holds a slot, and EXPIRY_USEC before it waits. GRANTED is called when the slot is theirs:
- * from slots_return(), slots_resize() or slots_report_result() of anybody, or from slots_wait() itself.
+ * Embedded in an object that may have to wait. The owner sets GRANTED and GROUP once, GROUP again only while
+ * it neither waits nor holds a slot, and EXPIRY_USEC before it waits. GRANTED is called when the slot is
+ * theirs: from slots_return(), slots_resize() or slots_report_result() of any owner, or from slots_wait()
+ * itself.
  */
 struct slot_waiter {
         void (*granted)(struct slot_waiter *waiter);
@@ -48,12 +49,12 @@ struct slots {
  * that neither what it uses nor what is thought of it is lost when a configuration is replaced. */
 int slots_group(struct slots *slots, const char *name, struct slot_group **ret);
 
-/* Frees the groups, last of all: who still waits is not told. */
+/* Frees the groups, last of all: waiters are not called. */
 void slots_clear(struct slots *slots);
 
 /*
- * A slot that becomes free goes to the group that uses the fewest of those in which somebody waits, and in it
- * to the certificate that expires first. Groups that use the same number are compared by that, too.
+ * A slot that becomes free goes to the group that uses the fewest of those with waiters, and in it to the
+ * certificate that expires first. Groups that use the same number are compared by that, too.
  *
  * No group gets the last quarter of all slots, where there is another one: it may hang before anything is
  * known of it, for as long as its time-out, and others may fall due meanwhile. A doubtful group gets a
@@ -77,6 +78,6 @@ void slots_leave(struct slot_waiter *waiter);
  * again. */
 void slots_resize(struct slots *slots, unsigned n_total);
 
-/* A call to GROUP's Connector has ended: by ANSWER (true), whatever it said, or for want of one: no
+/* A call to GROUP's Connector has ended: by ANSWER (true), whatever its contents, or without one: no
  * connection, a time-out, a 5xx. The latter makes the group doubtful until the next answer. */
 void slots_report_result(struct slots *slots, struct slot_group *group, bool answer);

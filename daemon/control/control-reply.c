@@ -1,8 +1,8 @@
 /*
- * Answers that are long, or that take a look at the disk. Long ones are written piece by piece as the peer
- * takes them, so that ten thousand certificates never stand in memory as text; a change of the configuration
- * in the middle aborts them, since a list with holes would be believed. What lies on the disk is read on a
- * worker, with copies of what the loop may change meanwhile.
+ * Answers that are long, or that need the disk. Long ones are written piece by piece as the peer takes them,
+ * so that ten thousand certificates are never in memory as text; a change of the configuration in the middle
+ * aborts them, since a list with holes would be believed. The disk is read on a worker, with copies of what
+ * the loop may change meanwhile.
  */
 
 #include "daemon/control/control-reply.h"
@@ -117,10 +117,10 @@ void control_reply_list(const struct control_options *options, struct http_reque
 struct detail_request {
         struct job job;
         const struct control_options *options;
-        struct http_request *request; /* NULL: nobody waits any more */
+        struct http_request *request; /* NULL: the client has gone */
         bool wants_history;
 
-        /* Copies: the certificate may go on meanwhile, or be gone. */
+        /* Copies: the certificate may continue meanwhile, or be gone. */
         struct config *owner;
         const struct config_certificate *config;
         struct report_status status;

@@ -1,8 +1,7 @@
 /*
  * Who may ask what, and where it goes. A request is one row of a table: method, path, the access that it
  * takes and the function that answers. Nothing here waits: what takes a while is answered later, in
- * control-reply.c, and what changes something is only begun, in certificate-operate.c; the events tell the
- * rest.
+ * control-reply.c, and what changes something is only begun, by the certificate; events report the outcome.
  */
 
 #include "daemon/control/control.h"
@@ -233,7 +232,7 @@ static const struct route {
         const char *path, *tail, *method;
         void (*answer)(struct control *control, struct http_request *request,
                        struct certificate *certificate);
-        bool is_public;           /* by TCP, for anybody */
+        bool is_public;           /* by TCP, for every client */
         enum operation operation; /* in place of `answer` */
 } routes[] = {
         { "/v1/version", NULL, "GET", get_version, false, OPERATION_NONE },

@@ -24,11 +24,11 @@ struct control_options {
         struct events *events;
         const struct metrics *metrics;
         void (*reload)(
-                void *userdata); /* reads the configuration anew; may call back into control_use() later */
+                void *userdata); /* reads the configuration again; may call back into control_use() later */
         void *userdata;
 };
 
-/* Nobody listens yet. 0 or -ENOMEM. */
+/* Does not listen yet. 0 or -ENOMEM. */
 int control_new(const struct control_options *options, struct control **ret);
 
 /* Removes the socket. Accepts NULL, returns NULL. */
@@ -50,7 +50,7 @@ int control_open(const struct control *control, const struct config *config, str
 /* CONFIG is not used after all. */
 void control_cancel(const struct config *config, struct control_sockets *sockets);
 
-/* Goes over to CONFIG and SOCKETS, which are taken over. Connections by sockets that stay go on. 0, or -errno
- * with a sentence: then what could not be begun is off. */
+/* Switches to CONFIG and SOCKETS, which are taken over. Connections by sockets that stay continue. 0, or
+ * -errno with a sentence: then what could not be begun is off. */
 int control_use(struct control *control, const struct config *config, struct control_sockets *sockets,
                 struct error *error);

@@ -1,7 +1,7 @@
 /*
- * Certificates are known by their names. One that is in both configurations goes on, with what it has under
- * way; one that is not in the new one comes to its end and leaves its files where they are. One that
- * comes back before its end has come goes on as well: there is never a second one of a name.
+ * Certificates are known by their names. One that is in both configurations continues, with what it has under
+ * way; one that is not in the new one is retired and its files stay. One that comes back before its end has
+ * come continues as well: there is never a second one of a name.
  *
  * All that can fail happens while the plan is made; from there on nothing can.
  */
@@ -112,7 +112,7 @@ static void replace_lists(struct fleet *fleet, struct fleet_plan *plan) {
                         fleet->retiring[fleet->n_retiring++] = plan->known[i];
 }
 
-/* Certificates may be freed by each call into them that lets them go on. */
+/* Certificates may be freed by each call into them that lets them continue. */
 struct fleet_changes fleet_change(struct fleet *fleet, struct fleet_plan *plan, struct config *config) {
         struct fleet_changes changes = { 0 };
 

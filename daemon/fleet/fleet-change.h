@@ -31,6 +31,6 @@ struct fleet_changes {
         size_t n_added, n_changed, n_removed, n_kept;
 };
 
-/* Takes PLAN's certificates, starts those that are new, reconfigures those that go on, and retires the
+/* Takes PLAN's certificates, starts those that are new, reconfigures those that continue, and retires the
  * others. CONFIG is that of the plan. */
 struct fleet_changes fleet_change(struct fleet *fleet, struct fleet_plan *plan, struct config *config);

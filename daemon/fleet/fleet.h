@@ -1,11 +1,11 @@
 #pragma once
 
-/* The certificates of the configuration, as a list, and what can be said of all of them together. */
+/* The certificates of the configuration, as a list, and facts about all of them together. */
 
 #include "daemon/certificate/certificate.h"
 #include "daemon/observe/metrics.h"
 
-/* Read by everybody, changed by fleet*.c alone; {0} is an empty one. */
+/* Read by all, changed by fleet*.c alone; {0} is an empty one. */
 struct fleet {
         struct certificate **certificates; /* in the order of the configuration */
         size_t n;

@@ -105,7 +105,7 @@ void connection_refuse(struct http_connection *connection, unsigned status, cons
                 (void)send(connection->fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
         }
 
-        /* TCP takes back an answer when it closes on what nobody has read. */
+        /* TCP takes back an answer when it closes with unread data. */
         for (unsigned i = 0; i < 16 && recv(connection->fd, rest, sizeof(rest), MSG_DONTWAIT) > 0; i++)
                 ;
         explicit_bzero(rest, sizeof(rest));
@@ -136,6 +136,6 @@ void connection_resume(struct http_connection *connection) {
         (void)sd_event_source_set_enabled(connection->source, SD_EVENT_OFF);
         MHD_resume_connection(connection->mhd);
 
-        /* Outside of threads of its own libmicrohttpd tells nobody that it has something to do now. */
+        /* Without its own threads libmicrohttpd does not signal that it has work to do. */
         (void)sd_event_source_set_enabled(connection->server->run_again, SD_EVENT_ONESHOT);
 }

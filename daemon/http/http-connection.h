@@ -25,7 +25,7 @@ struct http_connection {
         enum http_phase phase;
         TAILQ_ENTRY(http_connection) link; /* in the list of its phase */
         usec_t deadline_usec;
-        usec_t active_usec; /* when it last said something, or took a piece of a stream */
+        usec_t active_usec; /* when it last sent data, or took a piece of a stream */
         enum http_access access;
         sd_event_source *source; /* the head arrives; or, suspended, the peer hangs up */
         struct MHD_Connection *mhd;
@@ -64,7 +64,7 @@ void connection_end(struct http_connection *connection);
 /* The same after an answer of one sentence, which is sent past libmicrohttpd: nothing else must have been. */
 void connection_refuse(struct http_connection *connection, unsigned status, const char *reason);
 
-/* While libmicrohttpd is not to look at it, we look whether the peer hangs up. Only from its callbacks. */
+/* While libmicrohttpd must not read from it, we watch for a hang-up of the peer. Only from its callbacks. */
 void connection_suspend(struct http_connection *connection);
 void connection_resume(struct http_connection *connection);
 

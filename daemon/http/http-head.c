@@ -1,12 +1,12 @@
 /*
- * What a client may say before its body. libmicrohttpd has a reader of its own, a lenient one: it takes the
+ * What a client may send before its body. libmicrohttpd has a reader of its own, a lenient one: it takes the
  * first of two lengths, folds lines, leaves "%zz" as it is and ends a path at %00. Here all of that is an
  * error with a sentence, before libmicrohttpd sees a byte; what passes is what it cannot misunderstand and
  * has room for, so that no page of its own making is ever sent.
  *
  * Refused: lines that do not end with CRLF, control characters, folded lines, bodies without a length
  * (chunked ones as well: bodies here are short), targets that are no path, an encoded "/", and more lines,
- * cookies or parameters than there is room for. "." and ".." are names like others: nobody opens files by a
+ * cookies or parameters than there is room for. "." and ".." are names like others: no file is opened by a
  * path.
  */
 

@@ -1,10 +1,10 @@
 /*
- * Listening sockets, and who is at the other end of one.
+ * Listening sockets, and the identity of the peer.
  *
  * A Unix socket is bound under another name, gets its mode, listens, and is then renamed: there is no moment
  * at which it has a wrong mode or refuses a client, and the umask, which all threads share, is left alone.
- * Another process's socket is never taken away: only connect() can tell, and only ECONNREFUSED says that
- * nobody listens.
+ * Another process's socket is never taken away: only connect() can find out, and only ECONNREFUSED means that
+ * no process listens.
  */
 
 #include <arpa/inet.h>
@@ -23,7 +23,7 @@
 /* Behind the name of a socket that is not ready yet. */
 #define NEW_SUFFIX ".new"
 
-/* 0 where PATH may be replaced: it is not there, or a socket at which nobody listens. */
+/* 0 where PATH may be replaced: it is not there, or a socket at which no process listens. */
 static int check_stale(const char *path, const struct sockaddr_un *address, struct error *error) {
         _cleanup_(fd_closep) int fd = -1;
         struct stat st;

@@ -1,7 +1,7 @@
 /*
- * What is asked, and how it is answered. A request belongs to whoever handles it from the moment that it is
- * handed out until it is answered; the connection may end in between, and the answer then goes nowhere. So
- * request, connection and stream know each other by pointers that each of them clears when it goes first.
+ * What is asked, and how it is answered. A request belongs to its handler from the moment that it is handed
+ * out until it is answered; the connection may end in between, and the answer then goes nowhere. So request,
+ * connection and stream know each other by pointers that each of them clears when it goes first.
  *
  * libmicrohttpd takes an answer only from within its own callback: one that is given later is kept until the
  * connection, which was suspended, is resumed and asks again.
@@ -16,7 +16,7 @@
 
 #include "lib/util/json.h"
 
-/* As much of a stream as is asked for at once. */
+/* The size of a piece of a stream. */
 #define PIECE_MAX (16 * 1024)
 
 /* --- Requests --- */

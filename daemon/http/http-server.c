@@ -1,18 +1,18 @@
 /*
- * Connections: who has one, for how long, and what an outsider cannot do with them.
+ * Connections: their number, their deadlines, and protection against bad clients.
  *
- * Until its head is whole a connection is ours: the head is looked at where it lies (MSG_PEEK), so that a
- * silent client costs a descriptor and a small struct, and nothing is read that could not be refused. Then
+ * Until its head is whole a connection is ours: the head is parsed in the socket's buffer (MSG_PEEK), so that
+ * a silent client costs a descriptor and a small struct, and nothing is read that could not be refused. Then
  * libmicrohttpd gets the socket, with a head that is known to be good, and does the rest: the body, the
  * answer, its pieces. Its epoll descriptor is one source of the loop; it does one read and one write for each
- * connection that is ready, then the loop goes on.
+ * connection that is ready, then the loop continues.
  *
- * libmicrohttpd's time-out begins anew with each byte, which lets a client live for ever on a byte a second.
- * It is not used: http-connection.c has deadlines of our own. Without connections nothing is set and nothing
- * wakes.
+ * libmicrohttpd's time-out begins again with each byte, which lets a client stay forever with a byte a
+ * second. It is not used: http-connection.c has deadlines of our own. Without connections nothing is set and
+ * nothing wakes.
  *
- * A whole head must fit into what the kernel holds for a socket while nobody reads. It does, unless a client
- * writes it to a Unix socket byte by byte, more than some 250 of them: it is stuck then, until its deadline.
+ * A whole head must fit into the kernel's buffer of an unread socket. It does, unless a client writes it to a
+ * Unix socket byte by byte, more than some 250 of them: it is stuck then, until its deadline.
  *
  * Bodies may hold one-time tokens. They are cleansed in libmicrohttpd's buffer as soon as they are taken out
  * of it, in ours when the request is freed. What arrives and is never taken (a client that vanishes) dies
@@ -70,7 +70,7 @@ static void on_connection(void *userdata, struct MHD_Connection *mhd, void **con
                 connection_free(*context);
 }
 
-/* libmicrohttpd takes the socket over, whatever comes of it. */
+/* libmicrohttpd takes the socket over, even on failure. */
 static void connection_pass_on(struct http_connection *connection) {
         struct http_server *server = connection->server;
         struct sockaddr address = { .sa_family = AF_UNSPEC };
@@ -168,7 +168,7 @@ static int connection_new(struct http_server *server, int fd) {
         return 0;
 }
 
-/* Who has said nothing for longest goes: of those whose request is not there yet, otherwise of all. */
+/* Closes the connection that was silent longest: of those without a complete request, otherwise of all. */
 static bool evict(struct http_server *server) {
         struct http_connection *victim = NULL, *connection;
 
@@ -207,7 +207,7 @@ static int on_run_again(_unused_ sd_event_source *source, void *userdata) {
         return 0;
 }
 
-/* Without descriptors or memory the socket stays ready: trying at once would fail at once, for ever. */
+/* Without descriptors or memory the socket stays ready: trying at once would fail at once, forever. */
 static void accept_pause(struct http_server *server, int error) {
         log_line(log_repeated(LOG_WARNING, ++server->n_accept_failures),
                  "cannot accept a connection to the control API; retrying: %s", strerror(error));

@@ -11,7 +11,7 @@
 struct http_server;
 struct http_request;
 
-/* What a peer may do. A TCP peer is nobody in particular. */
+/* What a peer may do. A TCP peer has no identity. */
 enum http_access {
         HTTP_ACCESS_NONE,
         HTTP_ACCESS_READ,
@@ -28,8 +28,8 @@ struct http_server_options {
         void (*handle)(struct http_request *request, void *userdata);
         void *userdata;
 
-        /* Beyond them the one that has said nothing for longest goes: of those whose request is not there
-         * yet, where there are any. */
+        /* Beyond them the connection that was silent longest is closed: of those without a complete request,
+         * if there are any. */
         unsigned connections_max;
         size_t head_max, body_max;
         usec_t request_usec; /* since accept(), within which a request must have arrived */
@@ -66,8 +66,8 @@ void http_reply_error(struct http_request *request, unsigned status, const char 
  * The answer comes in pieces, and is not kept in memory. PRODUCE writes up to MAX bytes into BUFFER and
  * returns how many: 0 for none now, until http_stream_wake(); HTTP_STREAM_END; or HTTP_STREAM_ABORT, by which
  * the peer sees that the answer is not whole (unless it speaks HTTP/1.0). ENDED is called once, when the
- * stream is over for whatever reason; the stream is gone then. IS_ENDLESS: without `answer_usec`. Returns
- * NULL, with ENDED called before, when memory is out or the peer has gone: USERDATA may be freed by then.
+ * stream has ended for any reason; the stream is gone then. IS_ENDLESS: without `answer_usec`. Returns NULL,
+ * with ENDED called before, when memory is out or the peer has gone: USERDATA may be freed by then.
  */
 #define HTTP_STREAM_END   (-1)
 #define HTTP_STREAM_ABORT (-2)
@@ -93,7 +93,7 @@ void http_defer(struct http_request *request, void (*dropped)(void *userdata), v
 /* How many connections there are, for metrics and tests. */
 unsigned http_server_connections(const struct http_server *server);
 
-/* A listening socket at PATH, which is removed first where nobody listens at it any more; mode 0666, since
+/* A listening socket at PATH, which is removed first if no process listens there any more; mode 0666, since
  * the peers' credentials are what counts. The directory must exist. -EADDRINUSE where another process
  * listens. */
 int http_listen_unix(const char *path, struct error *error);

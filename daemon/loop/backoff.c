@@ -1,4 +1,4 @@
-/* For dependents and exports, which are tried again for ever: schedule_backoff() without a certificate. */
+/* For dependents and exports, which are retried indefinitely: schedule_backoff() without a certificate. */
 
 #include "daemon/loop/backoff.h"
 

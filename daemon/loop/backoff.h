@@ -1,6 +1,6 @@
 #pragma once
 
-/* Chance, and the back-off of what has no expiry to look to. */
+/* Randomness, and the back-off of what has no expiry. */
 
 #include "lib/life/schedule.h"
 

@@ -1,5 +1,5 @@
 /*
- * The kernel tells: a timerfd on CLOCK_REALTIME with TFD_TIMER_CANCEL_ON_SET becomes readable, with
+ * The kernel reports it: a timerfd on CLOCK_REALTIME with TFD_TIMER_CANCEL_ON_SET becomes readable, with
  * ECANCELED, when the clock is set (timerfd_create(2)). It must be armed for some time, so it is armed for
  * the end of time, and armed again after each event. There is no polling.
  */

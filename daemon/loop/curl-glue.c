@@ -1,6 +1,6 @@
 /*
- * curl tells us which sockets to watch and when to call back; sd_event does the watching. One io source for
- * each socket, kept by curl through curl_multi_assign(); one timer for all of curl, armed again and again;
+ * curl names the sockets to watch and the time to call back; sd_event does the watching. One io source for
+ * each socket, kept by curl through curl_multi_assign(); one timer for all of curl, armed repeatedly;
  * finished transfers are drained one a turn by a deferred source, so that a hundred answers arriving together
  * do not hold up the rest of the loop.
  *

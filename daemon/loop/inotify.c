@@ -4,7 +4,8 @@
  * watch is a node of 32 bytes in its owner's struct, and a table leads from the kernel's number to it.
  *
  * The kernel knows one watch for each file, however often it is asked; all who watch the same file get each
- * other's events as well. Nobody minds: whoever gets an event looks, and an event may come without need.
+ * other's events as well. That is harmless: the receiver of an event inspects its file, and an event may come
+ * without need.
  */
 
 #include "daemon/loop/inotify.h"
@@ -14,7 +15,7 @@
 
 #include "lib/util/log.h"
 
-/* Events that are read, and watches that are told of an overflow, in one turn of the loop. */
+/* Events that are read, and watches that are notified of an overflow, in one turn of the loop. */
 #define READ_SIZE  4096
 #define SWEEP_SIZE 64u
 
@@ -27,9 +28,9 @@ struct inotify {
         sd_event_source *source, *sweep;
         struct inotify_watch **buckets;
         unsigned n_buckets, n_watches;
-        unsigned sweep_bucket; /* next to be told of an overflow */
+        unsigned sweep_bucket; /* next to be notified of an overflow */
         bool is_telling;
-        struct inotify_watch *cursor; /* next to be told of the present event */
+        struct inotify_watch *cursor; /* next to be notified of the present event */
         struct inotify *next;         /* of another loop */
 };
 
@@ -66,11 +67,11 @@ static int make_room(struct inotify *inotify) {
                         insert(inotify, watch);
                 }
         free(old);
-        inotify->sweep_bucket = 0; /* a sweep that is under way begins anew */
+        inotify->sweep_bucket = 0; /* a sweep that is under way begins again */
         return 0;
 }
 
-/* Takes WATCH out of the table. Returns whether nobody else watches the same file. */
+/* Takes WATCH out of the table. Returns whether no other watch is on the same file. */
 static bool take_out(struct inotify *inotify, struct inotify_watch *watch) {
         struct inotify_watch **link = bucket_of(inotify, watch->wd);
         int wd = watch->wd;
@@ -92,7 +93,7 @@ static bool take_out(struct inotify *inotify, struct inotify_watch *watch) {
 
 /* --- Events --- */
 
-/* Tells those of a bucket that watch WD, or all (0). A watch that is added meanwhile comes first in its
+/* Notifies those of a bucket that watch WD, or all (0). A watch that is added meanwhile comes first in its
  * bucket and is not met. */
 static unsigned tell(struct inotify *inotify, unsigned bucket, int wd, uint32_t mask) {
         unsigned n = 0;

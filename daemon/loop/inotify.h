@@ -9,7 +9,7 @@
 
 struct inotify;
 
-/* Embedded by whoever watches; {.function, .userdata} is ready. FUNCTION gets the mask of each event, and
+/* Embedded in the owner; {.function, .userdata} is ready. FUNCTION gets the mask of each event, and
  * IN_Q_OVERFLOW when the kernel has dropped some; it may add and remove any watch, this one too. */
 struct inotify_watch {
         void (*function)(uint32_t mask, void *userdata);

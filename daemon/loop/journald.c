@@ -1,6 +1,6 @@
 /*
  * The native protocol of the journal, through libsystemd: one entry with a message id and fields, instead of
- * a line that somebody would have to parse. Two things are left to the journal: the time, and the bytes of a
+ * a line that a reader would have to parse. Two things are left to the journal: the time, and the bytes of a
  * text as they are, since it stores them and its readers escape them.
  */
 

@@ -1,7 +1,7 @@
 /*
  * inotify can only watch what exists. So the nearest directory above the file that exists is watched, and
- * after each event the question is asked anew: is there a nearer one now? The last watch is on the file's own
- * directory, never on the file, because files are replaced by rename.
+ * after each event the question is asked again: is there a nearer one now? The last watch is on the file's
+ * own directory, never on the file, because files are replaced by rename.
  */
 
 #include "daemon/loop/path-watch.h"
@@ -60,7 +60,7 @@ static int watch_arm(struct path_watch *watch, bool again) {
 
                 r = sd_event_add_inotify(watch->event, &source, directory, WATCH_EVENTS, on_event, watch);
                 if (r == -ENOENT)
-                        continue; /* gone since we looked: its parent then */
+                        continue; /* gone since the last check: its parent then */
                 if (r < 0)
                         return r;
                 sd_event_source_disable_unref(watch->source);

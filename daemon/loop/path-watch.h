@@ -13,7 +13,7 @@ typedef void (*watch_function_t)(void *userdata);
 /*
  * Calls FUNCTION whenever something happens to PATH (absolute) or to a directory above it that does not exist
  * yet: the file appears, is replaced, is written and closed, or a link on the way changes as in a mounted
- * Kubernetes volume. It may be called without need; look before acting. 0 or -errno.
+ * Kubernetes volume. It may be called without need; check before acting. 0 or -errno.
  */
 int path_watch_new(sd_event *event, const char *path, watch_function_t function, void *userdata,
                    struct path_watch **ret);

@@ -1,6 +1,6 @@
 #pragma once
 
-/* What the service manager is told (sd_notify(3)). Without one, nothing of this does anything. */
+/* Messages to the service manager (sd_notify(3)). Without one, all of this does nothing. */
 
 #include <systemd/sd-event.h>
 
@@ -13,7 +13,7 @@ int service_watch(sd_event *event);
 /* Start-up or a reload is complete. */
 void service_ready(void);
 
-/* Start-up goes on: for half a minute more without complaint. */
+/* Start-up continues: for half a minute more without complaint. */
 void service_extend_start(void);
 
 void service_reloading(void);

@@ -69,7 +69,8 @@ void set_watch_follow(struct set_watch *watch) {
                 return;
         watch->followed = current;
         inotify_remove(watch->inotify, &watch->generation);
-        /* Without a current generation there is nothing to watch yet; the directory's own watch will tell. */
+        /* Without a current generation there is nothing to watch yet; the directory's own watch will report
+         * it. */
         (void)inotify_add(watch->inotify, &watch->generation, watch->current, GENERATION_EVENTS);
 }
 

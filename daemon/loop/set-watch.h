@@ -1,6 +1,6 @@
 #pragma once
 
-/* Noticing that somebody else changes a certificate's files. */
+/* Notices changes of a certificate's files by other programs. */
 
 #include <systemd/sd-event.h>
 
@@ -9,8 +9,8 @@
 struct set_watch;
 
 /* Calls FUNCTION when a name appears in, vanishes from or is replaced in DIRECTORY, or a file of the current
- * generation is written to, changed or removed. rekeyd's own changes count too; the caller looks, and finds
- * nothing to do. 0; -ENOENT when there is no such directory yet; -errno. */
+ * generation is written to, changed or removed. rekeyd's own changes count too; the caller inspects the
+ * files, and finds nothing to do. 0; -ENOENT when there is no such directory yet; -errno. */
 int set_watch_new(sd_event *event, const char *directory, void (*function)(void *userdata), void *userdata,
                   struct set_watch **ret);
 

@@ -1,5 +1,5 @@
 /*
- * rekeyd: reads its options and its configuration, then runs the loop until it is told to stop. All that it
+ * rekeyd: reads its options and its configuration, then runs the loop until a signal stops it. All that it
  * does in between is in the library beside this file, so that tests can link any part of it.
  */
 
@@ -53,7 +53,7 @@ static void print_help(void) {
              "for every option.");
 }
 
-/* 0 to go on, 1 to exit successfully, -EINVAL. */
+/* 0 to continue, 1 to exit successfully, -EINVAL. */
 static int parse_arguments(int argc, char *argv[], struct arguments *ret) {
         struct option longs[ELEMENTSOF(options) + 1] = { 0 };
         struct arguments arguments = { .config_path = CONFIG_PATH };

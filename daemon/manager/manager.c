@@ -23,7 +23,8 @@
  * others. */
 #define DISK_WORKERS 4u
 
-/* While looks are under way, a service manager hears of it this often: it waits for 90 s by itself. */
+/* While inspections are under way, the service manager is notified this often: it waits for 90 s by itself.
+ */
 #define EXTEND_EVERY_USEC (10 * USEC_PER_SEC)
 /* About a millisecond's worth. */
 #define INSPECTIONS_A_TURN 50u
@@ -110,7 +111,7 @@ static void on_inspected(struct environment *env) {
         events_emit(env->observers.events, NULL, LOG_INFO, MESSAGE_READY, NULL, 0,
                     "ready: %zu of %zu certificate%s usable", fleet_count_usable(fleet), fleet->n,
                     fleet->n == 1 ? "" : "s");
-        malloc_trim(0); /* what all the looks needed */
+        malloc_trim(0); /* what all the inspections needed */
 }
 
 static void on_retired(struct environment *env, struct certificate *certificate) {
@@ -118,8 +119,8 @@ static void on_retired(struct environment *env, struct certificate *certificate)
         fleet_remove_retired(&env_manager(env)->fleet, certificate);
 }
 
-/* Thousands of looks are begun in many turns of the loop, so that it hears of other things in between. A
- * reload meanwhile may make one certificate look twice, or one that it has just looked at not again. */
+/* Thousands of inspections are begun in many turns of the loop, so that it handles other events in between. A
+ * reload meanwhile may inspect one certificate twice, or one that was just inspected not again. */
 static int on_inspections(sd_event_source *source, void *userdata) {
         struct manager *manager = userdata;
         const struct fleet *fleet = &manager->fleet;
@@ -291,7 +292,7 @@ static void on_reload(void *userdata) {
         manager_reload(userdata);
 }
 
-/* The sockets are there before the service is ready, and whoever asks hears that it is not. */
+/* The sockets are there before the service is ready, and report until then that it is not. */
 static int start_serving(struct manager *manager, struct error *error) {
         const struct control_options options = {
                 .event = manager->env.services.event,

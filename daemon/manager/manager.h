@@ -14,13 +14,13 @@ struct manager;
 int manager_new(sd_event *event, struct config *config, const char *config_path, bool once,
                 struct manager **ret, struct error *error);
 
-/* Every certificate looks at its files, and goes on from there. */
+/* Every certificate inspects its files, and continues from there. */
 void manager_start(struct manager *manager);
 
 /* What is counted; the manager's. */
 struct metrics *manager_metrics(struct manager *manager);
 
-/* Reads the configuration anew, and goes over to it if there is no error in it. What happens is logged. */
+/* Reloads the configuration, and switches to it if it has no error. The outcome is logged. */
 void manager_reload(struct manager *manager);
 
 struct manager *manager_free(struct manager *manager);

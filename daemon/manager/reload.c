@@ -1,7 +1,7 @@
 /*
  * The new configuration is read whole, on a worker thread, and applied whole or not at all: a configuration
- * with an error in it changes nothing. Whoever asks for a reload while the files are being read has them read
- * again, and all who have asked share the end.
+ * with an error in it changes nothing. A request during a reload makes it start over, and all requests share
+ * its end.
  */
 
 #include "daemon/manager/reload.h"
@@ -16,7 +16,7 @@ struct reload {
         struct reload_options options;
         struct job job;
         bool is_running;
-        bool is_outdated; /* asked for again: the files may have changed since they were read */
+        bool is_outdated; /* requested again: the files may have changed since they were read */
 
         /* What was read. */
         int result;

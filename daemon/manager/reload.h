@@ -1,6 +1,6 @@
 #pragma once
 
-/* Reading the configuration anew, and the end of that for all who have asked. */
+/* Reloads the configuration, and reports the end to all requests. */
 
 #include "daemon/fleet/fleet-change.h"
 #include "daemon/loop/workers.h"
@@ -19,7 +19,7 @@ struct reload_options {
          * changed.
          */
         int (*apply)(struct config *config, struct fleet_changes *ret, void *userdata, struct error *error);
-        /* It is over, and its end was logged. */
+        /* It has ended, and its outcome was logged. */
         void (*ended)(bool is_good, void *userdata);
         void *userdata;
 };
@@ -27,9 +27,9 @@ struct reload_options {
 /* 0 or -ENOMEM. */
 int reload_new(const struct reload_options *options, struct reload **ret);
 
-/* Waits for nobody: the workers are stopped. Accepts NULL, returns NULL. */
+/* Does not wait: the workers are stopped. Accepts NULL, returns NULL. */
 struct reload *reload_free(struct reload *reload);
 DEFINE_CLEANUP(struct reload *, reload_free);
 
-/* Reads the files, and applies them if there is no error in them. During a reload it begins anew. */
+/* Reads the files, and applies them if they have no error. During a reload it starts over. */
 void reload_request(struct reload *reload);

@@ -1,6 +1,6 @@
 /*
  * The line is made when a certificate has changed, once a second at most, since with thousands of them in a
- * storm it would cost more than it tells.
+ * storm it would cost too much.
  */
 
 #include "daemon/manager/status-line.h"

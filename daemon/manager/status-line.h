@@ -13,5 +13,5 @@ int status_line_new(sd_event *event, const struct fleet *fleet, struct status_li
 struct status_line *status_line_free(struct status_line *line);
 DEFINE_CLEANUP(struct status_line *, status_line_free);
 
-/* Something has changed that it shows: it is made anew, soon. */
+/* Something has changed that it shows: it is rebuilt soon. */
 void status_line_changed(struct status_line *line);

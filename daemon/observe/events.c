@@ -1,7 +1,7 @@
 /*
- * The last events wait in a ring for those who watch; each of them reads at his own pace, and whoever is
- * overtaken by the ring is told so and let go. Without anybody who watches nothing is kept, and nothing is
- * formatted but for the record.
+ * The last events wait in a ring for the event streams; each stream reads at its own pace, and one that is
+ * overtaken by the ring gets a last line and is closed. Without streams nothing is kept, and nothing is
+ * formatted except for the history.
  */
 
 #include "daemon/observe/events.h"

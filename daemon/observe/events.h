@@ -1,7 +1,6 @@
 #pragma once
 
-/* What happens, for those who watch and for the record: a log line that has a message id is an event as well.
- */
+/* Events, for the event streams and for the history: a log line that has a message id is an event as well. */
 
 #include "daemon/observe/state-file.h"
 #include "lib/util/log.h"
@@ -16,9 +15,9 @@ struct events *events_free(struct events *events);
 DEFINE_CLEANUP(struct events *, events_free);
 
 /*
- * Logs the line as log_fields() does, and tells it to all who watch, whatever log.level is. A line of the
- * priorities above LOG_DEBUG is also kept in HISTORY (may be NULL), where MESSAGE_ID is one of those that say
- * what has become of a certificate. EVENTS may be NULL.
+ * Logs the line as log_fields() does, and sends it to all event streams, whatever log.level is. A line of the
+ * priorities above LOG_DEBUG is also kept in HISTORY (may be NULL), if MESSAGE_ID is one of those for the
+ * history. EVENTS may be NULL.
  */
 void events_emit(struct events *events, struct state_file *state_file, int priority, const char *message_id,
                  const struct log_field *fields, size_t n_fields, const char *format, ...) _printf_(7, 8);
@@ -38,5 +37,5 @@ int watcher_new(struct events *events, const char *certificate, void (*wake)(voi
 struct watcher *watcher_free(struct watcher *watcher);
 
 /* Up to MAX bytes of lines into BUFFER; 0: nothing now; -1: the end, since this one has read too slowly and
- * was told that it has lost something. */
+ * got a `lost` line. */
 ssize_t watcher_read(struct watcher *watcher, char *buffer, size_t max);

@@ -1,7 +1,6 @@
 #pragma once
 
-/* The names that other tools may rely on: message ids and journal fields. An id is never given a new meaning.
- */
+/* The names that other tools may rely on: message ids and journal fields. An id never changes its meaning. */
 
 #define FIELD_CERTIFICATE "REKEYD_CERTIFICATE"
 #define FIELD_FINGERPRINT "REKEYD_FINGERPRINT"
@@ -15,7 +14,7 @@
 #define FIELD_GENERATION  "REKEYD_GENERATION"
 #define FIELD_DEPENDENT   "REKEYD_DEPENDENT"
 #define FIELD_EXPORT      "REKEYD_EXPORT"
-#define FIELD_OPERATION   "REKEYD_OPERATION" /* what an operator has asked for, and is over with this line */
+#define FIELD_OPERATION   "REKEYD_OPERATION" /* the operator's request that ends with this line */
 
 #define MESSAGE_STARTED "f5a350c2dca549c1bb2bd0d28e9bb899"
 #define MESSAGE_STOPPED "8c9df623b66c47c4b1dbf87287f8392d"
@@ -38,26 +37,23 @@
 
 #define MESSAGE_WAITING      "16dd654bdd0c49288614c38cd191a91d" /* a one-time token is needed */
 #define MESSAGE_BEGUN        "f462d6ad3a954d05b6f5389010b09a79" /* an attempt to enrol or renew begins */
-#define MESSAGE_NOTIFIED     "c7e8d06debc24529ba44660cec1209a0" /* a dependent learned of a set */
+#define MESSAGE_NOTIFIED     "c7e8d06debc24529ba44660cec1209a0" /* a dependent was notified of a set */
 #define MESSAGE_NOT_NOTIFIED "156a0ccc8fef4fd59c54b933639cb940" /* a dependent did not */
-#define MESSAGE_WARNING \
-        "2643cfc8096442f4bba6a6dc899b8667"               /* something about files that should be looked at */
-#define MESSAGE_CLOCK "38e0e27216ec411f8255aef7c87618f3" /* the wall clock was set */
-#define MESSAGE_READY "27cd06e492da408880a48d7c332466e4" /* every certificate has been looked at */
-#define MESSAGE_HISTORY \
-        "d59622489a3f45719a76e87596ec021f" /* what a restart must know was lost, or could not be saved */
-#define MESSAGE_BUDGET \
-        "677a7be3db6d4033a89846d17609186c" /* no more signatures are asked for within this hour */
-#define MESSAGE_EXPORTED "f77be770db6842b1a26b9c01a833cef4" /* an export was written */
+#define MESSAGE_WARNING      "2643cfc8096442f4bba6a6dc899b8667" /* a warning about files or options */
+#define MESSAGE_CLOCK        "38e0e27216ec411f8255aef7c87618f3" /* the wall clock was set */
+#define MESSAGE_READY        "27cd06e492da408880a48d7c332466e4" /* every certificate has been inspected */
+#define MESSAGE_HISTORY      "d59622489a3f45719a76e87596ec021f" /* a state file was lost, or could not be saved \
+                                                                 */
+#define MESSAGE_BUDGET   "677a7be3db6d4033a89846d17609186c"     /* no more signatures within this hour */
+#define MESSAGE_EXPORTED "f77be770db6842b1a26b9c01a833cef4"     /* an export was written */
 #define MESSAGE_NOT_EXPORTED                                                                               \
         "9a5b32e384c446f3b16f214115942f98" /* an export could not be written, or could not be if it had to \
                                             */
 #define MESSAGE_RELOADED "abdac063874845129edb410d30c7a9e6" /* a new configuration is in use */
 #define MESSAGE_NOT_RELOADED \
-        "a51b5fbf08be4725a6fc23c7e35ba3dc" /* the new configuration is wrong; the old one stays in use */
-#define MESSAGE_HELD "56af6155a93b42f7bbe588bf9d60f7bc" /* the back-off of an earlier run goes on */
-#define MESSAGE_ASKED \
-        "222f68eed4ec4cf39e0c4c2255a27fec" /* an operator has asked for something, by the control API */
+        "a51b5fbf08be4725a6fc23c7e35ba3dc" /* the new configuration is invalid; the old one stays in use */
+#define MESSAGE_HELD  "56af6155a93b42f7bbe588bf9d60f7bc" /* the back-off of an earlier run continues */
+#define MESSAGE_ASKED "222f68eed4ec4cf39e0c4c2255a27fec" /* an operator's request through the control API */
 #define MESSAGE_REFUSED                                                                    \
         "e9ca71bab0714e5eab38f0f75edd40e2" /* the same, and it was not in the state for it \
                                             */
@@ -65,6 +61,5 @@
 #define MESSAGE_NOT_REVOKED "e7a8a15f7a3848ef9aca9fdcc5272465" /* a certificate could not be revoked */
 #define MESSAGE_ROLLED_BACK "d1718d5b9569445ea03412d0cc873da2" /* an older generation is current again */
 #define MESSAGE_NOTIFYING \
-        "1a84f8ae0c1d42339c561be93f0b7c28" /* all dependents are told of the current set again */
-#define MESSAGE_OPERATION_FAILED \
-        "02e2dae20dde4764b561868cc4e921fb" /* what an operator has asked for could not be done */
+        "1a84f8ae0c1d42339c561be93f0b7c28" /* all dependents are notified of the current set again */
+#define MESSAGE_OPERATION_FAILED "02e2dae20dde4764b561868cc4e921fb" /* an operator's request failed */

@@ -1,11 +1,11 @@
 /*
  * The page of metrics-text.c, kept in a file. A change makes it dirty; then its text is collected in pieces,
- * one a turn of the loop, and written on a worker thread, by a rename: whoever reads sees the old page or the
- * new one. Changes meanwhile are written together, the interval after the last beginning. While nothing
- * changes nothing runs, not even a timer.
+ * one a turn of the loop, and written on a worker thread, by a rename: readers see the old page or the new
+ * one. Changes meanwhile are written together, the interval after the last beginning. While nothing changes
+ * nothing runs, not even a timer.
  *
  * Each write is in one of three phases: waiting for its time (`timer`), collecting (`turns`), writing (the
- * job is the workers'). What fails is tried again, more slowly, and is said once.
+ * job is the workers'). A failure is retried, more slowly, and logged once.
  */
 
 #include "daemon/observe/metrics-file.h"
@@ -134,7 +134,7 @@ static void report(struct metrics_file *file, const char *path) {
         error_clear(&file->error);
 }
 
-/* A write has ended, or could not even begin; ERROR tells. */
+/* A write has ended, or could not even begin; ERROR has the reason. */
 static void finish(struct metrics_file *file, const char *path) {
         bool failed = file->error.code < 0;
 
@@ -303,7 +303,7 @@ int metrics_file_set_path(struct metrics_file *file, const char *path) {
         file->has_file = is_back;
         file->has_failed = false;
         file->is_dirty = copy;
-        /* What an earlier run has left says more than that nothing has been looked at yet. */
+        /* The file of an earlier run is better than one that has no certificate inspected yet. */
         file->not_before = file->source->is_ready ? 0 : usec_add(now_usec(CLOCK_BOOTTIME), file->every_usec);
         proceed(file);
         return 0;

@@ -1,10 +1,10 @@
 /*
  * The Prometheus text format, version 0.0.4, from a table: one row for each family says its name, its type,
- * its help and where its value is. All series of a family must stand together, so the table is walked once,
- * and all certificates are walked for each row that is about them.
+ * its help and where its value is. All series of a family must be together, so the table is walked once, and
+ * all certificates are walked for each row that is about them.
  *
- * The place where the text goes on is three numbers, of the family, the certificate and the line; there is no
- * text in between that would have to be kept. What is not known has no line: a 0 among timestamps would be
+ * The place where the text continues is three numbers, of the family, the certificate and the line; there is
+ * no text in between that would have to be kept. What is not known has no line: a 0 among timestamps would be
  * 1970, and everything would have expired.
  */
 

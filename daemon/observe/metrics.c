@@ -1,9 +1,9 @@
 /*
- * Counting. Whatever happens adds to a plain number, and nothing more: names, units and text are made when
- * somebody asks (metrics-text.c), so what nobody watches costs an addition.
+ * Counting. Whatever happens adds to a plain number, and nothing more: names, units and text are built at a
+ * request (metrics-text.c), so counting costs an addition.
  *
  * Buckets are where the questions are. A step is milliseconds on the disk, seconds for a key, and up to two
- * minutes for a Connector that does not answer. A turn of the loop should be over within 20 ms.
+ * minutes for a Connector that does not answer. A turn of the loop should end within 20 ms.
  */
 
 #include "daemon/observe/metrics.h"

@@ -25,8 +25,8 @@ struct metrics {
         uint64_t enrolments, renewals;                 /* that succeeded */
         uint64_t attempts;                             /* that began */
         uint64_t failures[FAILURE_MAX];                /* of attempts, by class */
-        uint64_t signatures;                           /* that were asked for */
-        uint64_t notifications, notification_failures; /* that were delivered; that were tried to no avail */
+        uint64_t signatures;                           /* that were requested */
+        uint64_t notifications, notification_failures; /* that were delivered; that failed */
         uint64_t revocations, revocation_failures;     /* those that succeeded; those that did not */
         uint64_t reloads, reload_failures;             /* the same */
         usec_t last_reload_usec;                       /* CLOCK_REALTIME, of the last good one; 0: none yet */
@@ -43,7 +43,7 @@ void metrics_count_reload(struct metrics *metrics, bool is_good, usec_t now); /*
 
 /*
  * Writes the text in pieces, so that ten thousand certificates neither hold up the loop nor fill its memory.
- * STATUS gives the I-th of N certificates. SERIAL tells whether the array is still the same: when it changes
+ * STATUS gives the I-th of N certificates. SERIAL shows whether the array is still the same: when it changes
  * in the middle, metrics_read() returns -ESTALE, since a page with holes would be believed.
  */
 struct metrics_source {
@@ -51,7 +51,7 @@ struct metrics_source {
         void (*status)(void *userdata, size_t i, struct report_status *ret);
         uint64_t (*serial)(void *userdata);
         void *userdata;
-        bool is_ready;        /* every certificate has been looked at */
+        bool is_ready;        /* every certificate has been inspected */
         unsigned connections; /* of the control API at present */
 
         /* For a file that is read long after it was written, and by a program that has metrics of its own

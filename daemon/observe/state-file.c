@@ -1,5 +1,5 @@
 /*
- * A journal in memory, and its file. Whoever changes the journal asks for it to be saved; changes while a
+ * A certificate's state in memory, and its file. Code that changes the state requests a save; changes while a
  * write is under way are written together after it. There is never more than one write of a file at a time,
  * so the newest is what remains.
  */
@@ -71,7 +71,8 @@ int state_file_open_directory(const char *path, bool (*is_known)(const char *nam
         struct sweep sweep = { .is_known = is_known, .userdata = userdata };
         int r;
 
-        /* Journals are 0600; but certificates may lie below, and whoever uses those must get there. */
+        /* State files are 0600; but certificates may be stored below, and the programs that use them must
+         * reach them. */
         fd = directory_open(path, 0755, error);
         if (fd < 0)
                 return error_prefix(error, "the state directory cannot be used");
@@ -92,10 +93,10 @@ int state_file_open_directory(const char *path, bool (*is_known)(const char *nam
         return take_fd(&fd);
 }
 
-/* --- One journal --- */
+/* --- One state file --- */
 
-/* Something lies in the way that was never a journal of ours, or that another user has written. It must not
- * keep the other certificates from being renewed: as with a damaged one, it costs history. */
+/* A file in its place that rekeyd has not written, or that another user has written. It must not prevent the
+ * renewal of other certificates: as with a damaged one, the state is lost. */
 static bool is_hopeless(int r) {
         return r == -ELOOP || r == -EISDIR || r == -EINVAL || r == -ENXIO || r == -EACCES;
 }
@@ -129,7 +130,7 @@ int state_file_new(const struct state_directory *directory, const char *name, st
         return 0;
 }
 
-/* One write, on a worker: of the journal, of notes for the record, or of both. */
+/* One write, on a worker: of the state, of lines for the history, or of both. */
 struct writing {
         struct job job;
         struct state_file *state_file;
@@ -184,7 +185,7 @@ static void finish(struct state_file *state_file, int r, struct error *cause) {
                         state_file->waiters[i] = (struct state_file_waiter) { 0 };
                 }
         write_next(state_file);
-        /* The last of them may free the history: while somebody else waits, the certificate stays. */
+        /* The last of them may free the state file: while another one waits, the certificate stays. */
         for (size_t i = 0; i < STATE_FILE_WAITERS; i++)
                 if (waiters[i].saved)
                         waiters[i].saved(r, r < 0 ? error_text(&error) : NULL, waiters[i].userdata);
@@ -249,7 +250,7 @@ void state_file_add_history(struct state_file *state_file, const char *line) {
         const char *before = state_file->notes ? state_file->notes : "";
         char *both;
 
-        /* Where the disk does not keep up, the record has a hole. */
+        /* If the disk does not keep up, the history has a hole. */
         if (strlen(before) + strlen(line) > HISTORY_SIZE_MAX / 2 || asprintf(&both, "%s%s", before, line) < 0)
                 return;
         free(state_file->notes);
@@ -261,7 +262,7 @@ void state_file_save_then(struct state_file *state_file,
                           void (*saved)(int r, const char *error, void *userdata), void *userdata) {
         struct state_file_waiter *waiter = state_file->waiters;
 
-        /* Whoever asks again waits for the newer one. */
+        /* A repeated request waits for the newer one. */
         while (waiter->saved && (waiter->saved != saved || waiter->userdata != userdata)) {
                 waiter++;
                 assert(waiter < state_file->waiters + STATE_FILE_WAITERS);

@@ -1,6 +1,6 @@
 #pragma once
 
-/* What must survive a restart, kept on disk for one certificate: its journal, and when that is written. */
+/* The state of one certificate that survives a restart, and when it is written to its file. */
 
 #include <stdatomic.h>
 
@@ -9,9 +9,9 @@
 
 struct writing;
 
-/* Somebody who waits until what he has changed is durable. */
+/* A waiter for the durability of a change. */
 struct state_file_waiter {
-        void (*saved)(int r, const char *error, void *userdata); /* NULL: nobody */
+        void (*saved)(int r, const char *error, void *userdata); /* NULL: none */
         void *userdata;
         bool is_written; /* with the write that is under way */
 };
@@ -42,15 +42,15 @@ struct state_file {
 };
 
 /*
- * Opens and locks `state_directory`, making it where it is missing, and removes the journals
- * of certificates that IS_KNOWN has not heard of for 400 days. The descriptor, which is the lock, or -errno
- * with a sentence: without its history rekeyd would not know what it has asked for.
+ * Opens and locks `state_directory`, creating it where it is missing, and removes the state files that are
+ * unchanged for 400 days of certificates that IS_KNOWN does not know. The descriptor, which is the lock, or
+ * -errno with a sentence: without its state rekeyd would not know what it has requested.
  */
 int state_file_open_directory(const char *path, bool (*is_known)(const char *name, void *userdata),
                               void *userdata, struct error *error);
 
-/* Loads the journal of NAME. What cannot be understood is set aside: *RET_WARNING, owned, is then a sentence.
- * Reads one small file on the calling thread. 0, -ENOMEM, or -errno with a sentence. */
+/* Loads the state file of NAME. A file that cannot be parsed is set aside: *RET_WARNING, owned, is then a
+ * sentence. Reads one small file on the calling thread. 0, -ENOMEM, or -errno with a sentence. */
 int state_file_new(const struct state_directory *directory, const char *name, struct state_file **ret,
                    char **ret_warning, struct error *error);
 
@@ -59,16 +59,16 @@ int state_file_new(const struct state_directory *directory, const char *name, st
 struct state_file *state_file_free(struct state_file *state_file);
 DEFINE_CLEANUP(struct state_file *, state_file_free);
 
-/* Writes the journal, soon, on a worker thread. A failure is logged, once until it works again. */
+/* Writes the state file, soon, on a worker thread. A failure is logged, once until it works again. */
 void state_file_save(struct state_file *state_file);
 
-/* Adds LINE to the record of what has happened; see lib/report/history.h. Soon, and nobody waits for it. */
+/* Adds LINE to the history; see lib/report/history.h. Soon, without waiting. */
 void state_file_add_history(struct state_file *state_file, const char *line);
 
 /* Nothing is being written, or waits to be. */
 bool state_file_is_saved(const struct state_file *state_file);
 
-/* state_file_save(), and calls SAVED, maybe before this returns, when the journal as it is now, or newer, is
+/* state_file_save(), and calls SAVED, maybe before this returns, when the state as it is now, or newer, is
  * durable or could not be written. At most STATE_FILE_WAITERS wait at a time. */
 void state_file_save_then(struct state_file *state_file,
                           void (*saved)(int r, const char *error, void *userdata), void *userdata);

@@ -71,7 +71,7 @@ static const char *kind_name(const json_t *value) {
 static json_t *coerce_value(const struct graphql_variable *variable, const json_t *given) {
         bool wants_boolean = streq(variable->base, "Boolean");
 
-        if (variable->list) /* no field takes one, so it is never looked at */
+        if (variable->list) /* no field takes one, so it is never read */
                 return json_null();
         if (json_is_boolean(given))
                 return wants_boolean ? json_boolean(json_is_true(given)) : NULL;

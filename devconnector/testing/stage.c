@@ -1,5 +1,5 @@
 /*
- * Where tests of devconnector begin, and the answers that they look for again and again.
+ * Where tests of devconnector begin, and the answers that they often expect.
  */
 
 #include "devconnector/testing/stage.h"

@@ -1,6 +1,6 @@
 #pragma once
 
-/* What the files of config share. Nobody else includes this. */
+/* What the files of config share. No other file includes this. */
 
 #include "lib/config/config.h"
 #include "lib/config/yaml-table.h"

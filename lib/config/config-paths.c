@@ -1,11 +1,11 @@
 /*
  * Who claims which path. Two certificates in one directory would overwrite each other, and one inside
- * another's is litter to it; an export is written without asking, so it must not hit anything that somebody
- * reads or keeps. Everything that is claimed is sorted so that what lies in a directory follows it at once:
+ * another's is litter to it; an export is written without asking, so it must not hit any file that is read or
+ * kept elsewhere. Everything that is claimed is sorted so that what lies in a directory follows it at once:
  * one pass finds all conflicts, however many certificates there are.
  *
  * Only the spelling counts here, nothing is looked up: what links and mounts lead to may change, and is
- * looked at when a file is written.
+ * checked when a file is written.
  */
 
 #include "lib/config/config-internal.h"

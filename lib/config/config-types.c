@@ -1,6 +1,6 @@
 /*
- * The types of options that only this configuration has: what is said of keys, of paths that are compared
- * with others, of units and addresses.
+ * The types of options that only this configuration has: keys, paths that are compared with others, units and
+ * addresses.
  */
 
 #include <arpa/inet.h>

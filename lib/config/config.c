@@ -1,7 +1,7 @@
 /*
  * Finds the configuration's files, reads them all, and hands out either one complete struct or every
  * complaint there is. Nothing in between: a daemon keeps what it has until a new configuration is right as a
- * whole. Since the configuration names commands to run, a file that somebody else could have written is
+ * whole. Since the configuration names commands to run, a file that another user could have written is
  * refused.
  */
 

@@ -95,8 +95,8 @@ struct config_certificate {
 /* When to renew CERTIFICATE, as lib/life/schedule.h asks for it. */
 struct schedule_policy config_schedule_policy(const struct config_certificate *certificate);
 
-/* By which the I-th dependent of CERTIFICATE is known in its journal: the same after a restart as long as it
- * is told the same way, wherever it stands in the list; the same entry twice is two. Returns BUFFER. */
+/* The key of the I-th dependent of CERTIFICATE in its state file: the same after a restart as long as the
+ * notification is the same, wherever it is in the list; the same entry twice is two. Returns BUFFER. */
 #define CONFIG_NOTIFY_KEY 64
 const char *config_notify_key(const struct config_certificate *certificate, size_t i,
                               char buffer[CONFIG_NOTIFY_KEY]);
@@ -107,8 +107,8 @@ char *config_notify_text(const struct config_notify *notify);
 
 /*
  * Whether two certificates, of two configurations, mean the same: name, every option, and the Connector with
- * all of its own. Derived values are not looked at, and neither is what stands outside of both, such as
- * `limits`. Costs no memory.
+ * all of its own. Derived values are not compared, and neither is what is outside of both, such as `limits`.
+ * Costs no memory.
  */
 bool config_certificate_equal(const struct config_certificate *a, const struct config_certificate *b);
 
@@ -146,7 +146,7 @@ struct config {
 };
 
 /* A config is born with one reference; certificates that outlive a reload hold the old one by theirs. The
- * count is a plain one, for one thread: whoever has the only reference may hand it to another thread. */
+ * count is a plain one, for one thread: the owner of the only reference may hand it to another thread. */
 struct config *config_ref(struct config *config);  /* CONFIG */
 struct config *config_free(struct config *config); /* drops one, and with the last all of it */
 DEFINE_CLEANUP(struct config *, config_free);

@@ -2,8 +2,8 @@
  * Walks a table and the documents side by side and fills the struct. The documents are layers: for each
  * option the values of all files are gathered first, then the option is filled in the order of the rows, so
  * that what inherits from an earlier row finds it complete, whichever file it came from. The walk goes as
- * deep as the tables go, never as deep as the document, and every node it looks at is counted: aliases cannot
- * make it long.
+ * deep as the tables go, never as deep as the document, and every node that it visits is counted: aliases
+ * cannot make it long.
  */
 
 #include "lib/config/yaml-table-internal.h"
@@ -214,7 +214,7 @@ static void fill_argv(struct yaml_run *run, const struct yaml_option *option, co
         for (const struct yaml_node *item = list->first; item; item = item->next) {
                 const struct yaml_node *node = yaml_resolve(item);
 
-                /* An empty argument is an argument, when somebody says so with quotes. */
+                /* An empty argument is an argument when it is quoted. */
                 if (node->kind != YAML_SCALAR || node->plain)
                         node = expect(run, item, YAML_SCALAR, option->key);
                 else if (!visit(run, item))

@@ -1,6 +1,6 @@
 #pragma once
 
-/* What the files of yaml-table share: the run. Nobody else includes this. */
+/* What the files of yaml-table share: the run. No other file includes this. */
 
 #include "lib/config/yaml-table.h"
 
@@ -60,5 +60,5 @@ static inline size_t yaml_count(const struct yaml_option *option, const void *ob
         return *(const size_t *)(const void *)((const char *)object + option->count_offset);
 }
 
-/* BOUND, an option's min or max, as somebody would write it. */
+/* BOUND, an option's min or max, as in the file. */
 void yaml_format_bound(const struct yaml_option *option, uint64_t bound, char buffer[YAML_TEXT_MAX]);

@@ -1,7 +1,7 @@
 /*
  * The types an option can have: for each, how its text is read, how it is written back, and what an error
- * says would be right. Paths and URLs are never repeated in an error: what somebody put there by mistake may
- * be a token or a password, and the position shows it to whoever may read the file.
+ * says would be right. Paths and URLs are never repeated in an error: a token or a password may have been
+ * pasted there, and the position shows it to the users who may read the file.
  */
 
 #include <grp.h>

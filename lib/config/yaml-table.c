@@ -118,7 +118,7 @@ static int read_alias(struct reader *reader, const yaml_event_t *event) {
         char echo[YAML_TEXT_MAX];
         int r;
 
-        /* From the newest: an anchor may be set anew. */
+        /* From the newest: an anchor may be set again. */
         for (size_t i = reader->n_anchors; i > 0 && !target; i--)
                 if (streq(reader->anchors[i - 1].name, name))
                         target = reader->anchors[i - 1].node;
@@ -266,8 +266,8 @@ static void complain_syntax(struct reader *reader, const yaml_parser_t *parser, 
                 return;
         }
 
-        /* The two slips that libyaml's words do not tell. The index counts characters, which are bytes until
-         * there is something else than ASCII: then there is no advice, or none that hurts. */
+        /* The two mistakes that libyaml's texts do not explain. The index counts characters, which are bytes
+         * until there is something else than ASCII: then there is no advice, or none that hurts. */
         if (offset < size && text[offset] == '\t')
                 advice = "; indent with blanks instead of a tab";
         else if (parser->problem && strstr(parser->problem, "mapping values are not allowed"))

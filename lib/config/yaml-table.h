@@ -78,10 +78,10 @@ struct yaml_type {
 
         void (*unset)(void *field); /* where zero bytes do not mean "not set" */
 
-        bool (*equal)(const void *a, const void *b); /* NULL: the bytes of both fields tell */
+        bool (*equal)(const void *a, const void *b); /* NULL: the bytes of both fields are compared */
 
-        /* What there is to choose from, for whoever gave nothing: "those defined: a, b". Owned; NULL: nothing
-         * to say. */
+        /* What there is to choose from, if none was given: "those defined: a, b". Owned; NULL: nothing to
+         * say. */
         char *(*choices)(const struct yaml_run *run);
 };
 
@@ -92,7 +92,7 @@ struct yaml_option {
         size_t offset; /* of the field in the table's struct */
         uint64_t min,
                 max; /* of a number, of a duration in microseconds, or of the count of entries; max 0: none */
-        const char *default_text; /* the default, as somebody would write it; NULL: not set */
+        const char *default_text; /* the default, as in the file; NULL: not set */
         const char *unit;         /* for the manual; NULL where the value carries its own or has none */
         const char *help;         /* one line */
         const char *const *words; /* an enumeration: names by value, holes are NULL */
@@ -112,7 +112,7 @@ struct yaml_table {
         size_t name_offset; /* of its char *name, in a map */
 
         /*
-         * Looks at what several options say together. OBJECT is filled as far as its options were right, NODE
+         * Checks what several options mean together. OBJECT is filled as far as its options were right, NODE
          * is its mapping, PLACE is its name's or its own. Complains by yaml_complain(). For entries of maps
          * and lists only.
          */
@@ -169,7 +169,7 @@ int yaml_run_apply(struct yaml_run *run, const struct yaml_table *table, void *o
 
 /* An error at PLACE, unless there are YAML_ERRORS_MAX already. */
 void yaml_complain(struct yaml_run *run, struct yaml_place place, const char *format, ...) _printf_(3, 4);
-bool yaml_run_full(const struct yaml_run *run); /* complaining more is in vain: save the work */
+bool yaml_run_full(const struct yaml_run *run); /* more complaints are useless: save the work */
 
 /* False when a document could not be read to its end, so that what refers to it cannot be judged. */
 bool yaml_run_complete(const struct yaml_run *run);

@@ -1,6 +1,6 @@
 /*
  * What is written: the parts of a set as PEM in any order, or one of them as DER. Certificates are encoded
- * anew from what was parsed, so an adopted file's comments and odd line lengths do not reach dependents, and
+ * again from what was parsed, so an adopted file's comments and odd line lengths do not reach dependents, and
  * the same set always gives the same bytes: that is what makes an export comparable.
  */
 

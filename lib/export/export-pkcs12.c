@@ -4,7 +4,7 @@
  * provider.
  *
  * Every writing makes new salts, so two files of one set differ in every byte. To compare, a file is opened
- * again and its contents are looked at. That its recipe is ours is read before anything is decrypted: it is
+ * again and its contents are compared. That its recipe is ours is read before anything is decrypted: it is
  * part of what must agree, and no file can make us count to its idea of a number of iterations.
  *
  * The file is put together and taken apart here, bag by bag. PKCS12_create() and PKCS12_parse() would do it

@@ -3,11 +3,11 @@
  * so that what was judged is what is written to. Directories above it are not judged, nor are they in the
  * store; a path may lead to its directory through symbolic links, but must not end in one.
  *
- * A sticky directory, such as /tmp, is refused like every other that anybody can write to: before the first
- * export exists anybody could put a file with a key of their own under its name. A subdirectory will do.
+ * A sticky directory, such as /tmp, is refused like every other directory that any user can write to: before
+ * the first export exists any user could put a file with another key under its name. A subdirectory is fine.
  *
  * The owner of the export may own the directory: that user gets the key in any case. They could still offer
- * us a name of somebody else's file, so a file that is written in place has one name only, and belongs to
+ * us a link to another user's file, so a file that is written in place has one name only, and belongs to
  * them, to root or to us.
  */
 
@@ -42,7 +42,7 @@ static bool may_own(const struct export *export, uid_t uid) {
 
 /* --- Opening --- */
 
-/* STATX_MNT_ID is unknown to kernels before 5.8: there a rename will tell of a mounted file, by EBUSY. */
+/* STATX_MNT_ID is unknown to kernels before 5.8: there a rename of a mounted file fails with EBUSY. */
 #define WANTED (STATX_BASIC_STATS | STATX_MNT_ID)
 
 static int judge_directory(const struct export *export, struct export_target *target, const char *path,
@@ -133,7 +133,7 @@ int export_target_open(const struct export *export, struct export_target *ret, s
 
 /* --- Reading --- */
 
-/* An owner or group that nobody asked for is the one that a new file would get. */
+/* An owner or group that is not configured is the one that a new file would get. */
 static bool has_access(const struct export *export, const struct export_target *target,
                        const struct stat *st) {
         struct file_access wanted = export_access(export);
@@ -164,7 +164,7 @@ int export_target_read(const struct export *export, const struct export_target *
 
 /* --- Writing --- */
 
-/* Where errno alone would not tell an operator what to do. */
+/* Where errno alone does not lead an operator to the fix. */
 static int explain(const struct export *export, int r, struct error *error) {
         if (r == -EBUSY || r == -EXDEV)
                 return error_set(error, r, "%s", mounted_advice);
@@ -285,8 +285,8 @@ static int remove_litter(const struct export_target *target) {
         return unlinkat(target->dir_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* A file without a name: it needs every right that a real one needs, nobody sees it, and no crash leaves it
- * behind. */
+/* A file without a name: it needs every right that a real one needs, no reader sees it, and no crash leaves
+ * it behind. */
 static int try_new_file(const struct export *export, const struct export_target *target, size_t size) {
         _cleanup_(fd_closep) int fd = -1;
         int r;

@@ -2,11 +2,11 @@
  * Exports. Some dependents want key and certificate in one file, in another format, at another place or for
  * other eyes than the store's directory can give. An export is such a copy: derived from a set, never read
  * back as one, and written again whenever it is not what it should be. That is the whole recovery after a
- * crash: nothing is noted down, the file itself tells.
+ * crash: there is no state besides the file itself.
  *
- * An export is a copy of a key, so it is held to what the store is held to: nobody who must not have the key
- * can read it at any moment, and nobody else can put a stranger's in its place. The passphrase of a PKCS#12
- * file protects nothing here, since it lies beside it; the format demands one.
+ * An export is a copy of a key, so it is held to what the store is held to: no user who must not have the key
+ * can read it at any moment, and no other user can replace it. The passphrase of a PKCS#12 file protects
+ * nothing here, since it lies beside it; the format demands one.
  */
 
 #include "lib/export/export.h"

@@ -45,25 +45,25 @@ struct export {
 int export_validate(const struct export *export, struct error *error);
 
 /*
- * Finds out whether the export could be written, before anybody is asked for a new certificate or promised an
- * export: all that export_write() refuses, the passphrase file, the right to write there and to give files to
- * that owner and group, and room; with SET, which may be NULL, also whether it has what the export is made
- * of. Leaves nothing behind and removes what a crash left; a file that is written in place gets its owner,
- * group and mode here already. *RET_WARNING, owned, is a sentence or NULL: everybody can read the passphrase.
- * 0 or -errno. May block on the disk: not for the loop's thread.
+ * Finds out whether the export could be written, before a new certificate is requested: all that
+ * export_write() refuses, the passphrase file, the right to write there and to give files to that owner and
+ * group, and room; with SET, which may be NULL, also whether it has what the export is made of. Leaves
+ * nothing behind and removes what a crash left; a file that is written in place gets its owner, group and
+ * mode here already. *RET_WARNING, owned, is a sentence or NULL: the passphrase is world-readable. 0 or
+ * -errno. May block on the disk: not for the loop's thread.
  */
 int export_check(const struct export *export, const struct set *set, char **ret_warning, struct error *error);
 
 /*
  * Whether the file holds what export_write() would write, for the same people: PEM and DER byte for byte; a
  * PKCS#12 file, which is salted, opens with the passphrase and has the same key, certificates, name and
- * algorithms. False as well when that cannot be told: export_write() then says why.
+ * algorithms. False as well when that is unknown: export_write() then has the reason.
  */
 bool export_is_current(const struct export *export, const struct set *set);
 
 /* The same with the reason: 1 where it is current; 0 where the file has something else in it; or -errno with
  * a sentence: -ENOENT where there is none, -ESTALE where it is not for the same people, -EACCES where this
- * user may not read it or its passphrase, -ENOKEY for an export of the key and a SET without one. Only looks.
+ * user may not read it or its passphrase, -ENOKEY for an export of the key and a SET without one. Read-only.
  */
 int export_compare(const struct export *export, const struct set *set, struct error *error);
 
@@ -71,13 +71,13 @@ int export_compare(const struct export *export, const struct set *set, struct er
  * Writes the export. The file is replaced by a rename, so that readers see the old or the new one, durably,
  * with its owner, group and mode set before the first byte.
  *
- * Refused with a sentence: a directory that somebody could write to who is neither root, nor this process's
- * user, nor the export's owner; a path that is not a regular file, in particular a symbolic link, whose
- * target may be anybody's; a file that is mounted by itself (a bind mount of one file in a container), which
- * no rename can replace, unless `in_place` is set.
+ * Refused with a sentence: a directory that another user than root, this process's user and the export's
+ * owner could write to; a path that is not a regular file, in particular a symbolic link, whose target may be
+ * another user's; a file that is mounted by itself (a bind mount of one file in a container), which no rename
+ * can replace, unless `in_place` is set.
  *
- * In place, a reader may see half of it, and so may everybody after a crash, until it is written again:
- * export_is_current() notices. Whoever has the old file open goes on reading. It is refused for files with
+ * In place, a reader may see half of it, and after a crash all readers may, until it is written again:
+ * export_is_current() notices. A reader that has the old file open keeps it. It is refused for files with
  * several names. Where there is no file, one is made as above. 0; -ENODATA when the set lacks what the export
  * is made of; or -errno.
  */

@@ -7,7 +7,7 @@ enum failure {
         FAILURE_NONE = 0,
         FAILURE_TRANSIENT, /* DNS, connect, time-out, 5xx, 429, empty 400, closed connection: try again soon
                             */
-        FAILURE_REFUSED,   /* the Connector understood and said no: alarm, try again slowly */
+        FAILURE_REFUSED,   /* the Connector understood and refused: alarm, retry slowly */
         FAILURE_REJECTED,  /* the edge does not accept the certificate, or it has expired: a new token is
                               needed */
         FAILURE_BAD_REPLY, /* what came back cannot be used: discard it, keep the old set, wait out the CA

@@ -1,8 +1,9 @@
 /*
  * The gate. A Connector may answer with anything: the certificate of another request, one of a CA that was
  * retired a minute ago, one that expires before the current one. Whatever comes is held against what was
- * asked for, one check after the other, before anything is stored; the first that fails ends it, and its text
- * says what came and what was wanted. The last check, the proof, is a live call and belongs to the caller.
+ * requested, one check after the other, before anything is stored; the first that fails ends it, and its text
+ * says what came and what was wanted. The last check, the verification, is a live call and belongs to the
+ * caller.
  *
  * To add a check: a row in gate.h, and its function here. Nothing here looks at the clock or at the disk.
  */

@@ -1,6 +1,6 @@
 #pragma once
 
-/* The checks that a new set passes before it may be proven and become current. */
+/* The checks that a new set passes before it may be verified and become current. */
 
 #include "lib/x509/chain.h"
 
@@ -35,7 +35,7 @@ struct gate_input {
         const char *ca_pem;
 
         const struct key *key;         /* the staged key */
-        const struct subject *subject; /* as asked for in the CSR */
+        const struct subject *subject; /* as requested in the CSR */
 
         /* The current set; zero and NULL when there is none. */
         const uint8_t *current_spki; /* SPKI_HASH_SIZE bytes */

@@ -1,8 +1,9 @@
 /*
- * The life of one certificate as a pure machine: it holds no certificate, reads no clock and calls nobody. An
- * attempt is a walk along the steps in their order, entered where the look on disk found the last attempt
- * left off, so that a restart neither makes a second key nor asks for a second signature. Whatever goes wrong
- * ends the attempt; the next one starts with a look again, since the world may have changed while waiting.
+ * The life of one certificate as a pure machine: it holds no certificate, reads no clock and makes no call.
+ * An attempt is a walk along the steps in their order, entered where the inspection found the last attempt
+ * left off, so that a restart neither generates a second key nor requests a second signature. Any failure
+ * ends the attempt; the next one starts with an inspection again, since the files may have changed while
+ * waiting.
  *
  * The header has the two tables that decide; each is one function here.
  */
@@ -141,8 +142,8 @@ static enum renewal_step take_failure(struct renewal *renewal, const struct rene
                                         context->random, event->retry_after_usec,
                                         usec_sub(renewal->expiry, context->now));
 
-        /* What is waited for is there already, and it lives for minutes only. Not where looking for it is
-         * what fails: that would be tried without a pause. */
+        /* What is waited for is there already, and it lives for minutes only. Not where the inspection is
+         * what fails: that would be retried without a pause. */
         if (state == RENEWAL_WAITING_FOR_TOKEN && !renewal->by_token && renewal->token_offered &&
             renewal->step != STEP_INSPECT)
                 wait = 0;
@@ -207,7 +208,7 @@ static enum renewal_step take_observation(struct renewal *renewal,
         return attempt(renewal, false, first_step(observation, false), hold_usec);
 }
 
-/* The step under way is done. A look is done by what it saw, so nothing follows it here. */
+/* The step under way is done. An inspection ends with its observation, so nothing follows it here. */
 static enum renewal_step take_step(struct renewal *renewal) {
         switch (renewal->step) {
         case STEP_NONE:

@@ -37,16 +37,16 @@ struct renewal_observation {
         usec_t expiry;          /* effective; 0 without a set */
         bool has_token;         /* one is on offer, or one from `configuration` is staged */
         bool has_untried_token; /* it was never shown to the Connector: worth more than a grant */
-        bool has_staged_key;    /* of the size asked for */
+        bool has_staged_key;    /* of the size requested */
         bool has_staged_grant;  /* CSR and one-time token for the sign call: `configuration` is behind us */
-        bool has_staged_reply;  /* a certificate that passed the gate, not yet proven */
+        bool has_staged_reply;  /* a certificate that passed the gate, not yet verified */
         bool enrol_asked;       /* with the token on offer, although the set can be used */
         bool other_key_asked;   /* the configuration asks for another key size than the current set has */
 };
 
 struct renewal_event {
         enum renewal_event_type {
-                RENEWAL_WAKE,          /* a timer, a token, an operator: look */
+                RENEWAL_WAKE,          /* a timer, a token, an operator: inspect */
                 RENEWAL_INSPECTED,     /* STEP_INSPECT is done: OBSERVATION */
                 RENEWAL_DONE,          /* any other step is done */
                 RENEWAL_KEY_TOO_SMALL, /* `configuration` asks for a larger key than the staged one */
@@ -63,8 +63,8 @@ struct renewal_event {
          * well. */
         bool is_doubtful;
 
-        /* RENEWAL_INSPECTED, and RENEWAL_FAILED at STEP_INSPECT: what is left of a back-off that this look
-         * must not end; 0 for none. */
+        /* RENEWAL_INSPECTED, and RENEWAL_FAILED at STEP_INSPECT: what is left of a back-off that this
+         * inspection must not end; 0 for none. */
         usec_t hold_usec;
 };
 
@@ -75,7 +75,7 @@ struct renewal {
         bool configured;        /* this attempt's `configuration` is done: it mints tokens, so never twice */
         bool forced;            /* renew although it is not due; cleared by success */
         bool rejected;        /* the current set was; need not survive a restart, one call finds out again */
-        bool token_offered;   /* the last look saw what an enrolment could start with */
+        bool token_offered;   /* the last inspection found what an enrolment could start with */
         bool past_signature;  /* one of the failures in a row came at STEP_GATE or later */
         unsigned failures;    /* in a row */
         enum failure failure; /* the last one; FAILURE_NONE after a success */
@@ -87,7 +87,7 @@ struct renewal {
         usec_t backoff_usec; /* a span on CLOCK_BOOTTIME, from now */
 };
 
-/* What the machine needs to know of the world; all constant for the length of a call. */
+/* The inputs of the machine; all constant for the length of a call. */
 struct renewal_context {
         const struct schedule_policy *policy;
         uint32_t seed;   /* schedule_seed() */
@@ -107,11 +107,12 @@ struct renewal_context {
  *
  * A wake is the permission to try: between attempts the caller wakes the machine when a time above has come,
  * a token has appeared, the clock was set or an operator asks, and at once
- *   - after it started, with what survived the restart: renewal_restore(), and hold_usec for the first look;
+ *   - after it started, with what survived the restart: renewal_restore(), and hold_usec for the first
+ *     inspection;
  *   - after STEP_COMMIT is done: both times are infinite then, and the next due time comes from what is on
  *     disk.
  *
- * What a look leads to (the first row that fits):
+ * What an inspection leads to (the first row that fits):
  *   no set: staged reply, grant or token   ENROLLING from the furthest step that these allow; a token that was
  *                                          never tried goes before a grant, which may be burnt
  *   no set                                 WAITING_FOR_TOKEN, no time to wake
@@ -120,16 +121,16 @@ struct renewal_context {
  *   expired or rejected                    first WAITING_FOR_TOKEN, as FAILURE_REJECTED; woken in that state
  *                                          or forced: RENEWING with what there is. A CA may come back
  *   not due, not forced, same key asked    CURRENT until due_usec
- *   otherwise                              RENEWING; a grant is of no use at the certificate-secured endpoint
+ *   otherwise                              RENEWING; a grant is useless at the certificate-secured endpoint
  *
- * A look need not be a try: one that somebody's hand on the files has caused, or the first one after a
+ * An inspection need not be an attempt: one that a change of the files has caused, or the first one after a
  * restart, must not end a back-off. With hold_usec it begins no attempt and counts no failure. Where it would
  * have done either, the machine waits for what is left of the back-off (no longer than a back-off may be with
  * the time that is left), in the state that an attempt leaves behind:
  *   ENROLLING                              RETRYING; WAITING_FOR_TOKEN where it was that
  *   RENEWING                               RETRYING; WAITING_FOR_TOKEN for a set that expired or was rejected
  *   FAILURE_LOCAL, FAILURE_REJECTED        the same state
- * A look that fails is a failure, but makes no back-off shorter than what was left of it.
+ * An inspection that fails is a failure, but makes no back-off shorter than what was left of it.
  * Without a failure there is no back-off: then hold_usec is passed over.
  *
  * What a failure leads to:
@@ -144,9 +145,9 @@ struct renewal_context {
  * FAILURE_BAD_REPLY.
  *
  * The first of the failures in a row that comes after a signature, at STEP_GATE or later, starts their count
- * anew where it is of another class than those before it: they were an outage, which is over, and say nothing
- * of the new certificate. This happens once until the next success: a Connector that signs what then fails
- * its proof, and that is out of order in between, is slowed down as any other.
+ * again where it is of another class than those before it: they were an outage, which has ended, and do not
+ * concern the new certificate. This happens once until the next success: a Connector that signs what then
+ * fails verification, and that is down in between, is slowed down as any other.
  */
 /* clang-format on */
 enum renewal_step renewal_next(struct renewal *renewal, const struct renewal_event *event,

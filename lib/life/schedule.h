@@ -76,7 +76,7 @@ unsigned schedule_attempts(const struct schedule_policy *policy, enum failure fa
                            usec_t first, usec_t expiry);
 
 /*
- * The issuance budget: how many signatures may be asked for in an hour, whatever else goes wrong. TIMES are
+ * The issuance budget: how many signatures may be requested in an hour, whatever else goes wrong. TIMES are
  * the instants of the last requests, oldest first.
  *
  * They are CLOCK_BOOTTIME, and so is NOW: that clock counts while the machine sleeps and nobody can set it.

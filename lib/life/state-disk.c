@@ -1,6 +1,6 @@
 /*
- * A state on disk, one file for each certificate. A file that cannot be understood is set aside, not deleted;
- * somebody who only reads changes nothing.
+ * A state on disk, one file for each certificate. A file that cannot be parsed is set aside, not deleted;
+ * a reader changes nothing.
  */
 
 #include <errno.h>

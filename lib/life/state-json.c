@@ -1,8 +1,8 @@
 /*
- * The journal as JSON, by hand in both directions. Every member that is written is needed to read: one that
- * is missing is damage, not a default, because a default of "no issuances" would hand out a fresh budget in
- * silence. Members that were added without a new version may be missing, and those that a later rekeyd has
- * added are passed over.
+ * The state file as JSON, written and parsed by hand. Every member that is written is needed to read: one
+ * that is missing is damage, not a default, because a default of "no issuances" would hand out a fresh budget
+ * in silence. Members that were added without a new version may be missing, and those that a later rekeyd has
+ * added are ignored.
  */
 
 #include <endian.h>

@@ -1,15 +1,14 @@
 /*
- * What a restart must know and the certificates do not say. It is history, not truth: the sets on disk stay
- * valid without it, so a journal that cannot be understood is set aside with a warning and costs no more than
- * what it remembered; but it never comes back half right, and every member that is written must be there when
- * it is read.
+ * The state that survives a restart besides the certificates. The sets on disk stay valid without it, so a
+ * state file that cannot be parsed is set aside with a warning and costs no more than what it remembered; but
+ * it is never accepted in part, and every member that is written must be there when it is read.
  *
  * The one thing that must not be forgotten by accident is the issuance budget, and the wall clock is just
- * such an accident. So the file says on which boot and at which reading of both clocks it was written; from
+ * such an accident. So the file has the boot and the readings of both clocks at which it was written; from
  * that, state_sanitise() finds the least age that an issuance can have.
  *
- * There is no secret in it (of a token, no more than tells it from another), and nothing in it decides whom
- * a certificate is shown to.
+ * There is no secret in it (of a token, only what distinguishes it from another), and nothing in it decides
+ * to which server a certificate is shown.
  */
 
 #include "lib/life/state.h"

@@ -1,7 +1,7 @@
 #pragma once
 
 /* What must survive a restart besides the certificates themselves: failures, the issuance budget, the token
- * that was tried, and who is still to be told of what. */
+ * that was tried, and pending notifications. */
 
 #include "lib/life/failure.h"
 #include "lib/life/schedule.h"
@@ -15,10 +15,10 @@
 #define STATE_KEY_MAX     512u          /* bytes of a dependent's key */
 #define STATE_ERROR_MAX   1000u         /* bytes of a sentence; what is longer is cut off */
 
-/* What is owed to one dependent. */
+/* A pending notification of one dependent. */
 struct state_pending {
         char *key;           /* names the dependent, the same after a restart; the caller makes it up */
-        uint64_t generation; /* that it must be told of */
+        uint64_t generation; /* that it must be notified of */
         unsigned failures;   /* in a row */
         usec_t next_attempt_usec;
         char *error; /* the sentence of the last failure, or NULL */
@@ -27,7 +27,7 @@ struct state_pending {
 /*
  * A plain struct; {0} is empty. next_attempt_usec is CLOCK_REALTIME, 0 where nothing is waited for; the span
  * that is left of it is the caller's to cap by what is left of the certificate. failed_usec is CLOCK_REALTIME
- * as well. Errors are for whoever looks; state_keep_error() sets them.
+ * as well. Errors are for the status; state_keep_error() sets them.
  */
 struct state {
         unsigned failures;    /* in a row */
@@ -43,8 +43,8 @@ struct state {
          * the call that carries it. */
         uint64_t token;
 
-        /* What notices are about; 0 and empty for none. A current set of another fingerprint is one that
-         * nobody was told of yet: the process died in between. */
+        /* What notifications are about; 0 and empty for none. A current set of another fingerprint has no
+         * notifications yet: the process died in between. */
         uint64_t generation;
         char fingerprint[FINGERPRINT_HEX];
 
@@ -80,7 +80,7 @@ struct state_instant {
 };
 
 /*
- * Brings JOURNAL, saved at SAVED, to NOW. Pure. state_load() does it.
+ * Brings STATE, saved at SAVED, to NOW. Pure. state_load() does it.
  *
  * Issuances keep their times within one boot, whatever was done to the wall clock. From another boot they
  * keep their age at SAVED, to which the time in between is added: as the wall clock has it, but no more than
@@ -113,39 +113,39 @@ bool state_has_revoked(const struct state *state, const char *fingerprint);
  * When memory is out, there is none. */
 void state_keep_error(char **error, const char *text);
 
-/* What is owed to KEY, or NULL. Borrowed until the next change of what is owed. */
+/* The pending notification of KEY, or NULL. Borrowed until the next change of pending notifications. */
 struct state_pending *state_find_pending(const struct state *state, const char *key);
 
-/* Why the first of those that failed could not be told, or NULL. Borrowed as above. */
+/* The error of the first notification that failed, or NULL. Borrowed as above. */
 const char *state_pending_error(const struct state *state);
 
-/* Owes GENERATION to KEY anew, in place of what was owed before. *RET (may be NULL; borrowed as above) has
- * not failed yet. 0, -ENOMEM, -ENOSPC beyond STATE_PENDING_MAX, or -EINVAL for a key that is empty, longer
- * than STATE_KEY_MAX, not UTF-8, or has control characters. */
+/* Makes GENERATION pending for KEY again, in place of what was pending before. *RET (may be NULL; borrowed as
+ * above) has not failed yet. 0, -ENOMEM, -ENOSPC beyond STATE_PENDING_MAX, or -EINVAL for a key that is
+ * empty, longer than STATE_KEY_MAX, not UTF-8, or has control characters. */
 int state_add_pending(struct state *state, const char *key, uint64_t generation, struct state_pending **ret);
 
-/* Nothing is owed to KEY any more. */
+/* KEY has no pending notification any more. */
 void state_remove_pending(struct state *state, const char *key);
 
 /*
  * One JSON file for each certificate, `NAME.json` in the directory DIR_FD, mode 0600. NAME is a
  * certificate's, [A-Za-z0-9][A-Za-z0-9._-]{0,63}, or the result is -EINVAL.
  *
- * state_load() returns 0 with an empty journal where there is no file. A file that is damaged, too large,
- * or of a newer version is set aside as `NAME.json.damaged`, in place of an older one; then *RET is empty and
- * *RET_WARNING a sentence, owned by the caller; otherwise it is NULL. What such a file owed is lost: after a
- * warning the caller should owe the current generation to everybody again. A file that cannot be read is an
- * error.
+ * state_load() returns 0 with an empty state where there is no file. A file that is damaged, too large, or of
+ * a newer version is set aside as `NAME.json.damaged`, in place of an older one; then *RET is empty and
+ * *RET_WARNING a sentence, owned by the caller; otherwise it is NULL. Its pending notifications are lost:
+ * after a warning the caller should schedule notifications of the current generation for all dependents
+ * again. A file that cannot be read is an error.
  *
  * A caller that finds issuances in what it has loaded, which is rare, saves it at once: from then on they are
- * on the clock of this boot, and another restart does not count their age anew.
+ * on the clock of this boot, and another restart does not count their age again.
  */
 int state_load(int dir_fd, const char *name, const struct state_instant *now, struct state *ret,
                char **ret_warning, struct error *error);
 
-/* state_load() for somebody who only looks, beside a rekeyd that may be writing: nothing is set aside or
- * changed. What cannot be used is an error: -EINVAL, -EFBIG or -EPROTONOSUPPORT for what the file says,
- * -EACCES and the like where it cannot be read. */
+/* state_load() for readers, beside a rekeyd that may be writing: nothing is set aside or changed. What cannot
+ * be used is an error: -EINVAL, -EFBIG or -EPROTONOSUPPORT for the contents of the file, -EACCES and the like
+ * where it cannot be read. */
 int state_read(int dir_fd, const char *name, const struct state_instant *now, struct state *ret,
                struct error *error);
 
@@ -160,7 +160,7 @@ int state_set_aside(int dir_fd, const char *name, const char *cause, char **ret_
 int state_save(int dir_fd, const char *name, const struct state *state, const struct state_instant *now,
                struct error *error);
 
-/* Whether all of JOURNAL is within the limits above, as it is when only these functions made it. 0 or
+/* Whether all of STATE is within the limits above, as it is when only these functions made it. 0 or
  * -EINVAL. */
 int state_check(const struct state *state, struct error *error);
 
@@ -169,7 +169,7 @@ int state_format(const struct state *state, const struct state_instant *now, cha
                  struct error *error);
 int state_write(int dir_fd, const char *name, const char *json, struct error *error);
 
-/* The reading half, without the files: the journal as it was at *RET_SAVED. Checks all limits. 0, -EINVAL,
+/* The reading half, without the files: the state as it was at *RET_SAVED. Checks all limits. 0, -EINVAL,
  * -ENOMEM, or -EPROTONOSUPPORT for a newer version. */
 int state_parse(const char *json, size_t size, struct state *ret, struct state_instant *ret_saved,
                 struct error *error);

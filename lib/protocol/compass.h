@@ -45,7 +45,7 @@ struct compass_certificates {
 void compass_certificates_clear(struct compass_certificates *certificates);
 
 /* Beyond the classes of enum failure: `configuration` failed because the Director is down or will not mint a
- * token, while signing still works. The caller may go on with the subject of the current certificate. */
+ * token, while signing still works. The caller may continue with the subject of the current certificate. */
 #define COMPASS_DIRECTOR_DOWN ((int)FAILURE_MAX)
 
 /*

@@ -1,7 +1,7 @@
 /*
  * connection.json is a file that other programs read too, so it is plain: the names are those of the
- * Connector's schema, and members that somebody else has added are passed over. A URL in it decides to whom
- * the certificate is shown; nothing but https is accepted, neither from the file nor from the network.
+ * Connector's schema, and members that another program has added are ignored. A URL in it decides to which
+ * server the certificate is shown; nothing but https is accepted, neither from the file nor from the network.
  */
 
 #include "lib/protocol/connection.h"

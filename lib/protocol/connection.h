@@ -1,7 +1,6 @@
 #pragma once
 
-/* connection.json: where this certificate is used and renewed, as the Connector's `configuration` last said.
- */
+/* connection.json: where this certificate is used and renewed, from the Connector's last `configuration`. */
 
 #include "lib/util/error.h"
 

@@ -1,7 +1,7 @@
 #pragma once
 
-/* What has happened to a certificate, for people: a line of JSON for each event, in `NAME.history` beside its
- * journal. Nothing depends on it, so it is never synced; a line that a crash has cut off is passed over. */
+/* The past events of a certificate, for people: a line of JSON for each event, in `NAME.history` beside its
+ * state file. Nothing depends on it, so it is never synced; a line that a crash has cut off is ignored. */
 
 #include <stddef.h>
 

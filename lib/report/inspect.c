@@ -1,10 +1,10 @@
 /*
- * A look at a certificate's directory, by somebody who must not disturb it: a member of the read group, an
- * operator while rekeyd is down, rekeyd itself on behalf of one. Everything goes through one descriptor of
- * the directory and the functions that the store reads with, so both see the same; but without its lock, so
- * the store may swap at any moment. Each generation is read through its own directory, of which nothing
- * changes once it is there: a look can only be out of date, which the link tells afterwards, and is then
- * taken again.
+ * Inspects a certificate's directory without disturbing it: for a member of the read group, for an operator
+ * while rekeyd is down, by rekeyd itself on behalf of one. Everything goes through one descriptor of the
+ * directory and the functions that the store reads with, so both see the same; but without its lock, so the
+ * store may swap at any moment. Each generation is read through its own directory, of which nothing changes
+ * once it is there: an inspection can only be out of date, which the link shows afterwards, and is then
+ * repeated.
  *
  * It never writes, and never waits: not for a lock, not for the other end of a FIFO. What does not belong
  * there becomes a sentence.
@@ -34,7 +34,7 @@ void inspection_clear(struct inspection *inspection) {
         *inspection = (struct inspection) { 0 };
 }
 
-/* What is looked at. The store is one that was never opened: only what reads goes with it. */
+/* What is inspected. The store was never opened: only reading functions may be used with it. */
 struct view {
         struct store store;
         int current_result; /* of reading `..data` */
@@ -239,7 +239,7 @@ static void look_at_public_names(const struct view *view, struct inspection *ins
 
 /* --- Exports --- */
 
-/* Whoever looks may be another user than rekeyd: an owner that nobody asked for is the one that is there. */
+/* The caller may be another user than rekeyd: an owner that is not configured is the present one. */
 static struct export with_present_owner(const struct export *export) {
         struct export present = *export;
         struct stat st;
@@ -284,7 +284,7 @@ static int look_at_exports(const struct view *view, struct inspection *inspectio
         return 0;
 }
 
-/* --- The whole look --- */
+/* --- The whole inspection --- */
 
 static int look(struct view *view, struct inspection *ret) {
         int r;
@@ -306,7 +306,7 @@ static int look(struct view *view, struct inspection *ret) {
         return look_at_exports(view, ret);
 }
 
-/* `..data` is another link than when the look began. */
+/* `..data` is another link than when the inspection began. */
 static bool has_moved(const struct view *view) {
         uint64_t current = 0;
         int r = store_read_current(&view->store, &current);
@@ -314,7 +314,7 @@ static bool has_moved(const struct view *view) {
         return r != view->current_result || (r == 0 && current != view->store.current);
 }
 
-/* A key may also be in the text of tls.crt, where somebody imported one file with both. */
+/* A key may also be in the text of tls.crt, where one file with both was imported. */
 static void forget_texts(struct set *set) {
         char **texts[] = { &set->certificate_pem, &set->ca_pem, &set->connection_json };
 

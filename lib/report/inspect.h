@@ -1,7 +1,6 @@
 #pragma once
 
-/* What lies in a certificate's directory, for somebody who only looks: nothing is locked, repaired or
- * written. */
+/* The contents of a certificate's directory, read-only: nothing is locked, repaired or written. */
 
 #include "lib/config/config.h"
 #include "lib/protocol/connection.h"
@@ -18,7 +17,7 @@ struct inspected_generation {
 };
 
 struct inspected_export {
-        bool is_known; /* whether it is current; false without a set, or without the right to look */
+        bool is_known; /* whether it is current; false without a set, or without the right to read it */
         bool is_current;
         struct error problem; /* why not, or why it is not known; none where the file has another content */
 };
@@ -36,7 +35,7 @@ struct inspection {
 
         struct {
                 bool key, csr, token, certificate;
-        } staged; /* for the generation after the current one; all false where this user may not look */
+        } staged; /* for the generation after the current one; all false where this user may not read it */
 
         struct inspected_export *exports; /* in the order of the configuration */
         size_t n_exports;
@@ -49,11 +48,10 @@ void inspection_clear(struct inspection *inspection);
 
 /*
  * Reads the directory of CERTIFICATE, and what its exports hold. That a swap happens meanwhile is no problem:
- * then it is read again, and all that is told belongs to one generation. Private keys are read only to see
- * that they belong to their leaves and are in the exports, and cleansed. What cannot be read for want of
- * rights is a problem that says so; a key that this user may not read is none, since operators of the read
- * group may not. Blocks on the disk, and takes milliseconds: not for the loop's thread. 0, also with
- * problems; -ENOMEM.
+ * then it is read again, and all results belong to one generation. Private keys are read only to see that
+ * they belong to their leaves and are in the exports, and cleansed. A file that this user may not read is a
+ * problem; a key that this user may not read is none, since operators of the read group may not. Blocks on
+ * the disk, and takes milliseconds: not for the loop's thread. 0, also with problems; -ENOMEM.
  */
 int inspect_certificate(const struct config_certificate *certificate, struct inspection *ret);
 

@@ -1,7 +1,7 @@
 /*
- * JSON about certificates. One place makes it, so that the control API and rekeyctl without a daemon cannot
- * tell two stories. Everything comes from structs that hold no secret; what is not known or not planned is
- * null, and no member is ever left out.
+ * JSON about certificates. One place builds it, so that the control API and rekeyctl without a daemon agree.
+ * Everything comes from structs that hold no secret; what is not known or not planned is null, and no member
+ * is ever left out.
  */
 
 #include "lib/report/report.h"
@@ -194,8 +194,8 @@ static json_t *exports(const struct config_certificate *config, const struct ins
         return finish(list, r);
 }
 
-static const struct state_pending *owed_to(const struct state *state, const struct config_certificate *config,
-                                           size_t i) {
+static const struct state_pending *pending_of(const struct state *state,
+                                              const struct config_certificate *config, size_t i) {
         char key[CONFIG_NOTIFY_KEY];
 
         return state_find_pending(state, config_notify_key(config, i, key));
@@ -206,7 +206,7 @@ static json_t *notifications(const struct config_certificate *config, const stru
         int r = 0;
 
         for (size_t i = 0; i < config->n_notify; i++) {
-                const struct state_pending *pending = owed_to(state, config, i);
+                const struct state_pending *pending = pending_of(state, config, i);
                 json_t *o = json_object();
 
                 r |= put(o, "dependent", owned(config_notify_text(&config->notify[i])));
@@ -275,7 +275,7 @@ static enum renewal_state state_of(const struct report_status *status, const str
 static void count_debts(const struct config_certificate *certificate, const struct state *state,
                         struct report_status *status) {
         for (size_t i = 0; i < certificate->n_notify; i++) {
-                const struct state_pending *pending = owed_to(state, certificate, i);
+                const struct state_pending *pending = pending_of(state, certificate, i);
 
                 status->n_pending += pending != NULL;
                 status->n_pending_failed += pending && pending->failures > 0;

@@ -16,7 +16,7 @@ struct report_status {
         enum renewal_state state;
         enum renewal_step step; /* under way, or STEP_NONE */
         bool is_usable, is_revoked;
-        bool is_revoking;             /* it only may be revoked, as somebody has asked for */
+        bool is_revoking;             /* it only may be revoked: the outcome of a request is unknown */
         uint64_t generation;          /* meaningful where there is a fingerprint */
         const char *fingerprint;      /* NULL or empty: no set */
         usec_t not_before, not_after; /* CLOCK_REALTIME; 0 without a set */
@@ -42,10 +42,10 @@ json_t *report_details(const struct report_status *status, const struct config_c
                        const struct inspection *inspection, const struct state *state, usec_t now);
 
 /*
- * The status as the files tell it, where no rekeyd runs: states are `current`, `waiting-for-token` (nothing
- * there, or expired, or revoked), `retrying` (the journal has failures), and `absent` where it cannot be
- * told, since inspection->problem keeps from reading the set. The renewal is planned without the jitter,
- * which is the machine's. JOURNAL was read at NOW. Borrows from all arguments.
+ * The status from the files, when rekeyd is not running: states are `current`, `waiting-for-token` (nothing
+ * there, or expired, or revoked), `retrying` (the state file has failures), and `absent` where it is unknown,
+ * since inspection->problem prevents reading the set. The renewal is planned without the jitter, which is the
+ * machine's. STATE was read at NOW. Borrows from all arguments.
  */
 void report_offline(const struct config *config, const struct config_certificate *certificate,
                     const struct inspection *inspection, const struct state *state, usec_t now,

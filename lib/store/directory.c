@@ -1,6 +1,6 @@
 /*
- * The directories that rekeyd writes to: its own, made where they are missing, and nobody else may write
- * there. A link in the last component is refused, since it would be somebody's choice where keys end up.
+ * The directories that rekeyd writes to: its own, created where they are missing, and no other user may write
+ * there. A link in the last component is refused, since another user could choose where keys end up.
  */
 
 #include "lib/store/directory.h"
@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* For error texts; threads look at directories, so not getpwuid(). */
+/* For error texts; used by threads, so not getpwuid(). */
 static const char *user_name(uid_t uid, char buffer[64]) {
         char strings[1024];
         struct passwd passwd, *found;

@@ -6,7 +6,7 @@
 
 /*
  * Opens the directory PATH, making it with MODE where it is missing, and its parents with 0755, durably. It
- * must be a real directory that belongs to this user or root and that nobody else may write to. Returns the
- * descriptor, as from dir_open_at(), or -errno with a sentence.
+ * must be a real directory that is owned by this user or root and that no other user may write to. Returns
+ * the descriptor, as from dir_open_at(), or -errno with a sentence.
  */
 int directory_open(const char *path, mode_t mode, struct error *error);

@@ -1,9 +1,8 @@
 /*
- * Adoption: a pair that somebody made by hand becomes generation 0. The bytes are taken as they are, so
- * dependents see no change; only a certificate file that does not start with the leaf is put in order, and a
- * private key beside the certificates is left out of what everybody can read.
- * Nothing is adopted that does not match, and the files that were there are only replaced by links once the
- * generation with the same content is current.
+ * Adoption: an existing pair becomes generation 0. The bytes are taken as they are, so dependents see no
+ * change; only a certificate file that does not start with the leaf is put in order, and a private key beside
+ * the certificates is left out of the public files. Nothing is adopted that does not match, and the files
+ * that were there are only replaced by links once the generation with the same content is current.
  */
 
 #include "lib/store/store-private.h"
@@ -15,7 +14,7 @@
 #include "lib/protocol/connection.h"
 #include "lib/x509/chain.h"
 
-/* A sentence when everybody can read the key, since such a key may be known to others already. */
+/* A sentence when the key is world-readable, since such a key may be disclosed already. */
 static int check_key_mode(int dir_fd, const char *name, const char *shown, char **ret_warning) {
         struct stat st;
 
@@ -31,8 +30,8 @@ static int check_key_mode(int dir_fd, const char *name, const char *shown, char 
                        : 0;
 }
 
-/* Cuts every private key out of PEM, which may be NULL: key and certificates often share one file, and what
- * becomes tls.crt is for everybody. */
+/* Cuts every private key out of PEM, which may be NULL: key and certificates often share one file, and
+ * tls.crt is public. */
 static void drop_keys(char *pem) {
         static const char label[] = "PRIVATE KEY-----", end[] = "-----END ";
         char *key;
@@ -299,8 +298,8 @@ static bool is_machine_failure(int r) {
 
 /*
  * Plain files among the links of a store that has a set. They are the rest of an adoption that was cut off,
- * or a newer pair that somebody put there; both become links again. Anything else is given a minute, in which
- * whoever copies file after file gets done, and is then set aside.
+ * or a newer pair that was put there; both become links again. Other files are given a minute, in which a
+ * copy of several files can complete, and are then set aside.
  */
 static int take_foreign(struct store *store, char **ret_warning, struct error *error) {
         _cleanup_(error_clear) struct error reason = ERROR_INIT;

@@ -1,7 +1,7 @@
 /*
  * Sets that are already there, made current: an adopted pair, or a copy of an older generation. A copy and
- * not the old directory itself, because the newest generation is the current one, always: that is what
- * recovery goes by, and what tells a rollback from a commit that was cut off.
+ * not the old directory itself, because the newest generation is the current one, always: recovery relies on
+ * that, and it distinguishes a rollback from a commit that was cut off.
  */
 
 #include "lib/store/store-private.h"
@@ -26,8 +26,8 @@ int store_publish_pair(struct store *store, const struct pair *pair, uint64_t nu
         char name[NUMBERED_NAME_MAX], staged[NUMBERED_NAME_MAX];
         int r;
 
-        /* Not in the stage of NUMBER: cut off there, the copy would pass for a renewal, which would go on
-         * with its key. Number 0 is nobody's stage, and opening the store removes it. */
+        /* Not in the stage of NUMBER: cut off there, the copy would pass for a renewal, which would continue
+         * with its key. Number 0 is never a stage, and opening the store removes it. */
         store_numbered_name(name, STAGE_PREFIX, 0);
         r = dir_remove_at(store->fd, name);
         if (r < 0)

@@ -1,8 +1,7 @@
 /*
  * Reading the current set: all of it through one open of its generation's directory, so that a swap in the
- * middle cannot mix two, and never without asking whether its parts belong together. Nobody gets a set from
- * here that a TLS library would refuse for what it is; whether it is still valid is a question of time, and
- * the caller's.
+ * middle cannot mix two, and never without asking whether its parts belong together. A set that a TLS library
+ * would refuse is never returned; whether it is still valid is a question of time, and the caller's.
  */
 
 #include "lib/store/store-private.h"

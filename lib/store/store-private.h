@@ -1,6 +1,6 @@
 #pragma once
 
-/* Shared by store*.c and inspect.c, which looks without locking; nobody else includes it. */
+/* Shared by store*.c and inspect.c, which reads without locking; no other file includes it. */
 
 #include <limits.h>
 
@@ -25,9 +25,9 @@ struct store {
 #define NUMBERED_NAME_MAX 40
 const char *store_numbered_name(char buffer[NUMBERED_NAME_MAX], const char *prefix, uint64_t number);
 
-/* R, an error, tells of the files that were read: they are missing, or not what they should be. All others
- * tell of the machine, which is short of something or may not read them: nothing follows for the files, and
- * nothing must be repaired for it. */
+/* R, an error, is about the files that were read: they are missing or damaged. All other errors are about the
+ * machine, which lacks a resource or the permission: nothing follows for the files, and nothing must be
+ * repaired. */
 bool store_blames_files(int r);
 
 /* The number that the next generation gets; 0 is for adopted pairs only. */
@@ -55,7 +55,7 @@ int store_publish_pair(struct store *store, const struct pair *pair, uint64_t nu
 /* store_load() for any generation. */
 int store_load_generation(const struct store *store, uint64_t number, struct set *ret, struct error *error);
 
-/* The same for somebody who only looks: a key that this user may not read is left out. */
+/* The same for readers: a key that this user may not read is left out. */
 int store_inspect_generation(const struct store *store, uint64_t number, struct set *ret,
                              struct error *error);
 

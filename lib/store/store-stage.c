@@ -1,7 +1,7 @@
 /*
- * The stage: the next generation while it is being made, in a directory of mode 0700 that readers never look
- * at. It is where a renewal finds its key again after a crash, a lost reply or a rejected proof, so that no
- * second key is made and no signature is thrown away. Its number is the generation it is to become: a stage
+ * The stage: the next generation while it is being built, in a directory of mode 0700 that readers never use.
+ * It is where a renewal finds its key again after a crash, a lost reply or a failed verification, so that no
+ * second key is generated and no signature is lost. Its number is the generation it is to become: a stage
  * that is left behind by a commit or an adoption is older than the current set and recognised by that.
  */
 
@@ -137,8 +137,7 @@ int store_stage_load(const struct store *store, struct stage *ret, struct error 
 
         r = key_read_at(stage_fd, STORE_KEY, FILE_NOFOLLOW, &stage.key, error);
         if (r == -ENOENT || r == -EINVAL || r == -ENXIO) {
-                /* A stage is worth its key: one that lost it is as good as none, and is replaced by the next.
-                 */
+                /* A stage is worth its key: one that lost it is useless, and is replaced by the next. */
                 error_clear(error);
                 *ret = (struct stage) { 0 };
                 return 0;

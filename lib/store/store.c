@@ -1,14 +1,14 @@
 /*
- * The store: one directory, many generations, one link that says which is current.
+ * The store: one directory, many generations, one link to the current one.
  *
  * Readers go through `..data`, a symbolic link that is only ever replaced by rename(), so they see the old
  * set or the new one and never a mixture. A generation directory gets its name by a rename as well, after all
  * that is in it was fsynced: a `..gen-N` that exists is complete, and one that is newer than the current is a
- * commit that a crash cut off after the proof. Opening the store finishes it. There is no other recovery and
- * no state besides the names.
+ * commit that a crash cut off after the verification. Opening the store finishes it. There is no other
+ * recovery and no state besides the names.
  *
- * The store refuses directories that somebody else could write to: whoever can rename our links can hand a
- * stranger's key to every dependent.
+ * The store refuses directories that another user could write to: a user who can rename our links can hand
+ * another key to every dependent.
  */
 
 #include "lib/store/store-private.h"
@@ -151,7 +151,7 @@ static int remove_litter(const char *name, void *userdata) {
 }
 
 /* Removes what is beyond `keep` and has been out of use for the time of grace: the successor's directory
- * tells since when. */
+ * shows since when. */
 static void prune(const struct store *store, const struct generations *generations) {
         usec_t now = now_usec(CLOCK_REALTIME);
 
@@ -171,7 +171,7 @@ static void prune(const struct store *store, const struct generations *generatio
         }
 }
 
-/* Everything in the directory, seen once: a look at a set at rest reads it no second time. */
+/* Everything in the directory, seen once: an inspection of a set at rest reads it only once. */
 struct survey {
         struct generations generations;
         unsigned n_public; /* public names that are there, whatever they are */

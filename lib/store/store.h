@@ -27,7 +27,7 @@ struct store_options {
 
 /*
  * Opens and locks the directory PATH, creating its last component (mode 0755) where it is missing. It must be
- * a real directory that belongs to this user or root and that nobody else may write to. Then finishes or
+ * a real directory that is owned by this user or root and that no other user may write to. Then finishes or
  * removes what a crash left behind: a complete newer generation becomes current, temporary files go. 0;
  * -EWOULDBLOCK when another process works on it; -EPERM, -ELOOP, -ENOTDIR or another -errno with a sentence.
  */
@@ -72,14 +72,14 @@ int store_peek(const char *directory, uint64_t generation, struct set *ret, stru
 int store_peek_current(const char *directory, struct set *ret, struct error *error);
 
 /*
- * Adopts an existing pair. store_adopt_plain() takes regular files with the names above that lie in the
- * directory itself, and puts links in their place without a moment in which a name is missing: as generation
- * 0 when nothing is current, as the next one when they are a pair that lasts longer than the current. It
- * finishes an adoption that was cut off. Other files are refused with -EAGAIN for `grace_usec`, then set
- * aside. -ENOENT, without a text, when there are no such files (any more). store_adopt_files() copies KEY,
- * CERTIFICATE and CA (may be NULL) from elsewhere as generation 0, when nothing is current, and leaves those
- * as they are. Both refuse a pair that does not match. *RET_WARNING, owned, is a sentence or untouched: the
- * key could be read by everybody, or files were set aside.
+ * Adopts an existing pair. store_adopt_plain() takes regular files with the names above in the directory
+ * itself, and puts links in their place without a moment in which a name is missing: as generation 0 when
+ * nothing is current, as the next one when they are a pair that lasts longer than the current. It finishes an
+ * adoption that was cut off. Other files are refused with -EAGAIN for `grace_usec`, then set aside. -ENOENT,
+ * without a text, when there are no such files (any more). store_adopt_files() copies KEY, CERTIFICATE and CA
+ * (may be NULL) from elsewhere as generation 0, when nothing is current, and leaves those as they are. Both
+ * refuse a pair that does not match. *RET_WARNING, owned, is a sentence or untouched: the key was
+ * world-readable, or files were set aside.
  */
 int store_adopt_plain(struct store *store, char **ret_warning, struct error *error);
 int store_adopt_files(struct store *store, const char *key, const char *certificate, const char *ca,
@@ -92,15 +92,15 @@ int store_adopt_files(struct store *store, const char *key, const char *certific
  */
 int store_rollback(struct store *store, uint64_t generation, usec_t now, struct error *error);
 
-/* For a damaged current set: a copy of the newest generation that is whole becomes current; *RET_GENERATION
- * tells which. Whether it is still valid is another question. 0; -ENOENT when none is whole; another -errno
+/* For a damaged current set: a copy of the newest complete generation becomes current; *RET_GENERATION is its
+ * number. Whether it is still valid is another question. 0; -ENOENT when none is complete; another -errno
  * when a newer one could not be read for now. */
 int store_repair(struct store *store, uint64_t *ret_generation, struct error *error);
 
 /*
- * Staging for the next generation: a directory of its own, mode 0700, that no reader looks at. Each function
- * is durable when it returns 0: file and directory are fsynced. What is staged survives a restart; a stage
- * that is older than the current generation is dropped by store_open().
+ * Staging for the next generation: a directory of its own, mode 0700, that no reader uses. Each function is
+ * durable when it returns 0: file and directory are fsynced. What is staged survives a restart; a stage that
+ * is older than the current generation is dropped by store_open().
  */
 int store_stage_key(struct store *store, const struct key *key,
                     struct error *error); /* drops what else was staged */
@@ -128,7 +128,7 @@ int store_stage_drop_certificate(struct store *store, struct error *error);
 
 /*
  * Makes the staged set current: completes and fsyncs its directory, renames it to the next generation, and
- * renames one link over `..data`. The caller has run the gate and the proof. On failure the old set is
+ * renames one link over `..data`. The caller has run the gate and the verification. On failure the old set is
  * current and the stage is as it was. Then removes generations beyond `keep` that have been out of use for a
  * minute, so that a reader in the middle of its work keeps its files; failing at that is not an error.
  */

@@ -1,6 +1,6 @@
 /*
  * base64, the strict kind: each sequence of bytes has exactly one text, and any other text is refused.
- * Lenient decoders skip what they do not know, and so accept replies that somebody has damaged on the way.
+ * Lenient decoders skip what they do not know, and so accept replies that were damaged on the way.
  */
 
 #include "lib/util/base64.h"

@@ -40,7 +40,7 @@ struct file_access {
                 .uid = (uid_t)-1, .gid = (gid_t)-1, .mode = (m) \
         }
 
-/* What tells one version of a file from the next; all zero for none. */
+/* What distinguishes one version of a file from the next; all zero for none. */
 struct file_identity {
         uint64_t device, inode, size;
         uint64_t modified_nsec; /* since 1970, modulo 2^64: to be compared only */

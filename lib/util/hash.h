@@ -1,6 +1,6 @@
 #pragma once
 
-/* FNV-1a, 64 bits: names and texts as numbers, where nobody gains by making two the same. */
+/* FNV-1a, 64 bits: names and texts as numbers, where collisions have no value to an attacker. */
 
 #include "lib/util/macro.h"
 

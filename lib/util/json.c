@@ -19,7 +19,7 @@ static void free_cleansed(void *p) {
         free(p);
 }
 
-/* Process-wide, and harmless for everybody else: the memory is malloc()'s still, and free() may take it. */
+/* Process-wide, and harmless for all other code: the memory is malloc()'s still, and free() may take it. */
 static void cleanse_memory(void) {
         json_set_alloc_funcs(malloc, free_cleansed);
 }

@@ -10,8 +10,8 @@
 
 /*
  * Parses TEXT, an object of at most MAX bytes and JSON_DEPTH_MAX levels. Duplicate keys, NUL in strings and
- * anything after the object are refused. What is wrong is said by place and kind, never by a quotation, since
- * documents hold tokens; and the memory of JSON values is cleansed when it is freed. 0, -EINVAL or -ENOMEM.
+ * anything after the object are refused. An error has place and kind, never a quotation, since documents hold
+ * tokens; and the memory of JSON values is cleansed when it is freed. 0, -EINVAL or -ENOMEM.
  */
 int json_read(const char *text, size_t size, size_t max, json_t **ret, struct error *error);
 

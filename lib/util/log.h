@@ -24,7 +24,7 @@ struct log_field {
 };
 
 /*
- * Who writes to the journal, which this floor does not know. IS_CONNECTED says whether stderr leads there;
+ * The writer to the journal, which this floor does not know. IS_CONNECTED returns whether stderr leads there;
  * WRITE makes one entry, 0 or -errno, and on failure the line goes to stderr as text. Called before
  * log_configure(), once.
  */

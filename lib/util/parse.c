@@ -20,8 +20,8 @@ static int parse_digits(const char **text, uint64_t *ret) {
                 overflow = overflow || __builtin_mul_overflow(value, 10, &value) ||
                            __builtin_add_overflow(value, (uint64_t)(*p - '0'), &value);
 
-        /* Also when it overflows: the caller tells bad syntax after the digits from a number that is too
-         * large. */
+        /* Also when it overflows: the caller distinguishes bad syntax after the digits from a number that is
+         * too large. */
         *text = p;
         *ret = overflow ? UINT64_MAX : value;
         return overflow ? -ERANGE : 0;
@@ -50,7 +50,7 @@ int parse_duration(const char *text, usec_t *ret_usec) {
         for (size_t i = 0; i < ELEMENTSOF(units); i++) {
                 if (!streq(text, units[i].name))
                         continue;
-                /* USEC_INFINITY means "never", which nobody wrote. */
+                /* USEC_INFINITY means "never", which no file can say. */
                 if (r < 0 || __builtin_mul_overflow(value, units[i].usec, &usec) || usec == USEC_INFINITY)
                         return -ERANGE;
                 *ret_usec = usec;
@@ -140,7 +140,7 @@ int parse_bool(const char *text, bool *ret) {
 static char fold(char c) {
         if (c >= 'A' && c <= 'Z')
                 return (char)(c - 'A' + 'a');
-        return c == '-' ? '_' : c; /* "renew-before" is "renew_before" to whoever wrote it */
+        return c == '-' ? '_' : c; /* "renew-before" is taken for "renew_before" */
 }
 
 static unsigned min3(unsigned a, unsigned b, unsigned c) {

@@ -70,7 +70,7 @@ const char *format_timespan(char buffer[TIMESPAN_MAX], usec_t span) {
                 /* A second unit only where it helps: "4m 10s" but "3s", not "3s 20ms". */
                 unsigned next = i + 1 < ELEMENTSOF(units) && units[i].usec > USEC_PER_SEC
                                         ? (unsigned)(rest / units[i + 1].usec) % 60
-                                        : 0; /* below 60 in any case; said so that compilers see it fit */
+                                        : 0; /* below 60 in any case; this lets compilers see that it fits */
                 if (next > 0)
                         snprintf(buffer, TIMESPAN_MAX, "%" PRIu64 "%s %u%s", whole, units[i].name, next,
                                  units[i + 1].name);

@@ -1,6 +1,6 @@
 #pragma once
 
-/* Texts from outside, before they are written for somebody. */
+/* Texts from outside, before they are shown. */
 
 #include <stdbool.h>
 #include <stddef.h>

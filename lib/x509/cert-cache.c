@@ -1,9 +1,9 @@
 /*
  * Parsing a certificate costs twenty microseconds where cert-rsa.c can read it, a tenth of a millisecond
  * where it cannot, and the checking of a self-signature as much again; and the same few are parsed again and
- * again: the CA with every set, a new leaf at the gate, before the swap, after the swap and at the next look.
- * So the last few are kept, known by the SHA-256 of their DER. What is the same byte for byte is the same
- * certificate, whoever presents it; nothing here says that it is any good.
+ * again: the CA with every set, a new leaf at the gate, before the swap, after the swap and at the next
+ * inspection. So the last few are kept, known by the SHA-256 of their DER. Equal bytes are the same
+ * certificate, wherever they come from; nothing here says that it is valid.
  *
  * A struct cert does not change once it exists and OpenSSL counts references with atomics, so threads share
  * them. What is kept is kept for good: a few hundred KiB at most.

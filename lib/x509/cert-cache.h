@@ -9,5 +9,5 @@
 /* A new reference to the certificate that was kept under FINGERPRINT, or NULL. */
 struct cert *cert_cache_find(const uint8_t fingerprint[FINGERPRINT_SIZE]);
 
-/* Keeps a reference to CERT, in place of the one that was not asked for for longest. */
+/* Keeps a reference to CERT, in place of the one that was not requested for longest. */
 void cert_cache_keep(const struct cert *cert);

@@ -1,6 +1,6 @@
 /*
  * Reading certificates. A certificate whose facts cannot be read is refused here. Those that were read last
- * are in a cache, since the same few come again and again.
+ * are in a cache, since the same few come repeatedly.
  */
 
 #include <openssl/x509v3.h>

@@ -58,7 +58,7 @@ static EVP_PKEY *read_key(const X509 *handle) {
         return end == der + size ? take_ptr(key) : NULL;
 }
 
-/* A certificate whose key was set is encoded anew whenever its bytes are asked for, also when its signature
+/* A certificate whose key was set is encoded again whenever its bytes are requested, also when its signature
  * is checked. With DER that makes no difference, and with what is not quite DER the long way is taken. */
 static bool is_unchanged(const X509 *handle, const unsigned char *der, long size) {
         unsigned char *encoded = NULL;

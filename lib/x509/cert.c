@@ -1,6 +1,6 @@
 /*
- * What a certificate says. Every fact that anybody asks for was read once, by cert-read.c: what exists as a
- * struct cert can be asked without a way to fail.
+ * What a certificate says. Every fact was read once, by cert-read.c: what exists as a struct cert can be
+ * asked without a way to fail.
  *
  * A certificate is known by its SHA-256 fingerprint and its key by its SPKI. Serial numbers say nothing here:
  * the Connector gives every certificate the number 2.

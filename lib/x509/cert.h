@@ -1,6 +1,6 @@
 #pragma once
 
-/* X.509 certificates: reading them and telling what they say. How they fit together is chain.h. */
+/* X.509 certificates: reading them and their facts. How they fit together is chain.h. */
 
 #include "lib/util/time.h"
 #include "lib/x509/key.h"

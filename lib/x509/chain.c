@@ -51,7 +51,7 @@ static bool may_follow(const struct chain *chain, const struct heap *heap, const
                is_issued_by(heap, child, candidate);
 }
 
-/* Whether the way up goes on behind CERT. */
+/* Whether the way up continues behind CERT. */
 static bool leads_on(const struct chain *chain, const struct heap *heap, const struct cert *cert) {
         if (cert_is_self_signed(cert))
                 return true;

@@ -1,6 +1,6 @@
 /*
  * Certificate signing requests: a subject, a public key and a signature that proves possession of the private
- * one. No extensions are asked for: the Connectors drop SAN and e-mail and set key usage themselves.
+ * one. No extensions are requested: the Connectors drop SAN and e-mail and set key usage themselves.
  */
 
 #include "lib/x509/csr.h"

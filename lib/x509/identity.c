@@ -1,5 +1,5 @@
 /*
- * libcurl takes a key and its certificates as texts only, and reads them anew for each connection with every
+ * libcurl takes a key and its certificates as texts only, and reads them again for each connection with every
  * decoder that OpenSSL has: more than a millisecond, and one more copy of the key. Both are in memory
  * already, so they are handed to OpenSSL as they are.
  */

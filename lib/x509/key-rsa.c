@@ -1,6 +1,6 @@
 /*
  * OpenSSL 3.0 reads a key by trying every decoder that any provider has, and writes its public half by trying
- * every encoder: 0.7 ms, most of it spent on locks that all threads share. A look at ten thousand
+ * every encoder: 0.7 ms, most of it spent on locks that all threads share. An inspection of ten thousand
  * certificates would take ten seconds for that alone. Here the DER is taken apart by OpenSSL's ASN.1
  * templates and the numbers are handed over as numbers, which takes a thirtieth of the time.
  *

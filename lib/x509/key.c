@@ -1,7 +1,7 @@
 /*
- * Private keys. A key is made or read once and is complete from then on: the OpenSSL handle, its PKCS#8 PEM
- * and the hash of its public half are computed together, so that nothing that asks a key later can fail. The
- * PEM is the only copy of the key that this program holds as bytes, and it is cleansed with the key.
+ * Private keys. A key is generated or read once and is complete from then on: the OpenSSL handle, its PKCS#8
+ * PEM and the hash of its public half are computed together, so that nothing that asks a key later can fail.
+ * The PEM is the only copy of the key that this program holds as bytes, and it is cleansed with the key.
  *
  * There is no passphrase anywhere: a service that starts without a person cannot be asked for one, and a
  * passphrase that lies beside the key protects nothing. Encrypted keys are recognised and refused, never

@@ -29,8 +29,7 @@ int key_generate(unsigned bits, const atomic_bool *cancel, struct key **ret, str
 
 /* Reads an unencrypted PEM private key (PKCS#8, or the traditional form that `openssl genrsa` once wrote),
  * the only block of its kind in the text. An encrypted key is refused at once, without a prompt. Any
- * algorithm is read; key_bits() and key_is_rsa() tell. 0, -EINVAL, -ENOMEM, or -EIO when OpenSSL
- * fails. */
+ * algorithm is read; see key_bits() and key_is_rsa(). 0, -EINVAL, -ENOMEM, or -EIO when OpenSSL fails. */
 int key_parse(const char *pem, size_t size, struct key **ret, struct error *error);
 
 /* Reads the file NAME and parses it; the file's bytes are cleansed. 0 or -errno; -ENOENT has an error text

@@ -1,10 +1,9 @@
 #pragma once
 
-/* What the modules of this floor that speak to OpenSSL share about it; HACKING.md names them.
- *
- * OpenSSL keeps a queue of errors for each thread. Whoever fails reads the reason with openssl_reason(),
- * which also drains the queue, so that no later failure is told with an older reason. Reasons are constant
- * strings: they never quote input. */
+/* What the modules of this floor that speak to OpenSSL share about it; HACKING.md names them.  OpenSSL keeps
+ * a queue of errors for each thread. Code that fails reads the reason with openssl_reason(), which also
+ * drains the queue, so that no later failure gets an older reason. Reasons are constant strings: they never
+ * quote input. */
 
 #include <openssl/bio.h>
 #include <openssl/crypto.h>

@@ -1,5 +1,5 @@
 /*
- * Subjects: lists of attributes, compared as sets because a Connector may sort them anew when it issues.
+ * Subjects: lists of attributes, compared as sets because a Connector may sort them again when it issues.
  *
  * The text form is the Connector's and has no escaping: what it calls an organisation may hold a comma, as in
  * "O=SAP SE, Walldorf,OU=x". So a comma separates only where the name of a known attribute and '=' follow it,
