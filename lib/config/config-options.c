@@ -72,7 +72,7 @@ static const struct yaml_option control_options[] = {
         { .key = "group",
           .type = &yaml_group,
           FIELD(config, control.group),
-          .help = "the group whose members may call everything, beside root and rekeyd's own user" },
+          .help = "the group whose members may call everything, in addition to root and rekeyd's own user" },
         { .key = "read_group",
           .type = &yaml_group,
           FIELD(config, control.read_group),

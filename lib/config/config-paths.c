@@ -179,7 +179,7 @@ static void complain_directory(struct yaml_run *run, const struct claim *inner, 
                 run, place,
                 "'directory' %s that of certificate '%s' (%s); give each certificate a directory of its "
                 "own",
-                streq(inner->path, outer->path) ? "is the same as" : "lies inside", outer->name,
+                streq(inner->path, outer->path) ? "is the same as" : "is inside", outer->name,
                 yaml_place_text(run, outer->owner->place, place));
 }
 
@@ -200,13 +200,13 @@ static void check_export(struct yaml_run *run, const struct claim *export, const
                         run, place,
                         "'path' %s the directory of certificate '%s' (%s), which holds rekeyd's own files "
                         "and nothing else; choose a path outside",
-                        streq(export->path, directory->path) ? "is" : "lies inside", directory->name,
+                        streq(export->path, directory->path) ? "is" : "is inside", directory->name,
                         yaml_place_text(run, directory->owner->place, place));
         else if (state && is_entry(export, state))
                 yaml_complain(run, place,
                               "'path' %s 'state_directory', which holds rekeyd's own files; choose a path "
                               "outside, or in a directory of its own below it",
-                              streq(export->path, state->path) ? "is" : "lies inside");
+                              streq(export->path, state->path) ? "is" : "is inside");
         else if (other && other->kind == CLAIM_EXPORT)
                 yaml_complain(run, place,
                               "'path' is the same as that of another export, of certificate '%s' (%s); give "

@@ -69,7 +69,7 @@ static const struct yaml_node *expect(struct yaml_run *run, const struct yaml_no
         if (!visit(run, value))
                 return NULL;
         if (is_null(node) || (node->kind == YAML_SCALAR && !*node->text))
-                yaml_complain(run, value->place, "'%s' has no value; give it one, or remove the line",
+                yaml_complain(run, value->place, "'%s' has no value; set one, or remove the line",
                               yaml_echo(what, echo));
         else if (node->kind != kind)
                 yaml_complain(run, value->place, "'%s': expected %s, found %s", yaml_echo(what, echo),
@@ -109,8 +109,8 @@ static void complain_unknown(struct yaml_run *run, const struct yaml_table *tabl
 
         if (streq(key, "<<")) {
                 yaml_complain(run, name->place,
-                              "merge keys ('<<') are not supported; what certificates share belongs under "
-                              "'defaults'");
+                              "merge keys ('<<') are not supported; settings that certificates share belong "
+                              "under 'defaults'");
                 return;
         }
 

@@ -133,9 +133,9 @@ static int https_url_parse(struct yaml_run *run, _unused_ const struct yaml_opti
         if (!yaml_is_authority(host, n_host))
                 return error_set(error, -EINVAL, YAML_AUTHORITY_ADVICE);
         if (strpbrk(host, "?#"))
-                return error_set(error, -EINVAL,
-                                 "must be without '?' and '#'; a one-time token belongs into the file "
-                                 "that 'token_file' names");
+                return error_set(
+                        error, -EINVAL,
+                        "must be without '?' and '#'; put a one-time token into the file of 'token_file'");
         for (const char *p = text; *p; p++)
                 if (*p <= 0x20 || *p >= 0x7f || strchr("\"<>\\^`{|}", *p))
                         return error_set(error, -EINVAL,

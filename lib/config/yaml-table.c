@@ -89,7 +89,7 @@ static int add_anchor(struct reader *reader, const yaml_char_t *name, struct yam
                 return 0;
         if (reader->n_anchors == YAML_ANCHORS_MAX) {
                 yaml_complain(run, node->place,
-                              "the file has more than %u anchors; what certificates share belongs "
+                              "the file has more than %u anchors; settings that certificates share belong "
                               "under 'defaults'",
                               YAML_ANCHORS_MAX);
                 return stop(reader);

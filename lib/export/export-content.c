@@ -80,8 +80,8 @@ int export_certs_load(const struct export *export, const struct set *set, struct
         for (size_t i = 0; i < n; i++) {
                 if (contents[i] == EXPORT_CA && !set->ca_pem)
                         return error_set(error, -ENODATA,
-                                         "the adopted pair came without its CA; give it one under `import:`, "
-                                         "or leave ca out of 'contents' until the first renewal brings it");
+                                         "the adopted pair has no CA; set one under `import:`, or remove ca "
+                                         "from 'contents' until the first renewal");
                 add_part(&certs, contents[i]);
         }
 

@@ -138,8 +138,8 @@ static int read_status(const struct compass_reply *reply, struct error *error) {
                 return fail(error, FAILURE_TRANSIENT, "the Connector cannot answer now, HTTP status %u%s",
                             status, said);
         if (status == 429)
-                return fail(error, FAILURE_TRANSIENT, "the Connector asks for fewer calls, HTTP status 429%s",
-                            said);
+                return fail(error, FAILURE_TRANSIENT,
+                            "the Connector limits the rate of calls, HTTP status 429%s", said);
         if (status == 408)
                 return fail(error, FAILURE_TRANSIENT,
                             "the Connector waited too long for the call, HTTP status 408%s", said);

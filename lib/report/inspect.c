@@ -180,8 +180,8 @@ static void explain_no_current(const struct view *view, struct inspection *inspe
 
         if (r == -EBADMSG)
                 error_set(&inspection->problem, r,
-                          "no set is current in %s: %s there is not a link to a generation beside it, such "
-                          "as %s000001",
+                          "no set is current in %s: %s is not a link to a generation in the same directory, "
+                          "such as %s000001",
                           path, STORE_CURRENT, GENERATION_PREFIX);
         else if (r == -ENOENT && inspection->n_generations > 0)
                 error_set(&inspection->problem, r,

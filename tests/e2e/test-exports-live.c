@@ -167,7 +167,7 @@ START_TEST(what_the_set_lacks_is_tried_until_a_renewal_brings_it) {
         fixture_edit(fixture, "    token_file", "#   token_file");
         fixture_start(fixture, NULL);
         await_message(fixture, MESSAGE_ADOPTED);
-        await_export(fixture, MESSAGE_NOT_EXPORTED, "out/ca.pem", "came without its CA");
+        await_export(fixture, MESSAGE_NOT_EXPORTED, "out/ca.pem", "has no CA");
         await_message(fixture, MESSAGE_CURRENT);
         fixture_edit(fixture, "bits: 2048", "bits: 3072");
         process_signal(fixture->rekeyd, SIGHUP);

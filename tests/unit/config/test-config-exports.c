@@ -39,7 +39,7 @@ START_TEST(export_mistakes) {
                 { "[{path: /e, contents: [key, [leaf]]}]",
                   "6:42: 'contents': expected a single value, found a list\n" },
                 { "[{path: /e, contents: [key, ~]}]",
-                  "6:42: 'contents' has no value; give it one, or remove the line\n" },
+                  "6:42: 'contents' has no value; set one, or remove the line\n" },
                 { "[{path: /e, contents: [certificate, laef]}]",
                   "6:37: 'contents' must be a list of key, leaf, chain or ca, without 'certificate'\n"
                   "6:50: 'contents' must be a list of key, leaf, chain or ca, without 'laef'\n" },
@@ -146,8 +146,8 @@ END_TEST
 
 /* Exports against all other paths: each of these is the one export of certificate c, in line 12. */
 START_TEST(export_paths) {
-#define INSIDE(name, line)                                                                                  \
-        "'path' lies inside the directory of certificate '" name "' (line " line "), which holds rekeyd's " \
+#define INSIDE(name, line)                                                                                \
+        "'path' is inside the directory of certificate '" name "' (line " line "), which holds rekeyd's " \
         "own files and nothing else; choose a path outside\n"
 #define TAKEN(option, owner, line)                                                                    \
         "12:59: 'path' is a file that '" option "' of " owner " (line " line ") names, and would be " \
@@ -164,9 +164,9 @@ START_TEST(export_paths) {
                 { "/var/lib/rekeyd", "12:59: 'path' is 'state_directory', which holds rekeyd's own files; "
                                      "choose a path outside, "
                                      "or in a directory of its own below it\n" },
-                { "/var/lib/rekeyd/c.pem", "12:59: 'path' lies inside 'state_directory', which holds "
-                                           "rekeyd's own files; choose a path "
-                                           "outside, or in a directory of its own below it\n" },
+                { "/var/lib/rekeyd/c.pem",
+                  "12:59: 'path' is inside 'state_directory', which holds rekeyd's own files; choose a path "
+                  "outside, or in a directory of its own below it\n" },
                 { "/var/lib/rekeyd/exports/c.pem", "" },
                 { "/out.pem", "12:59: 'path' is the same as that of another export, of certificate 'a' (line "
                               "9); give each export a file of its own\n" },

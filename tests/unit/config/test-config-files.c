@@ -239,12 +239,10 @@ START_TEST(drop_ins_refused) {
         snprintf(expected, sizeof(expected),
                  "conf.d/1.yaml:2:3: connector 'c' is defined twice; the first is in %s/rekeyd.yaml:1\n"
                  "conf.d/1.yaml:4:3: certificate 'a' is defined twice; the first is in %s/rekeyd.yaml:2\n"
-                 "conf.d/1.yaml:5:32: 'directory' lies inside that of certificate 'a' (%s/rekeyd.yaml:2); "
-                 "give each "
-                 "certificate a directory of its own\n"
+                 "conf.d/1.yaml:5:32: 'directory' is inside that of certificate 'a' (%s/rekeyd.yaml:2); give "
+                 "each certificate a directory of its own\n"
                  "conf.d/2.yaml:2:1: not valid YAML: did not find expected node content, while parsing a "
-                 "flow node that "
-                 "begins in line 2\n",
+                 "flow node that begins in line 2\n",
                  root, root, root);
         check_load(expected);
 }

@@ -85,16 +85,12 @@ START_TEST(mistakes) {
                 { HEAD "  b: {connector: ucl, directory: /srv/a/b}\n"
                        "  c: {connector: ucl, directory: /srv/a-b}\n"
                        "  d: {connector: ucl, directory: /srv/a/b/c}\n",
-                  "6:34: 'directory' lies inside that of certificate 'a' (line 3); give each certificate a "
-                  "directory "
-                  "of its own\n"
-                  "8:34: 'directory' lies inside that of certificate 'a' (line 3); give each certificate a "
-                  "directory "
-                  "of its own\n" },
+                  "6:34: 'directory' is inside that of certificate 'a' (line 3); give each certificate a "
+                  "directory of its own\n8:34: 'directory' is inside that of certificate 'a' (line 3); give "
+                  "each certificate a directory of its own\n" },
                 { HEAD "  b: {connector: ucl, directory: /srv}\n",
-                  "5:16: 'directory' lies inside that of certificate 'b' (line 6); give each certificate a "
-                  "directory "
-                  "of its own\n" },
+                  "5:16: 'directory' is inside that of certificate 'b' (line 6); give each certificate a "
+                  "directory of its own\n" },
                 { HEAD "  b: {connector: ucl, directory: /srv/../b}\n",
                   "6:34: 'directory' must be written without '.' and '..' in the path\n" },
                 { HEAD "  b: {connector: ucl, directory: /srv/.}\n",

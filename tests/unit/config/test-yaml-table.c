@@ -94,7 +94,7 @@ START_TEST(structure_refused) {
                 { "xyzzy: 3\n", "a:1:1: unknown option 'xyzzy'; what is known here: " KNOWN "\n" },
                 { "table:\n  nest: 1\n", "a:2:3: unknown option 'nest'; did you mean 'nested'?\n" },
                 { "items:\n  a: &a {text: x}\n  b:\n    <<: *a\n",
-                  "a:4:5: merge keys ('<<') are not supported; what certificates share belongs under "
+                  "a:4:5: merge keys ('<<') are not supported; settings that certificates share belong under "
                   "'defaults'\n" },
                 { "text: a\nnumber: 3\ntext: b\n", "a:3:1: 'text' is given twice; the first is in line 1\n" },
                 { "items:\n  a: {}\n  b: {}\n  a: {}\n",
@@ -112,9 +112,9 @@ START_TEST(structure_refused) {
                   "a:1:10: 'letters' has 4 entries; it needs at least one, and 3 are the most\n" },
                 { "letters: [a, d, [b]]\n", "a:1:14: 'letters' must be a list of a, b or c, without 'd'\n"
                                             "a:1:17: 'letters': expected a single value, found a list\n" },
-                { "letters: [a, ~]\n", "a:1:14: 'letters' has no value; give it one, or remove the line\n" },
+                { "letters: [a, ~]\n", "a:1:14: 'letters' has no value; set one, or remove the line\n" },
                 { "argv: [a, [b]]\n", "a:1:11: 'argv': expected a single value, found a list\n" },
-                { "argv: [a, ~]\n", "a:1:11: 'argv' has no value; give it one, or remove the line\n" },
+                { "argv: [a, ~]\n", "a:1:11: 'argv' has no value; set one, or remove the line\n" },
                 { "table: [a]\n", "a:1:8: 'table': expected a mapping, found a list\n" },
                 { "items:\n  - a\n", "a:2:3: 'items': expected a mapping, found a list\n" },
                 { "items: {a: [b]}\n", "a:1:12: 'a': expected a mapping, found a list\n" },
@@ -126,12 +126,12 @@ START_TEST(structure_refused) {
                 { "[a]: b\n", "a:1:1: expected a name before the ':', found a list\n" },
                 { "{a: b}: c\n", "a:1:1: expected a name before the ':', found a mapping\n" },
                 { "? \n: c\n", "a:1:2: expected a name before the ':', found nothing\n" },
-                { "text:\n", "a:1:6: 'text' has no value; give it one, or remove the line\n" },
-                { "text: ''\n", "a:1:7: 'text' has no value; give it one, or remove the line\n" },
-                { "text: ~\n", "a:1:7: 'text' has no value; give it one, or remove the line\n" },
-                { "text: null\n", "a:1:7: 'text' has no value; give it one, or remove the line\n" },
-                { "table:\nnumber: 3\n", "a:1:7: 'table' has no value; give it one, or remove the line\n" },
-                { "items: {a: }\n", "a:1:12: 'a' has no value; give it one, or remove the line\n" },
+                { "text:\n", "a:1:6: 'text' has no value; set one, or remove the line\n" },
+                { "text: ''\n", "a:1:7: 'text' has no value; set one, or remove the line\n" },
+                { "text: ~\n", "a:1:7: 'text' has no value; set one, or remove the line\n" },
+                { "text: null\n", "a:1:7: 'text' has no value; set one, or remove the line\n" },
+                { "table:\nnumber: 3\n", "a:1:7: 'table' has no value; set one, or remove the line\n" },
+                { "items: {a: }\n", "a:1:12: 'a' has no value; set one, or remove the line\n" },
                 { "items: {-a: {}, .b: {}, 'c d': {}}\n",
                   "a:1:9: '-a' cannot name a item; a name has 1 to 64 letters, digits, '.', '_' or '-' and "
                   "begins with a "
@@ -186,10 +186,9 @@ START_TEST(values_refused) {
                   "'url' must be without a user name or password; Connectors know "
                   "certificates and one-time tokens only" },
                 { "url: https://h/?token=secret",
-                  "'url' must be without '?' and '#'; a one-time token belongs into the "
-                  "file that 'token_file' names" },
-                { "url: https://h/#x", "'url' must be without '?' and '#'; a one-time token belongs into the "
-                                       "file that 'token_file' names" },
+                  "'url' must be without '?' and '#'; put a one-time token into the file of 'token_file'" },
+                { "url: https://h/#x",
+                  "'url' must be without '?' and '#'; put a one-time token into the file of 'token_file'" },
                 { "url: https://h/a b",
                   "'url' must be written as a URL, with blanks and special characters as %20 and the like" },
                 { "url: https://h/\xc3\xbc",
@@ -355,9 +354,8 @@ START_TEST(too_many_anchors) {
                 fprintf(out, "- &a%d x\n", i);
         fclose(out);
         read_text(&result, text);
-        ck_assert_str_eq(result.errors,
-                         "a:1002:3: the file has more than 1000 anchors; what certificates share belongs "
-                         "under 'defaults'\n");
+        ck_assert_str_eq(result.errors, "a:1002:3: the file has more than 1000 anchors; settings that "
+                                        "certificates share belong under 'defaults'\n");
 }
 END_TEST
 

@@ -87,7 +87,7 @@ START_TEST(refuses_what_the_set_lacks) {
         free(take_ptr(m.set.ca_pem));
         export.contents[0] = EXPORT_CA;
         export.n_contents = 1;
-        assert_refused(&export, &m.set, -ENODATA, "came without its CA");
+        assert_refused(&export, &m.set, -ENODATA, "has no CA");
         assert_checks(&export); /* which knows of no set */
 
         free(m.set.certificate_pem);

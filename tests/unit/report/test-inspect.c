@@ -194,10 +194,10 @@ static const struct {
         { connection_is_a_directory, "cannot read connection.json" },
         { generation_is_missing, "..gen-000003 is damaged: cannot open its directory" },
         { generation_is_a_link, "..gen-000003 is damaged: cannot open its directory" },
-        { link_leads_out, "..data there is not a link to a generation" },
-        { link_leads_up, "..data there is not a link to a generation" },
-        { link_is_a_directory, "..data there is not a link to a generation" },
-        { link_is_a_fifo, "..data there is not a link to a generation" },
+        { link_leads_out, "..data is not a link to a generation" },
+        { link_leads_up, "..data is not a link to a generation" },
+        { link_is_a_directory, "..data is not a link to a generation" },
+        { link_is_a_fifo, "..data is not a link to a generation" },
         { link_is_missing, "the link ..data is missing" },
 };
 
