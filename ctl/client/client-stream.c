@@ -134,7 +134,7 @@ static int take_line(struct client_stream *stream, json_t **ret, struct error *e
                         r = json_read(buffer->data, size, CLIENT_LINE_MAX, ret, &cause);
                 if (r < 0)
                         return error_set(error, r == -ENOMEM ? r : -EPROTO,
-                                         "an event of rekeyd at %s cannot be read: %s",
+                                         "cannot parse an event of rekeyd at %s: %s",
                                          client_socket(stream->client), error_text(&cause));
                 size++; /* the newline */
                 memmove(buffer->data, buffer->data + size, buffer->size - size);

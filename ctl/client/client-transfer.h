@@ -9,7 +9,7 @@
 /* Where rekeyd listens, for error texts; NULL: nowhere. */
 const char *client_socket(const struct client *client);
 
-/* Whoever sits at a terminal is told when no answer comes; once. Whether that was done. */
+/* Warns an operator at a terminal when no answer comes; once. Whether that was done. */
 bool client_complain(struct client *client);
 #define CLIENT_PATIENCE_USEC (3 * USEC_PER_SEC)
 #define CLIENT_ANSWER_SEC    30L

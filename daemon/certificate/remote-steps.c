@@ -57,7 +57,7 @@ static void start_call(struct remote *remote, struct connector_request *request,
         if (!request->url) {
                 free(request->body);
                 error_set(&gathered->outcome.error, -ENOENT,
-                          "the Connector's certificate-secured URL is not known: set `url` of connector %s",
+                          "the Connector's certificate-secured URL is unknown: set `url` of connector %s",
                           connector->name);
                 fail_unstarted(remote, -ENOENT);
                 return;

@@ -51,7 +51,7 @@ static const struct kind {
         [NOTIFY_COMMAND] = { "command", command_text, NULL, NULL, NULL },
         [NOTIFY_SIGNAL] = { "signal", signal_text, fill_signal, "pid_file",
                             "'signal', such as HUP, to send to the process" },
-        [NOTIFY_UNIT] = { "unit", unit_text, fill_unit, "action", "'unit', the unit that it is about" },
+        [NOTIFY_UNIT] = { "unit", unit_text, fill_unit, "action", "'unit', the unit to reload or restart" },
         [NOTIFY_HTTP] = { "http", http_text, fill_http, "method", "'http', the URL to call" },
 };
 static_assert(ELEMENTSOF(kinds) == NOTIFY_MAX, "every kind has its row");
@@ -72,8 +72,8 @@ static void check_notify(struct yaml_run *run, void *object, const struct yaml_n
                 found = yaml_find(node, kinds[i].key);
                 if (found && first) {
                         yaml_complain(run, found->place,
-                                      "'%s' stands beside '%s', but an entry is one notification; make it "
-                                      "two entries",
+                                      "'%s' and '%s' are in one entry, but an entry is one notification; "
+                                      "make it two entries",
                                       kinds[i].key, first_key);
                         return;
                 }
@@ -94,19 +94,17 @@ static void check_notify(struct yaml_run *run, void *object, const struct yaml_n
         }
         if (!first)
                 yaml_complain(run, place,
-                              "the notification says nothing to do: give it 'unit', 'command', 'http', or "
-                              "'signal' and 'pid_file'");
+                              "the notification has no action: set 'unit', 'command', 'http', or 'signal' "
+                              "and 'pid_file'");
         else if (notify->kind == NOTIFY_SIGNAL && !yaml_find(node, "pid_file"))
-                yaml_complain(run, first->place,
-                              "'signal' needs 'pid_file', which tells the process it is for");
+                yaml_complain(run, first->place, "'signal' needs 'pid_file', which names the process");
         else if (notify->kind == NOTIFY_SIGNAL && timeout)
                 yaml_complain(
                         run, timeout->place,
-                        "'timeout' is of no use beside 'signal', which is sent and not waited for; remove "
-                        "it");
+                        "'timeout' has no effect on 'signal', which has no result to wait for; remove it");
 }
 
-/* Signals that ask for something. KILL and STOP tell a process nothing. */
+/* Signals that a process can handle; it cannot handle KILL and STOP. */
 static const char *const signal_names[] = {
         [SIGHUP] = "HUP",   [SIGINT] = "INT",   [SIGQUIT] = "QUIT", [SIGUSR1] = "USR1",
         [SIGUSR2] = "USR2", [SIGTERM] = "TERM", [SIGCONT] = "CONT", [SIGWINCH] = "WINCH",
@@ -128,21 +126,21 @@ static const struct yaml_option notify_options[] = {
         { .key = "unit",
           .type = &config_unit,
           FIELD(config_notify, unit),
-          .help = "the unit of systemd's to reload, or to restart where it cannot" },
+          .help = "the systemd unit to reload, or to restart if it cannot reload" },
         { .key = "action",
           .type = &yaml_word,
           FIELD(config_notify, action),
           WORDS(unit_action_names),
-          .help = "what is done to 'unit'; reload-or-restart when absent" },
+          .help = "the action on 'unit'; reload-or-restart when absent" },
         { .key = "http",
           .type = &config_http_url,
           FIELD(config_notify, http),
-          .help = "the URL to call; told is who answers 2xx" },
+          .help = "the URL to call; any 2xx counts as success" },
         { .key = "method",
           .type = &yaml_word,
           FIELD(config_notify, method),
           WORDS(http_method_names),
-          .help = "how 'http' is called; POST when absent" },
+          .help = "the method for 'http'; POST when absent" },
         { .key = "command",
           .type = &yaml_argv,
           FIELD(config_notify, command),
@@ -155,7 +153,7 @@ static const struct yaml_option notify_options[] = {
         { .key = "pid_file",
           .type = &yaml_path,
           FIELD(config_notify, pid_file),
-          .help = "the file that holds the number of the process" },
+          .help = "the file with the process id" },
         { .key = "timeout",
           .type = &yaml_duration,
           FIELD(config_notify, timeout_usec),

@@ -5,7 +5,7 @@
  * says what came and what was wanted. The last check, the verification, is a live call and belongs to the
  * caller.
  *
- * To add a check: a row in gate.h, and its function here. Nothing here looks at the clock or at the disk.
+ * To add a check: a row in gate.h, and its function here. Nothing here reads the clock or the disk.
  */
 
 #include "lib/life/gate.h"
@@ -228,7 +228,7 @@ static int check_expiry(struct gate *gate, struct error *error) {
 #define GATE_NAME(symbol, function, name) [GATE_##symbol] = name,
 const char *const gate_check_names[GATE_MAX] = {
         GATE_CHECKS(GATE_NAME)
-        [GATE_VERIFY] = "proof",
+        [GATE_VERIFY] = "verify",
 };
 
 /* 0 lets pass, -ENOMEM is no verdict, any other error is one. GATE_VERIFY is the caller's and has no row. */

@@ -24,7 +24,7 @@ START_TEST(the_directory_changes) {
         fixture_expect(fixture, MESSAGE_NOTIFIED);
         remove_file(fixture, "token");
         fixture_edit(fixture, "/orders\n", "/moved\n");
-        reload(fixture, "0 added, 1 changed, 0 removed, 0 as before");
+        reload(fixture, "0 added, 1 changed, 0 removed, 0 unchanged");
         fixture_expect(fixture, MESSAGE_WAITING);
         fixture_token(fixture, "client-1", "token");
         await_of(fixture, MESSAGE_ENROLLED, "orders");
@@ -159,7 +159,7 @@ START_TEST(a_corrected_dependent_is_told_of_what_the_wrong_one_missed) {
                 /* It is settled by that. */
                 fixture_start(fixture, NULL);
                 fixture_expect(fixture, MESSAGE_CURRENT);
-                reload(fixture, "1 as before");
+                reload(fixture, "1 unchanged");
                 ck_assert_int_eq(fixture_stop(fixture), 0);
                 assert_file(fixture, "told", "second 1\n");
         }
@@ -208,7 +208,7 @@ START_TEST(the_number_of_renewals_at_a_time_follows) {
 
         /* Up: a second one begins at once. */
         fixture_edit(fixture, "concurrent_renewals: 1", "concurrent_renewals: 2");
-        reload(fixture, "3 as before");
+        reload(fixture, "3 unchanged");
         fixture_expect_held(fixture);
         ck_assert_uint_eq(count_lines(output(fixture), MESSAGE_BEGUN, ""), 2);
 

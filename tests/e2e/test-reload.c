@@ -125,8 +125,10 @@ START_TEST(what_takes_a_restart_is_said_each_time) {
         fixture_edit(fixture, "limits: {", "limits: {key_workers: 7, ");
         for (unsigned i = 0; i < 2; i++) {
                 process_signal(fixture->rekeyd, SIGHUP);
-                fixture_expect_text(fixture, "another `state_directory`, which takes a restart");
-                fixture_expect_text(fixture, "another `limits.key_workers`, which takes a restart");
+                fixture_expect_text(fixture,
+                                    "option `state_directory` has changed; restart rekeyd to apply it");
+                fixture_expect_text(fixture,
+                                    "option `limits.key_workers` has changed; restart rekeyd to apply it");
                 fixture_expect(fixture, MESSAGE_RELOADED);
         }
         ck_assert(!exists(fixture, "elsewhere"));
@@ -173,9 +175,9 @@ START_TEST(one_is_added_and_one_is_removed) {
         await_of(fixture, MESSAGE_ENROLLED, "invoices");
 
         configure_busy(fixture, INVOICES);
-        reload(fixture, "0 added, 0 changed, 1 removed, 1 as before");
-        if (!strstr(output(fixture), "orders: no longer looked after"))
-                fixture_expect_text(fixture, "orders: no longer looked after");
+        reload(fixture, "0 added, 0 changed, 1 removed, 1 unchanged");
+        if (!strstr(output(fixture), "orders: no longer managed"))
+                fixture_expect_text(fixture, "orders: no longer managed");
         seen = strlen(output(fixture));
         ck_assert_int_gt(readlink(link, before, sizeof(before) - 1), 0);
         for (unsigned i = 0; i < 2; i++)
@@ -198,7 +200,7 @@ START_TEST(one_is_removed_during_its_renewal) {
         reload(fixture, "1 added, 0 changed, 1 removed");
         fixture_lift_faults(fixture);
         await_of(fixture, MESSAGE_RENEWED, "orders");
-        fixture_expect_text(fixture, "orders: no longer looked after");
+        fixture_expect_text(fixture, "orders: no longer managed");
         assert_file(fixture, "told", "first 1\nfirst 2\n");
         ck_assert(exists(fixture, "orders/..gen-000002/tls.crt"));
         ck_assert_int_eq(fixture_stop(fixture), 0);
@@ -223,9 +225,9 @@ START_TEST(one_is_removed_while_it_waits_for_its_turn) {
 
         fixture_configure(fixture, orders_went_first ? ORDERS : INVOICES);
         fixture_edit(fixture, "limits: {", "limits: {concurrent_renewals: 2, ");
-        reload(fixture, "0 added, 0 changed, 1 removed, 1 as before");
-        fixture_expect_text(fixture, orders_went_first ? "invoices: no longer looked after"
-                                                       : "orders: no longer looked after");
+        reload(fixture, "0 added, 0 changed, 1 removed, 1 unchanged");
+        fixture_expect_text(fixture,
+                            orders_went_first ? "invoices: no longer managed" : "orders: no longer managed");
         fixture_lift_faults(fixture);
         await_of(fixture, MESSAGE_ENROLLED, orders_went_first ? "orders" : "invoices");
         ck_assert_int_eq(fixture_stop(fixture), 0);

@@ -131,5 +131,5 @@ void operator_settle(struct operator_fixture *console) {
 
 void operator_check_fine(struct operator_fixture *console) {
         operator_settle(console);
-        operator_check(console, "status", 0, "1 certificate: 1 is fine.");
+        operator_check(console, "status", 0, "1 certificate: 1 OK.");
 }

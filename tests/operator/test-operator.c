@@ -109,7 +109,7 @@ START_TEST(a_renewal_is_watched) {
         free(process_await(events, PROCESS_STDOUT, "hello"));
         fixture_fault(console.fixture, "{\"fault\":\"hold\",\"at\":\"sign\"}");
         pty = pty_start(argv, 80, 24);
-        pty_await(pty, "having it signed");
+        pty_await(pty, "signing");
         json_decref(fixture_await_connector(console.fixture, "\"held\""));
         fixture_lift_faults(console.fixture);
         pty_await(pty, "orders: renewed: generation 3");
@@ -169,8 +169,8 @@ START_TEST(the_cause_is_found_without_a_log) {
         operator_check(&console, "notify orders", 1, "command /usr/bin/test: could not notify a dependent");
         operator_check(&console, "show orders", 0, ": command /usr/bin/test ended with status 1\n");
         operator_check(&console, "status", 0,
-                       "! orders: 1 dependent could not be told of the current certificate: "
-                       "command /usr/bin/test ended with status 1.\n    rekeyctl notify orders\n");
+                       "! orders: 1 dependent could not be notified of the current certificate: command "
+                       "/usr/bin/test ended with status 1.\n    rekeyctl notify orders\n");
         scratch_write(console.fixture->directory, "is-there", "", 0600);
         operator_check(&console, "notify orders", 0, "command /usr/bin/test: told\n");
         operator_check_fine(&console);
@@ -189,7 +189,7 @@ static void check_told(struct operator_fixture *console, const char *operation, 
         operator_check(console, "status", 0, cause);
         operator_check(console, "show orders", 0, result);
         operator_check(console, "show orders", 0, cause);
-        operator_check(console, "check", 0, "REKEYD OK - 1 certificate is fine");
+        operator_check(console, "check", 0, "REKEYD OK - 1 certificate OK");
         fetch(console, "/readyz");
 }
 
@@ -262,7 +262,7 @@ START_TEST(a_rejected_certificate_is_enrolled_anew) {
                 }
                 operator_check(&console, "status", 0, "the Connector no longer accepts the certificate");
                 operator_check(&console, "status", 0,
-                               "get a new one-time token, and then:\n    rekeyctl enrol orders");
+                               "get a new one-time token, then:\n    rekeyctl enrol orders");
                 fixture_lift_faults(console.fixture);
                 operator_enrol(&console);
                 operator_check_fine(&console);
@@ -348,7 +348,7 @@ START_TEST(without_rekeyd_the_files_are_read) {
         json_decref(fixture_await_connector(console.fixture, "\"held\""));
         ck_assert_int_eq(fixture_stop(console.fixture), 0);
         text = operator_finish(&console, renewal, &status);
-        ck_assert_msg(status == 3 && strstr(text, "was stopped or restarted before it was over"), "%d %s",
+        ck_assert_msg(status == 3 && strstr(text, "was stopped or restarted before completion"), "%d %s",
                       status, text);
         fixture_lift_faults(console.fixture);
 

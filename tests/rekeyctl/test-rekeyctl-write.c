@@ -509,9 +509,10 @@ START_TEST(a_reload_prints_every_mistake) {
                 "/etc/r.yaml:3:1: one\n/etc/r.yaml:4:1: two\nrekeyctl: it was not reloaded: 2 errors\n");
         ck_assert_ptr_null(strstr(process_output(process, PROCESS_STDERR), "not of it"));
 
-        fake_api_answer_then(fixture.api, "POST /v1/reload", 202, ACCEPTED,
-                             RELOAD("warning", "another `state_directory`, restart rekeyd to apply it")
-                                     RELOAD("reloaded", "configuration reloaded: 1 added"));
+        fake_api_answer_then(
+                fixture.api, "POST /v1/reload", 202, ACCEPTED,
+                RELOAD("warning", "option `state_directory` has changed; restart rekeyd to apply it")
+                        RELOAD("reloaded", "configuration reloaded: 1 added"));
         process_free(process);
         process = ctl_fixture_start(&fixture, "reload");
         ctl_fixture_check_exit(process, 0);
