@@ -307,7 +307,7 @@ START_TEST(admin_refuses) {
                 const char *text;
         } rows[] = {
                 { NULL, "/nope", NULL, 404, "known are GET /, POST /tokens" },
-                { NULL, "/tokens", "{", 400, "no JSON" },
+                { NULL, "/tokens", "{", 400, "not JSON" },
                 { NULL, "/tokens", "[]", 400, "must be a JSON object" },
                 { NULL, "/tokens", "{\"nope\":1}", 400, "known are client, type, lifetime" },
                 { NULL, "/tokens", "{\"client\":\"a,b\"}", 400, "no comma" },
