@@ -326,7 +326,7 @@ START_TEST(admin_refuses) {
                 { NULL, "/faults", "{\"fault\":\"status\",\"x\":1}", 400, "count, status, body, burn_token" },
                 { NULL, "/faults", "{\"fault\":\"status\",\"status\":99}", 400, "from 200 to 599" },
                 { NULL, "/faults", "{\"fault\":\"delay\",\"delay\":1}", 400, "a duration like" },
-                { NULL, "/faults", "{\"fault\":\"hold\",\"count\":0}", 400, "from 1 on" },
+                { NULL, "/faults", "{\"fault\":\"hold\",\"count\":0}", 400, "from 1;" },
                 { NULL, "/faults", "{\"fault\":\"hold\",\"at\":\"x\"}", 400,
                   "configuration, sign, revoke, probe, other, any" },
                 { NULL, "/faults", "{\"fault\":\"hold\",\"endpoint\":\"x\"}", 400,
