@@ -30,8 +30,7 @@ static const struct ctl_option options[] = {
           .letter = 'g',
           .kind = CTL_GENERATION,
           .argument = "N",
-          .help = "roll back to generation N; default: the newest that is older than the current one and "
-                  "still valid" },
+          .help = "the generation; default: the newest older one that is still valid" },
         CHANGE_OPTIONS,
 };
 

@@ -140,7 +140,7 @@ START_TEST(ready_says_what_can_be_used) {
                 fixture_fault(fixture, HOLD("configuration"));
                 fixture_start(fixture, NULL);
                 line = fixture_await(fixture, MESSAGE_READY);
-                ck_assert_str_eq(member(line, "message"), "ready: 1 of 1 certificate can be used");
+                ck_assert_str_eq(member(line, "message"), "ready: 1 of 1 certificate usable");
                 json_decref(line);
                 ck_assert_int_eq(fixture_stop(fixture), 0);
         }

@@ -74,7 +74,7 @@ START_TEST(from_the_first_token_to_the_second) {
         operator_check(&console, "rollback orders --generation 77", 1, "there is no generation 77");
         operator_check(&console, "history orders", 0, "rolled-back");
 
-        operator_check(&console, "notify orders", 0, "command /bin/true: told\n");
+        operator_check(&console, "notify orders", 0, "command /bin/true: notified\n");
 
         operator_check(&console, "revoke orders", 2, "rekeyctl revoke --yes orders");
         ck_assert_uint_eq(revocations(&console), 0);
@@ -172,7 +172,7 @@ START_TEST(the_cause_is_found_without_a_log) {
                        "! orders: 1 dependent could not be notified of the current certificate: command "
                        "/usr/bin/test ended with status 1.\n    rekeyctl notify orders\n");
         scratch_write(console.fixture->directory, "is-there", "", 0600);
-        operator_check(&console, "notify orders", 0, "command /usr/bin/test: told\n");
+        operator_check(&console, "notify orders", 0, "command /usr/bin/test: notified\n");
         operator_check_fine(&console);
         ck_assert_int_eq(fixture_stop(console.fixture), 0);
         operator_clear(&console);
@@ -208,7 +208,7 @@ START_TEST(what_failed_though_nothing_was_due_is_told) {
         fixture_fault(console.fixture, "{\"fault\":\"status\",\"at\":\"revoke\",\"status\":404}");
         operator_check(&console, "revoke orders --yes", 1, "could not revoke");
         check_told(&console, "revoke", "could not revoke");
-        operator_check(&console, "notify orders", 0, "told");
+        operator_check(&console, "notify orders", 0, "notified");
         text = operator_run(&console, "status orders", 0);
         ck_assert_msg(!strstr(text, "failed"), "%s", text);
         ck_assert_int_eq(fixture_stop(console.fixture), 0);
