@@ -38,7 +38,7 @@ START_TEST(example) {
                       errors.n > 0 ? errors.items[0] : "no text");
         check_documented(&config_table, text);
         ck_assert_uint_eq(config->defaults.keep, 2);
-        ck_assert_uint_eq(config->certificates[0].n_notify, 4);
+        ck_assert_uint_eq(config->certificates[0].n_notify, NOTIFY_MAX);
 }
 END_TEST
 
