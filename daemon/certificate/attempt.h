@@ -37,7 +37,7 @@ struct findings {
         const struct set *set;                  /* the current one; NULL: none */
         struct renewal_observation observation; /* of STEP_INSPECT */
         uint64_t token;                         /* the hash of the one-time token on offer; 0: none */
-        struct file_identity token_file;        /* where it lies */
+        uint64_t token_file;                    /* the file_identity_hash() of where it lies; 0: nowhere */
         const char *adopted;                    /* what STEP_INSPECT adopted, or NULL */
 };
 

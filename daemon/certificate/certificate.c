@@ -319,6 +319,7 @@ int certificate_new(struct environment *env, struct config *owner, const struct 
         core = &certificate->core;
         core->env = env;
         core->config = config;
+        core->reporter = &certificate->reporter;
         certificate->owner = config_ref(owner);
 
         r = state_file_new(&env->state_directory, config->name, &core->state_file, &warning, error);
@@ -326,8 +327,8 @@ int certificate_new(struct environment *env, struct config *owner, const struct 
                 return r;
         facts_restore(&core->facts, &core->state_file->state);
         reporter_init(&certificate->reporter, core, &certificate->renewer.renewal);
-        renewer_init(&certificate->renewer, core, &certificate->reporter, &renewer_ops);
-        revoker_init(&certificate->revoker, core, &certificate->reporter, &revoker_ops);
+        renewer_init(&certificate->renewer, core, &renewer_ops);
+        revoker_init(&certificate->revoker, core, &revoker_ops);
         publisher_init(&certificate->publisher, core, &publisher_ops);
         if (warning)
                 reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_HISTORY, "%s", warning);

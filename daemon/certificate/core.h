@@ -7,10 +7,13 @@
 #include "daemon/observe/state-file.h"
 #include "lib/config/config.h"
 
+struct reporter;
+
 struct core {
         struct environment *env;
         const struct config_certificate *config;
         struct state_file *state_file;
+        struct reporter *reporter; /* for all that is logged */
         struct facts facts;
         bool is_retired; /* it is not in the configuration any more, and comes to its end */
 };

@@ -13,7 +13,7 @@ void facts_restore(struct facts *facts, const struct state *state) {
 }
 
 struct facts_news facts_observe(struct facts *facts, const struct set *set, uint64_t token,
-                                const struct file_identity *token_file) {
+                                uint64_t token_file) {
         char fingerprint[FINGERPRINT_HEX] = "";
         struct facts_news news;
 
@@ -23,7 +23,7 @@ struct facts_news facts_observe(struct facts *facts, const struct set *set, uint
                 .is_new_set = set && !streq(fingerprint, facts->fingerprint),
                 .is_new_token = token != 0 && token != facts->last_token,
         };
-        facts->token_file = *token_file;
+        facts->token_file = token_file;
         facts->last_token = token;
         facts->generation = set ? set->generation : 0;
         facts->not_before = set ? set->not_before : 0;

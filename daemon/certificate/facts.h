@@ -12,10 +12,10 @@ struct facts {
         usec_t not_before, expiry; /* effective, of a revoked set as well; 0 without a set */
 
         /* One-time tokens, as hashes; see lib/life/state.h. */
-        struct file_identity token_file; /* of the last inspection */
-        uint64_t last_token;             /* of the last inspection */
-        uint64_t tried_token;            /* the last one that the Connector was shown */
-        uint64_t burnt_token;            /* one that is of no use any more */
+        uint64_t token_file; /* the file_identity_hash() of the file that the last inspection read; 0: none */
+        uint64_t last_token; /* of the last inspection */
+        uint64_t tried_token; /* the last one that the Connector was shown */
+        uint64_t burnt_token; /* one that is of no use any more */
 };
 
 /* What an inspection saw that the one before it did not. */
@@ -29,7 +29,7 @@ void facts_restore(struct facts *facts, const struct state *state);
 /* SET is the current one, NULL for none. TOKEN is the hash of the token on offer, 0 for none, and TOKEN_FILE
  * where it was looked for. */
 struct facts_news facts_observe(struct facts *facts, const struct set *set, uint64_t token,
-                                const struct file_identity *token_file);
+                                uint64_t token_file);
 
 /* The Connector is shown the token of hash TOKEN. */
 void facts_try_token(struct facts *facts, uint64_t token);

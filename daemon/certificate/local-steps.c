@@ -103,6 +103,7 @@ static uint64_t token_hash(const char *token) {
 
 static void read_token(struct gathered *gathered) {
         const char *path = gathered->config->token_file;
+        struct file_identity identity;
         _cleanup_(freep) char *warning = NULL;
         char *text;
         int r;
@@ -116,7 +117,8 @@ static void read_token(struct gathered *gathered) {
         if (!path)
                 return;
         /* Before it is read: a file that is replaced meanwhile will look new, never old. */
-        (void)file_identify(AT_FDCWD, path, &gathered->findings.token_file);
+        if (file_identify(AT_FDCWD, path, &identity) == 0)
+                gathered->findings.token_file = file_identity_hash(&identity);
         r = file_read_at(AT_FDCWD, path, FILE_FOLLOW, TOKEN_FILE_MAX, &text, NULL);
         if (r == -ENOENT)
                 return;

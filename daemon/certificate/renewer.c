@@ -37,7 +37,7 @@ static struct renewal_context renewal_context(const struct renewer *renewer,
                                               const struct schedule_policy *policy) {
         return (struct renewal_context) {
                 .policy = policy,
-                .seed = renewer->seed,
+                .seed = schedule_seed(env(renewer)->machine_id, config(renewer)->name),
                 .random = random_number(),
                 .now = now_usec(CLOCK_REALTIME),
         };
@@ -60,7 +60,7 @@ static usec_t budget_wait(const struct renewer *renewer) {
 static void begin_inspection(struct renewer *renewer, enum renewer_request request);
 
 static void end_attempt(struct renewer *renewer) {
-        reporter_set_outcome(renewer->reporter, NULL);
+        reporter_set_outcome(renewer->core->reporter, NULL);
         renewer->attempt = attempt_free(renewer->attempt);
         renewer->is_recorded = false;
         renewer->current = RENEWER_NOTHING;
@@ -80,7 +80,7 @@ static void note_inspected(struct renewer *renewer) {
 static void rest(struct renewer *renewer) {
         end_attempt(renewer);
         note_inspected(renewer);
-        if (reporter_expects_attempt(renewer->reporter))
+        if (reporter_expects_attempt(renewer->core->reporter))
                 renewer_give_up(renewer, renewal_state_names[renewer->renewal.state]);
         if (!env(renewer)->once && !renewer->core->is_retired) {
                 waits_arm(&renewer->waits, &renewer->renewal);
@@ -95,7 +95,7 @@ static void log_warning_of_step(struct renewer *renewer) {
         _cleanup_(freep) char *warning = attempt_take_warning(renewer->attempt);
 
         if (warning)
-                reporter_log(renewer->reporter, LOG_WARNING, MESSAGE_WARNING, "%s", warning);
+                reporter_log(renewer->core->reporter, LOG_WARNING, MESSAGE_WARNING, "%s", warning);
 }
 
 /* What a restart is to know of failures; the caller saves it. BACKOFF_USEC is a span from now, or
@@ -120,7 +120,7 @@ static void remember_error(struct renewer *renewer) {
 }
 
 static void log_failure(struct renewer *renewer, bool over_budget) {
-        reporter_log_failure(renewer->reporter, attempt_has_committed(renewer->attempt), over_budget);
+        reporter_log_failure(renewer->core->reporter, attempt_has_committed(renewer->attempt), over_budget);
 }
 
 /* An operator asks for one attempt. When it has failed, an inspection finds out whether more is needed: a set
@@ -137,7 +137,7 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
                 .hold_usec = renewer->current == RENEWER_REFRESH ? waits_backoff_left(&renewer->waits) : 0,
         };
         enum renewal_state before = renewal->state;
-        const bool was_asked = reporter_expects_attempt(renewer->reporter);
+        const bool was_asked = reporter_expects_attempt(renewer->core->reporter);
 
         log_warning_of_step(renewer);
         take_event(renewer, renewal, &event);
@@ -150,7 +150,7 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
         state_file_save(state_file(renewer));
         log_failure(renewer, over_budget);
         if (renewal->state == RENEWAL_WAITING_FOR_TOKEN && before != RENEWAL_WAITING_FOR_TOKEN)
-                reporter_log_waiting(renewer->reporter);
+                reporter_log_waiting(renewer->core->reporter);
         renewer->result.failed = true;
         env(renewer)->observers.metrics->failures[renewal->failure]++;
         if (was_asked) {
@@ -251,7 +251,7 @@ static void begin_attempt(struct renewer *renewer) {
         env(renewer)->ops->changed(env(renewer));
         attempt_set_enrolment(attempt, renewal->by_token);
         renewer->is_over_budget = wait > 0;
-        reporter_log(renewer->reporter, LOG_INFO, MESSAGE_BEGUN, "%s",
+        reporter_log(renewer->core->reporter, LOG_INFO, MESSAGE_BEGUN, "%s",
                      renewal->by_token ? "enrolling with a one-time token"
                      : attempt_findings(attempt)->observation.other_key_asked
                              ? "renewing, since a larger key is configured"
@@ -279,7 +279,7 @@ static void log_rest(struct renewer *renewer, const struct renewal *next, enum r
                      bool is_first, bool was_held) {
         if (was_held && next->backoff_usec != USEC_INFINITY) {
                 if (is_first)
-                        reporter_log_held(renewer->reporter);
+                        reporter_log_held(renewer->core->reporter);
                 else
                         log_debug("%s: no change found; back-off continues", config(renewer)->name);
         } else if (next->failure == FAILURE_LOCAL && next->failures > 0 &&
@@ -294,10 +294,10 @@ static void log_rest(struct renewer *renewer, const struct renewal *next, enum r
                 renewer->result.failed = true;
         } else if (next->state == RENEWAL_WAITING_FOR_TOKEN) {
                 if (before != RENEWAL_WAITING_FOR_TOKEN)
-                        reporter_log_waiting(renewer->reporter);
+                        reporter_log_waiting(renewer->core->reporter);
                 renewer->result.failed = true;
         } else
-                reporter_log_current(renewer->reporter);
+                reporter_log_current(renewer->core->reporter);
 }
 
 /* What the inspection leads to begins now, or when its turn comes. */
@@ -311,7 +311,7 @@ static void take_turn(struct renewer *renewer, const struct renewal *next) {
         } else if (renewer->core->is_retired)
                 rest(renewer);
         else if (!renewer->has_slot) {
-                reporter_set_outcome(renewer->reporter, NULL);
+                reporter_set_outcome(renewer->core->reporter, NULL);
                 renewer->attempt = attempt_free(renewer->attempt);
                 renewer->slot.expiry_usec = next->expiry;
                 slots_wait(&env(renewer)->slots, &renewer->slot);
@@ -361,7 +361,7 @@ static void take_inspection(struct renewer *renewer) {
         struct facts_news news;
         bool closely = renewer->is_news_to_us;
 
-        news = facts_observe(&core->facts, findings->set, findings->token, &findings->token_file);
+        news = facts_observe(&core->facts, findings->set, findings->token, findings->token_file);
         /* What is new ends a back-off. */
         if (news.is_new_set || news.is_new_token)
                 renewer->current = RENEWER_TRY;
@@ -374,7 +374,7 @@ static void take_inspection(struct renewer *renewer) {
         if (facts_is_revoked(&core->facts, saved(renewer)))
                 attempt_pass_over_set(attempt);
         if (findings->adopted)
-                reporter_log(renewer->reporter, LOG_NOTICE, MESSAGE_ADOPTED,
+                reporter_log(renewer->core->reporter, LOG_NOTICE, MESSAGE_ADOPTED,
                              "adopted %s as generation %" PRIu64, findings->adopted, core->facts.generation);
         log_warning_of_step(renewer);
         renewer->ops->observed(renewer, findings, closely);
@@ -391,16 +391,16 @@ static void take_commit(struct renewer *renewer) {
 
         renewer->renewal.expiry = findings->set->effective_expiry;
         renewer->result.renewed = true;
-        facts_observe(&core->facts, findings->set, findings->token, &findings->token_file);
+        facts_observe(&core->facts, findings->set, findings->token, findings->token_file);
         renewer_forget_token(renewer);
         renewer->wish.not_longer = false;
-        reporter_forget_current(renewer->reporter);
+        reporter_forget_current(renewer->core->reporter);
         if (enrolled) {
                 facts_burn_token(&core->facts);
                 metrics->enrolments++;
         } else
                 metrics->renewals++;
-        reporter_log(renewer->reporter, LOG_NOTICE, enrolled ? MESSAGE_ENROLLED : MESSAGE_RENEWED,
+        reporter_log(renewer->core->reporter, LOG_NOTICE, enrolled ? MESSAGE_ENROLLED : MESSAGE_RENEWED,
                      "%s: generation %" PRIu64 " is current until %s, sha256 %.16s...",
                      enrolled ? "enrolled" : "renewed", core->facts.generation,
                      format_timestamp(expiry, renewer->renewal.expiry), core->facts.fingerprint);
@@ -448,7 +448,7 @@ static void on_step_done(void *userdata) {
         if (step == STEP_CONFIGURATION && outcome->key_too_small)
                 event.type = RENEWAL_KEY_TOO_SMALL;
 
-        reporter_log_step(renewer->reporter, step);
+        reporter_log_step(renewer->core->reporter, step);
         next = take_event(renewer, &renewer->renewal, &event);
         if (step == STEP_COMMIT)
                 take_commit(renewer);
@@ -473,7 +473,7 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                 .configured_url_first = renewer->wish.configured_url_first,
                 .accepts_not_longer = renewer->wish.not_longer,
                 .n_failures = renewer->renewal.failures,
-                .offered_token = renewer->wish.token,
+                .offered_token = renewer->offered_token,
                 .tried_token = core->facts.tried_token,
         };
         renewer->attempt = attempt_new(&core->env->services, core->config, &input, on_step_done, renewer);
@@ -482,7 +482,7 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                 sd_event_exit(core->env->services.event, EXIT_FAILURE);
                 return;
         }
-        reporter_set_outcome(renewer->reporter, attempt_outcome(renewer->attempt));
+        reporter_set_outcome(renewer->core->reporter, attempt_outcome(renewer->attempt));
         waits_watch_set(&renewer->waits);
         attempt_start(renewer->attempt, take_event(renewer, &renewer->renewal, &wake));
 }
@@ -516,7 +516,7 @@ static void on_files_changed(struct waits *waits) {
 static void on_unwatched(struct waits *waits, const char *text) {
         const struct renewer *renewer = container_of(waits, struct renewer, waits);
 
-        reporter_log(renewer->reporter, LOG_WARNING, MESSAGE_WARNING, "%s", text);
+        reporter_log(renewer->core->reporter, LOG_WARNING, MESSAGE_WARNING, "%s", text);
 }
 
 static const struct waits_ops waits_ops = {
@@ -526,13 +526,11 @@ static const struct waits_ops waits_ops = {
         .warn = on_unwatched,
 };
 
-void renewer_init(struct renewer *renewer, struct core *core, struct reporter *reporter,
-                  const struct renewer_ops *ops) {
+void renewer_init(struct renewer *renewer, struct core *core, const struct renewer_ops *ops) {
         *renewer = (struct renewer) {
                 .core = core,
-                .reporter = reporter,
+
                 .ops = ops,
-                .seed = schedule_seed(core->env->machine_id, core->config->name),
                 .slot.granted = on_slot,
         };
         waits_init(&renewer->waits, core, &waits_ops);
@@ -545,7 +543,7 @@ void renewer_clear(struct renewer *renewer) {
                 remember_failure(renewer, renewer->renewal.failures, renewer->renewal.failure, USEC_INFINITY);
                 state_file_save(state_file(renewer));
         }
-        reporter_set_outcome(renewer->reporter, NULL);
+        reporter_set_outcome(renewer->core->reporter, NULL);
         renewer->attempt = attempt_free(renewer->attempt);
         renewer_forget_token(renewer);
 }
@@ -597,20 +595,20 @@ void renewer_force(struct renewer *renewer, bool not_longer) {
 
 void renewer_offer_token(struct renewer *renewer, char *token, bool not_longer) {
         renewer_forget_token(renewer);
-        renewer->wish.token = token;
+        renewer->offered_token = token;
         renewer->wish.not_longer = not_longer;
 }
 
 void renewer_give_up(struct renewer *renewer, const char *why) {
         renewer->renewal.forced = renewer->wish.not_longer = false;
         renewer_forget_token(renewer);
-        reporter_log(renewer->reporter, LOG_WARNING, MESSAGE_OPERATION_FAILED,
-                     "%s request dropped: certificate is %s", operation_names[renewer->reporter->operation],
-                     why);
+        reporter_log(renewer->core->reporter, LOG_WARNING, MESSAGE_OPERATION_FAILED,
+                     "%s request dropped: certificate is %s",
+                     operation_names[renewer->core->reporter->operation], why);
 }
 
 void renewer_forget_token(struct renewer *renewer) {
-        free_secret(take_ptr(renewer->wish.token));
+        free_secret(take_ptr(renewer->offered_token));
 }
 
 void renewer_raise_budget(struct renewer *renewer) {

@@ -38,26 +38,25 @@ enum renewer_request {
 
 struct renewer {
         struct core *core;
-        struct reporter *reporter;
         const struct renewer_ops *ops;
-        uint32_t seed;
 
         struct renewal renewal;
         struct attempt *attempt; /* while an inspection or a step is under way */
         struct slot_waiter slot;
-        bool has_slot;
         struct waits waits;
+        char *offered_token; /* by an operator, for the next attempt; cleansed */
 
         enum renewer_request current; /* what the attempt under way was begun for */
         enum renewer_request pending; /* once it ends */
-        bool has_inspected;           /* once at least */
-        bool is_news_to_us;           /* the configuration: the next inspection is close */
-        bool is_over_budget;          /* the last attempt was */
-        bool is_recorded;             /* the state file knows of the attempt under way */
 
-        /* What an operator wants of the next attempt. */
+        bool has_slot;
+        bool has_inspected;  /* once at least */
+        bool is_news_to_us;  /* the configuration: the next inspection is close */
+        bool is_over_budget; /* the last attempt was */
+        bool is_recorded;    /* the state file knows of the attempt under way */
+
+        /* What an operator wants of the next attempt besides. */
         struct {
-                char *token;               /* cleansed */
                 bool not_longer;           /* may be what comes back */
                 bool configured_url_first; /* the operator has changed it */
         } wish;
@@ -68,9 +67,8 @@ struct renewer {
         } result;
 };
 
-/* CORE, REPORTER and OPS are borrowed. renewer_configure() comes next. */
-void renewer_init(struct renewer *renewer, struct core *core, struct reporter *reporter,
-                  const struct renewer_ops *ops);
+/* CORE and OPS are borrowed. renewer_configure() comes next. */
+void renewer_init(struct renewer *renewer, struct core *core, const struct renewer_ops *ops);
 
 /* An attempt that is under way is told to stop: it has not failed. The workers have stopped. */
 void renewer_clear(struct renewer *renewer);

@@ -13,20 +13,20 @@ struct reporter {
         const struct renewal *renewal;
         const struct outcome *outcome; /* of the attempt under way; NULL between attempts */
 
-        /* What an operator asked for, until the line that ends it. It may have to wait before it begins. */
-        enum operation operation;
-        bool has_begun;
-
         /* For the status. */
         const char *last_result; /* the name of an event, or NULL */
         char *last_error;        /* NULL: it was no failure */
         usec_t last_usec;
         enum operation last_operation; /* that ended with it; OPERATION_NONE: rekeyd acted by itself */
 
+        /* What an operator asked for, until the line that ends it. It may have to wait before it begins. */
+        enum operation operation;
+        bool has_begun;
+
         /* So as not to repeat itself. */
-        usec_t logged_due_usec; /* of the last "is current" */
-        uint64_t failure_hash;  /* of the last failure's text */
         unsigned n_same_failures;
+        uint64_t failure_hash;  /* of the last failure's text */
+        usec_t logged_due_usec; /* of the last "is current" */
 };
 
 /* All is borrowed. */

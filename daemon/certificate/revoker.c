@@ -18,9 +18,8 @@
 /* How long to leave an operator, or the other revocation, alone. */
 #define OTHERS_USEC (10 * USEC_PER_SEC)
 
-void revoker_init(struct revoker *revoker, const struct core *core, struct reporter *reporter,
-                  const struct revoker_ops *ops) {
-        *revoker = (struct revoker) { .core = core, .reporter = reporter, .ops = ops };
+void revoker_init(struct revoker *revoker, const struct core *core, const struct revoker_ops *ops) {
+        *revoker = (struct revoker) { .core = core, .ops = ops };
 }
 
 void revoker_clear(struct revoker *revoker) {
@@ -105,20 +104,20 @@ static void on_old_revoked(enum failure failure, bool gone, const char *error, v
 
         count(revoker, failure);
         if (failure == FAILURE_NONE) {
-                reporter_log(revoker->reporter, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s",
-                             generation,
+                reporter_log(revoker->core->reporter, LOG_NOTICE, MESSAGE_REVOKED,
+                             "generation %" PRIu64 " %s", generation,
                              revocation_has_expired(revocation) ? "has expired and needs no revocation"
                                                                 : "was revoked, as `revoke_old` asks for");
                 unschedule(revoker, generation);
         } else if (gone || state->revoke_generation != generation) {
-                reporter_log(revoker->reporter, LOG_WARNING, MESSAGE_NOT_REVOKED,
+                reporter_log(revoker->core->reporter, LOG_WARNING, MESSAGE_NOT_REVOKED,
                              "generation %" PRIu64 " was not revoked: %s; %s", generation, error,
                              is_in_doubt ? "an earlier call may have done it"
                                          : "it stays valid until it expires");
                 unschedule(revoker, generation);
         } else {
                 wait = backoff_for_ever(failure, ++revoker->n_old_failures);
-                reporter_log(revoker->reporter, log_repeated(LOG_WARNING, revoker->n_old_failures),
+                reporter_log(revoker->core->reporter, log_repeated(LOG_WARNING, revoker->n_old_failures),
                              MESSAGE_NOT_REVOKED, "%s generation %" PRIu64 "%s: %s; trying again in %s",
                              is_in_doubt ? "cannot tell whether" : "could not revoke the older", generation,
                              is_in_doubt ? " is revoked" : "", error, format_timespan(span, wait));
@@ -158,7 +157,7 @@ bool revoker_schedule(struct revoker *revoker) {
             facts_is_revoked(&revoker->core->facts, saved(revoker)))
                 return false;
         if (state->revoke_usec > 0 && !revoker->revocation)
-                reporter_log(revoker->reporter, LOG_WARNING, MESSAGE_NOT_REVOKED,
+                reporter_log(revoker->core->reporter, LOG_WARNING, MESSAGE_NOT_REVOKED,
                              "generation %" PRIu64
                              " will not be revoked, and stays valid until it expires: there is a newer one "
                              "to revoke",
@@ -229,17 +228,17 @@ static void on_again_saved(_unused_ int r, _unused_ const char *error, void *use
         const uint64_t generation = revocation_generation(revocation);
 
         if (revocation_failure(revocation) == FAILURE_NONE)
-                reporter_log(revoker->reporter, LOG_NOTICE, MESSAGE_REVOKED, "generation %" PRIu64 " %s",
-                             generation,
+                reporter_log(revoker->core->reporter, LOG_NOTICE, MESSAGE_REVOKED,
+                             "generation %" PRIu64 " %s", generation,
                              revocation_has_expired(revocation) ? "has expired and needs no revocation"
                                                                 : "was revoked, as requested earlier");
         else if (revocation_is_gone(revocation))
-                reporter_log(revoker->reporter, LOG_WARNING, MESSAGE_NOT_REVOKED,
+                reporter_log(revoker->core->reporter, LOG_WARNING, MESSAGE_NOT_REVOKED,
                              "cannot find out whether generation %" PRIu64
                              " was revoked, as requested earlier: %s; it stays out of use",
                              generation, revocation_error(revocation));
         else
-                reporter_log(revoker->reporter, LOG_ERR, MESSAGE_NOT_REVOKED,
+                reporter_log(revoker->core->reporter, LOG_ERR, MESSAGE_NOT_REVOKED,
                              "generation %" PRIu64
                              " is not revoked, as requested earlier, and can be used: %s",
                              generation, revocation_error(revocation));
@@ -256,7 +255,7 @@ static void on_asked_again(enum failure failure, _unused_ bool gone, const char 
                 state_file_save_then(revoker->core->state_file, on_again_saved, revoker);
                 return;
         }
-        reporter_log(revoker->reporter, log_repeated(LOG_WARNING, revoker->n_asked_failures),
+        reporter_log(revoker->core->reporter, log_repeated(LOG_WARNING, revoker->n_asked_failures),
                      MESSAGE_NOT_REVOKED,
                      "cannot tell whether generation %" PRIu64 " is revoked, as requested earlier: %s; %s",
                      revocation_generation(revoker->revocation), error, ask_again(revoker, failure, again));
@@ -288,7 +287,7 @@ static int on_asked_time(_unused_ sd_event_source *source, _unused_ uint64_t use
 static void on_revocation_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
         struct revoker *revoker = userdata;
 
-        reporter_log(revoker->reporter, LOG_NOTICE, MESSAGE_REVOKED,
+        reporter_log(revoker->core->reporter, LOG_NOTICE, MESSAGE_REVOKED,
                      "%s, generation %" PRIu64
                      "; the files stay, and a one-time token is needed to enrol again",
                      revocation_has_expired(revoker->revocation) ? "expired, so revocation is not needed"
@@ -300,7 +299,7 @@ static void on_revocation_saved(_unused_ int r, _unused_ const char *error, void
 static void on_withdrawal_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
         struct revoker *revoker = userdata;
 
-        reporter_log(revoker->reporter, LOG_ERR, MESSAGE_NOT_REVOKED,
+        reporter_log(revoker->core->reporter, LOG_ERR, MESSAGE_NOT_REVOKED,
                      "could not revoke generation %" PRIu64 ", which %s: %s", revoker->core->facts.generation,
                      facts_is_revoked(&revoker->core->facts, saved(revoker))
                              ? "is not used, since an earlier request may have revoked it"
@@ -323,7 +322,7 @@ static void on_revoked(enum failure failure, _unused_ bool gone, const char *err
                 return;
         }
         revoker->n_asked_failures = 1;
-        reporter_log(revoker->reporter, LOG_ERR, MESSAGE_NOT_REVOKED,
+        reporter_log(revoker->core->reporter, LOG_ERR, MESSAGE_NOT_REVOKED,
                      "cannot tell whether generation %" PRIu64 " is revoked: %s; it counts as revoked, %s",
                      revoker->core->facts.generation, error, ask_again(revoker, failure, again));
         end(revoker, REVOKER_ASKED);
@@ -340,7 +339,7 @@ void revoker_revoke_current(struct revoker *revoker) {
         };
 
         if (state->is_revoking && state->revoking_generation != revoker->core->facts.generation) {
-                reporter_log(revoker->reporter, LOG_WARNING, MESSAGE_WARNING,
+                reporter_log(revoker->core->reporter, LOG_WARNING, MESSAGE_WARNING,
                              "cannot find out whether generation %" PRIu64
                              " is revoked: a newer one is to be revoked",
                              state->revoking_generation);
@@ -350,7 +349,7 @@ void revoker_revoke_current(struct revoker *revoker) {
         if (revocation_new(&revoker->core->env->services, &request, on_revoked, revoker,
                            &revoker->revocation) == 0)
                 return;
-        reporter_log(revoker->reporter, LOG_ERR, MESSAGE_NOT_REVOKED,
+        reporter_log(revoker->core->reporter, LOG_ERR, MESSAGE_NOT_REVOKED,
                      "could not revoke generation %" PRIu64 ": out of memory",
                      revoker->core->facts.generation);
         end(revoker, REVOKER_ASKED);

@@ -25,7 +25,6 @@ struct revoker_ops {
 
 struct revoker {
         const struct core *core;
-        struct reporter *reporter;
         const struct revoker_ops *ops;
         struct revocation *revocation; /* under way */
         sd_event_source *old_timer;    /* for the generation that was replaced */
@@ -35,8 +34,7 @@ struct revoker {
 };
 
 /* All is borrowed. */
-void revoker_init(struct revoker *revoker, const struct core *core, struct reporter *reporter,
-                  const struct revoker_ops *ops);
+void revoker_init(struct revoker *revoker, const struct core *core, const struct revoker_ops *ops);
 
 /* Ends what is under way; the workers have stopped, or it is done. */
 void revoker_clear(struct revoker *revoker);

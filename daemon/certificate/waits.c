@@ -60,7 +60,7 @@ static void on_token_event(void *userdata) {
                 return;
         }
         if (file_identify(AT_FDCWD, core->config->token_file, &identity) == 0 &&
-            !file_identity_equal(&identity, &core->facts.token_file))
+            file_identity_hash(&identity) != core->facts.token_file)
                 waits->ops->token_came(waits);
 }
 

@@ -42,10 +42,11 @@
 #define MESSAGE_WARNING      "2643cfc8096442f4bba6a6dc899b8667" /* a warning about files or options */
 #define MESSAGE_CLOCK        "38e0e27216ec411f8255aef7c87618f3" /* the wall clock was set */
 #define MESSAGE_READY        "27cd06e492da408880a48d7c332466e4" /* every certificate has been inspected */
-#define MESSAGE_HISTORY      "d59622489a3f45719a76e87596ec021f" /* a state file was lost, or could not be saved \
-                                                                 */
-#define MESSAGE_BUDGET   "677a7be3db6d4033a89846d17609186c"     /* no more signatures within this hour */
-#define MESSAGE_EXPORTED "f77be770db6842b1a26b9c01a833cef4"     /* an export was written */
+#define MESSAGE_HISTORY                                                                                     \
+        "d59622489a3f45719a76e87596ec021f"                  /* a state file was lost, or could not be saved \
+                                                             */
+#define MESSAGE_BUDGET   "677a7be3db6d4033a89846d17609186c" /* no more signatures within this hour */
+#define MESSAGE_EXPORTED "f77be770db6842b1a26b9c01a833cef4" /* an export was written */
 #define MESSAGE_NOT_EXPORTED                                                                               \
         "9a5b32e384c446f3b16f214115942f98" /* an export could not be written, or could not be if it had to \
                                             */

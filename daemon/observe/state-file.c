@@ -107,13 +107,11 @@ int state_file_new(const struct state_directory *directory, const char *name, st
         const struct state_instant now = instant(directory);
         int r;
 
-        state_file = calloc(1, sizeof(*state_file));
+        state_file = calloc(1, sizeof(*state_file) + strlen(name) + 1);
         if (!state_file)
                 return -ENOMEM;
         state_file->directory = directory;
-        state_file->name = strdup(name);
-        if (!state_file->name)
-                return -ENOMEM;
+        memcpy(state_file->name, name, strlen(name) + 1);
         r = state_load(directory->fd, name, &now, &state_file->state, ret_warning, error);
         if (is_hopeless(r)) {
                 r = state_set_aside(directory->fd, name, error_text(error), ret_warning);
@@ -130,59 +128,102 @@ int state_file_new(const struct state_directory *directory, const char *name, st
         return 0;
 }
 
-/* One write, on a worker: of the state, of lines for the history, or of both. */
-struct writing {
+/* Who waits until what they have changed is durable. */
+struct waiter {
+        void (*saved)(int r, const char *error, void *userdata); /* NULL: nobody */
+        void *userdata;
+        bool is_written; /* with the write that is under way */
+};
+
+/* There while something is to be written or is being written: one write at a time, on a worker, of the state,
+ * of lines for the history, or of both. */
+struct saving {
         struct job job;
         struct state_file *state_file;
-        char *text, *notes; /* NULL: none */
+        struct waiter waiters[STATE_FILE_WAITERS];
+        bool is_dirty;  /* the state is to be written */
+        bool is_orphan; /* the state file is to be freed once the write is done */
+        char *notes;    /* lines for the history; NULL: none */
+
+        /* The write under way. */
+        bool is_writing;
+        char *text, *written_notes; /* NULL: none */
         struct error error;
         int result;
 };
 
-static struct writing *writing_free(struct writing *writing) {
-        if (!writing)
+static struct saving *saving_free(struct saving *saving) {
+        if (!saving)
                 return NULL;
-        free(writing->text);
-        free(writing->notes);
-        error_clear(&writing->error);
-        free(writing);
+        free(saving->notes);
+        free(saving->text);
+        free(saving->written_notes);
+        error_clear(&saving->error);
+        free(saving);
         return NULL;
 }
 
+/* 0, or -ENOMEM: nothing can be written now. */
+static int begin_saving(struct state_file *state_file) {
+        if (state_file->saving)
+                return 0;
+        state_file->saving = calloc(1, sizeof(*state_file->saving));
+        if (!state_file->saving)
+                return -ENOMEM;
+        state_file->saving->state_file = state_file;
+        return 0;
+}
+
+/* Frees SAVING where nothing is left to do. */
+static void end_saving(struct state_file *state_file) {
+        const struct saving *saving = state_file->saving;
+
+        if (!saving || saving->is_writing || saving->is_dirty || saving->notes)
+                return;
+        for (size_t i = 0; i < STATE_FILE_WAITERS; i++)
+                if (saving->waiters[i].saved)
+                        return;
+        state_file->saving = saving_free(state_file->saving);
+}
+
 static void run_write(struct job *job) {
-        struct writing *writing = container_of(job, struct writing, job);
-        const struct state_file *state_file = writing->state_file;
+        struct saving *saving = container_of(job, struct saving, job);
+        const struct state_file *state_file = saving->state_file;
         int fd = state_file->directory->fd;
 
-        if (writing->text)
-                writing->result = state_write(fd, state_file->name, writing->text, &writing->error);
-        if (writing->notes)
-                (void)history_append(fd, state_file->name, writing->notes, NULL);
-        free(take_ptr(writing->notes));
+        if (saving->text)
+                saving->result = state_write(fd, state_file->name, saving->text, &saving->error);
+        if (saving->written_notes)
+                (void)history_append(fd, state_file->name, saving->written_notes, NULL);
+        free(take_ptr(saving->written_notes));
 }
 
 static void write_next(struct state_file *state_file);
 
+static void complain(struct state_file *state_file, int r, const struct error *error) {
+        const struct log_field fields[] = {
+                { FIELD_CERTIFICATE, state_file->name },
+                { FIELD_ERROR, error_text(error) },
+        };
+
+        if (r < 0 && !state_file->has_complained)
+                log_fields(LOG_ERR, MESSAGE_HISTORY, fields, ELEMENTSOF(fields),
+                           "%s: could not save state: %s", state_file->name, error_text(error));
+        state_file->has_complained = r < 0;
+}
+
 /* CAUSE is moved from. */
 static void finish(struct state_file *state_file, int r, struct error *cause) {
-        struct state_file_waiter waiters[STATE_FILE_WAITERS] = { 0 };
+        struct saving *saving = state_file->saving;
+        struct waiter waiters[STATE_FILE_WAITERS] = { 0 };
         _cleanup_(error_clear) struct error error = ERROR_INIT;
 
         error_move(&error, cause);
-        if (r < 0 && !state_file->has_complained) {
-                const struct log_field fields[] = {
-                        { FIELD_CERTIFICATE, state_file->name },
-                        { FIELD_ERROR, error_text(&error) },
-                };
-
-                log_fields(LOG_ERR, MESSAGE_HISTORY, fields, ELEMENTSOF(fields),
-                           "%s: could not save state: %s", state_file->name, error_text(&error));
-        }
-        state_file->has_complained = r < 0;
+        complain(state_file, r, &error);
         for (size_t i = 0; i < STATE_FILE_WAITERS; i++)
-                if (state_file->waiters[i].is_written) {
-                        waiters[i] = state_file->waiters[i];
-                        state_file->waiters[i] = (struct state_file_waiter) { 0 };
+                if (saving->waiters[i].is_written) {
+                        waiters[i] = saving->waiters[i];
+                        saving->waiters[i] = (struct waiter) { 0 };
                 }
         write_next(state_file);
         /* The last of them may free the state file: while another one waits, the certificate stays. */
@@ -192,15 +233,16 @@ static void finish(struct state_file *state_file, int r, struct error *cause) {
 }
 
 static void write_is_done(struct job *job) {
-        struct writing *writing = container_of(job, struct writing, job);
-        struct state_file *state_file = writing->state_file;
+        struct saving *saving = container_of(job, struct saving, job);
+        struct state_file *state_file = saving->state_file;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
-        const bool has_saved = writing->text;
-        const int r = writing->result;
+        const bool has_saved = saving->text;
+        const int r = saving->result;
 
-        error_move(&error, &writing->error);
-        state_file->writing = writing_free(writing);
-        if (state_file->is_orphan)
+        error_move(&error, &saving->error);
+        free(take_ptr(saving->text));
+        saving->is_writing = false;
+        if (saving->is_orphan)
                 state_file_free(state_file);
         else if (has_saved)
                 finish(state_file, r, &error);
@@ -211,95 +253,119 @@ static void write_is_done(struct job *job) {
 /* Begins to write what waits for it, unless something is being written. */
 static void write_next(struct state_file *state_file) {
         const struct state_instant now = instant(state_file->directory);
+        struct saving *saving = state_file->saving;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
-        struct writing *writing;
         int r = 0;
 
-        if (state_file->writing || atomic_load(state_file->directory->stopping) ||
-            !(state_file->is_dirty || state_file->notes))
+        if (saving->is_writing || atomic_load(state_file->directory->stopping))
                 return;
-        writing = calloc(1, sizeof(*writing));
-        if (!writing)
-                r = -ENOMEM;
-        else if (state_file->is_dirty)
-                r = state_format(&state_file->state, &now, &writing->text, &error);
-        if (state_file->is_dirty) {
-                state_file->is_dirty = false;
+        if (!saving->is_dirty && !saving->notes) {
+                end_saving(state_file);
+                return;
+        }
+        if (saving->is_dirty) {
+                r = state_format(&state_file->state, &now, &saving->text, &error);
+                saving->is_dirty = false;
                 for (size_t i = 0; i < STATE_FILE_WAITERS; i++)
-                        state_file->waiters[i].is_written = state_file->waiters[i].saved;
+                        saving->waiters[i].is_written = saving->waiters[i].saved;
         }
         if (r < 0) {
-                writing_free(writing);
-                free(take_ptr(state_file->notes));
+                free(take_ptr(saving->notes));
                 finish(state_file, r, &error);
                 return;
         }
-        writing->job = (struct job) { .run = run_write, .done = write_is_done };
-        writing->state_file = state_file;
-        writing->notes = take_ptr(state_file->notes);
-        state_file->writing = writing;
-        workers_submit(state_file->directory->workers, &writing->job);
+        saving->job = (struct job) { .run = run_write, .done = write_is_done };
+        saving->result = 0;
+        saving->written_notes = take_ptr(saving->notes);
+        saving->is_writing = true;
+        workers_submit(state_file->directory->workers, &saving->job);
 }
 
 void state_file_save(struct state_file *state_file) {
-        state_file->is_dirty = state_file->has_file = true;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        int r;
+
+        state_file->has_file = true;
+        r = begin_saving(state_file);
+        if (r < 0) {
+                error_set(&error, r, "out of memory");
+                complain(state_file, r, &error);
+                return;
+        }
+        state_file->saving->is_dirty = true;
         write_next(state_file);
 }
 
 void state_file_add_history(struct state_file *state_file, const char *line) {
-        const char *before = state_file->notes ? state_file->notes : "";
+        struct saving *saving;
+        const char *before;
         char *both;
 
-        /* If the disk does not keep up, the history has a hole. */
-        if (strlen(before) + strlen(line) > HISTORY_SIZE_MAX / 2 || asprintf(&both, "%s%s", before, line) < 0)
+        if (begin_saving(state_file) < 0)
                 return;
-        free(state_file->notes);
-        state_file->notes = both;
+        saving = state_file->saving;
+        before = saving->notes ? saving->notes : "";
+        /* If the disk does not keep up, the history has a hole. */
+        if (strlen(before) + strlen(line) <= HISTORY_SIZE_MAX / 2 &&
+            asprintf(&both, "%s%s", before, line) >= 0) {
+                free(saving->notes);
+                saving->notes = both;
+        }
         write_next(state_file);
 }
 
 void state_file_save_then(struct state_file *state_file,
                           void (*saved)(int r, const char *error, void *userdata), void *userdata) {
-        struct state_file_waiter *waiter = state_file->waiters;
+        struct waiter *waiter;
 
+        if (begin_saving(state_file) < 0) {
+                state_file_save(state_file);
+                saved(-ENOMEM, "out of memory", userdata);
+                return;
+        }
+        waiter = state_file->saving->waiters;
         /* A repeated request waits for the newer one. */
         while (waiter->saved && (waiter->saved != saved || waiter->userdata != userdata)) {
                 waiter++;
-                assert(waiter < state_file->waiters + STATE_FILE_WAITERS);
+                assert(waiter < state_file->saving->waiters + STATE_FILE_WAITERS);
         }
-        *waiter = (struct state_file_waiter) { .saved = saved, .userdata = userdata };
+        *waiter = (struct waiter) { .saved = saved, .userdata = userdata };
         state_file_save(state_file);
 }
 
 bool state_file_is_saved(const struct state_file *state_file) {
-        return !state_file->writing && !state_file->is_dirty && !state_file->notes;
+        const struct saving *saving = state_file->saving;
+
+        return !saving || !(saving->is_writing || saving->is_dirty || saving->notes);
+}
+
+/* What the workers had not begun when they were stopped was dropped. */
+static void write_what_was_dropped(const struct state_file *state_file) {
+        const struct state_instant now = instant(state_file->directory);
+        const struct saving *saving = state_file->saving;
+        const int fd = state_file->directory->fd;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        if ((saving->is_dirty || (saving->is_writing && saving->text)) &&
+            state_save(fd, state_file->name, &state_file->state, &now, &error) < 0)
+                log_error("%s: could not save state: %s", state_file->name, error_text(&error));
+        if (saving->written_notes)
+                (void)history_append(fd, state_file->name, saving->written_notes, NULL);
+        if (saving->notes)
+                (void)history_append(fd, state_file->name, saving->notes, NULL);
 }
 
 struct state_file *state_file_free(struct state_file *state_file) {
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        struct state_instant now;
-
         if (!state_file)
                 return NULL;
-        if (state_file->writing && !atomic_load(state_file->directory->stopping)) {
-                state_file->is_orphan = true;
-                return NULL;
+        if (state_file->saving) {
+                if (state_file->saving->is_writing && !atomic_load(state_file->directory->stopping)) {
+                        state_file->saving->is_orphan = true;
+                        return NULL;
+                }
+                write_what_was_dropped(state_file);
+                saving_free(state_file->saving);
         }
-        if (state_file->is_dirty || (state_file->writing && state_file->writing->text)) {
-                /* What the workers had not begun when they were stopped was dropped. */
-                now = instant(state_file->directory);
-                if (state_save(state_file->directory->fd, state_file->name, &state_file->state, &now,
-                               &error) < 0)
-                        log_error("%s: could not save state: %s", state_file->name, error_text(&error));
-        }
-        if (state_file->writing && state_file->writing->notes)
-                (void)history_append(state_file->directory->fd, state_file->name, state_file->writing->notes,
-                                     NULL);
-        if (state_file->notes)
-                (void)history_append(state_file->directory->fd, state_file->name, state_file->notes, NULL);
-        writing_free(state_file->writing);
-        free(state_file->notes);
-        free(state_file->name);
         state_clear(&state_file->state);
         free(state_file);
         return NULL;

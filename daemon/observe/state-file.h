@@ -7,17 +7,10 @@
 #include "daemon/loop/workers.h"
 #include "lib/life/state.h"
 
-struct writing;
+struct saving;
 
-/* A waiter for the durability of a change. */
-struct state_file_waiter {
-        void (*saved)(int r, const char *error, void *userdata); /* NULL: none */
-        void *userdata;
-        bool is_written; /* with the write that is under way */
-};
-
-/* An attempt or an operation, and beside it a revocation; and the end of a certificate that a reload takes
- * away, which another one may bring back meanwhile. */
+/* Who waits for a state file at most: an attempt or an operation, and beside it a revocation; and the end of
+ * a certificate that a reload removes, which another one may bring back meanwhile. */
 #define STATE_FILE_WAITERS 3
 
 /* `state_directory`, where the state files of all certificates are, and who writes them. */
@@ -30,15 +23,11 @@ struct state_directory {
 
 struct state_file {
         const struct state_directory *directory;
-        char *name;         /* of the certificate */
-        struct state state; /* change it, then call state_file_save() */
-        bool has_file;      /* there is one that must not become outdated */
-
-        /* The writing, for history.c only. */
-        bool is_dirty, is_orphan, has_complained;
-        struct writing *writing; /* under way */
-        char *notes;             /* of state_file_add_history() */
-        struct state_file_waiter waiters[STATE_FILE_WAITERS];
+        struct state state;    /* change it, then call state_file_save() */
+        struct saving *saving; /* what is to be written, and who waits for it; NULL: nothing */
+        bool has_file;         /* there is one that must not become outdated */
+        bool has_complained;   /* the last write failed */
+        char name[];           /* of the certificate */
 };
 
 /*

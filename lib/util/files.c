@@ -5,6 +5,7 @@
  */
 
 #include "lib/util/files.h"
+#include "lib/util/hash.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -144,6 +145,17 @@ int file_identify(int dir_fd, const char *name, struct file_identity *ret) {
 bool file_identity_equal(const struct file_identity *a, const struct file_identity *b) {
         return a->device == b->device && a->inode == b->inode && a->size == b->size &&
                a->modified_nsec == b->modified_nsec;
+}
+
+uint64_t file_identity_hash(const struct file_identity *identity) {
+        const uint64_t parts[] = { identity->device, identity->inode, identity->size,
+                                   identity->modified_nsec };
+        uint64_t hash = HASH_INIT;
+
+        for (size_t i = 0; i < ELEMENTSOF(parts); i++)
+                for (unsigned shift = 0; shift < 64; shift += 8)
+                        hash = hash_byte(hash, (uint8_t)(parts[i] >> shift));
+        return hash != 0 ? hash : 1;
 }
 
 static int write_all(int fd, const char *data, size_t size) {

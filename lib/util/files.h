@@ -50,6 +50,9 @@ struct file_identity {
 int file_identify(int dir_fd, const char *name, struct file_identity *ret);
 bool file_identity_equal(const struct file_identity *a, const struct file_identity *b);
 
+/* One number for it, never 0, to keep where only equality matters. */
+uint64_t file_identity_hash(const struct file_identity *identity);
+
 /* Creates NAME, which must not exist (-EEXIST), writes it and fsyncs it. Owner and mode are set before the
  * first byte is written. On failure the file is removed again. The directory is not synced. */
 int file_create_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access);

@@ -238,7 +238,6 @@ const char *ports_fingerprint(uint64_t number, char buffer[FINGERPRINT_HEX]) {
 }
 
 void ports_set_current(struct ports *ports, uint64_t number, usec_t lifetime_usec) {
-        const struct file_identity none = { 0 };
         struct set set = {
                 .generation = number,
                 .not_before = now_usec(CLOCK_REALTIME) - USEC_PER_HOUR,
@@ -246,5 +245,5 @@ void ports_set_current(struct ports *ports, uint64_t number, usec_t lifetime_use
         };
 
         set.effective_expiry = set.not_before + lifetime_usec;
-        facts_observe(&ports->core.facts, &set, 0, &none);
+        facts_observe(&ports->core.facts, &set, 0, 0);
 }

@@ -3,7 +3,7 @@
 #include "daemon/certificate/facts.h"
 #include "tests/test.h"
 
-static const struct file_identity nowhere, somewhere = { .inode = 7 };
+enum { NOWHERE, SOMEWHERE };
 
 static struct set set_of(uint8_t first, usec_t expiry) {
         return (struct set) {
@@ -13,7 +13,7 @@ static struct set set_of(uint8_t first, usec_t expiry) {
 
 START_TEST(nothing_is_new_where_nothing_is) {
         struct facts facts = { 0 };
-        struct facts_news news = facts_observe(&facts, NULL, 0, &nowhere);
+        struct facts_news news = facts_observe(&facts, NULL, 0, NOWHERE);
 
         ck_assert(!news.is_new_set && !news.is_new_token);
         ck_assert(!facts_has_set(&facts));
@@ -25,15 +25,15 @@ START_TEST(a_set_is_new_once) {
         struct facts facts = { 0 };
         struct set first = set_of(1, 100), second = set_of(2, 200);
 
-        ck_assert(facts_observe(&facts, &first, 0, &nowhere).is_new_set);
-        ck_assert(!facts_observe(&facts, &first, 0, &nowhere).is_new_set);
+        ck_assert(facts_observe(&facts, &first, 0, NOWHERE).is_new_set);
+        ck_assert(!facts_observe(&facts, &first, 0, NOWHERE).is_new_set);
         ck_assert(facts_has_set(&facts));
-        ck_assert(facts_observe(&facts, &second, 0, &nowhere).is_new_set);
+        ck_assert(facts_observe(&facts, &second, 0, NOWHERE).is_new_set);
         ck_assert_uint_eq(facts.generation, 2);
         ck_assert_uint_eq(facts.expiry, 200);
 
         /* that it is gone is no set */
-        ck_assert(!facts_observe(&facts, NULL, 0, &nowhere).is_new_set);
+        ck_assert(!facts_observe(&facts, NULL, 0, NOWHERE).is_new_set);
         ck_assert(!facts_has_set(&facts));
         ck_assert_uint_eq(facts.generation, 0);
         ck_assert_uint_eq(facts.expiry, 0);
@@ -43,12 +43,12 @@ END_TEST
 START_TEST(a_token_is_new_once) {
         struct facts facts = { 0 };
 
-        ck_assert(facts_observe(&facts, NULL, 5, &somewhere).is_new_token);
-        ck_assert(file_identity_equal(&facts.token_file, &somewhere));
-        ck_assert(!facts_observe(&facts, NULL, 5, &somewhere).is_new_token);
-        ck_assert(!facts_observe(&facts, NULL, 0, &nowhere).is_new_token);
+        ck_assert(facts_observe(&facts, NULL, 5, SOMEWHERE).is_new_token);
+        ck_assert_uint_eq(facts.token_file, SOMEWHERE);
+        ck_assert(!facts_observe(&facts, NULL, 5, SOMEWHERE).is_new_token);
+        ck_assert(!facts_observe(&facts, NULL, 0, NOWHERE).is_new_token);
         /* away and back again: the service manager has put it into another file */
-        ck_assert(facts_observe(&facts, NULL, 5, &somewhere).is_new_token);
+        ck_assert(facts_observe(&facts, NULL, 5, SOMEWHERE).is_new_token);
         facts_try_token(&facts, 5);
         ck_assert_uint_eq(facts.burnt_token, 0);
         facts_burn_token(&facts);
@@ -79,7 +79,7 @@ START_TEST(a_revoked_set_is_not_usable) {
         struct set set = set_of(1, 100);
 
         ck_assert(!facts_is_revoked(&facts, &state));
-        facts_observe(&facts, &set, 0, &nowhere);
+        facts_observe(&facts, &set, 0, NOWHERE);
         ck_assert(facts_is_usable(&facts, &state, 100, 99));
         ck_assert(!facts_is_usable(&facts, &state, 100, 100));
         ck_assert(!facts_is_usable(&facts, &state, 0, 0));

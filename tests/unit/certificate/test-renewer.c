@@ -241,7 +241,8 @@ static const struct renewer_ops ops = {
 static void begin(void) {
         facts_restore(&ports.core.facts, &STATE);
         reporter_init(&reporter, &ports.core, &renewer.renewal);
-        renewer_init(&renewer, &ports.core, &reporter, &ops);
+        ports.core.reporter = &reporter;
+        renewer_init(&renewer, &ports.core, &ops);
         ck_assert_int_eq(renewer_configure(&renewer, true, false), 0);
 }
 
@@ -583,7 +584,7 @@ START_TEST(an_attempt_that_is_not_made_is_given_up) {
         end_step(FAILURE_NONE); /* the inspection found no use for it */
         ck_assert_str_eq(logged(MESSAGE_OPERATION_FAILED),
                          "orders: enrol request dropped: certificate is current");
-        ck_assert_ptr_null(renewer.wish.token);
+        ck_assert_ptr_null(renewer.offered_token);
 }
 END_TEST
 

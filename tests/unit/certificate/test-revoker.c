@@ -97,7 +97,8 @@ static void set_up(void) {
         memset(n_ended, 0, sizeof(n_ended));
         renewal = (struct renewal) { .state = RENEWAL_CURRENT };
         reporter_init(&reporter, &ports.core, &renewal);
-        revoker_init(&revoker, &ports.core, &reporter, &ops);
+        ports.core.reporter = &reporter;
+        revoker_init(&revoker, &ports.core, &ops);
         ports.config.policy.revoke_old_usec = USEC_PER_HOUR;
         ports_set_current(&ports, 4, USEC_PER_DAY);
 }
