@@ -20,6 +20,20 @@ static inline int test_run(Suite *suite) {
         return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* The same for the N TESTS of a suite NAME. */
+static inline int test_run_all(const char *name, const TTest *const *tests, size_t n) {
+        Suite *suite = suite_create(name);
+
+        for (size_t i = 0; i < n; i++) {
+                TCase *tcase = tcase_create(tests[i]->name);
+
+                tcase_set_timeout(tcase, 0); /* Meson has one for the program */
+                tcase_add_test(tcase, tests[i]);
+                suite_add_tcase(suite, tcase);
+        }
+        return test_run(suite);
+}
+
 /* A measurement that the test run shows to its reader: "# swap: 4711 reads, 0 mismatches". */
 #define test_report(format, ...)                         \
         do {                                             \
@@ -51,3 +65,11 @@ static inline const char *test_is_instrumented(void) {
                 tcase_add_test(tcase_, test);                                     \
                 suite_add_tcase(suite, tcase_);                                   \
         } while (0)
+
+/* main() of a suite NAME of tests that need nothing else. */
+#define TEST_MAIN(name, ...)                                           \
+        int main(void) {                                               \
+                const TTest *const tests_[] = { __VA_ARGS__ };         \
+                                                                       \
+                return test_run_all(name, tests_, ELEMENTSOF(tests_)); \
+        }

@@ -310,11 +310,4 @@ START_TEST(turned_read_only) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("full-disk");
-
-        TEST_CASE(suite, not_a_byte_left);
-        TEST_CASE(suite, not_an_inode_left);
-        TEST_CASE(suite, turned_read_only);
-        return test_run(suite);
-}
+TEST_MAIN("full-disk", not_a_byte_left, not_an_inode_left, turned_read_only)

@@ -145,15 +145,10 @@ END_TEST
 START_TEST(a_refused_proof_in_tls_keeps_the_old_set) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_with_due_certificate();
         _cleanup_(snapshot_clear) struct snapshot before = snapshot_take(fixture);
-        json_t *line;
 
         fixture_fault(fixture, "{\"fault\":\"refuse-certificate\",\"at\":\"any\"}");
         ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
-        line = fixture_await(fixture, MESSAGE_FAILED);
-        ck_assert_str_eq(member(line, "failure"), "rejected");
-        ck_assert_msg(strstr(member(line, "error"), "does not accept the client certificate") != NULL, "%s",
-                      member(line, "error"));
-        json_decref(line);
+        fixture_expect_failure(fixture, "rejected", "does not accept the client certificate");
         assert_unchanged(fixture, &before);
 }
 END_TEST
@@ -163,15 +158,10 @@ END_TEST
 START_TEST(a_signature_is_asked_for_once) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_with_due_certificate();
         unsigned before = fixture_calls(fixture, "sign");
-        json_t *line;
 
         fixture_fault(fixture, "{\"fault\":\"cut-connection\",\"executed\":true,\"at\":\"sign\"}");
         ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
-        line = fixture_await(fixture, MESSAGE_FAILED);
-        ck_assert_str_eq(member(line, "failure"), "transient");
-        ck_assert_msg(strstr(member(line, "error"), "ended without an answer") != NULL, "%s",
-                      member(line, "error"));
-        json_decref(line);
+        fixture_expect_failure(fixture, "transient", "ended without an answer");
         ck_assert_uint_eq(fixture_calls(fixture, "sign"), before + 1);
 }
 END_TEST
@@ -256,15 +246,7 @@ START_TEST(a_token_that_comes_during_an_attempt_is_not_missed) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("refusals");
-
-        TEST_CASE(suite, nothing_bad_replaces_the_good);
-        TEST_CASE(suite, a_refused_proof_in_tls_keeps_the_old_set);
-        TEST_CASE(suite, a_signature_is_asked_for_once);
-        TEST_CASE(suite, an_untrusted_connector_is_never_spoken_to);
-        TEST_CASE(suite, a_trust_that_is_no_file_stops_nothing);
-        TEST_CASE(suite, a_new_token_goes_before_a_staged_one);
-        TEST_CASE(suite, a_token_that_comes_during_an_attempt_is_not_missed);
-        return test_run(suite);
-}
+TEST_MAIN("refusals", nothing_bad_replaces_the_good, a_refused_proof_in_tls_keeps_the_old_set,
+          a_signature_is_asked_for_once, an_untrusted_connector_is_never_spoken_to,
+          a_trust_that_is_no_file_stops_nothing, a_new_token_goes_before_a_staged_one,
+          a_token_that_comes_during_an_attempt_is_not_missed)

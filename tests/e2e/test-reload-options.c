@@ -366,19 +366,9 @@ START_TEST(reloads_cost_no_memory) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("reload-options");
-
-        TEST_CASE(suite, the_directory_changes);
-        TEST_CASE(suite, a_corrected_url_is_used_at_once);
-        TEST_CASE(suite, exports_are_written_at_once);
-        TEST_CASE(suite, dependents_change_while_one_is_told);
-        TEST_CASE(suite, a_corrected_dependent_is_told_of_what_the_wrong_one_missed);
-        TEST_CASE(suite, an_owed_notice_keeps_its_back_off);
-        TEST_CASE(suite, the_number_of_renewals_at_a_time_follows);
-        TEST_CASE(suite, a_larger_budget_is_used_at_once);
-        TEST_CASE(suite, what_is_asked_for_during_a_reload_is_done_after_it);
-        TEST_CASE(suite, fifty_reloads_during_renewals);
-        TEST_CASE(suite, reloads_cost_no_memory);
-        return test_run(suite);
-}
+TEST_MAIN("reload-options", the_directory_changes, a_corrected_url_is_used_at_once,
+          exports_are_written_at_once, dependents_change_while_one_is_told,
+          a_corrected_dependent_is_told_of_what_the_wrong_one_missed, an_owed_notice_keeps_its_back_off,
+          the_number_of_renewals_at_a_time_follows, a_larger_budget_is_used_at_once,
+          what_is_asked_for_during_a_reload_is_done_after_it, fifty_reloads_during_renewals,
+          reloads_cost_no_memory)

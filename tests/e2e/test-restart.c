@@ -518,18 +518,8 @@ START_TEST(journals_of_strangers_are_swept_in_the_end) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("restart");
-
-        TEST_CASE(suite, a_crash_loop_is_not_a_request_loop);
-        TEST_CASE(suite, a_connector_that_is_gone_is_called_by_back_off_only);
-        TEST_CASE(suite, retry_after_survives_a_restart);
-        TEST_CASE(suite, a_burnt_token_is_not_sent_at_each_start);
-        TEST_CASE(suite, the_budget_outlives_everything);
-        TEST_CASE(suite, the_budget_holds_in_one_run);
-        TEST_CASE(suite, a_damaged_state_file_costs_nothing_but_history);
-        TEST_CASE(suite, the_state_directory_is_its_own);
-        TEST_CASE(suite, a_state_directory_that_cannot_be_written);
-        TEST_CASE(suite, journals_of_strangers_are_swept_in_the_end);
-        return test_run(suite);
-}
+TEST_MAIN("restart", a_crash_loop_is_not_a_request_loop, a_connector_that_is_gone_is_called_by_back_off_only,
+          retry_after_survives_a_restart, a_burnt_token_is_not_sent_at_each_start,
+          the_budget_outlives_everything, the_budget_holds_in_one_run,
+          a_damaged_state_file_costs_nothing_but_history, the_state_directory_is_its_own,
+          a_state_directory_that_cannot_be_written, journals_of_strangers_are_swept_in_the_end)

@@ -443,20 +443,8 @@ START_TEST(a_reload_takes_it_out) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("revoke");
-
-        TEST_CASE(suite, what_is_turned_away_stays_in_use);
-        TEST_CASE(suite, what_cannot_be_saved_is_not_called);
-        TEST_CASE(suite, a_lost_answer_leaves_a_doubt);
-        TEST_CASE(suite, a_call_that_was_lost_is_made_again);
-        TEST_CASE(suite, a_no_ends_the_doubt);
-        TEST_CASE(suite, so_it_is_with_the_first_generation);
-        TEST_CASE(suite, a_look_under_way_is_made_again);
-        TEST_CASE(suite, a_kill_before_it_is_revoked);
-        TEST_CASE(suite, a_kill_after_it_is_revoked);
-        TEST_CASE(suite, the_end_during_the_call);
-        TEST_CASE(suite, another_set_is_not_revoked);
-        TEST_CASE(suite, a_reload_takes_it_out);
-        return test_run(suite);
-}
+TEST_MAIN("revoke", what_is_turned_away_stays_in_use, what_cannot_be_saved_is_not_called,
+          a_lost_answer_leaves_a_doubt, a_call_that_was_lost_is_made_again, a_no_ends_the_doubt,
+          so_it_is_with_the_first_generation, a_look_under_way_is_made_again, a_kill_before_it_is_revoked,
+          a_kill_after_it_is_revoked, the_end_during_the_call, another_set_is_not_revoked,
+          a_reload_takes_it_out)

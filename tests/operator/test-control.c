@@ -487,9 +487,7 @@ START_TEST(a_reload_moves_the_sockets) {
         /* Where the new one cannot be, the old one stays, and so does everything else. */
         fixture_edit(fixture, "new.sock", "none/new.sock");
         process_signal(fixture->rekeyd, SIGHUP);
-        json_t *line = fixture_await(fixture, MESSAGE_NOT_RELOADED);
-        ck_assert_msg(strstr(member(line, "message"), "none/new.sock"), "%s", member(line, "message"));
-        json_decref(line);
+        fixture_expect_message(fixture, MESSAGE_NOT_RELOADED, "none/new.sock");
         ck_assert_int_eq(access(new, F_OK), 0);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
@@ -500,7 +498,6 @@ END_TEST
 START_TEST(a_force_counts_for_an_attempt_that_is_under_way) {
         _cleanup_(fixture_freep) struct fixture *fixture = begin_with(FIXTURE_LASTING(lifetime(60)), "");
         char fault[100];
-        json_t *line;
 
         /* What is signed gains nothing. */
         snprintf(fault, sizeof(fault), "{\"fault\":\"short-lifetime\",\"at\":\"sign\",\"lifetime\":\"%s\"}",
@@ -512,9 +509,7 @@ START_TEST(a_force_counts_for_an_attempt_that_is_under_way) {
         fixture_expect_held(fixture);
         ck_assert_int_eq(status_of(fixture, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
         fixture_release(fixture);
-        line = fixture_await(fixture, MESSAGE_RENEWED);
-        ck_assert_str_eq(member(line, "operation"), "renew");
-        json_decref(line);
+        fixture_expect_member(fixture, MESSAGE_RENEWED, "operation", "renew");
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
@@ -543,9 +538,7 @@ START_TEST(reloads_that_meet_share_their_end) {
                 ck_assert_msg(has_prefix(reply, "HTTP/1.1 202 "), "%s", reply);
                 close(fds[i]);
         }
-        json_t *line = fixture_await(fixture, MESSAGE_RELOADED);
-        ck_assert_str_eq(member(line, "operation"), "reload");
-        json_decref(line);
+        fixture_expect_member(fixture, MESSAGE_RELOADED, "operation", "reload");
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST

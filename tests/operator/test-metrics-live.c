@@ -131,10 +131,4 @@ START_TEST(an_enrolment_is_counted) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("metrics-live");
-
-        TEST_CASE(suite, a_failure_is_counted_by_its_class);
-        TEST_CASE(suite, an_enrolment_is_counted);
-        return test_run(suite);
-}
+TEST_MAIN("metrics-live", a_failure_is_counted_by_its_class, an_enrolment_is_counted)

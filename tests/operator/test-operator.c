@@ -521,19 +521,8 @@ START_TEST(no_secret_can_be_obtained) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("operator");
-
-        TEST_CASE(suite, from_the_first_token_to_the_second);
-        TEST_CASE(suite, a_renewal_is_watched);
-        TEST_CASE(suite, the_cause_is_found_without_a_log);
-        TEST_CASE(suite, what_failed_though_nothing_was_due_is_told);
-        TEST_CASE(suite, a_wrong_token_is_not_the_end);
-        TEST_CASE(suite, a_rejected_certificate_is_enrolled_anew);
-        TEST_CASE(suite, an_adopted_set_comes_back);
-        TEST_CASE(suite, a_reload_with_mistakes_changes_nothing);
-        TEST_CASE(suite, without_rekeyd_the_files_are_read);
-        TEST_CASE(suite, the_old_one_is_revoked_after_a_while);
-        TEST_CASE(suite, no_secret_can_be_obtained);
-        return test_run(suite);
-}
+TEST_MAIN("operator", from_the_first_token_to_the_second, a_renewal_is_watched,
+          the_cause_is_found_without_a_log, what_failed_though_nothing_was_due_is_told,
+          a_wrong_token_is_not_the_end, a_rejected_certificate_is_enrolled_anew, an_adopted_set_comes_back,
+          a_reload_with_mistakes_changes_nothing, without_rekeyd_the_files_are_read,
+          the_old_one_is_revoked_after_a_while, no_secret_can_be_obtained)

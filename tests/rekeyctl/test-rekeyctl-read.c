@@ -333,20 +333,7 @@ START_TEST(versions_and_names) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("rekeyctl-read");
-
-        TEST_CASE(suite, refusals_have_their_exit_status);
-        TEST_CASE(suite, unknown_certificates);
-        TEST_CASE(suite, mistakes_on_the_command_line);
-        TEST_CASE(suite, what_is_wrong_stands_first);
-        TEST_CASE(suite, status_in_parts);
-        TEST_CASE(suite, status_as_json);
-        TEST_CASE(suite, a_terminal_has_colours_and_an_end);
-        TEST_CASE(suite, watching);
-        TEST_CASE(suite, showing_one);
-        TEST_CASE(suite, looking_back);
-        TEST_CASE(suite, checking);
-        TEST_CASE(suite, versions_and_names);
-        return test_run(suite);
-}
+TEST_MAIN("rekeyctl-read", refusals_have_their_exit_status, unknown_certificates,
+          mistakes_on_the_command_line, what_is_wrong_stands_first, status_in_parts, status_as_json,
+          a_terminal_has_colours_and_an_end, watching, showing_one, looking_back, checking,
+          versions_and_names)

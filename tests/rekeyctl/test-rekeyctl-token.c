@@ -293,13 +293,6 @@ START_TEST(a_revocation_takes_a_yes) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("rekeyctl-token");
-
-        TEST_CASE(suite, a_token_is_read_from_file_and_pipe_and_shown_nowhere);
-        TEST_CASE(suite, what_is_no_token_is_refused_unseen);
-        TEST_CASE(suite, a_token_is_asked_for_without_echo);
-        TEST_CASE(suite, a_token_stays_in_no_memory);
-        TEST_CASE(suite, a_revocation_takes_a_yes);
-        return test_run(suite);
-}
+TEST_MAIN("rekeyctl-token", a_token_is_read_from_file_and_pipe_and_shown_nowhere,
+          what_is_no_token_is_refused_unseen, a_token_is_asked_for_without_echo, a_token_stays_in_no_memory,
+          a_revocation_takes_a_yes)

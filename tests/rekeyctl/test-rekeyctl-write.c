@@ -569,26 +569,11 @@ START_TEST(events_are_printed_until_an_interrupt) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("rekeyctl-write");
-
-        TEST_CASE(suite, without_rekeyd_each_says_how_to_start_it);
-        TEST_CASE(suite, each_refusal_has_its_exit_status);
-        TEST_CASE(suite, a_wrong_command_line_asks_for_nothing);
-        TEST_CASE(suite, what_fails_says_the_whole_sentence_and_what_to_do);
-        TEST_CASE(suite, only_the_event_of_the_operation_ends_it);
-        TEST_CASE(suite, many_are_asked_for_by_one_stream);
-        TEST_CASE(suite, all_are_those_that_rekeyd_has);
-        TEST_CASE(suite, no_wait_returns_at_once);
-        TEST_CASE(suite, a_rekeyd_that_goes_leaves_its_result_unknown);
-        TEST_CASE(suite, what_was_lost_is_not_guessed);
-        TEST_CASE(suite, a_time_limit_is_kept);
-        TEST_CASE(suite, an_interrupt_says_that_it_goes_on);
-        TEST_CASE(suite, what_comes_from_outside_steers_no_terminal);
-        TEST_CASE(suite, steps_are_shown_as_they_happen);
-        TEST_CASE(suite, many_fit_the_terminal);
-        TEST_CASE(suite, each_dependent_is_shown);
-        TEST_CASE(suite, a_reload_prints_every_mistake);
-        TEST_CASE(suite, events_are_printed_until_an_interrupt);
-        return test_run(suite);
-}
+TEST_MAIN("rekeyctl-write", without_rekeyd_each_says_how_to_start_it, each_refusal_has_its_exit_status,
+          a_wrong_command_line_asks_for_nothing, what_fails_says_the_whole_sentence_and_what_to_do,
+          only_the_event_of_the_operation_ends_it, many_are_asked_for_by_one_stream,
+          all_are_those_that_rekeyd_has, no_wait_returns_at_once,
+          a_rekeyd_that_goes_leaves_its_result_unknown, what_was_lost_is_not_guessed, a_time_limit_is_kept,
+          an_interrupt_says_that_it_goes_on, what_comes_from_outside_steers_no_terminal,
+          steps_are_shown_as_they_happen, many_fit_the_terminal, each_dependent_is_shown,
+          a_reload_prints_every_mistake, events_are_printed_until_an_interrupt)

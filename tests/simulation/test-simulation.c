@@ -450,13 +450,5 @@ START_TEST(test_controls) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("simulation");
-
-        TEST_CASE(suite, test_certificates_of_90_days);
-        TEST_CASE(suite, test_certificates_of_24_hours);
-        TEST_CASE(suite, test_certificates_of_24_hours_in_long_outages);
-        TEST_CASE(suite, test_crash_loop);
-        TEST_CASE(suite, test_controls);
-        return test_run(suite);
-}
+TEST_MAIN("simulation", test_certificates_of_90_days, test_certificates_of_24_hours,
+          test_certificates_of_24_hours_in_long_outages, test_crash_loop, test_controls)

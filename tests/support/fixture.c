@@ -275,6 +275,33 @@ void fixture_expect(struct fixture *fixture, const char *message_id) {
         json_decref(fixture_await(fixture, message_id));
 }
 
+static void assert_contains(const json_t *line, const char *name, const char *text) {
+        ck_assert_msg(strstr(member(line, name), text) != NULL, "not '%s' but: %s", text, member(line, name));
+}
+
+void fixture_expect_member(struct fixture *fixture, const char *message_id, const char *name,
+                           const char *text) {
+        json_t *line = fixture_await(fixture, message_id);
+
+        ck_assert_str_eq(member(line, name), text);
+        json_decref(line);
+}
+
+void fixture_expect_message(struct fixture *fixture, const char *message_id, const char *text) {
+        json_t *line = fixture_await(fixture, message_id);
+
+        assert_contains(line, "message", text);
+        json_decref(line);
+}
+
+void fixture_expect_failure(struct fixture *fixture, const char *class, const char *text) {
+        json_t *line = fixture_await(fixture, MESSAGE_FAILED);
+
+        ck_assert_str_eq(member(line, "failure"), class);
+        assert_contains(line, "error", text);
+        json_decref(line);
+}
+
 void fixture_expect_text(struct fixture *fixture, const char *text) {
         _cleanup_(freep) char *line = process_await(fixture->rekeyd, PROCESS_STDERR, text);
 

@@ -96,6 +96,14 @@ json_t *fixture_await(struct fixture *fixture, const char *message_id);
 /* The same, where only its coming matters. */
 void fixture_expect(struct fixture *fixture, const char *message_id);
 
+/* The same, with something to be said in it: a member that is TEXT; a message that has TEXT in it; a failure
+ * of CLASS
+ * ("rejected"), with TEXT in its error. */
+void fixture_expect_member(struct fixture *fixture, const char *message_id, const char *name,
+                           const char *text);
+void fixture_expect_message(struct fixture *fixture, const char *message_id, const char *text);
+void fixture_expect_failure(struct fixture *fixture, const char *class, const char *text);
+
 /* Awaits a line of rekeyd's log with TEXT in it. */
 void fixture_expect_text(struct fixture *fixture, const char *text);
 

@@ -110,14 +110,5 @@ START_TEST(the_budget_is_waited_for) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("facts");
-
-        TEST_CASE(suite, nothing_is_new_where_nothing_is);
-        TEST_CASE(suite, a_set_is_new_once);
-        TEST_CASE(suite, a_token_is_new_once);
-        TEST_CASE(suite, a_restart_knows_the_token_and_the_set);
-        TEST_CASE(suite, a_revoked_set_is_not_usable);
-        TEST_CASE(suite, the_budget_is_waited_for);
-        return test_run(suite);
-}
+TEST_MAIN("facts", nothing_is_new_where_nothing_is, a_set_is_new_once, a_token_is_new_once,
+          a_restart_knows_the_token_and_the_set, a_revoked_set_is_not_usable, the_budget_is_waited_for)

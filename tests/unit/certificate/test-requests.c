@@ -137,13 +137,6 @@ START_TEST(each_operation_has_a_name) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("requests");
-
-        TEST_CASE(suite, a_good_certificate_may_do_all);
-        TEST_CASE(suite, each_state_refuses_what_it_must);
-        TEST_CASE(suite, a_renewal_joins_an_attempt_whatever_it_costs);
-        TEST_CASE(suite, what_is_not_known_yet_may_be_renewed);
-        TEST_CASE(suite, each_operation_has_a_name);
-        return test_run(suite);
-}
+TEST_MAIN("requests", a_good_certificate_may_do_all, each_state_refuses_what_it_must,
+          a_renewal_joins_an_attempt_whatever_it_costs, what_is_not_known_yet_may_be_renewed,
+          each_operation_has_a_name)

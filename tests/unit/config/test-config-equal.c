@@ -234,10 +234,4 @@ START_TEST(meanings_compared) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("config-equal");
-
-        TEST_CASE(suite, every_option_counts);
-        TEST_CASE(suite, meanings_compared);
-        return test_run(suite);
-}
+TEST_MAIN("config-equal", every_option_counts, meanings_compared)

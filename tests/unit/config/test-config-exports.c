@@ -276,13 +276,5 @@ START_TEST(ten_thousand_with_exports) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("config-exports");
-
-        TEST_CASE(suite, export_mistakes);
-        TEST_CASE(suite, too_many_exports);
-        TEST_CASE(suite, export_paths);
-        TEST_CASE(suite, exports_of_one_certificate);
-        TEST_CASE(suite, ten_thousand_with_exports);
-        return test_run(suite);
-}
+TEST_MAIN("config-exports", export_mistakes, too_many_exports, export_paths, exports_of_one_certificate,
+          ten_thousand_with_exports)

@@ -565,17 +565,5 @@ START_TEST(hostile_checks) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("config");
-
-        TEST_CASE(suite, mistakes);
-        TEST_CASE(suite, ten_mistakes);
-        TEST_CASE(suite, truncations);
-        TEST_CASE(suite, hostile_checks);
-        TEST_CASE(suite, defaults);
-        TEST_CASE(suite, round_trip);
-        TEST_CASE(suite, references);
-        TEST_CASE(suite, credentials);
-        TEST_CASE(suite, ten_thousand);
-        return test_run(suite);
-}
+TEST_MAIN("config", mistakes, ten_mistakes, truncations, hostile_checks, defaults, round_trip, references,
+          credentials, ten_thousand)

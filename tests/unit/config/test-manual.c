@@ -276,12 +276,5 @@ START_TEST(sidecar_is_right) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("manual");
-
-        TEST_CASE(suite, every_option_as_the_table_has_it);
-        TEST_CASE(suite, no_option_is_invented);
-        TEST_CASE(suite, examples_are_right);
-        TEST_CASE(suite, sidecar_is_right);
-        return test_run(suite);
-}
+TEST_MAIN("manual", every_option_as_the_table_has_it, no_option_is_invented, examples_are_right,
+          sidecar_is_right)

@@ -231,16 +231,5 @@ START_TEST(names_are_those_of_the_machine) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("yaml-table-values");
-
-        TEST_CASE(suite, empty_is_defaults);
-        TEST_CASE(suite, defaults_are_valid);
-        TEST_CASE(suite, everything_read_and_written);
-        TEST_CASE(suite, compared);
-        TEST_CASE(suite, duration_not_set);
-        TEST_CASE(suite, files_merge);
-        TEST_CASE(suite, aliases_work);
-        TEST_CASE(suite, names_are_those_of_the_machine);
-        return test_run(suite);
-}
+TEST_MAIN("yaml-table-values", empty_is_defaults, defaults_are_valid, everything_read_and_written, compared,
+          duration_not_set, files_merge, aliases_work, names_are_those_of_the_machine)

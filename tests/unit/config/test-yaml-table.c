@@ -371,18 +371,5 @@ START_TEST(truncations) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("yaml-table");
-
-        TEST_CASE(suite, documents_refused);
-        TEST_CASE(suite, nul_bytes_refused);
-        TEST_CASE(suite, structure_refused);
-        TEST_CASE(suite, values_refused);
-        TEST_CASE(suite, alias_bomb);
-        TEST_CASE(suite, alias_bomb_in_shape);
-        TEST_CASE(suite, limits);
-        TEST_CASE(suite, errors_are_limited);
-        TEST_CASE(suite, too_many_anchors);
-        TEST_CASE(suite, truncations);
-        return test_run(suite);
-}
+TEST_MAIN("yaml-table", documents_refused, nul_bytes_refused, structure_refused, values_refused, alias_bomb,
+          alias_bomb_in_shape, limits, errors_are_limited, too_many_anchors, truncations)

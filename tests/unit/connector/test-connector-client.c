@@ -70,9 +70,4 @@ START_TEST(every_end_has_its_class) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("connector-client");
-
-        TEST_CASE(suite, every_end_has_its_class);
-        return test_run(suite);
-}
+TEST_MAIN("connector-client", every_end_has_its_class)

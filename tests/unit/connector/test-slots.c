@@ -352,19 +352,7 @@ START_TEST(a_hundred_thousand_in_line) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("slots");
-
-        TEST_CASE(suite, no_more_than_there_are);
-        TEST_CASE(suite, who_expires_first_goes_first);
-        TEST_CASE(suite, groups_share_evenly);
-        TEST_CASE(suite, between_equals_the_more_urgent);
-        TEST_CASE(suite, the_last_quarter_is_for_the_others);
-        TEST_CASE(suite, a_doubtful_group_gets_a_quarter);
-        TEST_CASE(suite, what_fails_does_not_starve_the_others);
-        TEST_CASE(suite, an_answer_gives_back_what_was_withheld);
-        TEST_CASE(suite, the_number_may_change);
-        TEST_CASE(suite, a_callback_may_call_back);
-        TEST_CASE(suite, a_hundred_thousand_in_line);
-        return test_run(suite);
-}
+TEST_MAIN("slots", no_more_than_there_are, who_expires_first_goes_first, groups_share_evenly,
+          between_equals_the_more_urgent, the_last_quarter_is_for_the_others, a_doubtful_group_gets_a_quarter,
+          what_fails_does_not_starve_the_others, an_answer_gives_back_what_was_withheld,
+          the_number_may_change, a_callback_may_call_back, a_hundred_thousand_in_line)

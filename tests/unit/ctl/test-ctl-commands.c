@@ -229,15 +229,6 @@ START_TEST(completions_have_all_that_help_has) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("ctl-commands");
-
-        TEST_CASE(suite, every_row_is_whole);
-        TEST_CASE(suite, every_option_is_whole);
-        TEST_CASE(suite, mistakes_are_refused);
-        TEST_CASE(suite, the_socket_is_the_configuration_s);
-        TEST_CASE(suite, what_is_right_is_understood);
-        TEST_CASE(suite, shells_take_the_completions);
-        TEST_CASE(suite, completions_have_all_that_help_has);
-        return test_run(suite);
-}
+TEST_MAIN("ctl-commands", every_row_is_whole, every_option_is_whole, mistakes_are_refused,
+          the_socket_is_the_configuration_s, what_is_right_is_understood, shells_take_the_completions,
+          completions_have_all_that_help_has)

@@ -226,11 +226,4 @@ START_TEST(exit_statuses) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("ctl-manual");
-
-        TEST_CASE(suite, commands_and_their_options);
-        TEST_CASE(suite, options_of_all_commands);
-        TEST_CASE(suite, exit_statuses);
-        return test_run(suite);
-}
+TEST_MAIN("ctl-manual", commands_and_their_options, options_of_all_commands, exit_statuses)

@@ -148,13 +148,5 @@ START_TEST(terminals) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("ctl-table");
-
-        TEST_CASE(suite, without_memory_it_says_so);
-        TEST_CASE(suite, layouts);
-        TEST_CASE(suite, no_line_is_wider_than_the_terminal);
-        TEST_CASE(suite, colours_take_no_room);
-        TEST_CASE(suite, terminals);
-        return test_run(suite);
-}
+TEST_MAIN("ctl-table", without_memory_it_says_so, layouts, no_line_is_wider_than_the_terminal,
+          colours_take_no_room, terminals)

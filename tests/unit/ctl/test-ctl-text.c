@@ -129,13 +129,5 @@ START_TEST(bars) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("ctl-text");
-
-        TEST_CASE(suite, what_steers_a_terminal_is_shown_instead);
-        TEST_CASE(suite, width_is_that_of_the_screen);
-        TEST_CASE(suite, lines_are_broken_at_blanks);
-        TEST_CASE(suite, spans);
-        TEST_CASE(suite, bars);
-        return test_run(suite);
-}
+TEST_MAIN("ctl-text", what_steers_a_terminal_is_shown_instead, width_is_that_of_the_screen,
+          lines_are_broken_at_blanks, spans, bars)

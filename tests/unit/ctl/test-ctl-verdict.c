@@ -272,13 +272,4 @@ START_TEST(plugin_line) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("ctl-verdict");
-
-        TEST_CASE(suite, judged);
-        TEST_CASE(suite, the_worst_comes_first);
-        TEST_CASE(suite, plugin_statuses);
-        TEST_CASE(suite, plugin_thresholds);
-        TEST_CASE(suite, plugin_line);
-        return test_run(suite);
-}
+TEST_MAIN("ctl-verdict", judged, the_worst_comes_first, plugin_statuses, plugin_thresholds, plugin_line)

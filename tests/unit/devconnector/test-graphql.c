@@ -457,17 +457,5 @@ START_TEST(get_requests) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("graphql");
-
-        TEST_CASE(suite, syntax_errors);
-        TEST_CASE(suite, validation_errors);
-        TEST_CASE(suite, replies);
-        TEST_CASE(suite, introspection);
-        TEST_CASE(suite, limits);
-        TEST_CASE(suite, fragment_bomb);
-        TEST_CASE(suite, mutilated);
-        TEST_CASE(suite, bodies);
-        TEST_CASE(suite, get_requests);
-        return test_run(suite);
-}
+TEST_MAIN("graphql", syntax_errors, validation_errors, replies, introspection, limits, fragment_bomb,
+          mutilated, bodies, get_requests)

@@ -150,11 +150,5 @@ START_TEST(access_follows_users_and_groups) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("http-listen");
-
-        TEST_CASE(suite, a_unix_socket_replaces_a_stale_one_only);
-        TEST_CASE(suite, tcp_addresses_are_numbers);
-        TEST_CASE(suite, access_follows_users_and_groups);
-        return test_run(suite);
-}
+TEST_MAIN("http-listen", a_unix_socket_replaces_a_stale_one_only, tcp_addresses_are_numbers,
+          access_follows_users_and_groups)

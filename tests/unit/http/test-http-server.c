@@ -376,18 +376,7 @@ START_TEST(a_tcp_peer_is_nobody) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("http-server");
-
-        TEST_CASE(suite, silent_clients_do_not_matter);
-        TEST_CASE(suite, the_longest_silent_goes);
-        TEST_CASE(suite, a_request_has_a_deadline);
-        TEST_CASE(suite, an_answer_has_a_deadline);
-        TEST_CASE(suite, a_reply_may_come_later);
-        TEST_CASE(suite, a_client_may_vanish_before_its_reply);
-        TEST_CASE(suite, a_server_may_be_freed_in_the_middle);
-        TEST_CASE(suite, nothing_wakes_an_idle_server);
-        TEST_CASE(suite, without_descriptors_nothing_spins);
-        TEST_CASE(suite, a_tcp_peer_is_nobody);
-        return test_run(suite);
-}
+TEST_MAIN("http-server", silent_clients_do_not_matter, the_longest_silent_goes, a_request_has_a_deadline,
+          an_answer_has_a_deadline, a_reply_may_come_later, a_client_may_vanish_before_its_reply,
+          a_server_may_be_freed_in_the_middle, nothing_wakes_an_idle_server,
+          without_descriptors_nothing_spins, a_tcp_peer_is_nobody)

@@ -107,13 +107,6 @@ START_TEST(streams_for_those_who_know_no_chunks) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("http-stream");
-
-        TEST_CASE(suite, a_stream_sleeps_until_it_is_woken);
-        TEST_CASE(suite, an_aborted_stream_is_seen_as_such);
-        TEST_CASE(suite, who_hangs_up_ends_a_stream);
-        TEST_CASE(suite, a_large_stream_does_not_hold_the_loop);
-        TEST_CASE(suite, streams_for_those_who_know_no_chunks);
-        return test_run(suite);
-}
+TEST_MAIN("http-stream", a_stream_sleeps_until_it_is_woken, an_aborted_stream_is_seen_as_such,
+          who_hangs_up_ends_a_stream, a_large_stream_does_not_hold_the_loop,
+          streams_for_those_who_know_no_chunks)

@@ -23,10 +23,4 @@ START_TEST(test_values) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("failure");
-
-        TEST_CASE(suite, test_names);
-        TEST_CASE(suite, test_values);
-        return test_run(suite);
-}
+TEST_MAIN("failure", test_names, test_values)

@@ -495,20 +495,8 @@ START_TEST(a_doubtful_rejection) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("renewal-backoff");
-
-        TEST_CASE(suite, test_not_longer_waits_long);
-        TEST_CASE(suite, test_not_longer_of_an_expired_set);
-        TEST_CASE(suite, test_an_expired_set_waits_for_the_ca_as_well);
-        TEST_CASE(suite, test_progress_is_not_charged_with_an_outage);
-        TEST_CASE(suite, test_a_proof_that_always_fails_is_slowed_down);
-        TEST_CASE(suite, test_held_looks);
-        TEST_CASE(suite, test_nothing_to_hold);
-        TEST_CASE(suite, test_a_held_look_that_fails);
-        TEST_CASE(suite, test_restore);
-        TEST_CASE(suite, test_assumed_backoff);
-        TEST_CASE(suite, test_crash_loop);
-        TEST_CASE(suite, a_doubtful_rejection);
-        return test_run(suite);
-}
+TEST_MAIN("renewal-backoff", test_not_longer_waits_long, test_not_longer_of_an_expired_set,
+          test_an_expired_set_waits_for_the_ca_as_well, test_progress_is_not_charged_with_an_outage,
+          test_a_proof_that_always_fails_is_slowed_down, test_held_looks, test_nothing_to_hold,
+          test_a_held_look_that_fails, test_restore, test_assumed_backoff, test_crash_loop,
+          a_doubtful_rejection)

@@ -316,13 +316,5 @@ START_TEST(test_random_events) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("renewal-life");
-
-        TEST_CASE(suite, test_whole_life);
-        TEST_CASE(suite, test_key_too_small);
-        TEST_CASE(suite, test_rejected_with_a_token_on_offer);
-        TEST_CASE(suite, test_events_out_of_place);
-        TEST_CASE(suite, test_random_events);
-        return test_run(suite);
-}
+TEST_MAIN("renewal-life", test_whole_life, test_key_too_small, test_rejected_with_a_token_on_offer,
+          test_events_out_of_place, test_random_events)

@@ -360,14 +360,5 @@ START_TEST(test_when_to_wake) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("renewal");
-
-        TEST_CASE(suite, test_names);
-        TEST_CASE(suite, test_every_failure_of_every_step);
-        TEST_CASE(suite, test_a_look_that_fails);
-        TEST_CASE(suite, test_backoff_follows_the_failures);
-        TEST_CASE(suite, test_looks);
-        TEST_CASE(suite, test_when_to_wake);
-        return test_run(suite);
-}
+TEST_MAIN("renewal", test_names, test_every_failure_of_every_step, test_a_look_that_fails,
+          test_backoff_follows_the_failures, test_looks, test_when_to_wake)

@@ -192,13 +192,5 @@ START_TEST(test_budget_holds_in_every_hour) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("schedule-budget");
-
-        TEST_CASE(suite, test_budget_wait);
-        TEST_CASE(suite, test_budget_left);
-        TEST_CASE(suite, test_budget_larger_than_any);
-        TEST_CASE(suite, test_budget_record);
-        TEST_CASE(suite, test_budget_holds_in_every_hour);
-        return test_run(suite);
-}
+TEST_MAIN("schedule-budget", test_budget_wait, test_budget_left, test_budget_larger_than_any,
+          test_budget_record, test_budget_holds_in_every_hour)

@@ -422,20 +422,7 @@ START_TEST(test_attempts) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("schedule");
-
-        TEST_CASE(suite, test_share_of);
-        TEST_CASE(suite, test_due);
-        TEST_CASE(suite, test_due_before_a_short_lived_issuer);
-        TEST_CASE(suite, test_clock_plausible);
-        TEST_CASE(suite, test_seed_is_stable);
-        TEST_CASE(suite, test_jitter_spreads);
-        TEST_CASE(suite, test_backoff);
-        TEST_CASE(suite, test_backoff_spreads_a_fleet);
-        TEST_CASE(suite, test_not_longer_backoff);
-        TEST_CASE(suite, test_backoff_max);
-        TEST_CASE(suite, test_backoff_never_wears_out_a_certificate);
-        TEST_CASE(suite, test_attempts);
-        return test_run(suite);
-}
+TEST_MAIN("schedule", test_share_of, test_due, test_due_before_a_short_lived_issuer, test_clock_plausible,
+          test_seed_is_stable, test_jitter_spreads, test_backoff, test_backoff_spreads_a_fleet,
+          test_not_longer_backoff, test_backoff_max, test_backoff_never_wears_out_a_certificate,
+          test_attempts)

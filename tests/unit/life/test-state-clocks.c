@@ -301,13 +301,6 @@ START_TEST(test_budget_holds_where_boots_are_unknown) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("journal-clocks");
-
-        TEST_CASE(suite, test_next_attempts_of_a_set_clock);
-        TEST_CASE(suite, test_issuances_of_another_time);
-        TEST_CASE(suite, test_load_sanitises);
-        TEST_CASE(suite, test_budget_holds_through_restarts_and_clocks);
-        TEST_CASE(suite, test_budget_holds_where_boots_are_unknown);
-        return test_run(suite);
-}
+TEST_MAIN("journal-clocks", test_next_attempts_of_a_set_clock, test_issuances_of_another_time,
+          test_load_sanitises, test_budget_holds_through_restarts_and_clocks,
+          test_budget_holds_where_boots_are_unknown)

@@ -371,19 +371,6 @@ START_TEST(test_owe_and_settle) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("journal");
-
-        TEST_CASE(suite, test_refused);
-        TEST_CASE(suite, test_counts);
-        TEST_CASE(suite, test_members_of_the_future_are_passed_over);
-        TEST_CASE(suite, test_keys);
-        TEST_CASE(suite, test_all_limits_fit_the_file);
-        TEST_CASE(suite, test_every_class_of_failure);
-        TEST_CASE(suite, test_what_came_later_may_be_missing);
-        TEST_CASE(suite, test_sentences);
-        TEST_CASE(suite, test_revoked);
-        TEST_CASE(suite, test_is_empty);
-        TEST_CASE(suite, test_owe_and_settle);
-        return test_run(suite);
-}
+TEST_MAIN("journal", test_refused, test_counts, test_members_of_the_future_are_passed_over, test_keys,
+          test_all_limits_fit_the_file, test_every_class_of_failure, test_what_came_later_may_be_missing,
+          test_sentences, test_revoked, test_is_empty, test_owe_and_settle)

@@ -247,14 +247,6 @@ START_TEST(nobody_misses_that_events_were_lost) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("watch");
-
-        TEST_CASE(suite, a_file_in_a_folder_that_does_not_exist_yet);
-        TEST_CASE(suite, a_file_that_is_replaced_by_rename);
-        TEST_CASE(suite, a_set_that_somebody_changes);
-        TEST_CASE(suite, a_generation_that_comes_back_under_the_same_number);
-        TEST_CASE(suite, watches_of_the_same_file_may_go_while_they_are_told);
-        TEST_CASE(suite, nobody_misses_that_events_were_lost);
-        return test_run(suite);
-}
+TEST_MAIN("watch", a_file_in_a_folder_that_does_not_exist_yet, a_file_that_is_replaced_by_rename,
+          a_set_that_somebody_changes, a_generation_that_comes_back_under_the_same_number,
+          watches_of_the_same_file_may_go_while_they_are_told, nobody_misses_that_events_were_lost)

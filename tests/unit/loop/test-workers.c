@@ -83,10 +83,4 @@ START_TEST(freeing_waits_for_what_runs_and_drops_the_rest) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("workers");
-
-        TEST_CASE(suite, every_job_is_done_once_and_off_the_loop);
-        TEST_CASE(suite, freeing_waits_for_what_runs_and_drops_the_rest);
-        return test_run(suite);
-}
+TEST_MAIN("workers", every_job_is_done_once_and_off_the_loop, freeing_waits_for_what_runs_and_drops_the_rest)

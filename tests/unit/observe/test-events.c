@@ -201,15 +201,6 @@ START_TEST(names) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("events");
-
-        TEST_CASE(suite, a_line_has_the_fields_of_the_journal);
-        TEST_CASE(suite, text_that_is_not_utf8_is_told_as_far_as_it_is);
-        TEST_CASE(suite, one_certificate_and_what_concerns_all);
-        TEST_CASE(suite, nothing_from_before_and_nothing_without_watchers);
-        TEST_CASE(suite, who_is_too_slow_is_told_and_let_go);
-        TEST_CASE(suite, steps_are_for_those_who_watch);
-        TEST_CASE(suite, names);
-        return test_run(suite);
-}
+TEST_MAIN("events", a_line_has_the_fields_of_the_journal, text_that_is_not_utf8_is_told_as_far_as_it_is,
+          one_certificate_and_what_concerns_all, nothing_from_before_and_nothing_without_watchers,
+          who_is_too_slow_is_told_and_let_go, steps_are_for_those_who_watch, names)

@@ -446,21 +446,9 @@ START_TEST(ten_thousand_certificates_do_not_hold_up_the_loop) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("metrics-file");
-
-        TEST_CASE(suite, a_failure_is_said_once_and_so_is_its_end);
-        TEST_CASE(suite, something_that_cannot_be_replaced);
-        TEST_CASE(suite, a_directory_that_is_read_only);
-        TEST_CASE(suite, a_file_that_everybody_may_read);
-        TEST_CASE(suite, nothing_is_written_while_nothing_changes);
-        TEST_CASE(suite, what_is_not_ready_is_not_hurried);
-        TEST_CASE(suite, many_changes_are_written_together);
-        TEST_CASE(suite, a_reader_always_finds_a_whole_page);
-        TEST_CASE(suite, certificates_that_change_in_the_middle);
-        TEST_CASE(suite, another_path);
-        TEST_CASE(suite, another_path_at_every_moment);
-        TEST_CASE(suite, the_last_word);
-        TEST_CASE(suite, ten_thousand_certificates_do_not_hold_up_the_loop);
-        return test_run(suite);
-}
+TEST_MAIN("metrics-file", a_failure_is_said_once_and_so_is_its_end, something_that_cannot_be_replaced,
+          a_directory_that_is_read_only, a_file_that_everybody_may_read,
+          nothing_is_written_while_nothing_changes, what_is_not_ready_is_not_hurried,
+          many_changes_are_written_together, a_reader_always_finds_a_whole_page,
+          certificates_that_change_in_the_middle, another_path, another_path_at_every_moment, the_last_word,
+          ten_thousand_certificates_do_not_hold_up_the_loop)

@@ -453,23 +453,9 @@ START_TEST(ten_thousand_certificates) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("metrics");
-
-        TEST_CASE(suite, a_page_that_becomes_stale);
-        TEST_CASE(suite, a_line_that_does_not_fit);
-        TEST_CASE(suite, every_line_is_well_formed);
-        TEST_CASE(suite, every_value_is_where_it_belongs);
-        TEST_CASE(suite, what_this_process_says_of_itself);
-        TEST_CASE(suite, open_descriptors_are_counted);
-        TEST_CASE(suite, what_is_not_known_has_no_line);
-        TEST_CASE(suite, a_file_has_less);
-        TEST_CASE(suite, labels_are_escaped);
-        TEST_CASE(suite, the_smallest_buffer_takes_the_longest_line);
-        TEST_CASE(suite, pieces_of_any_size_make_the_same_page);
-        TEST_CASE(suite, what_is_borrowed_is_not_kept_between_calls);
-        TEST_CASE(suite, buckets_have_sharp_edges);
-        TEST_CASE(suite, reloads_are_counted);
-        TEST_CASE(suite, ten_thousand_certificates);
-        return test_run(suite);
-}
+TEST_MAIN("metrics", a_page_that_becomes_stale, a_line_that_does_not_fit, every_line_is_well_formed,
+          every_value_is_where_it_belongs, what_this_process_says_of_itself, open_descriptors_are_counted,
+          what_is_not_known_has_no_line, a_file_has_less, labels_are_escaped,
+          the_smallest_buffer_takes_the_longest_line, pieces_of_any_size_make_the_same_page,
+          what_is_borrowed_is_not_kept_between_calls, buckets_have_sharp_edges, reloads_are_counted,
+          ten_thousand_certificates)

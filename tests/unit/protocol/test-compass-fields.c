@@ -282,18 +282,6 @@ START_TEST(test_request_to_sign) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("compass-fields");
-
-        TEST_CASE(suite, test_each_field);
-        TEST_CASE(suite, test_base64_that_holds_no_pem);
-        TEST_CASE(suite, test_tokens_fit_a_header);
-        TEST_CASE(suite, test_untouched_on_failure);
-        TEST_CASE(suite, test_configuration);
-        TEST_CASE(suite, test_tokens_are_cleansed);
-        TEST_CASE(suite, test_certificates);
-        TEST_CASE(suite, test_revocation_and_probe);
-        TEST_CASE(suite, test_requests);
-        TEST_CASE(suite, test_request_to_sign);
-        return test_run(suite);
-}
+TEST_MAIN("compass-fields", test_each_field, test_base64_that_holds_no_pem, test_tokens_fit_a_header,
+          test_untouched_on_failure, test_configuration, test_tokens_are_cleansed, test_certificates,
+          test_revocation_and_probe, test_requests, test_request_to_sign)

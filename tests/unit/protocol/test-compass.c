@@ -295,17 +295,6 @@ START_TEST(test_errors_hold_no_token) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("compass");
-
-        TEST_CASE(suite, test_replies_of_a_connector);
-        TEST_CASE(suite, test_statuses);
-        TEST_CASE(suite, test_not_graphql);
-        TEST_CASE(suite, test_errors_without_a_message);
-        TEST_CASE(suite, test_limits);
-        TEST_CASE(suite, test_revocation_that_did_not_happen);
-        TEST_CASE(suite, test_quotations);
-        TEST_CASE(suite, test_long_quotations);
-        TEST_CASE(suite, test_errors_hold_no_token);
-        return test_run(suite);
-}
+TEST_MAIN("compass", test_replies_of_a_connector, test_statuses, test_not_graphql,
+          test_errors_without_a_message, test_limits, test_revocation_that_did_not_happen, test_quotations,
+          test_long_quotations, test_errors_hold_no_token)

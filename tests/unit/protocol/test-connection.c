@@ -190,15 +190,5 @@ START_TEST(test_there_and_back) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("connection");
-
-        TEST_CASE(suite, test_urls_refused);
-        TEST_CASE(suite, test_urls_accepted);
-        TEST_CASE(suite, test_url_length);
-        TEST_CASE(suite, test_refused);
-        TEST_CASE(suite, test_too_large);
-        TEST_CASE(suite, test_accepted);
-        TEST_CASE(suite, test_there_and_back);
-        return test_run(suite);
-}
+TEST_MAIN("connection", test_urls_refused, test_urls_accepted, test_url_length, test_refused, test_too_large,
+          test_accepted, test_there_and_back)

@@ -113,13 +113,5 @@ START_TEST(a_hole_does_not_empty_what_grows_too_large) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("record");
-
-        TEST_CASE(suite, what_is_in_the_way_is_an_error);
-        TEST_CASE(suite, lines_are_added);
-        TEST_CASE(suite, it_stays_small_and_keeps_the_newest);
-        TEST_CASE(suite, torn_lines_do_not_spread);
-        TEST_CASE(suite, a_hole_does_not_empty_what_grows_too_large);
-        return test_run(suite);
-}
+TEST_MAIN("record", what_is_in_the_way_is_an_error, lines_are_added, it_stays_small_and_keeps_the_newest,
+          torn_lines_do_not_spread, a_hole_does_not_empty_what_grows_too_large)

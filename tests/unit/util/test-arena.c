@@ -51,11 +51,4 @@ START_TEST(copies_end_with_a_nul) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("arena");
-
-        TEST_CASE(suite, refuses_what_does_not_fit);
-        TEST_CASE(suite, pieces_are_zeroed_aligned_and_apart);
-        TEST_CASE(suite, copies_end_with_a_nul);
-        return test_run(suite);
-}
+TEST_MAIN("arena", refuses_what_does_not_fit, pieces_are_zeroed_aligned_and_apart, copies_end_with_a_nul)

@@ -79,11 +79,4 @@ START_TEST(test_there_and_back) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("base64");
-
-        TEST_CASE(suite, test_refused);
-        TEST_CASE(suite, test_known);
-        TEST_CASE(suite, test_there_and_back);
-        return test_run(suite);
-}
+TEST_MAIN("base64", test_refused, test_known, test_there_and_back)

@@ -82,13 +82,4 @@ START_TEST(moves) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("error");
-
-        TEST_CASE(suite, null_is_accepted);
-        TEST_CASE(suite, text_always_there);
-        TEST_CASE(suite, gathers_context);
-        TEST_CASE(suite, replaces);
-        TEST_CASE(suite, moves);
-        return test_run(suite);
-}
+TEST_MAIN("error", null_is_accepted, text_always_there, gathers_context, replaces, moves)

@@ -129,12 +129,4 @@ START_TEST(test_depth) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("json");
-
-        TEST_CASE(suite, test_refused);
-        TEST_CASE(suite, test_quotes_nothing);
-        TEST_CASE(suite, test_size);
-        TEST_CASE(suite, test_depth);
-        return test_run(suite);
-}
+TEST_MAIN("json", test_refused, test_quotes_nothing, test_size, test_depth)

@@ -104,13 +104,4 @@ START_TEST(every_format_has_a_name) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("log");
-
-        TEST_CASE(suite, nothing_forges_a_line);
-        TEST_CASE(suite, json_stays_json);
-        TEST_CASE(suite, levels);
-        TEST_CASE(suite, keeps_errno);
-        TEST_CASE(suite, every_format_has_a_name);
-        return test_run(suite);
-}
+TEST_MAIN("log", nothing_forges_a_line, json_stays_json, levels, keeps_errno, every_format_has_a_name)

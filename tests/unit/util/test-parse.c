@@ -225,15 +225,4 @@ START_TEST(nearest_words) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("parse");
-
-        TEST_CASE(suite, durations_refused);
-        TEST_CASE(suite, durations_read);
-        TEST_CASE(suite, shares);
-        TEST_CASE(suite, unsigned_numbers);
-        TEST_CASE(suite, modes);
-        TEST_CASE(suite, bools);
-        TEST_CASE(suite, nearest_words);
-        return test_run(suite);
-}
+TEST_MAIN("parse", durations_refused, durations_read, shares, unsigned_numbers, modes, bools, nearest_words)

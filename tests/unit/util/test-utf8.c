@@ -53,10 +53,4 @@ START_TEST(nothing_else) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("utf8");
-
-        TEST_CASE(suite, each_code_point);
-        TEST_CASE(suite, nothing_else);
-        return test_run(suite);
-}
+TEST_MAIN("utf8", each_code_point, nothing_else)

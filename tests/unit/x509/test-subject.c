@@ -269,18 +269,6 @@ START_TEST(test_unknown_kinds_are_named_by_oid) {
 }
 END_TEST
 
-int main(void) {
-        Suite *suite = suite_create("subject");
-
-        TEST_CASE(suite, test_parse_refuses);
-        TEST_CASE(suite, test_parse_limits);
-        TEST_CASE(suite, test_add_refuses);
-        TEST_CASE(suite, test_parse_reads);
-        TEST_CASE(suite, test_format_is_the_connectors_form);
-        TEST_CASE(suite, test_difference);
-        TEST_CASE(suite, test_name_refuses);
-        TEST_CASE(suite, test_name_refuses_what_cannot_be_printed);
-        TEST_CASE(suite, test_name_and_back);
-        TEST_CASE(suite, test_unknown_kinds_are_named_by_oid);
-        return test_run(suite);
-}
+TEST_MAIN("subject", test_parse_refuses, test_parse_limits, test_add_refuses, test_parse_reads,
+          test_format_is_the_connectors_form, test_difference, test_name_refuses,
+          test_name_refuses_what_cannot_be_printed, test_name_and_back, test_unknown_kinds_are_named_by_oid)
