@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "tests/support/must.h"
+#include "tests/support/quick-keys/quick-key.h"
 
 static bool forks(void) {
         return !streq_null(getenv("CK_FORK"), "no");
@@ -24,7 +25,7 @@ EVP_PKEY *x509_key(unsigned i) {
         /* Without forks each is made once anyway, and under valgrind one takes ten seconds. */
         for (unsigned k = forks() ? 0 : i; k <= i; k++)
                 if (!keys[k])
-                        must(keys[k] = EVP_RSA_gen(2048));
+                        must(keys[k] = quick_key(2048));
         return keys[i];
 }
 
