@@ -1,7 +1,7 @@
 """Counts what Meson's test logs say, shows what the tests measured, and ends with the one line that counts.
 
-Usage: summary.py NAME=LOG.json=STATUS...
-STATUS is what `meson test` ended with. Each program speaks TAP: a line for each test, and comments for measurements and
+Usage: summary.py NAME=LOG.json[=STATUS]...
+STATUS is what `meson test` ended with; it may be left out. Each program speaks TAP: a line for each test, and comments for measurements and
 for tests that cannot run here. A program that crashed, ran out of time or told no plan counts as a failure, and so does
 a run that left no log or ended badly without a failed test.
 """
@@ -22,7 +22,7 @@ def read_log(path):
 
 
 for argument in sys.argv[1:]:
-    run, path, status = argument.split("=")
+    run, path, status = (argument + "=0").split("=")[:3]
     failed_before = failed
     programs = read_log(path)
     for program in programs:
