@@ -25,18 +25,18 @@ static void spy_on(const char *directory) {
 }
 
 static void path_of(int fd, char path[PATH_MAX]) {
-        char link[64];
+        char link[64], target[PATH_MAX];
+        const char *name = target;
         ssize_t n;
 
         snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-        n = readlink(link, path, PATH_MAX - 1);
-        path[n > 0 ? n : 0] = '\0';
-        if (has_prefix(path, spy.directory))
-                memmove(path, path + strlen(spy.directory), strlen(path + strlen(spy.directory)) + 1);
-        if (path[0] == '/')
-                memmove(path, path + 1, strlen(path));
-        if (!path[0])
-                strcpy(path, ".");
+        n = readlink(link, target, sizeof(target) - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (has_prefix(name, spy.directory))
+                name += strlen(spy.directory);
+        if (*name == '/')
+                name++;
+        strcpy(path, *name ? name : ".");
 }
 
 /* Whether the call may be made. */
