@@ -32,8 +32,10 @@ if [ "${3:-}" != inside ]; then
         [ "$(id -u)" -eq 0 ] || ! sudo -n true 2>/dev/null || exec sudo -n "$0" "$@"
         obstacle=$(container_obstacle)
         [ -z "$obstacle" ] || tap_skip "$obstacle"
-        make_packages || { echo "Bail out! the packages cannot be built"; exit 1; }
+        # One computes, the other waits for its mirror.
+        make_packages &
         make_root "$store" || { echo "Bail out! a root of Debian 12 cannot be made"; exit 1; }
+        wait $! || { echo "Bail out! the packages cannot be built"; exit 1; }
         # The first process of its own name-space: whatever happens, nothing outlives it.
         exec unshare --mount --pid --fork --kill-child --mount-proc "$0" "$sources" "$2" inside
 fi
