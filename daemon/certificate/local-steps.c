@@ -46,7 +46,7 @@ static int warn_of_nothing_to_import(struct gathered *gathered) {
         return 0;
 }
 
-/* --- Look --- */
+/* --- Inspection --- */
 
 static int adopt(struct gathered *gathered) {
         const struct config_certificate *config = gathered->config;
@@ -170,7 +170,7 @@ static void read_connection(struct gathered *gathered) {
 
         if (!json || connection_parse(json, strlen(json), &gathered->connection, &error) == 0)
                 return;
-        error_prefix(&error, "passing over " STORE_CONNECTION " in %s", gathered->config->directory);
+        error_prefix(&error, "ignoring " STORE_CONNECTION " in %s", gathered->config->directory);
         add_warning(gathered, error_text(&error));
 }
 
@@ -231,7 +231,7 @@ void local_step_inspect(struct gathered *gathered) {
         fill_observation(gathered);
         read_connection(gathered);
 
-        /* A look without the right to renew keeps nothing open, and no more in memory than it was for:
+        /* An inspection without the right to renew keeps nothing open, and no more in memory than it was for:
          * thousands of them may be under way. */
         if (!gathered->input.may_renew) {
                 gathered->store = store_close(gathered->store);
@@ -269,7 +269,7 @@ static int choose_subject(struct gathered *gathered, struct subject **ret) {
         r = subject_parse(gathered->configuration.subject, ret, &gathered->outcome.error);
         if (r < 0)
                 return error_prefix(&gathered->outcome.error,
-                                    "the subject that the Connector asks for is not usable");
+                                    "the subject that the Connector requests cannot be used");
         return 0;
 }
 

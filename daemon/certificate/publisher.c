@@ -109,8 +109,8 @@ static void log_result(const struct publisher *publisher, const char *path,
         else if (error && result->is_stale && wait_usec > 0)
                 events_emit(core->env->observers.events, core->state_file,
                             log_repeated(LOG_ERR, publisher->n_failures), MESSAGE_NOT_EXPORTED, fields,
-                            ELEMENTSOF(fields), "%s: %s; trying again in %s", name, error,
-                            format_timespan(span, wait_usec));
+                            ELEMENTSOF(fields), "%s: %s; retrying %s", name, error,
+                            format_delay(span, wait_usec));
         else if (error)
                 events_emit(
                         core->env->observers.events, core->state_file, LOG_ERR, MESSAGE_NOT_EXPORTED, fields,

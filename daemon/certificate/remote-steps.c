@@ -104,8 +104,8 @@ static bool take_answer(struct gathered *gathered, const struct connector_answer
         return false;
 }
 
-/* Judges the result of a compass_read_*() call. Over the token-secured door the empty 400 mostly says that
- * the token is used, wrong or too old, and the next call with it will hear the same. */
+/* Judges the result of a compass_read_*() call. Over the token-secured endpoint the empty 400 mostly says
+ * that the token is used, wrong or too old, and the next call with it will hear the same. */
 static void take_result(struct gathered *gathered, const struct compass_reply *reply, int r) {
         if (r == 0)
                 return;
@@ -116,7 +116,7 @@ static void take_result(struct gathered *gathered, const struct compass_reply *r
         if (gathered->by_token && gathered->outcome.step != STEP_VERIFY && reply->status == 400 &&
             reply->size == 0) {
                 error_set(&gathered->outcome.error, -EACCES,
-                          "%s does not accept the one-time token%s%s: it is used, wrong or expired, "
+                          "%s rejected the one-time token%s%s: it is used, wrong or expired, "
                           "or the Director is down; a fresh one is needed",
                           call_url(gathered), gathered->is_offered ? "" : " from ",
                           gathered->is_offered           ? ""
@@ -149,16 +149,16 @@ static void take_configuration(struct gathered *gathered) {
 
         if (algorithm && asked == 0) {
                 error_set(&gathered->outcome.error, -ENOTSUP,
-                          "the Connector asks for a key of kind '%s', which rekeyd does not make: only "
-                          "rsa2048, rsa3072 "
-                          "and rsa4096 are known",
+                          "the Connector requests a key of type '%s', which is not supported; supported are "
+                          "rsa2048, "
+                          "rsa3072 and rsa4096",
                           algorithm);
                 gathered->outcome.failure = FAILURE_BAD_REPLY;
                 return;
         }
         if (gathered->by_token && !configuration->token) {
                 error_set(&gathered->outcome.error, -EBADMSG,
-                          "the Connector's configuration holds no token for the signature; a fresh one-time "
+                          "the Connector's configuration has no token for the signature; a fresh one-time "
                           "token is "
                           "needed");
                 gathered->outcome.failure = FAILURE_BAD_REPLY;
@@ -245,7 +245,7 @@ void remote_step_sign(struct remote *remote) {
                 start_endpoint_call(remote, body, token, on_signed);
 }
 
-/* --- Proof --- */
+/* --- Verify --- */
 
 static void on_verified(const struct connector_answer *answer, void *userdata) {
         struct remote *remote = userdata;

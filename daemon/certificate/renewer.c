@@ -284,11 +284,11 @@ static void log_rest(struct renewer *renewer, const struct renewal *next, enum r
                         log_debug("%s: no change found; back-off continues", config(renewer)->name);
         } else if (next->failure == FAILURE_LOCAL && next->failures > 0 &&
                    next->backoff_usec != USEC_INFINITY) {
-                attempt_fail(
-                        renewer->attempt, STEP_INSPECT, -ETIME,
-                        "this machine's clock is before the certificate's notBefore: the clock is wrong, "
-                        "and nothing is renewed",
-                        0);
+                attempt_fail(renewer->attempt, STEP_INSPECT, -ETIME,
+                             "this machine's clock is before the certificate's notBefore; no renewal until "
+                             "the clock is "
+                             "right",
+                             0);
                 remember_error(renewer);
                 log_failure(renewer, false);
                 renewer->result.failed = true;

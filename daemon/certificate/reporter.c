@@ -232,8 +232,8 @@ void reporter_log_failure(struct reporter *reporter, bool in_use, bool over_budg
         if (n_same > 1)
                 snprintf(times, sizeof(times), ", %u times in a row", n_same);
         reporter_log(reporter, log_repeated(failure_priority(renewal), n_same), message_id,
-                     "%s failed (%s%s): %s; %s, trying again in %s", what, failure_names[renewal->failure],
-                     times, error_text(&outcome->error), set, format_timespan(span, renewal->backoff_usec));
+                     "%s failed (%s%s): %s; %s, retrying %s", what, failure_names[renewal->failure], times,
+                     error_text(&outcome->error), set, format_delay(span, renewal->backoff_usec));
 }
 
 /* --- States --- */
@@ -289,7 +289,7 @@ void reporter_log_held(struct reporter *reporter) {
         char span[TIMESPAN_MAX];
 
         reporter_log(reporter, LOG_WARNING, MESSAGE_HELD,
-                     "%u attempt%s failed before this start%s%s; trying again in %s", renewal->failures,
+                     "%u attempt%s failed before this start%s%s; retrying %s", renewal->failures,
                      renewal->failures == 1 ? "" : "s", error ? ", the last one: " : "", error ? error : "",
-                     format_timespan(span, renewal->backoff_usec));
+                     format_delay(span, renewal->backoff_usec));
 }

@@ -107,7 +107,7 @@ static void on_old_revoked(enum failure failure, bool gone, const char *error, v
                 reporter_log(revoker->core->reporter, LOG_NOTICE, MESSAGE_REVOKED,
                              "generation %" PRIu64 " %s", generation,
                              revocation_has_expired(revocation) ? "has expired and needs no revocation"
-                                                                : "was revoked, as `revoke_old` asks for");
+                                                                : "was revoked, because of `revoke_old`");
                 unschedule(revoker, generation);
         } else if (gone || state->revoke_generation != generation) {
                 reporter_log(revoker->core->reporter, LOG_WARNING, MESSAGE_NOT_REVOKED,
@@ -118,9 +118,9 @@ static void on_old_revoked(enum failure failure, bool gone, const char *error, v
         } else {
                 wait = backoff_for_ever(failure, ++revoker->n_old_failures);
                 reporter_log(revoker->core->reporter, log_repeated(LOG_WARNING, revoker->n_old_failures),
-                             MESSAGE_NOT_REVOKED, "%s generation %" PRIu64 "%s: %s; trying again in %s",
-                             is_in_doubt ? "cannot tell whether" : "could not revoke the older", generation,
-                             is_in_doubt ? " is revoked" : "", error, format_timespan(span, wait));
+                             MESSAGE_NOT_REVOKED, "%s generation %" PRIu64 "%s: %s; retrying %s",
+                             is_in_doubt ? "unknown whether" : "could not revoke the older", generation,
+                             is_in_doubt ? " is revoked" : "", error, format_delay(span, wait));
                 arm(revoker, &revoker->old_timer, wait, on_old_time);
         }
         state_file_save(revoker->core->state_file);
@@ -216,7 +216,7 @@ static const char *ask_again(struct revoker *revoker, enum failure failure, char
         arm(revoker, &revoker->asked_timer, wait, on_asked_time);
         if (revoker->core->is_retired)
                 return "the certificate was removed from the configuration";
-        snprintf(text, TIMESPAN_MAX + 32, "asking again in %s", format_timespan(span, wait));
+        snprintf(text, TIMESPAN_MAX + 32, "asking again %s", format_delay(span, wait));
         return text;
 }
 
@@ -235,7 +235,7 @@ static void on_again_saved(_unused_ int r, _unused_ const char *error, void *use
         else if (revocation_is_gone(revocation))
                 reporter_log(revoker->core->reporter, LOG_WARNING, MESSAGE_NOT_REVOKED,
                              "cannot find out whether generation %" PRIu64
-                             " was revoked, as requested earlier: %s; it stays out of use",
+                             " was revoked, as requested earlier: %s; it is not used again",
                              generation, revocation_error(revocation));
         else
                 reporter_log(revoker->core->reporter, LOG_ERR, MESSAGE_NOT_REVOKED,
@@ -257,7 +257,7 @@ static void on_asked_again(enum failure failure, _unused_ bool gone, const char 
         }
         reporter_log(revoker->core->reporter, log_repeated(LOG_WARNING, revoker->n_asked_failures),
                      MESSAGE_NOT_REVOKED,
-                     "cannot tell whether generation %" PRIu64 " is revoked, as requested earlier: %s; %s",
+                     "unknown whether generation %" PRIu64 " is revoked, as requested earlier: %s; %s",
                      revocation_generation(revoker->revocation), error, ask_again(revoker, failure, again));
         end(revoker, REVOKER_OLD);
 }
@@ -323,7 +323,7 @@ static void on_revoked(enum failure failure, _unused_ bool gone, const char *err
         }
         revoker->n_asked_failures = 1;
         reporter_log(revoker->core->reporter, LOG_ERR, MESSAGE_NOT_REVOKED,
-                     "cannot tell whether generation %" PRIu64 " is revoked: %s; it counts as revoked, %s",
+                     "unknown whether generation %" PRIu64 " is revoked: %s; it counts as revoked, %s",
                      revoker->core->facts.generation, error, ask_again(revoker, failure, again));
         end(revoker, REVOKER_ASKED);
 }

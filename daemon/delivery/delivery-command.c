@@ -95,10 +95,10 @@ static int on_exit_status(_unused_ sd_event_source *source, const siginfo_t *inf
         drain_output(command);
 
         if (command->timed_out)
-                error_set(&error, -ETIMEDOUT, "command %s took longer than %s and was ended", name,
+                error_set(&error, -ETIMEDOUT, "command %s timed out after %s and was killed", name,
                           format_timespan(span, command->config->timeout_usec));
         else if (info->si_code != CLD_EXITED)
-                error_set(&error, -EINTR, "command %s was ended by signal %s", name,
+                error_set(&error, -EINTR, "command %s was killed by signal %s", name,
                           sigabbrev_np(info->si_status) ? sigabbrev_np(info->si_status) : "unknown");
         else if (info->si_status == 127)
                 error_set(&error, -ENOENT, "command %s could not be run, or ended with status 127", name);

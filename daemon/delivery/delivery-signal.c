@@ -32,8 +32,7 @@ static int read_pid_file(const char *path, pid_t *ret_pid, usec_t *ret_modified_
                 return error_set_errno(error, r, "cannot read pid file %s", path);
         text[strcspn(text, " \t\r\n")] = '\0';
         if (parse_unsigned(text, 2, INT32_MAX, &pid) < 0)
-                return error_set(error, -EINVAL, "pid file %s does not begin with the number of a process",
-                                 path);
+                return error_set(error, -EINVAL, "pid file %s does not begin with a process id", path);
 
         *ret_pid = (pid_t)pid;
         *ret_modified_usec = (usec_t)st.st_mtim.tv_sec * USEC_PER_SEC + (usec_t)st.st_mtim.tv_nsec / 1000;
@@ -86,11 +85,12 @@ int delivery_send_signal(_unused_ struct loop_services *services, const struct c
                 return error_set_errno(error, r, "cannot tell the age of process %d, named by pid file %s",
                                        pid, config->pid_file);
         if (started_usec > usec_add(modified_usec, AGE_TOLERANCE_USEC))
-                return error_set(error, -ESRCH,
-                                 "process %d is younger than pid file %s that names it, so it is another "
-                                 "process with the same number (or the clock was set meanwhile; a restart of "
-                                 "the dependent writes the file again)",
-                                 pid, config->pid_file);
+                return error_set(
+                        error, -ESRCH,
+                        "process %d is younger than pid file %s: it is another process with the same "
+                        "id, or the clock was set meanwhile; a restart of the dependent writes the "
+                        "file again",
+                        pid, config->pid_file);
         r = read_pid_file(config->pid_file, &again, &modified_usec, error);
         if (r < 0)
                 return r;

@@ -84,7 +84,7 @@ static int fail_call(struct unit *unit, const sd_bus_error *why, const char *doi
         const char *name = unit->config->unit;
 
         if (sd_bus_error_has_name(why, "org.freedesktop.systemd1.NoSuchUnit"))
-                return fail(unit, -ENOENT, "there is no unit %s", name);
+                return fail(unit, -ENOENT, "no such unit: %s", name);
         if (sd_bus_error_has_names(why, SD_BUS_ERROR_ACCESS_DENIED,
                                    SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED))
                 return fail(unit, -EACCES,
@@ -204,7 +204,7 @@ static int on_properties(sd_bus_message *reply, void *userdata, _unused_ sd_bus_
                 return fail_bus(unit, r);
 
         if (streq(properties.load_state, "not-found"))
-                return fail(unit, -ENOENT, "there is no unit %s", name);
+                return fail(unit, -ENOENT, "no such unit: %s", name);
         if (!streq(properties.load_state, "loaded"))
                 return fail(unit, -EINVAL, "cannot notify unit %s: it is '%s'; see 'systemctl status %s'",
                             name, properties.load_state, name);

@@ -93,8 +93,8 @@ static void log_result(const struct dependent *dependent, const char *error, uns
         else if (notifications->options.retry)
                 events_emit(events, notifications->options.state_file, log_repeated(LOG_ERR, failures),
                             MESSAGE_NOT_NOTIFIED, fields, ELEMENTSOF(fields),
-                            "%s: could not notify a dependent of generation %s: %s; trying again in %s", name,
-                            generation, error, format_timespan(span, wait_usec));
+                            "%s: could not notify a dependent of generation %s: %s; retrying %s", name,
+                            generation, error, format_delay(span, wait_usec));
         else
                 events_emit(events, notifications->options.state_file, LOG_ERR, MESSAGE_NOT_NOTIFIED, fields,
                             ELEMENTSOF(fields), "%s: could not notify a dependent of generation %s: %s", name,

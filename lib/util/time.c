@@ -82,3 +82,13 @@ const char *format_timespan(char buffer[TIMESPAN_MAX], usec_t span) {
         snprintf(buffer, TIMESPAN_MAX, "0s");
         return buffer;
 }
+
+const char *format_delay(char buffer[TIMESPAN_MAX], usec_t span) {
+        char text[TIMESPAN_MAX];
+
+        if (span < USEC_PER_SEC)
+                snprintf(buffer, TIMESPAN_MAX, "now");
+        else
+                snprintf(buffer, TIMESPAN_MAX, "in %.*s", TIMESPAN_MAX - 4, format_timespan(text, span));
+        return buffer;
+}

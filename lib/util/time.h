@@ -37,3 +37,6 @@ const char *format_timestamp(char buffer[TIMESTAMP_MAX], usec_t when);
 /* SPAN in at most two units, "89d 23h", "4m 10s", "350ms", into BUFFER. Returns BUFFER. */
 #define TIMESPAN_MAX 32
 const char *format_timespan(char buffer[TIMESPAN_MAX], usec_t span);
+
+/* When something happens that is SPAN away: "in 4m 10s", or "now" for less than a second. Returns BUFFER. */
+const char *format_delay(char buffer[TIMESPAN_MAX], usec_t span);

@@ -81,9 +81,9 @@ START_TEST(what_cannot_be_written_keeps_nobody_from_the_certificate) {
         /* Tried again with a back-off that doubles, without a word to anybody. */
         for (size_t i = 0; i < ELEMENTSOF(obstacles); i++) {
                 line = fixture_await(fixture, MESSAGE_NOT_EXPORTED);
-                ck_assert_msg(mentions(line, "message", "trying again in 8s") ||
-                                      mentions(line, "message", "trying again in 9s") ||
-                                      mentions(line, "message", "trying again in 1"),
+                ck_assert_msg(mentions(line, "message", "retrying in 8s") ||
+                                      mentions(line, "message", "retrying in 9s") ||
+                                      mentions(line, "message", "retrying in 1"),
                               "%s", member(line, "message"));
                 json_decref(line);
         }

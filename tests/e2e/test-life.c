@@ -166,7 +166,7 @@ START_TEST(a_used_token_is_reported_and_a_fresh_one_helps) {
         fixture_start(fixture, NULL);
         line = fixture_await(fixture, MESSAGE_FAILED);
         ck_assert_str_eq(member(line, "failure"), "rejected");
-        ck_assert_ptr_nonnull(strstr(member(line, "error"), "does not accept the one-time token"));
+        ck_assert_ptr_nonnull(strstr(member(line, "error"), "rejected the one-time token"));
         ck_assert_ptr_null(strstr(member(line, "error"), "not-a-token-of-this-connector"));
         json_decref(line);
         fixture_expect(fixture, MESSAGE_WAITING);

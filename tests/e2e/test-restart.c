@@ -162,8 +162,8 @@ START_TEST(retry_after_survives_a_restart) {
         fixture_start(fixture, NULL);
         json_t *line = fixture_await(fixture, MESSAGE_FAILED);
         ck_assert_str_eq(member(line, "failure"), "local");
-        ck_assert_msg(strstr(member(line, "message"), "trying again in 1h") ||
-                              strstr(member(line, "message"), "trying again in 2h"),
+        ck_assert_msg(strstr(member(line, "message"), "retrying in 1h") ||
+                              strstr(member(line, "message"), "retrying in 2h"),
                       "%s", member(line, "message"));
         json_decref(line);
         ck_assert_int_eq(fixture_stop(fixture), 0);

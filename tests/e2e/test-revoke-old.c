@@ -132,7 +132,7 @@ START_TEST(what_was_revoked_does_not_come_back) {
 END_TEST
 
 static void await_doubt(struct fixture *fixture) {
-        fixture_expect_message(fixture, MESSAGE_NOT_REVOKED, "cannot tell whether generation 1 is revoked");
+        fixture_expect_message(fixture, MESSAGE_NOT_REVOKED, "unknown whether generation 1 is revoked");
 }
 
 /* The answer is lost, and rekeyd is killed: whatever has become of it, it is not used again. */

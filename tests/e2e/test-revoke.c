@@ -217,17 +217,17 @@ START_TEST(a_lost_answer_leaves_a_doubt) {
         struct fixture *fixture = begin(KEPT);
 
         fixture_fault(fixture, LOST("true"));
-        ask(fixture, 1, "cannot tell whether generation 1 is revoked");
+        ask(fixture, 1, "unknown whether generation 1 is revoked");
         check_usable(fixture, false);
         check(fixture, "show", "--json", 0, "\"revoking\":true");
         check(fixture, "show", NULL, 0, "may be revoked: the outcome of the revocation is unknown");
         ck_assert(is_in_doubt(fixture));
         /* From now on there is the empty 400 for ever. */
-        await_text(fixture, MESSAGE_NOT_REVOKED, "cannot tell whether generation 1 is revoked: ");
+        await_text(fixture, MESSAGE_NOT_REVOKED, "unknown whether generation 1 is revoked: ");
         await_text(fixture, MESSAGE_NOT_REVOKED, "as requested earlier: ");
-        ask(fixture, 1, "cannot tell whether generation 1 is revoked");
+        ask(fixture, 1, "unknown whether generation 1 is revoked");
         check(fixture, "renew", NULL, 6, "enrol it again");
-        check(fixture, "history", NULL, 0, "cannot tell whether");
+        check(fixture, "history", NULL, 0, "unknown whether");
 
         ck_assert_int_eq(fixture_stop(fixture), 0);
         start_and_await(fixture, false, MESSAGE_NOT_REVOKED, "as requested earlier: ");
@@ -238,7 +238,7 @@ START_TEST(a_lost_answer_leaves_a_doubt) {
         check_usable(fixture, true);
         check(fixture, "rollback", "--generation=1", 1, "generation 1 was revoked");
         ck_assert_int_eq(fixture_stop(fixture), 0);
-        start_and_await(fixture, true, MESSAGE_NOT_REVOKED, "cannot tell whether generation 1 is revoked");
+        start_and_await(fixture, true, MESSAGE_NOT_REVOKED, "unknown whether generation 1 is revoked");
         check(fixture, "rollback", NULL, 1, "no other generation");
         check_usable(fixture, true);
         ask(fixture, 0, "revoked, generation 2");
@@ -276,7 +276,7 @@ START_TEST(a_no_ends_the_doubt) {
 
         fixture_fault(fixture, LOST("false"));
         fixture_fault(fixture, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
-        ask(fixture, 1, "cannot tell whether generation 1 is revoked");
+        ask(fixture, 1, "unknown whether generation 1 is revoked");
         fixture_expect(fixture, MESSAGE_NOT_REVOKED);
         await_text(fixture, MESSAGE_NOT_REVOKED, "is not revoked, as requested earlier, and can be used");
         await_text(fixture, MESSAGE_CURRENT, "generation 1 is current until");
@@ -315,7 +315,7 @@ static void cut_off(bool kill, bool executed) {
         ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 1);
 
         start_and_await(fixture, false, executed ? MESSAGE_NOT_REVOKED : MESSAGE_REVOKED,
-                        executed ? "cannot tell whether generation 1 is revoked, as requested earlier"
+                        executed ? "unknown whether generation 1 is revoked, as requested earlier"
                                  : "generation 1 was revoked, as requested earlier");
         check_usable(fixture, false);
         ck_assert_int_eq(is_in_doubt(fixture), executed);
@@ -338,7 +338,7 @@ START_TEST(so_it_is_with_the_first_generation) {
         fixture_edit(fixture, "defaults:", control);
         start_ready(fixture, true);
         fixture_fault(fixture, LOST("false"));
-        ask(fixture, 1, "cannot tell whether generation 0 is revoked");
+        ask(fixture, 1, "unknown whether generation 0 is revoked");
         check_usable(fixture, false);
         ck_assert(is_in_doubt(fixture));
         fixture_kill(fixture);
@@ -365,7 +365,7 @@ START_TEST(a_look_under_way_is_made_again) {
         fixture = begin(EXPORTS);
         fixture_fault(fixture, LOST("false"));
         fixture_fault(fixture, "{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}");
-        ask(fixture, 1, "cannot tell whether generation 1 is revoked");
+        ask(fixture, 1, "unknown whether generation 1 is revoked");
         fixture_kill(fixture);
         ck_assert_int_ge(asprintf(&command, "rm %s/?.pem", fixture->directory), 0);
         ck_assert_int_eq(system(command), 0);

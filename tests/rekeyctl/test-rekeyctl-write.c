@@ -433,7 +433,7 @@ END_TEST
         "{\"dependent\":\"command b\"}]}"
 #define TOLD(who) EVENT("orders", "notified", "told of generation 42: " who, ",\"dependent\":\"" who "\"")
 #define NOT_TOLD(who)                                                                                  \
-        EVENT("orders", "not-notified", "a dependent was not told: exit status 1; trying again in 5s", \
+        EVENT("orders", "not-notified", "could not notify a dependent: exit status 1; retrying in 5s", \
               ",\"dependent\":\"" who "\"")
 #define NOTIFY "POST /v1/certificates/orders/notify"
 
@@ -458,7 +458,7 @@ START_TEST(each_dependent_is_shown) {
         ctl_fixture_check_exit(process, 1);
         ctl_fixture_check_says(
                 process, PROCESS_STDERR,
-                "unit a.service: a dependent was not told: exit status 1; trying again in 5s\n");
+                "unit a.service: could not notify a dependent: exit status 1; retrying in 5s\n");
         ck_assert_uint_eq(count_text(process_output(process, PROCESS_STDOUT), "command b: notified\n"), 2);
 
         /* Nor does it count that one was just being told of the set before. */

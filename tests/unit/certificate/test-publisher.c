@@ -229,7 +229,7 @@ START_TEST(a_failing_export_is_tried_again) {
         ck_assert(publisher_is_waiting(&publisher));
         ck_assert(publisher.has_failed);
         ck_assert_uint_eq(n_logged(MESSAGE_NOT_EXPORTED), 3);
-        ck_assert_ptr_nonnull(strstr(logged(MESSAGE_NOT_EXPORTED), "cannot write it; trying again in"));
+        ck_assert_ptr_nonnull(strstr(logged(MESSAGE_NOT_EXPORTED), "cannot write it; retrying in"));
         timer_fire(publisher.export_timer);
         ck_assert_uint_eq(n_retries, 1);
 

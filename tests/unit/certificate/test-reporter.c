@@ -93,7 +93,7 @@ END_TEST
 START_TEST(a_failure_says_what_stays_in_use) {
         fail_step(STEP_SIGN, FAILURE_TRANSIENT, "no");
         ck_assert_ptr_nonnull(
-                strstr(logged(MESSAGE_FAILED_TRANSIENT), "there is no certificate yet, trying again in 5s"));
+                strstr(logged(MESSAGE_FAILED_TRANSIENT), "there is no certificate yet, retrying in 5s"));
         ports_set_current(&ports, 1, USEC_PER_DAY);
         fail_step(STEP_SIGN, FAILURE_TRANSIENT, "no");
         ck_assert_ptr_nonnull(strstr(logged(MESSAGE_FAILED_TRANSIENT), "the certificate is revoked"));
@@ -195,7 +195,7 @@ START_TEST(an_enrolment_that_waits_outlives_the_failure_before_it) {
         fail_step(STEP_SIGN, FAILURE_LOCAL, "no");
         ck_assert_int_eq(reporter.operation, OPERATION_NONE);
         ck_assert_ptr_null(
-                strstr(logged(MESSAGE_FAILED_LOCAL), "trying again")); /* the operator hears of the one */
+                strstr(logged(MESSAGE_FAILED_LOCAL), "retrying")); /* the operator hears of the one */
 }
 END_TEST
 

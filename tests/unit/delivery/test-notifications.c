@@ -91,7 +91,7 @@ START_TEST(a_command_that_fails) {
         _cleanup_(freep) char *killed = deliver_shell("kill -USR1 $$", 60 * USEC_PER_SEC);
 
         ck_assert_str_eq(error, "command /bin/sh ended with status 3");
-        ck_assert_str_eq(killed, "command /bin/sh was ended by signal USR1");
+        ck_assert_str_eq(killed, "command /bin/sh was killed by signal USR1");
 }
 END_TEST
 
@@ -104,7 +104,7 @@ static void assert_ended_with_its_child(const char *script) {
 
         ck_assert_int_ge(asprintf(&line, "pid=%s; %s", path, script), 0);
         error = deliver_shell(line, 300 * USEC_PER_MSEC);
-        ck_assert_str_eq(error, "command /bin/sh took longer than 300ms and was ended");
+        ck_assert_str_eq(error, "command /bin/sh timed out after 300ms and was killed");
         ck_assert_uint_lt(now_usec(CLOCK_MONOTONIC) - begin, 60 * USEC_PER_SEC);
 
         /* The grandchild got the signal too; it is a zombie of init, or gone. */
@@ -132,7 +132,7 @@ START_TEST(a_command_that_ignores_term_is_killed) {
         _cleanup_(freep) char *error =
                 deliver_shell("trap '' TERM; while :; do sleep 0.1; done", 100 * USEC_PER_MSEC);
 
-        ck_assert_str_eq(error, "command /bin/sh took longer than 100ms and was ended");
+        ck_assert_str_eq(error, "command /bin/sh timed out after 100ms and was killed");
 }
 END_TEST
 
@@ -193,12 +193,12 @@ START_TEST(pid_files_that_cannot_be_used) {
         static const struct {
                 const char *text, *error;
         } cases[] = {
-                { "", "does not begin with the number of a process" },
-                { "nginx\n", "does not begin with the number of a process" },
-                { "0\n", "does not begin with the number of a process" },
-                { "-5\n", "does not begin with the number of a process" },
-                { "1\n", "does not begin with the number of a process" },
-                { "4194304999\n", "does not begin with the number of a process" },
+                { "", "does not begin with a process id" },
+                { "nginx\n", "does not begin with a process id" },
+                { "0\n", "does not begin with a process id" },
+                { "-5\n", "does not begin with a process id" },
+                { "1\n", "does not begin with a process id" },
+                { "4194304999\n", "does not begin with a process id" },
                 { "4194303\n", "cannot reach process 4194303" },
         };
         _cleanup_(scratch_freep) char *scratch = scratch_new();

@@ -109,6 +109,17 @@ START_TEST(timestamps) {
 }
 END_TEST
 
+START_TEST(delays) {
+        char buffer[TIMESPAN_MAX];
+
+        ck_assert_str_eq(format_delay(buffer, 0), "now");
+        ck_assert_str_eq(format_delay(buffer, USEC_PER_SEC - 1), "now");
+        ck_assert_str_eq(format_delay(buffer, USEC_PER_SEC), "in 1s");
+        ck_assert_str_eq(format_delay(buffer, 250 * USEC_PER_SEC), "in 4m 10s");
+        ck_assert_uint_lt(strlen(format_delay(buffer, USEC_INFINITY - 1)), TIMESPAN_MAX);
+}
+END_TEST
+
 START_TEST(timespans) {
         static const struct {
                 usec_t span;
@@ -154,6 +165,7 @@ int main(void) {
 #endif
         TEST_CASE(suite, timestamps);
         TEST_CASE(suite, timespans);
+        TEST_CASE(suite, delays);
         TEST_CASE(suite, clocks_tick);
         return test_run(suite);
 }
