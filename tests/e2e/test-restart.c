@@ -145,8 +145,8 @@ START_TEST(retry_after_survives_a_restart) {
                 ck_assert_int_eq(fixture_stop(fixture), 0);
                 fixture_start(fixture, NULL);
                 line = fixture_await(fixture, MESSAGE_HELD);
-                ck_assert_msg(sscanf(strstr(member(line, "message"), "again in "), "again in %dh", &hours) ==
-                                              1 &&
+                ck_assert_msg(sscanf(strstr(member(line, "message"), "retrying in "), "retrying in %dh",
+                                     &hours) == 1 &&
                                       (hours == 2 || hours == 1),
                               "%s", member(line, "message"));
                 ck_assert_msg(strstr(member(line, "message"), ", the last one: ") &&

@@ -424,7 +424,7 @@ START_TEST(the_old_one_is_revoked_after_a_while) {
         operator_check(&console, "renew orders --force", 0, "generation 4");
         fixture_expect(fixture, MESSAGE_REVOKED);
         ck_assert_uint_eq(revocations_of(fixture, second), 1);
-        operator_check(&console, "history orders", 0, "as `revoke_old` asks for");
+        operator_check(&console, "history orders", 0, "because of `revoke_old`");
         operator_check_fine(&console);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         operator_clear(&console);

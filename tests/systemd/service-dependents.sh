@@ -36,7 +36,7 @@ check "by a reload" same "$(property nginx MainPID)" "$nginx_pid"
 check "and a unit that cannot reload is restarted" await "$(of NOTIFIED plain.service)"
 check "a dependent whose reload fails is said" await "$(of NOT_NOTIFIED stubborn.service)"
 check "and is what systemctl status shows" \
-        becomes rekeyd StatusText 'orders has a dependent that was not told'
+        becomes rekeyd StatusText 'orders has a dependent that was not notified'
 inside touch /run/stubborn-may-reload
 check "it is told again until it works" await "$(of NOTIFIED stubborn.service)"
 check "all this with the one certificate" same "$(since "$(message_of BEGUN)")" 0
