@@ -216,7 +216,9 @@ void ports_init(struct ports *ports) {
         ports->config.policy.key.bits = 2048;
         ports->core.env = &ports->env;
         ports->core.config = &ports->config;
-        ports->core.state_file = &ports->state_file;
+        ports->state_file = calloc(1, sizeof(*ports->state_file) + 1);
+        ck_assert_ptr_nonnull(ports->state_file);
+        ports->core.state_file = ports->state_file;
         log_configure(LOG_FORMAT_TEXT, LOG_EMERG);
         saves = 0;
         is_held = no_timers = has_ended = false;
@@ -226,7 +228,8 @@ void ports_init(struct ports *ports) {
 }
 
 void ports_clear(struct ports *ports) {
-        state_clear(&ports->state_file.state);
+        state_clear(&ports->state_file->state);
+        free(ports->state_file);
         forget_lines();
         ck_assert_uint_eq(n_timers(), 0);
 }

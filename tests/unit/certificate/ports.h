@@ -16,7 +16,7 @@ struct ports {
         struct metrics metrics;
         struct config_connector connector;
         struct config_certificate config;
-        struct state_file state_file;
+        struct state_file *state_file;
         struct core core;
 };
 void ports_init(struct ports *ports);

@@ -180,7 +180,7 @@ START_TEST(a_new_set_is_written_down_exported_and_notified_of) {
         saves_answer(0, NULL);
         ck_assert_str_eq(done, "cswn.");
         ck_assert_uint_eq(n_logged(MESSAGE_EXPORTED), 2);
-        ck_assert_str_eq(ports.state_file.state.fingerprint, ports.core.facts.fingerprint);
+        ck_assert_str_eq(ports.state_file->state.fingerprint, ports.core.facts.fingerprint);
         ck_assert_uint_eq(publisher.n_exports_failed, 0);
 
         /* the next inspection finds nothing to do */
@@ -270,7 +270,7 @@ START_TEST(without_dependents_a_set_alone_is_not_worth_a_file) {
         publish();
         ck_assert_str_eq(done, ".");
         ck_assert_uint_eq(n_saves(), 0);
-        ports.state_file.has_file = true; /* one that is there must not become outdated */
+        ports.state_file->has_file = true; /* one that is there must not become outdated */
         ports_set_current(&ports, 2, USEC_PER_DAY);
         publish();
         ck_assert_uint_eq(n_saves(), 1);

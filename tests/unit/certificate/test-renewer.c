@@ -236,7 +236,7 @@ static const struct renewer_ops ops = {
         .idle = on_idle,
 };
 
-#define STATE (ports.state_file.state)
+#define STATE (ports.state_file->state)
 
 static void begin(void) {
         facts_restore(&ports.core.facts, &STATE);

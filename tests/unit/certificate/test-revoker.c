@@ -110,7 +110,7 @@ static void tear_down(void) {
         ports_clear(&ports);
 }
 
-#define STATE (ports.state_file.state)
+#define STATE (ports.state_file->state)
 
 /* --- The set before the current one --- */
 
