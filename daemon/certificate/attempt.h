@@ -18,6 +18,9 @@ struct attempt_input {
         unsigned n_failures;       /* in a row, before this attempt */
         const char *offered_token; /* from an operator, instead of the file: enrol with it; NULL: none */
         uint64_t tried_token;      /* the last one that was shown to the Connector; see lib/life/state.h */
+        uint32_t reply;            /* the staged certificate that was verified last, and how often */
+        uint32_t reply_tries;
+        bool is_new_config; /* since the last attempt */
 };
 
 /* How the last step ended. */
@@ -38,6 +41,7 @@ struct findings {
         struct renewal_observation observation; /* of STEP_INSPECT */
         uint64_t token;                         /* the hash of the one-time token on offer; 0: none */
         uint64_t token_file;                    /* the file_identity_hash() of where it lies; 0: nowhere */
+        uint32_t reply;                         /* the hash of the staged certificate; 0: none is */
         const char *adopted;                    /* what STEP_INSPECT adopted, or NULL */
 };
 

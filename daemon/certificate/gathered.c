@@ -11,6 +11,8 @@ void gathered_clear(struct gathered *gathered) {
         connection_clear(&gathered->connection);
         compass_configuration_clear(&gathered->configuration);
         compass_certificates_clear(&gathered->reply);
+        free(gathered->current_url);
+        free(gathered->answered_url);
         free(gathered->adopted);
         free(gathered->warning);
         error_clear(&gathered->outcome.error);

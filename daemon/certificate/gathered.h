@@ -24,16 +24,19 @@ struct gathered {
         char *token; /* on offer; cleansed */
         bool is_offered;
         struct connection connection; /* of the current set, or as `configuration` changed it */
+        char *current_url;            /* the Connector's URL that came with the current set; NULL: none did */
         char *adopted;
         struct findings findings;
 
         /* STEP_CONFIGURATION and STEP_SIGN. */
+        char *answered_url; /* where `configuration` was answered: the signature is requested there */
         bool director_down;
         struct compass_configuration configuration;
         struct compass_certificates reply;
         unsigned key_bits; /* to make: configured, or what keyAlgorithm asks for when that is more */
 
-        uint64_t generation; /* STEP_COMMIT; 0: none was committed */
+        bool is_connection_changed; /* STEP_VERIFY: since it was staged */
+        uint64_t generation;        /* STEP_COMMIT; 0: none was committed */
 
         /* The last step. */
         usec_t key_cpu_usec; /* processor time that STEP_KEY took */

@@ -141,6 +141,40 @@ static bool key_fits(const struct key *key, unsigned bits) {
         return key && key_is_rsa(key) && key_bits(key) >= bits;
 }
 
+/* Never 0. */
+static uint32_t reply_hash(const char *certificate_pem) {
+        uint64_t hash = hash_text(HASH_INIT, certificate_pem);
+        uint32_t folded = (uint32_t)(hash ^ hash >> 32);
+
+        return folded != 0 ? folded : 1;
+}
+
+/* When the staged certificate, or an intermediate with it, expires; 0 for what cannot be read. */
+static usec_t reply_expiry(const char *certificate_pem) {
+        _cleanup_(cert_list_clear) struct cert_list certs = { 0 };
+        usec_t expiry = USEC_INFINITY;
+
+        if (cert_list_parse(certificate_pem, strnlen(certificate_pem, CERT_PEM_MAX + 1), &certs, NULL) < 0)
+                return 0;
+        for (size_t i = 0; i < certs.n; i++)
+                if (cert_not_after(certs.items[i]) < expiry)
+                        expiry = cert_not_after(certs.items[i]);
+        return expiry;
+}
+
+static void observe_reply(struct gathered *gathered, bool has_staged_key) {
+        struct renewal_observation *observation = &gathered->findings.observation;
+        const struct stage *stage = &gathered->stage;
+
+        if (!has_staged_key || !stage->certificate_pem || !stage->ca_pem)
+                return;
+        gathered->findings.reply = reply_hash(stage->certificate_pem);
+        observation->has_staged_reply = true;
+        observation->reply_expiry = reply_expiry(stage->certificate_pem);
+        if (gathered->findings.reply == gathered->input.reply)
+                observation->reply_failures = gathered->input.reply_tries;
+}
+
 static void fill_observation(struct gathered *gathered) {
         const struct stage *stage = &gathered->stage;
         unsigned bits = gathered->config->policy.key.bits;
@@ -155,10 +189,11 @@ static void fill_observation(struct gathered *gathered) {
                         gathered->token && gathered->findings.token != gathered->input.tried_token,
                 .has_staged_key = has_staged_key,
                 .has_staged_grant = has_staged_key && stage->csr_pem && stage->token,
-                .has_staged_reply = has_staged_key && stage->certificate_pem && stage->ca_pem,
+                .is_new_config = gathered->input.is_new_config,
                 .other_key_asked = gathered->findings.set && !key_fits(gathered->set.key, bits),
-                .enrol_asked = gathered->is_offered && gathered->token,
+                .enrol_asked = gathered->is_offered,
         };
+        observe_reply(gathered, has_staged_key);
 }
 
 /* What goes with a staged reply or grant is staged too; everything else starts from what is current. */
@@ -166,8 +201,13 @@ static void read_connection(struct gathered *gathered) {
         bool resume = gathered->findings.observation.has_staged_reply || !gathered->findings.set;
         const char *json = resume && gathered->stage.connection_json ? gathered->stage.connection_json
                                                                      : gathered->set.connection_json;
+        _cleanup_(connection_clear) struct connection current = { 0 };
         _cleanup_(error_clear) struct error error = ERROR_INIT;
 
+        if (gathered->set.connection_json &&
+            connection_parse(gathered->set.connection_json, strlen(gathered->set.connection_json), &current,
+                             NULL) == 0)
+                gathered->current_url = take_ptr(current.connector_url);
         if (!json || connection_parse(json, strlen(json), &gathered->connection, &error) == 0)
                 return;
         error_prefix(&error, "ignoring " STORE_CONNECTION " in %s", gathered->config->directory);
@@ -273,14 +313,20 @@ static int choose_subject(struct gathered *gathered, struct subject **ret) {
         return 0;
 }
 
-static int stage_request(struct gathered *gathered, const char *csr_pem) {
+static int stage_connection(struct gathered *gathered) {
         _cleanup_(freep) char *json = NULL;
         int r;
 
         r = connection_format(&gathered->connection, &json);
         if (r < 0)
                 return error_set_errno(&gathered->outcome.error, r, "cannot write " STORE_CONNECTION);
-        r = store_stage_connection(gathered->store, json, &gathered->outcome.error);
+        return store_stage_connection(gathered->store, json, &gathered->outcome.error);
+}
+
+static int stage_request(struct gathered *gathered, const char *csr_pem) {
+        int r;
+
+        r = stage_connection(gathered);
         if (r < 0)
                 return r;
         if (gathered->by_token && gathered->configuration.token) {
@@ -362,14 +408,18 @@ void local_step_gate(struct gathered *gathered) {
         }
         free(stage->certificate_pem);
         stage->certificate_pem = take_ptr(result.certificate_pem);
+        gathered->findings.reply = reply_hash(stage->certificate_pem);
         free(stage->ca_pem);
         stage->ca_pem = take_ptr(result.ca_pem);
 }
 
 void local_step_commit(struct gathered *gathered) {
-        int r;
+        int r = 0;
 
-        r = store_commit(gathered->store, &gathered->generation, &gathered->outcome.error);
+        if (gathered->is_connection_changed)
+                r = stage_connection(gathered);
+        if (r == 0)
+                r = store_commit(gathered->store, &gathered->generation, &gathered->outcome.error);
         if (r < 0) {
                 error_prefix(&gathered->outcome.error, "could not make the verified certificate current");
                 gathered->outcome.failure = FAILURE_LOCAL;

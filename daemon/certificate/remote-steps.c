@@ -10,25 +10,49 @@
 
 #include "daemon/certificate/gathered.h"
 
-/* The certificate-secured URL: what `configuration` last said, or the configured one. Where both are known
- * and the last attempt failed, the other is tried in turn: either may be the one that is out of date. */
-static const char *certificate_url(const struct gathered *gathered) {
-        const char *stored = gathered->connection.connector_url,
-                   *configured = gathered->config->connector->url;
+/*
+ * Where the certificate-secured endpoint may be, best first; returns how many: the configured URL, which
+ * wins; what `configuration` said last; what came with the current set. Each is there once.
+ */
+#define URLS_MAX 3
+static size_t list_urls(const struct gathered *gathered, const char *urls[URLS_MAX]) {
+        const char *all[URLS_MAX] = { gathered->config->connector->url, gathered->connection.connector_url,
+                                      gathered->current_url };
+        size_t n = 0;
 
-        if (!stored)
-                return configured;
-        if (!configured)
-                return stored;
-        return gathered->input.n_failures % 2 == 0 && !gathered->input.configured_url_first ? stored
-                                                                                            : configured;
+        for (size_t i = 0; i < URLS_MAX; i++) {
+                bool is_new = all[i];
+
+                for (size_t k = 0; k < n; k++)
+                        is_new = is_new && !streq(urls[k], all[i]);
+                if (is_new)
+                        urls[n++] = all[i];
+        }
+        return n;
 }
 
-/* A new certificate is verified at the certificate-secured endpoint, whichever endpoint the attempt used. */
-static const char *call_url(const struct gathered *gathered) {
-        return gathered->by_token && gathered->outcome.step != STEP_VERIFY
-                       ? gathered->config->connector->enrol_url
-                       : certificate_url(gathered);
+/* After a failure the next one is tried in turn: any may be out of date. NULL: none is known. */
+static const char *certificate_url(const struct gathered *gathered) {
+        const char *urls[URLS_MAX];
+        size_t n = list_urls(gathered, urls);
+
+        if (n == 0)
+                return NULL;
+        return urls[gathered->input.configured_url_first ? 0 : gathered->input.n_failures % n];
+}
+
+/* Where this step calls. A signature is requested where the configuration was answered. A new certificate is
+ * verified at the certificate-secured endpoint, whichever endpoint the attempt used. */
+static const char *call_url(const struct remote *remote) {
+        const struct gathered *gathered = remote->gathered;
+        const char *urls[URLS_MAX];
+
+        if (gathered->outcome.step == STEP_VERIFY)
+                return remote->n_tried < list_urls(gathered, urls) ? urls[remote->n_tried] : NULL;
+        if (gathered->by_token)
+                return gathered->config->connector->enrol_url;
+        return gathered->outcome.step == STEP_SIGN && gathered->answered_url ? gathered->answered_url
+                                                                             : certificate_url(gathered);
 }
 
 static void end_call(struct remote *remote) {
@@ -73,7 +97,7 @@ static void start_call(struct remote *remote, struct connector_request *request,
 static void start_endpoint_call(struct remote *remote, char *body, const char *token, connector_done_t done) {
         struct gathered *gathered = remote->gathered;
         struct connector_request request = {
-                .url = call_url(gathered),
+                .url = call_url(remote),
                 .body = body,
                 .last = gathered->outcome.step == STEP_SIGN,
         };
@@ -106,7 +130,9 @@ static bool take_answer(struct gathered *gathered, const struct connector_answer
 
 /* Judges the result of a compass_read_*() call. Over the token-secured endpoint the empty 400 mostly says
  * that the token is used, wrong or too old, and the next call with it will hear the same. */
-static void take_result(struct gathered *gathered, const struct compass_reply *reply, int r) {
+static void take_result(struct remote *remote, const struct compass_reply *reply, int r) {
+        struct gathered *gathered = remote->gathered;
+
         if (r == 0)
                 return;
         if (r < 0) {
@@ -118,7 +144,7 @@ static void take_result(struct gathered *gathered, const struct compass_reply *r
                 error_set(&gathered->outcome.error, -EACCES,
                           "%s rejected the one-time token%s%s: it is used, wrong or expired, "
                           "or the Director is down; a fresh one is needed",
-                          call_url(gathered), gathered->is_offered ? "" : " from ",
+                          call_url(remote), gathered->is_offered ? "" : " from ",
                           gathered->is_offered           ? ""
                           : gathered->config->token_file ? gathered->config->token_file
                                                          : "the stage");
@@ -126,7 +152,7 @@ static void take_result(struct gathered *gathered, const struct compass_reply *r
                 gathered->outcome.is_doubtful = true;
                 return;
         }
-        error_prefix(&gathered->outcome.error, "%s", call_url(gathered));
+        error_prefix(&gathered->outcome.error, "%s", call_url(remote));
         gathered->outcome.failure = (enum failure)r;
 }
 
@@ -142,7 +168,8 @@ static int follow_url(char **slot, char *url) {
         return *slot ? 0 : -ENOMEM;
 }
 
-static void take_configuration(struct gathered *gathered) {
+static void take_configuration(struct remote *remote) {
+        struct gathered *gathered = remote->gathered;
         struct compass_configuration *configuration = &gathered->configuration;
         const char *algorithm = configuration->key_algorithm;
         unsigned asked = algorithm ? key_algorithm_bits(algorithm) : 0;
@@ -164,6 +191,8 @@ static void take_configuration(struct gathered *gathered) {
                 gathered->outcome.failure = FAILURE_BAD_REPLY;
                 return;
         }
+        if (!gathered->by_token && !gathered->answered_url)
+                gathered->answered_url = strdup(call_url(remote));
         if (follow_url(&gathered->connection.connector_url, configuration->connector_url) < 0 ||
             follow_url(&gathered->connection.director_url, configuration->director_url) < 0) {
                 free(gathered->warning);
@@ -198,8 +227,8 @@ static void on_configuration(const struct connector_answer *answer, void *userda
                                 r = 0;
                         }
                 } else if (r == 0)
-                        take_configuration(gathered);
-                take_result(gathered, &answer->reply, r);
+                        take_configuration(remote);
+                take_result(remote, &answer->reply, r);
         }
         end_call(remote);
 }
@@ -224,7 +253,7 @@ static void on_signed(const struct connector_answer *answer, void *userdata) {
 
         if (take_answer(gathered, answer)) {
                 compass_certificates_clear(&gathered->reply);
-                take_result(gathered, &answer->reply,
+                take_result(remote, &answer->reply,
                             compass_read_certificates(&answer->reply, &gathered->reply,
                                                       &gathered->outcome.error));
         }
@@ -247,9 +276,61 @@ void remote_step_sign(struct remote *remote) {
 
 /* --- Verify --- */
 
+/* The endpoint that has just accepted the new certificate is the one to keep. What `configuration` said is
+ * not believed before that, and a change is on record. */
+static int settle_url(struct remote *remote) {
+        struct gathered *gathered = remote->gathered;
+        const char *learnt = gathered->connection.connector_url, *current = gathered->current_url;
+        const char *chosen = call_url(remote);
+        _cleanup_(freep) char *warning = NULL;
+        char *copy;
+        int r = 0;
+
+        if (remote->n_tried > 0 && learnt && !streq(chosen, learnt)) {
+                copy = strdup(chosen);
+                if (!copy)
+                        return -ENOMEM;
+                r = asprintf(
+                        &warning,
+                        "%s, which the Connector's configuration names, did not accept a call; keeping %s",
+                        learnt, chosen);
+                free(gathered->connection.connector_url);
+                gathered->connection.connector_url = copy;
+                gathered->is_connection_changed = true;
+        } else if (current && streq_null(chosen, learnt) && !streq(chosen, current))
+                r = asprintf(&warning, "the Connector's certificate-secured URL changed from %s to %s",
+                             current, chosen);
+        if (r < 0) {
+                warning = NULL;
+                return -ENOMEM;
+        }
+        if (warning) {
+                free(gathered->warning);
+                gathered->warning = take_ptr(warning);
+        }
+        return 0;
+}
+
+/* Whether the failure may be one of the URL: nobody answers there; or it is a new one, and may lead to a
+ * stranger. */
+static bool may_be_wrong_url(const struct remote *remote) {
+        const struct gathered *gathered = remote->gathered;
+        const char *url = call_url(remote);
+        const enum failure failure = gathered->outcome.failure;
+
+        if (failure == FAILURE_NONE)
+                return false;
+        if (failure == FAILURE_TRANSIENT || failure == FAILURE_LOCAL)
+                return true;
+        return !streq_null(url, gathered->config->connector->url) && !streq_null(url, gathered->current_url);
+}
+
+static void verify_at_next(struct remote *remote);
+
 static void on_verified(const struct connector_answer *answer, void *userdata) {
         struct remote *remote = userdata;
         struct gathered *gathered = remote->gathered;
+        const char *urls[URLS_MAX];
         int r;
 
         if (take_answer(gathered, answer)) {
@@ -258,26 +339,41 @@ static void on_verified(const struct connector_answer *answer, void *userdata) {
                  * it. An empty 400 too, where configuration and signature have just passed. */
                 if (r == FAILURE_REFUSED || r == FAILURE_REJECTED || (r > 0 && answer->reply.status == 400))
                         r = FAILURE_BAD_REPLY;
-                take_result(gathered, &answer->reply, r);
+                take_result(remote, &answer->reply, r);
         }
+        if (may_be_wrong_url(remote) && remote->n_tried + 1 < list_urls(gathered, urls)) {
+                remote->n_tried++;
+                remote->call = connector_call_free(remote->call);
+                verify_at_next(remote);
+                return;
+        }
+        if (gathered->outcome.failure == FAILURE_NONE && settle_url(remote) < 0)
+                gathered->outcome.failure = FAILURE_LOCAL;
         if (gathered->outcome.failure != FAILURE_NONE)
                 error_prefix(&gathered->outcome.error, "could not verify the new certificate");
         end_call(remote);
 }
 
-void remote_step_verify(struct remote *remote) {
+static void verify_at_next(struct remote *remote) {
         struct gathered *gathered = remote->gathered;
         struct connector_request request = {
-                .url = call_url(gathered),
+                .url = call_url(remote),
                 .key = gathered->stage.key,
                 .certificate_pem = gathered->stage.certificate_pem,
                 .fresh = true,
         };
         int r;
 
+        gathered->outcome.failure = FAILURE_NONE;
+        error_clear(&gathered->outcome.error);
         r = compass_request_probe(&request.body);
         if (r < 0)
                 fail_unstarted(remote, r);
         else
                 start_call(remote, &request, on_verified);
+}
+
+void remote_step_verify(struct remote *remote) {
+        remote->n_tried = 0;
+        verify_at_next(remote);
 }

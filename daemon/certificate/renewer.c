@@ -207,6 +207,20 @@ static void record_attempt(struct renewer *renewer) {
                 saved(renewer)->token = findings->token;
 }
 
+/* A try counts before its end is known, so that a process that dies each time does not try for as long as it
+ * lives. */
+static void count_reply(struct renewer *renewer) {
+        struct state *state = saved(renewer);
+        const uint32_t reply = attempt_findings(renewer->attempt)->reply;
+
+        if (state->reply != reply) {
+                state->reply = reply;
+                state->reply_tries = 0;
+        }
+        if (state->reply_tries < UINT32_MAX)
+                state->reply_tries++;
+}
+
 /* A step that calls the Connector waits until the state file knows of it. */
 static void start_step(struct renewer *renewer, enum renewal_step step) {
         struct attempt *attempt = renewer->attempt;
@@ -225,6 +239,8 @@ static void start_step(struct renewer *renewer, enum renewal_step step) {
         }
         if (step == STEP_CONFIGURATION && renewer->renewal.by_token)
                 facts_try_token(&renewer->core->facts, attempt_findings(attempt)->token);
+        if (step == STEP_VERIFY)
+                count_reply(renewer);
         if (!renewer->is_recorded) {
                 record_attempt(renewer);
                 must_save = true;
@@ -407,6 +423,7 @@ static void take_commit(struct renewer *renewer) {
 
         /* What is on disk says when it is due again, and what is to be published. */
         remember_failure(renewer, 0, FAILURE_NONE, USEC_INFINITY);
+        saved(renewer)->reply = saved(renewer)->reply_tries = 0;
         end_attempt(renewer);
         renewer_request(renewer, RENEWER_TRY);
 }
@@ -475,6 +492,9 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                 .n_failures = renewer->renewal.failures,
                 .offered_token = renewer->offered_token,
                 .tried_token = core->facts.tried_token,
+                .reply = saved(renewer)->reply,
+                .reply_tries = saved(renewer)->reply_tries,
+                .is_new_config = renewer->is_news_to_us && renewer->has_inspected,
         };
         renewer->attempt = attempt_new(&core->env->services, core->config, &input, on_step_done, renewer);
         if (!renewer->attempt) {

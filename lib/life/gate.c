@@ -10,6 +10,8 @@
 
 #include "lib/life/gate.h"
 
+#include "lib/x509/identity.h"
+
 /* The checks in progress. The chain is built once, before the first check that needs it; that it cannot be
  * built is for GATE_CHAIN to say. */
 struct gate {
@@ -208,6 +210,20 @@ static int check_chain(struct gate *gate, struct error *error) {
                 r = chain_verify(gate->leaf, &gate->chain.certs, &gate->ca_list, USEC_INFINITY, error);
         if (r < 0)
                 error_prefix(error, "the new certificate does not verify to the CA in the reply");
+        return r;
+}
+
+/* As TLS will: OpenSSL's security level refuses keys and digests that are too weak, also of an intermediate.
+ */
+static int check_loads(struct gate *gate, struct error *error) {
+        _cleanup_(freep) char *pem = NULL;
+        int r;
+
+        r = chain_leaf_pem(&gate->chain, &pem);
+        if (r == 0)
+                r = identity_check(gate->input->key, pem, error);
+        if (r < 0)
+                error_prefix(error, "the new certificate cannot be used for TLS");
         return r;
 }
 

@@ -16,6 +16,7 @@
         CHECK(CLIENT_AUTH, client_auth, "client-auth") \
         CHECK(VALIDITY,    validity,    "validity")    \
         CHECK(CHAIN,       chain,       "chain")       \
+        CHECK(LOADS,       loads,       "loads")       \
         CHECK(EXPIRY,      expiry,      "expiry") /* after the chain: the effective expiry needs it */
 
 enum gate_check {

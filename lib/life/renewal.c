@@ -100,7 +100,7 @@ static enum renewal_step fail(struct renewal *renewal, enum renewal_state state,
 static bool needs_token(const struct renewal *renewal, enum failure failure,
                         const struct renewal_context *context) {
         if (renewal->by_token)
-                return failure == FAILURE_REFUSED || failure == FAILURE_REJECTED;
+                return failure == FAILURE_REFUSED || failure == FAILURE_REJECTED || renewal->is_last_resort;
         return renewal->rejected || is_expired(renewal, context);
 }
 
@@ -150,28 +150,61 @@ static enum renewal_step take_failure(struct renewal *renewal, const struct rene
         return wait_for(renewal, state, USEC_INFINITY, wait);
 }
 
-/* Where an attempt starts with what is staged; STEP_NONE when it cannot. */
-static enum renewal_step first_step(const struct renewal_observation *observation, bool by_token) {
-        if (observation->has_staged_reply)
+/*
+ * What a staged certificate is worth. It costs nothing more, so it goes before everything that does; but not
+ * for longer than it may still work, and not once it failed and there is something newer: a token, a
+ * configuration, an operator's wish. What an operator hands in beats it at once. A certificate that failed
+ * too often is tried where nothing better is left.
+ */
+static enum reply_rank {
+        REPLY_NONE,
+        REPLY_LAST,
+        REPLY_FIRST
+} rank_reply(const struct renewal *renewal, const struct renewal_observation *observation,
+             const struct renewal_context *context) {
+        const bool has_good_set = observation->has_set && !renewal->rejected && !is_expired(renewal, context);
+
+        if (!observation->has_staged_reply || observation->reply_expiry <= context->now)
+                return REPLY_NONE;
+        if (has_good_set && observation->reply_expiry <= observation->expiry && !renewal->forced &&
+            !observation->other_key_asked)
+                return REPLY_NONE; /* the current set is newer */
+        if (observation->enrol_asked || observation->reply_failures >= RENEWAL_REPLY_TRIES)
+                return REPLY_LAST;
+        if (observation->reply_failures > 0 &&
+            (renewal->forced || observation->is_new_config || observation->has_untried_token))
+                return REPLY_LAST;
+        return REPLY_FIRST;
+}
+
+/* Where an attempt starts with what is staged; STEP_NONE when it cannot. An enrolment may have nothing left
+ * but a certificate that failed. */
+static enum renewal_step first_step(const struct renewal_observation *observation, bool by_token,
+                                    enum reply_rank reply) {
+        if (reply == REPLY_FIRST)
                 return STEP_VERIFY;
         if (by_token && observation->has_staged_grant && !observation->has_untried_token)
                 return STEP_SIGN;
         if (by_token && !observation->has_token)
-                return STEP_NONE;
+                return reply == REPLY_LAST ? STEP_VERIFY : STEP_NONE;
         return observation->has_staged_key ? STEP_CONFIGURATION : STEP_KEY;
 }
 
 static enum renewal_step take_observation(struct renewal *renewal,
                                           const struct renewal_observation *observation, usec_t hold_usec,
                                           const struct renewal_context *context) {
-        enum renewal_step enrolment = first_step(observation, true);
+        enum renewal_step enrolment;
         enum renewal_state state;
+        enum reply_rank reply;
         usec_t due;
 
         if (!observation->has_set || observation->expiry != renewal->expiry)
                 renewal->rejected = false; /* that was another set */
         renewal->expiry = observation->has_set ? observation->expiry : 0;
-        renewal->token_offered = enrolment != STEP_NONE;
+        reply = rank_reply(renewal, observation, context);
+        enrolment = first_step(observation, true, reply);
+        renewal->is_last_resort = reply == REPLY_LAST && enrolment == STEP_VERIFY;
+        renewal->token_offered = enrolment != STEP_NONE && !renewal->is_last_resort;
         hold_usec = longest_hold(renewal, hold_usec, context);
 
         if (!observation->has_set) {
@@ -188,15 +221,19 @@ static enum renewal_step take_observation(struct renewal *renewal,
         }
 
         if (renewal->rejected || is_expired(renewal, context)) {
-                if (enrolment != STEP_NONE)
+                /* A certificate that failed takes turns with one that expired or was rejected: either may
+                 * work again. */
+                if (enrolment != STEP_NONE && !(renewal->is_last_resort && renewal->failures % 2 == 1))
                         return attempt(renewal, true, enrolment, hold_usec);
+                renewal->is_last_resort = false;
                 if (hold_usec > 0)
                         return wait_for(renewal, RENEWAL_WAITING_FOR_TOKEN, USEC_INFINITY, hold_usec);
                 if (renewal->state != RENEWAL_WAITING_FOR_TOKEN && !renewal->forced)
                         return fail(renewal, RENEWAL_WAITING_FOR_TOKEN, FAILURE_REJECTED, context);
-                return attempt(renewal, false, first_step(observation, false), 0);
+                return attempt(renewal, false, first_step(observation, false, reply), 0);
         }
 
+        renewal->is_last_resort = false;
         if (observation->enrol_asked && enrolment != STEP_NONE)
                 return attempt(renewal, true, enrolment, hold_usec);
 
@@ -205,7 +242,7 @@ static enum renewal_step take_observation(struct renewal *renewal,
                 forget_failures(renewal);
                 return wait_for(renewal, RENEWAL_CURRENT, due, USEC_INFINITY);
         }
-        return attempt(renewal, false, first_step(observation, false), hold_usec);
+        return attempt(renewal, false, first_step(observation, false, reply), hold_usec);
 }
 
 /* The step under way is done. An inspection ends with its observation, so nothing follows it here. */

@@ -32,16 +32,19 @@ extern const char *const renewal_step_names[STEP_MAX];
 
 /* What STEP_INSPECT saw on disk and on the clock. */
 struct renewal_observation {
-        bool has_set;           /* a current set whose parts match */
-        usec_t not_before;      /* of the leaf; 0 without a set */
-        usec_t expiry;          /* effective; 0 without a set */
-        bool has_token;         /* one is on offer, or one from `configuration` is staged */
-        bool has_untried_token; /* it was never shown to the Connector: worth more than a grant */
-        bool has_staged_key;    /* of the size requested */
-        bool has_staged_grant;  /* CSR and one-time token for the sign call: `configuration` is behind us */
-        bool has_staged_reply;  /* a certificate that passed the gate, not yet verified */
-        bool enrol_asked;       /* with the token on offer, although the set can be used */
-        bool other_key_asked;   /* the configuration asks for another key size than the current set has */
+        bool has_set;            /* a current set whose parts match */
+        usec_t not_before;       /* of the leaf; 0 without a set */
+        usec_t expiry;           /* effective; 0 without a set */
+        bool has_token;          /* one is on offer, or one from `configuration` is staged */
+        bool has_untried_token;  /* it was never shown to the Connector: worth more than a grant */
+        bool has_staged_key;     /* of the size requested */
+        bool has_staged_grant;   /* CSR and one-time token for the sign call: `configuration` is behind us */
+        bool has_staged_reply;   /* a certificate that passed the gate, not yet verified */
+        usec_t reply_expiry;     /* effective, of that certificate */
+        unsigned reply_failures; /* attempts to verify it so far, over restarts */
+        bool is_new_config;      /* the configuration is another one than that of the last inspection */
+        bool enrol_asked;        /* with the token on offer, although the set can be used */
+        bool other_key_asked;    /* the configuration asks for another key size than the current set has */
 };
 
 struct renewal_event {
@@ -76,6 +79,8 @@ struct renewal {
         bool forced;            /* renew although it is not due; cleared by success */
         bool rejected;        /* the current set was; need not survive a restart, one call finds out again */
         bool token_offered;   /* the last inspection found what an enrolment could start with */
+        bool is_last_resort;  /* this attempt verifies a certificate that failed before: there is nothing
+                                 better */
         bool past_signature;  /* one of the failures in a row came at STEP_GATE or later */
         unsigned failures;    /* in a row */
         enum failure failure; /* the last one; FAILURE_NONE after a success */
@@ -94,6 +99,9 @@ struct renewal_context {
         uint32_t random; /* fresh for each call */
         usec_t now;      /* CLOCK_REALTIME */
 };
+
+/* How often a staged certificate is verified before anything else is tried instead. */
+#define RENEWAL_REPLY_TRIES 4u
 
 /* How often a token is tried again that was doubtfully rejected. */
 #define RENEWAL_DOUBTS 3u
@@ -115,6 +123,8 @@ struct renewal_context {
  * What an inspection leads to (the first row that fits):
  *   no set: staged reply, grant or token   ENROLLING from the furthest step that these allow; a token that was
  *                                          never tried goes before a grant, which may be burnt
+ *   no set: a reply that gave way          ENROLLING from STEP_VERIFY where nothing else is left; its failure
+ *                                          leads to WAITING_FOR_TOKEN
  *   no set                                 WAITING_FOR_TOKEN, no time to wake
  *   now is before notBefore and the skew   FAILURE_LOCAL; state stays CURRENT, or is RETRYING
  *   expired or rejected: reply, grant ...  ENROLLING as above; so with enrol_asked
@@ -122,6 +132,11 @@ struct renewal_context {
  *                                          or forced: RENEWING with what there is. A CA may come back
  *   not due, not forced, same key asked    CURRENT until due_usec
  *   otherwise                              RENEWING; a grant is useless at the certificate-secured endpoint
+ *
+ * A staged reply is verified before anything else is done, since it costs nothing more. It gives way once it has
+ * expired, when the current set expires no earlier, when an operator offers a token, after RENEWAL_REPLY_TRIES attempts,
+ * and after one that failed where there is something newer: a token, a configuration, an operator's wish. With a set
+ * that expired or was rejected, a reply that gave way takes turns with that set.
  *
  * An inspection need not be an attempt: one that a change of the files has caused, or the first one after a
  * restart, must not end a back-off. With hold_usec it begins no attempt and counts no failure. Where it would

@@ -81,14 +81,15 @@ int state_format(const struct state *state, const struct state_instant *now, cha
         if (!issuances || !revoked || !pending)
                 return -ENOMEM;
         root = json_pack(
-                "{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:s, s:I, s:I, "
+                "{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:I, s:I, s:s, s:I, s:I, "
                 "s:O, s:o, s:O}",
                 "version", STATE_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
                 time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
                 (json_int_t)state->failures, "failure", failure_names[state->failure], "next_attempt_usec",
                 time_value(state->next_attempt_usec), "error", state->error, "failed_usec",
-                time_value(state->failed_usec), "issuances_boottime_usec", issuances, "token", token,
-                "generation", (json_int_t)state->generation, "fingerprint", state->fingerprint, "revoke_usec",
+                time_value(state->failed_usec), "issuances_boottime_usec", issuances, "token", token, "reply",
+                (json_int_t)state->reply, "reply_tries", (json_int_t)state->reply_tries, "generation",
+                (json_int_t)state->generation, "fingerprint", state->fingerprint, "revoke_usec",
                 time_value(state->revoke_usec), "revoke_generation", (json_int_t)state->revoke_generation,
                 "revoked", revoked, "revoking_generation",
                 state->is_revoking ? json_integer((json_int_t)state->revoking_generation) : json_null(),
@@ -215,6 +216,21 @@ static bool is_there(const json_t *object, const char *name) {
         const json_t *member = json_object_get(object, name);
 
         return member && !json_is_null(member);
+}
+
+/* This came later. */
+static int take_reply(const json_t *root, struct state *state, struct error *error) {
+        uint64_t reply = 0, tries = 0;
+        int r;
+
+        if (!json_object_get(root, "reply"))
+                return 0;
+        r = take_number(root, "reply", UINT32_MAX, &reply, error);
+        if (r == 0)
+                r = take_number(root, "reply_tries", UINT32_MAX, &tries, error);
+        state->reply = (uint32_t)reply;
+        state->reply_tries = (uint32_t)tries;
+        return r;
 }
 
 /* All of this came later. */
@@ -352,6 +368,8 @@ int state_parse(const char *json, size_t size, struct state *ret, struct state_i
                 r = take_issuances(root, &state, error);
         if (r == 0)
                 r = take_token(root, &state.token, error);
+        if (r == 0)
+                r = take_reply(root, &state, error);
         if (r == 0)
                 r = take_number(root, "generation", INT64_MAX, &state.generation, error);
         if (r == 0)

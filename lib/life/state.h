@@ -43,6 +43,10 @@ struct state {
          * the call that carries it. */
         uint64_t token;
 
+        /* The staged certificate that was verified last, as a hash that is never 0, and how often; 0 for
+         * none. */
+        uint32_t reply, reply_tries;
+
         /* What notifications are about; 0 and empty for none. A current set of another fingerprint has no
          * notifications yet: the process died in between. */
         uint64_t generation;

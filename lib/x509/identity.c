@@ -31,3 +31,14 @@ int identity_use(SSL_CTX *tls, const struct key *key, const char *certificate_pe
                                  "the client certificate and its key cannot be used: %s", openssl_reason());
         return 0;
 }
+
+int identity_check(const struct key *key, const char *certificate_pem, struct error *error) {
+        SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
+        int r;
+
+        if (!tls)
+                return error_set(error, -ENOMEM, "cannot set up TLS: %s", openssl_reason());
+        r = identity_use(tls, key, certificate_pem, error);
+        SSL_CTX_free(tls);
+        return r;
+}

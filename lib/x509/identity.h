@@ -13,3 +13,6 @@ typedef struct ssl_ctx_st SSL_CTX;
  * weak for its security level.
  */
 int identity_use(SSL_CTX *tls, const struct key *key, const char *certificate_pem, struct error *error);
+
+/* Whether identity_use() would take them, with the security level that this machine has for TLS. As above. */
+int identity_check(const struct key *key, const char *certificate_pem, struct error *error);

@@ -158,6 +158,7 @@ static void issue(struct simulation *s, struct certificate *c) {
 
         c->reply_not_before = (s->now + SERVER_AHEAD) / USEC_PER_SEC * USEC_PER_SEC;
         c->reply_expiry = c->reply_not_before + s->scenario->lifetime;
+        c->reply_failures = 0;
 
         /* The Connector has read its CA a moment before it was replaced. Key and DN are the same, so the edge
          * accepts leaves of both. */
@@ -328,6 +329,8 @@ static void commit(struct simulation *s, struct certificate *c) {
 static void finish_step(struct simulation *s, struct certificate *c) {
         if (c->renewal.step == STEP_VERIFY && c->failure == FAILURE_BAD_REPLY)
                 c->has_staged_reply = false;
+        else if (c->renewal.step == STEP_VERIFY && c->failure != FAILURE_NONE)
+                c->reply_failures++;
         if (c->failure != FAILURE_NONE)
                 return;
 
@@ -432,6 +435,8 @@ static void take_step(struct simulation *s, struct certificate *c) {
                 .expiry = c->expiry,
                 .has_staged_key = c->has_staged_key,
                 .has_staged_reply = c->has_staged_reply,
+                .reply_expiry = c->reply_expiry,
+                .reply_failures = c->reply_failures,
         };
         struct renewal_event event = { .type = RENEWAL_DONE };
 

@@ -45,6 +45,7 @@ struct certificate {
 
         bool has_staged_key, has_staged_reply;
         usec_t reply_not_before, reply_expiry;
+        unsigned reply_failures;
 
         enum failure failure; /* of the step under way */
         usec_t retry_after_usec;

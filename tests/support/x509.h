@@ -37,6 +37,7 @@ struct x509_options {
         usec_t not_after; /* 90 days after X509_NOW; ten years for a CA; USEC_INFINITY: 99991231235959Z */
         unsigned serial;  /* 2, as the Connector has it */
         bool ca;
+        const EVP_MD *digest;          /* of the signature; SHA-256 */
         const char *basic_constraints; /* none; "critical,CA:TRUE" for a CA */
         const char *key_usage; /* "critical,digitalSignature"; "critical,keyCertSign,cRLSign" for a CA */
         const char *extended_key_usage;   /* "clientAuth"; none for a CA */

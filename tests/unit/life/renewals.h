@@ -22,6 +22,9 @@ static const struct renewal_context context = { .policy = &policy, .random = MID
 #define FRESH         SET(USEC_PER_DAY)
 #define DUE           SET(80 * USEC_PER_DAY)
 #define EXPIRED       SET(91 * USEC_PER_DAY)
+
+/* One that passed the gate, and has not failed yet. */
+#define STAGED_REPLY .has_staged_reply = true, .reply_expiry = USEC_INFINITY
 #define UNBORN        BORN(NOW + USEC_PER_HOUR)
 
 static inline const char *describe(const struct renewal *r) {

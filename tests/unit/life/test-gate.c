@@ -318,6 +318,34 @@ START_TEST(test_chain_refuses_self_signed) {
 }
 END_TEST
 
+/* What passes all other checks, and TLS would refuse: it must not be staged. */
+START_TEST(test_loads) {
+        _cleanup_(x509_cert_clear) struct x509_cert root =
+                x509_make(&(struct x509_options) { .ca = true, .subject = "CN=Root", .key = x509_key(2) });
+        EVP_PKEY *weak = EVP_RSA_gen(1024);
+        const struct {
+                struct x509_options leaf, ca;
+                const char *reason;
+        } rows[] = {
+                { LEAF(.digest = EVP_sha1()), CA(0), "md too weak" },
+                { LEAF(.digest = EVP_md5()), CA(0), "md too weak" },
+                { LEAF(0), CA(.issuer = &root, .digest = EVP_sha1()), "md too weak" },
+                { LEAF(0), CA(.issuer = &root, .key = weak), "key too small" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(scene_clear) struct scene scene = scene_make(rows[i].leaf, rows[i].ca);
+                _cleanup_(freep) char *ca_pem = X509_JOIN(&scene.ca, &root);
+
+                if (rows[i].ca.issuer)
+                        scene.input.ca_pem = ca_pem;
+                assert_stopped(&scene, GATE_LOADS, "the new certificate cannot be used for TLS: ");
+                assert_stopped(&scene, GATE_LOADS, rows[i].reason);
+        }
+        EVP_PKEY_free(weak);
+}
+END_TEST
+
 START_TEST(test_expiry) {
         _cleanup_(scene_clear) struct scene scene = scene_make(LEAF(0), CA(0));
         const usec_t expiry = X509_NOW + 90 * USEC_PER_DAY;
@@ -412,6 +440,7 @@ int main(void) {
         TEST_CASE(suite, test_validity_spares_strangers);
         TEST_CASE(suite, test_chain);
         TEST_CASE(suite, test_chain_refuses_self_signed);
+        TEST_CASE(suite, test_loads);
         TEST_CASE(suite, test_expiry);
         TEST_CASE(suite, test_expiry_counts_the_anchor);
         TEST_CASE(suite, test_result);

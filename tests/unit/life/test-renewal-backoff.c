@@ -22,6 +22,7 @@ static const struct renewal_context context = { .policy = &policy, .random = MID
 #define FRESH         SET(USEC_PER_DAY)
 #define DUE           LEFT(20 * USEC_PER_DAY)
 #define EXPIRED       SET(91 * USEC_PER_DAY)
+#define STAGED_REPLY  .has_staged_reply = true, .reply_expiry = USEC_INFINITY
 #define UNBORN        BORN(NOW + USEC_PER_HOUR)
 
 static const char *describe(const struct renewal *r) {
@@ -210,7 +211,7 @@ START_TEST(test_held_looks) {
                   .after = RENEWAL_RETRYING,
                   .wait = HOLD },
                 { .what = "reply",
-                  .observation = { DUE, .has_staged_key = true, .has_staged_reply = true },
+                  .observation = { DUE, .has_staged_key = true, STAGED_REPLY },
                   .after = RENEWAL_RETRYING,
                   .wait = HOLD },
                 { .what = "forced",
@@ -410,8 +411,7 @@ START_TEST(test_assumed_backoff) {
         /* The staged reply is the last attempt's: nothing is forgiven before it is tried. */
         renewal_restore(&r, 12, FAILURE_REFUSED);
         wake(&r);
-        ck_assert_int_eq(inspected(&r, (struct renewal_observation) { DUE, .has_staged_reply = true }, 0),
-                         STEP_VERIFY);
+        ck_assert_int_eq(inspected(&r, (struct renewal_observation) { DUE, STAGED_REPLY }, 0), STEP_VERIFY);
         ck_assert_uint_eq(renewal_assumed_backoff(&r, &context), USEC_PER_HOUR);
 
         /* An enrolment, the slow retries of an expired set, and one whose token is on offer by now. */

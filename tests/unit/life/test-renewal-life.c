@@ -62,8 +62,7 @@ START_TEST(test_whole_life) {
         failed(&r, FAILURE_TRANSIENT);
         ck_assert(r.forced);
         wake(&r);
-        inspected(&r,
-                  (struct renewal_observation) { FRESH, .has_staged_key = true, .has_staged_reply = true });
+        inspected(&r, (struct renewal_observation) { FRESH, .has_staged_key = true, STAGED_REPLY });
         walk(&r, all + 5, 2);
 
         /* The Director's grant survives a crash between `configuration` and sign. */
@@ -255,6 +254,9 @@ START_TEST(test_random_events) {
                 observation.has_staged_key = flip(&seed);
                 observation.has_staged_grant = flip(&seed);
                 observation.has_staged_reply = random_next(&seed) % 8 == 0;
+                observation.reply_expiry = NOW + random_next(&seed) % (200 * USEC_PER_DAY);
+                observation.reply_failures = (unsigned)(random_next(&seed) % (RENEWAL_REPLY_TRIES + 2));
+                observation.is_new_config = flip(&seed);
                 observation.other_key_asked = flip(&seed);
                 observation.enrol_asked = random_next(&seed) % 8 == 0;
                 event.failure = FAILURE_NONE + 1 + (enum failure)(random_next(&seed) % (FAILURE_MAX - 1));
