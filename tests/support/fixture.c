@@ -37,11 +37,12 @@ const char *lifetime(unsigned seconds) {
 }
 
 const char *fixture_program(const char *name) {
-        const char *keys = getenv("REKEYD_TEST_KEYS"), *path;
+        const bool real = streq(name, "REKEYD") && streq_null(getenv("REKEYD_TEST_KEYS"), "real");
+        const char *path;
         char variable[48];
 
         snprintf(variable, sizeof(variable), "REKEYD_TEST_QUICK_%s", name);
-        path = keys && streq(keys, "real") ? NULL : getenv(variable);
+        path = real ? NULL : getenv(variable);
         if (!path) {
                 snprintf(variable, sizeof(variable), "REKEYD_TEST_%s", name);
                 path = getenv(variable);
