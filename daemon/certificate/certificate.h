@@ -9,7 +9,7 @@
 
 struct certificate;
 
-/* CONFIG is one of OWNER's, of which a reference is taken. Loads what the last run left in the journal. 0;
+/* CONFIG is one of OWNER's, of which a reference is taken. Loads what the last run left in the state file. 0;
  * -ENOMEM; or -errno with a sentence. */
 int certificate_new(struct environment *env, struct config *owner, const struct config_certificate *config,
                     struct certificate **ret, struct error *error);

@@ -3,10 +3,10 @@
  * made with it. The Connector revokes the certificate by which it is called, and no other.
  *
  * It cannot be asked afterwards what it has done: a revoked certificate gets the empty 400 for ever, as one
- * of a client that is not paired does, and any while the Director is down. So the journal is written ahead:
- * from before the call until it is certain that nothing was done, the set counts as revoked. A process that
- * dies in between, or an answer that is lost, leaves a doubt, in which the set is not used; and the next call
- * begins with that. To revoke twice is harmless. What ends a doubt:
+ * of a client that is not paired does, and any while the Director is down. So the state file is written
+ * ahead: from before the call until it is certain that nothing was done, the set counts as revoked. A process
+ * that dies in between, or an answer that is lost, leaves a doubt, in which the set is not used; and the next
+ * call begins with that. To revoke twice is harmless. What ends a doubt:
  *
  *   true                           it is revoked
  *   expired, and the edge says so  it is not accepted any more

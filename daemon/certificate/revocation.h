@@ -18,20 +18,19 @@ struct revocation_request {
         /* An operator has asked for it: in use or not, it is meant. Otherwise what is current on the disk is
          * not revoked. */
         bool is_asked;
-        const char
-                *fingerprint; /* of what was asked for; NULL: it is one of the journal's `revoked` by now */
+        const char *fingerprint; /* of what was asked for; NULL: it is one of the state's `revoked` by now */
 };
 
 /* FAILURE_NONE: it is revoked, or has expired, which is as good. Otherwise ERROR is a sentence; GONE says
- * that it cannot be revoked ever, since its files are not there any more, or are others. The journal says
+ * that it cannot be revoked ever, since its files are not there any more, or are others. The state file says
  * whether it may be revoked all the same, and is the caller's to save. The revocation may be freed from here.
  */
 typedef void (*revocation_done_t)(enum failure failure, bool gone, const char *error, void *userdata);
 
 /*
- * Begins. What is about to be revoked is in the journal, durably, before the call leaves: one of `revoked`,
- * and for an operator `revoking_generation` as well. They stay while it may be revoked; they go when it is
- * certain that it is not. Of what is revoked, `revoked` stays.
+ * Begins. What is about to be revoked is in the state file, durably, before the call leaves: one of
+ * `revoked`, and for an operator `revoking_generation` as well. They stay while it may be revoked; they go
+ * when it is certain that it is not. Of what is revoked, `revoked` stays.
  *
  * 0 or -ENOMEM; DONE is called from the loop, later.
  */
