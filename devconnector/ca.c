@@ -52,7 +52,7 @@ static int make_ca(const struct ca *ca, const char *name_text, X509_NAME *name, 
                 EVP_PKEY_up_ref(key);
                 pair.key = key;
         } else {
-                r = pki_generate_key(&pair.key, error);
+                r = pki_generate_key(PKI_KEY_BITS, &pair.key, error);
                 if (r < 0)
                         return r;
         }
@@ -172,7 +172,7 @@ static int make_server(struct ca *ca, const struct pki_pair *server_ca, struct e
         r = pki_parse_name("CN=devconnector", &name, error);
         if (r < 0)
                 return r;
-        r = pki_generate_key(&server.key, error);
+        r = pki_generate_key(PKI_KEY_BITS, &server.key, error);
         if (r < 0)
                 return r;
         r = pki_issue(&(struct pki_request) { .usage = PKI_SERVER,

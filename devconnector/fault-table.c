@@ -74,10 +74,13 @@ const struct fault_row fault_rows[FAULT_KIND_MAX] = {
         FAULT(TWO_LEAVES, "two-leaves", CALL, AT(SIGN)),
         FAULT(NO_CLIENT_AUTH, "no-client-auth", CALL, AT(SIGN)),
         FAULT(LONG_CHAIN, "long-chain", CALL, AT(SIGN), NUMBER("certificates", "11", 2, 200)),
+        FAULT(WEAK_DIGEST, "weak-digest", CALL, AT(SIGN)),
+        FAULT(WEAK_ISSUER, "weak-issuer", CALL, AT(SIGN)),
         FAULT(EMPTY_FIELD, "empty-field", CALL, AT_ANY, TEXT("field", "clientCertificate")),
         FAULT(MISSING_FIELD, "missing-field", CALL, AT_ANY, TEXT("field", "clientCertificate")),
         FAULT(NULL_FIELD, "null-field", CALL, AT_ANY, TEXT("field", "clientCertificate")),
         FAULT(GARBAGE_BASE64, "garbage-base64", CALL, AT_ANY, TEXT("field", "clientCertificate")),
+        FAULT(SET_FIELD, "set-field", CALL, AT_ANY, TEXT("field", "clientCertificate"), TEXT("value", "")),
 };
 
 /* Texts that only some values make sense for. */

@@ -67,10 +67,13 @@ enum fault_kind {
         FAULT_TWO_LEAVES,
         FAULT_NO_CLIENT_AUTH,
         FAULT_LONG_CHAIN,
+        FAULT_WEAK_DIGEST,
+        FAULT_WEAK_ISSUER,
         FAULT_EMPTY_FIELD,
         FAULT_MISSING_FIELD,
         FAULT_NULL_FIELD,
         FAULT_GARBAGE_BASE64,
+        FAULT_SET_FIELD,
         FAULT_KIND_MAX,
 };
 

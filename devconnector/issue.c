@@ -75,6 +75,31 @@ static int plan_long_chain(struct plan *plan, uint64_t n_certificates, struct er
         return 0;
 }
 
+/* An intermediate below the real CA, with a key that TLS does not take. */
+static int plan_weak_issuer(struct plan *plan, struct error *error) {
+        _cleanup_(X509_NAME_freep) X509_NAME *name = NULL;
+        int r;
+
+        r = pki_parse_name("CN=Weak Intermediate", &name, error);
+        if (r < 0)
+                return r;
+        r = pki_generate_key(1024, &plan->intermediate.key, error);
+        if (r < 0)
+                return r;
+        r = pki_issue(&(struct pki_request) { .usage = PKI_CA,
+                                              .subject = name,
+                                              .key = plan->intermediate.key,
+                                              .lifetime_usec = plan->leaf.lifetime_usec },
+                      plan->issuer, &plan->intermediate.certificate, error);
+        if (r < 0)
+                return r;
+        plan->issuer = &plan->intermediate;
+        plan->intermediates = sk_X509_new_null();
+        return plan->intermediates && pki_list_add(plan->intermediates, plan->issuer->certificate) == 0
+                       ? 0
+                       : error_set_errno(error, -ENOMEM, "cannot issue an intermediate");
+}
+
 static int plan_fault(struct plan *plan, const struct fault *fault, struct error *error) {
         switch (fault_kind(fault)) {
         case FAULT_WRONG_KEY:
@@ -107,6 +132,11 @@ static int plan_fault(struct plan *plan, const struct fault *fault, struct error
                 return 0;
         case FAULT_LONG_CHAIN:
                 return plan_long_chain(plan, fault_number(fault, "certificates"), error);
+        case FAULT_WEAK_DIGEST:
+                plan->leaf.digest = NID_sha1;
+                return 0;
+        case FAULT_WEAK_ISSUER:
+                return plan_weak_issuer(plan, error);
         default:
                 return 0;
         }

@@ -17,7 +17,6 @@
 
 #include "lib/util/files.h"
 
-#define KEY_BITS      2048
 #define PEM_FILE_MAX  (1024u * 1024)
 #define KEY_FILE_MODE 0600
 #define PEM_FILE_MODE 0644
@@ -56,8 +55,8 @@ int pki_error(struct error *error, const char *format, ...) {
         return -EINVAL;
 }
 
-int pki_generate_key(EVP_PKEY **ret, struct error *error) {
-        EVP_PKEY *key = EVP_RSA_gen(KEY_BITS);
+int pki_generate_key(unsigned bits, EVP_PKEY **ret, struct error *error) {
+        EVP_PKEY *key = EVP_RSA_gen(bits);
 
         if (!key)
                 return pki_error(error, "cannot generate a key");
@@ -167,16 +166,16 @@ static int add_extensions(X509 *certificate, const struct pki_request *request, 
         return request->hosts ? add_hosts(certificate, request->hosts) : 0;
 }
 
-/* Signs with the algorithm of another signature, its RSA-PSS parameters included. */
-static int sign(X509 *certificate, EVP_PKEY *key, const X509_ALGOR *like) {
+/* Signs with DIGEST, or with the algorithm of another signature, its RSA-PSS parameters included. */
+static int sign(X509 *certificate, EVP_PKEY *key, const X509_ALGOR *like, int given_digest) {
         _cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *context = EVP_MD_CTX_new();
         EVP_PKEY_CTX *key_context;
         const ASN1_OBJECT *algorithm;
-        int digest = NID_sha256, scheme = NID_rsaEncryption;
+        int digest = given_digest ? given_digest : NID_sha256, scheme = NID_rsaEncryption;
         const void *parameters;
         int parameters_type;
 
-        if (like) {
+        if (like && !given_digest) {
                 X509_ALGOR_get0(&algorithm, &parameters_type, &parameters, like);
                 if (OBJ_obj2nid(algorithm) == NID_rsassaPss) {
                         const ASN1_STRING *packed = parameters;
@@ -233,7 +232,7 @@ int pki_issue(const struct pki_request *request, const struct pki_pair *issuer, 
                     1 ||
             X509_set_pubkey(certificate, request->key) != 1 ||
             add_extensions(certificate, request, parent) < 0 ||
-            sign(certificate, issuer ? issuer->key : request->key, request->like) < 0)
+            sign(certificate, issuer ? issuer->key : request->key, request->like, request->digest) < 0)
                 return pki_error(error, "cannot issue a certificate");
 
         *ret = take_ptr(certificate);

@@ -34,8 +34,10 @@ void pki_pair_clear(struct pki_pair *pair);
  */
 int pki_error(struct error *error, const char *format, ...) _printf_(2, 3);
 
-/* A new RSA key, 2048 bits. */
-int pki_generate_key(EVP_PKEY **ret, struct error *error);
+#define PKI_KEY_BITS 2048u
+
+/* A new RSA key of BITS. */
+int pki_generate_key(unsigned bits, EVP_PKEY **ret, struct error *error);
 
 /* "CN=Kyma" or "O=Org,OU=OrgUnit,C=DE": short attribute names, no escaping. The values become UTF8String. */
 int pki_parse_name(const char *text, X509_NAME **ret, struct error *error);
@@ -57,6 +59,7 @@ struct pki_request {
         time_t not_before_sec;    /* 0: now */
         usec_t lifetime_usec;     /* whole seconds count */
         const X509_ALGOR *like;   /* signature algorithm to inherit; NULL: SHA-256 */
+        int digest;               /* NID of one that goes before that; 0: none */
         const char *const *hosts; /* ends with NULL */
 };
 

@@ -84,10 +84,8 @@ static json_t *find_holder(json_t *value, const char *name) {
 /* FIELD is a name, found wherever it stands, or a path below one: "token.token". */
 void spoil_field(const struct fault *fault, json_t *reply) {
         static const enum fault_kind kinds[] = {
-                FAULT_EMPTY_FIELD,
-                FAULT_MISSING_FIELD,
-                FAULT_NULL_FIELD,
-                FAULT_GARBAGE_BASE64,
+                FAULT_EMPTY_FIELD,    FAULT_MISSING_FIELD, FAULT_NULL_FIELD,
+                FAULT_GARBAGE_BASE64, FAULT_SET_FIELD,
         };
         _cleanup_(freep) char *path = NULL;
         json_t *holder = json_object_get(reply, "data");
@@ -111,6 +109,8 @@ void spoil_field(const struct fault *fault, json_t *reply) {
                 json_object_set_new(holder, last, json_null());
         else if (fault_is(fault, FAULT_GARBAGE_BASE64))
                 json_object_set_new(holder, last, json_string("%%% this is no base64 %%%"));
+        else if (fault_is(fault, FAULT_SET_FIELD))
+                json_object_set_new(holder, last, json_string(fault_text(fault, "value")));
         else
                 json_object_del(holder, last);
 }

@@ -156,6 +156,8 @@ START_TEST(issuing_faults) {
                 { "\"mixed-ca\"", { true, true, false, true }, 1, 2 },
                 { "\"two-leaves\"", { true, true, true, true }, 2, 3 },
                 { "\"long-chain\"", { true, true, false, true }, 1, 11 },
+                { "\"weak-digest\"", { true, true, true, true }, 1, 2 },
+                { "\"weak-issuer\"", { true, true, false, true }, 1, 3 },
         };
         _cleanup_(stage_clear) struct stage stage = stage_new(NULL);
         _cleanup_(identity_clear) struct identity identity = dev_enrol(stage.dev, x509_key(0), "a");
@@ -202,6 +204,8 @@ START_TEST(field_faults) {
                   QUERY_CONFIGURATION, "\"managementPlaneInfo\":{\"certificateSecuredConnectorURL\":" },
                 { "{\"fault\":\"null-field\",\"field\":\"result\",\"count\":1}", QUERY_CONFIGURATION,
                   "{\"data\":{\"result\":null}}" },
+                { "{\"fault\":\"set-field\",\"field\":\"token.token\",\"value\":\"T\",\"count\":1}",
+                  QUERY_CONFIGURATION, "{\"token\":{\"token\":\"T\"}," },
                 { "{\"fault\":\"missing-field\",\"field\":\"nope\",\"count\":1}", QUERY_CONFIGURATION,
                   "\"token\"" },
         };

@@ -150,6 +150,8 @@ const struct fault_case fault_cases[] = {
         { "two-leaves", NULL, STOPPED_AT_GATE },
         { "no-client-auth", NULL, STOPPED_AT_GATE },
         { "long-chain", NULL, STOPPED_AT_GATE },
+        { "weak-digest", NULL, STOPPED_AT_GATE },
+        { "weak-issuer", NULL, STOPPED_AT_GATE },
 
         { "empty-field", NULL, .of_field = true, UNREADABLE },
         { "missing-field", NULL, .of_field = true, UNREADABLE },

@@ -1,0 +1,101 @@
+/*
+ * What is staged gives way: however wrong a reply of the Connector was, the next good one ends in a
+ * certificate. Nobody removes a file by hand, and the Connector is asked for no more than it must be.
+ */
+
+#include "lib/protocol/connection.h"
+#include "tests/support/fixture.h"
+#include "tests/test.h"
+
+/* Nobody listens there, and nobody has that name. */
+#define NOBODY  "https://localhost:1/connector/graphql"
+#define NO_NAME "https://connector.invalid/connector/graphql"
+
+#define WRONG_URL(url)                                                                                    \
+        "{\"fault\":\"set-field\",\"at\":\"configuration\",\"field\":\"certificateSecuredConnectorURL\"," \
+        "\"value\":\"" url "\"}"
+
+#define NO_URL "  orders:\n    connector: dev\n    directory: %s/orders\n    token_file: %s/token\n"
+
+/* What TLS would not load is discarded by the gate, and asked for anew. */
+START_TEST(a_weak_certificate_costs_one_signature) {
+        static const char *const faults[] = { "weak-digest", "weak-issuer" };
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
+        unsigned bits = 2048;
+
+        fixture_enrol(fixture, ORDERS);
+        for (size_t i = 0; i < ELEMENTSOF(faults); i++) {
+                _cleanup_(freep) char *fault = NULL, *certificates = NULL;
+                unsigned signatures = fixture_calls(fixture, "sign");
+
+                bits += 1024;
+                ck_assert_int_ge(asprintf(&certificates, "%s    key: {bits: %u}\n", ORDERS, bits), 0);
+                fixture_configure(fixture, certificates);
+                ck_assert_int_ge(asprintf(&fault, "{\"fault\":\"%s\",\"count\":1}", faults[i]), 0);
+                fixture_fault(fixture, fault);
+                ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+                fixture_expect_failure(fixture, "bad-reply", "TLS");
+                ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+                ck_assert_uint_eq(fixture_calls(fixture, "sign"), signatures + 2);
+        }
+}
+END_TEST
+
+/* The Connector named an endpoint where the new certificate could never be verified. Its next answer is
+ * right; what it takes to ask again is a token, as with any enrolment. */
+START_TEST(an_enrolment_outlives_a_wrong_url) {
+        static const struct {
+                const char *fault;
+                bool restarts;
+        } rows[] = {
+                { WRONG_URL(NOBODY), false },
+                { WRONG_URL(NOBODY), true },
+                { WRONG_URL(NO_NAME), false },
+                { WRONG_URL(NO_NAME), true },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
+
+                fixture_prepare(fixture, NO_URL);
+                fixture_fault(fixture, rows[i].fault);
+                fixture_start(fixture, NULL);
+                fixture_expect_failure(fixture, "transient", "could not verify the new certificate");
+                fixture_lift_faults(fixture);
+                if (rows[i].restarts)
+                        fixture_kill(fixture);
+                fixture_token(fixture, "client-1", "token");
+                if (rows[i].restarts)
+                        fixture_start(fixture, NULL);
+                fixture_expect(fixture, MESSAGE_ENROLLED);
+                ck_assert_uint_eq(fixture_calls(fixture, "sign"), 2);
+                ck_assert_int_eq(fixture_stop(fixture), 0);
+        }
+}
+END_TEST
+
+/* The URL that has just answered is good enough to sign and to verify, whatever it says about another one. */
+START_TEST(a_renewal_keeps_to_the_url_that_works) {
+        static const char *const faults[] = { WRONG_URL(NOBODY), WRONG_URL(NO_NAME) };
+
+        for (size_t i = 0; i < ELEMENTSOF(faults); i++) {
+                _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
+                _cleanup_(connection_clear) struct connection connection = { 0 };
+                _cleanup_(freep) char *json = NULL;
+
+                fixture_enrol(fixture, NO_URL);
+                fixture_configure(fixture, NO_URL LARGER_KEY);
+                fixture_fault(fixture, faults[i]);
+                ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+                ck_assert_uint_eq(fixture_calls(fixture, "configuration"), 2);
+                ck_assert_uint_eq(fixture_calls(fixture, "sign"), 2);
+                json = scratch_read(fixture->directory, "orders/connection.json");
+                ck_assert_int_eq(connection_parse(json, strlen(json), &connection, NULL), 0);
+                ck_assert_str_eq(connection.connector_url, fixture->certificate_url);
+                fixture_expect_text(fixture, "did not accept a call; keeping");
+        }
+}
+END_TEST
+
+TEST_MAIN("staged", a_weak_certificate_costs_one_signature, an_enrolment_outlives_a_wrong_url,
+          a_renewal_keeps_to_the_url_that_works)
