@@ -49,6 +49,7 @@ const char *const remedies[REMEDY_MAX] = {
 #define SPOILT(step)       { FAILURE_BAD_REPLY, RENEWAL_RETRYING, REMEDY_NONE, (step), NULL }
 #define SPOILT_TOKEN(step) { FAILURE_BAD_REPLY, RENEWAL_RETRYING, REMEDY_TOKEN, (step), NULL }
 #define NO_ENDPOINT            { FAILURE_LOCAL, RENEWAL_RETRYING, REMEDY_URL, STEP_VERIFY, NULL }
+#define NOBODY_THERE           { FAILURE_TRANSIENT, RENEWAL_RETRYING, REMEDY_TOKEN, STEP_VERIFY, NULL }
 
 /* Rows of six, in the order of enum struck_call. */
 #define AT(...)       .at = { __VA_ARGS__ }
@@ -176,6 +177,13 @@ const struct fault_case fault_cases[] = {
         { "null-field", "\"field\":\"managementPlaneInfo\"", .of_field = true, CONFIGURATION_FIELD(NO_ENDPOINT, PASSES) },
         { "null-field", "\"field\":\"certificateSecuredConnectorURL\"", .of_field = true,
           CONFIGURATION_FIELD(NO_ENDPOINT, PASSES) },
+        /* A URL where nobody answers costs an enrolment, which knows no other; a renewal stays where it was answered. */
+        { "set-field", "\"field\":\"certificateSecuredConnectorURL\",\"value\":\"https://localhost:1/graphql\"",
+          .of_field = true, CONFIGURATION_FIELD(NOBODY_THERE, PASSES) },
+        { "set-field", "\"field\":\"certificateSecuredConnectorURL\",\"value\":\"http://localhost/graphql\"",
+          .of_field = true, CONFIGURATION_FIELD(NO_ENDPOINT, PASSES) },
+        { "set-field", "\"field\":\"certificateSecuredConnectorURL\",\"value\":\"nothing of the kind\"",
+          .of_field = true, CONFIGURATION_FIELD(NO_ENDPOINT, PASSES) },
         { "missing-field", "\"field\":\"certificateChain\"", .of_field = true,
           SIGN_FIELD(BAD_REPLY_TOKEN, BAD_REPLY) },
         { "garbage-base64", "\"field\":\"certificateChain\"", .of_field = true,
