@@ -1,22 +1,19 @@
 /*
- * A dependent's command. It is run by posix_spawn(), which does not copy the daemon's memory, with an
- * argument list that no shell ever sees, and no descriptor but its three standard ones. Its end is awaited
- * through a pidfd.
+ * A dependent's command. Its output is logged line by line while it runs; what it leaves in the background
+ * may go on to write, which nobody reads. daemon/loop/children.c starts and stops processes.
  */
 
 #include "daemon/delivery/delivery.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "daemon/loop/children.h"
 #include "daemon/observe/messages.h"
 
-#define KILL_GRACE_USEC (5 * USEC_PER_SEC)
-#define LINE_MAX_SIZE   1024
-#define LINES_MAX       200 /* a command that floods is cut off in the log, not in its work */
+#define LINE_MAX_SIZE 1024
+#define LINES_MAX     200 /* a command that floods is cut off in the log, not in its work */
 
 struct command {
         struct delivery delivery;
@@ -25,10 +22,9 @@ struct command {
         delivery_done_t done;
         void *userdata;
 
-        pid_t pid;
+        struct child *child;
+        sd_event_source *timeout;
         bool timed_out;
-        int output_fd;
-        sd_event_source *child, *timeout, *output;
         char line[LINE_MAX_SIZE];
         size_t line_size;
         unsigned n_lines;
@@ -50,77 +46,47 @@ static void log_output(struct command *command) {
         command->line_size = 0;
 }
 
-/* One read. Returns what read() did. */
-static ssize_t read_output(struct command *command) {
-        char buffer[4096];
-        ssize_t n = read(command->output_fd, buffer, sizeof(buffer));
-
-        for (ssize_t i = 0; i < n; i++) {
-                if (buffer[i] == '\n' || command->line_size == sizeof(command->line))
-                        log_output(command);
-                if (buffer[i] != '\n')
-                        command->line[command->line_size++] = buffer[i];
-        }
-        return n;
-}
-
-static int on_output(sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata) {
+static void on_output(const char *data, size_t size, void *userdata) {
         struct command *command = userdata;
 
-        if (read_output(command) == 0)
-                sd_event_source_set_enabled(source, SD_EVENT_OFF);
-        return 0;
-}
-
-/* What was written before the end is in the pipe, which holds 64 KiB; what children that live on write is not
- * ours. */
-static void drain_output(struct command *command) {
-        for (unsigned i = 0; i < 16 && read_output(command) > 0; i++)
-                ;
-        log_output(command);
+        for (size_t i = 0; i < size; i++) {
+                if (data[i] == '\n' || command->line_size == sizeof(command->line))
+                        log_output(command);
+                if (data[i] != '\n')
+                        command->line[command->line_size++] = data[i];
+        }
 }
 
 /* --- The end --- */
 
-static int on_exit_status(_unused_ sd_event_source *source, const siginfo_t *info, void *userdata) {
+static void on_ended(int status, void *userdata) {
         struct command *command = userdata;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
-        const char *name = command->config->command[0];
+        const char *name = command->config->command[0], *signal;
         char span[TIMESPAN_MAX];
 
-        /* What has outlived SIGTERM and the leader of the group, who is reaped after this. */
-        if (command->timed_out)
-                (void)kill(-command->pid, SIGKILL);
-        command->pid = 0;
-        drain_output(command);
-
+        log_output(command);
         if (command->timed_out)
                 error_set(&error, -ETIMEDOUT, "command %s timed out after %s and was killed", name,
                           format_timespan(span, command->config->timeout_usec));
-        else if (info->si_code != CLD_EXITED)
+        else if (WIFSIGNALED(status)) {
+                signal = sigabbrev_np(WTERMSIG(status));
                 error_set(&error, -EINTR, "command %s was killed by signal %s", name,
-                          sigabbrev_np(info->si_status) ? sigabbrev_np(info->si_status) : "unknown");
-        else if (info->si_status == 127)
+                          signal ? signal : "unknown");
+        } else if (WEXITSTATUS(status) == 127)
                 error_set(&error, -ENOENT, "command %s could not be run, or ended with status 127", name);
-        else if (info->si_status != 0)
-                error_set(&error, -EIO, "command %s ended with status %d", name, info->si_status);
+        else if (WEXITSTATUS(status) != 0)
+                error_set(&error, -EIO, "command %s ended with status %d", name, WEXITSTATUS(status));
 
-        sd_event_source_disable_unref(take_ptr(command->timeout));
-        sd_event_source_disable_unref(take_ptr(command->output));
+        command->timeout = sd_event_source_disable_unref(command->timeout);
         command->done(error.code == 0 ? NULL : error_text(&error), command->userdata);
-        return 0;
 }
 
-static int on_timeout(sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
+static int on_timeout(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
         struct command *command = userdata;
 
-        /* The leader is not reaped yet, so the number of its group is still its own. */
-        (void)kill(-command->pid, command->timed_out ? SIGKILL : SIGTERM);
-        if (!command->timed_out) {
-                command->timed_out = true;
-                (void)sd_event_source_set_time_relative(source, KILL_GRACE_USEC);
-                (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-        }
+        command->timed_out = true;
+        child_stop(command->child);
         return 0;
 }
 
@@ -183,88 +149,36 @@ static char **make_environment(const struct notice *notice) {
         return take_ptr(environment);
 }
 
-static int spawn(const struct config_notify *config, char **environment, int output_fd, pid_t *ret_pid) {
-        posix_spawn_file_actions_t actions;
-        posix_spawnattr_t attributes;
-        sigset_t none, all;
-        int r;
-
-        sigemptyset(&none);
-        sigfillset(&all);
-        posix_spawn_file_actions_init(&actions);
-        posix_spawnattr_init(&attributes);
-
-        r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-        if (r == 0)
-                r = posix_spawn_file_actions_adddup2(&actions, output_fd, STDOUT_FILENO);
-        if (r == 0)
-                r = posix_spawn_file_actions_adddup2(&actions, output_fd, STDERR_FILENO);
-        if (r == 0)
-                r = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-        if (r == 0)
-                r = posix_spawn_file_actions_addchdir_np(&actions, "/");
-        if (r == 0)
-                r = posix_spawnattr_setsigmask(&attributes, &none);
-        if (r == 0)
-                r = posix_spawnattr_setsigdefault(&attributes, &all);
-        if (r == 0)
-                r = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                                                  POSIX_SPAWN_SETSIGDEF);
-        if (r == 0)
-                r = posix_spawn(ret_pid, config->command[0], &actions, &attributes, config->command,
-                                environment);
-
-        posix_spawn_file_actions_destroy(&actions);
-        posix_spawnattr_destroy(&attributes);
-        return -r;
-}
-
 static struct delivery *command_free(struct delivery *delivery) {
         struct command *command = (struct command *)delivery;
 
-        sd_event_source_disable_unref(command->child);
+        child_release(command->child);
         sd_event_source_disable_unref(command->timeout);
-        sd_event_source_disable_unref(command->output);
-        if (command->pid > 0) {
-                (void)kill(-command->pid, SIGKILL);
-                while (waitpid(command->pid, NULL, 0) < 0 && errno == EINTR)
-                        ;
-        }
-        fd_close(command->output_fd);
         free(command->certificate);
         free(command);
         return NULL;
 }
 
-static int start(sd_event *event, struct command *command, const struct notice *notice) {
+static int start(struct loop_services *services, struct command *command, const struct notice *notice) {
         const struct config_notify *config = command->config;
         _cleanup_(environment_freep) char **environment = NULL;
-        _cleanup_(fd_closep) int write_fd = -1;
-        int fds[2], r;
+        struct child_options options = {
+                .command = config->command,
+                .output = on_output,
+                .ended = on_ended,
+                .userdata = command,
+        };
+        int r;
 
         command->certificate = strdup(notice->certificate);
-        environment = make_environment(notice);
+        options.environment = environment = make_environment(notice);
         if (!command->certificate || !environment)
                 return -ENOMEM;
-
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                return -errno;
-        command->output_fd = fds[0];
-        write_fd = fds[1];
-        if (fcntl(command->output_fd, F_SETFL, O_NONBLOCK) < 0)
-                return -errno;
-
-        r = spawn(config, environment, write_fd, &command->pid);
+        r = sd_event_add_time_relative(services->event, &command->timeout, CLOCK_BOOTTIME,
+                                       config->timeout_usec, USEC_PER_MSEC, on_timeout, command);
         if (r < 0)
                 return r;
-        r = sd_event_add_child(event, &command->child, command->pid, WEXITED, on_exit_status, command);
-        if (r < 0)
-                return r;
-        r = sd_event_add_io(event, &command->output, command->output_fd, EPOLLIN, on_output, command);
-        if (r < 0)
-                return r;
-        return sd_event_add_time_relative(event, &command->timeout, CLOCK_BOOTTIME, config->timeout_usec,
-                                          USEC_PER_MSEC, on_timeout, command);
+        return child_start(services->children, &options, &command->child);
 }
 
 int delivery_run_command(struct loop_services *services, const struct config_notify *config,
@@ -279,12 +193,11 @@ int delivery_run_command(struct loop_services *services, const struct config_not
                 return error_set(error, -ENOMEM, "out of memory");
         delivery = &command->delivery;
         delivery->free = command_free;
-        command->output_fd = -1;
         command->config = config;
         command->done = done;
         command->userdata = userdata;
 
-        r = start(services->event, command, notice);
+        r = start(services, command, notice);
         if (r < 0)
                 return error_set_errno(error, r, "cannot run command %s", config->command[0]);
         *ret = take_ptr(delivery);

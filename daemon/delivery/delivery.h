@@ -40,8 +40,9 @@ typedef int delivery_start_t(struct loop_services *services, const struct config
  * The ways, one for each kind, in delivery-KIND.c.
  *
  * A command is run without a shell, with the arguments as configured, in a process group of its own; standard
- * input is empty, standard output and error are logged line by line. When the time-out comes the whole group
- * gets SIGTERM, and SIGKILL five seconds later. The environment is rekeyd's own without what belongs to its
+ * input is empty, standard output and error are logged line by line. At its time-out, or when the delivery is
+ * broken off, the whole group gets SIGTERM, and SIGKILL five seconds later. The environment is rekeyd's own
+ * without what belongs to its
  * service manager, plus REKEYD_CERTIFICATE, REKEYD_DIRECTORY, REKEYD_GENERATION and REKEYD_FINGERPRINT.
  * Delivered means exit status 0.
  *

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/loop/children.h"
 #include "daemon/loop/curl-glue.h"
 #include "daemon/loop/workers.h"
 
@@ -15,4 +16,5 @@ struct loop_services {
         struct workers *disk_workers;   /* everything else that blocks: milliseconds */
         struct workers *export_workers; /* the same, in directories of others */
         struct curl_glue *curl;
+        struct children *children; /* dependents' commands */
 };

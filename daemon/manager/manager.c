@@ -285,6 +285,9 @@ static int start_services(struct environment *env, struct config *config, struct
         r = curl_glue_new(services->event, &services->curl);
         if (r < 0)
                 return error_set_errno(error, r, "cannot start libcurl");
+        r = children_new(services->event, &services->children);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot await the ends of processes");
         return 0;
 }
 
@@ -469,6 +472,7 @@ struct manager *manager_free(struct manager *manager) {
         sd_event_source_disable_unref(manager->extend);
         sd_event_source_disable_unref(manager->inspections);
         curl_glue_free(manager->env.services.curl);
+        children_free(manager->env.services.children); /* what the certificates have released */
         events_free(manager->env.observers.events);
         fd_close(manager->env.state_directory.fd);
         sd_event_unref(manager->env.services.event);

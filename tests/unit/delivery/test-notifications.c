@@ -46,9 +46,17 @@ static sd_event *new_loop(void) {
         return event;
 }
 
+static struct children *new_children(sd_event *event) {
+        struct children *children;
+
+        ck_assert_int_eq(children_new(event, &children), 0);
+        return children;
+}
+
 /* Runs COMMAND with TIMEOUT and returns the error text, NULL for success. */
 static char *deliver(const char *const *command, usec_t timeout_usec) {
         _cleanup_(sd_event_unrefp) sd_event *event = new_loop();
+        _cleanup_(children_freep) struct children *children = new_children(event);
         _cleanup_(delivery_freep) struct delivery *delivery = NULL;
         const struct config_notify config = {
                 .kind = NOTIFY_COMMAND,
@@ -56,7 +64,7 @@ static char *deliver(const char *const *command, usec_t timeout_usec) {
                 .timeout_usec = timeout_usec,
         };
         struct outcome outcome = { .event = event };
-        struct loop_services services = { .event = event };
+        struct loop_services services = { .event = event, .children = children };
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         int r;
 
@@ -285,6 +293,7 @@ static void setup_start(struct setup *setup, const struct config_certificate *ce
         if (!setup->scratch)
                 setup->scratch = scratch_new();
         ck_assert_int_eq(workers_new(services->event, 1, &services->disk_workers), 0);
+        services->children = new_children(services->event);
         setup->directory = (struct state_directory) {
                 .fd = open(setup->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
                 .workers = services->disk_workers,
@@ -315,6 +324,7 @@ static void setup_stop(struct setup *setup) {
         atomic_store(&services->stopping, true);
         services->disk_workers = workers_free(services->disk_workers);
         setup->notifications = notifications_free(setup->notifications);
+        services->children = children_free(services->children);
         setup->state_file = state_file_free(setup->state_file);
         fd_close(setup->directory.fd);
         services->event = sd_event_unref(services->event);
