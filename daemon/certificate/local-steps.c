@@ -242,6 +242,19 @@ static int load_or_repair(struct gathered *gathered) {
         return r;
 }
 
+/* A set stays in use where that fails. */
+static void scrub(struct gathered *gathered) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(freep) char *warning = NULL;
+
+        if (!gathered->findings.set)
+                return;
+        if (store_scrub(gathered->store, &gathered->set, &warning, &error) < 0)
+                add_warning(gathered, error_text(&error));
+        if (warning)
+                add_warning(gathered, warning);
+}
+
 struct store_options attempt_store_options(const struct config_certificate *config) {
         return (struct store_options) {
                 .key_access = config->key_access,
@@ -261,6 +274,8 @@ void local_step_inspect(struct gathered *gathered) {
                 r = adopt(gathered);
         if (r == 0)
                 r = load_or_repair(gathered);
+        if (r == 0)
+                scrub(gathered);
         if (r == 0)
                 r = store_stage_load(gathered->store, &gathered->stage, &gathered->outcome.error);
         if (r < 0) {

@@ -1,8 +1,8 @@
 /*
- * Adoption: an existing pair becomes generation 0. The bytes are taken as they are, so dependents see no
- * change; only a certificate file that does not start with the leaf is put in order, and a private key beside
- * the certificates is left out of the public files. Nothing is adopted that does not match, and the files
- * that were there are only replaced by links once the generation with the same content is current.
+ * Adoption: an existing pair becomes generation 0. Its certificates stay the same, and in their order where
+ * that begins with the leaf, so dependents see no change; whatever else is in those files is left out of the
+ * public ones. Nothing is adopted that does not match, and the files that were there are only replaced by
+ * links once the generation with the same content is current.
  */
 
 #include "lib/store/store-private.h"
@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 
 #include "lib/protocol/connection.h"
-#include "lib/x509/chain.h"
 
 /* A sentence when the key is world-readable, since such a key may be disclosed already. */
 static int check_key_mode(int dir_fd, const char *name, const char *shown, char **ret_warning) {
@@ -28,81 +27,6 @@ static int check_key_mode(int dir_fd, const char *name, const char *shown, char 
                         shown, st.st_mode & 07777u) < 0
                        ? -ENOMEM
                        : 0;
-}
-
-/* Cuts every private key out of PEM, which may be NULL: key and certificates often share one file, and
- * tls.crt is public. */
-static void drop_keys(char *pem) {
-        static const char label[] = "PRIVATE KEY-----", end[] = "-----END ";
-        char *key;
-
-        while (pem && (key = strstr(pem, label))) {
-                size_t length = strlen(pem);
-                char *first = key, *last = strstr(key, end);
-
-                while (first > pem && first[-1] != '\n')
-                        first--;
-                last = last ? strchr(last, '\n') : NULL;
-                last = last ? last + 1 : pem + length; /* one without an end takes the rest with it */
-                memmove(first, last, (size_t)(pem + length - last));
-                explicit_bzero(first + (pem + length - last), (size_t)(last - first));
-        }
-}
-
-/* The leaf is the certificate of the key. Puts it first, followed by its intermediates, unless it is first
- * already. */
-static int order_pair(struct pair *pair, struct error *error) {
-        _cleanup_(cert_list_clear) struct cert_list certs = { 0 };
-        _cleanup_(chain_clear) struct chain chain = { 0 };
-        uint8_t spki[SPKI_HASH_SIZE], other[SPKI_HASH_SIZE];
-        size_t leaf = 0;
-        int r;
-
-        drop_keys(pair->certificate_pem);
-        drop_keys(pair->ca_pem);
-        r = cert_list_parse(pair->certificate_pem, strlen(pair->certificate_pem), &certs, error);
-        if (r < 0)
-                return r;
-        key_spki(pair->key, spki);
-        for (; leaf < certs.n; leaf++) {
-                cert_spki(certs.items[leaf], other);
-                if (memcmp(spki, other, sizeof(spki)) == 0)
-                        break;
-        }
-        if (leaf == certs.n)
-                return error_set(error, -EBADMSG, "the key does not match any certificate in it");
-
-        r = chain_build(certs.items[leaf], &certs, &chain, NULL);
-        if (leaf > 0) {
-                if (r < 0)
-                        return error_set(error, -EBADMSG, "its %zu certificates do not form a chain",
-                                         certs.n);
-                free(take_ptr(pair->certificate_pem));
-                r = chain_leaf_pem(&chain, &pair->certificate_pem);
-                if (r < 0)
-                        return error_set_errno(error, r, "cannot order the chain");
-        }
-        if (!pair->ca_pem && chain.certs.n > 1) {
-                r = chain_issuers_pem(&chain, &pair->ca_pem);
-                if (r < 0)
-                        return error_set_errno(error, r, "cannot take the CA from the chain");
-        }
-        return 0;
-}
-
-static int check_ca(const struct pair *pair, struct error *error) {
-        _cleanup_(cert_list_clear) struct cert_list certs = { 0 }, anchors = { 0 };
-        int r;
-
-        if (!pair->ca_pem)
-                return 0;
-        r = cert_list_parse(pair->certificate_pem, strlen(pair->certificate_pem), &certs, error);
-        if (r < 0)
-                return r;
-        r = cert_list_parse(pair->ca_pem, strlen(pair->ca_pem), &anchors, error);
-        if (r < 0)
-                return r;
-        return chain_verify(certs.items[0], &certs, &anchors, USEC_INFINITY, error);
 }
 
 int store_adopt_files(struct store *store, const char *key, const char *certificate, const char *ca,
@@ -128,10 +52,10 @@ int store_adopt_files(struct store *store, const char *key, const char *certific
                         return error_set_errno(error, r, "cannot import CA %s", ca);
         }
 
-        r = order_pair(&pair, error);
+        r = pair_order(&pair, error);
         if (r < 0)
                 return error_prefix(error, "cannot import certificate %s with key %s", certificate, key);
-        r = check_ca(&pair, error);
+        r = pair_check_ca(&pair, error);
         if (r < 0)
                 return error_prefix(error, "cannot import certificate %s with CA %s", certificate,
                                     ca ? ca : "of its own chain");
@@ -224,7 +148,7 @@ static int examine_plain_pair(const struct store *store, struct pair *pair, stru
         if (r == 0 && is_regular(store, STORE_CONNECTION))
                 r = read_plain(store, STORE_CONNECTION, CONNECTION_JSON_MAX, &pair->connection_json, error);
         if (r == 0)
-                r = order_pair(pair, error);
+                r = pair_order(pair, error);
         if (r < 0)
                 return r;
 
@@ -232,11 +156,11 @@ static int examine_plain_pair(const struct store *store, struct pair *pair, stru
                 r = read_plain(store, STORE_CA, CERT_PEM_MAX, &pair->ca_pem, error);
                 if (r < 0)
                         return r;
-                if (check_ca(pair, NULL) < 0)
+                if (pair_check_ca(pair, NULL) < 0)
                         free(take_ptr(pair->ca_pem));
                 return 0;
         }
-        return check_ca(pair, error);
+        return pair_check_ca(pair, error);
 }
 
 static bool pair_is_set(const struct store *store, const struct pair *pair, const struct set *set) {
@@ -248,14 +172,6 @@ static bool pair_is_set(const struct store *store, const struct pair *pair, cons
                (!is_regular(store, STORE_CA) || streq_null(pair->ca_pem, set->ca_pem)) &&
                (!is_regular(store, STORE_CONNECTION) ||
                 streq_null(pair->connection_json, set->connection_json));
-}
-
-static usec_t pair_expiry(const struct pair *pair) {
-        _cleanup_(cert_list_clear) struct cert_list certs = { 0 };
-
-        if (cert_list_parse(pair->certificate_pem, strlen(pair->certificate_pem), &certs, NULL) < 0)
-                return 0;
-        return cert_not_after(certs.items[0]);
 }
 
 /* How long ago the youngest of the plain files was made or changed. */

@@ -9,13 +9,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-void pair_clear(struct pair *pair) {
-        key_free(pair->key);
-        free(pair->certificate_pem);
-        free(pair->ca_pem);
-        free(pair->connection_json);
-        *pair = (struct pair) { 0 };
-}
+#include "lib/x509/cert-write.h"
 
 static int create_text(int dir_fd, const char *name, const char *text, struct file_access access) {
         return text ? file_create_at(dir_fd, name, text, strlen(text), access) : 0;
@@ -69,11 +63,18 @@ fail:
 }
 
 static int publish_copy(struct store *store, const struct set *set, struct error *error) {
+        _cleanup_(freep) char *certificate_pem = NULL, *ca_pem = NULL;
+        int r;
+
+        r = cert_text_rewrite(set->certificate_pem, &certificate_pem, error);
+        if (r == 0 && set->ca_pem)
+                r = cert_text_rewrite(set->ca_pem, &ca_pem, error);
+        if (r < 0)
+                return r;
         const struct pair pair = {
-                /* borrowed */
-                .key = set->key,
-                .certificate_pem = set->certificate_pem,
-                .ca_pem = set->ca_pem,
+                .key = set->key, /* borrowed, as all is */
+                .certificate_pem = certificate_pem,
+                .ca_pem = ca_pem,
                 .connection_json = set->connection_json,
         };
 

@@ -48,6 +48,16 @@ struct pair {
 };
 void pair_clear(struct pair *pair);
 
+/* Writes the texts of PAIR anew: the leaf, which is the certificate of the key, goes first. Where there is no
+ * CA, the leaf's issuers are. 0; -EBADMSG or -EINVAL for what is no pair; another -errno. */
+int pair_order(struct pair *pair, struct error *error);
+
+/* The leaf verifies to the CA, where there is one. 0 or -errno. */
+int pair_check_ca(const struct pair *pair, struct error *error);
+
+/* When the first certificate expires; 0 where it cannot be read. */
+usec_t pair_expiry(const struct pair *pair);
+
 /* Writes PAIR as generation NUMBER, durably, and makes it current. What is staged for that number is dropped.
  */
 int store_publish_pair(struct store *store, const struct pair *pair, uint64_t number, struct error *error);

@@ -97,6 +97,11 @@ int store_rollback(struct store *store, uint64_t generation, usec_t now, struct 
  * when a newer one could not be read for now. */
 int store_repair(struct store *store, uint64_t *ret_generation, struct error *error);
 
+/* Removes what is no certificate from the public files of all generations, where SET, the current one, has
+ * such text or an adopted generation is there. It may be a private key. *RET_WARNING, owned, is a sentence
+ * where there was any, or untouched. 0 or -errno. */
+int store_scrub(struct store *store, const struct set *set, char **ret_warning, struct error *error);
+
 /*
  * Staging for the next generation: a directory of its own, mode 0700, that no reader uses. Each function is
  * durable when it returns 0: file and directory are fsynced. What is staged survives a restart; a stage that

@@ -7,6 +7,7 @@
 
 #include "lib/x509/cert-cache.h"
 #include "lib/x509/cert-rsa.h"
+#include "lib/x509/cert-text.h"
 #include "lib/x509/openssl-util.h"
 
 static int read_time(const ASN1_TIME *time, usec_t *ret) {
@@ -121,37 +122,45 @@ static int cert_from_der(const unsigned char *der, long size, struct cert **ret,
         return 0;
 }
 
+static int parse_block(const char *pem, size_t size, size_t number, struct cert **ret, struct error *error) {
+        _cleanup_(pem_block_clear) struct pem_block block = { 0 };
+        _cleanup_(BIO_freep) BIO *text = BIO_new_mem_buf(pem, (int)size);
+        int r;
+
+        if (!text)
+                return error_set_errno(error, -ENOMEM, "cannot read certificates");
+        if (pem_block_next(text, &block) <= 0)
+                return error_set(error, -EINVAL, "the PEM is damaged after %zu certificates: %s", number - 1,
+                                 openssl_reason());
+        r = cert_from_der(block.data, cert_text_der_size(block.name, block.data, block.size), ret, error);
+        if (r < 0)
+                error_prefix(error, "certificate %zu cannot be read", number);
+        return r;
+}
+
 int cert_list_parse(const char *pem, size_t size, struct cert_list *ret, struct error *error) {
         _cleanup_(cert_list_clear) struct cert_list list = { 0 };
-        _cleanup_(pem_block_clear) struct pem_block block = { 0 };
-        _cleanup_(BIO_freep) BIO *text = NULL;
+        struct cert_text text = { .start = pem, .at = pem, .end = pem + size };
+        const char *block;
+        size_t block_size;
         int r;
 
         if (size > CERT_PEM_MAX)
                 return error_set(error, -E2BIG, "the text is larger than %u KiB", CERT_PEM_MAX / 1024);
-        text = BIO_new_mem_buf(pem, (int)size);
         list.items = calloc(CERT_LIST_MAX, sizeof(list.items[0]));
-        if (!text || !list.items)
+        if (!list.items)
                 return error_set_errno(error, -ENOMEM, "cannot read certificates");
 
-        while ((r = pem_block_next(text, &block)) > 0) {
-                if (!streq(block.name, PEM_STRING_X509))
-                        continue;
+        while (cert_text_next(&text, &block, &block_size)) {
                 if (list.n == CERT_LIST_MAX)
                         return error_set(error, -E2BIG, "there are more than %d certificates", CERT_LIST_MAX);
-                r = cert_from_der(block.data, block.size, &list.items[list.n], error);
-                if (r < 0) {
-                        error_prefix(error, "certificate %zu cannot be read", list.n + 1);
+                r = parse_block(block, block_size, list.n + 1, &list.items[list.n], error);
+                if (r < 0)
                         return r;
-                }
                 list.n++;
         }
-        if (r < 0)
-                return error_set(error, r, "the PEM is damaged after %zu certificates: %s", list.n,
-                                 openssl_reason());
         if (list.n == 0)
-                return error_set(error, -EINVAL,
-                                 "no certificate: a PEM block 'BEGIN CERTIFICATE' is expected");
+                return error_set(error, -EINVAL, "no certificate: %s", cert_text_kind(pem, size));
 
         *ret = list;
         list = (struct cert_list) { 0 };

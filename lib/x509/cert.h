@@ -24,9 +24,9 @@ void cert_list_clear(struct cert_list *list);
 #define CERT_LIST_MAX 10 /* certificates in one PEM text: chains longer than that are refused */
 #define CERT_PEM_MAX  (256u * 1024)
 
-/* Reads every CERTIFICATE block of a PEM text, in its order; text between blocks and other kinds of blocks
- * are passed over. At least one, at most CERT_LIST_MAX. 0, -EINVAL (nothing readable, bytes after DER, a
- * damaged block), -E2BIG, -ENOMEM. */
+/* Reads every CERTIFICATE block of a PEM text, in its order; of a TRUSTED CERTIFICATE, the certificate. Text
+ * between blocks and other kinds of blocks are passed over. At least one, at most CERT_LIST_MAX. 0, -EINVAL
+ * (nothing readable, bytes after DER, a damaged block), -E2BIG, -ENOMEM. */
 int cert_list_parse(const char *pem, size_t size, struct cert_list *ret, struct error *error);
 
 /* Times on CLOCK_REALTIME, 0 for those before 1970; notAfter "99991231235959Z" (RFC 5280 4.1.2.5: no expiry)

@@ -11,6 +11,7 @@
 
 #include <openssl/x509v3.h>
 
+#include "lib/x509/cert-write.h"
 #include "lib/x509/openssl-util.h"
 
 void chain_clear(struct chain *chain) {
@@ -274,27 +275,13 @@ usec_t chain_effective_expiry(const struct chain *chain) {
 }
 
 static int chain_pem(const struct chain *chain, size_t first, bool with_self_signed, char **ret_pem) {
-        _cleanup_(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
-        char *data, *pem;
-        long size;
+        struct cert *items[CERT_LIST_MAX]; /* borrowed */
+        struct cert_list list = { .items = items };
 
-        for (size_t i = first; bio && i < chain->certs.n; i++) {
-                const struct cert *cert = chain->certs.items[i];
-
-                if ((with_self_signed || !cert_is_self_signed(cert)) &&
-                    PEM_write_bio_X509(bio, cert_handle(cert)) != 1) {
-                        ERR_clear_error();
-                        return -ENOMEM;
-                }
-        }
-        if (!bio)
-                return -ENOMEM;
-        size = BIO_get_mem_data(bio, &data);
-        pem = strndup(size > 0 ? data : "", (size_t)size);
-        if (!pem)
-                return -ENOMEM;
-        *ret_pem = pem;
-        return 0;
+        for (size_t i = first; i < chain->certs.n; i++)
+                if (with_self_signed || !cert_is_self_signed(chain->certs.items[i]))
+                        items[list.n++] = chain->certs.items[i];
+        return cert_list_pem(&list, ret_pem);
 }
 
 int chain_leaf_pem(const struct chain *chain, char **ret_pem) {

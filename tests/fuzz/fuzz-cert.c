@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
+#include "lib/x509/cert-write.h"
 #include "lib/x509/chain.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -43,6 +44,19 @@ static void chain_from(const struct cert_list *list) {
         require(chain_leaf_pem(&chain, &leaf) == 0 && chain_issuers_pem(&chain, &issuers) == 0);
 }
 
+/* What is published in place of a text: the same certificates, and nothing else. One that is not quite DER
+ * may come out as another. */
+static void write_anew(const struct cert_list *list) {
+        _cleanup_(cert_list_clear) struct cert_list again = { 0 };
+        _cleanup_(freep) char *pem = NULL, *same = NULL;
+
+        require(cert_list_pem(list, &pem) == 0 && cert_text_is_clean(pem));
+        if (cert_list_parse(pem, strlen(pem), &again, NULL) < 0)
+                return;
+        require(again.n == list->n);
+        require(cert_list_pem(&again, &same) == 0 && streq(pem, same));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_(cert_list_clear) struct cert_list list = { 0 };
         BIO *wrapped = NULL;
@@ -61,8 +75,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         require(r < 0 ? list.n == 0 : list.n > 0);
         for (size_t i = 0; i < list.n; i++)
                 look_at(list.items[i]);
-        if (list.n > 0)
+        if (list.n > 0) {
                 chain_from(&list);
+                write_anew(&list);
+        }
         require(ERR_peek_error() == 0);
         return 0;
 }

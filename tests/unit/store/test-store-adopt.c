@@ -17,18 +17,37 @@ static char *key_text(const struct test_set *set) {
         return strndup(pem, size);
 }
 
-/* Whatever is in the file of the certificate becomes tls.crt, which everybody can read; so not the key, which
- * HAProxy and others keep there as well. */
+/* TEXT with each OLD replaced by NEW, which is not twice as long. */
+static char *replaced(const char *text, const char *old, const char *new) {
+        char *copy = calloc(2, strlen(text) + 1), *at = copy;
+
+        while (*text)
+                if (has_prefix(text, old)) {
+                        at = stpcpy(at, new);
+                        text += strlen(old);
+                } else
+                        *at++ = *text++;
+        return copy;
+}
+
+/* What is in the file of the certificate becomes tls.crt, which everybody can read; so not the key, which
+ * HAProxy and others keep there as well, in whatever form. */
 START_TEST(no_key_becomes_public) {
         _cleanup_(test_set_clear) struct test_set set = test_set_make(0);
         _cleanup_(freep) char *key = key_text(&set), *cut = strndup(key, strlen(key) / 2),
-                              *lines = strdup(key);
+                              *lines = strdup(key), *dashes = replaced(key, "KEY-----", "KEY----"),
+                              *label = replaced(key, "KEY-----", "KEY -----"),
+                              *bare = replaced(key, "-----BEGIN PRIVATE KEY-----", "");
         const char *const texts[][5] = {
                 { set.certificate_pem, key },
                 { key, set.certificate_pem },
                 { "Bag Attributes\n", key, key, set.certificate_pem, key },
                 { set.certificate_pem, cut },
                 { set.certificate_pem, "-----BEGIN RSA PRIVATE KEY-----\nc2VjcmV0" },
+                { dashes, set.certificate_pem },
+                { set.certificate_pem, label },
+                { bare, set.certificate_pem },
+                { set.certificate_pem, "RSA Private-Key: (2048 bit)\nprime1:\n    c2VjcmV0\n" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++)

@@ -52,8 +52,8 @@ START_TEST(test_parse_refuses) {
                 const char *pem;
                 const char *error;
         } cases[] = {
-                { "", "no certificate: a PEM block 'BEGIN CERTIFICATE' is expected" },
-                { "hello\n", "no certificate" },
+                { "", "no certificate: it is empty" },
+                { "hello\n", "no certificate: a PEM block 'BEGIN CERTIFICATE' is expected" },
                 { "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "no certificate" },
                 { "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
                   "certificate 1 cannot be read: it is damaged" },
