@@ -9,6 +9,7 @@
 
 #include "ctl/commands/commands.h"
 #include "ctl/ctl.h"
+#include "lib/util/files.h"
 
 /* What was printed must have arrived: a full disk is no success. */
 static int flush(const struct ctl *ctl, int exit) {
@@ -44,6 +45,9 @@ int main(int argc, char *argv[]) {
         _cleanup_(ctl_clear) struct ctl ctl = { .term = term_detect(STDOUT_FILENO), .table = &commands };
         int r, exit;
 
+        r = fd_reserve_standard();
+        if (r < 0)
+                return ctl_fail(&ctl, CTL_FAILED, "cannot open /dev/null: %s", strerrordesc_np(-r));
 #if !HAS_ADDRESS_SANITIZER               /* whose search for leaks attaches to the process */
         (void)prctl(PR_SET_DUMPABLE, 0); /* a one-time token may pass through */
 #endif

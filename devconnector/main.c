@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "devconnector/server.h"
+#include "lib/util/files.h"
 #include "lib/util/log.h"
 
 static int run(int argc, char *argv[], struct error *error) {
@@ -15,6 +16,9 @@ static int run(int argc, char *argv[], struct error *error) {
         struct server server;
         int r;
 
+        r = fd_reserve_standard();
+        if (r < 0)
+                return error_set_errno(error, r, "cannot open /dev/null");
         r = settings_parse(argc, argv, &settings, error);
         if (r < 0)
                 return r;

@@ -15,6 +15,7 @@
 #include "daemon/manager/loop.h"
 #include "daemon/manager/manager.h"
 #include "daemon/observe/messages.h"
+#include "lib/util/files.h"
 #include "lib/x509/key.h"
 
 #define CONFIG_PATH "/etc/rekeyd/rekeyd.yaml"
@@ -203,6 +204,11 @@ int main(int argc, char *argv[]) {
         struct arguments arguments;
         int r;
 
+        r = fd_reserve_standard();
+        if (r < 0) {
+                log_error("cannot open /dev/null: %s", strerrordesc_np(-r));
+                return EXIT_FAILURE;
+        }
         harden_process();
         r = parse_arguments(argc, argv, &arguments);
         if (r != 0)

@@ -24,6 +24,21 @@ int fd_close(int fd) {
         return -1;
 }
 
+int fd_reserve_standard(void) {
+        /* An output that nobody gets is a failure of rekeyctl; complaints that nobody hears are none. */
+        static const int modes[] = {
+                [STDIN_FILENO] = O_WRONLY, [STDOUT_FILENO] = O_RDONLY, [STDERR_FILENO] = O_WRONLY
+        };
+
+        for (int fd = 0; fd < (int)ELEMENTSOF(modes); fd++) {
+                if (fcntl(fd, F_GETFD) >= 0)
+                        continue;
+                if (errno != EBADF || open("/dev/null", modes[fd] | O_NOCTTY) < 0) /* the lowest: FD */
+                        return -errno;
+        }
+        return 0;
+}
+
 int dir_open_at(int dir_fd, const char *name) {
         int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 

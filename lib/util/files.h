@@ -7,6 +7,11 @@
 
 #include "lib/util/error.h"
 
+/* For the beginning of main(): opens /dev/null for those of standard input, output and error that are closed,
+ * so that no other file gets their numbers. What is used as before still fails as before: reading the input,
+ * writing the output. 0 or -errno. */
+int fd_reserve_standard(void);
+
 /* Opens a directory for reading, so that it can also be fsynced and flocked. Follows no symbolic
  * link in the last component. Returns the descriptor or -errno (-ELOOP or -ENOTDIR for a link). */
 int dir_open_at(int dir_fd, const char *name);
