@@ -346,9 +346,11 @@ static enum http_access public_access(_unused_ int fd, _unused_ void *userdata) 
 }
 
 void control_cancel(const struct config *config, struct control_sockets *sockets) {
-        if (sockets->control_fd >= 0)
-                (void)unlink(config->control.socket);
+        const bool has_socket = sockets->control_fd >= 0;
+
         sockets->control_fd = fd_close(sockets->control_fd);
+        if (has_socket)
+                http_remove_unix(config->control.socket);
         sockets->http_fd = fd_close(sockets->http_fd);
 }
 
@@ -373,7 +375,7 @@ int control_open(const struct control *control, const struct config *config, str
 static void forget_socket(struct control *control) {
         control->control = http_server_free(control->control);
         if (control->socket)
-                (void)unlink(control->socket);
+                http_remove_unix(control->socket);
         free(take_ptr(control->socket));
 }
 

@@ -5,10 +5,16 @@
  * at which it has a wrong mode or refuses a client, and the umask, which all threads share, is left alone.
  * Another process's socket is never taken away: only connect() can find out, and only ECONNREFUSED means that
  * no process listens.
+ *
+ * Whoever may write to the directory could put a link in the place of the name in between, and have another
+ * file changed; or later put a socket of his own there, and get the tokens. So only root and our own user
+ * may. A sticky bit is not enough: in /tmp everybody may take a name that is free. All but bind() and
+ * connect() goes through a descriptor of the directory, whatever becomes of its path.
  */
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -16,6 +22,7 @@
 #include <sys/un.h>
 
 #include "daemon/http/http-server.h"
+#include "lib/store/directory.h"
 #include "lib/util/parse.h"
 
 #define SOCKET_FLAGS (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
@@ -23,12 +30,37 @@
 /* Behind the name of a socket that is not ready yet. */
 #define NEW_SUFFIX ".new"
 
-/* 0 where PATH may be replaced: it is not there, or a socket at which no process listens. */
-static int check_stale(const char *path, const struct sockaddr_un *address, struct error *error) {
+/* The name of a socket: in its directory, and as a path for bind() and connect(). */
+struct place {
+        const char *name;
+        struct sockaddr_un address;
+};
+
+/* Opens the directory of the socket PATH; with MAKES it makes one that is not there. The descriptor, or
+ * -errno with a sentence. */
+static int open_directory(const char *path, bool makes, struct error *error) {
+        _cleanup_(freep) char *parent = NULL, *real = NULL;
+        const char *slash = strrchr(path, '/');
+        int fd;
+
+        parent = slash ? strndup(path, slash > path ? (size_t)(slash - path) : 1) : strdup(".");
+        if (!parent)
+                return error_set_errno(error, -ENOMEM, "cannot listen at %s", path);
+        real = canonicalize_file_name(parent); /* it may be a link, as /var/run is: its target is judged */
+        if (!real && (!makes || errno != ENOENT))
+                return error_set_errno(error, -errno, "cannot listen at %s: its directory", path);
+        fd = directory_open(real ? real : parent, 0755, error);
+        return fd < 0 ? error_prefix(error, "cannot listen at %s", path) : fd;
+}
+
+/* 0 where PLACE, in the directory DIR_FD, may be replaced: it is not there, or a socket at which no process
+ * listens. */
+static int check_stale(int dir_fd, const struct place *place, struct error *error) {
         _cleanup_(fd_closep) int fd = -1;
+        const char *path = place->address.sun_path;
         struct stat st;
 
-        if (lstat(path, &st) < 0)
+        if (fstatat(dir_fd, place->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : error_set_errno(error, -errno, "cannot listen at %s", path);
         if (!S_ISSOCK(st.st_mode))
                 return error_set(error, -EEXIST,
@@ -38,7 +70,8 @@ static int check_stale(const char *path, const struct sockaddr_un *address, stru
         fd = socket(AF_UNIX, SOCKET_FLAGS, 0);
         if (fd < 0)
                 return error_set_errno(error, -errno, "cannot listen at %s: socket", path);
-        if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN)
+        if (connect(fd, (const struct sockaddr *)&place->address, sizeof(place->address)) == 0 ||
+            errno == EAGAIN)
                 return error_set(error, -EADDRINUSE, "cannot listen at %s: another process listens there",
                                  path);
         if (errno != ECONNREFUSED && errno != ENOENT)
@@ -47,39 +80,64 @@ static int check_stale(const char *path, const struct sockaddr_un *address, stru
         return 0;
 }
 
+static int set_place(const char *path, const char *suffix, struct place *ret) {
+        const char *slash;
+        int n;
+
+        *ret = (struct place) { .address.sun_family = AF_UNIX };
+        n = snprintf(ret->address.sun_path, sizeof(ret->address.sun_path), "%s%s", path, suffix);
+        if (n < 0 || (size_t)n >= sizeof(ret->address.sun_path))
+                return -ENAMETOOLONG;
+        slash = strrchr(ret->address.sun_path, '/');
+        ret->name = slash ? slash + 1 : ret->address.sun_path;
+        return 0;
+}
+
 int http_listen_unix(const char *path, struct error *error) {
-        _cleanup_(fd_closep) int fd = -1;
-        struct sockaddr_un address = { .sun_family = AF_UNIX }, beginning = { .sun_family = AF_UNIX };
-        const char *new_path = beginning.sun_path;
+        _cleanup_(fd_closep) int fd = -1, dir_fd = -1;
+        struct place place, beginning;
         int r;
 
-        if (strlen(path) + strlen(NEW_SUFFIX) >= sizeof(address.sun_path))
+        if (set_place(path, "", &place) < 0 || set_place(path, NEW_SUFFIX, &beginning) < 0)
                 return error_set(error, -ENAMETOOLONG,
                                  "cannot listen at %s: the path of a socket may have %zu characters at most",
-                                 path, sizeof(address.sun_path) - 1 - strlen(NEW_SUFFIX));
-        snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-        snprintf(beginning.sun_path, sizeof(beginning.sun_path), "%s" NEW_SUFFIX, path);
-
-        r = check_stale(path, &address, error);
+                                 path, sizeof(place.address.sun_path) - 1 - strlen(NEW_SUFFIX));
+        dir_fd = open_directory(path, true, error);
+        if (dir_fd < 0)
+                return dir_fd;
+        r = check_stale(dir_fd, &place, error);
         if (r < 0)
                 return r;
-        r = check_stale(new_path, &beginning, error);
+        r = check_stale(dir_fd, &beginning, error);
         if (r < 0)
                 return r;
-        if (unlink(new_path) < 0 && errno != ENOENT)
-                return error_set_errno(error, -errno, "cannot listen at %s: remove %s", path, new_path);
+        if (unlinkat(dir_fd, beginning.name, 0) < 0 && errno != ENOENT)
+                return error_set_errno(error, -errno, "cannot listen at %s: remove %s", path, beginning.name);
 
         fd = socket(AF_UNIX, SOCKET_FLAGS, 0);
         if (fd < 0)
                 return error_set_errno(error, -errno, "cannot listen at %s: socket", path);
-        if (bind(fd, (const struct sockaddr *)&beginning, sizeof(beginning)) < 0)
-                return error_set_errno(error, -errno, "cannot listen at %s: bind to %s", path, new_path);
-        if (chmod(new_path, 0666) < 0 || listen(fd, SOMAXCONN) < 0 || rename(new_path, path) < 0) {
+        if (bind(fd, (const struct sockaddr *)&beginning.address, sizeof(beginning.address)) < 0)
+                return error_set_errno(error, -errno, "cannot listen at %s: bind to %s", path,
+                                       beginning.address.sun_path);
+        if (fchmodat(dir_fd, beginning.name, 0666, AT_SYMLINK_NOFOLLOW) < 0 || listen(fd, SOMAXCONN) < 0 ||
+            renameat(dir_fd, beginning.name, dir_fd, place.name) < 0) {
                 r = error_set_errno(error, -errno, "cannot listen at %s", path);
-                (void)unlink(new_path);
+                (void)unlinkat(dir_fd, beginning.name, 0);
                 return r;
         }
         return take_fd(&fd);
+}
+
+void http_remove_unix(const char *path) {
+        _cleanup_(fd_closep) int dir_fd = -1;
+        struct place place;
+
+        if (set_place(path, "", &place) < 0)
+                return;
+        dir_fd = open_directory(path, false, NULL);
+        if (dir_fd >= 0 && check_stale(dir_fd, &place, NULL) == 0)
+                (void)unlinkat(dir_fd, place.name, 0);
 }
 
 static int parse_address(const char *text, struct sockaddr_storage *ret, socklen_t *ret_size) {

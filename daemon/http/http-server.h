@@ -94,9 +94,13 @@ void http_defer(struct http_request *request, void (*dropped)(void *userdata), v
 unsigned http_server_connections(const struct http_server *server);
 
 /* A listening socket at PATH, which is removed first if no process listens there any more; mode 0666, since
- * the peers' credentials are what counts. The directory must exist. -EADDRINUSE where another process
+ * the peers' credentials are what counts. Its directory is made if it is not there, mode 0755; nobody but
+ * root and the user of this process may be able to write to it (-EPERM). -EADDRINUSE where another process
  * listens. */
 int http_listen_unix(const char *path, struct error *error);
+
+/* Removes the socket PATH, which is closed by now, unless another process listens there. */
+void http_remove_unix(const char *path);
 
 /* A listening socket at "ADDRESS:PORT", as http.listen of the configuration has it. The descriptor, or -errno
  * with a sentence. */

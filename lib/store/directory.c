@@ -38,7 +38,7 @@ static int check_directory(int fd, const char *path, struct error *error) {
         if (st.st_mode & (S_IWGRP | S_IWOTH))
                 return error_set(error, -EPERM,
                                  "will not use directory %s: its mode %04o lets other users write to it and "
-                                 "replace its files; chmod go-w",
+                                 "replace its files; chmod go-w, or use a subdirectory",
                                  path, st.st_mode & 07777u);
         return 0;
 }

@@ -477,7 +477,8 @@ END_TEST
 START_TEST(a_reload_moves_the_sockets) {
         _cleanup_(fixture_freep) struct fixture *fixture = begin("");
         _cleanup_(freep) char *old = socket_path(fixture),
-                              *new = scratch_path(fixture->directory, "new.sock");
+                              *new = scratch_path(fixture->directory, "new.sock"),
+                              *open_to_all = scratch_path(fixture->directory, "all");
 
         fixture_edit(fixture, "control.sock", "new.sock");
         fixture_reload(fixture);
@@ -485,9 +486,11 @@ START_TEST(a_reload_moves_the_sockets) {
         ck_assert_int_eq(access(new, F_OK), 0);
 
         /* Where the new one cannot be, the old one stays, and so does everything else. */
-        fixture_edit(fixture, "new.sock", "none/new.sock");
+        ck_assert_int_eq(mkdir(open_to_all, 0700), 0);
+        ck_assert_int_eq(chmod(open_to_all, 0777), 0);
+        fixture_edit(fixture, "new.sock", "all/new.sock");
         process_signal(fixture->rekeyd, SIGHUP);
-        fixture_expect_message(fixture, MESSAGE_NOT_RELOADED, "none/new.sock");
+        fixture_expect_message(fixture, MESSAGE_NOT_RELOADED, "all/new.sock");
         ck_assert_int_eq(access(new, F_OK), 0);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }

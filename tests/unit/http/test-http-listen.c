@@ -10,10 +10,26 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "tests/support/scratch.h"
 #include "tests/test.h"
+
+static const char *swapped_for; /* what takes the place of the next socket that is bound */
+
+/* Found by the linker before libc's. */
+int bind(int fd, __CONST_SOCKADDR_ARG address, socklen_t size) {
+        const struct sockaddr_un *unix_address = address.__sockaddr_un__;
+        const int r = (int)syscall(SYS_bind, fd, unix_address, size);
+
+        if (r == 0 && swapped_for) {
+                ck_assert_int_eq(unlink(unix_address->sun_path), 0);
+                ck_assert_int_eq(symlink(swapped_for, unix_address->sun_path), 0);
+        }
+        return r;
+}
 
 START_TEST(a_unix_socket_replaces_a_stale_one_only) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
@@ -55,10 +71,105 @@ START_TEST(a_unix_socket_replaces_a_stale_one_only) {
         ck_assert_int_eq(unlink(path), 0);
         ck_assert_int_eq(rmdir(directory), 0); /* and no litter */
 
-        ck_assert_int_eq(http_listen_unix(path, &error), -ENOENT);
         memset(longer, 'a', sizeof(longer) - 1);
         longer[sizeof(longer) - 1] = '\0';
         ck_assert_int_eq(http_listen_unix(longer, &error), -ENAMETOOLONG);
+}
+END_TEST
+
+/* Whoever may replace names in the directory may replace the socket. */
+START_TEST(only_root_and_we_may_write_to_the_directory) {
+        static const struct {
+                mode_t mode;
+                uid_t uid; /* 0: our own */
+                const char *refusal;
+        } rows[] = {
+                { 0700, 0, NULL },
+                { 0755, 0, NULL },
+                { 02750, 0, NULL },
+                { 0770, 0, "its mode 0770 lets other users write to it" },
+                { 0757, 0, "its mode 0757 lets other users write to it" },
+                { 01777, 0, "its mode 1777 lets other users write to it" },
+                { 02777, 0, "its mode 2777 lets other users write to it" },
+                { 0700, 60010, "owned by user 60010" },
+                { 0755, 60010, "owned by user 60010" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(scratch_freep) char *scratch = scratch_new();
+                _cleanup_(freep) char *directory = scratch_path(scratch, "directory");
+                _cleanup_(freep) char *link = scratch_path(scratch, "link"), *names = NULL;
+                _cleanup_(freep) char *path = scratch_path(i % 2 == 0 ? directory : link, "socket");
+                _cleanup_(error_clear) struct error error = ERROR_INIT;
+                _cleanup_(fd_closep) int fd = -1;
+
+                ck_assert_int_eq(mkdir(directory, 0700), 0);
+                ck_assert_int_eq(symlink("directory", link), 0);
+                ck_assert_int_eq(chmod(directory, rows[i].mode), 0);
+                if (rows[i].uid != 0 && chown(directory, rows[i].uid, (gid_t)-1) < 0)
+                        continue; /* only root gives away */
+                fd = http_listen_unix(path, &error);
+                ck_assert_msg(rows[i].refusal ? fd == -EPERM : fd >= 0, "row %zu: %d: %s", i, fd,
+                              error_text(&error));
+                ck_assert(!rows[i].refusal || strstr(error_text(&error), rows[i].refusal));
+                names = scratch_list(directory);
+                ck_assert_str_eq(names, rows[i].refusal ? "" : "socket");
+        }
+}
+END_TEST
+
+START_TEST(a_link_in_the_place_of_the_socket_is_not_followed) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(freep) char *path = scratch_path(scratch, "socket"),
+                              *victim = scratch_path(scratch, "victim");
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct stat st;
+        int r;
+
+        scratch_write(scratch, "victim", "secret", 0600);
+        swapped_for = victim;
+        r = http_listen_unix(path, &error);
+        swapped_for = NULL;
+        ck_assert_int_lt(r, 0);
+        ck_assert_int_eq(stat(victim, &st), 0);
+        ck_assert_uint_eq(st.st_mode & 07777, 0600);
+        ck_assert_int_eq(lstat(path, &st), -1);
+}
+END_TEST
+
+START_TEST(the_directory_is_made) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(freep) char *directory = scratch_path(scratch, "directory");
+        _cleanup_(freep) char *path = scratch_path(directory, "socket");
+        struct stat st;
+        int fd = http_listen_unix(path, NULL);
+
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(stat(directory, &st), 0);
+        ck_assert_uint_eq(st.st_mode & 07777, 0755);
+        fd_close(fd);
+        http_remove_unix(path);
+        ck_assert_int_eq(rmdir(directory), 0);
+        http_remove_unix(path); /* does not make it again */
+        ck_assert_int_eq(stat(directory, &st), -1);
+}
+END_TEST
+
+START_TEST(only_what_is_stale_is_removed) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(freep) char *path = scratch_path(scratch, "socket");
+        struct stat st;
+        int fd = http_listen_unix(path, NULL);
+
+        ck_assert_int_ge(fd, 0);
+        http_remove_unix(path);
+        ck_assert_int_eq(lstat(path, &st), 0);
+        fd_close(fd);
+        http_remove_unix(path);
+        ck_assert_int_eq(lstat(path, &st), -1);
+        scratch_write(scratch, "socket", "a file", 0600);
+        http_remove_unix(path);
+        ck_assert_int_eq(lstat(path, &st), 0);
 }
 END_TEST
 
@@ -150,5 +261,6 @@ START_TEST(access_follows_users_and_groups) {
 }
 END_TEST
 
-TEST_MAIN("http-listen", a_unix_socket_replaces_a_stale_one_only, tcp_addresses_are_numbers,
-          access_follows_users_and_groups)
+TEST_MAIN("http-listen", a_unix_socket_replaces_a_stale_one_only, only_root_and_we_may_write_to_the_directory,
+          a_link_in_the_place_of_the_socket_is_not_followed, the_directory_is_made,
+          only_what_is_stale_is_removed, tcp_addresses_are_numbers, access_follows_users_and_groups)
