@@ -9,46 +9,30 @@
 #include <stdio.h>
 
 #include "daemon/certificate/gathered.h"
+#include "daemon/certificate/urls.h"
 
-/*
- * Where the certificate-secured endpoint may be, best first; returns how many: the configured URL, which
- * wins; what `configuration` said last; what came with the current set. Each is there once.
- */
-#define URLS_MAX 3
-static size_t list_urls(const struct gathered *gathered, const char *urls[URLS_MAX]) {
-        const char *all[URLS_MAX] = { gathered->config->connector->url, gathered->connection.connector_url,
-                                      gathered->current_url };
-        size_t n = 0;
-
-        for (size_t i = 0; i < URLS_MAX; i++) {
-                bool is_new = all[i];
-
-                for (size_t k = 0; k < n; k++)
-                        is_new = is_new && !streq(urls[k], all[i]);
-                if (is_new)
-                        urls[n++] = all[i];
-        }
-        return n;
+static struct urls list_urls(const struct gathered *gathered) {
+        return urls_list(gathered->config->connector, gathered->connection.connector_url,
+                         gathered->current_url);
 }
 
 /* After a failure the next one is tried in turn: any may be out of date. NULL: none is known. */
 static const char *certificate_url(const struct gathered *gathered) {
-        const char *urls[URLS_MAX];
-        size_t n = list_urls(gathered, urls);
+        const struct urls urls = list_urls(gathered);
 
-        if (n == 0)
+        if (urls.n == 0)
                 return NULL;
-        return urls[gathered->input.configured_url_first ? 0 : gathered->input.n_failures % n];
+        return urls.items[gathered->input.configured_url_first ? 0 : gathered->input.n_failures % urls.n];
 }
 
 /* Where this step calls. A signature is requested where the configuration was answered. A new certificate is
  * verified at the certificate-secured endpoint, whichever endpoint the attempt used. */
 static const char *call_url(const struct remote *remote) {
         const struct gathered *gathered = remote->gathered;
-        const char *urls[URLS_MAX];
+        const struct urls urls = list_urls(gathered);
 
         if (gathered->outcome.step == STEP_VERIFY)
-                return remote->n_tried < list_urls(gathered, urls) ? urls[remote->n_tried] : NULL;
+                return remote->n_tried < urls.n ? urls.items[remote->n_tried] : NULL;
         if (gathered->by_token)
                 return gathered->config->connector->enrol_url;
         return gathered->outcome.step == STEP_SIGN && gathered->answered_url ? gathered->answered_url
@@ -80,10 +64,7 @@ static void start_call(struct remote *remote, struct connector_request *request,
 
         if (!request->url) {
                 free(request->body);
-                error_set(&gathered->outcome.error, -ENOENT,
-                          "the Connector's certificate-secured URL is unknown: set `url` of connector %s",
-                          connector->name);
-                fail_unstarted(remote, -ENOENT);
+                fail_unstarted(remote, urls_explain_none(connector, &gathered->outcome.error));
                 return;
         }
         request->trust = connector->trust;
@@ -330,7 +311,6 @@ static void verify_at_next(struct remote *remote);
 static void on_verified(const struct connector_answer *answer, void *userdata) {
         struct remote *remote = userdata;
         struct gathered *gathered = remote->gathered;
-        const char *urls[URLS_MAX];
         int r;
 
         if (take_answer(gathered, answer)) {
@@ -341,7 +321,7 @@ static void on_verified(const struct connector_answer *answer, void *userdata) {
                         r = FAILURE_BAD_REPLY;
                 take_result(remote, &answer->reply, r);
         }
-        if (may_be_wrong_url(remote) && remote->n_tried + 1 < list_urls(gathered, urls)) {
+        if (may_be_wrong_url(remote) && remote->n_tried + 1 < list_urls(gathered).n) {
                 remote->n_tried++;
                 remote->call = connector_call_free(remote->call);
                 verify_at_next(remote);

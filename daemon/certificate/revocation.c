@@ -13,13 +13,15 @@
  *   the Connector itself says no   it was let in, so it is not revoked: a GraphQL reply, with status 200
  *
  * Whatever else turns the call away says that this call has done nothing, and nothing of an earlier one. So
- * does an edge that rejects what has not expired: its CA may come back.
+ * does an edge that rejects what has not expired: its CA may come back. A call that has not left has done
+ * nothing either, so then the next URL is called.
  */
 
 #include "daemon/certificate/revocation.h"
 
 #include <stdio.h>
 
+#include "daemon/certificate/urls.h"
 #include "daemon/connector/connector-client.h"
 #include "lib/protocol/connection.h"
 #include "lib/store/store.h"
@@ -38,7 +40,8 @@ struct revocation {
         char expected[FINGERPRINT_HEX]; /* empty: none */
         char fingerprint[FINGERPRINT_HEX];
         struct connection connection;
-        int result; /* of reading them */
+        size_t n_tried; /* URLs that no call has reached */
+        int result;     /* of reading them */
         struct error error;
         struct connector_call *call;
         enum failure failure; /* the end, as DONE is told */
@@ -103,12 +106,31 @@ static void end_untouched(struct revocation *revocation, enum failure failure) {
         end(revocation, failure, false);
 }
 
+static struct urls list_urls(const struct revocation *revocation) {
+        return urls_list(revocation->config->connector, revocation->connection.connector_url, NULL);
+}
+
+static void call_next(struct revocation *revocation);
+
+/* Nobody was reached, and there is another URL: ANSWER is gone then. */
+static bool call_elsewhere(struct revocation *revocation, const struct connector_answer *answer) {
+        if (answer->failure != FAILURE_TRANSIENT || answer->was_sent ||
+            revocation->n_tried + 1 >= list_urls(revocation).n)
+                return false;
+        revocation->n_tried++;
+        revocation->call = connector_call_free(revocation->call);
+        call_next(revocation);
+        return true;
+}
+
 static void on_answer(const struct connector_answer *answer, void *userdata) {
         struct revocation *revocation = userdata;
         const unsigned status = answer->reply.status;
         enum failure failure = answer->failure;
         int r;
 
+        if (call_elsewhere(revocation, answer))
+                return;
         if (failure != FAILURE_NONE)
                 error_set(&revocation->error, -EIO, "%s", answer->error);
         else {
@@ -133,38 +155,47 @@ static void on_answer(const struct connector_answer *answer, void *userdata) {
                 end(revocation, failure, false);
 }
 
-static void on_intended(int r, const char *error, void *userdata) {
-        struct revocation *revocation = userdata;
+static void end_uncalled(struct revocation *revocation, int r) {
+        if (revocation->error.code == 0)
+                error_set_errno(&revocation->error, r, "cannot call the Connector");
+        end_untouched(revocation, FAILURE_LOCAL);
+}
+
+static void call_next(struct revocation *revocation) {
         const struct config_connector *connector = revocation->config->connector;
-        const char *stored = revocation->connection.connector_url;
+        const struct urls urls = list_urls(revocation);
         struct connector_request request = {
-                .url = stored ? stored : connector->url,
+                .url = urls.items[revocation->n_tried],
                 .trust = connector->trust,
                 .timeout_usec = connector->timeout_usec,
                 .key = revocation->set.key,
                 .certificate_pem = revocation->set.certificate_pem,
                 .fresh = true,
         };
+        int r;
+
+        r = compass_request_revoke(&request.body);
+        if (r == 0)
+                r = connector_call_new(revocation->services->curl, &request, on_answer, revocation,
+                                       &revocation->call, &revocation->error);
+        if (r < 0)
+                end_uncalled(revocation, r);
+}
+
+static void on_intended(int r, const char *error, void *userdata) {
+        struct revocation *revocation = userdata;
 
         if (r < 0)
                 error_set(&revocation->error, r,
                           "the Connector was not called, since the revocation could not be recorded for a "
                           "restart: %s",
                           error);
-        else if (!request.url)
-                r = error_set(&revocation->error, -ENOENT,
-                              "the Connector's certificate-secured URL is unknown: set `url` of connector %s",
-                              connector->name);
-        if (r == 0)
-                r = compass_request_revoke(&request.body);
-        if (r == 0)
-                r = connector_call_new(revocation->services->curl, &request, on_answer, revocation,
-                                       &revocation->call, &revocation->error);
-        if (r == 0)
-                return;
-        if (revocation->error.code == 0)
-                error_set_errno(&revocation->error, r, "cannot call the Connector");
-        end_untouched(revocation, FAILURE_LOCAL);
+        else if (list_urls(revocation).n == 0)
+                r = urls_explain_none(revocation->config->connector, &revocation->error);
+        if (r < 0)
+                end_uncalled(revocation, r);
+        else
+                call_next(revocation);
 }
 
 static void on_read(struct job *job) {

@@ -443,8 +443,39 @@ START_TEST(a_reload_takes_it_out) {
 }
 END_TEST
 
-TEST_MAIN("revoke", what_is_turned_away_stays_in_use, what_cannot_be_saved_is_not_called,
-          a_lost_answer_leaves_a_doubt, a_call_that_was_lost_is_made_again, a_no_ends_the_doubt,
-          so_it_is_with_the_first_generation, a_look_under_way_is_made_again, a_kill_before_it_is_revoked,
-          a_kill_after_it_is_revoked, the_end_during_the_call, another_set_is_not_revoked,
-          a_reload_takes_it_out)
+/* A revocation goes where a renewal goes: the configured URL first, then the one that came with the set. */
+START_TEST(one_dead_url_is_no_end) {
+        static const struct {
+                const char *configured, *learnt; /* NULL: the Connector's */
+        } rows[] = {
+                { NULL, "https://127.0.0.1:1/connector/graphql" },
+                { "https://127.0.0.1:1/connector/graphql", NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct fixture *fixture = begin(KEPT);
+                const char *live = fixture->certificate_url;
+                _cleanup_(freep) char *connection = NULL, *option = NULL;
+
+                ck_assert_int_ge(asprintf(&connection, "{\"certificateSecuredConnectorURL\": \"%s\"}",
+                                          rows[i].learnt ? rows[i].learnt : live),
+                                 0);
+                ck_assert_int_ge(asprintf(&option, "dev: {url: '%s', ",
+                                          rows[i].configured ? rows[i].configured : live),
+                                 0);
+                ck_assert_int_eq(fixture_stop(fixture), 0);
+                scratch_write(fixture->directory, "orders/..data/connection.json", connection, 0644);
+                fixture_edit(fixture, "dev: {", option);
+                start_ready(fixture, true);
+                ask(fixture, 0, "revoked, generation 1");
+                ck_assert_int_eq(fixture_stop(fixture), 0);
+                fixture_free(fixture);
+        }
+}
+END_TEST
+
+TEST_MAIN("revoke", one_dead_url_is_no_end, what_is_turned_away_stays_in_use,
+          what_cannot_be_saved_is_not_called, a_lost_answer_leaves_a_doubt,
+          a_call_that_was_lost_is_made_again, a_no_ends_the_doubt, so_it_is_with_the_first_generation,
+          a_look_under_way_is_made_again, a_kill_before_it_is_revoked, a_kill_after_it_is_revoked,
+          the_end_during_the_call, another_set_is_not_revoked, a_reload_takes_it_out)
