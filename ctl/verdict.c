@@ -117,7 +117,7 @@ static bool has_failed_exports(const struct judge *judge) {
 }
 
 static bool has_failed_notices(const struct judge *judge) {
-        return judge->view->pending_failed > 0;
+        return judge->view->notices.failed > 0;
 }
 
 /* A request, as a rule: what was due and failed counts as failures in a row. */
@@ -126,6 +126,14 @@ static bool has_failed_last(const struct judge *judge) {
 
         return view->last_result_error &&
                (view->failures == 0 || !streq_null(view->last_error, view->last_result_error));
+}
+
+static bool would_be_anothers(const struct judge *judge) {
+        return judge->view->refused_subject;
+}
+
+static bool would_be_anothers_and_is_down(const struct judge *judge) {
+        return judge->view->refused_subject && !judge->view->is_usable;
 }
 
 static bool is_over_budget(const struct judge *judge) {
@@ -181,6 +189,14 @@ static void say_cannot_enrol(FILE *out, const struct judge *judge) {
         say_next(out, judge);
 }
 
+static void say_subject(FILE *out, const struct judge *judge) {
+        const struct view *view = judge->view;
+
+        fprintf(out, "'%s' instead of '%s'", view->refused_subject, view->subject ? view->subject : "?");
+        say_next(out, judge);
+        say_left(out, judge);
+}
+
 static void say_failing(FILE *out, const struct judge *judge) {
         say_cause(out, judge->view);
         say_next(out, judge);
@@ -207,11 +223,11 @@ static void say_exports(FILE *out, const struct judge *judge) {
 }
 
 static void say_notices(FILE *out, const struct judge *judge) {
-        const unsigned n = judge->view->pending_failed;
+        const unsigned n = judge->view->notices.failed;
 
         fprintf(out, "%u dependent%s could not be notified of the current certificate", n, n == 1 ? "" : "s");
-        if (judge->view->pending_error)
-                fprintf(out, "%s: %s", n == 1 ? "" : ", the first", judge->view->pending_error);
+        if (judge->view->notices.error)
+                fprintf(out, "%s: %s", n == 1 ? "" : ", the first", judge->view->notices.error);
 }
 
 static void say_last(FILE *out, const struct judge *judge) {
@@ -226,7 +242,10 @@ static void say_last(FILE *out, const struct judge *judge) {
 
 enum group { GROUP_LIFE, GROUP_EXPORTS, GROUP_NOTICES, GROUP_BUDGET, GROUP_LAST };
 
-#define ENROL "rekeyctl enrol %s"
+#define ENROL         "rekeyctl enrol %s"
+#define ACCEPT        "rekeyctl accept %s"
+#define OTHER_SUBJECT "the Connector names another subject for the next certificate: "
+#define IF_MEANT      "if it is to be another client's"
 
 static const char again[] = "rekeyctl renew %s"; /* or whatever was just tried */
 
@@ -249,6 +268,8 @@ static const struct row {
           NULL, NULL, ENROL },
         { GROUP_LIFE, VERDICT_DOWN, is_revoked, NULL, "was revoked; a new certificate needs a one-time token",
           NULL, NULL, ENROL },
+        { GROUP_LIFE, VERDICT_DOWN, would_be_anothers_and_is_down, NULL, OTHER_SUBJECT, say_subject, IF_MEANT,
+          ACCEPT },
         { GROUP_LIFE, VERDICT_DOWN, expired_for_good, NULL, "expired ", say_expired, NULL, ENROL },
         { GROUP_LIFE, VERDICT_DOWN, is_expired, NULL, "expired ", say_expired, NULL, again },
         { GROUP_LIFE, VERDICT_WATCH, is_enrolling, NULL, "is being enrolled", NULL, NULL, NULL },
@@ -256,6 +277,7 @@ static const struct row {
         { GROUP_LIFE, VERDICT_WATCH, is_new, NULL, "not inspected by rekeyd yet", NULL, NULL, NULL },
         { GROUP_LIFE, VERDICT_DOWN, has_no_token, NULL,
           "no certificate yet; enrolment needs a one-time token", NULL, NULL, ENROL },
+        { GROUP_LIFE, VERDICT_CALL, would_be_anothers, NULL, OTHER_SUBJECT, say_subject, IF_MEANT, ACCEPT },
         { GROUP_LIFE, VERDICT_CALL, is_rejected, "rejected",
           "the Connector no longer accepts the certificate", say_failing, "get a new one-time token, then",
           ENROL },

@@ -8,22 +8,28 @@
 #include "lib/util/time.h"
 
 /* Strings are borrowed from the JSON. What is missing there is empty here. */
+struct view_notices {
+        unsigned pending, failed;
+        const char *error; /* of the first that failed; NULL: none */
+};
+
 struct view {
         const char *name, *connector, *directory;
         const char *state;   /* "unknown" where there is none */
         const char *step;    /* NULL: no attempt is under way */
         const char *failure; /* the class of the last one; NULL: none in a row */
         const char *last_error, *last_result, *fingerprint; /* NULL: none */
-        const char *last_operation;    /* the request that ended with last_result; NULL: none */
-        const char *last_result_error; /* NULL: it was no failure */
-        const char *problem;           /* with the files; of the details, and of what is read offline */
+        const char *last_operation;            /* the request that ended with last_result; NULL: none */
+        const char *last_result_error;         /* NULL: it was no failure */
+        const char *subject, *refused_subject; /* NULL: unknown; the Connector names no other */
+        const char *problem; /* with the files; of the details, and of what is read offline */
         bool has_set, is_usable, is_revoked, is_revoking;
         uint64_t generation;
         usec_t not_before, not_after;                                 /* 0: no set */
         usec_t renew_at, next_attempt, last_error_at, last_result_at; /* 0: none */
-        unsigned failures, exports_failed, pending, pending_failed, budget_left;
-        const char *pending_error; /* of the first of `pending_failed`; NULL: none */
-        bool has_budget;           /* `budget_left` is known */
+        unsigned failures, exports_failed, budget_left;
+        struct view_notices notices;
+        bool has_budget; /* `budget_left` is known */
 };
 
 void view_read(const json_t *status, struct view *ret);

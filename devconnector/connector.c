@@ -118,11 +118,12 @@ int connector_unpair(struct connector *connector, const char *client, struct err
 
 /* "O=Org,...,CN=<client>", owned by the caller. */
 static char *subject_of(const struct connector_call *call) {
+        const char *client = fault_is(call->fault, FAULT_OTHER_CLIENT) ? fault_text(call->fault, "client")
+                                                                       : call->caller->client;
         char *subject;
 
-        return asprintf(&subject, "%s,CN=%s", call->connector->settings->subject, call->caller->client) < 0
-                       ? NULL
-                       : subject;
+        return asprintf(&subject, "%s,CN=%s", call->connector->settings->subject, client) < 0 ? NULL
+                                                                                              : subject;
 }
 
 static int resolve_configuration(struct connector_call *call, _unused_ const json_t *arguments,

@@ -62,6 +62,8 @@ const struct fault_row fault_rows[FAULT_KIND_MAX] = {
         FAULT(DEEP_NESTING, "deep-nesting", CALL, AT_ANY, NUMBER("depth", "64", 1, 1 << 20)),
         FAULT(GRAPHQL_ERROR, "graphql-error", CALL, AT_ANY, TEXT("message", "injected")),
         FAULT(DIRECTOR_DOWN, "director-down", CALL, AT(CONFIGURATION)),
+        FAULT(OTHER_CLIENT, "other-client", CALL, AT(CONFIGURATION) | AT(SIGN),
+              TEXT("client", "another-client")),
         FAULT(REVOKE_FAILS, "revoke-fails", CALL, AT(REVOKE)),
         FAULT(WRONG_KEY, "wrong-key", CALL, AT(SIGN)),
         FAULT(WRONG_SUBJECT, "wrong-subject", CALL, AT(SIGN),

@@ -56,6 +56,7 @@ enum fault_kind {
         FAULT_DEEP_NESTING,
         FAULT_GRAPHQL_ERROR,
         FAULT_DIRECTOR_DOWN,
+        FAULT_OTHER_CLIENT,
         FAULT_REVOKE_FAILS,
         FAULT_WRONG_KEY,
         FAULT_WRONG_SUBJECT,

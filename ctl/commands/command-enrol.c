@@ -100,7 +100,9 @@ static const struct ctl_option options[] = {
           .kind = CTL_FILE,
           .argument = "FILE",
           .help = "read the one-time token from FILE; - is standard input" },
-        { .name = "force", .letter = 'f', .help = "enrol even if the current certificate is still usable" },
+        { .name = "force",
+          .letter = 'f',
+          .help = "enrol even if the current certificate is usable, or another client's" },
         CHANGE_OPTIONS,
 };
 

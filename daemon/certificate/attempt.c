@@ -81,6 +81,12 @@ static void on_called(void *userdata) {
                 attempt->done(attempt->userdata);
 }
 
+/* False when memory is out. */
+static bool copy_text(const char *text, char **ret) {
+        *ret = text ? strdup(text) : NULL;
+        return *ret || !text;
+}
+
 struct attempt *attempt_new(struct loop_services *services, const struct config_certificate *config,
                             const struct attempt_input *input, void (*done)(void *userdata), void *userdata) {
         _cleanup_(attempt_freep) struct attempt *attempt = calloc(1, sizeof(*attempt));
@@ -94,17 +100,17 @@ struct attempt *attempt_new(struct loop_services *services, const struct config_
         attempt->gathered.stopping = &services->stopping;
         attempt->gathered.input = *input;
         attempt->gathered.input.offered_token = NULL;
+        attempt->gathered.input.subject = attempt->gathered.input.accepted_subject = NULL;
         attempt->remote = (struct remote) {
                 .curl = services->curl,
                 .gathered = &attempt->gathered,
                 .done = on_called,
                 .userdata = attempt,
         };
-        if (input->offered_token) {
-                attempt->gathered.offered_token = strdup(input->offered_token);
-                if (!attempt->gathered.offered_token)
-                        return NULL;
-        }
+        if (!copy_text(input->offered_token, &attempt->gathered.offered_token) ||
+            !copy_text(input->subject, &attempt->gathered.last_subject) ||
+            !copy_text(input->accepted_subject, &attempt->gathered.accepted_subject))
+                return NULL;
         return take_ptr(attempt);
 }
 

@@ -10,7 +10,8 @@
 
 struct attempt;
 
-/* What the owner wants of an attempt; all is copied. */
+/* What the owner wants of an attempt; all is copied but `fingerprint`, which stays as it is during an
+ * inspection. */
 struct attempt_input {
         bool may_renew;            /* keep the store open and locked after the inspection */
         bool configured_url_first; /* before the one that `configuration` last said */
@@ -21,6 +22,10 @@ struct attempt_input {
         uint32_t reply;            /* the staged certificate that was verified last, and how often */
         uint32_t reply_tries;
         bool is_new_config; /* since the last attempt */
+
+        /* Of the last set that is known; empty and NULL for none. And what an operator wants instead. */
+        const char *fingerprint, *subject, *accepted_subject;
+        bool takes_any_subject; /* with `offered_token` */
 };
 
 /* How the last step ended. */
@@ -30,9 +35,10 @@ struct outcome {
         struct error error;   /* the sentence of a failure */
         usec_t retry_after_usec;
         char request_id[40];
-        bool key_too_small; /* STEP_CONFIGURATION: a larger key is asked for */
-        bool is_doubtful;   /* rejected, if it was not the Director that is down */
-        bool not_longer;    /* STEP_GATE: valid, but it expires no later than what there is */
+        bool key_too_small;    /* STEP_CONFIGURATION: a larger key is asked for */
+        bool is_doubtful;      /* rejected, if it was not the Director that is down */
+        bool not_longer;       /* STEP_GATE: valid, but it expires no later than what there is */
+        bool is_other_subject; /* STEP_CSR: than the last set has; refused, or somebody asks for it */
 };
 
 /* What the inspection found, and what the swap left. Borrowed from the attempt. */
@@ -43,6 +49,8 @@ struct findings {
         uint64_t token_file;                    /* the file_identity_hash() of where it lies; 0: nowhere */
         uint32_t reply;                         /* the hash of the staged certificate; 0: none is */
         const char *adopted;                    /* what STEP_INSPECT adopted, or NULL */
+        const char *subject;      /* of the set, canonical; NULL: as before, or it cannot be read */
+        const char *next_subject; /* that the CSR asks for, or would; NULL: not known yet */
 };
 
 /* SERVICES and CONFIG are borrowed. DONE is called when a step is over. NULL only when memory is out. */

@@ -103,11 +103,34 @@ static void start_enrolment(struct certificate *certificate) {
         end_operation(certificate, true);
 }
 
+/* Whoever has heard of it finds it so after a restart. What could not be saved is in the log. */
+static void on_accepted(_unused_ int r, _unused_ const char *error, void *userdata) {
+        struct certificate *certificate = userdata;
+
+        reporter_log(&certificate->reporter, LOG_NOTICE, MESSAGE_ACCEPTED,
+                     "the subject '%s' is accepted; the next attempt requests it",
+                     state_accepted_subject(certificate_state(certificate)));
+        end_operation(certificate, true);
+}
+
+static void start_acceptance(struct certificate *certificate) {
+        struct state_file *state_file = certificate->core.state_file;
+
+        /* An attempt that was under way when it was asked may have settled it. */
+        if (!state_refused_subject(&state_file->state)) {
+                reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_OPERATION_FAILED,
+                             "nothing accepted: the subject is the usual one again");
+                end_operation(certificate, false);
+                return;
+        }
+        state_file->state.is_accepted = true;
+        state_file_save_then(state_file, on_accepted, certificate);
+}
+
 static void (*const starts[OPERATION_MAX])(struct certificate *certificate) = {
-        [OPERATION_ENROL] = start_enrolment,
-        [OPERATION_REVOKE] = start_revocation,
-        [OPERATION_ROLLBACK] = start_rollback,
-        [OPERATION_NOTIFY] = start_notification,
+        [OPERATION_ENROL] = start_enrolment,   [OPERATION_REVOKE] = start_revocation,
+        [OPERATION_ROLLBACK] = start_rollback, [OPERATION_NOTIFY] = start_notification,
+        [OPERATION_ACCEPT] = start_acceptance,
 };
 
 static void start_operation(struct certificate *certificate) {
@@ -443,6 +466,9 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .next_attempt = renewer_next_attempt(&certificate->renewer),
                 .failures = renewal->failures,
                 .failure = renewal->failure,
+                .subject = state->subject,
+                .refused_subject = state_refused_subject(state),
+                .accepted_subject = state_accepted_subject(state),
                 .last_error = state->error,
                 .last_error_at = state->failed_usec,
                 .last_result = reporter->last_result,
@@ -484,6 +510,7 @@ static int check_request(const struct certificate *certificate, enum operation o
                 .is_revoking = revoker_is_busy(&certificate->revoker),
                 .has_dependents = publisher_has_dependents(&certificate->publisher),
                 .has_enrol_url = core->config->connector->enrol_url,
+                .has_refused_subject = state_refused_subject(state),
                 .connector = core->config->connector->name,
                 .expiry = core->facts.expiry,
                 .budget_wait =
@@ -511,7 +538,8 @@ static int take_token(struct certificate *certificate, const struct operation_ar
                                  "this is not a one-time token: a token is one line without blanks");
         }
         /* What is rejected has nothing left to lose. */
-        renewer_offer_token(renewer, token, arguments->force || renewer_is_rejected(renewer));
+        renewer_offer_token(renewer, token, arguments->force || renewer_is_rejected(renewer),
+                            arguments->force);
         return 0;
 }
 

@@ -14,6 +14,10 @@ void gathered_clear(struct gathered *gathered) {
         free(gathered->current_url);
         free(gathered->answered_url);
         free(gathered->adopted);
+        free(gathered->last_subject);
+        free(gathered->accepted_subject);
+        free(gathered->subject);
+        free(gathered->next_subject);
         free(gathered->warning);
         error_clear(&gathered->outcome.error);
 }
@@ -26,5 +30,6 @@ void gathered_begin_step(struct gathered *gathered, enum renewal_step step) {
         outcome->failure = FAILURE_NONE;
         outcome->retry_after_usec = 0;
         outcome->not_longer = outcome->is_doubtful = outcome->key_too_small = false;
+        outcome->is_other_subject = false;
         gathered->key_cpu_usec = 0;
 }

@@ -14,7 +14,8 @@ struct gathered {
         const struct config_certificate *config;
         const atomic_bool *stopping; /* key generation gives up then */
         struct attempt_input input;
-        char *offered_token; /* cleansed */
+        char *offered_token;                   /* cleansed */
+        char *last_subject, *accepted_subject; /* those of the input */
         bool by_token;
 
         /* STEP_INSPECT. */
@@ -26,6 +27,7 @@ struct gathered {
         struct connection connection; /* of the current set, or as `configuration` changed it */
         char *current_url;            /* the Connector's URL that came with the current set; NULL: none did */
         char *adopted;
+        char *subject; /* as in `findings` */
         struct findings findings;
 
         /* STEP_CONFIGURATION and STEP_SIGN. */
@@ -33,7 +35,8 @@ struct gathered {
         bool director_down;
         struct compass_configuration configuration;
         struct compass_certificates reply;
-        unsigned key_bits; /* to make: configured, or what keyAlgorithm asks for when that is more */
+        char *next_subject; /* as in `findings` */
+        unsigned key_bits;  /* to make: configured, or what keyAlgorithm asks for when that is more */
 
         bool is_connection_changed; /* STEP_VERIFY: since it was staged */
         uint64_t generation;        /* STEP_COMMIT; 0: none was committed */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "daemon/certificate/gathered.h"
+#include "daemon/certificate/subjects.h"
 #include "lib/life/gate.h"
 #include "lib/util/hash.h"
 #include "lib/x509/csr.h"
@@ -166,7 +167,7 @@ static void observe_reply(struct gathered *gathered, bool has_staged_key) {
         struct renewal_observation *observation = &gathered->findings.observation;
         const struct stage *stage = &gathered->stage;
 
-        if (!has_staged_key || !stage->certificate_pem || !stage->ca_pem)
+        if (!has_staged_key || !stage->certificate_pem || !stage->ca_pem || !subjects_allow_staged(gathered))
                 return;
         gathered->findings.reply = reply_hash(stage->certificate_pem);
         observation->has_staged_reply = true;
@@ -188,7 +189,8 @@ static void fill_observation(struct gathered *gathered) {
                 .has_untried_token =
                         gathered->token && gathered->findings.token != gathered->input.tried_token,
                 .has_staged_key = has_staged_key,
-                .has_staged_grant = has_staged_key && stage->csr_pem && stage->token,
+                .has_staged_grant =
+                        has_staged_key && stage->csr_pem && stage->token && subjects_allow_staged(gathered),
                 .is_new_config = gathered->input.is_new_config,
                 .other_key_asked = gathered->findings.set && !key_fits(gathered->set.key, bits),
                 .enrol_asked = gathered->is_offered,
@@ -277,6 +279,8 @@ void local_step_inspect(struct gathered *gathered) {
         if (r == 0)
                 scrub(gathered);
         if (r == 0)
+                r = subjects_read(gathered);
+        if (r == 0)
                 r = store_stage_load(gathered->store, &gathered->stage, &gathered->outcome.error);
         if (r < 0) {
                 fail_local(gathered, r);
@@ -353,6 +357,17 @@ static int stage_request(struct gathered *gathered, const char *csr_pem) {
         return store_stage_csr(gathered->store, csr_pem, &gathered->outcome.error);
 }
 
+/* The Connector names the subject only to whom shows the token. */
+static void say_token_is_used(struct gathered *gathered) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        if (!gathered->by_token)
+                return;
+        error_move(&error, &gathered->outcome.error);
+        error_set(&gathered->outcome.error, error.code, "%s; the one-time token is used up by now",
+                  error_text(&error));
+}
+
 void local_step_csr(struct gathered *gathered) {
         _cleanup_(subject_freep) struct subject *subject = NULL;
         _cleanup_(freep) char *csr_pem = NULL;
@@ -361,6 +376,12 @@ void local_step_csr(struct gathered *gathered) {
         r = choose_subject(gathered, &subject);
         if (r < 0) {
                 gathered->outcome.failure = FAILURE_BAD_REPLY;
+                return;
+        }
+        r = subjects_check_next(gathered, subject);
+        if (r < 0) {
+                say_token_is_used(gathered);
+                gathered->outcome.failure = r == -ENOMEM ? FAILURE_LOCAL : FAILURE_REFUSED;
                 return;
         }
         r = csr_make(gathered->stage.key, subject, &csr_pem, &gathered->outcome.error);
@@ -444,6 +465,8 @@ void local_step_commit(struct gathered *gathered) {
         set_clear(&gathered->set);
         r = store_load(gathered->store, &gathered->set, &gathered->outcome.error);
         gathered->findings.set = r == 0 ? &gathered->set : NULL;
+        if (r == 0)
+                r = subjects_read(gathered);
         if (r < 0) {
                 error_prefix(&gathered->outcome.error,
                              "generation %" PRIu64 " is now current, but cannot be read back",

@@ -1,18 +1,13 @@
 /*
  * Everything that happens to a certificate is an event for the machine in lib/life/renewal.c; what the
  * machine answers is either a step, which attempt.c knows how to take, or a rest, for which waits.c waits.
- *
- * What a restart must know is in the state file before it can matter. A failure is written ahead: before the
- * first call of an attempt the state file says that it has failed, so that a process that dies each time does
- * not call each time. A signature is counted before it is asked for. And a set that the state file does not
- * name is one that no dependent was notified of.
  */
 
 #include "daemon/certificate/renewer.h"
 
 #include <errno.h>
-#include <limits.h>
 
+#include "daemon/certificate/records.h"
 #include "daemon/loop/backoff.h"
 #include "daemon/observe/metrics.h"
 #include "lib/util/log.h"
@@ -98,27 +93,6 @@ static void log_warning_of_step(struct renewer *renewer) {
                 reporter_log(renewer->core->reporter, LOG_WARNING, MESSAGE_WARNING, "%s", warning);
 }
 
-/* What a restart is to know of failures; the caller saves it. BACKOFF_USEC is a span from now, or
- * USEC_INFINITY for none. The sentence of the last failure stays while there is one. */
-static void remember_failure(struct renewer *renewer, unsigned failures, enum failure failure,
-                             usec_t backoff_usec) {
-        struct state *state = saved(renewer);
-
-        if (failures == 0)
-                state_keep_error(&state->error, NULL);
-        state->failures = failures;
-        state->failure = failure;
-        state->next_attempt_usec =
-                backoff_usec == USEC_INFINITY ? 0 : usec_add(now_usec(CLOCK_REALTIME), backoff_usec);
-}
-
-static void remember_error(struct renewer *renewer) {
-        struct state *state = saved(renewer);
-
-        state_keep_error(&state->error, error_text(&attempt_outcome(renewer->attempt)->error));
-        state->failed_usec = now_usec(CLOCK_REALTIME);
-}
-
 static void log_failure(struct renewer *renewer, bool over_budget) {
         reporter_log_failure(renewer->core->reporter, attempt_has_committed(renewer->attempt), over_budget);
 }
@@ -145,8 +119,9 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
             (renewal->failure == FAILURE_REFUSED || renewal->failure == FAILURE_REJECTED) &&
             !(outcome->is_doubtful && renewal->failures <= RENEWAL_DOUBTS))
                 facts_burn_token(&renewer->core->facts);
-        remember_failure(renewer, renewal->failures, renewal->failure, renewal->backoff_usec);
-        remember_error(renewer);
+        records_failure(renewer->core, renewal->failures, renewal->failure, renewal->backoff_usec);
+        records_error(renewer->core, outcome);
+        records_named_subject(renewer->core, outcome, attempt_findings(renewer->attempt)->next_subject);
         state_file_save(state_file(renewer));
         log_failure(renewer, over_budget);
         if (renewal->state == RENEWAL_WAITING_FOR_TOKEN && before != RENEWAL_WAITING_FOR_TOKEN)
@@ -195,30 +170,9 @@ static void on_swap_saved(_unused_ int r, _unused_ const char *error, void *user
 static void record_attempt(struct renewer *renewer) {
         const struct schedule_policy policy = config_schedule_policy(config(renewer));
         const struct renewal_context world = renewal_context(renewer, &policy);
-        const struct renewal *renewal = &renewer->renewal;
-        const struct findings *findings = attempt_findings(renewer->attempt);
 
         renewer->is_recorded = true;
-        remember_failure(renewer, renewal->failures < UINT_MAX ? renewal->failures + 1 : UINT_MAX,
-                         renewal->failure != FAILURE_NONE ? renewal->failure : FAILURE_TRANSIENT,
-                         renewal_assumed_backoff(renewal, &world));
-        /* Whichever attempt it is for, it has ended its back-off: it does that once. */
-        if (findings->token != 0)
-                saved(renewer)->token = findings->token;
-}
-
-/* A try counts before its end is known, so that a process that dies each time does not try for as long as it
- * lives. */
-static void count_reply(struct renewer *renewer) {
-        struct state *state = saved(renewer);
-        const uint32_t reply = attempt_findings(renewer->attempt)->reply;
-
-        if (state->reply != reply) {
-                state->reply = reply;
-                state->reply_tries = 0;
-        }
-        if (state->reply_tries < UINT32_MAX)
-                state->reply_tries++;
+        records_attempt(renewer->core, &renewer->renewal, &world, attempt_findings(renewer->attempt)->token);
 }
 
 /* A step that calls the Connector waits until the state file knows of it. */
@@ -240,14 +194,14 @@ static void start_step(struct renewer *renewer, enum renewal_step step) {
         if (step == STEP_CONFIGURATION && renewer->renewal.by_token)
                 facts_try_token(&renewer->core->facts, attempt_findings(attempt)->token);
         if (step == STEP_VERIFY)
-                count_reply(renewer);
+                records_verification(renewer->core, attempt_findings(attempt)->reply);
         if (!renewer->is_recorded) {
                 record_attempt(renewer);
                 must_save = true;
         }
         if (step == STEP_SIGN) {
                 must_save = true;
-                if (state_record_issuance(saved(renewer), now_usec(CLOCK_BOOTTIME)) < 0) {
+                if (records_signature(renewer->core) < 0) {
                         fail_before(renewer, -ENOMEM, "out of memory");
                         return;
                 }
@@ -305,7 +259,7 @@ static void log_rest(struct renewer *renewer, const struct renewal *next, enum r
                              "the clock is "
                              "right",
                              0);
-                remember_error(renewer);
+                records_error(renewer->core, attempt_outcome(renewer->attempt));
                 log_failure(renewer, false);
                 renewer->result.failed = true;
         } else if (next->state == RENEWAL_WAITING_FOR_TOKEN) {
@@ -363,11 +317,23 @@ void renewer_continue(struct renewer *renewer) {
         renewer->renewal = next;
         if (next.failures == 0 && (saved(renewer)->failures > 0 || saved(renewer)->error)) {
                 /* Someone else has repaired it. */
-                remember_failure(renewer, 0, FAILURE_NONE, USEC_INFINITY);
+                records_failure(renewer->core, 0, FAILURE_NONE, USEC_INFINITY);
                 state_file_save(state_file(renewer));
         }
         log_rest(renewer, &next, before, is_first, event.hold_usec > 0);
         rest(renewer);
+}
+
+/* What is only read has its way into the state file with what is written next; what is news has it now. */
+static void note_subject(struct renewer *renewer, const struct findings *findings) {
+        const bool was_known = saved(renewer)->subject;
+
+        /* What waits for an operator still does, as long as the set is the same. */
+        if (streq_null(saved(renewer)->subject, findings->subject))
+                return;
+        if (records_subject(renewer->core, findings->subject, ": its files were replaced") &&
+            (was_known || findings->adopted))
+                state_file_save(state_file(renewer));
 }
 
 static void take_inspection(struct renewer *renewer) {
@@ -392,6 +358,7 @@ static void take_inspection(struct renewer *renewer) {
         if (findings->adopted)
                 reporter_log(renewer->core->reporter, LOG_NOTICE, MESSAGE_ADOPTED,
                              "adopted %s as generation %" PRIu64, findings->adopted, core->facts.generation);
+        note_subject(renewer, findings);
         log_warning_of_step(renewer);
         renewer->ops->observed(renewer, findings, closely);
 }
@@ -404,6 +371,7 @@ static void take_commit(struct renewer *renewer) {
         const struct findings *findings = attempt_findings(renewer->attempt);
         const bool enrolled = attempt_is_enrolment(renewer->attempt);
         char expiry[TIMESTAMP_MAX];
+        bool must_save;
 
         renewer->renewal.expiry = findings->set->effective_expiry;
         renewer->result.renewed = true;
@@ -421,9 +389,13 @@ static void take_commit(struct renewer *renewer) {
                      enrolled ? "enrolled" : "renewed", core->facts.generation,
                      format_timestamp(expiry, renewer->renewal.expiry), core->facts.fingerprint);
 
+        must_save = records_subject(core, findings->subject,
+                                    config(renewer)->subject ? ", as configured" : ", as an operator wants");
+
         /* What is on disk says when it is due again, and what is to be published. */
-        remember_failure(renewer, 0, FAILURE_NONE, USEC_INFINITY);
-        saved(renewer)->reply = saved(renewer)->reply_tries = 0;
+        records_swap(core);
+        if (must_save)
+                state_file_save(core->state_file);
         end_attempt(renewer);
         renewer_request(renewer, RENEWER_TRY);
 }
@@ -462,6 +434,8 @@ static void on_step_done(void *userdata) {
                 return;
         }
         log_warning_of_step(renewer);
+        /* The signature, which is next, saves it. */
+        records_named_subject(renewer->core, outcome, attempt_findings(attempt)->next_subject);
         if (step == STEP_CONFIGURATION && outcome->key_too_small)
                 event.type = RENEWAL_KEY_TOO_SMALL;
 
@@ -495,6 +469,10 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                 .reply = saved(renewer)->reply,
                 .reply_tries = saved(renewer)->reply_tries,
                 .is_new_config = renewer->is_news_to_us && renewer->has_inspected,
+                .fingerprint = core->facts.fingerprint,
+                .subject = saved(renewer)->subject,
+                .accepted_subject = state_accepted_subject(saved(renewer)),
+                .takes_any_subject = renewer->offered_token && renewer->wish.any_subject,
         };
         renewer->attempt = attempt_new(&core->env->services, core->config, &input, on_step_done, renewer);
         if (!renewer->attempt) {
@@ -560,7 +538,8 @@ void renewer_init(struct renewer *renewer, struct core *core, const struct renew
 void renewer_clear(struct renewer *renewer) {
         renewer_stop_waiting(renewer);
         if (renewer->is_recorded) {
-                remember_failure(renewer, renewer->renewal.failures, renewer->renewal.failure, USEC_INFINITY);
+                records_failure(renewer->core, renewer->renewal.failures, renewer->renewal.failure,
+                                USEC_INFINITY);
                 state_file_save(state_file(renewer));
         }
         reporter_set_outcome(renewer->core->reporter, NULL);
@@ -613,10 +592,11 @@ void renewer_force(struct renewer *renewer, bool not_longer) {
         renewer_request(renewer, RENEWER_TRY);
 }
 
-void renewer_offer_token(struct renewer *renewer, char *token, bool not_longer) {
+void renewer_offer_token(struct renewer *renewer, char *token, bool not_longer, bool any_subject) {
         renewer_forget_token(renewer);
         renewer->offered_token = token;
         renewer->wish.not_longer = not_longer;
+        renewer->wish.any_subject = any_subject;
 }
 
 void renewer_give_up(struct renewer *renewer, const char *why) {

@@ -59,6 +59,7 @@ struct renewer {
         struct {
                 bool not_longer;           /* may be what comes back */
                 bool configured_url_first; /* the operator has changed it */
+                bool any_subject;          /* may be that of the offered token */
         } wish;
 
         /* For --once. */
@@ -93,8 +94,9 @@ void renewer_stop_waiting(struct renewer *renewer);
  * attempt under way. */
 void renewer_force(struct renewer *renewer, bool not_longer);
 
-/* An operator wants to enrol with TOKEN, which is taken over and cleansed. */
-void renewer_offer_token(struct renewer *renewer, char *token, bool not_longer);
+/* An operator wants to enrol with TOKEN, which is taken over and cleansed; it may be one of another client
+ * (ANY_SUBJECT). */
+void renewer_offer_token(struct renewer *renewer, char *token, bool not_longer, bool any_subject);
 
 /* The attempt that an operator waits for will not be made; WHY follows "dropped: certificate is ". */
 void renewer_give_up(struct renewer *renewer, const char *why);

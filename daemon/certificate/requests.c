@@ -8,7 +8,7 @@
 
 const char *const operation_names[OPERATION_MAX] = {
         [OPERATION_RENEW] = "renew",       [OPERATION_ENROL] = "enrol",   [OPERATION_REVOKE] = "revoke",
-        [OPERATION_ROLLBACK] = "rollback", [OPERATION_NOTIFY] = "notify",
+        [OPERATION_ROLLBACK] = "rollback", [OPERATION_NOTIFY] = "notify", [OPERATION_ACCEPT] = "accept",
 };
 
 bool operation_is_attempt(enum operation operation) {
@@ -103,6 +103,14 @@ static int check_restorable(const struct request_facts *facts, struct error *err
         return error_set(error, -EPERM, "%s has no certificate yet", facts->name);
 }
 
+static int check_subject_refused(const struct request_facts *facts, struct error *error) {
+        if (facts->has_refused_subject)
+                return 0;
+        return error_set(error, -EPERM,
+                         "there is nothing to accept: the Connector has named no other subject for %s",
+                         facts->name);
+}
+
 /* It may be of the very set that is to be revoked, or to come back. */
 static int check_not_revoking(const struct request_facts *facts, struct error *error) {
         if (!facts->is_revoking)
@@ -129,14 +137,15 @@ enum {
         REVOKE = 1u << OPERATION_REVOKE,
         ROLLBACK = 1u << OPERATION_ROLLBACK,
         NOTIFY = 1u << OPERATION_NOTIFY,
-        ALL = RENEW | ENROL | REVOKE | ROLLBACK | NOTIFY,
+        ACCEPT = 1u << OPERATION_ACCEPT,
+        ALL = RENEW | ENROL | REVOKE | ROLLBACK | NOTIFY | ACCEPT,
 };
 
 static const struct {
         unsigned operations;
         rule_t rule;
 } rules[] = {
-        { ENROL | REVOKE | ROLLBACK | NOTIFY, check_attempt },
+        { ENROL | REVOKE | ROLLBACK | NOTIFY | ACCEPT, check_attempt },
         { ALL, check_retired },
         { ALL, check_under_way },
         { RENEW, check_not_revoked },
@@ -148,6 +157,7 @@ static const struct {
         { REVOKE, check_revocable },
         { REVOKE, check_not_revoked_for_sure },
         { ROLLBACK, check_restorable },
+        { ACCEPT, check_subject_refused },
         { REVOKE | ROLLBACK, check_not_revoking },
         { RENEW | ENROL, check_budget },
 };

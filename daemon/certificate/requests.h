@@ -12,6 +12,7 @@ enum operation {
         OPERATION_REVOKE,
         OPERATION_ROLLBACK,
         OPERATION_NOTIFY,
+        OPERATION_ACCEPT,
         OPERATION_MAX,
 };
 extern const char *const operation_names[OPERATION_MAX]; /* "renew"; NULL for OPERATION_NONE */
@@ -40,6 +41,7 @@ struct request_facts {
         bool is_revoking; /* a revocation is under way, of whichever set */
         bool has_dependents;
         bool has_enrol_url;
+        bool has_refused_subject;
         const char *connector; /* its name */
         usec_t expiry;         /* CLOCK_REALTIME */
 

@@ -244,6 +244,7 @@ static const struct route {
         { NULL, "/revoke", "POST", NULL, false, OPERATION_REVOKE },
         { NULL, "/rollback", "POST", NULL, false, OPERATION_ROLLBACK },
         { NULL, "/notify", "POST", NULL, false, OPERATION_NOTIFY },
+        { NULL, "/accept", "POST", NULL, false, OPERATION_ACCEPT },
         { "/v1/events", NULL, "GET", get_events, false, OPERATION_NONE },
         { "/v1/reload", NULL, "POST", post_reload, false, OPERATION_NONE },
         { "/metrics", NULL, "GET", get_metrics, true, OPERATION_NONE },

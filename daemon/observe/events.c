@@ -64,6 +64,8 @@ static const struct {
         { MESSAGE_ASKED, "requested", true },
         { MESSAGE_REFUSED, "refused", true },
         { MESSAGE_REVOKED, "revoked", true },
+        { MESSAGE_SUBJECT, "subject-changed", true },
+        { MESSAGE_ACCEPTED, "accepted", true },
         { MESSAGE_ROLLED_BACK, "rolled-back", true },
         { MESSAGE_NOTIFYING, "notifying", true },
         { MESSAGE_NOTIFIED, "notified", true },

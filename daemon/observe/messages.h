@@ -63,4 +63,7 @@
 #define MESSAGE_ROLLED_BACK "d1718d5b9569445ea03412d0cc873da2" /* an older generation is current again */
 #define MESSAGE_NOTIFYING \
         "1a84f8ae0c1d42339c561be93f0b7c28" /* all dependents are notified of the current set again */
+#define MESSAGE_SUBJECT \
+        "95c5cf715fced5dfe70e9f754c7922c9" /* the certificate has another subject than before */
+#define MESSAGE_ACCEPTED         "97c977c0ae5bc13d2d3fc00e72b169a2" /* an operator accepts another subject */
 #define MESSAGE_OPERATION_FAILED "02e2dae20dde4764b561868cc4e921fb" /* an operator's request failed */

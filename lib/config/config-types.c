@@ -7,6 +7,7 @@
 
 #include "lib/config/config-internal.h"
 #include "lib/util/parse.h"
+#include "lib/x509/subject.h"
 
 /* key.type: known so that the error can say why there is no choice. */
 static int key_type_parse(_unused_ struct yaml_run *run, _unused_ const struct yaml_option *option,
@@ -31,6 +32,29 @@ const struct yaml_type config_key_type = {
         .expected = "rsa",
         .parse = key_type_parse,
         .format = key_type_format,
+};
+
+/* As the Connector spells it, since it is compared with what the Connector names. */
+static int config_subject_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
+                                void *field, struct error *error) {
+        _cleanup_(subject_freep) struct subject *subject = NULL;
+        _cleanup_(error_clear) struct error why = ERROR_INIT;
+        int r;
+
+        r = subject_parse(text, &subject, &why);
+        if (r == -EINVAL)
+                return error_set(error, r, "must be a subject such as 'O=Org,OU=Unit,C=DE,CN=id': %s",
+                                 error_text(&why));
+        return r < 0 ? r : yaml_string.parse(run, option, text, field, error);
+}
+
+const struct yaml_type config_subject = {
+        .name = "subject",
+        .expected = "a subject such as 'O=Org,OU=Unit,C=DE,CN=id'",
+        .size = sizeof(char *),
+        .parse = config_subject_parse,
+        .format = yaml_format_string,
+        .equal = yaml_equal_string,
 };
 
 static int key_size_parse(_unused_ struct yaml_run *run, const struct yaml_option *option, const char *text,

@@ -80,6 +80,7 @@ struct config_certificate {
         const struct config_connector *connector; /* borrowed from config.connectors */
         char *directory;
         char *token_file;
+        char *subject; /* the only one that its certificates may have; NULL: that of the first one */
         struct {
                 char *key, *certificate, *ca; /* NULL, or key and certificate are both set */
         } import;

@@ -82,7 +82,7 @@ int state_format(const struct state *state, const struct state_instant *now, cha
                 return -ENOMEM;
         root = json_pack(
                 "{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:I, s:I, s:s, s:I, s:I, "
-                "s:O, s:o, s:O}",
+                "s:O, s:o, s:O, s:s?, s:s?, s:b}",
                 "version", STATE_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
                 time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
                 (json_int_t)state->failures, "failure", failure_names[state->failure], "next_attempt_usec",
@@ -93,7 +93,8 @@ int state_format(const struct state *state, const struct state_instant *now, cha
                 time_value(state->revoke_usec), "revoke_generation", (json_int_t)state->revoke_generation,
                 "revoked", revoked, "revoking_generation",
                 state->is_revoking ? json_integer((json_int_t)state->revoking_generation) : json_null(),
-                "owed", pending);
+                "owed", pending, "subject", state->subject, "other_subject", state->other_subject,
+                "other_subject_accepted", state->is_accepted);
         if (!root)
                 return -ENOMEM;
         text = json_dumps(root, JSON_INDENT(4));
@@ -270,6 +271,31 @@ static int take_revocations(const json_t *root, struct state *state, struct erro
         return 0;
 }
 
+/* All of this came later. */
+static int take_subject(const json_t *root, const char *name, char **ret, struct error *error) {
+        const json_t *member = json_object_get(root, name);
+
+        if (!member || json_is_null(member))
+                return 0;
+        if (!json_is_string(member) || json_string_length(member) == 0 ||
+            json_string_length(member) > STATE_SUBJECT_MAX)
+                return error_set(error, -EINVAL, "member %s is not a string of 1 to %u bytes", name,
+                                 STATE_SUBJECT_MAX);
+        *ret = strdup(json_string_value(member));
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int take_subjects(const json_t *root, struct state *state, struct error *error) {
+        int r;
+
+        r = take_subject(root, "subject", &state->subject, error);
+        if (r == 0)
+                r = take_subject(root, "other_subject", &state->other_subject, error);
+        state->is_accepted =
+                state->other_subject && json_is_true(json_object_get(root, "other_subject_accepted"));
+        return r;
+}
+
 static int take_issuances(const json_t *root, struct state *state, struct error *error) {
         const json_t *list = NULL;
         int r;
@@ -376,6 +402,8 @@ int state_parse(const char *json, size_t size, struct state *ret, struct state_i
                 r = take_fingerprint(root, state.fingerprint, error);
         if (r == 0)
                 r = take_revocations(root, &state, error);
+        if (r == 0)
+                r = take_subjects(root, &state, error);
         if (r == 0)
                 r = take_pending(root, &state, error);
         if (r == 0)

@@ -35,6 +35,8 @@ void state_clear(struct state *state) {
         free(state->error);
         free(state->revoked);
         free(state->issuances);
+        free(state->subject);
+        free(state->other_subject);
         *state = (struct state) { 0 };
 }
 
@@ -42,7 +44,7 @@ bool state_is_empty(const struct state *state) {
         return state->failures == 0 && state->failure == FAILURE_NONE && state->next_attempt_usec == 0 &&
                state->n_issuances == 0 && state->token == 0 && state->reply == 0 && state->generation == 0 &&
                strempty(state->fingerprint) && state->revoke_usec == 0 && state->n_revoked == 0 &&
-               !state->is_revoking && state->n_pending == 0;
+               !state->is_revoking && state->n_pending == 0 && !state->subject && !state->other_subject;
 }
 
 int state_record_issuance(struct state *state, usec_t now) {
@@ -97,6 +99,43 @@ void state_keep_error(char **error, const char *text) {
                 utf8_mend(copy, false);
         free(*error);
         *error = copy;
+}
+
+int state_name_other_subject(struct state *state, const char *subject, bool accepted) {
+        char *copy;
+
+        if (!streq_null(state->other_subject, subject)) {
+                copy = strdup(subject);
+                if (!copy)
+                        return -ENOMEM;
+                free(state->other_subject);
+                state->other_subject = copy;
+        }
+        state->is_accepted = accepted;
+        return 0;
+}
+
+int state_settle_subject(struct state *state, const char *subject) {
+        char *copy;
+
+        free(take_ptr(state->other_subject));
+        state->is_accepted = false;
+        if (streq_null(state->subject, subject))
+                return 0;
+        copy = strdup(subject);
+        if (!copy)
+                return -ENOMEM;
+        free(state->subject);
+        state->subject = copy;
+        return 0;
+}
+
+const char *state_refused_subject(const struct state *state) {
+        return state->is_accepted ? NULL : state->other_subject;
+}
+
+const char *state_accepted_subject(const struct state *state) {
+        return state->is_accepted ? state->other_subject : NULL;
 }
 
 struct state_pending *state_find_pending(const struct state *state, const char *key) {

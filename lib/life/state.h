@@ -14,6 +14,7 @@
 #define STATE_PENDING_MAX 100u          /* dependents of one certificate */
 #define STATE_KEY_MAX     512u          /* bytes of a dependent's key */
 #define STATE_ERROR_MAX   1000u         /* bytes of a sentence; what is longer is cut off */
+#define STATE_SUBJECT_MAX 8192u         /* bytes of a subject in its one spelling */
 
 /* A pending notification of one dependent. */
 struct state_pending {
@@ -69,6 +70,11 @@ struct state {
 
         struct state_pending *pending;
         size_t n_pending;
+
+        /* Canonical (lib/x509/subject.h), or NULL: the subject of the last set that rekeyd knew; and another
+         * one that the Connector has named since, which waits for an operator until it is accepted. */
+        char *subject, *other_subject;
+        bool is_accepted; /* `other_subject` */
 };
 
 /* Forgets everything and frees what was owned. */
@@ -116,6 +122,15 @@ bool state_has_revoked(const struct state *state, const char *fingerprint);
 /* Puts a copy of TEXT in place of *ERROR; NULL: none. `?` stands for what is no character, or would not show.
  * When memory is out, there is none. */
 void state_keep_error(char **error, const char *text);
+
+/* The Connector has named SUBJECT instead of the known one; ACCEPTED says whether somebody asks for it. The
+ * last set has SUBJECT: whatever was named before it is forgotten. Both take a copy. 0 or -ENOMEM. */
+int state_name_other_subject(struct state *state, const char *subject, bool accepted);
+int state_settle_subject(struct state *state, const char *subject);
+
+/* Those that are refused, and accepted; NULL: none is. Borrowed until the next change. */
+const char *state_refused_subject(const struct state *state);
+const char *state_accepted_subject(const struct state *state);
 
 /* The pending notification of KEY, or NULL. Borrowed until the next change of pending notifications. */
 struct state_pending *state_find_pending(const struct state *state, const char *key);

@@ -86,6 +86,9 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "next_attempt", instant(status->next_attempt));
         r |= put(o, "failures", number(status->failures));
         r |= put(o, "failure", text(status->failure == FAILURE_NONE ? NULL : failure_names[status->failure]));
+        r |= put(o, "subject", text(status->subject));
+        r |= put(o, "refused_subject", text(status->refused_subject));
+        r |= put(o, "accepted_subject", text(status->accepted_subject));
         r |= put(o, "last_error", text(status->last_error));
         r |= put(o, "last_error_at", instant(status->last_error ? status->last_error_at : 0));
         r |= put(o, "last_result", text(status->last_result));
@@ -298,6 +301,9 @@ void report_offline(const struct config *config, const struct config_certificate
                                                                                     : USEC_INFINITY,
                 .failures = state->failures,
                 .failure = state->failure,
+                .subject = state->subject,
+                .refused_subject = state_refused_subject(state),
+                .accepted_subject = state_accepted_subject(state),
                 .last_error = state->error,
                 .last_error_at = state->failed_usec,
                 .budget_left = state->n_issuances < per_hour ? per_hour - (unsigned)state->n_issuances : 0,

@@ -24,7 +24,9 @@ struct report_status {
         usec_t next_attempt;          /* after a failure; USEC_INFINITY: none */
         unsigned failures;
         enum failure failure;
-        const char *last_error; /* of the failures in a row; NULL: none */
+        const char *subject; /* of the last set that is known; canonical, as those below; NULL: unknown */
+        const char *refused_subject, *accepted_subject; /* another that the Connector names; NULL: none */
+        const char *last_error;                         /* of the failures in a row; NULL: none */
         usec_t last_error_at;
         const char *last_result; /* the name of an event; NULL: none since the start */
         usec_t last_result_at;

@@ -285,6 +285,70 @@ char *subject_format(const struct subject *subject) {
         return text;
 }
 
+/* --- One spelling --- */
+
+/* Where an attribute stands in the Connector's form; all others come after it. */
+static size_t attribute_rank(const char *name) {
+        static const char *const order[] = { "O", "OU", "L", "ST", "C", "CN" };
+        size_t i = 0;
+
+        while (i < ELEMENTSOF(order) && !streq(order[i], name))
+                i++;
+        return i;
+}
+
+static int attribute_compare(const void *a, const void *b) {
+        const struct attribute *first = a, *second = b;
+        size_t rank = attribute_rank(first->name), other = attribute_rank(second->name);
+        int r;
+
+        if (rank != other)
+                return rank < other ? -1 : 1;
+        r = strcmp(first->name, second->name);
+        return r != 0 ? r : strcmp(first->value, second->value);
+}
+
+/* A comma that would end the value: an attribute seems to follow. */
+static bool is_separator(const char *text) {
+        size_t size;
+
+        if (*text != ',')
+                return false;
+        text += 1 + strspn(text + 1, " ");
+        size = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.");
+        return size > 0 && text[size] == '=';
+}
+
+static char *put_escaped(char *end, const char *value) {
+        for (; *value; value++) {
+                if (*value == '\\' || is_separator(value))
+                        *end++ = '\\';
+                *end++ = *value;
+        }
+        return end;
+}
+
+char *subject_canonical(const struct subject *subject) {
+        struct attribute sorted[SUBJECT_ATTRIBUTES_MAX]; /* borrowed */
+        char *text = malloc(2 * subject->size + 1), *end = text;
+
+        if (!text)
+                return NULL;
+        memcpy(sorted, subject->attributes, subject->n * sizeof(*sorted));
+        qsort(sorted, subject->n, sizeof(*sorted), attribute_compare);
+        for (size_t i = 0; i < subject->n; i++) {
+                if (i > 0)
+                        *end++ = ',';
+                end = stpcpy(end, sorted[i].name);
+                *end++ = '=';
+                end = put_escaped(end, sorted[i].value);
+        }
+        *end = '\0';
+        return text;
+}
+
+/* --- OpenSSL --- */
+
 /* The attribute's short name, or its OID in digits where OpenSSL knows none. */
 static int entry_name(const X509_NAME_ENTRY *entry, char *buffer, size_t size) {
         const ASN1_OBJECT *object = X509_NAME_ENTRY_get_object(entry);

@@ -25,6 +25,11 @@ char *subject_difference(const struct subject *asked, const struct subject *got)
 /* In the Connector's form; owned by the caller. NULL only when memory is out. */
 char *subject_format(const struct subject *subject);
 
+/* One spelling for equal subjects, whatever the order and the encoding of their attributes: in the order of
+ * the Connector's form, then by name; what could be read in two ways has a backslash before it. Owned by the
+ * caller. NULL only when memory is out. */
+char *subject_canonical(const struct subject *subject);
+
 /* The I-th attribute, or false past the end. Strings are borrowed. */
 bool subject_get(const struct subject *subject, size_t i, const char **ret_name, const char **ret_value);
 

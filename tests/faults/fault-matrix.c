@@ -51,6 +51,8 @@ const char *const remedies[REMEDY_MAX] = {
 #define NO_ENDPOINT            { FAILURE_LOCAL, RENEWAL_RETRYING, REMEDY_URL, STEP_VERIFY, NULL }
 #define NOBODY_THERE           { FAILURE_TRANSIENT, RENEWAL_RETRYING, REMEDY_TOKEN, STEP_VERIFY, NULL }
 
+#define REFUSED_AT(step, state, remedy) { FAILURE_REFUSED, (state), (remedy), (step), NULL }
+
 /* Rows of six, in the order of enum struck_call. */
 #define AT(...)       .at = { __VA_ARGS__ }
 #define ALL(expected) AT(expected, expected, expected, expected, expected, expected)
@@ -88,6 +90,7 @@ const char *const remedies[REMEDY_MAX] = {
 
 #define NO_CLIENT_CERTIFICATE "the token endpoint asks for no certificate"
 #define NO_DIRECTOR           "only `configuration` needs the Director"
+#define NO_SUBJECT            "a proof is about no subject"
 #define NO_REVOCATION         "rekeyd revokes nothing by itself"
 
 const struct fault_case fault_cases[] = {
@@ -138,6 +141,10 @@ const struct fault_case fault_cases[] = {
         { "director-down", NULL,
           AT(TRANSIENT_TOKEN, NOT_HERE(NO_DIRECTOR), NOT_HERE(NO_DIRECTOR), PASSES, NOT_HERE(NO_DIRECTOR),
              NOT_HERE(NO_DIRECTOR)) },
+        /* Named by one of the two calls only, so where there is no certificate yet the other one refuses it. */
+        { "other-client", NULL,
+          AT(REFUSED_AT(STEP_SIGN, RENEWAL_WAITING_FOR_TOKEN, REMEDY_TOKEN), REFUSED_TOKEN, NOT_HERE(NO_SUBJECT),
+             REFUSED_AT(STEP_CSR, RENEWAL_RETRYING, REMEDY_NONE), REFUSED, NOT_HERE(NO_SUBJECT)) },
         { "revoke-fails", NULL, ALL(NOT_HERE(NO_REVOCATION)) },
 
         { "wrong-key", NULL, STOPPED_AT_GATE },

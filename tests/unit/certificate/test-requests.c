@@ -13,6 +13,7 @@ static struct request_facts facts_of_a_good_one(void) {
                 .is_usable = true,
                 .has_dependents = true,
                 .has_enrol_url = true,
+                .has_refused_subject = true,
                 .connector = "ucl",
                 .budget = 6,
         };
@@ -30,8 +31,8 @@ START_TEST(a_good_certificate_may_do_all) {
 }
 END_TEST
 
-#define ALL     "renew enrol revoke rollback notify"
-#define NOT_NEW "enrol revoke rollback notify"
+#define ALL     "renew enrol revoke rollback notify accept"
+#define NOT_NEW "enrol revoke rollback notify accept"
 
 START_TEST(each_state_refuses_what_it_must) {
         static const struct {
@@ -51,6 +52,7 @@ START_TEST(each_state_refuses_what_it_must) {
                 { "no force, rejected", "", 0, "" },
                 { "no force, expired", "", 0, "" },
                 { "no dependents", "notify", -EPERM, "no `notify`" },
+                { "no other subject", "accept", -EPERM, "nothing to accept" },
                 { "revoking", "revoke rollback", -EBUSY, "try again in a moment" },
                 { "budget", "renew enrol", -EDQUOT, "limit of `limits.issuances_per_hour`" },
         };
@@ -77,6 +79,8 @@ START_TEST(each_state_refuses_what_it_must) {
                         facts.has_enrol_url = false;
                 else if (streq(state, "no dependents"))
                         facts.has_dependents = false;
+                else if (streq(state, "no other subject"))
+                        facts.has_refused_subject = false;
                 else if (streq(state, "revoking"))
                         facts.is_revoking = true;
                 else if (streq(state, "budget"))

@@ -16,6 +16,8 @@
 #define NONE          "\"fingerprint\":null,\"not_before\":null,\"not_after\":null,\"usable\":false,\"renew_at\":null,"
 #define FAILED(class) "\"failures\":3,\"failure\":\"" class "\",\"last_error\":\"it rains\","
 #define FINE          "\"failures\":0,\"failure\":null,\"last_error\":null,"
+#define OTHERS        "\"subject\":\"CN=a\",\"refused_subject\":\"CN=b\","
+#define ACCEPTED      "\"subject\":\"CN=a\",\"refused_subject\":null,\"accepted_subject\":\"CN=b\","
 #define STATE(s)      "\"state\":\"" s "\""
 #define FAILED_LAST   "\"last_result_at\":\"2026-11-20T18:06:00Z\",\"last_result_error\":\"it hails\""
 
@@ -55,6 +57,16 @@ static const struct {
           "cannot be used: it is torn", "systemctl restart rekeyd", PLUGIN_CRITICAL },
         { NONE FINE "\"problem\":\"cannot open it: Permission denied\"," STATE("absent"), true, VERDICT_CALL,
           "may not read the status", "sudo rekeyctl show orders", PLUGIN_WARNING },
+        /* another client's */
+        { GOOD FAILED("refused") OTHERS STATE("retrying"), false, VERDICT_CALL,
+          "names another subject for the next certificate: 'CN=b' instead of 'CN=a'",
+          "rekeyctl accept orders", PLUGIN_WARNING },
+        { GONE FAILED("refused") OTHERS STATE("waiting-for-token"), false, VERDICT_DOWN,
+          "'CN=b' instead of 'CN=a'", "rekeyctl accept orders", PLUGIN_CRITICAL },
+        { NONE FAILED("refused") OTHERS STATE("waiting-for-token"), true, VERDICT_DOWN,
+          "'CN=b' instead of 'CN=a'", "rekeyctl accept orders", PLUGIN_CRITICAL },
+        { GOOD FAILED("refused") ACCEPTED STATE("retrying"), false, VERDICT_CALL, "refuses to sign",
+          "rekeyctl renew orders", PLUGIN_WARNING },
         /* there, and of no use */
         { GONE FAILED("rejected") STATE("waiting-for-token"), false, VERDICT_DOWN, "expired 2d ago: it rains",
           "rekeyctl enrol orders", PLUGIN_CRITICAL },

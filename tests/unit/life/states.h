@@ -38,6 +38,8 @@ static inline void fill(struct state *state) {
                 .is_revoking = true,
                 .revoking_generation = 40,
         };
+        ck_assert_int_eq(state_settle_subject(state, "O=SAP SE\\, C=x,CN=\xc3\xa4"), 0);
+        ck_assert_int_eq(state_name_other_subject(state, "O=Org,CN=other", true), 0);
         state_keep_error(&state->error, "the gate has refused it: \"no\"");
         ck_assert_int_eq(state_add_revoked(state, FINGERPRINT), 0);
         ck_assert_int_eq(state_record_issuance(state, 4 * HOUR + 1), 0);
@@ -51,7 +53,7 @@ static inline void fill(struct state *state) {
 
 /* All of everything: the largest file there can be. */
 static inline void fill_to_the_limits(struct state *state) {
-        char key[STATE_KEY_MAX + 1], sentence[STATE_ERROR_MAX + 1];
+        char key[STATE_KEY_MAX + 1], sentence[STATE_ERROR_MAX + 1], subject[STATE_SUBJECT_MAX + 1];
 
         memset(sentence, '\\', STATE_ERROR_MAX);
         sentence[STATE_ERROR_MAX] = '\0';
@@ -68,6 +70,10 @@ static inline void fill_to_the_limits(struct state *state) {
                 .is_revoking = true,
                 .revoking_generation = INT64_MAX,
         };
+        memset(subject, '\\', STATE_SUBJECT_MAX);
+        subject[STATE_SUBJECT_MAX] = '\0';
+        ck_assert_int_eq(state_settle_subject(state, subject), 0);
+        ck_assert_int_eq(state_name_other_subject(state, subject, true), 0);
         state_keep_error(&state->error, sentence);
         for (unsigned i = 0; i < SCHEDULE_BUDGET_MAX; i++)
                 ck_assert_int_eq(state_record_issuance(state, UINT64_C(250000000000000000) + i), 0);

@@ -87,6 +87,9 @@ START_TEST(test_refused) {
                 { "1795197462000000", "1e9", "entry 1 of owed: member next_attempt_usec" },
                 { "\"it ended with status 7\"", "7", "entry 1 of owed: member error is neither a string" },
                 { "1795197441000000", "null", "member failed_usec is not a number" },
+                { "\"O=Org,CN=other\"", "7", "member other_subject is not a string of 1 to 8192 bytes" },
+                { "\"O=Org,CN=other\"", "\"\"", "member other_subject is not a string" },
+                { "\"O=SAP SE\\\\, C=x,CN=\xc3\xa4\"", "[]", "member subject is not a string" },
         };
         /* Each is needed. */
         static const char *const members[] = {

@@ -269,6 +269,68 @@ START_TEST(test_unknown_kinds_are_named_by_oid) {
 }
 END_TEST
 
+/* One spelling for what is equal, and no other subject has it. */
+START_TEST(equal_subjects_have_one_spelling) {
+        static const struct {
+                const char *text, *canonical;
+        } rows[] = {
+                { "CN=id,C=DE,ST=province,L=locality,OU=Unit,O=Org",
+                  "O=Org,OU=Unit,L=locality,ST=province,C=DE,CN=id" },
+                { "O=Org, OU=Unit, L=locality, ST=province, C=DE, CN=id",
+                  "O=Org,OU=Unit,L=locality,ST=province,C=DE,CN=id" },
+                { "OU=b,OU=a,CN=id", "OU=a,OU=b,CN=id" },
+                { "E=a@example.com,CN=id", "CN=id,emailAddress=a@example.com" },
+                { "UID=1,CN=id,DC=x", "CN=id,DC=x,UID=1" },
+                { "O=SAP SE, Walldorf,CN=id", "O=SAP SE, Walldorf,CN=id" },
+                { "O=a\\b,CN=id", "O=a\\\\b,CN=id" },
+                { "O=a,1.2.3=b,CN=id", "O=a\\,1.2.3=b,CN=id" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(subject_freep) struct subject *subject = NULL;
+                _cleanup_(freep) char *canonical = NULL;
+
+                ck_assert_int_eq(subject_parse(rows[i].text, &subject, NULL), 0);
+                canonical = subject_canonical(subject);
+                ck_assert_str_eq(canonical, rows[i].canonical);
+        }
+}
+END_TEST
+
+static char *canonical_of(X509_NAME *name) {
+        _cleanup_(subject_freep) struct subject *subject = NULL;
+
+        ck_assert_int_eq(subject_from_name(name, &subject, NULL), 0);
+        return subject_canonical(subject);
+}
+
+/* In which string type, order and sets a certificate has its attributes makes no difference. */
+START_TEST(an_encoding_is_no_subject) {
+        static const int types[] = { V_ASN1_PRINTABLESTRING, V_ASN1_UTF8STRING, V_ASN1_T61STRING,
+                                     V_ASN1_BMPSTRING };
+        const unsigned char *narrow = (const unsigned char *)"id", *wide = (const unsigned char *)"\0i\0d";
+
+        for (size_t i = 0; i < ELEMENTSOF(types); i++)
+                for (int set = -1; set <= 0; set++) { /* an attribute set of its own, or the first one's */
+                        X509_NAME *name = X509_NAME_new();
+                        bool is_wide = types[i] == V_ASN1_BMPSTRING;
+                        _cleanup_(freep) char *canonical = NULL;
+
+                        ck_assert_int_eq(X509_NAME_add_entry_by_txt(name, "CN", types[i],
+                                                                    is_wide ? wide : narrow, is_wide ? 4 : 2,
+                                                                    -1, 0),
+                                         1);
+                        ck_assert_int_eq(X509_NAME_add_entry_by_txt(name, "O", V_ASN1_UTF8STRING,
+                                                                    (const unsigned char *)"Org", 3, -1, set),
+                                         1);
+                        canonical = canonical_of(name);
+                        ck_assert_str_eq(canonical, "O=Org,CN=id");
+                        X509_NAME_free(name);
+                }
+}
+END_TEST
+
 TEST_MAIN("subject", test_parse_refuses, test_parse_limits, test_add_refuses, test_parse_reads,
           test_format_is_the_connectors_form, test_difference, test_name_refuses,
-          test_name_refuses_what_cannot_be_printed, test_name_and_back, test_unknown_kinds_are_named_by_oid)
+          test_name_refuses_what_cannot_be_printed, test_name_and_back, test_unknown_kinds_are_named_by_oid,
+          equal_subjects_have_one_spelling, an_encoding_is_no_subject)
