@@ -29,7 +29,7 @@ void gathered_begin_step(struct gathered *gathered, enum renewal_step step) {
         outcome->step = step;
         outcome->failure = FAILURE_NONE;
         outcome->retry_after_usec = 0;
-        outcome->not_longer = outcome->is_doubtful = outcome->key_too_small = false;
+        outcome->not_longer = outcome->is_doubtful = outcome->is_unheard = outcome->key_too_small = false;
         outcome->is_other_subject = false;
         gathered->key_cpu_usec = 0;
 }

@@ -106,6 +106,7 @@ static bool take_answer(struct gathered *gathered, const struct connector_answer
                 return true;
         error_set(&gathered->outcome.error, -EIO, "%s", answer->error);
         gathered->outcome.failure = answer->failure;
+        gathered->outcome.is_unheard = answer->failure == FAILURE_REFUSED;
         return false;
 }
 
@@ -299,7 +300,7 @@ static bool may_be_wrong_url(const struct remote *remote) {
         const char *url = call_url(remote);
         const enum failure failure = gathered->outcome.failure;
 
-        if (failure == FAILURE_NONE)
+        if (failure == FAILURE_NONE || gathered->outcome.is_unheard)
                 return false;
         if (failure == FAILURE_TRANSIENT || failure == FAILURE_LOCAL)
                 return true;

@@ -7,6 +7,10 @@
  * could swap between the check and the use. libcurl knows nothing of them then, and would let a call use a
  * connection that was made with another identity; so calls that present a certificate have their connections
  * in a share of their own, where no other call looks.
+ *
+ * An https proxy is a TLS server too, and must not see the client certificate. libcurl makes a TLS context
+ * for either and hands both to the same callback; they are told apart by their highest version, which is set
+ * for the Connector only. Without that mark no identity is given.
  */
 
 #include "daemon/connector/connector-client.h"
@@ -38,6 +42,9 @@ struct connector_call {
         struct error identity_error;
         struct curl_slist *headers;
         char *url;
+        struct proxy proxy;
+        usec_t timeout_usec;
+        bool has_reached; /* the Connector: its own TLS has begun */
         char *body;
         size_t body_size, body_sent;
         char *reply;
@@ -46,7 +53,7 @@ struct connector_call {
         bool was_sent;     /* something of the body; not that of a second call */
         CURLcode doubtful; /* how the call ended, while a second one finds out why; CURLE_OK otherwise */
         char request_id[SD_ID128_UUID_STRING_MAX];
-        char curl_error[CURL_ERROR_SIZE], first_error[CURL_ERROR_SIZE];
+        char first_error[CURL_ERROR_SIZE];
 };
 
 CURLSH *connector_share_new(void) {
@@ -90,18 +97,16 @@ static unsigned alert_in_text(const char *text) {
         return reason > 1000 && reason < 1256 ? reason - 1000 : 0;
 }
 
-enum failure connector_classify(CURLcode code, const char *text) {
-        if (alert_rejects_certificate(alert_in_text(text)))
-                return FAILURE_REJECTED;
+/* 407 again and again may lock an account; and what a proxy forbids it forbids for long. */
+static enum failure classify_at_proxy(const struct connector_end *end) {
+        unsigned status = end->proxy_status;
 
-        /* libcurl 7.88 folds two alerts into texts of its own (lib/vtls/openssl.c, ossl_connect_step2): alert
-         * 45, certificate_expired, into the code for a bad server certificate, but without a verify result to
-         * name; and alert 116, certificate_required, into a code. */
-        if (code == CURLE_SSL_CLIENTCERT ||
-            (code == CURLE_PEER_FAILED_VERIFICATION && streq(text, "SSL certificate verification failed")))
-                return FAILURE_REJECTED;
+        return status >= 300 && status < 500 && status != 408 && status != 429 ? FAILURE_REFUSED
+                                                                               : FAILURE_TRANSIENT;
+}
 
-        switch (code) {
+enum failure connector_classify(const struct connector_end *end) {
+        switch (end->code) {
         case CURLE_OK:
                 return FAILURE_NONE;
         case CURLE_SSL_CACERT_BADFILE:
@@ -110,9 +115,27 @@ enum failure connector_classify(CURLcode code, const char *text) {
         case CURLE_SSL_ENGINE_INITFAILED:
         case CURLE_URL_MALFORMAT:
         case CURLE_UNSUPPORTED_PROTOCOL:
-        case CURLE_OUT_OF_MEMORY:
         case CURLE_FAILED_INIT:
                 return FAILURE_LOCAL;
+        default:
+                break;
+        }
+        if (end->is_at_proxy)
+                return classify_at_proxy(end);
+        if (alert_rejects_certificate(alert_in_text(end->text)))
+                return FAILURE_REJECTED;
+
+        /* libcurl 7.88 folds two alerts into texts of its own (lib/vtls/openssl.c, ossl_connect_step2): alert
+         * 45, certificate_expired, into the code for a bad server certificate, but without a verify result to
+         * name; and alert 116, certificate_required, into a code. */
+        if (end->code == CURLE_SSL_CLIENTCERT || (end->code == CURLE_PEER_FAILED_VERIFICATION &&
+                                                  streq(end->text, "SSL certificate verification failed")))
+                return FAILURE_REJECTED;
+
+        switch (end->code) {
+        case CURLE_OUT_OF_MEMORY:
+                /* The code for a header line of more than 100 KB, too. */
+                return end->was_sent ? FAILURE_BAD_REPLY : FAILURE_LOCAL;
         case CURLE_WRITE_ERROR: /* our own limit on the size of replies */
         case CURLE_WEIRD_SERVER_REPLY:
                 return FAILURE_BAD_REPLY;
@@ -175,35 +198,70 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         return more;
 }
 
-static void describe(const struct connector_call *call, CURLcode code, enum failure failure,
-                     struct error *error) {
-        const char *detail = call->curl_error[0] ? call->curl_error : curl_easy_strerror(code);
+/* What did not get past the proxy is the proxy's. */
+static void describe_at_proxy(const struct connector_call *call, const struct connector_end *end,
+                              struct error *error) {
+        const struct proxy *proxy = &call->proxy;
 
-        if (call->reply_too_large)
-                error_set(error, -EFBIG, "the reply of %s is larger than %u bytes", call->url,
-                          COMPASS_REPLY_MAX);
-        else if (failure == FAILURE_REJECTED && !call->key)
+        if (end->proxy_status == 407)
                 error_set(error, -EACCES,
-                          "%s requires a client certificate instead of a one-time token; is it the `url` "
-                          "instead of the `enrol_url`?",
-                          call->url);
-        else if (call->identity_error.code < 0)
+                          "the proxy %s refuses to connect to %s: HTTP status 407, %s; the user and password "
+                          "are taken from the environment variable %s of rekeyd",
+                          proxy->url, call->url,
+                          proxy->user ? "it does not accept the user or the password"
+                                      : "it requires a user and a password",
+                          proxy->variable);
+        else if (end->proxy_status > 0)
+                error_set(error, -EIO,
+                          "the proxy %s does not connect to %s: HTTP status %u; the environment variable %s "
+                          "names this proxy",
+                          proxy->url, call->url, end->proxy_status, proxy->variable);
+        else if (end->code == CURLE_PEER_FAILED_VERIFICATION)
+                error_set(
+                        error, -EPROTO,
+                        "the certificate of the proxy %s, which the environment variable %s names, cannot be "
+                        "trusted: %s; the system's CA certificates count for it, and `trust` does not",
+                        proxy->url, proxy->variable, end->text);
+        else
+                error_set(error, -EIO,
+                          "the proxy %s, which the environment variable %s names, cannot be used to call %s: "
+                          "%s",
+                          proxy->url, proxy->variable, call->url, end->text);
+}
+
+static void describe(const struct connector_call *call, const struct connector_end *end, enum failure failure,
+                     struct error *error) {
+        const char *detail = end->text;
+
+        if (call->identity_error.code < 0)
                 error_set(error, call->identity_error.code, "cannot call %s: %s", call->url,
                           error_text(&call->identity_error));
-        else if (failure == FAILURE_REJECTED)
-                error_set(error, -EACCES, "%s does not accept the client certificate: %s", call->url, detail);
-        else if (code == CURLE_PEER_FAILED_VERIFICATION)
-                error_set(error, -EPROTO,
-                          "the certificate of %s cannot be trusted: %s; is `trust` the CA of the Connector's "
-                          "server certificate? (ca.crt is not: it is the CA of the clients)",
-                          call->url, detail);
-        else if (code == CURLE_SSL_CACERT_BADFILE)
+        else if (end->code == CURLE_SSL_CACERT_BADFILE)
                 error_set(error, -EINVAL,
                           "the CA certificates that %s must verify to cannot be used (%s): `trust` must be a "
                           "PEM file with them%s",
                           call->url, detail,
                           call->has_trust ? "" : "; without it the package ca-certificates is needed");
-        else if (code == CURLE_SEND_FAIL_REWIND)
+        else if (end->is_at_proxy)
+                describe_at_proxy(call, end, error);
+        else if (call->reply_too_large)
+                error_set(error, -EFBIG, "the reply of %s is larger than %u bytes", call->url,
+                          COMPASS_REPLY_MAX);
+        else if (failure == FAILURE_BAD_REPLY && end->code == CURLE_OUT_OF_MEMORY)
+                error_set(error, -EFBIG, "the reply of %s has a header line that is too long", call->url);
+        else if (failure == FAILURE_REJECTED && !call->key)
+                error_set(error, -EACCES,
+                          "%s requires a client certificate instead of a one-time token; is it the `url` "
+                          "instead of the `enrol_url`?",
+                          call->url);
+        else if (failure == FAILURE_REJECTED)
+                error_set(error, -EACCES, "%s does not accept the client certificate: %s", call->url, detail);
+        else if (end->code == CURLE_PEER_FAILED_VERIFICATION)
+                error_set(error, -EPROTO,
+                          "the certificate of %s cannot be trusted: %s; is `trust` the CA of the Connector's "
+                          "server certificate? (ca.crt is not: it is the CA of the clients)",
+                          call->url, detail);
+        else if (end->code == CURLE_SEND_FAIL_REWIND)
                 error_set(error, -EIO, "the call to %s failed: the connection ended without an answer",
                           call->url);
         else
@@ -217,15 +275,15 @@ static void describe(const struct connector_call *call, CURLcode code, enum fail
  * harmless call that is limited to TLS 1.2; the first one is not repeated, since it may have been a
  * signature.
  */
-static bool is_doubtful(const struct connector_call *call, CURLcode code) {
-        return call->key && call->doubtful == CURLE_OK &&
-               (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
-                code == CURLE_GOT_NOTHING);
+static bool is_doubtful(const struct connector_call *call, const struct connector_end *end) {
+        return call->key && call->doubtful == CURLE_OK && !end->is_at_proxy &&
+               (end->code == CURLE_SSL_CONNECT_ERROR || end->code == CURLE_SEND_ERROR ||
+                end->code == CURLE_RECV_ERROR || end->code == CURLE_GOT_NOTHING);
 }
 
-static void on_done(CURL *easy, CURLcode code, void *userdata);
+static int start(struct connector_call *call);
 
-static int look_into(struct connector_call *call, CURLcode code) {
+static int look_into(struct connector_call *call, const struct connector_end *end) {
         int r;
 
         free(take_ptr(call->body));
@@ -238,31 +296,44 @@ static int look_into(struct connector_call *call, CURLcode code) {
             curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, 1L) != CURLE_OK ||
             curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L) != CURLE_OK)
                 return -EIO;
-        snprintf(call->first_error, sizeof(call->first_error), "%s", call->curl_error);
-        call->curl_error[0] = '\0';
+        snprintf(call->first_error, sizeof(call->first_error), "%s", end->text);
         if (call->reply)
                 explicit_bzero(call->reply, call->reply_size); /* half of one, which may hold a token */
         call->reply_size = 0;
-        r = curl_glue_start(call->glue, call->easy, on_done, call);
+        r = start(call);
         if (r == 0)
-                call->doubtful = code;
+                call->doubtful = end->code;
         return r;
 }
 
-static void on_done(CURL *easy, CURLcode code, void *userdata) {
+/* A connection that was kept has passed the proxy long ago. */
+static struct connector_end find_end(const struct connector_call *call, CURLcode code, const char *text) {
+        struct connector_end end = { .code = code, .text = text, .was_sent = call->was_sent };
+        long status = 0, n_new = 0;
+
+        if (code == CURLE_OK || !call->proxy.url)
+                return end;
+        curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+        curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &n_new);
+        end.is_at_proxy = !call->has_reached && !call->was_sent && n_new > 0;
+        end.proxy_status = end.is_at_proxy && status > 0 && status / 100 != 2 ? (unsigned)status : 0;
+        return end;
+}
+
+static void on_done(CURL *easy, CURLcode code, const char *text, void *userdata) {
         struct connector_call *call = userdata;
+        struct connector_end end = find_end(call, code, text);
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         struct connector_answer answer = { .request_id = call->request_id, .was_sent = call->was_sent };
         curl_off_t retry_after = 0;
         long status = 0;
 
-        answer.failure = connector_classify(code, call->curl_error);
-        if (answer.failure == FAILURE_TRANSIENT && is_doubtful(call, code) && look_into(call, code) == 0)
+        answer.failure = connector_classify(&end);
+        if (answer.failure == FAILURE_TRANSIENT && is_doubtful(call, &end) && look_into(call, &end) == 0)
                 return;
         if (call->doubtful != CURLE_OK && answer.failure != FAILURE_REJECTED) {
                 /* It was the network, then. What the second call heard is no answer to the first. */
-                code = call->doubtful;
-                snprintf(call->curl_error, sizeof(call->curl_error), "%s", call->first_error);
+                end = (struct connector_end) { .code = call->doubtful, .text = call->first_error };
                 answer.failure = FAILURE_TRANSIENT;
         }
         if (answer.failure == FAILURE_NONE) {
@@ -276,10 +347,21 @@ static void on_done(CURL *easy, CURLcode code, void *userdata) {
                 if (retry_after > 0)
                         answer.retry_after_usec = usec_add(0, (usec_t)retry_after * USEC_PER_SEC);
         } else {
-                describe(call, code, answer.failure, &error);
+                describe(call, &end, answer.failure, &error);
                 answer.error = error_text(&error);
         }
         call->done(&answer, call->userdata);
+}
+
+static int start(struct connector_call *call) {
+        const struct curl_target target = {
+                .url = call->url,
+                .proxy = &call->proxy,
+                .timeout_usec = call->timeout_usec,
+        };
+
+        call->has_reached = false;
+        return curl_glue_start(call->glue, call->easy, &target, on_done, call);
 }
 
 static int add_header(struct connector_call *call, const char *name, const char *value) {
@@ -319,10 +401,16 @@ static int make_headers(struct connector_call *call, const struct connector_requ
         return request->token ? add_header(call, COMPASS_TOKEN_HEADER, request->token) : 0;
 }
 
-/* libcurl's callback for a TLS context that it has just made, for each new connection. */
+/* libcurl's callback for a TLS context that it has just made, for each new connection: to the proxy, where
+ * that has https, and to the Connector. */
 static CURLcode on_tls(_unused_ CURL *easy, void *context, void *userdata) {
         struct connector_call *call = userdata;
 
+        if (!identity_has_version_limit(context))
+                return CURLE_OK; /* the proxy */
+        call->has_reached = true;
+        if (!call->key)
+                return CURLE_OK;
         return identity_use(context, call->key, call->certificate_pem, &call->identity_error) == 0
                        ? CURLE_OK
                        : CURLE_SSL_CERTPROBLEM;
@@ -339,11 +427,7 @@ static int set_identity(struct connector_call *call, const struct connector_requ
                 return -ENOMEM;
         call->key = request->key;
         call->certificate_pem = request->certificate_pem;
-        return curl_easy_setopt(call->easy, CURLOPT_SHARE, share) == CURLE_OK &&
-                               curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_FUNCTION, on_tls) == CURLE_OK &&
-                               curl_easy_setopt(call->easy, CURLOPT_SSL_CTX_DATA, call) == CURLE_OK
-                       ? 0
-                       : -EIO;
+        return curl_easy_setopt(call->easy, CURLOPT_SHARE, share) == CURLE_OK ? 0 : -EIO;
 }
 
 static int set_options(struct connector_call *call, const struct connector_request *request) {
@@ -354,10 +438,12 @@ static int set_options(struct connector_call *call, const struct connector_reque
         if (code == CURLE_OK) \
         code = curl_easy_setopt(easy, option, value)
 
-        SET(CURLOPT_URL, call->url);
         SET(CURLOPT_PROTOCOLS_STR, "https");
         SET(CURLOPT_FOLLOWLOCATION, 0L);
-        SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+        SET(CURLOPT_SSLVERSION, (long)(CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_3));
+        SET(CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2); /* no highest one: on_tls() */
+        SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
+        SET(CURLOPT_SSL_CTX_DATA, call);
         SET(CURLOPT_SSL_VERIFYPEER, 1L);
         SET(CURLOPT_SSL_VERIFYHOST, 2L);
         SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
@@ -372,9 +458,7 @@ static int set_options(struct connector_call *call, const struct connector_reque
         }
         if (request->last)
                 SET(CURLOPT_FORBID_REUSE, 1L);
-        SET(CURLOPT_NOSIGNAL, 1L);
         SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
-        SET(CURLOPT_TIMEOUT_MS, (long)(request->timeout_usec / USEC_PER_MSEC));
         SET(CURLOPT_USERAGENT, "rekeyd/" REKEYD_VERSION);
         SET(CURLOPT_HTTPHEADER, call->headers);
         SET(CURLOPT_POST, 1L);
@@ -382,7 +466,6 @@ static int set_options(struct connector_call *call, const struct connector_reque
         SET(CURLOPT_READDATA, call);
         SET(CURLOPT_WRITEFUNCTION, on_body);
         SET(CURLOPT_WRITEDATA, call);
-        SET(CURLOPT_ERRORBUFFER, call->curl_error);
 #undef SET
         if (code == CURLE_OK)
                 code = set_body(call);
@@ -413,18 +496,22 @@ int connector_call_new(struct curl_glue *glue, struct connector_request *request
         call->userdata = userdata;
         call->body = take_ptr(body);
         call->has_trust = request->trust;
+        call->timeout_usec = request->timeout_usec;
         call->url = strdup(request->url);
         call->easy = curl_easy_init();
         if (!call->url || !call->easy)
                 return -ENOMEM;
 
+        r = proxy_find(call->url, &call->proxy, error);
+        if (r < 0)
+                return r;
         r = make_headers(call, request);
         if (r < 0)
                 return r;
         r = set_options(call, request);
         if (r < 0)
                 return r;
-        r = curl_glue_start(glue, call->easy, on_done, call);
+        r = start(call);
         if (r < 0)
                 return r;
 
@@ -448,6 +535,7 @@ struct connector_call *connector_call_free(struct connector_call *call) {
                 explicit_bzero(call->reply, call->reply_size); /* may hold the next token */
         free(call->reply);
         free(call->body);
+        proxy_clear(&call->proxy);
         free(call->url);
         free(call);
         return NULL;

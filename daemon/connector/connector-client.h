@@ -38,7 +38,8 @@ struct connector_request {
 
 /* Borrowed from the call, for the length of the callback. */
 struct connector_answer {
-        enum failure failure; /* FAILURE_NONE: there is an HTTP reply, whatever its status */
+        enum failure failure; /* FAILURE_NONE: there is an HTTP reply, whatever its status. FAILURE_REFUSED:
+                               * a proxy refused, and the Connector has heard nothing */
         bool was_sent;        /* with a failure: the Connector may have heard of the call all the same */
         struct compass_reply reply; /* status and body; empty when there is a failure */
         usec_t retry_after_usec;    /* from Retry-After; 0: none */
@@ -58,9 +59,21 @@ int connector_call_new(struct curl_glue *glue, struct connector_request *request
 struct connector_call *connector_call_free(struct connector_call *call);
 DEFINE_CLEANUP(struct connector_call *, connector_call_free);
 
+/* How a transfer ended. */
+struct connector_end {
+        CURLcode code;
+        const char *text; /* curl's, of the error */
+        bool was_sent;    /* the body: what was left is the reply */
+
+        /* It did not get past the proxy, whose STATUS is not 2xx, or 0: none came. */
+        bool is_at_proxy;
+        unsigned proxy_status;
+};
+
 /*
- * What a transfer that ended without an HTTP reply means. TEXT is curl's error text. A TLS alert by which the
- * server refuses the client certificate is FAILURE_REJECTED; OpenSSL names an alert N in its text by the
- * reason code 1000 + N in library 20 (ssl): "error:0A000418" is alert 48, unknown_ca. Pure.
+ * What a transfer that ended without an HTTP reply means. A TLS alert by which the server refuses the client
+ * certificate is FAILURE_REJECTED; OpenSSL names an alert N in its text by the reason code 1000 + N in
+ * library 20 (ssl): "error:0A000418" is alert 48, unknown_ca. A proxy is shown no certificate and gets no
+ * token, so it can only refuse. Pure.
  */
-enum failure connector_classify(CURLcode code, const char *text);
+enum failure connector_classify(const struct connector_end *end);

@@ -17,7 +17,6 @@ struct request {
         CURL *easy;
         struct curl_slist *headers;
         char *body;
-        char error[CURL_ERROR_SIZE];
 };
 
 static struct delivery *request_free(struct delivery *delivery) {
@@ -36,15 +35,14 @@ static size_t pass_over(_unused_ char *data, size_t size, size_t n, _unused_ voi
         return size * n;
 }
 
-static void on_done(CURL *easy, CURLcode result, void *userdata) {
+static void on_done(CURL *easy, CURLcode result, const char *text, void *userdata) {
         struct request *request = userdata;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         long status = 0;
 
         (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
         if (result != CURLE_OK)
-                error_set(&error, -EIO, "cannot call %s: %s", request->config->http,
-                          request->error[0] ? request->error : curl_easy_strerror(result));
+                error_set(&error, -EIO, "cannot call %s: %s", request->config->http, text);
         else if (status < 200 || status > 299)
                 error_set(&error, -EIO, "%s answered with status %ld", request->config->http, status);
         request->done(error.code == 0 ? NULL : error_text(&error), request->userdata);
@@ -67,7 +65,13 @@ static int start(struct request *request, const struct notice *notice) {
                 [HTTP_PUT] = "PUT",
                 [HTTP_GET] = "GET",
         };
+        static const struct proxy no_proxy = { 0 }; /* dependents are near */
         const struct config_notify *config = request->config;
+        const struct curl_target target = {
+                .url = config->http,
+                .proxy = &no_proxy,
+                .timeout_usec = config->timeout_usec,
+        };
         CURLcode code = CURLE_OK;
 
         request->easy = curl_easy_init();
@@ -77,20 +81,16 @@ static int start(struct request *request, const struct notice *notice) {
                 return -ENOMEM;
         }
 
-        code = SET(CURLOPT_URL, config->http);
         code = SET(CURLOPT_PROTOCOLS_STR, "http,https");
-        code = SET(CURLOPT_PROXY, "");
         code = SET(CURLOPT_USERAGENT, "rekeyd/" REKEYD_VERSION);
-        code = SET(CURLOPT_NOSIGNAL, 1L);
-        code = SET(CURLOPT_ERRORBUFFER, request->error);
         code = SET(CURLOPT_WRITEFUNCTION, pass_over);
-        code = SET(CURLOPT_TIMEOUT_MS, (long)(config->timeout_usec / USEC_PER_MSEC));
         if (config->method != HTTP_GET) {
                 code = SET(CURLOPT_POSTFIELDS, request->body);
                 code = SET(CURLOPT_HTTPHEADER, request->headers);
                 code = SET(CURLOPT_CUSTOMREQUEST, methods[config->method]);
         }
-        return code == CURLE_OK ? curl_glue_start(request->glue, request->easy, on_done, request) : -ENOMEM;
+        return code == CURLE_OK ? curl_glue_start(request->glue, request->easy, &target, on_done, request)
+                                : -ENOMEM;
 }
 
 int delivery_call_http(struct loop_services *services, const struct config_notify *config,

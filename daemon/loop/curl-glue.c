@@ -5,29 +5,51 @@
  * do not hold up the rest of the loop.
  *
  * curl must not be re-entered from its callbacks: they only touch event sources.
+ *
+ * curl looks names up in a thread, and waits for that thread when a transfer ends early. So names.c looks
+ * them up first, and curl is given addresses. Only what a SOCKS proxy is to be given as an address is left to
+ * curl, which then abandons its thread (CURLOPT_QUICK_EXIT).
  */
 
 #include "daemon/loop/curl-glue.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
 
+#include "daemon/loop/names.h"
 #include "lib/util/log.h"
-#include "lib/util/time.h"
 
 /* Connections that are kept between two calls of a renewal. By itself curl keeps four for each call under
  * way, and none is while a CSR is made: it would close what the signature is about to need. */
 #define CONNECTIONS_MAX 64L
 
+/* What a lookup may take of the time for a call. */
+#define LOOKUP_USEC (20 * USEC_PER_SEC)
+
 struct curl_glue {
         sd_event *event;
         CURLM *multi;
+        struct names *names;
         sd_event_source *timer;
         sd_event_source *drain;
 };
 
 struct transfer {
+        struct curl_glue *glue;
+        CURL *easy;
         curl_glue_done_t done;
         void *userdata;
+        usec_t deadline_usec; /* CLOCK_BOOTTIME */
+
+        /* The name that is looked up before curl has the handle. */
+        char *host, *port;
+        struct name_waiter waiter;
+        sd_event_source *timeout; /* of the lookup; NULL: curl has the handle */
+        struct curl_slist *addresses;
+
+        char error[CURL_ERROR_SIZE];
 };
 
 static int curl_errno(CURLMcode code) {
@@ -67,6 +89,30 @@ static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
         return 0;
 }
 
+static void transfer_free(struct transfer *transfer) {
+        curl_easy_setopt(transfer->easy, CURLOPT_PRIVATE, NULL);
+        curl_easy_setopt(transfer->easy, CURLOPT_ERRORBUFFER, NULL);
+        curl_easy_setopt(transfer->easy, CURLOPT_RESOLVE, NULL);
+        names_leave(&transfer->waiter);
+        sd_event_source_disable_unref(transfer->timeout);
+        curl_slist_free_all(transfer->addresses);
+        free(transfer->host);
+        free(transfer->port);
+        free(transfer);
+}
+
+/* EASY is the callback's from now on, and may be gone afterwards. */
+static void transfer_end(struct transfer *transfer, CURLcode result) {
+        const curl_glue_done_t done = transfer->done;
+        void *userdata = transfer->userdata;
+        char text[CURL_ERROR_SIZE];
+        CURL *easy = transfer->easy;
+
+        snprintf(text, sizeof(text), "%s", transfer->error[0] ? transfer->error : curl_easy_strerror(result));
+        transfer_free(transfer);
+        done(easy, result, text, userdata);
+}
+
 static int on_drain(sd_event_source *source, void *userdata) {
         struct curl_glue *glue = userdata;
         struct transfer *transfer;
@@ -87,9 +133,7 @@ static int on_drain(sd_event_source *source, void *userdata) {
 
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
         curl_multi_remove_handle(glue->multi, easy);
-        curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
-        transfer->done(easy, result, transfer->userdata);
-        free(transfer);
+        transfer_end(transfer, result);
         return 0;
 }
 
@@ -160,6 +204,9 @@ int curl_glue_new(sd_event *event, struct curl_glue **ret) {
         if (r < 0)
                 return r;
 
+        r = names_new(event, &glue->names);
+        if (r < 0)
+                return r;
         glue->multi = curl_multi_init();
         if (!glue->multi)
                 return -ENOMEM;
@@ -179,6 +226,7 @@ struct curl_glue *curl_glue_free(struct curl_glue *glue) {
                 return NULL;
         if (glue->multi)
                 curl_multi_cleanup(glue->multi);
+        names_free(glue->names);
         sd_event_source_disable_unref(glue->timer);
         sd_event_source_disable_unref(glue->drain);
         sd_event_unref(glue->event);
@@ -186,22 +234,144 @@ struct curl_glue *curl_glue_free(struct curl_glue *glue) {
         return NULL;
 }
 
-int curl_glue_start(struct curl_glue *glue, CURL *easy, curl_glue_done_t done, void *userdata) {
-        struct transfer *transfer;
-        CURLMcode code;
+/* -------- a transfer, from the lookup on */
 
-        transfer = malloc(sizeof(*transfer));
+static int begin(struct transfer *transfer) {
+        const usec_t now = now_usec(CLOCK_BOOTTIME);
+        usec_t left = transfer->deadline_usec > now ? transfer->deadline_usec - now : 0;
+
+        transfer->timeout = sd_event_source_disable_unref(transfer->timeout);
+        if (left < USEC_PER_MSEC)
+                left = USEC_PER_MSEC; /* 0 would be no limit */
+        if (curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long)(left / USEC_PER_MSEC)) != CURLE_OK)
+                return -ENOMEM;
+        return curl_errno(curl_multi_add_handle(transfer->glue->multi, transfer->easy));
+}
+
+/* The "+" lets curl forget them like those that it looks up by itself. */
+static int use_addresses(struct transfer *transfer, const char *addresses) {
+        _cleanup_(freep) char *line = NULL;
+
+        if (asprintf(&line, "+%s:%s:%s", transfer->host, transfer->port, addresses) < 0) {
+                line = NULL;
+                return -ENOMEM;
+        }
+        transfer->addresses = curl_slist_append(NULL, line);
+        return transfer->addresses && curl_easy_setopt(transfer->easy, CURLOPT_RESOLVE,
+                                                       transfer->addresses) == CURLE_OK
+                       ? 0
+                       : -ENOMEM;
+}
+
+static void on_name(struct name_waiter *waiter, const char *addresses, int code) {
+        struct transfer *transfer = container_of(waiter, struct transfer, waiter);
+
+        if (!addresses) {
+                snprintf(transfer->error, sizeof(transfer->error), "the name %.120s cannot be looked up: %s",
+                         transfer->host, gai_strerror(code));
+                transfer_end(transfer, CURLE_COULDNT_RESOLVE_HOST);
+        } else if (use_addresses(transfer, addresses) < 0 || begin(transfer) < 0)
+                transfer_end(transfer, CURLE_OUT_OF_MEMORY);
+}
+
+static int on_lookup_timeout(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
+        struct transfer *transfer = userdata;
+
+        snprintf(transfer->error, sizeof(transfer->error),
+                 "the name %.120s cannot be looked up: no name server has answered in time", transfer->host);
+        transfer_end(transfer, CURLE_OPERATION_TIMEDOUT);
+        return 0;
+}
+
+static int find_name(struct transfer *transfer, const char *url) {
+        CURLU *parts = curl_url();
+        char *host = NULL, *port = NULL;
+        int r = -EINVAL;
+
+        if (parts &&
+            curl_url_set(parts, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME | CURLU_ALLOW_SPACE) ==
+                    CURLUE_OK &&
+            curl_url_get(parts, CURLUPART_HOST, &host, CURLU_PUNYCODE) == CURLUE_OK &&
+            curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK) {
+                transfer->host = strdup(host);
+                transfer->port = strdup(port);
+                r = transfer->host && transfer->port ? 0 : -ENOMEM;
+        }
+        curl_free(host);
+        curl_free(port);
+        curl_url_cleanup(parts);
+        return r;
+}
+
+/* What curl turns into an address without asking anybody. */
+static bool needs_lookup(const char *host) {
+        struct in_addr address;
+
+        return host[0] != '[' && inet_pton(AF_INET, host, &address) != 1 &&
+               strcasecmp(host, "localhost") != 0;
+}
+
+static int look_up(struct transfer *transfer) {
+        const usec_t limit = usec_add(now_usec(CLOCK_BOOTTIME), LOOKUP_USEC);
+        const char *addresses;
+        int r;
+
+        transfer->waiter.done = on_name;
+        r = names_look_up(transfer->glue->names, transfer->host, &transfer->waiter, &addresses);
+        if (r < 0)
+                return r;
+        if (r == 0) {
+                r = use_addresses(transfer, addresses);
+                return r < 0 ? r : begin(transfer);
+        }
+        return sd_event_add_time(transfer->glue->event, &transfer->timeout, CLOCK_BOOTTIME,
+                                 limit < transfer->deadline_usec ? limit : transfer->deadline_usec,
+                                 USEC_PER_MSEC, on_lookup_timeout, transfer);
+}
+
+static int set_target(struct transfer *transfer, const struct curl_target *target) {
+        const struct proxy *proxy = target->proxy;
+        CURL *easy = transfer->easy;
+        CURLcode code = CURLE_OK;
+
+#define SET(option, value)    \
+        if (code == CURLE_OK) \
+        code = curl_easy_setopt(easy, option, value)
+
+        SET(CURLOPT_URL, target->url);
+        SET(CURLOPT_PROXY, proxy->url ? proxy->url : "");
+        SET(CURLOPT_NOPROXY, "");
+        SET(CURLOPT_PROXYUSERNAME, proxy->user);
+        SET(CURLOPT_PROXYPASSWORD, proxy->password);
+        SET(CURLOPT_PRIVATE, transfer);
+        SET(CURLOPT_ERRORBUFFER, transfer->error);
+        SET(CURLOPT_NOSIGNAL, 1L);
+        SET(CURLOPT_QUICK_EXIT, 1L);
+#undef SET
+        return code == CURLE_OK ? 0 : -ENOMEM;
+}
+
+int curl_glue_start(struct curl_glue *glue, CURL *easy, const struct curl_target *target,
+                    curl_glue_done_t done, void *userdata) {
+        struct transfer *transfer = calloc(1, sizeof(*transfer));
+        int r;
+
         if (!transfer)
                 return -ENOMEM;
-        *transfer = (struct transfer) { .done = done, .userdata = userdata };
-        curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+        transfer->glue = glue;
+        transfer->easy = easy;
+        transfer->done = done;
+        transfer->userdata = userdata;
+        transfer->deadline_usec = usec_add(now_usec(CLOCK_BOOTTIME), target->timeout_usec);
 
-        code = curl_multi_add_handle(glue->multi, easy);
-        if (code != CURLM_OK) {
-                curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
-                free(transfer);
-        }
-        return curl_errno(code);
+        r = set_target(transfer, target);
+        if (r == 0)
+                r = find_name(transfer, target->proxy->url ? target->proxy->url : target->url);
+        if (r == 0)
+                r = needs_lookup(transfer->host) ? look_up(transfer) : begin(transfer);
+        if (r < 0)
+                transfer_free(transfer);
+        return r;
 }
 
 void curl_glue_cancel(struct curl_glue *glue, CURL *easy) {
@@ -209,7 +379,7 @@ void curl_glue_cancel(struct curl_glue *glue, CURL *easy) {
 
         if (!easy || curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer) != CURLE_OK || !transfer)
                 return;
-        curl_multi_remove_handle(glue->multi, easy);
-        curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
-        free(transfer);
+        if (!transfer->timeout)
+                curl_multi_remove_handle(glue->multi, easy);
+        transfer_free(transfer);
 }

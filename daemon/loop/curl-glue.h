@@ -5,13 +5,21 @@
 #include <curl/curl.h>
 #include <systemd/sd-event.h>
 
-#include "lib/util/macro.h"
+#include "daemon/loop/proxy.h"
+#include "lib/util/time.h"
 
 struct curl_glue;
 
+/* Where a transfer goes. All is borrowed until it is done or cancelled. */
+struct curl_target {
+        const char *url;
+        const struct proxy *proxy; /* may be that of no proxy */
+        usec_t timeout_usec;       /* for all of it: the lookup of the name, too */
+};
+
 /* Called on the loop, once for a transfer that was started and not cancelled. The handle is already out of
- * the multi handle, and the callback owns it again. */
-typedef void (*curl_glue_done_t)(CURL *easy, CURLcode result, void *userdata);
+ * the multi handle, and the callback owns it again. TEXT says more of a failure. */
+typedef void (*curl_glue_done_t)(CURL *easy, CURLcode result, const char *text, void *userdata);
 
 /* 0 or -errno. curl_global_init() is the caller's. */
 int curl_glue_new(sd_event *event, struct curl_glue **ret);
@@ -20,9 +28,11 @@ int curl_glue_new(sd_event *event, struct curl_glue **ret);
 struct curl_glue *curl_glue_free(struct curl_glue *glue);
 DEFINE_CLEANUP(struct curl_glue *, curl_glue_free);
 
-/* Starts the transfer that EASY describes; CURLOPT_PRIVATE is used by the glue. EASY stays the caller's, who
- * must cancel it before cleaning it up early. 0 or -errno. */
-int curl_glue_start(struct curl_glue *glue, CURL *easy, curl_glue_done_t done, void *userdata);
+/* Starts the transfer to TARGET that EASY describes. Its URL, proxy, time-out, error buffer, addresses and
+ * CURLOPT_PRIVATE are the glue's. EASY stays the caller's, who must cancel it before cleaning it up early. 0
+ * or -errno. */
+int curl_glue_start(struct curl_glue *glue, CURL *easy, const struct curl_target *target,
+                    curl_glue_done_t done, void *userdata);
 
 /* Takes EASY out of the loop: `done` will not be called. Does nothing for a handle that is not under way. */
 void curl_glue_cancel(struct curl_glue *glue, CURL *easy);

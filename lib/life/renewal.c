@@ -97,10 +97,11 @@ static enum renewal_step fail(struct renewal *renewal, enum renewal_state state,
 }
 
 /* Whether an attempt that ends with FAILURE has shown that only a token helps now. */
-static bool needs_token(const struct renewal *renewal, enum failure failure,
+static bool needs_token(const struct renewal *renewal, enum failure failure, bool is_unheard,
                         const struct renewal_context *context) {
         if (renewal->by_token)
-                return failure == FAILURE_REFUSED || failure == FAILURE_REJECTED || renewal->is_last_resort;
+                return ((failure == FAILURE_REFUSED || failure == FAILURE_REJECTED) && !is_unheard) ||
+                       renewal->is_last_resort;
         return renewal->rejected || is_expired(renewal, context);
 }
 
@@ -128,7 +129,7 @@ static enum renewal_step take_failure(struct renewal *renewal, const struct rene
                 failure = FAILURE_BAD_REPLY;
         if (failure == FAILURE_REJECTED && !renewal->by_token && renewal->step != STEP_INSPECT)
                 renewal->rejected = true;
-        if (needs_token(renewal, failure, context))
+        if (needs_token(renewal, failure, event->is_unheard, context))
                 state = RENEWAL_WAITING_FOR_TOKEN;
 
         count_failure(renewal, failure);
@@ -304,7 +305,7 @@ enum renewal_step renewal_next(struct renewal *renewal, const struct renewal_eve
 
 usec_t renewal_assumed_backoff(const struct renewal *renewal, const struct renewal_context *context) {
         struct renewal next = *renewal;
-        enum renewal_state state = needs_token(renewal, FAILURE_TRANSIENT, context)
+        enum renewal_state state = needs_token(renewal, FAILURE_TRANSIENT, false, context)
                                            ? RENEWAL_WAITING_FOR_TOKEN
                                            : RENEWAL_RETRYING;
 

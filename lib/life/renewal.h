@@ -66,6 +66,10 @@ struct renewal_event {
          * well. */
         bool is_doubtful;
 
+        /* RENEWAL_FAILED: what refused is in front of the Connector, which has heard nothing; the token is
+         * good. */
+        bool is_unheard;
+
         /* RENEWAL_INSPECTED, and RENEWAL_FAILED at STEP_INSPECT: what is left of a back-off that this
          * inspection must not end; 0 for none. */
         usec_t hold_usec;
@@ -153,6 +157,7 @@ struct renewal_context {
  *                                          With is_doubtful it may not be: the first RENEWAL_DOUBTS in a row
  *                                          are followed by the same token, 40 s, 80 s and 160 s later, since
  *                                          one lives for five minutes
+ *                                          With is_unheard RETRYING
  *   RENEWING: rejected, or expired by now  WAITING_FOR_TOKEN, slow back-off; none where a token is on offer
  *   otherwise                              RETRYING; the old set stays in use. With not_longer the back-off of
  *                                          schedule_not_longer_backoff()

@@ -42,3 +42,7 @@ int identity_check(const struct key *key, const char *certificate_pem, struct er
         SSL_CTX_free(tls);
         return r;
 }
+
+bool identity_has_version_limit(SSL_CTX *tls) {
+        return SSL_CTX_get_max_proto_version(tls) != 0;
+}

@@ -16,3 +16,6 @@ int identity_use(SSL_CTX *tls, const struct key *key, const char *certificate_pe
 
 /* Whether identity_use() would take them, with the security level that this machine has for TLS. As above. */
 int identity_check(const struct key *key, const char *certificate_pem, struct error *error);
+
+/* Whether a highest version of TLS was set: how who makes several contexts for one call tells them apart. */
+bool identity_has_version_limit(SSL_CTX *tls);

@@ -63,11 +63,61 @@ static const struct {
 };
 
 START_TEST(every_end_has_its_class) {
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
-                ck_assert_msg(connector_classify(cases[i].code, cases[i].text) == cases[i].failure,
-                              "%d '%s' is %s", cases[i].code, cases[i].text,
-                              failure_names[connector_classify(cases[i].code, cases[i].text)]);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const struct connector_end end = { .code = cases[i].code, .text = cases[i].text };
+
+                ck_assert_msg(connector_classify(&end) == cases[i].failure, "%d '%s' is %s", cases[i].code,
+                              cases[i].text, failure_names[connector_classify(&end)]);
+        }
 }
 END_TEST
 
-TEST_MAIN("connector-client", every_end_has_its_class)
+/* libcurl has one code for two things; only one can happen once the call is out. */
+START_TEST(a_long_header_is_no_lack_of_memory) {
+        static const struct {
+                bool was_sent;
+                enum failure failure;
+        } rows[] = { { true, FAILURE_BAD_REPLY }, { false, FAILURE_LOCAL } };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                ck_assert_int_eq(connector_classify(&(struct connector_end) {
+                                         .code = CURLE_OUT_OF_MEMORY,
+                                         .text = "Out of memory",
+                                         .was_sent = rows[i].was_sent,
+                                 }),
+                                 rows[i].failure);
+}
+END_TEST
+
+/* What a proxy says is never said by the Connector: nobody is sent for a token. */
+START_TEST(a_proxy_never_rejects) {
+        static const struct {
+                unsigned status;
+                enum failure failure;
+        } rows[] = {
+                { 0, FAILURE_TRANSIENT },   { 301, FAILURE_REFUSED },   { 400, FAILURE_REFUSED },
+                { 403, FAILURE_REFUSED },   { 407, FAILURE_REFUSED },   { 408, FAILURE_TRANSIENT },
+                { 429, FAILURE_TRANSIENT }, { 500, FAILURE_TRANSIENT }, { 502, FAILURE_TRANSIENT },
+                { 503, FAILURE_TRANSIENT }, { 504, FAILURE_TRANSIENT },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                for (size_t k = 0; k < ELEMENTSOF(rows); k++) {
+                        const struct connector_end end = {
+                                .code = cases[i].code,
+                                .text = cases[i].text,
+                                .is_at_proxy = true,
+                                .proxy_status = rows[k].status,
+                        };
+                        const enum failure failure = connector_classify(&end);
+
+                        if (end.code != CURLE_OK && cases[i].failure != FAILURE_LOCAL)
+                                ck_assert_msg(failure == rows[k].failure, "%d '%s' with %u is %s", end.code,
+                                              end.text, end.proxy_status, failure_names[failure]);
+                        ck_assert_int_ne(failure, FAILURE_REJECTED);
+                }
+}
+END_TEST
+
+TEST_MAIN("connector-client", every_end_has_its_class, a_long_header_is_no_lack_of_memory,
+          a_proxy_never_rejects)

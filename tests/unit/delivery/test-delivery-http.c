@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "daemon/delivery/delivery.h"
+#include "tests/support/name-server.h"
 #include "tests/test.h"
 
 static const struct notice notice = {
@@ -132,6 +133,24 @@ START_TEST(who_does_not_answer_is_not_told) {
 }
 END_TEST
 
+/* Neither the call nor its end waits for the name server. */
+START_TEST(who_is_not_found_is_not_told) {
+        const usec_t begin = now_usec(CLOCK_MONOTONIC);
+        _cleanup_(fd_closep) int server = name_server_open();
+        _cleanup_(setup_close) struct setup setup = { .listen_fd = -1, .client_fd = -1 };
+
+        if (server < 0)
+                return;
+        setup_open(&setup, NULL);
+        snprintf(setup.url, sizeof(setup.url), "http://dependent.example.com/reload");
+        deliver(&setup, HTTP_POST, 200 * USEC_PER_MSEC);
+        ck_assert_uint_lt(now_usec(CLOCK_MONOTONIC) - begin, 5 * USEC_PER_SEC);
+        ck_assert_ptr_nonnull(setup.error);
+        ck_assert_msg(strstr(setup.error, "the name dependent.example.com cannot be looked up"), "%s",
+                      setup.error);
+}
+END_TEST
+
 START_TEST(who_does_not_listen_is_not_told) {
         _cleanup_(setup_close) struct setup setup;
 
@@ -174,6 +193,7 @@ int main(void) {
         curl_global_init(CURL_GLOBAL_DEFAULT);
         TEST_CASE(suite, what_is_not_2xx_is_not_told);
         TEST_CASE(suite, who_does_not_answer_is_not_told);
+        TEST_CASE(suite, who_is_not_found_is_not_told);
         TEST_CASE(suite, who_does_not_listen_is_not_told);
         TEST_CASE(suite, told);
         return test_run(suite);
