@@ -112,6 +112,10 @@ static bool is_stuck(const struct judge *judge) {
                judge->now >= usec_add(judge->view->renew_at, LATE_USEC);
 }
 
+static bool has_wrong_rights(const struct judge *judge) {
+        return judge->view->rights_error;
+}
+
 static bool has_failed_exports(const struct judge *judge) {
         return judge->view->exports_failed > 0;
 }
@@ -137,7 +141,7 @@ static bool would_be_anothers_and_is_down(const struct judge *judge) {
 }
 
 static bool is_over_budget(const struct judge *judge) {
-        return judge->view->has_budget && judge->view->budget_left == 0 && judge->view->failures > 0;
+        return judge->view->budget_left == 0 && judge->view->failures > 0;
 }
 
 /* --- The texts --- */
@@ -215,6 +219,10 @@ static void say_due(FILE *out, const struct judge *judge) {
         say_left(out, judge);
 }
 
+static void say_rights(FILE *out, const struct judge *judge) {
+        fputs(judge->view->rights_error, out);
+}
+
 static void say_exports(FILE *out, const struct judge *judge) {
         const unsigned n = judge->view->exports_failed;
 
@@ -240,7 +248,7 @@ static void say_last(FILE *out, const struct judge *judge) {
 
 /* --- The table --- */
 
-enum group { GROUP_LIFE, GROUP_EXPORTS, GROUP_NOTICES, GROUP_BUDGET, GROUP_LAST };
+enum group { GROUP_LIFE, GROUP_RIGHTS, GROUP_EXPORTS, GROUP_NOTICES, GROUP_BUDGET, GROUP_LAST };
 
 #define ENROL         "rekeyctl enrol %s"
 #define ACCEPT        "rekeyctl accept %s"
@@ -295,6 +303,7 @@ static const struct row {
         { GROUP_LIFE, VERDICT_WATCH, fails, NULL, "cannot be renewed at present: ", say_fails, NULL, NULL },
         { GROUP_LIFE, VERDICT_CALL, is_stuck, NULL, "rekeyd has not begun the renewal, which is overdue for ",
           say_due, NULL, "journalctl -u rekeyd" },
+        { GROUP_RIGHTS, VERDICT_CALL, has_wrong_rights, NULL, "", say_rights, NULL, "rekeyctl show %s" },
         { GROUP_EXPORTS, VERDICT_CALL, has_failed_exports, NULL, "", say_exports, NULL, "rekeyctl show %s" },
         { GROUP_NOTICES, VERDICT_CALL, has_failed_notices, NULL, "", say_notices, NULL,
           "rekeyctl notify %s" },

@@ -53,6 +53,7 @@ void view_read(const json_t *status, struct view *ret) {
                 .last_result = view_string(status, "last_result"),
                 .last_operation = view_string(status, "last_operation"),
                 .last_result_error = view_string(status, "last_result_error"),
+                .rights_error = view_string(status, "rights_error"),
                 .notices.error = view_string(status, "notification_error"),
                 .fingerprint = view_string(status, "fingerprint"),
                 .subject = view_string(status, "subject"),
@@ -72,8 +73,9 @@ void view_read(const json_t *status, struct view *ret) {
                 .exports_failed = count(status, "exports_failed"),
                 .notices.pending = count(status, "notifications_pending"),
                 .notices.failed = count(status, "notifications_failed"),
-                .budget_left = count(status, "budget_left"),
-                .has_budget = json_is_integer(json_object_get(status, "budget_left")),
+                .budget_left = json_is_integer(json_object_get(status, "budget_left"))
+                                       ? count(status, "budget_left")
+                                       : VIEW_UNKNOWN,
         };
         ret->has_set = !strempty(ret->fingerprint);
 }

@@ -2,10 +2,14 @@
 
 /* The status of a certificate, read from the JSON of rekeyd-api(7). */
 
+#include <limits.h>
+
 #include <jansson.h>
 
 #include "lib/util/macro.h"
 #include "lib/util/time.h"
+
+#define VIEW_UNKNOWN UINT_MAX
 
 /* Strings are borrowed from the JSON. What is missing there is empty here. */
 struct view_notices {
@@ -27,9 +31,10 @@ struct view {
         uint64_t generation;
         usec_t not_before, not_after;                                 /* 0: no set */
         usec_t renew_at, next_attempt, last_error_at, last_result_at; /* 0: none */
-        unsigned failures, exports_failed, budget_left;
+        unsigned failures, exports_failed;
+        unsigned budget_left;     /* VIEW_UNKNOWN: it is not known */
+        const char *rights_error; /* of its files; NULL: they are as configured */
         struct view_notices notices;
-        bool has_budget; /* `budget_left` is known */
 };
 
 void view_read(const json_t *status, struct view *ret);

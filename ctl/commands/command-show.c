@@ -90,7 +90,7 @@ static int print_life(const struct sheet *sheet) {
         pair_time(table, "  at", view->last_result_at, sheet->now);
         if (!streq_null(view->last_result_error, view->last_error))
                 pair(table, "  because", view->last_result_error);
-        if (view->has_budget) {
+        if (view->budget_left != VIEW_UNKNOWN) {
                 snprintf(text, sizeof(text), "%u signature%s left in this hour", view->budget_left,
                          view->budget_left == 1 ? "" : "s");
                 pair(table, "Budget", text);

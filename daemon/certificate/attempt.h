@@ -26,6 +26,7 @@ struct attempt_input {
         /* Of the last set that is known; empty and NULL for none. And what an operator wants instead. */
         const char *fingerprint, *subject, *accepted_subject;
         bool takes_any_subject; /* with `offered_token` */
+        uint64_t rights;        /* what the last inspection could not put right; see store_put_rights() */
 };
 
 /* How the last step ended. */
@@ -50,8 +51,9 @@ struct findings {
         uint64_t token_file;                    /* the file_identity_hash() of where it lies; 0: nowhere */
         uint32_t reply;                         /* the hash of the staged certificate; 0: none is */
         const char *adopted;                    /* what STEP_INSPECT adopted, or NULL */
-        const char *subject;      /* of the set, canonical; NULL: as before, or it cannot be read */
-        const char *next_subject; /* that the CSR asks for, or would; NULL: not known yet */
+        const char *subject;               /* of the set, canonical; NULL: as before, or it cannot be read */
+        const char *next_subject;          /* that the CSR asks for, or would; NULL: not known yet */
+        const struct store_rights *rights; /* what STEP_INSPECT made of them; NULL: unknown */
 };
 
 /* SERVICES and CONFIG are borrowed. DONE is called when a step is over. NULL only when memory is out. */

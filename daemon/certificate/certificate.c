@@ -372,6 +372,7 @@ struct certificate *certificate_free(struct certificate *certificate) {
                 revoker_clear(&certificate->revoker);
                 publisher_clear(&certificate->publisher);
                 reporter_clear(&certificate->reporter);
+                facts_clear(&certificate->core.facts);
                 state_file_free(certificate->core.state_file);
         }
         config_free(certificate->next_owner);
@@ -475,7 +476,8 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .last_result_at = reporter->last_usec,
                 .last_operation = operation_names[reporter->last_operation],
                 .last_result_error = reporter->last_error,
-                .n_exports_failed = certificate->publisher.n_exports_failed,
+                .files.rights_error = facts->rights_error,
+                .files.n_exports_failed = certificate->publisher.n_exports_failed,
                 .n_pending = (unsigned)state->n_pending,
                 .pending_error = state_pending_error(state),
                 .budget_left = schedule_budget_left(state->issuances, state->n_issuances,

@@ -12,6 +12,10 @@ void facts_restore(struct facts *facts, const struct state *state) {
         memcpy(facts->fingerprint, state->fingerprint, sizeof(facts->fingerprint));
 }
 
+void facts_clear(struct facts *facts) {
+        free(take_ptr(facts->rights_error));
+}
+
 struct facts_news facts_observe(struct facts *facts, const struct set *set, uint64_t token,
                                 uint64_t token_file) {
         char fingerprint[FINGERPRINT_HEX] = "";
@@ -30,6 +34,18 @@ struct facts_news facts_observe(struct facts *facts, const struct set *set, uint
         facts->expiry = set ? set->effective_expiry : 0;
         memcpy(facts->fingerprint, fingerprint, sizeof(fingerprint));
         return news;
+}
+
+/* The cause is known where it was tried, and is kept. */
+bool facts_observe_rights(struct facts *facts, const struct store_rights *rights) {
+        if (!rights || rights->unchanged == facts->rights)
+                return false;
+        facts->rights = rights->unchanged;
+        free(take_ptr(facts->rights_error));
+        if (rights->unchanged == 0)
+                return false;
+        facts->rights_error = strdup(error_text(&rights->problem));
+        return true;
 }
 
 void facts_try_token(struct facts *facts, uint64_t token) {

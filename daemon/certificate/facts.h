@@ -16,6 +16,10 @@ struct facts {
         uint64_t last_token; /* of the last inspection */
         uint64_t tried_token; /* the last one that the Connector was shown */
         uint64_t burnt_token; /* one that is of no use any more */
+
+        /* Rights of its files that the last inspection could not put right; see store_put_rights(). */
+        uint64_t rights;    /* 0: all are right */
+        char *rights_error; /* NULL then */
 };
 
 /* What an inspection saw that the one before it did not. */
@@ -23,13 +27,18 @@ struct facts_news {
         bool is_new_set, is_new_token;
 };
 
-/* What the last run left in STATE. */
+/* What the last run left in STATE. facts_clear() frees what is in it. */
 void facts_restore(struct facts *facts, const struct state *state);
+void facts_clear(struct facts *facts);
 
 /* SET is the current one, NULL for none. TOKEN is the hash of the token on offer, 0 for none, and TOKEN_FILE
  * where it was looked for. */
 struct facts_news facts_observe(struct facts *facts, const struct set *set, uint64_t token,
                                 uint64_t token_file);
+
+/* RIGHTS are what an inspection made of them, NULL where that is unknown. Whether something is not right, and
+ * was right or otherwise before. */
+bool facts_observe_rights(struct facts *facts, const struct store_rights *rights);
 
 /* The Connector is shown the token of hash TOKEN. */
 void facts_try_token(struct facts *facts, uint64_t token);

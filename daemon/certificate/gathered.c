@@ -18,6 +18,7 @@ void gathered_clear(struct gathered *gathered) {
         free(gathered->accepted_subject);
         free(gathered->subject);
         free(gathered->next_subject);
+        store_rights_clear(&gathered->rights);
         free(gathered->warning);
         error_clear(&gathered->outcome.error);
 }

@@ -28,6 +28,7 @@ struct gathered {
         char *current_url;            /* the Connector's URL that came with the current set; NULL: none did */
         char *adopted;
         char *subject; /* as in `findings` */
+        struct store_rights rights;
         struct findings findings;
 
         /* STEP_CONFIGURATION and STEP_SIGN. */

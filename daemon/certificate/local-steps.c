@@ -257,6 +257,13 @@ static void scrub(struct gathered *gathered) {
                 add_warning(gathered, warning);
 }
 
+/* Before the set is read, since it may be unreadable for want of them. What cannot be found out is no reason
+ * not to renew. */
+static void put_rights(struct gathered *gathered) {
+        if (store_put_rights(gathered->store, gathered->input.rights, &gathered->rights) == 0)
+                gathered->findings.rights = &gathered->rights;
+}
+
 struct store_options attempt_store_options(const struct config_certificate *config) {
         return (struct store_options) {
                 .key_access = config->key_access,
@@ -274,8 +281,10 @@ void local_step_inspect(struct gathered *gathered) {
         r = store_open(config->directory, &options, &gathered->store, &gathered->outcome.error);
         if (r == 0)
                 r = adopt(gathered);
-        if (r == 0)
+        if (r == 0) {
+                put_rights(gathered);
                 r = load_or_repair(gathered);
+        }
         if (r == 0)
                 scrub(gathered);
         if (r == 0)

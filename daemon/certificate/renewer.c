@@ -361,6 +361,8 @@ static void take_inspection(struct renewer *renewer) {
                              "adopted %s as generation %" PRIu64, findings->adopted, core->facts.generation);
         note_subject(renewer, findings);
         log_warning_of_step(renewer);
+        reporter_log_rights(renewer->core->reporter, findings->rights,
+                            facts_observe_rights(&core->facts, findings->rights) || closely);
         renewer->ops->observed(renewer, findings, closely);
 }
 
@@ -474,6 +476,7 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                 .subject = saved(renewer)->subject,
                 .accepted_subject = state_accepted_subject(saved(renewer)),
                 .takes_any_subject = renewer->offered_token && renewer->wish.any_subject,
+                .rights = renewer->is_news_to_us ? 0 : core->facts.rights,
         };
         renewer->attempt = attempt_new(&core->env->services, core->config, &input, on_step_done, renewer);
         if (!renewer->attempt) {

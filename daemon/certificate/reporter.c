@@ -283,6 +283,14 @@ void reporter_forget_current(struct reporter *reporter) {
         reporter->logged_due_usec = 0;
 }
 
+void reporter_log_rights(struct reporter *reporter, const struct store_rights *rights, bool is_news) {
+        if (rights && rights->changes)
+                reporter_log(reporter, LOG_NOTICE, MESSAGE_RIGHTS, "files got the configured rights: %s",
+                             rights->changes);
+        if (rights && is_news && rights->unchanged != 0)
+                reporter_log(reporter, LOG_ERR, MESSAGE_NO_RIGHTS, "%s", error_text(&rights->problem));
+}
+
 /* A restart goes on waiting where the last run ended. */
 void reporter_log_held(struct reporter *reporter) {
         const struct renewal *renewal = reporter->renewal;

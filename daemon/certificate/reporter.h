@@ -47,6 +47,10 @@ void reporter_log_current(struct reporter *reporter); /* once for each due time 
 void reporter_log_held(struct reporter *reporter);    /* the back-off of the last run goes on */
 void reporter_log_step(struct reporter *reporter, enum renewal_step step);
 
+/* What an inspection made of the rights of the files, NULL where that is unknown. IS_NEWS: what it could not
+ * put right is to be told. */
+void reporter_log_rights(struct reporter *reporter, const struct store_rights *rights, bool is_news);
+
 /* The next "is current" is news, whatever it says. */
 void reporter_forget_current(struct reporter *reporter);
 

@@ -63,7 +63,7 @@ const char *fleet_trouble(const struct report_status *status) {
                 return "cannot be renewed without a token";
         if (status->failures > 0)
                 return "could not be renewed yet";
-        if (status->n_exports_failed > 0)
+        if (status->files.n_exports_failed > 0)
                 return "has an export that cannot be written";
         if (status->n_pending_failed > 0)
                 return "has a dependent that was not notified";

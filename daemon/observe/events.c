@@ -73,6 +73,8 @@ static const struct {
         { MESSAGE_EXPORTED, "exported", true },
         { MESSAGE_NOT_EXPORTED, "not-exported", true },
         { MESSAGE_WARNING, "warning", true },
+        { MESSAGE_RIGHTS, "rights-set", true },
+        { MESSAGE_NO_RIGHTS, "rights-wrong", true },
         { MESSAGE_HISTORY, "state-file", true },
         { MESSAGE_CLOCK, "clock-set", false },
         { MESSAGE_RELOADED, "reloaded", false },

@@ -42,6 +42,8 @@
 #define MESSAGE_WARNING      "2643cfc8096442f4bba6a6dc899b8667" /* a warning about files or options */
 #define MESSAGE_CLOCK        "38e0e27216ec411f8255aef7c87618f3" /* the wall clock was set */
 #define MESSAGE_READY        "27cd06e492da408880a48d7c332466e4" /* every certificate has been inspected */
+#define MESSAGE_RIGHTS       "13bbc9921cfb4d408503fd1b959a8ef3" /* owner, group or mode of files were put right */
+#define MESSAGE_NO_RIGHTS    "15663b4987c14f45877c50a612a5c8c3" /* and could not be */
 #define MESSAGE_HISTORY                                                                                     \
         "d59622489a3f45719a76e87596ec021f"                  /* a state file was lost, or could not be saved \
                                                              */

@@ -115,7 +115,7 @@ static const struct family families[] = {
           "Failed attempts in a row." },
         { "rekeyd_certificate_failing", GAUGE, OF_CERTIFICATE(FAILING, failure),
           "1 for the class of the last failure, while attempts fail.", BY("class", failure_names, FAILURE_NONE + 1) },
-        { "rekeyd_certificate_exports_failed", GAUGE, OF_CERTIFICATE(SMALL, n_exports_failed),
+        { "rekeyd_certificate_exports_failed", GAUGE, OF_CERTIFICATE(SMALL, files.n_exports_failed),
           "Exports that could not be written." },
         { "rekeyd_certificate_notifications_pending", GAUGE, OF_CERTIFICATE(SMALL, n_pending),
           "Dependents with a pending notification of the current set." },

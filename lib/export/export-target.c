@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "lib/util/rights.h"
+
 /* As file_replace_at() names what it renames. */
 static const char temporary_format[] = ".%s.rekeyd";
 
@@ -133,31 +135,35 @@ int export_target_open(const struct export *export, struct export_target *ret, s
 
 /* --- Reading --- */
 
-/* An owner or group that is not configured is the one that a new file would get. */
-static bool has_access(const struct export *export, const struct export_target *target,
-                       const struct stat *st) {
-        struct file_access wanted = export_access(export);
-        bool any = export->in_place; /* a file that is kept keeps them */
-        bool passes_on = target->directory.stx_mode & S_ISGID;
+/* An owner or group that is not configured is the one that a new file would get; a file that is kept keeps
+ * them. */
+static struct rights choose_target(const struct export *export, const struct export_target *target,
+                                   const struct rights *now) {
+        const struct file_access wanted = export_access(export);
+        const bool passes_on = target->directory.stx_mode & S_ISGID;
+        struct rights rights = { .uid = wanted.uid, .gid = wanted.gid, .mode = wanted.mode };
 
-        if (wanted.uid == (uid_t)-1)
-                wanted.uid = any ? st->st_uid : geteuid();
-        if (wanted.gid == (gid_t)-1)
-                wanted.gid = any ? st->st_gid : passes_on ? target->directory.stx_gid : getegid();
-        return st->st_uid == wanted.uid && st->st_gid == wanted.gid && (st->st_mode & 07777) == wanted.mode;
+        if (rights.uid == (uid_t)-1)
+                rights.uid = export->in_place ? now->uid : geteuid();
+        if (rights.gid == (gid_t)-1)
+                rights.gid = export->in_place ? now->gid : passes_on ? target->directory.stx_gid : getegid();
+        return rights;
 }
 
 int export_target_read(const struct export *export, const struct export_target *target,
                        struct export_bytes *ret) {
         _cleanup_(fd_closep) int fd = -1;
-        struct stat st;
+        struct rights now, wanted;
+        int r;
 
         fd = file_open_at(target->dir_fd, target->name, FILE_NOFOLLOW);
         if (fd < 0)
                 return fd;
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        if (!has_access(export, target, &st))
+        r = rights_read(fd, &now);
+        if (r < 0)
+                return r;
+        wanted = choose_target(export, target, &now);
+        if (!rights_equal(&now, &wanted))
                 return -ESTALE;
         return fd_read_all(fd, EXPORT_SIZE_MAX, &ret->data, &ret->size);
 }
@@ -177,20 +183,21 @@ static int explain(const struct export *export, int r, struct error *error) {
         return error_set(error, r, "%s", error_code_text(r));
 }
 
+/* Only what differs, since an owner without rights may do that much. */
 static int give_away(int fd, const struct export *export) {
-        struct file_access access = export_access(export);
-        struct stat st;
+        const struct file_access access = export_access(export);
+        struct rights now, wanted;
+        int r;
 
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        /* Only what differs, since an owner without rights may do that much. */
-        if ((access.uid != (uid_t)-1 && access.uid != st.st_uid) ||
-            (access.gid != (gid_t)-1 && access.gid != st.st_gid))
-                if (fchown(fd, access.uid, access.gid) < 0)
-                        return -errno;
-        if ((st.st_mode & 07777) != access.mode && fchmod(fd, access.mode) < 0)
-                return -errno;
-        return 0;
+        r = rights_read(fd, &now);
+        if (r < 0)
+                return r;
+        wanted = (struct rights) {
+                .uid = access.uid != (uid_t)-1 ? access.uid : now.uid,
+                .gid = access.gid != (gid_t)-1 ? access.gid : now.gid,
+                .mode = access.mode,
+        };
+        return rights_change(fd, &now, &wanted);
 }
 
 /* Claims room for SIZE bytes, so that a full disk shows before the first byte is changed. */

@@ -29,6 +29,6 @@ int export_target_try(const struct export *export, const struct export_target *t
 int export_target_write(const struct export *export, const struct export_target *target,
                         const struct export_bytes *bytes, struct error *error);
 
-/* The file's bytes, if its owner, group and mode are as asked; -ESTALE if they are not. */
+/* The file's bytes, if its owner, group and mode are as asked and it has no ACL; -ESTALE if not. */
 int export_target_read(const struct export *export, const struct export_target *target,
                        struct export_bytes *ret);

@@ -30,6 +30,7 @@ void inspection_clear(struct inspection *inspection) {
         connection_clear(&inspection->connection);
         free(inspection->generations);
         free(inspection->exports);
+        error_clear(&inspection->rights);
         error_clear(&inspection->problem);
         *inspection = (struct inspection) { 0 };
 }
@@ -37,6 +38,7 @@ void inspection_clear(struct inspection *inspection) {
 /* What is inspected. The store was never opened: only reading functions may be used with it. */
 struct view {
         struct store store;
+        bool has_options;   /* the store has: they are those of a certificate */
         int current_result; /* of reading `..data` */
         const struct export *exports;
         size_t n_exports;
@@ -286,6 +288,13 @@ static int look_at_exports(const struct view *view, struct inspection *inspectio
 
 /* --- The whole inspection --- */
 
+/* What cannot be found out is no problem of theirs. */
+static int look_at_rights(const struct view *view, struct inspection *inspection) {
+        return view->has_options && store_examine_rights(&view->store, &inspection->rights) == -ENOMEM
+                       ? -ENOMEM
+                       : 0;
+}
+
 static int look(struct view *view, struct inspection *ret) {
         int r;
 
@@ -297,6 +306,8 @@ static int look(struct view *view, struct inspection *ret) {
         r = look_at_current(view, ret);
         if (r == 0)
                 r = look_at_generations(view, ret);
+        if (r == 0)
+                r = look_at_rights(view, ret);
         if (r < 0)
                 return r;
         if (ret->problem.code == 0)
@@ -345,18 +356,24 @@ static int look_until_it_holds(struct view *view, struct inspection *ret) {
         return 0;
 }
 
-static int inspect(const char *directory, const struct export *exports, size_t n_exports,
+/* CERTIFICATE may be NULL. */
+static int inspect(const char *directory, const struct config_certificate *certificate,
                    struct inspection *ret) {
         _cleanup_(inspection_clear) struct inspection inspection = { 0 };
         _cleanup_(freep) char *path = strdup(directory);
         _cleanup_(fd_closep) int fd = -1;
-        struct view view = { .store = { .path = path, .fd = -1 },
-                             .exports = exports,
-                             .n_exports = n_exports };
+        struct view view = { .store = { .path = path, .fd = -1 } };
         int r;
 
         if (!path)
                 return -ENOMEM;
+        if (certificate) {
+                view.has_options = true;
+                view.store.options.key_access = certificate->key_access;
+                view.store.options.public_access = certificate->public_access;
+                view.exports = certificate->exports;
+                view.n_exports = certificate->n_exports;
+        }
         fd = dir_open_at(AT_FDCWD, path);
         if (fd >= 0) {
                 view.store.fd = fd;
@@ -379,9 +396,9 @@ static int inspect(const char *directory, const struct export *exports, size_t n
 }
 
 int inspect_certificate(const struct config_certificate *certificate, struct inspection *ret) {
-        return inspect(certificate->directory, certificate->exports, certificate->n_exports, ret);
+        return inspect(certificate->directory, certificate, ret);
 }
 
 int inspect_directory(const char *directory, struct inspection *ret) {
-        return inspect(directory, NULL, 0, ret);
+        return inspect(directory, NULL, ret);
 }

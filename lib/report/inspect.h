@@ -40,6 +40,8 @@ struct inspection {
         struct inspected_export *exports; /* in the order of the configuration */
         size_t n_exports;
 
+        struct error rights; /* what owner, group or mode of its files should be and are not */
+
         /* Why there is no set, although there is a directory; or what else rekeyd will not like there. None
          * where nothing was ever stored. */
         struct error problem;

@@ -95,7 +95,8 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "last_result_at", instant(status->last_result ? status->last_result_at : 0));
         r |= put(o, "last_result_error", text(status->last_result_error));
         r |= put(o, "last_operation", text(status->last_operation));
-        r |= put(o, "exports_failed", number(status->n_exports_failed));
+        r |= put(o, "rights_error", text(status->files.rights_error));
+        r |= put(o, "exports_failed", number(status->files.n_exports_failed));
         r |= put(o, "notifications_pending", number(status->n_pending));
         r |= put(o, "notifications_failed", number(status->n_pending_failed));
         r |= put(o, "notification_error", text(status->pending_error));
@@ -323,8 +324,10 @@ void report_offline(const struct config *config, const struct config_certificate
         if (status.is_usable)
                 status.renew_at = schedule_due(&policy, status.not_before, status.not_after, 0);
         for (size_t i = 0; i < inspection->n_exports; i++)
-                status.n_exports_failed +=
+                status.files.n_exports_failed +=
                         inspection->exports[i].is_known && !inspection->exports[i].is_current;
+        if (inspection->rights.code < 0)
+                status.files.rights_error = error_text(&inspection->rights);
         count_debts(certificate, state, &status);
         status.state = state_of(&status, inspection, now);
         *ret = status;

@@ -10,6 +10,12 @@
 #include "lib/life/state.h"
 #include "lib/report/inspect.h"
 
+/* Of its files: what rights are not as configured, NULL for none; and exports that could not be written. */
+struct report_files {
+        const char *rights_error;
+        unsigned n_exports_failed;
+};
+
 /* All strings are borrowed. */
 struct report_status {
         const char *name, *connector, *directory;
@@ -32,7 +38,8 @@ struct report_status {
         usec_t last_result_at;
         const char *last_operation;    /* of an operator, which ended with it; NULL: rekeyd's own doing */
         const char *last_result_error; /* NULL: it was no failure */
-        unsigned n_exports_failed, n_pending, n_pending_failed;
+        struct report_files files;
+        unsigned n_pending, n_pending_failed;
         const char *pending_error; /* of the first of those that failed; NULL: none */
         unsigned budget_left;
 };

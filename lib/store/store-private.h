@@ -73,6 +73,10 @@ int store_inspect_generation(const struct store *store, uint64_t number, struct 
  */
 int store_read_current(const struct store *store, uint64_t *ret_number);
 
+/* Whether the rights are those of the options, read-only; what these leave open is right. RET is about what
+ * is not, or untouched. 0 or -errno. */
+int store_examine_rights(const struct store *store, struct error *ret);
+
 /* What a public name is: our link or nothing (0), a regular file (1), or something to refuse. */
 int store_is_plain(const struct store *store, const char *name, struct error *error);
 

@@ -71,6 +71,22 @@ int store_peek(const char *directory, uint64_t generation, struct set *ret, stru
 /* The same for the current one; -ENOENT also when there is none. */
 int store_peek_current(const char *directory, struct set *ret, struct error *error);
 
+/* What became of the rights of a store's files. */
+struct store_rights {
+        char *changes;        /* a sentence about what was put right; NULL: nothing was to be */
+        struct error problem; /* about what is not right, and how to put it right */
+        uint64_t unchanged;   /* stands for all of that; 0: everything is right */
+};
+void store_rights_clear(struct store_rights *rights);
+
+/*
+ * Gives the files and the directory of the current generation, and the keys of the older ones, the owner,
+ * group and mode of the options and no ACL: see lib/util/rights.h for the order. KNOWN is what `unchanged`
+ * was before, or 0: what is still the same is not tried again, and `problem` then lacks the cause. 0 or
+ * -errno.
+ */
+int store_put_rights(const struct store *store, uint64_t known, struct store_rights *ret);
+
 /*
  * Adopts an existing pair. store_adopt_plain() takes regular files with the names above in the directory
  * itself, and puts links in their place without a moment in which a name is missing: as generation 0 when

@@ -5,13 +5,15 @@
  */
 
 #include "lib/util/files.h"
-#include "lib/util/hash.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include "lib/util/hash.h"
 
 int fd_close(int fd) {
         if (fd >= 0) {
@@ -187,6 +189,12 @@ static int write_all(int fd, const char *data, size_t size) {
         return 0;
 }
 
+int fd_drop_acl(int fd) {
+        if (fremovexattr(fd, FILE_ACL) == 0)
+                return 0;
+        return errno == ENODATA || errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
+}
+
 int file_create_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access) {
         _cleanup_(fd_closep) int fd = -1;
         int r = 0;
@@ -195,7 +203,9 @@ int file_create_at(int dir_fd, const char *name, const void *data, size_t size, 
         if (fd < 0)
                 return -errno;
 
-        if ((access.uid != (uid_t)-1 || access.gid != (gid_t)-1) && fchown(fd, access.uid, access.gid) < 0)
+        r = fd_drop_acl(fd); /* which the mode 0600 keeps from having an effect */
+        if (r == 0 && (access.uid != (uid_t)-1 || access.gid != (gid_t)-1) &&
+            fchown(fd, access.uid, access.gid) < 0)
                 r = -errno;
         if (r == 0 && fchmod(fd, access.mode) < 0)
                 r = -errno;

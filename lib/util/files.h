@@ -58,8 +58,16 @@ bool file_identity_equal(const struct file_identity *a, const struct file_identi
 /* One number for it, never 0, to keep where only equality matters. */
 uint64_t file_identity_hash(const struct file_identity *identity);
 
+/* Where Linux shows POSIX ACLs: acl(5). One that says no more than the mode is not stored. */
+#define FILE_ACL "system.posix_acl_access"
+
+/* Removes the ACL of the open FD; its mask stays as the group's bits of the mode. 0, also where there is
+ * none, or -errno. */
+int fd_drop_acl(int fd);
+
 /* Creates NAME, which must not exist (-EEXIST), writes it and fsyncs it. Owner and mode are set before the
- * first byte is written. On failure the file is removed again. The directory is not synced. */
+ * first byte is written, and an ACL that the directory gives to new files is removed. On failure the file is
+ * removed again. The directory is not synced. */
 int file_create_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access);
 
 /* Replaces or creates NAME atomically: temporary file, fsync, rename, fsync of the directory. */

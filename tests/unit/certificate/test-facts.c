@@ -40,6 +40,33 @@ START_TEST(a_set_is_new_once) {
 }
 END_TEST
 
+START_TEST(wrong_rights_are_news_once) {
+        struct facts facts = { 0 };
+        struct store_rights right = { 0 }, wrong = { .unchanged = 7 }, same = { .unchanged = 7 },
+                            other = { .unchanged = 8 };
+
+        error_set(&wrong.problem, -EPERM, "with a cause");
+        error_set(&same.problem, -EPERM, "not tried again");
+        error_set(&other.problem, -EPERM, "another");
+        ck_assert(!facts_observe_rights(&facts, NULL));
+        ck_assert(!facts_observe_rights(&facts, &right));
+        ck_assert(facts_observe_rights(&facts, &wrong));
+        ck_assert(!facts_observe_rights(&facts, &same));
+        ck_assert(!facts_observe_rights(&facts, NULL)); /* unknown: it stays */
+        ck_assert_str_eq(facts.rights_error, "with a cause");
+        ck_assert_uint_eq(facts.rights, 7);
+        ck_assert(facts_observe_rights(&facts, &other));
+        ck_assert_str_eq(facts.rights_error, "another");
+        ck_assert(!facts_observe_rights(&facts, &right));
+        ck_assert_ptr_null(facts.rights_error);
+        ck_assert(facts_observe_rights(&facts, &wrong));
+        facts_clear(&facts);
+        store_rights_clear(&wrong);
+        store_rights_clear(&same);
+        store_rights_clear(&other);
+}
+END_TEST
+
 START_TEST(a_token_is_new_once) {
         struct facts facts = { 0 };
 
@@ -110,5 +137,6 @@ START_TEST(the_budget_is_waited_for) {
 }
 END_TEST
 
-TEST_MAIN("facts", nothing_is_new_where_nothing_is, a_set_is_new_once, a_token_is_new_once,
-          a_restart_knows_the_token_and_the_set, a_revoked_set_is_not_usable, the_budget_is_waited_for)
+TEST_MAIN("facts", nothing_is_new_where_nothing_is, a_set_is_new_once, wrong_rights_are_news_once,
+          a_token_is_new_once, a_restart_knows_the_token_and_the_set, a_revoked_set_is_not_usable,
+          the_budget_is_waited_for)

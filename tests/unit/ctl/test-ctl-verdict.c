@@ -114,6 +114,9 @@ static const struct {
         /* around it */
         { GOOD FINE STATE("current") ",\"exports_failed\":2", false, VERDICT_CALL,
           "2 exports could not be written", "rekeyctl show orders", PLUGIN_WARNING },
+        { GOOD FINE STATE("current") ",\"rights_error\":\"users who should not can read a key: it snows\"",
+          false, VERDICT_CALL, "users who should not can read a key: it snows", "rekeyctl show orders",
+          PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"notifications_failed\":1", false, VERDICT_CALL,
           "1 dependent could not be notified", "rekeyctl notify orders", PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"notifications_failed\":1,\"notification_error\":\"it hails\"", false,

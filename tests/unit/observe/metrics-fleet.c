@@ -64,7 +64,7 @@ static void make_special(struct report_status *status, size_t i) {
         case 4: /* revoked through rekeyd; dependents and exports in trouble */
                 status->is_revoked = true;
                 status->is_usable = false;
-                status->n_exports_failed = 2;
+                status->files.n_exports_failed = 2;
                 status->n_pending = 3;
                 status->n_pending_failed = 1;
                 status->budget_left = 0;

@@ -141,7 +141,7 @@ static struct report_status make_status(const struct inspection *inspection) {
                 .last_result_at = NOW - 2 * USEC_PER_DAY,
                 .last_operation = "rollback",
                 .last_result_error = "not rolled back: there is no generation 77",
-                .n_exports_failed = 1,
+                .files.n_exports_failed = 1,
                 .n_pending = 2,
                 .n_pending_failed = 1,
                 .pending_error = "command /bin/b ended with status 7",
@@ -421,7 +421,7 @@ START_TEST(numbers_without_a_daemon) {
         ck_assert_uint_eq(status.n_pending, 2); /* nobody knows the third */
         ck_assert_uint_eq(status.n_pending_failed, 1);
         ck_assert_str_eq(status.pending_error, "command /bin/b ended with status 7");
-        ck_assert_uint_eq(status.n_exports_failed, 1); /* the third is not known */
+        ck_assert_uint_eq(status.files.n_exports_failed, 1); /* the third is not known */
         ck_assert_str_eq(status.last_error, "the Connector does not want it");
         ck_assert_uint_eq(status.last_error_at, NOW - MINUTE);
         ck_assert_ptr_null(status.last_result);
