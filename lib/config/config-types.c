@@ -100,13 +100,19 @@ static int key_mode_parse(_unused_ struct yaml_run *run, _unused_ const struct y
         return 0;
 }
 
+/* 0: none is given. */
+static const char *key_mode_format(const struct yaml_option *option, const void *field,
+                                   char buffer[YAML_TEXT_MAX]) {
+        return *(const mode_t *)field != 0 ? yaml_format_mode(option, field, buffer) : NULL;
+}
+
 const struct yaml_type config_key_mode = {
         .name = "file mode",
         .expected = "an octal file mode such as 0600 or 0640",
         .bare = true,
         .size = sizeof(mode_t),
         .parse = key_mode_parse,
-        .format = yaml_format_mode,
+        .format = key_mode_format,
 };
 
 /* The mode of an export. What it must be besides depends on whether there is a key in it. */

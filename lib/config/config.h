@@ -84,7 +84,8 @@ struct config_certificate {
         struct {
                 char *key, *certificate, *ca; /* NULL, or key and certificate are both set */
         } import;
-        struct file_access key_access;    /* `owner`, `group`, `mode` (0600); uid and gid are looked up */
+        struct file_access key_access; /* `owner`, `group`, `mode`, -1 or 0 where absent: 0600, or what a key
+                                          that was adopted has; uid and gid are looked up */
         struct file_access public_access; /* same owner and group, 0644 */
         struct config_policy policy;
         struct export *exports;

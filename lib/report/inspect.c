@@ -300,6 +300,7 @@ static int look(struct view *view, struct inspection *ret) {
 
         view->current_result = store_read_current(&view->store, &view->store.current);
         view->store.has_current = view->current_result == 0;
+        store_read_adopted(&view->store);
         if (view->current_result == -ENOMEM)
                 return -ENOMEM;
 

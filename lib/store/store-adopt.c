@@ -8,10 +8,12 @@
 #include "lib/store/store-private.h"
 
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "lib/protocol/connection.h"
+#include "lib/x509/cert-write.h"
 
 /* A sentence when the key is world-readable, since such a key may be disclosed already. */
 static int check_key_mode(int dir_fd, const char *name, const char *shown, char **ret_warning) {
@@ -90,17 +92,113 @@ int store_is_plain(const struct store *store, const char *name, struct error *er
                 store->path, name, target ? target : "something");
 }
 
-static int replace_plain(struct store *store, struct error *error) {
+static bool is_regular(const struct store *store, const char *name) {
+        struct stat st;
+
+        return fstatat(store->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+/* Adds a sentence; for want of memory it is lost. */
+static _printf_(2, 3) void add_warning(char **warning, const char *format, ...) {
+        _cleanup_(freep) char *before = *warning, *text = NULL;
+        va_list args;
+
+        va_start(args, format);
+        if (vasprintf(&text, format, args) < 0)
+                text = NULL;
+        va_end(args);
+        *warning = NULL;
+        if (!before)
+                *warning = take_ptr(text);
+        else if (!text)
+                *warning = take_ptr(before);
+        else if (asprintf(warning, "%s; %s", before, text) < 0)
+                *warning = NULL;
+}
+
+/* The plain file NAME has something in it that is not in the set: a key beside the certificates, or the other
+ * way round. */
+static bool holds_more(const struct store *store, const char *name) {
+        _cleanup_(free_secretp) char *text = NULL;
+        _cleanup_(freep) char *certificates = NULL;
+        const char *begin;
+
+        if (streq(name, STORE_CONNECTION) ||
+            file_read_at(store->fd, name, FILE_NOFOLLOW, CERT_PEM_MAX, &text, NULL) < 0)
+                return false;
+        if (streq(name, STORE_KEY)) {
+                begin = strstr(text, "-----BEGIN ");
+                return begin && strstr(begin + 1, "-----BEGIN ");
+        }
+        return cert_text_rewrite(text, &certificates, NULL) < 0 || !text_equal_but_blanks(text, certificates);
+}
+
+static bool is_same_file(const struct store *store, const char *a, const char *b) {
+        struct stat x, y;
+
+        return fstatat(store->fd, a, &x, AT_SYMLINK_NOFOLLOW) == 0 &&
+               fstatat(store->fd, b, &y, AT_SYMLINK_NOFOLLOW) == 0 && x.st_dev == y.st_dev &&
+               x.st_ino == y.st_ino;
+}
+
+#define ORIGINAL_NAME_MAX 64
+
+/* Gives the plain file NAME a second name, which no other file loses: what is taken out of a file is nowhere
+ * else. */
+static int keep_original(const struct store *store, const char *name, char original[ORIGINAL_NAME_MAX]) {
+        enum { TRIES_MAX = 100 };
+
+        for (unsigned i = 1; i <= TRIES_MAX; i++) {
+                snprintf(original, ORIGINAL_NAME_MAX, i == 1 ? "%s.original" : "%s.original.%u", name, i);
+                if (linkat(store->fd, name, store->fd, original, 0) == 0)
+                        return 0;
+                if (errno != EEXIST)
+                        return -errno;
+                if (is_same_file(store, name, original))
+                        return 0; /* from an adoption that was cut off */
+        }
+        return -EEXIST;
+}
+
+/* It may hold a key. It was no more widely readable before; where it cannot be changed, it stays so. */
+static void close_original(const struct store *store, const char *original) {
+        struct rights now, target;
+
+        if (rights_read_at(store->fd, original, &now) < 0 || !(now.mode & S_IRWXO))
+                return;
+        target = now;
+        target.mode &= ~(mode_t)S_IRWXO;
+        target.has_acl = false;
+        (void)rights_change_at(store->fd, original, &now, &target);
+}
+
+/* RET_WARNING may be NULL: then no original is kept, since all are kept already. */
+static int replace_plain(struct store *store, char **ret_warning, struct error *error) {
         int r;
 
         for (const char *const *name = store_public_names; *name; name++) {
-                char target[64];
+                char target[64], original[ORIGINAL_NAME_MAX] = "";
+
+                if (ret_warning && is_regular(store, *name) && holds_more(store, *name)) {
+                        r = keep_original(store, *name, original);
+                        if (r < 0)
+                                return error_set_errno(error, r, "cannot keep the original of %s/%s",
+                                                       store->path, *name);
+                }
 
                 snprintf(target, sizeof(target), "%s/%s", STORE_CURRENT, *name);
                 r = link_replace_at(store->fd, target, *name);
                 if (r < 0)
                         return error_set_errno(error, r, "cannot replace %s/%s by a link", store->path,
                                                *name);
+                if (*original) {
+                        close_original(store, original);
+                        add_warning(ret_warning,
+                                    "%s/%s held more than its part of the set and has only that now; the "
+                                    "original is %s; for programs that read key and certificate from one "
+                                    "file, configure an export",
+                                    store->path, *name, original);
+                }
         }
         r = dir_sync(store->fd);
         if (r < 0)
@@ -111,12 +209,6 @@ static int replace_plain(struct store *store, struct error *error) {
 /* store_is_plain() has refused every link but our own; those are met once there is a set. */
 static enum file_links public_links(const struct store *store) {
         return store->has_current ? FILE_FOLLOW : FILE_NOFOLLOW;
-}
-
-static bool is_regular(const struct store *store, const char *name) {
-        struct stat st;
-
-        return fstatat(store->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
 static int read_plain(const struct store *store, const char *name, size_t max, char **ret,
@@ -204,7 +296,26 @@ static int set_aside(struct store *store, struct error *error) {
                     linkat(store->fd, *name, store->fd, aside, 0) < 0)
                         return error_set_errno(error, -errno, "cannot set %s/%s aside", store->path, *name);
         }
-        return replace_plain(store, error);
+        return replace_plain(store, NULL, error);
+}
+
+/* The key was ORIGINAL, and somebody who could read it then may not be able to now. That everybody could is
+ * said elsewhere, and never kept. */
+static void warn_lost_readers(const struct store *store, const struct rights *original, char **warning) {
+        char before[RIGHTS_TEXT], after[RIGHTS_TEXT], name[64];
+        struct rights now;
+        bool group_read = original->mode & S_IRGRP;
+
+        snprintf(name, sizeof(name), "%s/%s", STORE_CURRENT, STORE_KEY);
+        if (rights_read_at(store->fd, name, &now) < 0)
+                return;
+        if (!original->has_acl && original->uid == now.uid &&
+            !(group_read && (original->gid != now.gid || !(now.mode & S_IRGRP))))
+                return;
+        add_warning(warning,
+                    "some readers of %s/%s may have lost it: it was %s, and is %s; set 'owner', 'group' and "
+                    "'mode', or configure an export",
+                    store->path, STORE_KEY, rights_text(original, before), rights_text(&now, after));
 }
 
 /* The machine failed and not the files. Those of others, which may not be read, are never to be ours. */
@@ -221,9 +332,11 @@ static int take_foreign(struct store *store, char **ret_warning, struct error *e
         _cleanup_(error_clear) struct error reason = ERROR_INIT;
         _cleanup_(pair_clear) struct pair pair = { 0 };
         _cleanup_(set_clear) struct set set = { 0 };
-        bool has_set;
+        struct rights original;
+        bool has_set, had_rights;
         int r;
 
+        had_rights = rights_read_base_at(store->fd, STORE_KEY, &original) == 0; /* not of a link */
         r = store_load(store, &set, error);
         if (r < 0 && r != -EBADMSG)
                 return error_prefix(error, "cannot compare the files of another origin in %s", store->path);
@@ -237,10 +350,14 @@ static int take_foreign(struct store *store, char **ret_warning, struct error *e
         }
         if (r == 0) {
                 if (has_set && pair_is_set(store, &pair, &set))
-                        return replace_plain(store, error);
+                        return replace_plain(store, ret_warning, error);
                 if (!has_set || pair_expiry(&pair) > set.effective_expiry) {
                         r = store_publish_pair(store, &pair, store_next(store), error);
-                        return r < 0 ? r : replace_plain(store, error);
+                        if (r == 0)
+                                r = replace_plain(store, ret_warning, error);
+                        if (r == 0 && had_rights)
+                                warn_lost_readers(store, &original, ret_warning);
+                        return r;
                 }
                 error_set(&reason, -EEXIST, "the pair does not last longer than the current one");
         }
@@ -263,6 +380,7 @@ int store_adopt_plain(struct store *store, char **ret_warning, struct error *err
         _cleanup_(pair_clear) struct pair pair = { 0 };
         _cleanup_(freep) char *warning = NULL, *shown = NULL;
         bool plain_key = false, plain = false;
+        struct rights original, own;
         int r;
 
         for (const char *const *name = store_public_names; *name; name++) {
@@ -285,13 +403,20 @@ int store_adopt_plain(struct store *store, char **ret_warning, struct error *err
         r = check_key_mode(store->fd, STORE_KEY, shown, &warning);
         if (r < 0)
                 return error_set_errno(error, r, "cannot adopt %s", shown);
+        r = rights_read_base_at(store->fd, STORE_KEY, &original);
+        if (r == 0)
+                r = store_own_rights(store, &own);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot adopt %s", shown);
+        store_adopt_rights(store, &original, &own);
         r = examine_plain_pair(store, &pair, error);
         if (r == 0)
                 r = store_publish_pair(store, &pair, 0, error);
         if (r == 0)
-                r = replace_plain(store, error);
+                r = replace_plain(store, &warning, error);
         if (r < 0)
                 return error_prefix(error, "cannot adopt the files in %s", store->path);
+        warn_lost_readers(store, &original, &warning);
 
         *ret_warning = take_ptr(warning);
         return 0;

@@ -32,7 +32,7 @@ int store_publish_pair(struct store *store, const struct pair *pair, uint64_t nu
         if (stage_fd < 0)
                 return error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
 
-        r = key_create_at(pair->key, stage_fd, STORE_KEY, store->options.key_access, error);
+        r = store_create_key(store, pair->key, stage_fd, error);
         if (r < 0) {
                 error_prefix(error, "cannot write %s/%s", store->path, name);
                 goto fail;
@@ -43,6 +43,8 @@ int store_publish_pair(struct store *store, const struct pair *pair, uint64_t nu
         if (r == 0)
                 r = create_text(stage_fd, STORE_CONNECTION, pair->connection_json,
                                 store->options.public_access);
+        if (r == 0)
+                r = store_adopted_create(store, stage_fd);
         if (r == 0 && fchmod(stage_fd, 0755) < 0)
                 r = -errno;
         if (r == 0)

@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "lib/store/store.h"
+#include "lib/util/rights.h"
 
 #define STAGE_CSR   "tls.csr"
 #define STAGE_TOKEN "token"
@@ -15,6 +16,8 @@ struct store {
         char *path;
         int fd; /* the directory; its flock is ours */
         struct store_options options;
+        struct file_access adopted;    /* see store-access.c */
+        struct file_access key_access; /* of the options, and of what they leave open */
         bool has_current;
         uint64_t current;
 };
@@ -76,6 +79,36 @@ int store_read_current(const struct store *store, uint64_t *ret_number);
 /* Whether the rights are those of the options, read-only; what these leave open is right. RET is about what
  * is not, or untouched. 0 or -errno. */
 int store_examine_rights(const struct store *store, struct error *ret);
+
+/* --- Rights that a key brought along when it was adopted --- */
+
+#define STORE_ADOPTED ".rights"
+
+/* What the file NAME says: -1 and 0 for what is that of a new file; all of that where there is none, or where
+ * it is damaged. */
+struct file_access store_adopted_read(int dir_fd, const char *name);
+
+/* Writes what STORE has, if it is anything, beside the key in DIR_FD. 0 or -errno. */
+int store_adopted_create(const struct store *store, int dir_fd);
+
+/* Has STORE keep what is to be kept of ORIGINAL, a plain key: what the options leave open and is not so in
+ * OWN, the rights of a new file. Others get nothing, and nobody but the owner may write. */
+void store_adopt_rights(struct store *store, const struct rights *original, const struct rights *own);
+
+/* Fills in key_access; the mode of a key is 0600 where nothing says otherwise. */
+void store_settle_access(struct store *store);
+
+/* Has STORE know what was adopted with its current generation. */
+void store_read_adopted(struct store *store);
+
+/* key_create_at() with key_access, or without what was adopted and this user may not give. */
+int store_create_key(const struct store *store, const struct key *key, int dir_fd, struct error *error);
+
+/* The rights of a new file: one that is made in a directory with the set-group-ID bit gets its group. */
+int store_own_rights(const struct store *store, struct rights *ret);
+
+/* Nothing but blanks distinguishes them: line ends, say. */
+bool text_equal_but_blanks(const char *a, const char *b);
 
 /* What a public name is: our link or nothing (0), a regular file (1), or something to refuse. */
 int store_is_plain(const struct store *store, const char *name, struct error *error);

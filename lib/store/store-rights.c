@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 
 #include "lib/util/hash.h"
-#include "lib/util/rights.h"
 
 void store_rights_clear(struct store_rights *rights) {
         free(rights->changes);
@@ -39,8 +38,7 @@ static uint64_t hash_number(uint64_t hash, uint64_t number) {
         return hash;
 }
 
-/* A file that is made in a directory with the set-group-ID bit gets its group. */
-static int find_own(const struct store *store, struct rights *ret) {
+int store_own_rights(const struct store *store, struct rights *ret) {
         struct stat st;
 
         if (fstat(store->fd, &st) < 0)
@@ -130,12 +128,12 @@ static int visit(struct walk *walk, const char *name, struct file_access wanted,
 }
 
 static int visit_file(struct walk *walk, const char *prefix, uint64_t number, const char *file) {
-        const struct store_options *options = &walk->store->options;
+        const struct store *store = walk->store;
         const bool is_key = streq(file, STORE_KEY);
         char directory[NUMBERED_NAME_MAX], name[NUMBERED_NAME_MAX + 32];
 
         snprintf(name, sizeof(name), "%s/%s", store_numbered_name(directory, prefix, number), file);
-        return visit(walk, name, is_key ? options->key_access : options->public_access, is_key);
+        return visit(walk, name, is_key ? store->key_access : store->options.public_access, is_key);
 }
 
 /* The key first: of several changes and problems, the first is told. */
@@ -191,7 +189,7 @@ static int walk_through(const struct store *store, bool change, bool is_lenient,
         struct walk walk = { .store = store, .is_lenient = is_lenient, .result = &result };
         int r;
 
-        r = find_own(store, &walk.own);
+        r = store_own_rights(store, &walk.own);
         if (r == 0)
                 r = store_list_generations(store, &generations);
         if (r == 0)

@@ -13,8 +13,7 @@
 
 #include "lib/x509/cert-write.h"
 
-/* Nothing but blanks distinguishes them: line ends, say. */
-static bool is_same_but_blanks(const char *a, const char *b) {
+bool text_equal_but_blanks(const char *a, const char *b) {
         for (;; a++, b++) {
                 while (isspace((unsigned char)*a))
                         a++;
@@ -45,7 +44,7 @@ static int scrub_file(int dir_fd, const char *name) {
         r = file_replace_at(
                 dir_fd, name, clean, strlen(clean),
                 (struct file_access) { .uid = st.st_uid, .gid = st.st_gid, .mode = st.st_mode & 07777u });
-        return r < 0 ? r : !is_same_but_blanks(text, clean);
+        return r < 0 ? r : !text_equal_but_blanks(text, clean);
 }
 
 static int scrub_generation(const struct store *store, uint64_t number, char **warning, struct error *error) {

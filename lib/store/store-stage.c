@@ -60,7 +60,7 @@ int store_stage_key(struct store *store, const struct key *key, struct error *er
                 r = error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
                 goto fail;
         }
-        r = key_create_at(key, stage_fd, STORE_KEY, store->options.key_access, error);
+        r = store_create_key(store, key, stage_fd, error);
         if (r < 0) {
                 error_prefix(error, "cannot stage the new key in %s/%s", store->path, name);
                 goto fail;

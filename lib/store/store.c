@@ -100,6 +100,18 @@ int store_list_generations(const struct store *store, struct generations *ret) {
 
 /* --- Opening --- */
 
+void store_read_adopted(struct store *store) {
+        char name[NUMBERED_NAME_MAX + sizeof("/" STORE_ADOPTED)];
+
+        store->adopted = (struct file_access) { .uid = (uid_t)-1, .gid = (gid_t)-1 };
+        if (store->has_current) {
+                store_numbered_name(name, GENERATION_PREFIX, store->current);
+                strcat(name, "/" STORE_ADOPTED);
+                store->adopted = store_adopted_read(store->fd, name);
+        }
+        store_settle_access(store);
+}
+
 int store_read_current(const struct store *store, uint64_t *ret_number) {
         _cleanup_(freep) char *target = NULL;
         int r;
@@ -243,6 +255,7 @@ static int recover(struct store *store, struct error *error) {
                         return error_set_errno(error, r, "cannot clean up directory %s", store->path);
         }
         prune(store, generations);
+        store_read_adopted(store);
         return 0;
 }
 
@@ -395,6 +408,10 @@ int store_commit(struct store *store, uint64_t *ret_generation, struct error *er
         r = inherit_connection(store, stage_fd, error);
         if (r < 0)
                 return r;
+        r = store_adopted_create(store, stage_fd);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot write %s/%s/" STORE_ADOPTED, store->path,
+                                       stage_name);
         for (size_t i = 0; i < ELEMENTSOF(leftovers); i++)
                 if (unlinkat(stage_fd, leftovers[i], 0) < 0 && errno != ENOENT)
                         return error_set_errno(error, -errno, "cannot remove %s/%s/%s", store->path,

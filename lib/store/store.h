@@ -19,7 +19,7 @@ struct store;
 #define STORE_GRACE_USEC USEC_PER_MINUTE
 
 struct store_options {
-        struct file_access key_access;    /* 0600 unless asked otherwise */
+        struct file_access key_access;    /* -1 and mode 0: as a key had it that was adopted, else 0600 */
         struct file_access public_access; /* tls.crt, ca.crt, connection.json: 0644 */
         usec_t grace_usec;                /* a generation out of use for less than this is not removed */
         unsigned keep;                    /* generations to keep, the current one included; at least 2 */
@@ -94,8 +94,11 @@ int store_put_rights(const struct store *store, uint64_t known, struct store_rig
  * adoption that was cut off. Other files are refused with -EAGAIN for `grace_usec`, then set aside. -ENOENT,
  * without a text, when there are no such files (any more). store_adopt_files() copies KEY, CERTIFICATE and CA
  * (may be NULL) from elsewhere as generation 0, when nothing is current, and leaves those as they are. Both
- * refuse a pair that does not match. *RET_WARNING, owned, is a sentence or untouched: the key was
- * world-readable, or files were set aside.
+ * refuse a pair that does not match. A plain key keeps its owner, its group and what the group may read,
+ * where the options leave that open and this user may give it, and so do the keys that follow it. A plain
+ * file that holds more than becomes part of the set is kept as NAME.original. *RET_WARNING, owned, is a
+ * sentence or untouched: the key was world-readable, readers may have lost it, or files were kept or set
+ * aside.
  */
 int store_adopt_plain(struct store *store, char **ret_warning, struct error *error);
 int store_adopt_files(struct store *store, const char *key, const char *certificate, const char *ca,

@@ -56,6 +56,42 @@ int rights_read_at(int dir_fd, const char *name, struct rights *ret) {
         return fd < 0 ? fd : rights_read(fd, ret);
 }
 
+/* The xattr is a version and entries of tag, permissions and id, little-endian: linux/posix_acl_xattr.h. */
+static mode_t group_of_acl(const uint8_t *acl, size_t size) {
+        enum { HEADER = 4, ENTRY = 8, TAG_GROUP = 0x04, TAG_MASK = 0x10 };
+        unsigned group = 0, mask = 07;
+
+        for (size_t at = HEADER; at + ENTRY <= size; at += ENTRY) {
+                const unsigned tag = acl[at] | (unsigned)acl[at + 1] << 8, allowed = acl[at + 2] & 07u;
+
+                if (tag == TAG_GROUP)
+                        group = allowed;
+                else if (tag == TAG_MASK)
+                        mask = allowed;
+        }
+        return (mode_t)(group & mask) << 3;
+}
+
+int rights_read_base_at(int dir_fd, const char *name, struct rights *ret) {
+        _cleanup_(fd_closep) int fd = -1;
+        struct rights rights;
+        uint8_t acl[4096];
+        ssize_t size;
+        int r;
+
+        r = rights_read_at(dir_fd, name, &rights);
+        if (r < 0)
+                return r;
+        if (rights.has_acl) {
+                fd = open_at(dir_fd, name, O_RDONLY);
+                size = fd < 0 ? -1 : fgetxattr(fd, FILE_ACL, acl, sizeof(acl));
+                rights.mode &= ~(mode_t)S_IRWXG;
+                rights.mode |= size > 0 ? group_of_acl(acl, (size_t)size) : 0;
+        }
+        *ret = rights;
+        return 0;
+}
+
 struct rights rights_target(const struct rights *rights, struct file_access wanted,
                             const struct rights *own) {
         const bool is_group_alike = (wanted.mode >> 3 & 07u) == (wanted.mode & 07u);

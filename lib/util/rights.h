@@ -21,6 +21,9 @@ int rights_read(int fd, struct rights *ret);
  */
 int rights_read_at(int dir_fd, const char *name, struct rights *ret);
 
+/* The same, but with an ACL the mode has what it gives to the group, and not its mask. */
+int rights_read_base_at(int dir_fd, const char *name, struct rights *ret);
+
 /*
  * What RIGHTS have to become for WANTED; the same where nothing has to change. An owner that is not wanted in
  * particular (-1) may also be root. A group that is not may be any, as long as it may do no more than

@@ -268,7 +268,7 @@ START_TEST(defaults) {
         ck_assert_str_eq(certificate->directory, "/srv/a");
         ck_assert_ptr_null(certificate->token_file);
         ck_assert_ptr_null(certificate->import.key);
-        ck_assert_uint_eq(certificate->key_access.mode, 0600);
+        ck_assert_uint_eq(certificate->key_access.mode, 0); /* 0600, or as adopted */
         ck_assert_uint_eq(certificate->key_access.uid, (uid_t)-1);
         ck_assert_uint_eq(certificate->key_access.gid, (gid_t)-1);
         ck_assert_uint_eq(certificate->public_access.mode, 0644);

@@ -96,7 +96,9 @@ START_TEST(no_key_becomes_public_with_the_ca) {
         scratch_write(scratch, "ca.crt", both, 0600);
         store = test_store_open(scratch);
         ck_assert_msg(store_adopt_plain(store, &warning, &error) == 0, "%s", error_text(&error));
-        ck_assert_ptr_null(warning); /* a group is no everybody */
+        ck_assert_msg(warning && !strstr(warning, "world-readable"), "%s", warning); /* a group is none */
+        ck_assert_msg(strstr(warning, "the original is ca.crt.original"), "%s", warning);
+        assert_file(scratch, "ca.crt.original", both);
         published = scratch_read(scratch, "ca.crt");
         ck_assert_str_eq(published, set.ca_pem);
 }
