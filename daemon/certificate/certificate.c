@@ -13,7 +13,6 @@
 
 struct certificate {
         struct core core;
-        struct config *owner; /* a reference; core.config is in it */
         struct reporter reporter;
         struct renewer renewer;
         struct revoker revoker;
@@ -163,9 +162,9 @@ static void take_configuration(struct certificate *certificate) {
         const bool has_changed = certificate->next_has_changed;
         const bool url_changed =
                 !streq_null(core->config->connector->url, certificate->next_config->connector->url);
-        _unused_ _cleanup_(config_freep) struct config *before = certificate->owner;
+        _unused_ _cleanup_(config_freep) struct config *before = certificate->core.owner;
 
-        certificate->owner = take_ptr(certificate->next_owner);
+        certificate->core.owner = take_ptr(certificate->next_owner);
         core->config = take_ptr(certificate->next_config);
         certificate->next_has_changed = false;
         if (use_configuration(certificate, has_changed, url_changed) < 0) {
@@ -220,12 +219,16 @@ static void dispatch(struct certificate *certificate) {
                         start_operation(certificate);
                 return;
         }
-        if (revoker_is_busy(&certificate->revoker) || publisher_is_busy(&certificate->publisher))
+        if (revoker_is_busy(&certificate->revoker))
+                return;
+        if (certificate->next_owner && !core->is_retired) {
+                take_configuration(certificate); /* what is being delivered goes on */
+                return;
+        }
+        if (publisher_is_busy(&certificate->publisher))
                 return;
         if (core->is_retired)
                 finish(certificate);
-        else if (certificate->next_owner)
-                take_configuration(certificate);
         else if (core->env->once && !certificate->is_settled && !renewer_is_queued(&certificate->renewer))
                 settle(certificate);
 }
@@ -343,7 +346,7 @@ int certificate_new(struct environment *env, struct config *owner, const struct 
         core->env = env;
         core->config = config;
         core->reporter = &certificate->reporter;
-        certificate->owner = config_ref(owner);
+        certificate->core.owner = config_ref(owner);
 
         r = state_file_new(&env->state_directory, config->name, &core->state_file, &warning, error);
         if (r < 0)
@@ -376,7 +379,7 @@ struct certificate *certificate_free(struct certificate *certificate) {
                 state_file_free(certificate->core.state_file);
         }
         config_free(certificate->next_owner);
-        config_free(certificate->owner);
+        config_free(certificate->core.owner);
         free(certificate);
         return NULL;
 }
@@ -427,7 +430,7 @@ const struct config_certificate *certificate_config(const struct certificate *ce
 }
 
 struct config *certificate_config_owner(const struct certificate *certificate) {
-        return certificate->next_config ? certificate->next_owner : certificate->owner;
+        return certificate->next_config ? certificate->next_owner : certificate->core.owner;
 }
 
 const struct state *certificate_state(const struct certificate *certificate) {

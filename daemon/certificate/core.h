@@ -11,7 +11,8 @@ struct reporter;
 
 struct core {
         struct environment *env;
-        const struct config_certificate *config;
+        struct config *owner;                    /* a reference */
+        const struct config_certificate *config; /* in it */
         struct state_file *state_file;
         struct reporter *reporter; /* for all that is logged */
         struct facts facts;

@@ -4,6 +4,7 @@
  * certificates. */
 
 #include "daemon/connector/slots.h"
+#include "daemon/delivery/places.h"
 #include "daemon/loop/services.h"
 #include "daemon/observe/observers.h"
 #include "daemon/observe/state-file.h"
@@ -27,6 +28,7 @@ struct environment {
         struct observers observers;
         struct state_directory state_directory;
         struct slots slots;     /* `limits.concurrent_renewals` */
+        struct places places;   /* of notifications */
         uint8_t machine_id[16]; /* derived for this application; the same after a restart */
         unsigned issuances_per_hour;
         bool once; /* one attempt for each certificate, then exit */

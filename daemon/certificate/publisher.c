@@ -15,6 +15,9 @@
 #include "daemon/observe/events.h"
 #include "daemon/observe/messages.h"
 
+/* A dependent that takes longer does not hold up the next. */
+#define PATIENCE_USEC (5 * USEC_PER_SEC)
+
 static void on_idle(void *userdata) {
         struct publisher *publisher = userdata;
 
@@ -37,16 +40,22 @@ int publisher_configure(struct publisher *publisher) {
                 .services = &core->env->services,
                 .observers = &core->env->observers,
                 .certificate = core->config,
+                .config = core->owner,
                 .state_file = core->state_file,
+                .places = &core->env->places,
+                .patience_usec = PATIENCE_USEC,
                 .retry = !core->env->once,
                 .idle = on_idle,
                 .userdata = publisher,
         };
 
-        publisher->notifications = notifications_free(publisher->notifications);
-        if (core->config->n_notify == 0)
-                return 0;
-        return notifications_new(&options, &publisher->notifications);
+        struct notifications *before = take_ptr(publisher->notifications);
+        int r = 0;
+
+        if (core->config->n_notify > 0 || (before && notifications_is_under_way(before)))
+                r = notifications_new(&options, before, &publisher->notifications);
+        notifications_free(before);
+        return r;
 }
 
 /* --- Exports --- */
@@ -239,7 +248,7 @@ bool publisher_is_busy(const struct publisher *publisher) {
 }
 
 bool publisher_has_dependents(const struct publisher *publisher) {
-        return publisher->notifications;
+        return publisher->core->config->n_notify > 0;
 }
 
 unsigned publisher_n_pending(const struct publisher *publisher) {

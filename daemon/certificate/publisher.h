@@ -34,8 +34,8 @@ void publisher_init(struct publisher *publisher, const struct core *core, const 
 /* Ends what is running; the workers have stopped. */
 void publisher_clear(struct publisher *publisher);
 
-/* Takes the configuration that the core has now; what is pending stays pending. Nothing may be under way. 0
- * or -errno. */
+/* Takes the configuration that the core has now; what is pending stays pending, and what is being delivered
+ * goes on. No export may be under way. 0 or -errno. */
 int publisher_configure(struct publisher *publisher);
 
 /*

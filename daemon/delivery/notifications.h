@@ -2,6 +2,7 @@
 
 /* Who must learn of a new set, and what is owed to each. */
 
+#include "daemon/delivery/places.h"
 #include "daemon/loop/services.h"
 #include "daemon/observe/observers.h"
 #include "daemon/observe/state-file.h"
@@ -18,7 +19,10 @@ struct notifications_options {
         struct loop_services *services;
         const struct observers *observers;
         const struct config_certificate *certificate; /* whose `notify` list it is */
+        struct config *config; /* that CERTIFICATE is part of: a delivery takes a reference */
         struct state_file *state_file;
+        struct places *places;
+        usec_t patience_usec; /* the next one begins beside one that takes longer */
         bool retry; /* a failed delivery, with back-off, until it succeeds or a newer generation takes its
                        place */
         notifications_idle_t idle;
@@ -26,8 +30,11 @@ struct notifications_options {
 };
 
 /* What the state file says is pending for a dependent since the last run is pending still; nothing is
- * delivered before the first notifications_start(). 0 or -errno. */
-int notifications_new(const struct notifications_options *options, struct notifications **ret);
+ * delivered before the first notifications_start(). What is under way in BEFORE, NULL for nothing, goes on
+ * here, by the configuration that it began with, also if this fails; BEFORE is then to be freed. 0 or -errno.
+ */
+int notifications_new(const struct notifications_options *options, struct notifications *before,
+                      struct notifications **ret);
 
 /*
  * Owes the generation that the journal names to every dependent, in place of what was owed before, and holds
@@ -42,9 +49,16 @@ int notifications_schedule_again(struct notifications *notifications);
 /* Takes the last notifications_schedule() back from those who were owed nothing before it. */
 void notifications_cancel(struct notifications *notifications);
 
-/* Begins to deliver what is owed: one dependent after the other, in the order of the configuration; one that
- * fails does not hold up the next. */
+/*
+ * Begins to deliver what is owed. First those that were not tried yet, in the order of the configuration,
+ * then those that have failed, who waits for the longest time first. One begins when the one before it has
+ * ended, or has taken PATIENCE_USEC: up to 8 at a time, of which 4 have failed before, and as many for all
+ * certificates as places.h says.
+ */
 void notifications_start(struct notifications *notifications);
+
+/* Something is being delivered. */
+bool notifications_is_under_way(const struct notifications *notifications);
 
 /* Something is being delivered, or will be without waiting for a back-off or a release. */
 bool notifications_is_busy(const struct notifications *notifications);
@@ -52,6 +66,6 @@ bool notifications_is_busy(const struct notifications *notifications);
 /* How many dependents are owed something. */
 unsigned notifications_n_pending(const struct notifications *notifications);
 
-/* Ends what is running, with its process group. Accepts NULL, returns NULL. */
+/* Breaks off what is under way. Accepts NULL, returns NULL. */
 struct notifications *notifications_free(struct notifications *notifications);
 DEFINE_CLEANUP(struct notifications *, notifications_free);

@@ -93,5 +93,51 @@ START_TEST(what_a_command_leaves_may_write) {
 }
 END_TEST
 
+START_TEST(a_reload_does_not_wait_for_a_command) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
+
+        /* The first one has an hour, and is still there in the end; the other one is corrected. */
+        write_hook(fixture, "slow", "echo begins; until [ -e go ]; do sleep 0.1; done; echo ends\n");
+        write_hook(fixture, "tell", "echo $REKEYD_GENERATION >> told\n");
+        fixture_prepare(fixture, ORDERS HOOKS("      - {command: [%s/slow], timeout: 1h}\n" HOOK("wrong")));
+        fixture_start(fixture, NULL);
+        fixture_expect_text(fixture, "begins");
+        fixture_expect(fixture, MESSAGE_NOT_NOTIFIED); /* beside the first one */
+        fixture_edit(fixture, "/wrong", "/tell");
+        fixture_edit(fixture, "token_file:", "key: {bits: 3072}\n    token_file:");
+        fixture_reload(fixture);
+        fixture_expect(fixture, MESSAGE_RENEWED);
+        fixture_expect_message(fixture, MESSAGE_NOTIFIED, "/tell");
+        ck_assert_ptr_null(strstr(process_output(fixture->rekeyd, PROCESS_STDERR), "slow: ends"));
+
+        /* It was told of the first generation, and is told of the second. */
+        scratch_write(fixture->directory, "go", "", 0600);
+        fixture_expect_member(fixture, MESSAGE_NOTIFIED, "generation", "1");
+        fixture_expect_member(fixture, MESSAGE_NOTIFIED, "generation", "2");
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 0);
+}
+END_TEST
+
+/* Two that hang for as long as the test takes. */
+START_TEST(one_that_hangs_does_not_hold_up_the_others) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("30d"));
+        usec_t begin;
+
+        write_hook(fixture, "hang", "echo hangs; exec sleep 1000\n");
+        write_hook(fixture, "tell", "touch told\n");
+        fixture_prepare(fixture, ORDERS HOOKS("      - {command: [%s/hang, a], timeout: 1h}\n"
+                                              "      - {command: [%s/hang, b], timeout: 1h}\n" HOOK("tell")));
+        fixture_start(fixture, NULL);
+        fixture_expect_text(fixture, "hangs");
+        begin = now_usec(CLOCK_MONOTONIC);
+        fixture_expect_message(fixture, MESSAGE_NOTIFIED, "/tell");
+        test_report("told %.1f s after the first one has begun to hang",
+                    (double)(now_usec(CLOCK_MONOTONIC) - begin) / USEC_PER_SEC);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
 TEST_MAIN("hooks", process_1_reaps_what_others_leave, a_stop_leaves_a_command_time_to_end,
-          what_a_command_leaves_may_write)
+          what_a_command_leaves_may_write, a_reload_does_not_wait_for_a_command,
+          one_that_hangs_does_not_hold_up_the_others)

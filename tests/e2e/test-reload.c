@@ -269,7 +269,7 @@ START_TEST(one_comes_back_while_its_renewal_ends) {
         await_of(fixture, MESSAGE_RENEWED, "orders");
         fixture_expect_text(fixture, "of generation 3");
         ck_assert_int_eq(fixture_stop(fixture), 0);
-        assert_file(fixture, "told", "first 1\nfirst 2\nsecond 3\n");
+        assert_file(fixture, "told", "first 1\nsecond 2\nsecond 3\n"); /* who is configured */
         ck_assert_uint_eq(count_lines(output(fixture), "no longer managed", "orders"), 0);
         state = scratch_read(fixture->directory, "state/orders.json");
         json_t *json = json_loads(state, 0, NULL);
