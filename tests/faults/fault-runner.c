@@ -33,19 +33,27 @@ void result_wrong(struct result *result, const char *format, ...) {
         va_end(args);
 }
 
-static void arm(struct fault_runner *runner, unsigned pair) {
+char *fault_json(unsigned pair, unsigned count) {
         const struct fault_case *row = case_of(pair);
         const struct struck_call_row *call = &struck_calls[call_of(pair)];
         bool own_field = row->of_field && (!row->parameters || !strstr(row->parameters, "\"field\""));
-        _cleanup_(freep) char *json = NULL;
+        char times[32] = "", *json;
 
-        ck_assert_int_ge(asprintf(&json, "{\"fault\":\"%s\",\"endpoint\":\"%s\"%s%s%s%s%s%s%s%s}", row->fault,
-                                  call->endpoint, row->in_tls ? "" : ",\"at\":\"",
+        if (count > 0)
+                snprintf(times, sizeof(times), ",\"count\":%u", count);
+        ck_assert_int_ge(asprintf(&json, "{\"fault\":\"%s\",\"endpoint\":\"%s\"%s%s%s%s%s%s%s%s%s}",
+                                  row->fault, call->endpoint, row->in_tls ? "" : ",\"at\":\"",
                                   row->in_tls ? "" : call->operation, row->in_tls ? "" : "\"",
                                   row->parameters ? "," : "", row->parameters ? row->parameters : "",
                                   own_field ? ",\"field\":\"" : "", own_field ? call->field : "",
-                                  own_field ? "\"" : ""),
+                                  own_field ? "\"" : "", times),
                          0);
+        return json;
+}
+
+static void arm(struct fault_runner *runner, unsigned pair) {
+        _cleanup_(freep) char *json = fault_json(pair, 0);
+
         fixture_fault(runner->fixture, json);
 }
 

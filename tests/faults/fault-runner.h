@@ -25,6 +25,10 @@ enum outcome {
         OUTCOME_WRONG,
 };
 
+/* What arms the fault of PAIR, as devconnector takes it; COUNT calls, 0: until it is lifted. Owned by the
+ * caller. */
+char *fault_json(unsigned pair, unsigned count);
+
 /* Holds no pointers: it is handed from one process to another. */
 struct result {
         enum outcome outcome;

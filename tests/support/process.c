@@ -139,8 +139,8 @@ static char *next_line(struct stream *stream) {
         return strndup(begin, (size_t)(end - begin));
 }
 
-char *process_await(struct process *process, enum process_stream stream, const char *wanted) {
-        usec_t deadline = usec_add(now_usec(CLOCK_MONOTONIC), patience_usec());
+char *process_poll(struct process *process, enum process_stream stream, const char *wanted, usec_t within) {
+        usec_t deadline = usec_add(now_usec(CLOCK_MONOTONIC), within);
 
         for (;;) {
                 char *line;
@@ -152,8 +152,15 @@ char *process_await(struct process *process, enum process_stream stream, const c
                         free(line);
                 }
                 if (process->streams[stream].fd < 0 || !wait_output(process, deadline))
-                        break;
+                        return NULL;
         }
+}
+
+char *process_await(struct process *process, enum process_stream stream, const char *wanted) {
+        char *line = process_poll(process, stream, wanted, patience_usec());
+
+        if (line)
+                return line;
         fprintf(stderr, "%s never said '%s'; it said:\n%s%s\n", process->name, wanted,
                 process_output(process, PROCESS_STDOUT), process_output(process, PROCESS_STDERR));
         return NULL;

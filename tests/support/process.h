@@ -30,6 +30,9 @@ enum process_stream { PROCESS_STDOUT, PROCESS_STDERR };
  */
 char *process_await(struct process *process, enum process_stream stream, const char *wanted);
 
+/* The same, for a line that need not come: NULL without a word at the end of the output, or after WITHIN. */
+char *process_poll(struct process *process, enum process_stream stream, const char *wanted, usec_t within);
+
 /* All of STREAM up to now, borrowed until the next call. */
 const char *process_output(struct process *process, enum process_stream stream);
 
