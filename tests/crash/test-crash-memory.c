@@ -128,6 +128,8 @@ static void run_point(struct work *work, const char *point) {
         atomic_fetch_add(&work->tally->n_runs, 1);
         if (read_counts(report, &n_allocations, &n_failed) && n_failed > 0)
                 atomic_fetch_add(&work->tally->n_hit, 1);
+        if (getenv("REKEYD_TEST_VERBOSE"))
+                fprintf(stderr, "%s\n", trace.output);
         judge(work, point, report, &trace);
 }
 
