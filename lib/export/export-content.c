@@ -154,7 +154,7 @@ static int encode_leaf_der(const struct set *set, struct export_bytes *ret, stru
         unsigned char *end = der;
 
         if (!der || i2d_X509(cert_handle(set->leaf), &end) != size)
-                return error_set(error, -EIO, "cannot encode the leaf as DER: %s", openssl_reason());
+                return openssl_error(error, -EIO, "cannot encode the leaf as DER");
         *ret = (struct export_bytes) { (char *)take_ptr(der), (size_t)size };
         return 0;
 }

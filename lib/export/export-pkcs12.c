@@ -141,7 +141,7 @@ int export_pkcs12_encode(const struct export *export, const struct set *set, con
         file = make(export, set, &certs, passphrase);
         size = file ? i2d_PKCS12(file, NULL) : -1;
         if (size <= 0)
-                return error_set(error, -EIO, "cannot build a PKCS#12 file: %s", openssl_reason());
+                return openssl_error(error, -EIO, "cannot build a PKCS#12 file");
         bytes.data = malloc((size_t)size);
         if (!bytes.data)
                 return error_set(error, -ENOMEM, "out of memory");

@@ -90,10 +90,13 @@ int json_read(const char *text, size_t size, size_t max, json_t **ret, struct er
         call_once(&once, cleanse_memory);
         root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &json_error);
         if (!root) {
-                if (json_error_code(&json_error) == json_error_out_of_memory)
-                        return -ENOMEM;
+                const enum json_error_code code = json_error_code(&json_error);
+
+                /* Without a reason it had no memory for a value; whatever is wrong with a text has one. */
+                if (code == json_error_out_of_memory || code == json_error_unknown)
+                        return error_set_errno(error, -ENOMEM, "cannot parse JSON");
                 return error_set(error, -EINVAL, "it is not JSON at line %d, column %d: %s", json_error.line,
-                                 json_error.column, describe(json_error_code(&json_error)));
+                                 json_error.column, describe(code));
         }
         if (!json_is_object(root))
                 return error_set(error, -EINVAL, "it is not a JSON object");

@@ -33,9 +33,9 @@ static int read_validity(struct cert_facts *facts, struct error *error) {
         const ASN1_TIME *not_after = X509_get0_notAfter(facts->handle);
 
         if (read_time(X509_get0_notBefore(facts->handle), &facts->not_before) < 0)
-                return error_set(error, -EINVAL, "its notBefore is not a valid time: %s", openssl_reason());
+                return openssl_error(error, -EINVAL, "its notBefore is not a valid time");
         if (read_time(not_after, &facts->not_after) < 0)
-                return error_set(error, -EINVAL, "its notAfter is not a valid time: %s", openssl_reason());
+                return openssl_error(error, -EINVAL, "its notAfter is not a valid time");
         if (is_no_expiry(not_after))
                 facts->not_after = USEC_INFINITY;
         return 0;
@@ -51,7 +51,7 @@ static int read_spki(struct cert_facts *facts, struct error *error) {
 
         spki_size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(facts->handle), &spki);
         if (spki_size <= 0)
-                return error_set(error, -EINVAL, "its public key cannot be read: %s", openssl_reason());
+                return openssl_error(error, -EINVAL, "its public key cannot be read");
         r = sha256(spki, (size_t)spki_size, facts->spki);
         OPENSSL_free(spki);
         return r < 0 ? no_sha256(error, r) : 0;
@@ -61,9 +61,8 @@ static int read_extensions(struct cert_facts *facts, struct error *error) {
         uint32_t flags = X509_get_extension_flags(facts->handle); /* also computes what chain.c relies on */
 
         if (flags & EXFLAG_INVALID)
-                return error_set(error, -EINVAL,
-                                 "it has an extension that is damaged or contradicts another: %s",
-                                 openssl_reason());
+                return openssl_error(error, -EINVAL,
+                                     "it has an extension that is damaged or contradicts another");
         facts->ca = flags & EXFLAG_CA;
         facts->client_auth =
                 !(flags & EXFLAG_XKUSAGE) || X509_get_extended_key_usage(facts->handle) & XKU_SSL_CLIENT;
@@ -86,7 +85,7 @@ static int read_facts(const unsigned char *der, long size, struct cert_facts *fa
                 facts->handle = d2i_X509(NULL, &end, size);
         }
         if (!facts->handle)
-                return error_set(error, -EINVAL, "it is damaged: %s", openssl_reason());
+                return openssl_error(error, -EINVAL, "it is damaged");
         if (end != der + size)
                 return error_set(error, -EINVAL, "there are %td bytes after it in its PEM block",
                                  der + size - end);
@@ -130,8 +129,7 @@ static int parse_block(const char *pem, size_t size, size_t number, struct cert 
         if (!text)
                 return error_set_errno(error, -ENOMEM, "cannot read certificates");
         if (pem_block_next(text, &block) <= 0)
-                return error_set(error, -EINVAL, "the PEM is damaged after %zu certificates: %s", number - 1,
-                                 openssl_reason());
+                return openssl_error(error, -EINVAL, "the PEM is damaged after %zu certificates", number - 1);
         r = cert_from_der(block.data, cert_text_der_size(block.name, block.data, block.size), ret, error);
         if (r < 0)
                 error_prefix(error, "certificate %zu cannot be read", number);

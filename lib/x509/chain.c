@@ -244,7 +244,8 @@ static int verify(const struct cert *leaf, const struct cert_list *intermediates
         set_parameters(X509_STORE_CTX_get0_param(context), now);
 
         r = X509_verify_cert(context) == 1 ? 0 : rejected(context, error);
-        ERR_clear_error();
+        if (openssl_lacked_memory() && r < 0)
+                goto out_of_memory;
         if (r == 0 && ret_expiry)
                 *ret_expiry =
                         effective_expiry(leaf, intermediates, anchors, X509_STORE_CTX_get0_chain(context));

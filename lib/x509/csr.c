@@ -36,11 +36,11 @@ int csr_make(const struct key *key, const struct subject *subject, char **ret_pe
             X509_REQ_set_subject_name(request, name) != 1 ||
             X509_REQ_set_pubkey(request, key_handle(key)) != 1 ||
             X509_REQ_sign(request, key_handle(key), EVP_sha256()) <= 0)
-                return error_set(error, -EIO, "cannot build the CSR: %s", openssl_reason());
+                return openssl_error(error, -EIO, "cannot build the CSR");
 
         r = request_to_pem(request, ret_pem);
         if (r < 0)
-                return error_set(error, r, "cannot write the CSR as PEM: %s", openssl_reason());
+                return openssl_error(error, r, "cannot write the CSR as PEM");
         return 0;
 }
 
@@ -60,7 +60,7 @@ static int request_parse(const char *pem, size_t size, X509_REQ **ret, struct er
         do {
                 r = pem_block_next(text, &block);
                 if (r < 0)
-                        return error_set(error, r, "the PEM of the CSR is damaged: %s", openssl_reason());
+                        return openssl_error(error, r, "the PEM of the CSR is damaged");
                 if (r == 0)
                         return error_set(
                                 error, -EINVAL,
@@ -70,7 +70,7 @@ static int request_parse(const char *pem, size_t size, X509_REQ **ret, struct er
         end = block.data;
         request = d2i_X509_REQ(NULL, &end, block.size);
         if (!request)
-                return error_set(error, -EINVAL, "the CSR is damaged: %s", openssl_reason());
+                return openssl_error(error, -EINVAL, "the CSR is damaged");
         if (end != block.data + block.size)
                 return error_set(error, -EINVAL, "there are bytes after the CSR in its PEM block");
         *ret = take_ptr(request);
@@ -103,13 +103,11 @@ int csr_check(const char *pem, size_t size, const struct key *key, struct subjec
         key_spki(key, own);
         r = request_spki(request, asked);
         if (r < 0)
-                return error_set(error, -EINVAL, "the public key of the CSR cannot be read: %s",
-                                 openssl_reason());
+                return openssl_error(error, -EINVAL, "the public key of the CSR cannot be read");
         if (memcmp(asked, own, sizeof(own)) != 0)
                 return error_set(error, -EKEYREJECTED, "the CSR is for another key than the staged one");
         if (X509_REQ_verify(request, key_handle(key)) != 1)
-                return error_set(error, -EKEYREJECTED, "the CSR is not signed by its own key: %s",
-                                 openssl_reason());
+                return openssl_error(error, -EKEYREJECTED, "the CSR is not signed by its own key");
 
         return subject_from_name(X509_REQ_get_subject_name(request), ret_subject, error);
 }

@@ -27,8 +27,8 @@ int identity_use(SSL_CTX *tls, const struct key *key, const char *certificate_pe
         for (size_t i = 1; used && i < certs.n; i++)
                 used = SSL_CTX_add1_chain_cert(tls, cert_handle(certs.items[i])) == 1;
         if (!used || SSL_CTX_use_PrivateKey(tls, key_handle(key)) != 1)
-                return error_set(error, -EKEYREJECTED,
-                                 "the client certificate and its key cannot be used: %s", openssl_reason());
+                return openssl_error(error, -EKEYREJECTED,
+                                     "the client certificate and its key cannot be used");
         return 0;
 }
 
@@ -37,7 +37,7 @@ int identity_check(const struct key *key, const char *certificate_pem, struct er
         int r;
 
         if (!tls)
-                return error_set(error, -ENOMEM, "cannot set up TLS: %s", openssl_reason());
+                return openssl_error(error, -ENOMEM, "cannot set up TLS");
         r = identity_use(tls, key, certificate_pem, error);
         SSL_CTX_free(tls);
         return r;

@@ -97,10 +97,10 @@ static int key_new(struct rsa_key *rsa, const struct pem_block *pkcs8, struct ke
         if (r == -ENOMEM)
                 return error_set_errno(error, r, "cannot keep the private key");
         if (r < 0)
-                return error_set(error, r, "cannot write the private key as PKCS#8: %s", openssl_reason());
+                return openssl_error(error, r, "cannot write the private key as PKCS#8");
         r = key_hash_public_half(key, &owned);
         if (r < 0)
-                return error_set(error, r, "cannot hash the public half of the key: %s", openssl_reason());
+                return openssl_error(error, r, "cannot hash the public half of the key");
 
         *ret = take_ptr(key);
         return 0;
@@ -165,8 +165,7 @@ int key_generate(unsigned bits, const atomic_bool *cancel, struct key **ret, str
         context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
         if (!context || EVP_PKEY_keygen_init(context) != 1 ||
             EVP_PKEY_CTX_set_params(context, parameters) != 1)
-                return error_set(error, -EIO, "cannot generate an RSA key of %u bits: %s", bits,
-                                 openssl_reason());
+                return openssl_error(error, -EIO, "cannot generate an RSA key of %u bits", bits);
         EVP_PKEY_CTX_set_app_data(context, (void *)(uintptr_t)cancel);
         EVP_PKEY_CTX_set_cb(context, go_on);
         if (EVP_PKEY_generate(context, &rsa.handle) != 1) {
@@ -208,7 +207,7 @@ static int find_key_block(BIO *text, struct pem_block *block, struct error *erro
                 next = (struct pem_block) { 0 };
         }
         if (r < 0)
-                return error_set(error, r, "its PEM is damaged: %s", openssl_reason());
+                return openssl_error(error, r, "its PEM is damaged");
         if (!block->name)
                 return error_set(error, -EINVAL,
                                  "it holds no private key: a PEM block 'BEGIN PRIVATE KEY' is expected");
@@ -243,8 +242,7 @@ int key_parse(const char *pem, size_t size, struct key **ret, struct error *erro
         end = block.data;
         rsa.handle = d2i_AutoPrivateKey_ex(NULL, &end, block.size, NULL, NULL);
         if (!rsa.handle)
-                return error_set(error, -EINVAL, "the private key is damaged or of an unknown kind: %s",
-                                 openssl_reason());
+                return openssl_error(error, -EINVAL, "the private key is damaged or of an unknown kind");
         ERR_clear_error(); /* kinds that were tried before the right one */
         if (end != block.data + block.size) {
                 EVP_PKEY_free(rsa.handle);
@@ -307,7 +305,7 @@ int key_der(const struct key *key, char **ret_der, size_t *ret_size, struct erro
         char *der;
 
         if (!text || pem_block_next(text, &block) <= 0)
-                return error_set(error, -EIO, "cannot encode the private key as DER: %s", openssl_reason());
+                return openssl_error(error, -EIO, "cannot encode the private key as DER");
         der = malloc((size_t)block.size);
         if (!der)
                 return error_set_errno(error, -ENOMEM, "cannot encode the private key as DER");

@@ -1,7 +1,7 @@
 #pragma once
 
 /* What the modules of this floor that speak to OpenSSL share about it; HACKING.md names them.  OpenSSL keeps
- * a queue of errors for each thread. Code that fails reads the reason with openssl_reason(), which also
+ * a queue of errors for each thread. Code that fails reads the reason with openssl_error(), which also
  * drains the queue, so that no later failure gets an older reason. Reasons are constant strings: they never
  * quote input. */
 
@@ -28,12 +28,14 @@ DEFINE_OPENSSL_CLEANUP(X509_NAME, X509_NAME_free);
 DEFINE_OPENSSL_CLEANUP(X509_REQ, X509_REQ_free);
 
 /* The first reason in the queue, which is the innermost and says most. */
-static inline const char *openssl_reason(void) {
-        const char *reason = ERR_reason_error_string(ERR_peek_error());
+const char *openssl_reason(void);
 
-        ERR_clear_error();
-        return reason ? reason : "OpenSSL gives no reason";
-}
+/* Sets ERROR to the sentence and that reason, and returns CODE; -ENOMEM instead where OpenSSL had no memory:
+ * what it could not look at is not wrong for that. */
+int openssl_error(struct error *error, int code, const char *format, ...) _printf_(3, 4);
+
+/* Whether OpenSSL had no memory for something since the queue was empty, which it is afterwards. */
+bool openssl_lacked_memory(void);
 
 /* SHA-256 of SIZE bytes. */
 static inline int sha256(const void *data, size_t size, uint8_t ret[32]) {

@@ -372,8 +372,7 @@ static int subject_add_entry(struct subject *subject, const X509_NAME_ENTRY *ent
         }
         size = ASN1_STRING_to_UTF8(&value, X509_NAME_ENTRY_get_data(entry));
         if (size < 0)
-                return error_set(error, -EINVAL, "the subject's attribute %s is not text: %s", name,
-                                 openssl_reason());
+                return openssl_error(error, -EINVAL, "the subject's attribute %s is not text", name);
         r = subject_add(subject, name, strlen(name), (const char *)value, (size_t)size);
         OPENSSL_free(value);
 
@@ -426,8 +425,8 @@ int subject_to_name(const struct subject *subject, X509_NAME **ret, struct error
                  * UTF8String for O. */
                 if (X509_NAME_add_entry_by_txt(name, attribute->name, MBSTRING_UTF8,
                                                (const unsigned char *)attribute->value, -1, -1, 0) != 1)
-                        return error_set(error, -EINVAL, "X.509 cannot hold the subject's %s '%s': %s",
-                                         attribute->name, attribute->value, openssl_reason());
+                        return openssl_error(error, -EINVAL, "X.509 cannot hold the subject's %s '%s'",
+                                             attribute->name, attribute->value);
         }
         *ret = take_ptr(name);
         return 0;
