@@ -99,6 +99,14 @@ static EVP_PKEY *make_key(BIGNUM *p, BIGNUM *q) {
         return key;
 }
 
+/* Of tests/support/memory-faults, where that is loaded: nothing here checks an allocation. */
+void memory_faults_pause(int pause) __attribute__((weak));
+
+static void pause_faults(bool pause) {
+        if (memory_faults_pause)
+                memory_faults_pause(pause);
+}
+
 EVP_PKEY *quick_key(unsigned bits) {
         const unsigned short *offsets = bits == 2048 ? offsets_1024 : offsets_1536;
         const unsigned count = bits == 2048 ? ELEMENTSOF(offsets_1024) : ELEMENTSOF(offsets_1536);
@@ -107,6 +115,7 @@ EVP_PKEY *quick_key(unsigned bits) {
         if (bits != 2048 && bits != 3072)
                 return NULL;
 
+        pause_faults(true);
         const unsigned first = chance() % count, second = (first + 1 + chance() % (count - 1)) % count;
         BIGNUM *p = make_prime(bits / 2, first, offsets[first]),
                *q = make_prime(bits / 2, second, offsets[second]);
@@ -114,5 +123,6 @@ EVP_PKEY *quick_key(unsigned bits) {
         key = BN_cmp(p, q) > 0 ? make_key(p, q) : make_key(q, p);
         BN_free(p);
         BN_free(q);
+        pause_faults(false);
         return key;
 }
