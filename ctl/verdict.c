@@ -133,11 +133,16 @@ static bool has_failed_last(const struct judge *judge) {
 }
 
 static bool would_be_anothers(const struct judge *judge) {
-        return judge->view->refused_subject;
+        return judge->view->subjects.refused;
 }
 
 static bool would_be_anothers_and_is_down(const struct judge *judge) {
-        return judge->view->refused_subject && !judge->view->is_usable;
+        return judge->view->subjects.refused && !judge->view->is_usable;
+}
+
+/* One that is not of use is told for another reason. */
+static bool is_copied(const struct judge *judge) {
+        return judge->view->is_copied && judge->view->is_usable;
 }
 
 static bool is_over_budget(const struct judge *judge) {
@@ -196,7 +201,8 @@ static void say_cannot_enrol(FILE *out, const struct judge *judge) {
 static void say_subject(FILE *out, const struct judge *judge) {
         const struct view *view = judge->view;
 
-        fprintf(out, "'%s' instead of '%s'", view->refused_subject, view->subject ? view->subject : "?");
+        fprintf(out, "'%s' instead of '%s'", view->subjects.refused,
+                view->subjects.current ? view->subjects.current : "?");
         say_next(out, judge);
         say_left(out, judge);
 }
@@ -248,7 +254,7 @@ static void say_last(FILE *out, const struct judge *judge) {
 
 /* --- The table --- */
 
-enum group { GROUP_LIFE, GROUP_RIGHTS, GROUP_EXPORTS, GROUP_NOTICES, GROUP_BUDGET, GROUP_LAST };
+enum group { GROUP_LIFE, GROUP_RIGHTS, GROUP_EXPORTS, GROUP_NOTICES, GROUP_BUDGET, GROUP_COPY, GROUP_LAST };
 
 #define ENROL         "rekeyctl enrol %s"
 #define ACCEPT        "rekeyctl accept %s"
@@ -309,6 +315,9 @@ static const struct row {
           "rekeyctl notify %s" },
         { GROUP_BUDGET, VERDICT_WATCH, is_over_budget, "over-budget", "no more signatures within this hour",
           NULL, "to find the cause", "rekeyctl history %s" },
+        { GROUP_COPY, VERDICT_WATCH, is_copied, NULL,
+          "the state was copied from another machine, which may use and revoke the same certificate", NULL,
+          "for one of its own", "rekeyctl renew %s" },
         { GROUP_LAST, VERDICT_FINE, has_failed_last, "", "the last ", say_last, "for the current status",
           "rekeyctl show %s" },
 };

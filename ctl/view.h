@@ -17,17 +17,21 @@ struct view_notices {
         const char *error; /* of the first that failed; NULL: none */
 };
 
+/* NULL: unknown; and where the Connector names no other. */
+struct view_subjects {
+        const char *current, *refused;
+};
+
 struct view {
         const char *name, *connector, *directory;
         const char *state;   /* "unknown" where there is none */
         const char *step;    /* NULL: no attempt is under way */
         const char *failure; /* the class of the last one; NULL: none in a row */
         const char *last_error, *last_result, *fingerprint; /* NULL: none */
-        const char *last_operation;            /* the request that ended with last_result; NULL: none */
-        const char *last_result_error;         /* NULL: it was no failure */
-        const char *subject, *refused_subject; /* NULL: unknown; the Connector names no other */
-        const char *problem; /* with the files; of the details, and of what is read offline */
-        bool has_set, is_usable, is_revoked, is_revoking;
+        const char *last_operation;    /* the request that ended with last_result; NULL: none */
+        const char *last_result_error; /* NULL: it was no failure */
+        const char *problem;           /* with the files; of the details, and of what is read offline */
+        bool has_set, is_usable, is_revoked, is_revoking, is_copied;
         uint64_t generation;
         usec_t not_before, not_after;                                 /* 0: no set */
         usec_t renew_at, next_attempt, last_error_at, last_result_at; /* 0: none */
@@ -35,6 +39,7 @@ struct view {
         unsigned budget_left;     /* VIEW_UNKNOWN: it is not known */
         const char *rights_error; /* of its files; NULL: they are as configured */
         struct view_notices notices;
+        struct view_subjects subjects;
 };
 
 void view_read(const json_t *status, struct view *ret);

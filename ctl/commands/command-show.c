@@ -82,7 +82,7 @@ static int print_life(const struct sheet *sheet) {
                 pair_as(table, TERM_WARNING, "Failures", text);
         }
         pair(table, "Last error", view->last_error);
-        pair_as(table, TERM_WARNING, "Other subject", view->refused_subject);
+        pair_as(table, TERM_WARNING, "Other subject", view->subjects.refused);
         pair_time(table, "  at", view->last_error_at, sheet->now);
         snprintf(text, sizeof(text), "%s%s%s", operation, *operation ? " " : "",
                  view->last_result ? view->last_result : "");

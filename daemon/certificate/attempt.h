@@ -27,6 +27,7 @@ struct attempt_input {
         const char *fingerprint, *subject, *accepted_subject;
         bool takes_any_subject; /* with `offered_token` */
         uint64_t rights;        /* what the last inspection could not put right; see store_put_rights() */
+        bool is_copied;         /* the state is: another machine may use the set */
 };
 
 /* How the last step ended. */

@@ -332,6 +332,20 @@ static const struct revoker_ops revoker_ops = {
 
 /* --- Beginning and end --- */
 
+/* Said once: from now on the state is this machine's. */
+static void say_copied(struct certificate *certificate) {
+        struct state_file *state_file = certificate->core.state_file;
+
+        if (!state_file->state.is_copy_news)
+                return;
+        reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_COPIED,
+                     "the state was copied from another machine, which may use the same certificate; "
+                     "`revoke_old` revokes nothing until this machine has renewed it; fix: rekeyctl renew %s",
+                     certificate_name(certificate));
+        state_file->state.is_copy_news = false;
+        state_file_save(state_file);
+}
+
 int certificate_new(struct environment *env, struct config *owner, const struct config_certificate *config,
                     struct certificate **ret, struct error *error) {
         _cleanup_(certificate_freep) struct certificate *certificate = NULL;
@@ -358,6 +372,7 @@ int certificate_new(struct environment *env, struct config *owner, const struct 
         publisher_init(&certificate->publisher, core, &publisher_ops);
         if (warning)
                 reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_HISTORY, "%s", warning);
+        say_copied(certificate);
         revoker_resume(&certificate->revoker);
         r = use_configuration(certificate, true, false);
         if (r < 0)
@@ -462,6 +477,7 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .is_usable = certificate_is_usable(certificate),
                 .is_revoked = facts_is_revoked(facts, state),
                 .is_revoking = facts_is_revocation_in_doubt(facts, state),
+                .is_copied = state->is_copied,
                 .generation = facts->generation,
                 .fingerprint = facts->fingerprint,
                 .not_before = facts->not_before,
@@ -470,9 +486,9 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .next_attempt = renewer_next_attempt(&certificate->renewer),
                 .failures = renewal->failures,
                 .failure = renewal->failure,
-                .subject = state->subject,
-                .refused_subject = state_refused_subject(state),
-                .accepted_subject = state_accepted_subject(state),
+                .subjects.last = state->subject,
+                .subjects.refused = state_refused_subject(state),
+                .subjects.accepted = state_accepted_subject(state),
                 .last_error = state->error,
                 .last_error_at = state->failed_usec,
                 .last_result = reporter->last_result,

@@ -97,6 +97,25 @@ static void start_endpoint_call(struct remote *remote, char *body, const char *t
         start_call(remote, &request, done);
 }
 
+/* The certificate in use was turned away before its time. Where the Connector is well, another machine may
+ * have revoked it. */
+static void mention_clones(struct gathered *gathered) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        const enum renewal_step step = gathered->outcome.step;
+
+        if (gathered->by_token || (step != STEP_CONFIGURATION && step != STEP_SIGN) ||
+            !gathered->findings.set || gathered->set.effective_expiry <= now_usec(CLOCK_REALTIME))
+                return;
+        error_move(&error, &gathered->outcome.error);
+        error_set(
+                &gathered->outcome.error, error.code, "%s; %s", error_text(&error),
+                gathered->input.is_copied
+                        ? "the state was copied from another machine, which may have revoked the certificate"
+                        : "if it is revoked, and not by hand: is this machine a copy of another one, with "
+                          "the "
+                          "same certificate?");
+}
+
 /* What every answer is asked first. Returns false when there is no reply to read. */
 static bool take_answer(struct gathered *gathered, const struct connector_answer *answer) {
         snprintf(gathered->outcome.request_id, sizeof(gathered->outcome.request_id), "%s",
@@ -107,6 +126,8 @@ static bool take_answer(struct gathered *gathered, const struct connector_answer
         error_set(&gathered->outcome.error, -EIO, "%s", answer->error);
         gathered->outcome.failure = answer->failure;
         gathered->outcome.is_unheard = answer->failure == FAILURE_REFUSED;
+        if (answer->failure == FAILURE_REJECTED)
+                mention_clones(gathered);
         return false;
 }
 
@@ -136,6 +157,8 @@ static void take_result(struct remote *remote, const struct compass_reply *reply
         }
         error_prefix(&gathered->outcome.error, "%s", call_url(remote));
         gathered->outcome.failure = (enum failure)r;
+        if (r == FAILURE_REJECTED || (reply->status == 400 && reply->size == 0))
+                mention_clones(gathered);
 }
 
 /* --- Configuration --- */

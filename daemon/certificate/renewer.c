@@ -475,6 +475,7 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                 .fingerprint = core->facts.fingerprint,
                 .subject = saved(renewer)->subject,
                 .accepted_subject = state_accepted_subject(saved(renewer)),
+                .is_copied = saved(renewer)->is_copied,
                 .takes_any_subject = renewer->offered_token && renewer->wish.any_subject,
                 .rights = renewer->is_news_to_us ? 0 : core->facts.rights,
         };

@@ -156,6 +156,14 @@ bool revoker_schedule(struct revoker *revoker) {
         if (wait == 0 || !revoker->core->facts.fingerprint[0] ||
             facts_is_revoked(&revoker->core->facts, saved(revoker)))
                 return false;
+        if (state->is_copied) {
+                reporter_log(
+                        revoker->core->reporter, LOG_WARNING, MESSAGE_NOT_REVOKED,
+                        "generation %" PRIu64
+                        " will not be revoked, and stays valid until it expires: another machine may use it",
+                        revoker->core->facts.generation);
+                return false;
+        }
         if (state->revoke_usec > 0 && !revoker->revocation)
                 reporter_log(revoker->core->reporter, LOG_WARNING, MESSAGE_NOT_REVOKED,
                              "generation %" PRIu64
@@ -187,8 +195,9 @@ void revoker_resume(struct revoker *revoker) {
                 arm(revoker, &revoker->asked_timer, 0, on_asked_time);
         if (state->revoke_usec == 0)
                 return;
-        if (span == 0) {
-                unschedule(revoker, state->revoke_generation); /* the operator changed their mind */
+        /* The operator changed their mind; or it is another machine's to revoke. */
+        if (span == 0 || state->is_copied) {
+                unschedule(revoker, state->revoke_generation);
                 state_file_save(revoker->core->state_file);
                 return;
         }

@@ -71,13 +71,16 @@ static unsigned processors(void) {
         return n > 0 ? (unsigned)n : 1;
 }
 
-/* A container may have no machine id; jitter is then the same on all of them, and the rest works. */
-static void derive_machine_id(uint8_t ret[16]) {
+/* A container may have no machine id; jitter is then the same on all of them, nothing tells a state that was
+ * copied, and the rest works. */
+static void derive_machine_id(struct environment *env) {
         sd_id128_t id;
 
         if (sd_id128_get_machine_app_specific(REKEYD_APP_ID, &id) < 0)
                 id = REKEYD_APP_ID;
-        memcpy(ret, id.bytes, 16);
+        else
+                memcpy(env->state_directory.machine_id, id.bytes, sizeof(env->state_directory.machine_id));
+        memcpy(env->machine_id, id.bytes, sizeof(env->machine_id));
 }
 
 static void on_settled(struct environment *env, bool renewed, bool failed) {
@@ -377,7 +380,7 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                 .ops = &environment_ops,
         };
         manager->metrics.started_usec = now_usec(CLOCK_REALTIME);
-        derive_machine_id(manager->env.machine_id);
+        derive_machine_id(&manager->env);
         if (sd_id128_get_boot(&boot_id) == 0)
                 memcpy(manager->env.state_directory.boot_id, boot_id.bytes,
                        sizeof(manager->env.state_directory.boot_id));

@@ -75,6 +75,7 @@ static const struct {
         { MESSAGE_WARNING, "warning", true },
         { MESSAGE_RIGHTS, "rights-set", true },
         { MESSAGE_NO_RIGHTS, "rights-wrong", true },
+        { MESSAGE_COPIED, "copied", true },
         { MESSAGE_HISTORY, "state-file", true },
         { MESSAGE_CLOCK, "clock-set", false },
         { MESSAGE_RELOADED, "reloaded", false },

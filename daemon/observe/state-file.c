@@ -25,6 +25,7 @@ static struct state_instant instant(const struct state_directory *directory) {
         };
 
         memcpy(now.boot_id, directory->boot_id, sizeof(now.boot_id));
+        memcpy(now.machine_id, directory->machine_id, sizeof(now.machine_id));
         return now;
 }
 

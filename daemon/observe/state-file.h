@@ -15,8 +15,8 @@ struct saving;
 
 /* `state_directory`, where the state files of all certificates are, and who writes them. */
 struct state_directory {
-        int fd;              /* locked */
-        uint8_t boot_id[16]; /* all zero where it cannot be had */
+        int fd;                              /* locked */
+        uint8_t boot_id[16], machine_id[16]; /* all zero where it cannot be had */
         struct workers *workers;
         const atomic_bool *stopping; /* the workers are, and drop what they have not begun */
 };

@@ -65,7 +65,8 @@ int state_format(const struct state *state, const struct state_instant *now, cha
                  struct error *error) {
         _cleanup_(json_decrefp) json_t *root = NULL, *issuances = NULL, *revoked = NULL, *pending = NULL;
         _cleanup_(freep) char *text = NULL;
-        char boot_id[2 * sizeof(now->boot_id) + 1], token[TOKEN_HEX] = "", *line;
+        char boot_id[2 * sizeof(now->boot_id) + 1], machine_id[2 * sizeof(now->machine_id) + 1],
+                token[TOKEN_HEX] = "", *line;
         int r;
 
         r = state_check(state, error);
@@ -73,6 +74,7 @@ int state_format(const struct state *state, const struct state_instant *now, cha
                 return r;
 
         hex_format(boot_id, now->boot_id, sizeof(now->boot_id));
+        hex_format(machine_id, now->machine_id, sizeof(now->machine_id));
         if (state->token != 0)
                 snprintf(token, sizeof(token), "%016" PRIx64, state->token);
         issuances = format_issuances(state);
@@ -81,20 +83,21 @@ int state_format(const struct state *state, const struct state_instant *now, cha
         if (!issuances || !revoked || !pending)
                 return -ENOMEM;
         root = json_pack(
-                "{s:i, s:{s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:I, s:I, s:s, s:I, s:I, "
-                "s:O, s:o, s:O, s:s?, s:s?, s:b}",
-                "version", STATE_VERSION, "saved", "boot_id", boot_id, "boottime_usec",
-                time_value(now->boottime), "realtime_usec", time_value(now->realtime), "failures",
-                (json_int_t)state->failures, "failure", failure_names[state->failure], "next_attempt_usec",
-                time_value(state->next_attempt_usec), "error", state->error, "failed_usec",
-                time_value(state->failed_usec), "issuances_boottime_usec", issuances, "token", token, "reply",
-                (json_int_t)state->reply, "reply_tries", (json_int_t)state->reply_tries, "generation",
-                (json_int_t)state->generation, "fingerprint", state->fingerprint, "revoke_usec",
+                "{s:i, s:{s:s, s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:I, s:I, s:s, s:I, "
+                "s:I, "
+                "s:O, s:o, s:O, s:s?, s:s?, s:b, s:b}",
+                "version", STATE_VERSION, "saved", "boot_id", boot_id, "machine_id", machine_id,
+                "boottime_usec", time_value(now->boottime), "realtime_usec", time_value(now->realtime),
+                "failures", (json_int_t)state->failures, "failure", failure_names[state->failure],
+                "next_attempt_usec", time_value(state->next_attempt_usec), "error", state->error,
+                "failed_usec", time_value(state->failed_usec), "issuances_boottime_usec", issuances, "token",
+                token, "reply", (json_int_t)state->reply, "reply_tries", (json_int_t)state->reply_tries,
+                "generation", (json_int_t)state->generation, "fingerprint", state->fingerprint, "revoke_usec",
                 time_value(state->revoke_usec), "revoke_generation", (json_int_t)state->revoke_generation,
                 "revoked", revoked, "revoking_generation",
                 state->is_revoking ? json_integer((json_int_t)state->revoking_generation) : json_null(),
                 "owed", pending, "subject", state->subject, "other_subject", state->other_subject,
-                "other_subject_accepted", state->is_accepted);
+                "other_subject_accepted", state->is_accepted, "copied", state->is_copied);
         if (!root)
                 return -ENOMEM;
         text = json_dumps(root, JSON_INDENT(4));
@@ -169,12 +172,17 @@ static bool hex_read(const char *text, uint8_t *bytes, size_t size) {
 
 static int take_saved(const json_t *root, struct state_instant *ret, struct error *error) {
         const json_t *saved = json_object_get(root, "saved");
-        const char *boot_id = string_of(saved, "boot_id");
+        const char *boot_id = string_of(saved, "boot_id"), *machine_id = string_of(saved, "machine_id");
         int r;
 
         if (!boot_id || !hex_read(boot_id, ret->boot_id, sizeof(ret->boot_id)))
                 return error_set(error, -EINVAL, "member saved.boot_id is not %zu hexadecimal digits",
                                  2 * sizeof(ret->boot_id));
+        /* This came later. */
+        if (json_object_get(saved, "machine_id") &&
+            (!machine_id || !hex_read(machine_id, ret->machine_id, sizeof(ret->machine_id))))
+                return error_set(error, -EINVAL, "member saved.machine_id is not %zu hexadecimal digits",
+                                 2 * sizeof(ret->machine_id));
         r = take_time(saved, "boottime_usec", &ret->boottime, error);
         if (r < 0)
                 return r;
@@ -404,6 +412,7 @@ int state_parse(const char *json, size_t size, struct state *ret, struct state_i
                 r = take_revocations(root, &state, error);
         if (r == 0)
                 r = take_subjects(root, &state, error);
+        state.is_copied = json_is_true(json_object_get(root, "copied")); /* it came later */
         if (r == 0)
                 r = take_pending(root, &state, error);
         if (r == 0)

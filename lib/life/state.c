@@ -44,7 +44,8 @@ bool state_is_empty(const struct state *state) {
         return state->failures == 0 && state->failure == FAILURE_NONE && state->next_attempt_usec == 0 &&
                state->n_issuances == 0 && state->token == 0 && state->reply == 0 && state->generation == 0 &&
                strempty(state->fingerprint) && state->revoke_usec == 0 && state->n_revoked == 0 &&
-               !state->is_revoking && state->n_pending == 0 && !state->subject && !state->other_subject;
+               !state->is_revoking && !state->is_copied && state->n_pending == 0 && !state->subject &&
+               !state->other_subject;
 }
 
 int state_record_issuance(struct state *state, usec_t now) {
@@ -253,6 +254,15 @@ static usec_t move_issuance(usec_t when, const struct state_instant *saved, cons
         return usec_sub(now->boottime, age + between);
 }
 
+/* Where either has no machine id nothing can be known. */
+static bool is_of_another_machine(const struct state_instant *saved, const struct state_instant *now) {
+        static const uint8_t unknown[16];
+
+        return memcmp(saved->machine_id, unknown, sizeof(unknown)) != 0 &&
+               memcmp(now->machine_id, unknown, sizeof(unknown)) != 0 &&
+               memcmp(saved->machine_id, now->machine_id, sizeof(unknown)) != 0;
+}
+
 static usec_t possible_attempt(usec_t when, usec_t now) {
         return when > usec_add(now, SCHEDULE_RETRY_AFTER_MAX_USEC) ? 0 : when;
 }
@@ -268,6 +278,8 @@ void state_sanitise(struct state *state, const struct state_instant *saved, cons
         }
         state->n_issuances = n;
 
+        if (is_of_another_machine(saved, now))
+                state->is_copied = state->is_copy_news = true;
         state->next_attempt_usec = possible_attempt(state->next_attempt_usec, now->realtime);
         for (size_t i = 0; i < state->n_pending; i++)
                 state->pending[i].next_attempt_usec =

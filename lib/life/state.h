@@ -75,6 +75,10 @@ struct state {
          * one that the Connector has named since, which waits for an operator until it is accepted. */
         char *subject, *other_subject;
         bool is_accepted; /* `other_subject` */
+
+        /* It was saved by another machine, which may use the same set, until this machine has a set of its
+         * own. And that has just been found out. */
+        bool is_copied, is_copy_news;
 };
 
 /* Forgets everything and frees what was owned. */
@@ -83,9 +87,10 @@ void state_clear(struct state *state);
 /* Nothing in it that a restart must know: it need not be saved, and a saved one may be removed. */
 bool state_is_empty(const struct state *state);
 
-/* One instant on all clocks. */
+/* One instant on all clocks of a machine. */
 struct state_instant {
-        uint8_t boot_id[16]; /* of the running kernel; all zero where it cannot be had */
+        uint8_t boot_id[16];    /* of the running kernel; all zero where it cannot be had */
+        uint8_t machine_id[16]; /* of this machine, for rekeyd alone; the same */
         usec_t realtime, boottime;
 };
 

@@ -78,6 +78,7 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "usable", json_boolean(status->is_usable));
         r |= put(o, "revoked", json_boolean(status->is_revoked));
         r |= put(o, "revoking", json_boolean(status->is_revoking));
+        r |= put(o, "copied", json_boolean(status->is_copied));
         r |= put(o, "generation", has_set ? number(status->generation) : json_null());
         r |= put(o, "fingerprint", text(status->fingerprint));
         r |= put(o, "not_before", instant(status->not_before));
@@ -86,9 +87,9 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "next_attempt", instant(status->next_attempt));
         r |= put(o, "failures", number(status->failures));
         r |= put(o, "failure", text(status->failure == FAILURE_NONE ? NULL : failure_names[status->failure]));
-        r |= put(o, "subject", text(status->subject));
-        r |= put(o, "refused_subject", text(status->refused_subject));
-        r |= put(o, "accepted_subject", text(status->accepted_subject));
+        r |= put(o, "subject", text(status->subjects.last));
+        r |= put(o, "refused_subject", text(status->subjects.refused));
+        r |= put(o, "accepted_subject", text(status->subjects.accepted));
         r |= put(o, "last_error", text(status->last_error));
         r |= put(o, "last_error_at", instant(status->last_error ? status->last_error_at : 0));
         r |= put(o, "last_result", text(status->last_result));
@@ -302,9 +303,10 @@ void report_offline(const struct config *config, const struct config_certificate
                                                                                     : USEC_INFINITY,
                 .failures = state->failures,
                 .failure = state->failure,
-                .subject = state->subject,
-                .refused_subject = state_refused_subject(state),
-                .accepted_subject = state_accepted_subject(state),
+                .is_copied = state->is_copied,
+                .subjects.last = state->subject,
+                .subjects.refused = state_refused_subject(state),
+                .subjects.accepted = state_accepted_subject(state),
                 .last_error = state->error,
                 .last_error_at = state->failed_usec,
                 .budget_left = state->n_issuances < per_hour ? per_hour - (unsigned)state->n_issuances : 0,

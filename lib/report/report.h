@@ -16,12 +16,19 @@ struct report_files {
         unsigned n_exports_failed;
 };
 
+/* Canonical; NULL: unknown, and none. */
+struct report_subjects {
+        const char *last;               /* of the last set that is known */
+        const char *refused, *accepted; /* another, which the Connector names */
+};
+
 /* All strings are borrowed. */
 struct report_status {
         const char *name, *connector, *directory;
         enum renewal_state state;
         enum renewal_step step; /* under way, or STEP_NONE */
         bool is_usable, is_revoked;
+        bool is_copied;               /* the state was, from another machine that may use the same set */
         bool is_revoking;             /* it only may be revoked: the outcome of a request is unknown */
         uint64_t generation;          /* meaningful where there is a fingerprint */
         const char *fingerprint;      /* NULL or empty: no set */
@@ -30,9 +37,8 @@ struct report_status {
         usec_t next_attempt;          /* after a failure; USEC_INFINITY: none */
         unsigned failures;
         enum failure failure;
-        const char *subject; /* of the last set that is known; canonical, as those below; NULL: unknown */
-        const char *refused_subject, *accepted_subject; /* another that the Connector names; NULL: none */
-        const char *last_error;                         /* of the failures in a row; NULL: none */
+        struct report_subjects subjects;
+        const char *last_error; /* of the failures in a row; NULL: none */
         usec_t last_error_at;
         const char *last_result; /* the name of an event; NULL: none since the start */
         usec_t last_result_at;

@@ -3,6 +3,7 @@
  * is never revoked, whatever rekeyd remembers of it, and what is done is not done twice.
  */
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/support/fixture.h"
@@ -198,6 +199,147 @@ START_TEST(the_doubt_ends_with_the_certificate) {
 }
 END_TEST
 
+/* --- Copies of machines --- */
+
+/* An image of the machine: the state and the sets, and whatever is in them. */
+static void copy_machine(struct fixture *fixture) {
+        _cleanup_(freep) char *command = NULL;
+
+        ck_assert_int_ge(asprintf(&command, "cd %s && cp -a state copy && cp -a orders copied-orders",
+                                  fixture->directory),
+                         0);
+        ck_assert_int_eq(system(command), 0);
+}
+
+static json_t *read_state(struct fixture *fixture, const char *directory) {
+        _cleanup_(freep) char *path = scratch_path(fixture->directory, directory),
+                              *text = scratch_read(path, "orders.json");
+        json_t *state = json_loads(text, 0, NULL);
+
+        ck_assert_ptr_nonnull(state);
+        return state;
+}
+
+/* The copy runs on a machine with another id than that of which it is a copy. */
+static void be_another_machine(struct fixture *fixture) {
+        _cleanup_(freep) char *path = scratch_path(fixture->directory, "copy"), *edited = NULL;
+        json_t *state = read_state(fixture, "copy");
+
+        json_object_set_new(json_object_get(state, "saved"), "machine_id",
+                            json_string("00000000000000000000000000000001"));
+        edited = json_dumps(state, JSON_INDENT(4));
+        scratch_write(path, "orders.json", edited, 0600);
+        json_decref(state);
+}
+
+/* From now on the fixture's rekeyd is that of the copy. */
+static void use_copy(struct fixture *fixture) {
+        fixture_edit(fixture, "/state\n", "/copy\n");
+        fixture_edit(fixture, "/orders\n", "/copied-orders\n");
+}
+
+static bool knows_machines(void) {
+        _cleanup_(freep) char *text = NULL;
+        FILE *file = fopen("/etc/machine-id", "re");
+        size_t size = 0;
+        bool knows = file && getline(&text, &size, file) > 32;
+
+        if (file)
+                fclose(file);
+        if (!knows)
+                test_report("this machine has no id");
+        return knows;
+}
+
+static void renew(struct fixture *fixture) {
+        _cleanup_(freep) char *socket = scratch_path(fixture->directory, "control.sock");
+        const char *argv[] = {
+                getenv("REKEYD_TEST_REKEYCTL"), "--socket", socket, "renew", "orders", "--force", NULL
+        };
+        _cleanup_(process_freep) struct process *rekeyctl = process_start(argv, false);
+
+        ck_assert_int_eq(process_wait(rekeyctl), 0);
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
+}
+
+START_TEST(a_copy_leaves_alone_what_the_other_machine_uses) {
+        struct fixture *fixture = begin(); /* generation 2, and 1 is to be revoked */
+        json_t *state;
+
+        listen_to_control(fixture);
+        copy_machine(fixture);
+        be_another_machine(fixture);
+        use_copy(fixture);
+        if (knows_machines()) {
+                fixture_start(fixture, NULL);
+                fixture_expect_message(fixture, MESSAGE_COPIED, "was copied from another machine");
+                fixture_expect(fixture, MESSAGE_READY);
+                ck_assert_int_eq(fixture_stop(fixture), 0);
+                state = read_state(fixture, "copy");
+                ck_assert(json_is_true(json_object_get(state, "copied")));
+                ck_assert_int_eq(json_integer_value(json_object_get(state, "revoke_usec")), 0);
+                json_decref(state);
+
+                fixture_start(fixture, NULL);
+                fixture_expect(fixture, MESSAGE_READY);
+                ck_assert_ptr_null(
+                        strstr(process_output(fixture->rekeyd, PROCESS_STDERR), MESSAGE_COPIED)); /* once */
+                renew(fixture);
+                ck_assert_int_eq(fixture_stop(fixture), 0);
+                state = read_state(fixture, "copy");
+                ck_assert(json_is_false(json_object_get(state, "copied")));
+                ck_assert_int_eq(json_integer_value(json_object_get(state, "revoke_usec")), 0);
+                json_decref(state);
+                ck_assert_uint_eq(fixture_calls(fixture, "revoke"), 0);
+
+                /* What it has got since is its own. */
+                fixture_start(fixture, NULL);
+                fixture_expect(fixture, MESSAGE_READY);
+                renew(fixture);
+                ck_assert_int_eq(fixture_stop(fixture), 0);
+                state = read_state(fixture, "copy");
+                ck_assert_int_eq(json_integer_value(json_object_get(state, "revoke_generation")), 3);
+                json_decref(state);
+        }
+        fixture_free(fixture);
+}
+END_TEST
+
+/* The original does not know of its copy. */
+START_TEST(a_copy_hears_why_it_is_rejected) {
+        struct fixture *fixture = fixture_new(FIXTURE_LASTING("2h"));
+
+        fixture_prepare(fixture, REVOKED);
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_ENROLLED);
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        copy_machine(fixture);
+
+        fixture_edit(fixture, "bits: 2048", "bits: 3072");
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_RENEWED);
+        fixture_expect(fixture, MESSAGE_NOTIFIED);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        make_due(fixture);
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_REVOKED);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+
+        use_copy(fixture);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+        fixture_expect_failure(fixture, "transient", "is this machine a copy of another one");
+        be_another_machine(fixture);
+        if (knows_machines()) {
+                ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+                fixture_expect_failure(fixture, "transient",
+                                       "copied from another machine, which may have revoked the certificate");
+        }
+        fixture_free(fixture);
+}
+END_TEST
+
 TEST_MAIN("revoke-old", it_is_done_once, what_is_in_use_again_is_not_revoked,
           what_was_revoked_does_not_come_back, what_may_be_revoked_does_not_come_back,
-          what_is_not_revoked_comes_back, the_doubt_ends_with_the_certificate)
+          what_is_not_revoked_comes_back, the_doubt_ends_with_the_certificate,
+          a_copy_leaves_alone_what_the_other_machine_uses, a_copy_hears_why_it_is_rejected)

@@ -115,6 +115,19 @@ START_TEST(the_subject_is_remembered) {
 }
 END_TEST
 
+/* The first set of its own ends that the state is another machine's. */
+START_TEST(a_copied_state_becomes_this_machines) {
+        put_subject(usual);
+        STATE.is_copied = true;
+        renewer_start(&renewer);
+        ck_assert(attempt.input.is_copied);
+        walk_to(STEP_COMMIT);
+        ck_assert(STATE.is_copied);
+        end_step(FAILURE_NONE);
+        ck_assert(!STATE.is_copied);
+}
+END_TEST
+
 START_TEST(another_subject_waits_for_an_operator) {
         put_subject(other);
         renewer_start(&renewer);
@@ -220,6 +233,7 @@ int main(void) {
         TEST_CASE_IN(suite, a_restart_goes_on_waiting, set_up, tear_down);
         TEST_CASE_IN(suite, a_stop_is_no_failure, set_up, tear_down);
         TEST_CASE_IN(suite, the_subject_is_remembered, set_up, tear_down);
+        TEST_CASE_IN(suite, a_copied_state_becomes_this_machines, set_up, tear_down);
         TEST_CASE_IN(suite, another_subject_waits_for_an_operator, set_up, tear_down);
         TEST_CASE_IN(suite, a_third_subject_waits_again, set_up, tear_down);
         TEST_CASE_IN(suite, the_usual_subject_ends_a_change, set_up, tear_down);

@@ -149,6 +149,28 @@ START_TEST(nothing_is_scheduled_without_need) {
 }
 END_TEST
 
+/* Another machine may use it: neither what is replaced here, nor what came with the copy. */
+START_TEST(a_copied_state_revokes_nothing) {
+        STATE.is_copied = true;
+        ck_assert(!revoker_schedule(&revoker));
+        ck_assert_uint_eq(STATE.revoke_usec, 0);
+        ck_assert_str_eq(
+                logged(MESSAGE_NOT_REVOKED),
+                "orders: generation 4 will not be revoked, and stays valid until it expires: another "
+                "machine may use it");
+
+        STATE.revoke_usec = 1;
+        STATE.revoke_generation = 3;
+        revoker_resume(&revoker);
+        ck_assert_uint_eq(STATE.revoke_usec, 0);
+        ck_assert_uint_eq(n_saves(), 1);
+        ck_assert_uint_eq(n_timers(), 0);
+
+        STATE.is_copied = false;
+        ck_assert(revoker_schedule(&revoker));
+}
+END_TEST
+
 START_TEST(a_swap_that_failed_takes_it_back) {
         ck_assert(revoker_schedule(&revoker));
         revoker_cancel(&revoker);
@@ -312,6 +334,7 @@ int main(void) {
 
         TEST_CASE_IN(suite, the_replaced_set_is_revoked_later, set_up, tear_down);
         TEST_CASE_IN(suite, nothing_is_scheduled_without_need, set_up, tear_down);
+        TEST_CASE_IN(suite, a_copied_state_revokes_nothing, set_up, tear_down);
         TEST_CASE_IN(suite, a_swap_that_failed_takes_it_back, set_up, tear_down);
         TEST_CASE_IN(suite, a_failure_is_tried_again_with_back_off, set_up, tear_down);
         TEST_CASE_IN(suite, another_swap_meanwhile_gives_the_older_one_up, set_up, tear_down);

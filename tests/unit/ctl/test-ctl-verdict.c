@@ -57,6 +57,11 @@ static const struct {
           "cannot be used: it is torn", "systemctl restart rekeyd", PLUGIN_CRITICAL },
         { NONE FINE "\"problem\":\"cannot open it: Permission denied\"," STATE("absent"), true, VERDICT_CALL,
           "may not read the status", "sudo rekeyctl show orders", PLUGIN_WARNING },
+        /* another machine's */
+        { GOOD FINE "\"copied\":true," STATE("current"), false, VERDICT_WATCH,
+          "was copied from another machine", "rekeyctl renew orders", PLUGIN_OK },
+        { GONE FAILED("rejected") "\"copied\":true," STATE("waiting-for-token"), false, VERDICT_DOWN,
+          "expired 2d ago", "rekeyctl enrol orders", PLUGIN_CRITICAL },
         /* another client's */
         { GOOD FAILED("refused") OTHERS STATE("retrying"), false, VERDICT_CALL,
           "names another subject for the next certificate: 'CN=b' instead of 'CN=a'",

@@ -14,6 +14,7 @@
 
 static const struct state_instant today = {
         .boot_id = { 0xb0, 0x07, 1 },
+        .machine_id = { 0xac, 1 },
         .realtime = DATE,
         .boottime = 5 * HOUR,
 };
@@ -37,6 +38,7 @@ static inline void fill(struct state *state) {
                 .revoke_generation = 41,
                 .is_revoking = true,
                 .revoking_generation = 40,
+                .is_copied = true,
         };
         ck_assert_int_eq(state_settle_subject(state, "O=SAP SE\\, C=x,CN=\xc3\xa4"), 0);
         ck_assert_int_eq(state_name_other_subject(state, "O=Org,CN=other", true), 0);

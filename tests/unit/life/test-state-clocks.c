@@ -22,6 +22,30 @@ static const struct state_instant today = {
         .boottime = 5 * HOUR,
 };
 
+/* A clock says nothing of the machine, and an unknown machine is none. */
+START_TEST(test_a_copy_is_of_another_machine) {
+        static const struct {
+                uint8_t saved, now; /* the first byte of the machine id; 0: unknown */
+                bool is_copied;
+        } cases[] = {
+                { 1, 1, false }, { 1, 2, true }, { 0, 1, false }, { 1, 0, false }, { 0, 0, false },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                for (int was_copied = 0; was_copied <= 1; was_copied++) {
+                        struct state_instant saved = today, now = today;
+                        struct state state = { .is_copied = was_copied };
+
+                        saved.machine_id[0] = cases[i].saved;
+                        now.machine_id[0] = cases[i].now;
+                        now.boot_id[0] ^= 1;
+                        state_sanitise(&state, &saved, &now);
+                        ck_assert_msg(state.is_copied == (cases[i].is_copied || was_copied), "case %zu", i);
+                        ck_assert_msg(state.is_copy_news == cases[i].is_copied, "case %zu", i);
+                }
+}
+END_TEST
+
 START_TEST(test_next_attempts_of_a_set_clock) {
         static const struct {
                 usec_t when, expected;
@@ -301,6 +325,6 @@ START_TEST(test_budget_holds_where_boots_are_unknown) {
 }
 END_TEST
 
-TEST_MAIN("journal-clocks", test_next_attempts_of_a_set_clock, test_issuances_of_another_time,
-          test_load_sanitises, test_budget_holds_through_restarts_and_clocks,
+TEST_MAIN("journal-clocks", test_a_copy_is_of_another_machine, test_next_attempts_of_a_set_clock,
+          test_issuances_of_another_time, test_load_sanitises, test_budget_holds_through_restarts_and_clocks,
           test_budget_holds_where_boots_are_unknown)

@@ -51,6 +51,8 @@ START_TEST(test_refused) {
                 { BOOT_ID, "b007010000000000000000000000000", "member saved.boot_id" },
                 { BOOT_ID, "B0070100000000000000000000000000", "member saved.boot_id" },
                 { "\"" BOOT_ID "\"", "1", "member saved.boot_id" },
+                { "ac01", "ac", "member saved.machine_id is not 32 hexadecimal digits" },
+                { "\"ac010000000000000000000000000000\"", "null", "member saved.machine_id is not 32" },
                 { "18000000000", "-1", "member boottime_usec is not a number from 0 to" },
                 { "\"failures\": 3", "\"failures\": 4294967296",
                   "member failures is not a number from 0 to 4294967295" },
@@ -228,10 +230,9 @@ END_TEST
 /* As the first journals were. */
 START_TEST(test_what_came_later_may_be_missing) {
         static const char *const members[][2] = {
-                { "revoked", "x" },
-                { "revoke_usec", "y" },
-                { "revoking_generation", "z" },
-                { "failed_usec", "w" },
+                { "revoked", "x" },     { "revoke_usec", "y" },   { "revoking_generation", "z" },
+                { "failed_usec", "w" }, { "machine_id", "u" },    { "copied", "t" },
+                { "subject", "s" },     { "other_subject", "r" },
         };
         _cleanup_(state_clear) struct state state = { 0 }, back = { 0 };
         _cleanup_(freep) char *json = NULL;
@@ -252,6 +253,7 @@ START_TEST(test_what_came_later_may_be_missing) {
         ck_assert_int_eq(state_parse(json, strlen(json), &back, &saved, NULL), 0);
         ck_assert_ptr_null(back.error);
         ck_assert_uint_eq(back.failed_usec, 0);
+        ck_assert(!back.is_copied && !back.subject && !back.other_subject);
         ck_assert_ptr_null(back.pending[0].error);
         ck_assert_uint_eq(back.n_revoked, 0);
         ck_assert_uint_eq(back.revoke_usec, 0);

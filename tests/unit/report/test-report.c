@@ -133,8 +133,8 @@ static struct report_status make_status(const struct inspection *inspection) {
                 .next_attempt = NOW + MINUTE,
                 .failures = 4,
                 .failure = FAILURE_TRANSIENT,
-                .subject = "O=Org,CN=orders",
-                .refused_subject = "O=Org,CN=others",
+                .subjects.last = "O=Org,CN=orders",
+                .subjects.refused = "O=Org,CN=others",
                 .last_error = "the Connector's reply is no JSON: \"<html>\"",
                 .last_error_at = NOW - MINUTE,
                 .last_result = "failed",
@@ -407,9 +407,9 @@ START_TEST(numbers_without_a_daemon) {
         ck_assert_int_eq(state_settle_subject(&state, "O=Org,CN=orders"), 0);
         ck_assert_int_eq(state_name_other_subject(&state, "O=Org,CN=others", false), 0);
         report_offline(config, &config->certificates[0], &inspection, &state, NOW, &status);
-        ck_assert_str_eq(status.subject, "O=Org,CN=orders");
-        ck_assert_str_eq(status.refused_subject, "O=Org,CN=others");
-        ck_assert_ptr_null(status.accepted_subject);
+        ck_assert_str_eq(status.subjects.last, "O=Org,CN=orders");
+        ck_assert_str_eq(status.subjects.refused, "O=Org,CN=others");
+        ck_assert_ptr_null(status.subjects.accepted);
         ck_assert_str_eq(status.name, "orders");
         ck_assert_str_eq(status.connector, "ucl");
         ck_assert_uint_eq(status.generation, 42);
