@@ -9,6 +9,7 @@
 
 #include "ctl/commands/commands.h"
 #include "ctl/ctl.h"
+#include "lib/util/environment.h"
 #include "lib/util/files.h"
 
 /* What was printed must have arrived: a full disk is no success. */
@@ -45,6 +46,7 @@ int main(int argc, char *argv[]) {
         _cleanup_(ctl_clear) struct ctl ctl = { .term = term_detect(STDOUT_FILENO), .table = &commands };
         int r, exit;
 
+        environment_clean();
         r = fd_reserve_standard();
         if (r < 0)
                 return ctl_fail(&ctl, CTL_FAILED, "cannot open /dev/null: %s", strerrordesc_np(-r));

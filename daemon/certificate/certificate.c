@@ -10,6 +10,7 @@
 #include "daemon/certificate/renewer.h"
 #include "daemon/certificate/revoker.h"
 #include "daemon/certificate/rollback.h"
+#include "lib/util/quote.h"
 
 struct certificate {
         struct core core;
@@ -108,7 +109,7 @@ static void on_accepted(_unused_ int r, _unused_ const char *error, void *userda
 
         reporter_log(&certificate->reporter, LOG_NOTICE, MESSAGE_ACCEPTED,
                      "the subject '%s' is accepted; the next attempt requests it",
-                     state_accepted_subject(certificate_state(certificate)));
+                     quoted(state_accepted_subject(certificate_state(certificate))));
         end_operation(certificate, true);
 }
 

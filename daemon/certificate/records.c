@@ -10,6 +10,7 @@
 #include <limits.h>
 
 #include "daemon/certificate/reporter.h"
+#include "lib/util/quote.h"
 
 static struct state *saved(const struct core *core) {
         return &core->state_file->state;
@@ -80,7 +81,7 @@ bool records_subject(const struct core *core, const char *subject, const char *w
                 return false;
         if (state->subject && !streq(state->subject, subject))
                 reporter_log(core->reporter, LOG_NOTICE, MESSAGE_SUBJECT,
-                             "the subject of the certificate is '%s' now, instead of '%s'%s", subject,
-                             state->subject, why);
+                             "the subject of the certificate is '%s' now, instead of '%s'%s", quoted(subject),
+                             quoted(state->subject), why);
         return state_settle_subject(state, subject) == 0;
 }

@@ -10,6 +10,7 @@
 
 #include "daemon/certificate/gathered.h"
 #include "daemon/certificate/urls.h"
+#include "lib/util/quote.h"
 
 static struct urls list_urls(const struct gathered *gathered) {
         return urls_list(gathered->config->connector, gathered->connection.connector_url,
@@ -184,7 +185,7 @@ static void take_configuration(struct remote *remote) {
                           "the Connector requests a key of type '%s', which is not supported; supported are "
                           "rsa2048, "
                           "rsa3072 and rsa4096",
-                          algorithm);
+                          quoted(algorithm));
                 gathered->outcome.failure = FAILURE_BAD_REPLY;
                 return;
         }

@@ -12,6 +12,7 @@
 #include "daemon/control/control-reply.h"
 #include "lib/config/yaml-table.h"
 #include "lib/util/json.h"
+#include "lib/util/quote.h"
 
 #define HEAD_MAX         8192u
 #define BODY_MAX         65536u
@@ -293,7 +294,8 @@ static void answer(struct control *control, struct http_request *request, const 
                 certificate = fleet_find(control->options.fleet, name);
                 if (!certificate) {
                         http_reply_error(request, 404, NULL,
-                                         "there is no certificate '%s' in the configuration of rekeyd", name);
+                                         "there is no certificate '%s' in the configuration of rekeyd",
+                                         quoted(name));
                         return;
                 }
         }

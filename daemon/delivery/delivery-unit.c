@@ -14,6 +14,7 @@
 #include <systemd/sd-bus.h>
 
 #include "daemon/observe/messages.h"
+#include "lib/util/quote.h"
 
 #define MANAGER_NAME      "org.freedesktop.systemd1"
 #define MANAGER_PATH      "/org/freedesktop/systemd1"
@@ -92,7 +93,7 @@ static int fail_call(struct unit *unit, const sd_bus_error *why, const char *doi
                             "/etc/polkit-1/rules.d/50-rekeyd.rules",
                             doing, name);
         return fail(unit, -EIO, "systemd cannot %s unit %s: %s", doing, name,
-                    why->message ? why->message : why->name);
+                    quoted(why->message ? why->message : why->name));
 }
 
 /* A call that could not be made, or a reply that could not be read. */
@@ -124,7 +125,8 @@ static int on_job_removed(sd_bus_message *message, void *userdata, _unused_ sd_b
                 return finish(unit, &none);
         }
         return fail(unit, -EIO, "unit %s did not %s: the job ended as '%s'; see 'journalctl -u %s'",
-                    unit->config->unit, actions[unit->config->action].verb, result, unit->config->unit);
+                    unit->config->unit, actions[unit->config->action].verb, quoted(result),
+                    unit->config->unit);
 }
 
 static int on_job(sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *error) {
@@ -207,7 +209,7 @@ static int on_properties(sd_bus_message *reply, void *userdata, _unused_ sd_bus_
                 return fail(unit, -ENOENT, "no such unit: %s", name);
         if (!streq(properties.load_state, "loaded"))
                 return fail(unit, -EINVAL, "cannot notify unit %s: it is '%s'; see 'systemctl status %s'",
-                            name, properties.load_state, name);
+                            name, quoted(properties.load_state), name);
         if (streq(properties.active_state, "inactive") || streq(properties.active_state, "failed") ||
             streq(properties.active_state, "deactivating")) {
                 static const struct error none = ERROR_INIT;

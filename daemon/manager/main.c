@@ -15,6 +15,7 @@
 #include "daemon/manager/loop.h"
 #include "daemon/manager/manager.h"
 #include "daemon/observe/messages.h"
+#include "lib/util/environment.h"
 #include "lib/util/files.h"
 #include "lib/x509/key.h"
 
@@ -204,6 +205,7 @@ int main(int argc, char *argv[]) {
         struct arguments arguments;
         int r;
 
+        environment_clean();
         r = fd_reserve_standard();
         if (r < 0) {
                 log_error("cannot open /dev/null: %s", strerrordesc_np(-r));

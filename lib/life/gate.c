@@ -10,6 +10,7 @@
 
 #include "lib/life/gate.h"
 
+#include "lib/util/quote.h"
 #include "lib/x509/identity.h"
 
 /* The checks in progress. The chain is built once, before the first check that needs it; that it cannot be
@@ -86,7 +87,7 @@ static int check_one_leaf(struct gate *gate, struct error *error) {
                         return error_set(error, -EKEYREJECTED,
                                          "the certificate chain in the reply holds a second leaf, '%s', "
                                          "which is not its client certificate",
-                                         subject ? subject : "?");
+                                         quoted(subject));
                 }
         }
         return 0;
@@ -172,16 +173,15 @@ static int check_times(const struct gate *gate, const struct cert *cert, struct 
 
         subject = cert_subject_text(cert);
         if (not_after <= now)
-                return error_set(error, -EKEYREJECTED,
-                                 "%s '%s' expired at %s, and it is %s: is the clock right?",
-                                 cert == gate->leaf ? "the new certificate" : "the CA certificate",
-                                 subject ? subject : "?", format_timestamp(then_text, not_after),
-                                 format_timestamp(now_text, now));
+                return error_set(
+                        error, -EKEYREJECTED, "%s '%s' expired at %s, and it is %s: is the clock right?",
+                        cert == gate->leaf ? "the new certificate" : "the CA certificate", quoted(subject),
+                        format_timestamp(then_text, not_after), format_timestamp(now_text, now));
         return error_set(
                 error, -EKEYREJECTED,
                 "%s '%s' is not valid before %s, which is %s from now (%s) and more than the %s of skew "
                 "allowed: is the clock right?",
-                cert == gate->leaf ? "the new certificate" : "the CA certificate", subject ? subject : "?",
+                cert == gate->leaf ? "the new certificate" : "the CA certificate", quoted(subject),
                 format_timestamp(then_text, not_before), format_timespan(span, usec_sub(not_before, now)),
                 format_timestamp(now_text, now), format_timespan(skew, gate->input->skew_usec));
 }

@@ -6,6 +6,8 @@
 
 #include "lib/life/subject-rule.h"
 
+#include "lib/util/quote.h"
+
 /* The configured subject in the one spelling. */
 static int canonical(const char *configured, char **ret, struct error *error) {
         _cleanup_(subject_freep) struct subject *subject = NULL;
@@ -30,7 +32,7 @@ static int judge_configured(const struct subject_rule *rule, const char *next, s
         error_set(error, -EPERM,
                   "no signature was requested, since the Connector names the subject '%s', and `subject` of "
                   "certificate %s is '%s'",
-                  next, rule->name, wanted);
+                  quoted(next), rule->name, quoted(wanted));
         return SUBJECT_BARRED;
 }
 
@@ -44,6 +46,6 @@ int subject_rule_judge(const struct subject_rule *rule, const char *next, struct
         error_set(error, -EPERM,
                   "no signature was requested, since the Connector names the subject '%s', and the %s "
                   "certificate has '%s'; `rekeyctl accept %s` accepts the change",
-                  next, rule->is_in_use ? "current" : "last", rule->last, rule->name);
+                  quoted(next), rule->is_in_use ? "current" : "last", quoted(rule->last), rule->name);
         return SUBJECT_REFUSED;
 }

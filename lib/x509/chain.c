@@ -11,6 +11,7 @@
 
 #include <openssl/x509v3.h>
 
+#include "lib/util/quote.h"
 #include "lib/x509/cert-write.h"
 #include "lib/x509/openssl-util.h"
 
@@ -106,9 +107,9 @@ static int no_issuer(const struct cert *leaf, const struct cert_list *candidates
                                  "its issuer '%s' is not among the %zu certificates given: %zu of them have "
                                  "that name, "
                                  "but not the key that signed it, or may not sign certificates",
-                                 issuer ? issuer : "?", candidates->n, namesakes);
+                                 quoted(issuer), candidates->n, namesakes);
         return error_set(error, -EINVAL, "its issuer '%s' is not among the %zu certificates given",
-                         issuer ? issuer : "?", candidates->n);
+                         quoted(issuer), candidates->n);
 }
 
 static int build(const struct cert *leaf, const struct heap *heap, struct chain *ret, struct error *error) {
@@ -217,7 +218,7 @@ static int rejected(X509_STORE_CTX *context, struct error *error) {
         if (culprit && subject_from_name(X509_get_subject_name(culprit), &subject, NULL) == 0)
                 text = subject_format(subject);
         return error_set(error, -EKEYREJECTED, "at depth %d, certificate '%s': %s",
-                         X509_STORE_CTX_get_error_depth(context), text ? text : "(unreadable)",
+                         X509_STORE_CTX_get_error_depth(context), text ? quoted(text) : "(unreadable)",
                          X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
 }
 

@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "lib/util/parse.h"
+#include "lib/util/quote.h"
 #include "lib/util/utf8.h"
 #include "lib/x509/openssl-util.h"
 
@@ -163,11 +164,11 @@ static int not_an_attribute(const char *text, struct error *error) {
         if (nearest)
                 return error_set(error, -EINVAL,
                                  "the subject begins with the unknown attribute '%s': did you mean '%s'?",
-                                 word, nearest);
+                                 quoted(word), nearest);
         return error_set(
                 error, -EINVAL,
                 "the subject '%s' does not begin with a known attribute: the form is 'O=Org,C=DE,CN=id'",
-                text);
+                quoted(text));
 }
 
 int subject_parse(const char *text, struct subject **ret, struct error *error) {
@@ -261,11 +262,13 @@ char *subject_difference(const struct subject *asked, const struct subject *got)
         came = first_unpaired(got, paired_got, wanted ? wanted->name : NULL);
 
         if (wanted && came)
-                n = asprintf(&text, "%s is '%s' instead of '%s'", wanted->name, came->value, wanted->value);
+                n = asprintf(&text, "%s is '%s' instead of '%s'", wanted->name, quoted(came->value),
+                             quoted(wanted->value));
         else if (wanted)
-                n = asprintf(&text, "%s is missing instead of being '%s'", wanted->name, wanted->value);
+                n = asprintf(&text, "%s is missing instead of being '%s'", wanted->name,
+                             quoted(wanted->value));
         else if (came)
-                n = asprintf(&text, "%s is '%s', which was not requested", came->name, came->value);
+                n = asprintf(&text, "%s is '%s', which was not requested", came->name, quoted(came->value));
         return n < 0 ? NULL : text;
 }
 
@@ -420,13 +423,13 @@ int subject_to_name(const struct subject *subject, X509_NAME **ret, struct error
                 if (streq(attribute->name, "C") && !is_country(attribute->value))
                         return error_set(error, -EINVAL,
                                          "the subject's C is '%s': a country is two letters, as in C=DE",
-                                         attribute->value);
+                                         quoted(attribute->value));
                 /* OpenSSL picks the string type and the bounds by attribute: PrintableString for C,
                  * UTF8String for O. */
                 if (X509_NAME_add_entry_by_txt(name, attribute->name, MBSTRING_UTF8,
                                                (const unsigned char *)attribute->value, -1, -1, 0) != 1)
                         return openssl_error(error, -EINVAL, "X.509 cannot hold the subject's %s '%s'",
-                                             attribute->name, attribute->value);
+                                             attribute->name, quoted(attribute->value));
         }
         *ret = take_ptr(name);
         return 0;
