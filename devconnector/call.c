@@ -164,6 +164,12 @@ static void call_reply_json(struct call *call, unsigned status, json_t *reply) {
                 body = graphql_format(reply);
                 size = body ? strlen(body) : 0;
         }
+        if (body && fault_is(call->fault, FAULT_ENCODED_BODY)) {
+                _cleanup_(freep) char *plain = take_ptr(body);
+
+                body = spoil_encoding(call->fault, plain, size, &size);
+        }
+        spoil_header(call->fault, call->request);
         if (!body)
                 call_reply(call, 500, NULL, "", "out of memory");
         else if (fault_is(call->fault, FAULT_CUT_CONNECTION)) {

@@ -52,12 +52,16 @@ const struct fault_row fault_rows[FAULT_KIND_MAX] = {
               DURATION("retry_after", "3s"), FLAG("burn_token")),
         FAULT(REDIRECT, "redirect", GATEWAY, AT_ANY, TEXT("location", "https://localhost/elsewhere"),
               FLAG("burn_token")),
+        FAULT(LOGIN_PAGE, "login-page", GATEWAY, AT_ANY, NUMBER("status", "200", 200, 599),
+              FLAG("burn_token")),
         FAULT(HYDRATOR_DOWN, "hydrator-down", GATEWAY, AT_ANY),
         FAULT(CUT_CONNECTION, "cut-connection", CALL, AT_ANY, FLAG("executed")),
         FAULT(CUT_BODY, "cut-body", CALL, AT_ANY, TEXT("framing", "length")),
         FAULT(CLOSE, "close", CALL, AT_ANY),
         FAULT(GARBAGE, "garbage", CALL, AT_ANY),
         FAULT(NOT_JSON, "not-json", CALL, AT_ANY),
+        FAULT(ENCODED_BODY, "encoded-body", CALL, AT_ANY, TEXT("as", "gzip")),
+        FAULT(LONG_HEADER, "long-header", CALL, AT_ANY, NUMBER("bytes", "204800", 1, 16 << 20)),
         FAULT(OVERSIZED_BODY, "oversized-body", CALL, AT_ANY, NUMBER("bytes", "3145728", 0, 64 << 20)),
         FAULT(DEEP_NESTING, "deep-nesting", CALL, AT_ANY, NUMBER("depth", "64", 1, 1 << 20)),
         FAULT(GRAPHQL_ERROR, "graphql-error", CALL, AT_ANY, TEXT("message", "injected")),
@@ -88,10 +92,11 @@ const struct fault_row fault_rows[FAULT_KIND_MAX] = {
 /* Texts that only some values make sense for. */
 static const struct {
         const char *parameter;
-        const char *values[2];
+        const char *values[3];
 } choices[] = {
         { "when", { "during", "after" } },
         { "framing", { "length", "chunked" } },
+        { "as", { "gzip", "utf-16", "mark" } },
 };
 
 /* The names that NAMES yields, for an error text. Owned by the caller; NULL: no memory. */
@@ -196,11 +201,15 @@ const struct fault_parameter *fault_find_parameter(const struct fault_row *row, 
 }
 
 static int check_choice(const char *name, const char *text, struct error *error) {
-        for (size_t i = 0; i < ELEMENTSOF(choices); i++)
-                if (streq(choices[i].parameter, name) && !streq(text, choices[i].values[0]) &&
-                    !streq(text, choices[i].values[1]))
-                        return error_set(error, -EINVAL, "\"%s\" must be %s or %s", name,
-                                         choices[i].values[0], choices[i].values[1]);
+        for (size_t i = 0; i < ELEMENTSOF(choices); i++) {
+                const char *const *values = choices[i].values;
+
+                if (streq(choices[i].parameter, name) && !streq(text, values[0]) && !streq(text, values[1]) &&
+                    !streq_null(text, values[2]))
+                        return error_set(error, -EINVAL, "\"%s\" must be %s%s%s or %s", name, values[0],
+                                         values[2] ? ", " : "", values[2] ? values[1] : "",
+                                         values[2] ? values[2] : values[1]);
+        }
         return 0;
 }
 

@@ -20,6 +20,11 @@ static const char nginx_page[] = "<html>\r\n"
                                  "</body>\r\n"
                                  "</html>\r\n";
 
+static const char login_page[] =
+        "<!DOCTYPE html>\n"
+        "<html><head><title>Sign in</title></head>\n"
+        "<body><form method=\"post\">Please sign in to the network.</form></body></html>\n";
+
 static const struct {
         enum fault_kind kind;
         unsigned status;
@@ -54,6 +59,12 @@ unsigned spoil_gateway(const struct fault *fault, struct evhttp_request *request
                 unsigned status = (unsigned)fault_number(fault, "status");
 
                 reply_send(request, status, REPLY_JSON, body, strlen(body));
+                return status;
+        }
+        if (fault_is(fault, FAULT_LOGIN_PAGE)) {
+                unsigned status = (unsigned)fault_number(fault, "status");
+
+                reply_send(request, status, "text/html", login_page, strlen(login_page));
                 return status;
         }
         for (size_t i = 0; i < ELEMENTSOF(gateway_rows); i++)
@@ -166,4 +177,82 @@ char *spoil_body(const struct fault *fault, size_t *ret_size) {
                 return strdup(not_json);
         }
         return NULL;
+}
+
+/* -------- the right body, in a wrong encoding */
+
+static void put_le32(FILE *out, uint32_t value) {
+        for (unsigned i = 0; i < 4; i++)
+                putc((int)(value >> 8 * i & 0xff), out);
+}
+
+static uint32_t crc32_of(const unsigned char *data, size_t size) {
+        uint32_t crc = UINT32_MAX;
+
+        for (size_t i = 0; i < size; i++) {
+                crc ^= data[i];
+                for (unsigned bit = 0; bit < 8; bit++)
+                        crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0xedb88320) : 0);
+        }
+        return ~crc;
+}
+
+/* RFC 1952, in blocks that are stored as they are. */
+static void write_gzip(FILE *out, const char *body, size_t size) {
+        static const unsigned char head[] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255 };
+        size_t at = 0;
+
+        fwrite(head, 1, sizeof(head), out);
+        do {
+                uint32_t n = (uint32_t)(size - at < UINT16_MAX ? size - at : UINT16_MAX);
+
+                putc(at + n == size, out);
+                put_le32(out, n | (~n & UINT16_MAX) << 16);
+                fwrite(body + at, 1, n, out);
+                at += n;
+        } while (at < size);
+        put_le32(out, crc32_of((const unsigned char *)body, size));
+        put_le32(out, (uint32_t)size);
+}
+
+static void write_utf16(FILE *out, const char *body, size_t size) {
+        fputs("\xff\xfe", out);
+        for (size_t i = 0; i < size; i++) { /* what Connectors send is ASCII */
+                putc(body[i], out);
+                putc(0, out);
+        }
+}
+
+char *spoil_encoding(const struct fault *fault, const char *body, size_t size, size_t *ret_size) {
+        const char *as = fault_text(fault, "as");
+        char *text = NULL;
+        FILE *out = open_memstream(&text, ret_size);
+
+        if (!out)
+                return NULL;
+        if (streq(as, "gzip"))
+                write_gzip(out, body, size);
+        else if (streq(as, "utf-16"))
+                write_utf16(out, body, size);
+        else
+                fprintf(out, "\xef\xbb\xbf%.*s", (int)size, body);
+        return fclose(out) == 0 ? text : NULL;
+}
+
+void spoil_header(const struct fault *fault, struct evhttp_request *request) {
+        struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+        _cleanup_(freep) char *value = NULL;
+        size_t size;
+
+        if (fault_is(fault, FAULT_ENCODED_BODY) && streq(fault_text(fault, "as"), "gzip"))
+                evhttp_add_header(headers, "Content-Encoding", "gzip");
+        if (!fault_is(fault, FAULT_LONG_HEADER))
+                return;
+        size = (size_t)fault_number(fault, "bytes");
+        value = malloc(size + 1);
+        if (!value)
+                return;
+        memset(value, 'x', size);
+        value[size] = '\0';
+        evhttp_add_header(headers, "X-Long", value);
 }

@@ -326,6 +326,7 @@ static void on_done(CURL *easy, CURLcode code, const char *text, void *userdata)
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         struct connector_answer answer = { .request_id = call->request_id, .was_sent = call->was_sent };
         curl_off_t retry_after = 0;
+        char *content_type = NULL;
         long status = 0;
 
         answer.failure = connector_classify(&end);
@@ -339,10 +340,12 @@ static void on_done(CURL *easy, CURLcode code, const char *text, void *userdata)
         if (answer.failure == FAILURE_NONE) {
                 curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
                 curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);
+                curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &content_type);
                 answer.reply = (struct compass_reply) {
                         .status = (unsigned)status,
                         .body = call->reply ? call->reply : "",
                         .size = call->reply_size,
+                        .content_type = content_type,
                 };
                 if (retry_after > 0)
                         answer.retry_after_usec = usec_add(0, (usec_t)retry_after * USEC_PER_SEC);

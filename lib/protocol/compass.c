@@ -8,10 +8,12 @@
 
 #include "lib/protocol/compass.h"
 
+#include "lib/protocol/body.h"
 #include "lib/util/base64.h"
 #include "lib/util/json.h"
 
 #define QUOTE_MAX  300 /* bytes of a server's text that an error repeats */
+#define BEGIN_MAX  60  /* and of one that is not JSON */
 #define SECRET_RUN 40  /* so many base64 characters in a row may be a token (they have 88); a UUID has 36 */
 #define TOKEN_MAX  4096
 
@@ -121,6 +123,29 @@ static bool body_is_blank(const struct compass_reply *reply) {
         return true;
 }
 
+static int parse(const struct compass_reply *reply, json_t **ret, struct error *error) {
+        const size_t mark = body_mark_size(reply->body, reply->size);
+
+        return json_read(reply->body + mark, reply->size - mark, COMPASS_REPLY_MAX, ret, error);
+}
+
+/* What may be JSON, damaged, is not repeated: it may hold a token. */
+static int describe_unreadable(const struct compass_reply *reply, const char *why, struct error *error) {
+        static const char cannot[] = "the Connector's reply cannot be read";
+        const char *kind = body_kind(reply->body, reply->size), *type = reply->content_type;
+        char begin[QUOTE_MAX + 1] = "", begin_text[QUOTE_MAX + 1], type_text[QUOTE_MAX + 1];
+        const bool is_usual = !type || has_prefix(type, COMPASS_CONTENT_TYPE);
+
+        if (kind)
+                return fail(error, FAILURE_BAD_REPLY, "%s: it is %s", cannot, kind);
+        memcpy(begin, reply->body, reply->size < QUOTE_MAX ? reply->size : QUOTE_MAX);
+        if (begin[strspn(begin, " \t\r\n")] == '{')
+                return fail(error, FAILURE_BAD_REPLY, "%s: %s", cannot, why);
+        return fail(error, FAILURE_BAD_REPLY, "%s: %s; it begins with \"%.*s\"%s%.100s%s", cannot, why,
+                    BEGIN_MAX, quote(begin, begin_text), is_usual ? "" : ", and its type is \"",
+                    is_usual ? "" : quote(type, type_text), is_usual ? "" : "\"");
+}
+
 /* An answer other than 200. */
 static int read_status(const struct compass_reply *reply, struct error *error) {
         _cleanup_(json_decrefp) json_t *root = NULL;
@@ -128,11 +153,12 @@ static int read_status(const struct compass_reply *reply, struct error *error) {
         unsigned status = reply->status;
         const char *message;
 
-        if (json_read(reply->body, reply->size, COMPASS_REPLY_MAX, &root, NULL) == 0) {
+        if (parse(reply, &root, NULL) == 0) {
                 message = message_of(root);
                 if (message)
                         snprintf(said, sizeof(said), ": \"%s\"", quote(message, buffer));
-        }
+        } else if (body_is_html(reply->body, reply->size))
+                snprintf(said, sizeof(said), ", with an HTML page instead of JSON");
 
         if (status >= 500 && status < 600)
                 return fail(error, FAILURE_TRANSIENT, "the Connector cannot answer now, HTTP status %u%s",
@@ -192,12 +218,11 @@ static int read_data(const struct compass_reply *reply, int no_token, json_t **r
         if (reply->status != 200)
                 return read_status(reply, error);
 
-        r = json_read(reply->body, reply->size, COMPASS_REPLY_MAX, &root, &why);
+        r = parse(reply, &root, &why);
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
-                return fail(error, FAILURE_BAD_REPLY, "the Connector's reply cannot be read: %s",
-                            error_text(&why));
+                return describe_unreadable(reply, error_text(&why), error);
 
         /* Data beside errors is what was left when something went wrong: not worth having. */
         errors = json_object_get(root, "errors");

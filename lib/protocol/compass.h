@@ -22,6 +22,7 @@ struct compass_reply {
         unsigned status;
         const char *body;
         size_t size;
+        const char *content_type; /* NULL: none was given */
 };
 
 /* What `configuration` returned. Everything but the subject may be NULL: the schema says nullable. What is

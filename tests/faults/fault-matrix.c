@@ -124,6 +124,10 @@ const struct fault_case fault_cases[] = {
         { "rate-limit-retry-after", "\"retry_after\":\"8s\"", .not_before_usec = 8 * USEC_PER_SEC, UNHEARD },
         { "redirect", NULL, GATEWAY_UNREADABLE },
 
+        { "login-page", NULL, GATEWAY_UNREADABLE },
+        { "login-page", "\"status\":403", SAYS_NO },
+        { "login-page", "\"status\":511", UNHEARD },
+
         { "cut-connection", NULL, UNANSWERED },
         { "cut-connection", "\"executed\":true", UNANSWERED },
         { "cut-body", "\"framing\":\"length\"", UNANSWERED },
@@ -132,6 +136,11 @@ const struct fault_case fault_cases[] = {
 
         { "garbage", NULL, UNREADABLE },
         { "not-json", NULL, UNREADABLE },
+        { "encoded-body", "\"as\":\"gzip\"", UNREADABLE },
+        { "encoded-body", "\"as\":\"utf-16\"", UNREADABLE },
+        { "encoded-body", "\"as\":\"mark\"", ALL(PASSES) },
+        { "long-header", NULL, UNREADABLE },
+        { "long-header", "\"bytes\":60000", ALL(PASSES) },
         { "oversized-body", NULL, UNREADABLE },
         { "deep-nesting", NULL, UNREADABLE },
 

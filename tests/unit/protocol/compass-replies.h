@@ -41,7 +41,7 @@ static inline int read_reply(enum call call, const struct compass_reply *reply, 
 }
 
 static inline int read_text(enum call call, unsigned status, const char *body, struct error *error) {
-        struct compass_reply reply = { status, body, strlen(body) };
+        struct compass_reply reply = { .status = status, .body = body, .size = strlen(body) };
 
         return read_reply(call, &reply, error);
 }

@@ -176,7 +176,7 @@ static unsigned heap_count(const char *needle, size_t size) {
 START_TEST(test_tokens_are_cleansed) {
         static char body[1024], needle[64];
         struct compass_configuration configuration;
-        struct compass_reply reply = { 200, body, 0 };
+        struct compass_reply reply = { .status = 200, .body = body };
 
         /* One that occurs nowhere else: the other tests leave theirs behind. */
         for (size_t i = 0; i < sizeof(needle) - 1; i++)

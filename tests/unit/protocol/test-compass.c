@@ -146,7 +146,13 @@ START_TEST(test_not_graphql) {
         static const struct {
                 const char *body, *error;
         } rows[] = {
-                { "<html>", "the Connector's reply cannot be read: it is not JSON at line 1" },
+                { "", "the Connector's reply cannot be read: it is empty" },
+                { " \r\n", "the Connector's reply cannot be read: it is empty" },
+                { "\xef\xbb\xbf", "the Connector's reply cannot be read: it is empty" },
+                { "hello",
+                  "it is not JSON at line 1, column 5: the syntax is wrong; it begins with \"hello\"" },
+                { "ok ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1-f4CBgoOE", "; it begins with \"ok [...]\"" },
+                { "{ZGVmZ2", "the syntax is wrong" },
                 { "[]", "it is not a JSON object" },
                 { "{\"data\":{\"result\":true", "it ends too early" },
                 { "{\"data\":{\"result\":true}}}", "something follows its end" },
@@ -170,6 +176,54 @@ START_TEST(test_not_graphql) {
                         ck_assert_msg(strstr(error_text(&error), rows[i].error), "row %zu: %s", i,
                                       error_text(&error));
                 }
+}
+END_TEST
+
+/* What others send in the Connector's place, and what gateways make of its replies. */
+START_TEST(test_not_from_a_connector) {
+        static const struct {
+                const char *body;
+                size_t size;
+                const char *type, *error;
+        } rows[] = {
+#define BODY(text) text, sizeof(text) - 1
+                { BODY("<html><body>Please log in</body></html>"), "text/html",
+                  "it is an HTML page: a proxy" },
+                { BODY("\r\n <!DOCTYPE HTML>"), NULL, "it is an HTML page: a proxy" },
+                { BODY("\xef\xbb\xbf<HTML>"), "application/json", "it is an HTML page: a proxy" },
+                { BODY("<!-- maintenance -->"), NULL, "it is an HTML page: a proxy" },
+                { BODY("<?xml version='1.0'?>"), "text/xml", "it is XML or the like" },
+                { BODY("\x1f\x8b\x08\0\0\0\0"), "application/json", "it is compressed (gzip)" },
+                { BODY("\x28\xb5\x2f\xfd\x04"), "application/json", "it is compressed (zstd)" },
+                { BODY("\xff\xfe{\0}\0"), "application/json", "it is UTF-16" },
+                { BODY("\xfe\xff\0{\0}"), "application/json", "it is UTF-16" },
+                { BODY("{\0\"\0"), "application/json", "it is UTF-16" },
+                { BODY("\0{\0\""), "application/json", "it is UTF-16" },
+                { BODY("Maintenance"), "text/plain; charset=utf-8",
+                  "it begins with \"Maintenance\", and its type is \"text/plain; charset=utf-8\"" },
+                { BODY("Maintenance"), "application/json;charset=UTF-8", "it begins with \"Maintenance\"" },
+                { BODY("a\0b"), NULL, "it begins with \"a\"" },
+#undef BODY
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                for (enum call call = 0; call < N_CALLS; call++) {
+                        const struct compass_reply reply = { .status = 200,
+                                                             .body = rows[i].body,
+                                                             .size = rows[i].size,
+                                                             .content_type = rows[i].type };
+                        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+                        ck_assert_int_eq(read_reply(call, &reply, &error), FAILURE_BAD_REPLY);
+                        ck_assert_msg(strstr(error_text(&error), rows[i].error), "row %zu: %s", i,
+                                      error_text(&error));
+                        ck_assert_msg(is_one_sentence(error_text(&error)), "%s", error_text(&error));
+                }
+}
+END_TEST
+
+START_TEST(test_a_byte_order_mark_does_no_harm) {
+        ck_assert_int_eq(read_text(PROBE, 200, "\xef\xbb\xbf{\"data\":{\"__typename\":\"Query\"}}", NULL), 0);
 }
 END_TEST
 
@@ -283,7 +337,7 @@ START_TEST(test_errors_hold_no_token) {
                 _cleanup_(freep) char *body = with("configuration.json", paths[i], "7");
 
                 for (size_t size = 0; size <= strlen(body); size++) {
-                        struct compass_reply reply = { 200, body, size };
+                        struct compass_reply reply = { .status = 200, .body = body, .size = size };
 
                         ck_assert_int_eq(read_reply(CONFIGURATION, &reply, &error), FAILURE_BAD_REPLY);
                         ck_assert_msg(!strstr(error_text(&error), "ZGVm"), "%s", error_text(&error));
@@ -295,6 +349,7 @@ START_TEST(test_errors_hold_no_token) {
 }
 END_TEST
 
-TEST_MAIN("compass", test_replies_of_a_connector, test_statuses, test_not_graphql,
-          test_errors_without_a_message, test_limits, test_revocation_that_did_not_happen, test_quotations,
-          test_long_quotations, test_errors_hold_no_token)
+TEST_MAIN("compass", test_replies_of_a_connector, test_statuses, test_not_graphql, test_not_from_a_connector,
+          test_a_byte_order_mark_does_no_harm, test_errors_without_a_message, test_limits,
+          test_revocation_that_did_not_happen, test_quotations, test_long_quotations,
+          test_errors_hold_no_token)
