@@ -308,7 +308,7 @@ static bool needs_lookup(const char *host) {
         struct in_addr address;
 
         return host[0] != '[' && inet_pton(AF_INET, host, &address) != 1 &&
-               strcasecmp(host, "localhost") != 0;
+               strcasecmp(host, "localhost") != 0 && !has_suffix(host, ".localhost");
 }
 
 static int look_up(struct transfer *transfer) {

@@ -151,6 +151,24 @@ START_TEST(who_is_not_found_is_not_told) {
 }
 END_TEST
 
+/* What is on this machine needs no name server, whatever it is called. */
+START_TEST(who_is_here_is_told) {
+        static const char *const hosts[] = { "127.0.0.1", "localhost", "dependent.localhost" };
+        _cleanup_(fd_closep) int server = name_server_open();
+
+        for (size_t i = 0; server >= 0 && i < ELEMENTSOF(hosts); i++) {
+                _cleanup_(setup_close) struct setup setup;
+                unsigned port;
+
+                setup_open(&setup, "HTTP/1.1 204 Done\r\n\r\n");
+                ck_assert_int_eq(sscanf(setup.url, "http://127.0.0.1:%u", &port), 1);
+                snprintf(setup.url, sizeof(setup.url), "http://%s:%u/reload", hosts[i], port);
+                deliver(&setup, HTTP_POST, 5 * USEC_PER_SEC);
+                ck_assert_msg(!setup.error, "%s", setup.error);
+        }
+}
+END_TEST
+
 START_TEST(who_does_not_listen_is_not_told) {
         _cleanup_(setup_close) struct setup setup;
 
@@ -194,6 +212,7 @@ int main(void) {
         TEST_CASE(suite, what_is_not_2xx_is_not_told);
         TEST_CASE(suite, who_does_not_answer_is_not_told);
         TEST_CASE(suite, who_is_not_found_is_not_told);
+        TEST_CASE(suite, who_is_here_is_told);
         TEST_CASE(suite, who_does_not_listen_is_not_told);
         TEST_CASE(suite, told);
         return test_run(suite);
