@@ -87,6 +87,22 @@ static bool copy_text(const char *text, char **ret) {
         return *ret || !text;
 }
 
+/* Others may be revoked while an inspection is under way. */
+static int copy_memory(struct gathered *gathered, const struct store_memory *memory) {
+        const size_t size = memory->n_revoked * sizeof(*memory->revoked);
+
+        gathered->input.memory.subject = NULL; /* there is a copy, for the time when it is needed */
+        gathered->input.memory.revoked = NULL;
+        if (size == 0)
+                return 0;
+        gathered->revoked = malloc(size);
+        if (!gathered->revoked)
+                return -ENOMEM;
+        memcpy(gathered->revoked, memory->revoked, size);
+        gathered->input.memory.revoked = (const char(*)[FINGERPRINT_HEX])gathered->revoked;
+        return 0;
+}
+
 struct attempt *attempt_new(struct loop_services *services, const struct config_certificate *config,
                             const struct attempt_input *input, void (*done)(void *userdata), void *userdata) {
         _cleanup_(attempt_freep) struct attempt *attempt = calloc(1, sizeof(*attempt));
@@ -107,7 +123,8 @@ struct attempt *attempt_new(struct loop_services *services, const struct config_
                 .done = on_called,
                 .userdata = attempt,
         };
-        if (!copy_text(input->offered_token, &attempt->gathered.offered_token) ||
+        if (copy_memory(&attempt->gathered, &input->memory) < 0 ||
+            !copy_text(input->offered_token, &attempt->gathered.offered_token) ||
             !copy_text(input->subject, &attempt->gathered.last_subject) ||
             !copy_text(input->accepted_subject, &attempt->gathered.accepted_subject))
                 return NULL;

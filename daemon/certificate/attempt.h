@@ -10,7 +10,7 @@
 
 struct attempt;
 
-/* What the owner wants of an attempt; all is copied but `fingerprint`, which stays as it is during an
+/* What the owner wants of an attempt; all is copied but fingerprints, which stay as they are during an
  * inspection. */
 struct attempt_input {
         bool may_renew;            /* keep the store open and locked after the inspection */
@@ -28,6 +28,7 @@ struct attempt_input {
         bool takes_any_subject; /* with `offered_token` */
         uint64_t rights;        /* what the last inspection could not put right; see store_put_rights() */
         bool is_copied;         /* the state is: another machine may use the set */
+        struct store_memory memory;
 };
 
 /* How the last step ended. */

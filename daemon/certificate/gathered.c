@@ -8,6 +8,7 @@ void gathered_clear(struct gathered *gathered) {
         store_close(gathered->store);
         free_secret(gathered->token);
         free_secret(gathered->offered_token);
+        free(gathered->revoked);
         connection_clear(&gathered->connection);
         compass_configuration_clear(&gathered->configuration);
         compass_certificates_clear(&gathered->reply);

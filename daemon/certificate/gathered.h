@@ -16,6 +16,7 @@ struct gathered {
         struct attempt_input input;
         char *offered_token;                   /* cleansed */
         char *last_subject, *accepted_subject; /* those of the input */
+        char (*revoked)[FINGERPRINT_HEX];      /* those of `input.memory` */
         bool by_token;
 
         /* STEP_INSPECT. */

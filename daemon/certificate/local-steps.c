@@ -216,9 +216,16 @@ static void read_connection(struct gathered *gathered) {
         add_warning(gathered, error_text(&error));
 }
 
-/* The current set; where it is damaged, the last good one in its place. None at all is no failure. */
+/* The current set; where it is damaged, one that can take its place. None at all is no failure. */
 static int load_or_repair(struct gathered *gathered) {
+        static const char *const meanings[STORE_CHOICE_NONE] = {
+                [STORE_CHOICE_SAME] = "with the same certificate",
+                [STORE_CHOICE_KEY] = "with another certificate of the same key",
+                [STORE_CHOICE_EARLIER] = "with the certificate before it",
+        };
+        struct store_memory memory = gathered->input.memory;
         _cleanup_(freep) char *text = NULL;
+        enum store_choice choice;
         uint64_t generation;
         int r;
 
@@ -227,12 +234,15 @@ static int load_or_repair(struct gathered *gathered) {
                 _cleanup_(error_clear) struct error damage = ERROR_INIT;
 
                 error_move(&damage, &gathered->outcome.error);
-                r = store_repair(gathered->store, &generation, &gathered->outcome.error);
-                if (r == 0 && asprintf(&text, "%s; generation %" PRIu64 " is current again",
-                                       error_text(&damage), generation) >= 0)
+                memory.subject = gathered->last_subject;
+                r = store_repair(gathered->store, &memory, now_usec(CLOCK_REALTIME), &generation, &choice,
+                                 &gathered->outcome.error);
+                if (r == 0 && asprintf(&text, "%s; generation %" PRIu64 " is current again, %s",
+                                       error_text(&damage), generation, meanings[choice]) >= 0)
                         add_warning(gathered, text);
-                else if (r == -ENOENT)
-                        add_warning(gathered, error_text(&damage));
+                else if (r == -ENOENT && asprintf(&text, "%s; %s", error_text(&damage),
+                                                  error_text(&gathered->outcome.error)) >= 0)
+                        add_warning(gathered, text);
                 if (r == 0)
                         r = store_load(gathered->store, &gathered->set, &gathered->outcome.error);
         }

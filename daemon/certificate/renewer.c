@@ -478,6 +478,11 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                 .is_copied = saved(renewer)->is_copied,
                 .takes_any_subject = renewer->offered_token && renewer->wish.any_subject,
                 .rights = renewer->is_news_to_us ? 0 : core->facts.rights,
+                .memory = { .generation = core->facts.generation,
+                            .fingerprint = core->facts.fingerprint,
+                            .subject = saved(renewer)->subject,
+                            .revoked = (const char(*)[FINGERPRINT_HEX])saved(renewer)->revoked,
+                            .n_revoked = saved(renewer)->n_revoked },
         };
         renewer->attempt = attempt_new(&core->env->services, core->config, &input, on_step_done, renewer);
         if (!renewer->attempt) {

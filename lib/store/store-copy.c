@@ -7,6 +7,7 @@
 #include "lib/store/store-private.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "lib/x509/cert-write.h"
@@ -17,7 +18,7 @@ static int create_text(int dir_fd, const char *name, const char *text, struct fi
 
 int store_publish_pair(struct store *store, const struct pair *pair, uint64_t number, struct error *error) {
         _cleanup_(fd_closep) int stage_fd = -1;
-        char name[NUMBERED_NAME_MAX], staged[NUMBERED_NAME_MAX];
+        char name[NUMBERED_NAME_MAX], staged[NUMBERED_NAME_MAX], source[24];
         int r;
 
         /* Not in the stage of NUMBER: cut off there, the copy would pass for a renewal, which would continue
@@ -45,6 +46,10 @@ int store_publish_pair(struct store *store, const struct pair *pair, uint64_t nu
                                 store->options.public_access);
         if (r == 0)
                 r = store_adopted_create(store, stage_fd);
+        if (r == 0 && pair->is_copy) {
+                snprintf(source, sizeof(source), "%" PRIu64 "\n", pair->source);
+                r = create_text(stage_fd, STORE_COPY_OF, source, store->options.public_access);
+        }
         if (r == 0 && fchmod(stage_fd, 0755) < 0)
                 r = -errno;
         if (r == 0)
@@ -64,7 +69,7 @@ fail:
         return r;
 }
 
-static int publish_copy(struct store *store, const struct set *set, struct error *error) {
+int store_publish_copy(struct store *store, const struct set *set, struct error *error) {
         _cleanup_(freep) char *certificate_pem = NULL, *ca_pem = NULL;
         int r;
 
@@ -78,6 +83,8 @@ static int publish_copy(struct store *store, const struct set *set, struct error
                 .certificate_pem = certificate_pem,
                 .ca_pem = ca_pem,
                 .connection_json = set->connection_json,
+                .is_copy = true,
+                .source = set->generation,
         };
 
         return store_publish_pair(store, &pair, store_next(store), error);
@@ -100,32 +107,5 @@ int store_rollback(struct store *store, uint64_t generation, usec_t now, struct 
         if (set.effective_expiry <= now)
                 return error_set(error, -EKEYEXPIRED, "cannot roll back to %s/%s: it expired at %s",
                                  store->path, name, format_timestamp(expiry, set.effective_expiry));
-        return publish_copy(store, &set, error);
-}
-
-int store_repair(struct store *store, uint64_t *ret_generation, struct error *error) {
-        _cleanup_(generations_clear) struct generations generations = { 0 };
-        int r;
-
-        r = store_list_generations(store, &generations);
-        if (r < 0)
-                return error_set_errno(error, r, "cannot list directory %s", store->path);
-
-        for (size_t i = generations.n; i-- > 0;) {
-                _cleanup_(set_clear) struct set set = { 0 };
-
-                r = store_load_generation(store, generations.numbers[i], &set, error);
-                if (r == -EBADMSG) {
-                        error_clear(error);
-                        continue;
-                }
-                if (r < 0) /* too many open files, say: no reason to go back further than needed */
-                        return error_prefix(error, "cannot find the newest complete generation");
-                r = publish_copy(store, &set, error);
-                if (r < 0)
-                        return r;
-                *ret_generation = generations.numbers[i];
-                return 0;
-        }
-        return error_set(error, -ENOENT, "no generation in %s is complete", store->path);
+        return store_publish_copy(store, &set, error);
 }

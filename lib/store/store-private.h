@@ -10,6 +10,9 @@
 #define STAGE_CSR   "tls.csr"
 #define STAGE_TOKEN "token"
 
+/* In a generation that is a copy: the number of the other. Not for readers. */
+#define STORE_COPY_OF ".copy-of"
+
 #define STORE_TOKEN_MAX (16u * 1024)
 
 struct store {
@@ -48,6 +51,8 @@ struct pair {
         char *certificate_pem;
         char *ca_pem;          /* may be NULL */
         char *connection_json; /* may be NULL */
+        bool is_copy;          /* of generation `source` */
+        uint64_t source;
 };
 void pair_clear(struct pair *pair);
 
@@ -64,6 +69,9 @@ usec_t pair_expiry(const struct pair *pair);
 /* Writes PAIR as generation NUMBER, durably, and makes it current. What is staged for that number is dropped.
  */
 int store_publish_pair(struct store *store, const struct pair *pair, uint64_t number, struct error *error);
+
+/* Makes a copy of SET the next generation, which remembers that it is one. */
+int store_publish_copy(struct store *store, const struct set *set, struct error *error);
 
 /* store_load() for any generation. */
 int store_load_generation(const struct store *store, uint64_t number, struct set *ret, struct error *error);

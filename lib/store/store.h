@@ -111,10 +111,29 @@ int store_adopt_files(struct store *store, const char *key, const char *certific
  */
 int store_rollback(struct store *store, uint64_t generation, usec_t now, struct error *error);
 
-/* For a damaged current set: a copy of the newest complete generation becomes current; *RET_GENERATION is its
- * number. Whether it is still valid is another question. 0; -ENOENT when none is complete; another -errno
- * when a newer one could not be read for now. */
-int store_repair(struct store *store, uint64_t *ret_generation, struct error *error);
+/* What is known of a store beside its files; all is borrowed. */
+struct store_memory {
+        uint64_t generation;
+        const char *fingerprint; /* of that generation's leaf, in hexadecimal; NULL or empty: unknown */
+        const char *subject;     /* of its leaf, canonical; NULL: unknown */
+        const char (*revoked)[FINGERPRINT_HEX];
+        size_t n_revoked;
+};
+
+/* What a damaged set is replaced by. */
+enum store_choice {
+        STORE_CHOICE_SAME,    /* the same certificate */
+        STORE_CHOICE_KEY,     /* another one of the same key */
+        STORE_CHOICE_EARLIER, /* the newest one before it */
+        STORE_CHOICE_NONE,
+};
+
+/* For a damaged current set: a copy of another generation becomes current; *RET_GENERATION is its number. It
+ * is the same certificate where there is one, and never one that is not valid at NOW, was revoked, has
+ * another subject, or was left by a rollback. 0; -ENOENT with a sentence when there is none; another -errno
+ * when one could not be read for now. */
+int store_repair(struct store *store, const struct store_memory *memory, usec_t now, uint64_t *ret_generation,
+                 enum store_choice *ret_choice, struct error *error);
 
 /* Removes what is no certificate from the public files of all generations, where SET, the current one, has
  * such text or an adopted generation is there. It may be a private key. *RET_WARNING, owned, is a sentence

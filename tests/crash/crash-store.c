@@ -83,9 +83,11 @@ static int roll_back(struct store *store, _unused_ const struct material *new, s
 }
 
 static int repair(struct store *store, _unused_ const struct material *new, struct error *error) {
+        const struct store_memory nothing = { 0 };
+        enum store_choice choice;
         uint64_t generation;
 
-        return store_repair(store, &generation, error);
+        return store_repair(store, &nothing, X509_NOW, &generation, &choice, error);
 }
 
 static const struct {

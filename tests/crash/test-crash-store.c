@@ -246,9 +246,9 @@ static bool contains(const char *const *list, size_t n, const char *wanted) {
         return false;
 }
 
-/* A generation holds the first four of these, a stage all. */
-static const char *const parts[] = { STORE_KEY,        STORE_CERTIFICATE, STORE_CA,
-                                     STORE_CONNECTION, "tls.csr",         "token" };
+/* A generation holds the first five of these, a stage all. */
+static const char *const parts[] = { STORE_KEY,  STORE_CERTIFICATE, STORE_CA, STORE_CONNECTION,
+                                     ".copy-of", "tls.csr",         "token" };
 
 static void check_directory(struct setup *setup, const char *name, size_t n_parts) {
         _cleanup_(freep) char *path = scratch_path(setup->directory, name), *list = scratch_list(path);
@@ -258,7 +258,7 @@ static void check_directory(struct setup *setup, const char *name, size_t n_part
 
         for (char *entry = strtok_r(list, " ", &saved); entry; entry = strtok_r(NULL, " ", &saved)) {
                 if (is_top && has_prefix(entry, "..gen-"))
-                        check_directory(setup, entry, 4);
+                        check_directory(setup, entry, 5);
                 else if (is_top && has_prefix(entry, "..stage-")) {
                         check_directory(setup, entry, ELEMENTSOF(parts));
                         stages++;

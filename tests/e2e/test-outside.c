@@ -34,6 +34,48 @@ START_TEST(a_damaged_key_is_replaced_by_the_last_good_set) {
 }
 END_TEST
 
+static void listen_to_control(struct fixture *fixture) {
+        _cleanup_(freep) char *control = NULL;
+
+        ck_assert_int_ge(
+                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
+        fixture_edit(fixture, "defaults:", control);
+}
+
+/* The exit status of `rekeyctl rollback orders`. */
+static int roll_back(struct fixture *fixture) {
+        _cleanup_(freep) char *socket = scratch_path(fixture->directory, "control.sock");
+        const char *argv[] = {
+                getenv("REKEYD_TEST_REKEYCTL"), "--socket", socket, "rollback", "orders", NULL
+        };
+        _cleanup_(process_freep) struct process *rekeyctl = process_start(argv, false);
+
+        return process_wait(rekeyctl);
+}
+
+/* Generation 2 is the newest whole one, and the one that the operator left. */
+START_TEST(a_repair_does_not_undo_a_rollback) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
+        _cleanup_(freep) char *older = NULL, *now = NULL, *newer = NULL;
+
+        make_two_generations(fixture);
+        listen_to_control(fixture);
+        older = scratch_read(fixture->directory, "orders/..gen-000001/tls.crt");
+        newer = scratch_read(fixture->directory, "orders/..gen-000002/tls.crt");
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_CURRENT);
+        ck_assert_int_eq(roll_back(fixture), 0);
+        fixture_expect_text(fixture, "a copy of generation 1 is now current");
+
+        scratch_write(fixture->directory, "orders/tls.crt", "oops\n", 0644);
+        fixture_expect_text(fixture, "generation 1 is current again, with the same certificate");
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        now = scratch_read(fixture->directory, "orders/tls.crt");
+        ck_assert_str_eq(now, older);
+        ck_assert_str_ne(now, newer);
+}
+END_TEST
+
 START_TEST(a_deleted_link_comes_back) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
         _cleanup_(freep) char *link = scratch_path(fixture->directory, "orders/tls.crt");
@@ -132,6 +174,6 @@ START_TEST(stops_within_seconds_even_while_it_makes_a_key) {
 }
 END_TEST
 
-TEST_MAIN("world", a_damaged_key_is_replaced_by_the_last_good_set, a_deleted_link_comes_back,
-          a_newer_pair_is_adopted_at_once, noise_among_the_files_ends_no_back_off,
+TEST_MAIN("world", a_damaged_key_is_replaced_by_the_last_good_set, a_repair_does_not_undo_a_rollback,
+          a_deleted_link_comes_back, a_newer_pair_is_adopted_at_once, noise_among_the_files_ends_no_back_off,
           a_clock_before_the_certificate_stops_renewal, stops_within_seconds_even_while_it_makes_a_key)

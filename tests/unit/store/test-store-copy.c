@@ -8,6 +8,8 @@
 
 #include "tests/unit/store/store-checks.h"
 
+static const struct store_memory nothing;
+
 START_TEST(rolls_back_by_a_copy) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
@@ -54,21 +56,78 @@ START_TEST(repairs_from_the_last_good_generation) {
         _cleanup_(freep) char *old = scratch_path(scratch, "..gen-000001"),
                               *new = scratch_path(scratch, "..gen-000002");
         _cleanup_(error_clear) struct error error = ERROR_INIT;
+        enum store_choice choice;
         uint64_t generation;
 
         test_set_commit(store, &first);
         test_set_commit(store, &second);
         scratch_write(new, "tls.key", "", 0600);
         assert_damaged(store, "tls.key");
-        ck_assert_msg(store_repair(store, &generation, &error) == 0, "%s", error_text(&error));
+        ck_assert_msg(store_repair(store, &nothing, X509_NOW, &generation, &choice, &error) == 0, "%s",
+                      error_text(&error));
         ck_assert_uint_eq(generation, 1);
         assert_loads(store, 3, &first);
 
         scratch_write(old, "tls.key", "", 0600);
         _cleanup_(freep) char *copy = scratch_path(scratch, "..gen-000003");
         scratch_write(copy, "tls.crt", "", 0600);
-        ck_assert_int_eq(store_repair(store, &generation, &error), -ENOENT);
-        ck_assert_msg(strstr(error_text(&error), "no generation"), "%s", error_text(&error));
+        ck_assert_int_eq(store_repair(store, &nothing, X509_NOW, &generation, &choice, &error), -ENOENT);
+        ck_assert_msg(strstr(error_text(&error), "no other generation"), "%s", error_text(&error));
+}
+END_TEST
+
+/* Generation 3 is a copy of 1, after a rollback away from 2. */
+START_TEST(repairs_with_the_same_certificate) {
+        static const struct {
+                const char *name; /* of the file that is damaged; NULL: the directory is gone */
+                bool is_known, is_source_gone, is_revoked;
+                uint64_t expected; /* 0: none */
+        } cases[] = {
+                { "tls.crt", false, false, false, 1 }, { "tls.crt", true, false, false, 1 },
+                { "tls.key", false, false, false, 1 }, { "ca.crt", false, false, false, 1 },
+                { NULL, true, false, false, 1 },       { "tls.crt", false, true, false, 0 },
+                { "tls.key", true, true, false, 0 },   { "tls.crt", true, false, true, 0 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(scratch_freep) char *scratch = scratch_new();
+                _cleanup_(freep) char *current = NULL, *source = NULL;
+                _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
+                _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+                _cleanup_(error_clear) struct error error = ERROR_INIT;
+                _cleanup_(set_clear) struct set set = { 0 };
+                char fingerprint[1][FINGERPRINT_HEX];
+                struct store_memory memory = { 0 };
+                enum store_choice choice;
+                uint64_t generation = 0;
+                int r;
+
+                test_set_commit(store, &first);
+                test_set_commit(store, &second);
+                ck_assert_int_eq(store_rollback(store, 1, X509_NOW, NULL), 0);
+                ck_assert_int_eq(store_load(store, &set, NULL), 0);
+                hex_format(fingerprint[0], set.fingerprint, sizeof(set.fingerprint));
+                if (cases[i].is_known)
+                        memory = (struct store_memory) { .generation = 3, .fingerprint = fingerprint[0] };
+                if (cases[i].is_revoked) {
+                        memory.revoked = (const char(*)[FINGERPRINT_HEX])fingerprint;
+                        memory.n_revoked = 1;
+                }
+
+                current = scratch_path(scratch, "..gen-000003");
+                source = scratch_path(scratch, "..gen-000001");
+                if (cases[i].name)
+                        scratch_write(current, cases[i].name, "oops\n", 0600);
+                else
+                        current = scratch_free(current);
+                if (cases[i].is_source_gone)
+                        source = scratch_free(source);
+                r = store_repair(store, &memory, X509_NOW, &generation, &choice, &error);
+                ck_assert_msg(r == (cases[i].expected > 0 ? 0 : -ENOENT), "%zu: %s", i, error_text(&error));
+                ck_assert_msg(generation == cases[i].expected, "%zu: %" PRIu64, i, generation);
+                if (r == 0)
+                        ck_assert_int_eq(choice, STORE_CHOICE_SAME);
+        }
 }
 END_TEST
 
@@ -102,25 +161,27 @@ END_TEST
 START_TEST(repairs_nothing_while_generations_cannot_be_read) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(store_closep) struct store *store = test_store_open(scratch);
-        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
+        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1),
+                                                  third = test_set_make(2);
         _cleanup_(freep) char *new = scratch_path(scratch, "..gen-000003");
         _cleanup_(error_clear) struct error error = ERROR_INIT;
+        enum store_choice choice;
         uint64_t generation;
         struct rlimit limit;
         int r;
 
         test_set_commit(store, &first);
         test_set_commit(store, &second);
-        test_set_commit(store, &first);
+        test_set_commit(store, &third);
         scratch_write(new, "tls.key", "", 0600);
 
         limit = leave_descriptors(1); /* for the directory of a generation, and none for what is in it */
-        r = store_repair(store, &generation, &error);
+        r = store_repair(store, &nothing, X509_NOW, &generation, &choice, &error);
         setrlimit(RLIMIT_NOFILE, &limit);
         ck_assert_int_eq(r, -EMFILE);
         ck_assert_msg(strstr(error_text(&error), scratch), "%s", error_text(&error));
 
-        ck_assert_int_eq(store_repair(store, &generation, &error), 0);
+        ck_assert_int_eq(store_repair(store, &nothing, X509_NOW, &generation, &choice, &error), 0);
         ck_assert_uint_eq(generation, 2);
         assert_loads(store, 4, &second);
 }
@@ -152,11 +213,12 @@ END_TEST
 int main(void) {
         Suite *suite = suite_create("store-copy");
 
-        x509_key(1);
+        x509_key(2);
         x509_key(7);
         TEST_CASE(suite, rolls_back_by_a_copy);
         TEST_CASE(suite, does_not_roll_back_to_what_is_damaged);
         TEST_CASE(suite, repairs_from_the_last_good_generation);
+        TEST_CASE(suite, repairs_with_the_same_certificate);
         TEST_CASE(suite, a_rollback_drops_what_is_staged);
         TEST_CASE(suite, repairs_nothing_while_generations_cannot_be_read);
         TEST_CASE(suite, a_rollback_that_fails_names_the_directory);
