@@ -54,7 +54,7 @@ int store_adopt_files(struct store *store, const char *key, const char *certific
                         return error_set_errno(error, r, "cannot import CA %s", ca);
         }
 
-        r = pair_order(&pair, error);
+        r = pair_order(&pair, now_usec(CLOCK_REALTIME), error);
         if (r < 0)
                 return error_prefix(error, "cannot import certificate %s with key %s", certificate, key);
         r = pair_check_ca(&pair, error);
@@ -240,7 +240,7 @@ static int examine_plain_pair(const struct store *store, struct pair *pair, stru
         if (r == 0 && is_regular(store, STORE_CONNECTION))
                 r = read_plain(store, STORE_CONNECTION, CONNECTION_JSON_MAX, &pair->connection_json, error);
         if (r == 0)
-                r = pair_order(pair, error);
+                r = pair_order(pair, now_usec(CLOCK_REALTIME), error);
         if (r < 0)
                 return r;
 

@@ -56,9 +56,11 @@ struct pair {
 };
 void pair_clear(struct pair *pair);
 
-/* Writes the texts of PAIR anew: the leaf, which is the certificate of the key, goes first. Where there is no
- * CA, the leaf's issuers are. 0; -EBADMSG or -EINVAL for what is no pair; another -errno. */
-int pair_order(struct pair *pair, struct error *error);
+/* Writes the texts of PAIR anew: the leaf, which is the certificate of the key that lasts longest, goes
+ * first. Intermediates that are missing come from the CA file, and a root that has expired at NOW is left
+ * out. Where there is no CA, the leaf's issuers are. 0; -EBADMSG or -EINVAL for what is no pair; another
+ * -errno. */
+int pair_order(struct pair *pair, usec_t now, struct error *error);
 
 /* The leaf verifies to the CA, where there is one. 0 or -errno. */
 int pair_check_ca(const struct pair *pair, struct error *error);

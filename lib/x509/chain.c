@@ -112,6 +112,15 @@ static int no_issuer(const struct cert *leaf, const struct cert_list *candidates
                          quoted(issuer), candidates->n);
 }
 
+/* A root that had expired when the leaf was issued is not what its issuer trusts, nor whoever accepts it:
+ * that is a CA below it, with a certificate of its own. */
+static void drop_stale_root(struct chain *chain) {
+        struct cert *leaf = chain->certs.items[0], *top = chain->certs.items[chain->certs.n - 1];
+
+        if (chain->certs.n > 2 && cert_is_self_signed(top) && cert_not_after(top) <= cert_not_before(leaf))
+                cert_free(chain->certs.items[--chain->certs.n]);
+}
+
 static int build(const struct cert *leaf, const struct heap *heap, struct chain *ret, struct error *error) {
         _cleanup_(chain_clear) struct chain chain = { 0 };
         const struct cert *next = leaf;
@@ -132,6 +141,7 @@ static int build(const struct cert *leaf, const struct heap *heap, struct chain 
         } while (next);
         if (chain.certs.n == 1)
                 return no_issuer(leaf, heap->candidates, error);
+        drop_stale_root(&chain);
 
         *ret = chain;
         chain = (struct chain) { 0 };

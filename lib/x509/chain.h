@@ -16,7 +16,8 @@ void chain_clear(struct chain *chain);
 
 /* Builds the chain for LEAF from CANDIDATES (which may hold the leaf itself, repeats and strangers). Where
  * several certificates could have issued the same child (a CA renewed with the same key) the one that lives
- * longest wins. 0, -EINVAL when no candidate issued the leaf, -E2BIG past CERT_LIST_MAX, -ENOMEM. A
+ * longest wins. A root that had expired before the leaf was issued is left out, where there is another CA
+ * below it. 0, -EINVAL when no candidate issued the leaf, -E2BIG past CERT_LIST_MAX, -ENOMEM. A
  * self-signed leaf is refused. */
 int chain_build(const struct cert *leaf, const struct cert_list *candidates, struct chain *ret,
                 struct error *error);

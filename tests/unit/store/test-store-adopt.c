@@ -330,6 +330,128 @@ START_TEST(imports_from_elsewhere_and_orders_the_chain) {
 }
 END_TEST
 
+/* What can be in the two files. */
+enum { LEAF, OLD, NEXT, OTHER, INTER, CROSS, ROOT, STALE, DIRECT, N_CERTS };
+
+static void make_material(struct x509_cert certs[N_CERTS]) {
+        const usec_t now = now_usec(CLOCK_REALTIME), day = USEC_PER_DAY;
+        struct x509_options root = { .ca = true,
+                                     .key = x509_key(6),
+                                     .subject = "CN=Root",
+                                     .not_before = now - 900 * day,
+                                     .not_after = now + 900 * day };
+        struct x509_options stale = root, inter = root, cross = root, leaf;
+
+        stale.subject = "CN=Old Root";
+        stale.key = x509_key(5);
+        stale.not_after = now - day;
+        certs[ROOT] = x509_make(&root);
+        certs[STALE] = x509_make(&stale);
+        cross.issuer = &certs[STALE];
+        certs[CROSS] = x509_make(&cross);
+        inter.subject = "CN=Inter";
+        inter.key = x509_key(7);
+        inter.issuer = &certs[ROOT];
+        certs[INTER] = x509_make(&inter);
+        leaf = (struct x509_options) { .subject = "CN=orders",
+                                       .key = x509_key(0),
+                                       .issuer = &certs[INTER],
+                                       .not_before = now - 20 * day,
+                                       .not_after = now + 60 * day };
+        certs[LEAF] = x509_make(&leaf);
+        leaf.not_after = now - day;
+        certs[OLD] = x509_make(&leaf);
+        leaf.not_before = now + 30 * day;
+        leaf.not_after = now + 120 * day;
+        certs[NEXT] = x509_make(&leaf);
+        leaf.key = x509_key(1);
+        certs[OTHER] = x509_make(&leaf);
+        leaf.key = x509_key(0);
+        leaf.issuer = &certs[STALE];
+        leaf.not_before = now - 20 * day;
+        leaf.not_after = now + 60 * day;
+        certs[DIRECT] = x509_make(&leaf);
+}
+
+/* NONE ends a list. */
+#define NONE (-1)
+
+static char *text_of(const struct x509_cert certs[N_CERTS], const int *list, size_t n) {
+        char *text = NULL;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+
+        for (size_t i = 0; i < n && list[i] != NONE; i++)
+                fputs(certs[list[i]].pem, out);
+        fclose(out);
+        return text;
+}
+
+START_TEST(what_is_published_of_a_pair) {
+        static const struct {
+                int certificate[6], ca[4]; /* the files; no CA: none is named */
+                int published[5], published_ca[5];
+        } cases[] = {
+                /* As it is, where that begins with the leaf. */
+                { { LEAF, NONE }, { NONE }, { LEAF, NONE }, { NONE } },
+                { { LEAF, INTER, NONE }, { NONE }, { LEAF, INTER, NONE }, { INTER, NONE } },
+                { { LEAF, INTER, ROOT, NONE }, { NONE }, { LEAF, INTER, ROOT, NONE }, { INTER, ROOT, NONE } },
+                { { LEAF, OTHER, INTER, NONE }, { NONE }, { LEAF, OTHER, INTER, NONE }, { INTER, NONE } },
+                { { INTER, LEAF, NONE }, { NONE }, { LEAF, INTER, NONE }, { INTER, NONE } },
+                /* An intermediate that is missing comes from the CA file. */
+                { { LEAF, NONE }, { INTER, ROOT, NONE }, { LEAF, INTER, NONE }, { INTER, ROOT, NONE } },
+                { { LEAF, NONE }, { ROOT, INTER, NONE }, { LEAF, INTER, NONE }, { ROOT, INTER, NONE } },
+                { { LEAF, INTER, NONE }, { ROOT, NONE }, { LEAF, INTER, NONE }, { ROOT, NONE } },
+                /* Of several certificates of the key, the one that lasts longest and is valid. */
+                { { OLD, LEAF, INTER, NONE }, { NONE }, { LEAF, INTER, NONE }, { INTER, NONE } },
+                { { LEAF, OLD, INTER, NONE }, { NONE }, { LEAF, INTER, NONE }, { INTER, NONE } },
+                { { OLD, LEAF, NONE }, { NONE }, { LEAF, NONE }, { NONE } },
+                { { NEXT, LEAF, OLD, INTER, NONE }, { NONE }, { LEAF, INTER, NONE }, { INTER, NONE } },
+                { { OLD, LEAF, NONE }, { INTER, ROOT, NONE }, { LEAF, INTER, NONE }, { INTER, ROOT, NONE } },
+                /* A root that has expired is not the one that anyone trusts. */
+                { { LEAF, INTER, CROSS, STALE, NONE },
+                  { NONE },
+                  { LEAF, INTER, CROSS, NONE },
+                  { INTER, CROSS, NONE } },
+                { { LEAF, INTER, NONE },
+                  { CROSS, STALE, NONE },
+                  { LEAF, INTER, CROSS, NONE },
+                  { CROSS, NONE } },
+                { { DIRECT, STALE, NONE }, { NONE }, { DIRECT, NONE }, { NONE } },
+        };
+        struct x509_cert certs[N_CERTS];
+        _cleanup_(freep) char *key = x509_key_pem(x509_key(0));
+
+        make_material(certs);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(scratch_freep) char *scratch = scratch_new(), *source = scratch_new();
+                _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+                _cleanup_(error_clear) struct error error = ERROR_INIT;
+                _cleanup_(set_clear) struct set set = { 0 };
+                _cleanup_(freep) char *certificate = text_of(certs, cases[i].certificate, 6),
+                                      *ca = text_of(certs, cases[i].ca, 4),
+                                      *published = text_of(certs, cases[i].published, 5),
+                                      *published_ca = text_of(certs, cases[i].published_ca, 5),
+                                      *key_path = scratch_path(source, "my.key"),
+                                      *crt_path = scratch_path(source, "my.crt"),
+                                      *ca_path = scratch_path(source, "ca.crt"), *warning = NULL;
+
+                scratch_write(source, "my.key", key, 0600);
+                scratch_write(source, "my.crt", certificate, 0644);
+                scratch_write(source, "ca.crt", ca, 0644);
+                ck_assert_msg(store_adopt_files(store, key_path, crt_path, *ca ? ca_path : NULL, &warning,
+                                                &error) == 0,
+                              "%zu: %s", i, error_text(&error));
+                ck_assert_msg(store_load(store, &set, &error) == 0, "%zu: %s", i, error_text(&error));
+                ck_assert_msg(streq(set.certificate_pem, published), "%zu: %s", i, set.certificate_pem);
+                ck_assert_msg(streq(set.ca_pem ? set.ca_pem : "", published_ca), "%zu", i);
+                ck_assert_msg(set.effective_expiry > now_usec(CLOCK_REALTIME), "%zu", i);
+        }
+        for (size_t i = 0; i < N_CERTS; i++)
+                x509_cert_clear(&certs[i]);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("store-adopt");
 
@@ -346,5 +468,6 @@ int main(void) {
         TEST_CASE(suite, a_pair_that_lasts_no_longer_is_not_adopted);
         TEST_CASE(suite, a_machine_out_of_descriptors_sets_nothing_aside);
         TEST_CASE(suite, imports_from_elsewhere_and_orders_the_chain);
+        TEST_CASE(suite, what_is_published_of_a_pair);
         return test_run(suite);
 }

@@ -370,6 +370,44 @@ START_TEST(test_verify_expiry) {
 }
 END_TEST
 
+/* The Connector issues with a CA that was signed across by one that has expired since: it trusts another
+ * certificate of that CA. A root that expires later counts, and so does the only CA there is. */
+START_TEST(test_stale_root) {
+        static const struct {
+                usec_t root_expiry; /* the leaf is issued a day before X509_NOW */
+                bool has_intermediate;
+                size_t n;
+                usec_t expiry;
+        } cases[] = {
+                { X509_NOW - 2 * USEC_PER_DAY, true, 2, X509_NOW + 90 * USEC_PER_DAY },
+                { X509_NOW - USEC_PER_DAY, true, 2, X509_NOW + 90 * USEC_PER_DAY },
+                { X509_NOW - USEC_PER_DAY / 2, true, 3, X509_NOW - USEC_PER_DAY / 2 },
+                { X509_NOW + USEC_PER_DAY, true, 3, X509_NOW + USEC_PER_DAY },
+                { X509_NOW - 2 * USEC_PER_DAY, false, 2, X509_NOW - 2 * USEC_PER_DAY },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(x509_cert_clear) struct x509_cert root =
+                        x509_make(&(struct x509_options) { .ca = true,
+                                                           .subject = "CN=Root",
+                                                           .key = x509_key(1),
+                                                           .not_before = X509_NOW - 99 * USEC_PER_DAY,
+                                                           .not_after = cases[i].root_expiry });
+                _cleanup_(x509_cert_clear) struct x509_cert intermediate =
+                        make_ca("CN=Intermediate", 2, &root);
+                _cleanup_(x509_cert_clear) struct x509_cert leaf = x509_make(&(struct x509_options) {
+                        .issuer = cases[i].has_intermediate ? &intermediate : &root });
+                _cleanup_(cert_list_clear) struct cert_list leaves = LIST_OF(&leaf),
+                                                            all = LIST_OF(&intermediate, &root);
+                _cleanup_(chain_clear) struct chain chain = { 0 };
+
+                ck_assert_int_eq(chain_build(leaves.items[0], &all, &chain, NULL), 0);
+                ck_assert_msg(chain.certs.n == cases[i].n, "%zu: %zu", i, chain.certs.n);
+                ck_assert_uint_eq(chain_effective_expiry(&chain), cases[i].expiry);
+        }
+}
+END_TEST
+
 START_TEST(test_pem) {
         _cleanup_(x509_cert_clear) struct x509_cert root = make_ca("CN=Root", 1, NULL);
         _cleanup_(x509_cert_clear) struct x509_cert intermediate = make_ca("CN=Intermediate", 2, &root);
@@ -403,6 +441,7 @@ int main(void) {
         TEST_CASE(suite, test_verify);
         TEST_CASE(suite, test_effective_expiry);
         TEST_CASE(suite, test_verify_expiry);
+        TEST_CASE(suite, test_stale_root);
         TEST_CASE(suite, test_pem);
         return test_run(suite);
 }
