@@ -42,11 +42,11 @@ static int run(int argc, char *argv[], struct error *error) {
 
 int main(int argc, char *argv[]) {
         struct error error = ERROR_INIT;
+        const int r = run(argc, argv, &error);
 
-        if (run(argc, argv, &error) < 0) {
+        if (r < 0)
                 log_error("%s", error_text(&error));
-                error_clear(&error);
-                return EXIT_FAILURE;
-        }
-        return EXIT_SUCCESS;
+        error_clear(&error);
+        log_finish();
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

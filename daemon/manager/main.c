@@ -11,6 +11,7 @@
 
 #include "daemon/loop/curl-glue.h"
 #include "daemon/loop/journald.h"
+#include "daemon/loop/log-watch.h"
 #include "daemon/loop/service.h"
 #include "daemon/manager/loop.h"
 #include "daemon/manager/manager.h"
@@ -162,6 +163,7 @@ static int run(struct config *owned_config, const struct arguments *arguments) {
         const bool once = arguments->once;
         _cleanup_(config_freep) struct config *config = owned_config;
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_(log_watch_freep) struct log_watch *log_watch = NULL;
         _cleanup_(manager_freep) struct manager *manager = NULL;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         struct metrics *metrics;
@@ -170,6 +172,8 @@ static int run(struct config *owned_config, const struct arguments *arguments) {
         r = sd_event_new(&event);
         if (r == 0)
                 r = set_up_signals(event, once ? NULL : &manager);
+        if (r == 0)
+                r = log_watch_new(event, &log_watch);
         if (r < 0) {
                 log_error("cannot set up the event loop: %s", strerrordesc_np(-r));
                 return EXIT_FAILURE;
@@ -199,7 +203,7 @@ static int run(struct config *owned_config, const struct arguments *arguments) {
         return r;
 }
 
-int main(int argc, char *argv[]) {
+static int start(int argc, char *argv[]) {
         _cleanup_(config_errors_clear) struct config_errors errors = { 0 };
         _cleanup_(config_freep) struct config *config = NULL;
         struct arguments arguments;
@@ -218,7 +222,7 @@ int main(int argc, char *argv[]) {
 
         if (config_load(arguments.config_path, &config, &errors) < 0) {
                 for (size_t i = 0; i < errors.n; i++)
-                        fprintf(stderr, "%s\n", errors.items[i]);
+                        log_plain(errors.items[i]);
                 return EXIT_FAILURE;
         }
         if (arguments.check_config)
@@ -233,4 +237,11 @@ int main(int argc, char *argv[]) {
         r = run(take_ptr(config), &arguments);
         curl_global_cleanup();
         return r;
+}
+
+int main(int argc, char *argv[]) {
+        const int exit = start(argc, argv);
+
+        log_finish();
+        return exit;
 }

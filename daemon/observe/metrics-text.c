@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 
 #include "lib/util/files.h"
+#include "lib/util/log.h"
 
 /* --- What there is --- */
 
@@ -22,6 +23,7 @@
 struct self {
         usec_t time_usec, cpu_usec;
         uint64_t resident_bytes, open_fds, max_fds; /* 0: unknown */
+        uint64_t log_lines_dropped;
 };
 
 enum type { GAUGE, COUNTER, HISTOGRAM };
@@ -151,6 +153,8 @@ static const struct family families[] = {
           "Duration of one turn of the event loop.", .is_live = true },
         { "rekeyd_loop_longest_turn_seconds", GAUGE, OF_METRICS(SECONDS, longest_turn_usec),
           "Longest turn of the event loop since the start.", .is_live = true },
+        { "rekeyd_log_lines_dropped_total", COUNTER, OF_SELF(NUMBER, log_lines_dropped),
+          "Log lines that were dropped, since they were not read or could not be written." },
         { "rekeyd_key_generation_cpu_seconds_total", COUNTER, OF_METRICS(SECONDS, key_cpu_usec),
           "Processor time spent on generating keys." },
         { "rekeyd_control_connections", GAUGE, OF_SOURCE(SMALL, connections),
@@ -490,6 +494,7 @@ int metrics_reader_new(const struct metrics *metrics, const struct metrics_sourc
         reader->serial = source->serial(source->userdata);
         if (!source->for_file)
                 look_at_self(&reader->self);
+        reader->self.log_lines_dropped = log_dropped();
         *ret = reader;
         return 0;
 }

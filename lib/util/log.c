@@ -1,18 +1,26 @@
 /*
  * One line a change of state, written by a single write() so that lines of several processes on one pipe do
- * not mix. JSON lines carry every field; text lines carry the message only, which names what matters already.
- * There is no log level below debug, no log file and no rotation: that is the supervisor's work.
+ * not mix (up to PIPE_BUF bytes). JSON lines carry every field; text lines carry the message only, which
+ * names what matters already. There is no log level below debug, no log file and no rotation: that is the
+ * supervisor's work.
  */
 
 #include "lib/util/log.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "lib/util/log-queue.h"
+#include "lib/util/log-stderr.h"
 #include "lib/util/time.h"
 #include "lib/util/utf8.h"
+
+/* How long log_finish() waits for a reader, in all and without progress. */
+#define FINISH_USEC      USEC_PER_SEC
+#define FINISH_STEP_MSEC 100
 
 const char *const log_format_names[LOG_FORMAT_MAX] = {
         [LOG_FORMAT_AUTO] = "auto",
@@ -29,6 +37,11 @@ static const char *const priority_names[] = {
 static enum log_format log_format = LOG_FORMAT_TEXT;
 static int log_max_priority = LOG_INFO;
 static const struct log_journal *log_journal;
+
+static struct log_queue queues[LOG_PLACE_MAX];
+
+static void (*log_waiting)(enum log_place place, int fd, void *userdata);
+static void *log_waiting_userdata;
 
 void log_set_journal(const struct log_journal *journal) {
         log_journal = journal;
@@ -118,12 +131,78 @@ static void write_line(FILE *out, int priority, const char *message_id, const st
         fputs("}\n", out);
 }
 
+/* Text or JSON, owned by the caller. 0 or -ENOMEM. */
+static int format_line(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
+                       const char *message, char **ret_data, size_t *ret_size) {
+        _cleanup_(freep) char *line = NULL;
+        FILE *out = open_memstream(&line, ret_size);
+
+        if (!out)
+                return -ENOMEM;
+        write_line(out, priority, message_id, fields, n_fields, message);
+        if (fclose(out) != 0)
+                return -ENOMEM;
+        *ret_data = take_ptr(line);
+        return 0;
+}
+
+static void say_dropped(char text[128], uint64_t n, const char *why) {
+        snprintf(text, 128, "log: %" PRIu64 " %s dropped: %s", n, n == 1 ? "line was" : "lines were", why);
+}
+
+static int report_on_stderr(uint64_t n, int error, char **ret_data, size_t *ret_size) {
+        char text[128];
+
+        say_dropped(text, n, error == EAGAIN ? "standard error was not read" : strerrordesc_np(error));
+        return format_line(LOG_WARNING, NULL, NULL, 0, text, ret_data, ret_size);
+}
+
+static int report_in_journal(uint64_t n, int error, char **ret_data, size_t *ret_size) {
+        char text[128];
+
+        say_dropped(text, n, error == EAGAIN ? "the journal did not read them" : strerrordesc_np(error));
+        return log_journal->format(LOG_WARNING, NULL, NULL, 0, text, ret_data, ret_size);
+}
+
+static struct log_queue *queue_of(enum log_place place) {
+        struct log_queue *queue = &queues[place];
+
+        queue->target = place == LOG_PLACE_STDERR ? &log_stderr : log_journal->target;
+        queue->report = place == LOG_PLACE_STDERR ? report_on_stderr : report_in_journal;
+        return queue;
+}
+
+static void tell_waiting(enum log_place place) {
+        if (log_waiting && !STAILQ_EMPTY(&queues[place].lines))
+                log_waiting(place, queues[place].target->fd(), log_waiting_userdata);
+}
+
+static int send_line(enum log_place place, const char *data, size_t size) {
+        struct log_queue *queue = queue_of(place);
+        int r;
+
+        r = log_queue_write(queue, data, size);
+        if (r < 0 && place == LOG_PLACE_STDERR)
+                log_queue_drop(queue, -r);
+        tell_waiting(place);
+        return r;
+}
+
+static int send_entry(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
+                      const char *message) {
+        _cleanup_(freep) char *data = NULL;
+        size_t size;
+        int r;
+
+        r = log_journal->format(priority, message_id, fields, n_fields, message, &data, &size);
+        return r < 0 ? r : send_line(LOG_PLACE_JOURNAL, data, size);
+}
+
 void log_fields(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
                 const char *format, ...) {
         _cleanup_(freep) char *message = NULL, *line = NULL;
-        size_t size = 0;
         va_list args;
-        FILE *out;
+        size_t size;
         int saved = errno, n;
 
         if (!log_enabled(priority))
@@ -134,21 +213,60 @@ void log_fields(int priority, const char *message_id, const struct log_field *fi
         va_end(args);
         if (n < 0) {
                 message = NULL;
+                log_queue_drop(queue_of(LOG_PLACE_STDERR), ENOMEM);
                 return;
         }
 
-        if (log_format == LOG_FORMAT_JOURNAL &&
-            log_journal->write(priority, message_id, fields, n_fields, message) == 0) {
-                errno = saved;
-                return;
-        }
+        if ((log_format != LOG_FORMAT_JOURNAL ||
+             send_entry(priority, message_id, fields, n_fields, message) < 0) &&
+            format_line(priority, message_id, fields, n_fields, message, &line, &size) == 0)
+                (void)send_line(LOG_PLACE_STDERR, line, size);
+        errno = saved;
+}
 
-        out = open_memstream(&line, &size);
+void log_plain(const char *text) {
+        _cleanup_(freep) char *line = NULL;
+        size_t size;
+        FILE *out = open_memstream(&line, &size);
+
         if (!out)
                 return;
-        write_line(out, priority, message_id, fields, n_fields, message);
+        write_text(out, text);
+        fputc('\n', out);
         if (fclose(out) == 0)
-                while (write(STDERR_FILENO, line, size) < 0 && errno == EINTR)
-                        ;
-        errno = saved;
+                (void)send_line(LOG_PLACE_STDERR, line, size);
+}
+
+/* --- What waits --- */
+
+void log_set_waiting(void (*waiting)(enum log_place place, int fd, void *userdata), void *userdata) {
+        log_waiting = waiting;
+        log_waiting_userdata = userdata;
+        for (enum log_place place = 0; place < LOG_PLACE_MAX; place++)
+                tell_waiting(place);
+}
+
+void log_flush(enum log_place place) {
+        (void)log_queue_flush(queue_of(place));
+        tell_waiting(place);
+}
+
+void log_finish(void) {
+        const usec_t end = usec_add(now_usec(CLOCK_MONOTONIC), FINISH_USEC);
+
+        for (enum log_place place = 0; place < LOG_PLACE_MAX; place++)
+                while (!STAILQ_EMPTY(&queues[place].lines) && log_queue_flush(queue_of(place))) {
+                        struct pollfd writable = { .fd = queues[place].target->fd(), .events = POLLOUT };
+
+                        if (now_usec(CLOCK_MONOTONIC) >= end || poll(&writable, 1, FINISH_STEP_MSEC) <= 0)
+                                break;
+                }
+}
+
+uint64_t log_dropped(void) {
+        uint64_t n = 0;
+
+        for (enum log_place place = 0; place < LOG_PLACE_MAX; place++)
+                n += queues[place].n_dropped;
+        return n;
 }

@@ -24,14 +24,16 @@ struct log_field {
 };
 
 /*
- * The writer to the journal, which this floor does not know. IS_CONNECTED returns whether stderr leads there;
- * WRITE makes one entry, 0 or -errno, and on failure the line goes to stderr as text. Called before
- * log_configure(), once.
+ * The journal, which this floor does not know. IS_CONNECTED returns whether stderr leads there; FORMAT makes
+ * one entry, owned by the caller, 0 or -errno; TARGET takes it. On failure the line goes to stderr as text.
+ * Called before log_configure(), once.
  */
+struct log_target;
 struct log_journal {
         bool (*is_connected)(void);
-        int (*write)(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
-                     const char *message);
+        int (*format)(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
+                      const char *message, char **ret_data, size_t *ret_size);
+        const struct log_target *target;
 };
 void log_set_journal(const struct log_journal *journal);
 
@@ -45,9 +47,11 @@ bool log_enabled(int priority);
  * LOG_DEBUG for those in between. */
 int log_repeated(int priority, unsigned n);
 
-/* Writes one line by one write(), or one entry. MESSAGE_ID is 32 hex digits or NULL. Control characters in
- * what is logged are escaped, so nothing from outside can forge a line; the journal keeps them as they are,
- * and its readers escape. */
+/*
+ * Writes one line, or one entry, and never waits for a reader: what it does not take waits in memory, and
+ * beyond a limit lines are dropped. Control characters in what is logged are escaped, so nothing from outside
+ * can forge a line; the journal keeps them as they are, and its readers escape. From one thread only.
+ */
 void log_fields(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
                 const char *format, ...) _printf_(5, 6);
 
@@ -56,3 +60,28 @@ void log_fields(int priority, const char *message_id, const struct log_field *fi
 #define log_warning(...)        log_line(LOG_WARNING, __VA_ARGS__)
 #define log_info(...)           log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...)          log_line(LOG_DEBUG, __VA_ARGS__)
+
+/* One line as it is, without level and time: for errors before there is a log. */
+void log_plain(const char *text);
+
+/* --- What waits --- */
+
+enum log_place {
+        LOG_PLACE_STDERR,
+        LOG_PLACE_JOURNAL,
+        LOG_PLACE_MAX,
+};
+
+/* WAITING is called when something waits until FD is writable; log_flush() is to be called then. NULL: nobody
+ * is told, and what waits goes out with the next line. */
+void log_set_waiting(void (*waiting)(enum log_place place, int fd, void *userdata), void *userdata);
+
+/* Sends what the reader takes; calls WAITING if something still waits. */
+void log_flush(enum log_place place);
+
+/* For the end of a program: sends what waits, as long as the reader takes some of it within a tenth of a
+ * second each, and for a second in all. */
+void log_finish(void);
+
+/* How many lines were dropped since the start. */
+uint64_t log_dropped(void);
