@@ -310,12 +310,6 @@ static void on_request(struct http_request *request, void *userdata) {
         char name[YAML_NAME_MAX + 1] = "";
         const struct route *route;
 
-        if (http_access(request) == HTTP_ACCESS_NONE) {
-                http_reply_error(request, 403, NULL,
-                                 "permission denied: calls need root, rekeyd's own user, or a member of "
-                                 "`control.group` or `control.read_group`");
-                return;
-        }
         route = find_route(http_path(request), name);
         if (route)
                 answer(control, request, route, name);
@@ -386,6 +380,8 @@ static int begin(struct control *control, int *fd, bool is_public, struct http_s
         const struct http_server_options options = {
                 .fd = take_fd(fd),
                 .access = is_public ? public_access : control_access,
+                .refusal = "permission denied: calls need root, rekeyd's own user, or a member of "
+                           "`control.group` or `control.read_group`",
                 .handle = is_public ? on_public_request : on_request,
                 .userdata = control,
                 .connections_max = is_public ? HTTP_CONNECTIONS : CONNECTIONS_MAX,

@@ -11,6 +11,10 @@
 #include "lib/util/json.h"
 #include "lib/util/log.h"
 
+unsigned http_server_connections(const struct http_server *server) {
+        return server->n_connections - server->n_ending;
+}
+
 /* --- Deadlines --- */
 
 void connection_set_timer(struct http_server *server) {

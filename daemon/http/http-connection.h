@@ -27,6 +27,7 @@ struct http_connection {
         usec_t deadline_usec;
         usec_t active_usec; /* when it last sent data, or took a piece of a stream */
         enum http_access access;
+        uid_t uid;               /* (uid_t)-1: a TCP peer */
         sd_event_source *source; /* the head arrives; or, suspended, the peer hangs up */
         struct MHD_Connection *mhd;
         bool is_suspended;

@@ -21,6 +21,7 @@
  */
 
 #include "daemon/http/http-request.h"
+#include "daemon/http/http-share.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -116,6 +117,8 @@ static int on_head(_unused_ sd_event_source *source, int fd, uint32_t revents, v
         size = http_head_size(server->scratch, got);
         if (size > server->options.head_max || (size == 0 && got > server->options.head_max))
                 refuse_size(connection, "head", server->options.head_max);
+        else if (size > 0 && connection->access == HTTP_ACCESS_NONE)
+                connection_refuse(connection, 403, server->options.refusal);
         else if (size > 0) {
                 r = http_head_parse(server->scratch, size, &head, &reason);
                 if (r == 0 && head.body_size > server->options.body_max) {
@@ -154,10 +157,15 @@ static int connection_new(struct http_server *server, int fd) {
                 .active_usec = now_usec(CLOCK_MONOTONIC),
         };
         connection->deadline_usec = usec_add(connection->active_usec, server->options.request_usec);
+        share_identify(connection);
+        if (!share_make_room(connection)) {
+                fd_close(fd);
+                free(connection);
+                return 0;
+        }
         TAILQ_INSERT_TAIL(&server->connections[HTTP_RECEIVING], connection, link);
         server->n_connections++;
 
-        connection->access = server->options.access(fd, server->options.userdata);
         r = sd_event_add_io(server->event, &connection->source, fd, EPOLLIN | EPOLLRDHUP | EPOLLET, on_head,
                             connection);
         if (r < 0) {
@@ -166,23 +174,6 @@ static int connection_new(struct http_server *server, int fd) {
         }
         connection_set_timer(server);
         return 0;
-}
-
-/* Closes the connection that was silent longest: of those without a complete request, otherwise of all. */
-static bool evict(struct http_server *server) {
-        struct http_connection *victim = NULL, *connection;
-
-        for (enum http_phase phase = HTTP_RECEIVING; phase < HTTP_ENDING; phase++) {
-                TAILQ_FOREACH(connection, &server->connections[phase], link)
-                if (!victim || connection->active_usec < victim->active_usec)
-                        victim = connection;
-                if (phase == HTTP_RECEIVING && victim)
-                        break;
-        }
-        if (!victim)
-                return false;
-        connection_end(victim);
-        return true;
 }
 
 /* --- The loop --- */
@@ -211,7 +202,7 @@ static int on_run_again(_unused_ sd_event_source *source, void *userdata) {
 static void accept_pause(struct http_server *server, int error) {
         log_line(log_repeated(LOG_WARNING, ++server->n_accept_failures),
                  "cannot accept a connection to the control API; retrying: %s", strerror(error));
-        (void)evict(server);
+        (void)share_give_one(server);
         if (sd_event_source_set_time_relative(server->accept_retry, ACCEPT_RETRY_USEC) < 0 ||
             sd_event_source_set_enabled(server->accept_retry, SD_EVENT_ONESHOT) < 0)
                 return;
@@ -237,11 +228,8 @@ static int on_accept(_unused_ sd_event_source *source, int fd, _unused_ uint32_t
                         continue;
                 if (r < 0)
                         r = -errno;
-                else {
-                        if (http_server_connections(server) >= server->options.connections_max)
-                                (void)evict(server);
+                else
                         r = connection_new(server, r);
-                }
                 if (r < 0) {
                         accept_pause(server, -r);
                         break;
@@ -356,8 +344,4 @@ struct http_server *http_server_free(struct http_server *server) {
         sd_event_unref(server->event);
         free(server);
         return NULL;
-}
-
-unsigned http_server_connections(const struct http_server *server) {
-        return server->n_connections - server->n_ending;
 }

@@ -23,13 +23,15 @@ struct http_server_options {
 
         /* Who has connected by FD: asked once for each connection, at accept(). */
         enum http_access (*access)(int fd, void *userdata);
+        const char *refusal; /* a sentence for those with HTTP_ACCESS_NONE, whose requests are not handled */
 
         /* A request has arrived whole. It is to be answered by one of http_reply...(), now or later. */
         void (*handle)(struct http_request *request, void *userdata);
         void *userdata;
 
         /* Beyond them the connection that was silent longest is closed: of those without a complete request,
-         * if there are any. */
+         * if there are any. Each user but root and our own has a share of them; http-share.c has the rules.
+         */
         unsigned connections_max;
         size_t head_max, body_max;
         usec_t request_usec; /* since accept(), within which a request must have arrived */

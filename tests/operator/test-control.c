@@ -281,6 +281,63 @@ START_TEST(who_may_call) {
 }
 END_TEST
 
+/* Connects as nobody, over and over, with hundreds of connections at a time; a byte on FD tells of the first
+ * hundreds. Until it is killed. */
+static pid_t start_flood(const char *path, int fd) {
+        const struct passwd *nobody = getpwnam("nobody");
+        static int fds[400];
+        pid_t pid = fork();
+
+        ck_assert_int_ge(pid, 0);
+        if (pid > 0)
+                return pid;
+        if (setgroups(0, NULL) < 0 || setgid(nobody->pw_gid) < 0 || setuid(nobody->pw_uid) < 0)
+                _exit(99);
+        for (size_t i = 0;; i++) {
+                if (i >= ELEMENTSOF(fds))
+                        close(fds[i % ELEMENTSOF(fds)]);
+                fds[i % ELEMENTSOF(fds)] = connect_silently(path);
+                if (i == ELEMENTSOF(fds) && write(fd, "x", 1) != 1)
+                        _exit(99);
+        }
+}
+
+START_TEST(those_who_may_not_keep_nobody_out) {
+        static const char request[] = "GET /v1/version HTTP/1.1\r\nHost: r\r\nConnection: close\r\n\r\n";
+        if (geteuid() != 0) {
+                test_skip("only root can be somebody else");
+                return;
+        }
+        _cleanup_(fixture_freep) struct fixture *fixture = begin("");
+        _cleanup_(freep) char *path = socket_path(fixture);
+        char reply[64] = "";
+        int fd, ready[2], status;
+        pid_t flood;
+
+        ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
+        fd = connect_silently(path);
+        ck_assert_int_eq(status_of(fixture, "/v1/version", NULL), 200); /* FD was accepted before it */
+        flood = start_flood(path, ready[1]);
+        close(ready[1]);
+        ck_assert_int_eq(read(ready[0], reply, 1), 1);
+        for (unsigned i = 0; i < 100; i++)
+                ck_assert_int_eq(status_of(fixture, "/v1/certificates", NULL), 200);
+        ck_assert_int_eq(status_of(fixture, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
+
+        /* Who was there before them is still there. */
+        ck_assert_int_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
+        ck_assert_int_gt(recv(fd, reply, sizeof(reply) - 1, MSG_WAITALL), 0);
+        ck_assert_msg(has_prefix(reply, "HTTP/1.1 200 "), "%s", reply);
+        ck_assert_int_eq(kill(flood, SIGKILL), 0);
+        ck_assert_int_eq(waitpid(flood, &status, 0), flood);
+        ck_assert(WIFSIGNALED(status));
+        close(fd);
+        close(ready[0]);
+        fixture_expect(fixture, MESSAGE_RENEWED);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
 static void check_large(const struct fixture *fixture, const char *head) {
         _cleanup_(freep) char *path = socket_path(fixture), *block = calloc(1, 65536);
         int fd = connect_silently(path);
@@ -552,6 +609,7 @@ int main(void) {
         curl_global_init(CURL_GLOBAL_DEFAULT);
         TEST_CASE(suite, a_thousand_silent_clients_delay_nobody);
         TEST_CASE(suite, who_may_call);
+        TEST_CASE(suite, those_who_may_not_keep_nobody_out);
         TEST_CASE(suite, ten_mebibytes_are_refused);
         TEST_CASE(suite, bad_requests_change_nothing);
         TEST_CASE(suite, nothing_secret_comes_out);

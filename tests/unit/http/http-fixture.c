@@ -100,14 +100,15 @@ void http_fixture_handle(struct http_request *request, void *userdata) {
         }
 }
 
-enum http_access http_fixture_access(_unused_ int fd, _unused_ void *userdata) {
-        return HTTP_ACCESS_FULL;
+enum http_access http_fixture_access(_unused_ int fd, void *userdata) {
+        return ((const struct http_fixture *)userdata)->access;
 }
 
 struct http_fixture *http_fixture_new(unsigned connections_max, usec_t request_usec, usec_t answer_usec) {
         struct http_fixture *fixture = calloc(1, sizeof(*fixture));
         struct http_server_options options = {
                 .access = http_fixture_access,
+                .refusal = "you may not",
                 .handle = http_fixture_handle,
                 .userdata = fixture,
                 .connections_max = connections_max,
@@ -118,6 +119,7 @@ struct http_fixture *http_fixture_new(unsigned connections_max, usec_t request_u
         };
 
         ck_assert_ptr_nonnull(fixture);
+        fixture->access = HTTP_ACCESS_FULL;
         strcpy(fixture->directory, "/tmp/test-http-XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(fixture->directory));
         snprintf(fixture->path, sizeof(fixture->path), "%s/socket", fixture->directory);

@@ -24,6 +24,7 @@ struct http_fixture {
         const char *piece;             /* what the stream has next */
         ssize_t then;                  /* what it says after it */
         size_t n_left;                 /* of /large */
+        enum http_access access;       /* of whoever connects */
         unsigned n_handled, n_dropped, n_ended;
         unsigned long n_turns;
         usec_t longest_usec; /* of a turn */
