@@ -13,6 +13,8 @@
 #include <threads.h>
 #include <wchar.h>
 
+#include "lib/util/utf8.h"
+
 static locale_t utf8;
 
 static void make_locale(void) {
@@ -35,8 +37,7 @@ static size_t next_character(const char *p, size_t *ret_width) {
 
         if (n == 0 || n == (size_t)-1 || n == (size_t)-2)
                 return 0;
-        /* U+202A to U+202E, U+2066 to U+2069: they reorder what stands around them. */
-        if ((c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
+        if (utf8_size(p, n) != n || utf8_is_unsafe(p))
                 return 0;
         width = wcwidth(c);
         if (width < 0)

@@ -6,8 +6,8 @@
 
 #include "lib/util/macro.h"
 
-/* A copy of TEXT in which control characters, bytes that are no UTF-8 and what turns the direction of writing
- * are "\xNN"; without IS_UTF8 everything that is not ASCII. Owned by the caller; NULL when memory is out. */
+/* A copy of TEXT in which bytes that are no UTF-8, and of characters that deceive (utf8_is_unsafe()), are
+ * "\xNN"; without IS_UTF8 everything that is not ASCII. Owned by the caller; NULL when memory is out. */
 char *text_clean(const char *text, bool is_utf8);
 
 /* How many columns TEXT, which is clean, takes. */

@@ -3,8 +3,8 @@
  * line that a reader would have to parse. systemd documents it as stable. libsystemd speaks it too, but waits
  * for a journal that does not read, and keeps its socket to itself.
  *
- * Two things are left to the journal: the time, and the bytes of a text as they are, since it stores them and
- * its readers escape them.
+ * Two things are left to the journal: the time, and the bytes of fields as they are, since it stores them.
+ * Only MESSAGE is for people, and escaped before it comes here.
  */
 
 #include "daemon/loop/journald.h"

@@ -62,36 +62,27 @@ int log_repeated(int priority, unsigned n) {
         return (n & (n - 1)) == 0 ? priority : LOG_DEBUG;
 }
 
+/* What is unsafe to show is escaped here too, since collectors show lines as they are; it is the same JSON.
+ */
 static void write_json_string(FILE *out, const char *text) {
         fputc('"', out);
         for (const char *p = text; *p;) {
-                size_t size = utf8_size(p, UTF8_STRING);
+                const size_t size = utf8_size(p, UTF8_STRING);
+                const uint32_t code = size > 0 ? utf8_code_point(p, size) : 0xfffd;
 
-                if (size == 0)
-                        fputs("\\ufffd",
-                              out); /* JSON has no room for other bytes: one of them spoils the line */
-                else if (utf8_is_control(p))
-                        fprintf(out, "\\u%04x", (unsigned char)p[size - 1]);
-                else if (*p == '"' || *p == '\\')
-                        fprintf(out, "\\%c", *p);
-                else
+                /* JSON has no room for other bytes: one of them spoils the line. */
+                if (size > 0 && !utf8_is_unsafe(p)) {
+                        if (*p == '"' || *p == '\\')
+                                fputc('\\', out);
                         fwrite(p, size, 1, out);
+                } else if (code > 0xffff)
+                        fprintf(out, "\\u%04x\\u%04x", 0xd800 + ((code - 0x10000) >> 10),
+                                0xdc00 + ((code - 0x10000) & 0x3ff));
+                else
+                        fprintf(out, "\\u%04x", code);
                 p += size == 0 ? 1 : size;
         }
         fputc('"', out);
-}
-
-static void write_text(FILE *out, const char *text) {
-        for (const char *p = text; *p;) {
-                size_t size = utf8_size(p, UTF8_STRING), n = size == 0 ? 1 : size;
-
-                if (size > 0 && !utf8_is_control(p))
-                        fwrite(p, size, 1, out);
-                else
-                        for (size_t i = 0; i < n; i++)
-                                fprintf(out, "\\x%02x", (unsigned char)p[i]);
-                p += n;
-        }
 }
 
 /* "REKEYD_NOT_AFTER" -> "not_after": short names in JSON, where nothing else shares the namespace. */
@@ -111,8 +102,7 @@ static void write_line(FILE *out, int priority, const char *message_id, const st
         if (log_format != LOG_FORMAT_JSON) {
                 if (priority <= LOG_WARNING)
                         fprintf(out, "%s: ", priority_names[priority]);
-                write_text(out, message);
-                fputc('\n', out);
+                fprintf(out, "%s\n", message);
                 return;
         }
 
@@ -134,12 +124,13 @@ static void write_line(FILE *out, int priority, const char *message_id, const st
 /* Text or JSON, owned by the caller. 0 or -ENOMEM. */
 static int format_line(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
                        const char *message, char **ret_data, size_t *ret_size) {
-        _cleanup_(freep) char *line = NULL;
-        FILE *out = open_memstream(&line, ret_size);
+        _cleanup_(freep) char *line = NULL, *safe = utf8_escape(message);
+        FILE *out = safe ? open_memstream(&line, ret_size) : NULL;
 
         if (!out)
                 return -ENOMEM;
-        write_line(out, priority, message_id, fields, n_fields, message);
+        write_line(out, priority, message_id, fields, n_fields,
+                   log_format == LOG_FORMAT_JSON ? message : safe);
         if (fclose(out) != 0)
                 return -ENOMEM;
         *ret_data = take_ptr(line);
@@ -190,11 +181,13 @@ static int send_line(enum log_place place, const char *data, size_t size) {
 
 static int send_entry(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
                       const char *message) {
-        _cleanup_(freep) char *data = NULL;
+        _cleanup_(freep) char *data = NULL, *safe = utf8_escape(message);
         size_t size;
         int r;
 
-        r = log_journal->format(priority, message_id, fields, n_fields, message, &data, &size);
+        if (!safe)
+                return -ENOMEM;
+        r = log_journal->format(priority, message_id, fields, n_fields, safe, &data, &size);
         return r < 0 ? r : send_line(LOG_PLACE_JOURNAL, data, size);
 }
 
@@ -225,16 +218,13 @@ void log_fields(int priority, const char *message_id, const struct log_field *fi
 }
 
 void log_plain(const char *text) {
-        _cleanup_(freep) char *line = NULL;
-        size_t size;
-        FILE *out = open_memstream(&line, &size);
+        _cleanup_(freep) char *safe = utf8_escape(text), *line = NULL;
+        const int n = safe ? asprintf(&line, "%s\n", safe) : -1;
 
-        if (!out)
-                return;
-        write_text(out, text);
-        fputc('\n', out);
-        if (fclose(out) == 0)
-                (void)send_line(LOG_PLACE_STDERR, line, size);
+        if (n >= 0)
+                (void)send_line(LOG_PLACE_STDERR, line, (size_t)n);
+        else
+                line = NULL;
 }
 
 /* --- What waits --- */

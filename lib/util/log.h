@@ -49,8 +49,9 @@ int log_repeated(int priority, unsigned n);
 
 /*
  * Writes one line, or one entry, and never waits for a reader: what it does not take waits in memory, and
- * beyond a limit lines are dropped. Control characters in what is logged are escaped, so nothing from outside
- * can forge a line; the journal keeps them as they are, and its readers escape. From one thread only.
+ * beyond a limit lines are dropped. Control characters and others that deceive a reader
+ * (utf8_is_unsafe()) are escaped, so nothing from outside can forge a line: in text, in JSON by its own
+ * rules, and in the message of an entry in the journal, whose fields stay as they are. From one thread only.
  */
 void log_fields(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
                 const char *format, ...) _printf_(5, 6);

@@ -37,11 +37,65 @@ bool utf8_is_control(const char *text) {
         return *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0);
 }
 
-void utf8_mend(char *text, bool keeps_controls) {
+uint32_t utf8_code_point(const char *text, size_t size) {
+        static const unsigned char lead_bits[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+        uint32_t code = (unsigned char)text[0] & lead_bits[size];
+
+        for (size_t i = 1; i < size; i++)
+                code = code << 6 | ((unsigned char)text[i] & 0x3f);
+        return code;
+}
+
+bool utf8_is_unsafe(const char *text) {
+        /* Unicode 15.0, DerivedCoreProperties.txt and PropList.txt; see the header. */
+        static const struct {
+                uint32_t first, last;
+        } ranges[] = {
+                { 0x0, 0x1f },        { 0x7f, 0x9f },       { 0xad, 0xad },       { 0x34f, 0x34f },
+                { 0x61c, 0x61c },     { 0x115f, 0x1160 },   { 0x17b4, 0x17b5 },   { 0x180b, 0x180f },
+                { 0x200b, 0x200f },   { 0x2028, 0x202e },   { 0x2060, 0x206f },   { 0x3164, 0x3164 },
+                { 0xfe00, 0xfe0f },   { 0xfeff, 0xfeff },   { 0xffa0, 0xffa0 },   { 0xfff0, 0xfffb },
+                { 0x1bca0, 0x1bca3 }, { 0x1d173, 0x1d17a }, { 0xe0000, 0xe0fff },
+        };
+        const size_t size = utf8_size(text, UTF8_STRING);
+        const uint32_t code = utf8_code_point(text, size);
+
+        for (size_t i = 0; i < ELEMENTSOF(ranges) && code >= ranges[i].first; i++)
+                if (code <= ranges[i].last)
+                        return true;
+        return false;
+}
+
+char *utf8_escape(const char *text) {
+        static const char digits[] = "0123456789abcdef";
+        char *escaped = malloc(4 * strlen(text) + 1), *q = escaped;
+
+        if (!escaped)
+                return NULL;
+        for (const char *p = text; *p;) {
+                size_t size = utf8_size(p, UTF8_STRING);
+
+                if (size > 0 && !utf8_is_unsafe(p)) {
+                        q = mempcpy(q, p, size);
+                        p += size;
+                        continue;
+                }
+                for (size_t n = size > 0 ? size : 1; n > 0; n--, p++) {
+                        *q++ = '\\';
+                        *q++ = 'x';
+                        *q++ = digits[(unsigned char)*p >> 4];
+                        *q++ = digits[(unsigned char)*p & 15];
+                }
+        }
+        *q = '\0';
+        return escaped;
+}
+
+void utf8_mend(char *text, bool keeps_unsafe) {
         for (char *p = text; *p;) {
                 size_t size = utf8_size(p, UTF8_STRING), n = size > 0 ? size : 1;
 
-                if (size == 0 || (!keeps_controls && utf8_is_control(p)))
+                if (size == 0 || (!keeps_unsafe && utf8_is_unsafe(p)))
                         memset(p, '?', n);
                 p += n;
         }

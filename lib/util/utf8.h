@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* How many of the SIZE bytes at TEXT are its first character, in valid UTF-8; 0 when they are none. Never
  * reads past a NUL: for a string, SIZE may be UTF8_STRING. */
@@ -14,6 +15,21 @@ size_t utf8_size(const char *text, size_t size);
  * begins with a valid character. */
 bool utf8_is_control(const char *text);
 
-/* Puts `?` in the place of each byte of TEXT that is of no character; and, unless KEEPS_CONTROLS, of each
- * that is of a control character. */
-void utf8_mend(char *text, bool keeps_controls);
+/*
+ * Whether a person who reads the character at TEXT, which is a valid one, may be deceived: a control
+ * character, or one that reorders what stands around it or that nobody sees. These are what Unicode has as
+ * Default_Ignorable_Code_Point (zero-width characters, tags, variation selectors), the bidirectional
+ * controls, separators of lines and paragraphs, and the marks of annotations.
+ */
+bool utf8_is_unsafe(const char *text);
+
+/* A copy of TEXT for people, on a terminal and in a log: each byte of what is unsafe, or of no character, is
+ * "\xNN". Owned by the caller; NULL when memory is out. */
+char *utf8_escape(const char *text);
+
+/* The code point of the character at TEXT, which is a valid one of SIZE bytes. */
+uint32_t utf8_code_point(const char *text, size_t size);
+
+/* Puts `?` in the place of each byte of TEXT that is of no character; and, unless KEEPS_UNSAFE, of each that
+ * is of an unsafe one. */
+void utf8_mend(char *text, bool keeps_unsafe);

@@ -19,7 +19,10 @@ START_TEST(what_steers_a_terminal_is_shown_instead) {
                   "\\xe2\\x80\\xae"
                   "abc",
                   "\\xe2\\x80\\xae"
-                  "abc" },                                  /* right to left */
+                  "abc" },                                                   /* right to left */
+                { "a\xe2\x80\x8b", "a\\xe2\\x80\\x8b", "a\\xe2\\x80\\x8b" }, /* of no width */
+                { "\xe2\x81\xa6\xf3\xa0\x81\x81", "\\xe2\\x81\\xa6\\xf3\\xa0\\x81\\x81",
+                  "\\xe2\\x81\\xa6\\xf3\\xa0\\x81\\x81" },  /* an isolate, a tag */
                 { "\xff\xfe", "\\xff\\xfe", "\\xff\\xfe" }, /* no UTF-8 */
                 { "\xc3", "\\xc3", "\\xc3" },               /* torn */
                 { "\xc0\xaf", "\\xc0\\xaf", "\\xc0\\xaf" }, /* overlong */

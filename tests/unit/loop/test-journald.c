@@ -84,13 +84,13 @@ START_TEST(an_entry_has_its_fields) {
                 { "REKEYD_STATE", "" },
         };
         static const char wanted[] =
-                "MESSAGE=orders: failed: \x1b[2J\nPRIORITY=4\nSYSLOG_IDENTIFIER=rekeyd\n"
+                "MESSAGE=orders: failed: \\x1b[2J\\xe2\\x80\\xae\nPRIORITY=4\nSYSLOG_IDENTIFIER=rekeyd\n"
                 "MESSAGE_ID=0123456789abcdef0123456789abcdef\nREKEYD_CERTIFICATE=orders\n"
                 "REKEYD_ERROR\n\x0b\0\0\0\0\0\0\0two\nlines=x\nREKEYD_STATE=\n";
         char entry[4096];
 
         log_fields(LOG_WARNING, "0123456789abcdef0123456789abcdef", fields, ELEMENTSOF(fields),
-                   "orders: failed: %s", "\x1b[2J");
+                   "orders: failed: %s", "\x1b[2J\xe2\x80\xae");
         ck_assert_uint_eq(read_entry(entry, sizeof(entry)), sizeof(wanted) - 1);
         ck_assert_mem_eq(entry, wanted, sizeof(wanted) - 1);
         ck_assert_uint_eq(read_entry(entry, sizeof(entry)), 0);

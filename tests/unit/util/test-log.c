@@ -13,6 +13,7 @@
 #include <termios.h>
 
 #include "lib/util/time.h"
+#include "lib/util/utf8.h"
 #include "tests/test.h"
 
 static char captured[16384];
@@ -45,6 +46,11 @@ START_TEST(nothing_forges_a_line) {
                          "a\\xc2\\x9bb\\x9bc\\xff\n");
         ck_assert_str_eq(CAPTURE(log_info("M\xc3\xbcller \xe2\x82\xac \xf0\x9f\x94\x91")),
                          "M\xc3\xbcller \xe2\x82\xac \xf0\x9f\x94\x91\n");
+        /* From right to left, of no width, a new line, a tag. */
+        ck_assert_str_eq(CAPTURE(log_info("a\xe2\x80\xae"
+                                          "b\xe2\x80\x8b"
+                                          "c\xe2\x80\xa8\xf3\xa0\x81\x81")),
+                         "a\\xe2\\x80\\xaeb\\xe2\\x80\\x8bc\\xe2\\x80\\xa8\\xf3\\xa0\\x81\\x81\n");
         /* Longer than needed, a surrogate, beyond Unicode, cut off. */
         ck_assert_str_eq(CAPTURE(log_info("\xc0\xaf \xe0\x80\xaf \xed\xa0\x80 \xf4\x90\x80\x80 \xe2\x82")),
                          "\\xc0\\xaf \\xe0\\x80\\xaf \\xed\\xa0\\x80 \\xf4\\x90\\x80\\x80 \\xe2\\x82\n");
@@ -53,8 +59,9 @@ END_TEST
 
 START_TEST(json_stays_json) {
         static const char *const nasty[] = {
-                "plain",        "q\"b\\",   "\n\r\t\b\f\x01\x7f", "\xff\xfe",      "\xc0\xaf",
-                "\xed\xa0\x80", "\xe2\x82", "\xf4\x90\x80\x80",   "M\xc3\xbcller", "\xc2\x9b",
+                "plain",        "q\"b\\",       "\n\r\t\b\f\x01\x7f", "\xff\xfe",      "\xc0\xaf",
+                "\xed\xa0\x80", "\xe2\x82",     "\xf4\x90\x80\x80",   "M\xc3\xbcller", "\xc2\x9b",
+                "\xe2\x80\xae", "\xe2\x81\xa6", "\xf3\xa0\x81\x81",
         };
 
         log_configure(LOG_FORMAT_JSON, LOG_INFO);
@@ -76,7 +83,9 @@ START_TEST(json_stays_json) {
                 ck_assert_str_eq(json_string_value(json_object_get(json, "other")), "x");
                 ck_assert_str_eq(json_string_value(json_object_get(json, "message")),
                                  json_string_value(json_object_get(json, "not_after")));
-                if (i < 3)
+                for (const char *p = line; *p; p += utf8_size(p, UTF8_STRING))
+                        ck_assert(*p == '\n' || !utf8_is_unsafe(p));
+                if (i < 3 || i > 7)
                         ck_assert_str_eq(json_string_value(json_object_get(json, "message")), nasty[i]);
                 json_decref(json);
         }
