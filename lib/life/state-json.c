@@ -81,7 +81,7 @@ int state_format(const struct state *state, const struct state_instant *now, cha
         revoked = format_revoked(state);
         pending = format_pending(state);
         if (!issuances || !revoked || !pending)
-                return -ENOMEM;
+                return error_set_errno(error, -ENOMEM, "cannot format it");
         root = json_pack(
                 "{s:i, s:{s:s, s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:I, s:I, s:s, s:I, "
                 "s:I, "
@@ -98,11 +98,9 @@ int state_format(const struct state *state, const struct state_instant *now, cha
                 state->is_revoking ? json_integer((json_int_t)state->revoking_generation) : json_null(),
                 "owed", pending, "subject", state->subject, "other_subject", state->other_subject,
                 "other_subject_accepted", state->is_accepted, "copied", state->is_copied);
-        if (!root)
-                return -ENOMEM;
-        text = json_dumps(root, JSON_INDENT(4));
+        text = root ? json_dumps(root, JSON_INDENT(4)) : NULL;
         if (!text || asprintf(&line, "%s\n", text) < 0)
-                return -ENOMEM;
+                return error_set_errno(error, -ENOMEM, "cannot format it");
 
         *ret_json = line;
         return 0;
@@ -418,7 +416,7 @@ int state_parse(const char *json, size_t size, struct state *ret, struct state_i
         if (r == 0)
                 r = state_check(&state, error);
         if (r < 0)
-                return r;
+                return r == -ENOMEM ? error_set_errno(error, r, "cannot read it") : r;
 
         *ret = state;
         state = (struct state) { 0 };

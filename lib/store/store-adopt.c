@@ -143,13 +143,17 @@ static bool is_same_file(const struct store *store, const char *a, const char *b
 
 #define ORIGINAL_NAME_MAX 64
 
-/* Gives the plain file NAME a second name, which no other file loses: what is taken out of a file is nowhere
- * else. */
-static int keep_original(const struct store *store, const char *name, char original[ORIGINAL_NAME_MAX]) {
+/* Gives the plain file NAME a second name, NAME.SUFFIX or NAME.SUFFIX.2, which no other file loses: its
+ * content may be nowhere else. -EEXIST: there are too many already; RET is the last name then. */
+static int keep_beside(const struct store *store, const char *name, const char *suffix,
+                       char original[ORIGINAL_NAME_MAX]) {
         enum { TRIES_MAX = 100 };
 
         for (unsigned i = 1; i <= TRIES_MAX; i++) {
-                snprintf(original, ORIGINAL_NAME_MAX, i == 1 ? "%s.original" : "%s.original.%u", name, i);
+                if (i == 1)
+                        snprintf(original, ORIGINAL_NAME_MAX, "%s.%s", name, suffix);
+                else
+                        snprintf(original, ORIGINAL_NAME_MAX, "%s.%s.%u", name, suffix, i);
                 if (linkat(store->fd, name, store->fd, original, 0) == 0)
                         return 0;
                 if (errno != EEXIST)
@@ -180,7 +184,7 @@ static int replace_plain(struct store *store, char **ret_warning, struct error *
                 char target[64], original[ORIGINAL_NAME_MAX] = "";
 
                 if (ret_warning && is_regular(store, *name) && holds_more(store, *name)) {
-                        r = keep_original(store, *name, original);
+                        r = keep_beside(store, *name, "original", original);
                         if (r < 0)
                                 return error_set_errno(error, r, "cannot keep the original of %s/%s",
                                                        store->path, *name);
@@ -286,15 +290,21 @@ static usec_t plain_age(const struct store *store) {
  * name is missing at any moment. */
 static int set_aside(struct store *store, struct error *error) {
         for (const char *const *name = store_public_names; *name; name++) {
-                char aside[64];
+                char aside[ORIGINAL_NAME_MAX];
                 struct stat st;
+                int r;
 
                 if (fstatat(store->fd, *name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
                         continue;
-                snprintf(aside, sizeof(aside), "%s.set-aside", *name);
-                if ((unlinkat(store->fd, aside, 0) < 0 && errno != ENOENT) ||
-                    linkat(store->fd, *name, store->fd, aside, 0) < 0)
-                        return error_set_errno(error, -errno, "cannot set %s/%s aside", store->path, *name);
+                r = keep_beside(store, *name, "set-aside", aside);
+                /* A program that writes here again and again must not keep the set from its readers. */
+                if (r == -EEXIST &&
+                    (unlinkat(store->fd, aside, 0) < 0 || linkat(store->fd, *name, store->fd, aside, 0) < 0))
+                        r = -errno;
+                else if (r == -EEXIST)
+                        r = 0;
+                if (r < 0)
+                        return error_set_errno(error, r, "cannot set %s/%s aside", store->path, *name);
         }
         return replace_plain(store, NULL, error);
 }

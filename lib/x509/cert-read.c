@@ -67,7 +67,8 @@ static int read_extensions(struct cert_facts *facts, struct error *error) {
         facts->client_auth =
                 !(flags & EXFLAG_XKUSAGE) || X509_get_extended_key_usage(facts->handle) & XKU_SSL_CLIENT;
         facts->self_signed = X509_self_signed(facts->handle, 1) == 1;
-        ERR_clear_error();
+        if (openssl_lacked_memory() && !facts->self_signed)
+                return error_set_errno(error, -ENOMEM, "its signature cannot be verified");
         return 0;
 }
 

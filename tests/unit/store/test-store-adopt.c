@@ -209,6 +209,22 @@ START_TEST(files_of_another_origin_are_not_lost) {
         ck_assert_msg(warning && strstr(warning, "set aside"), "%s", warning);
         assert_file(scratch, "tls.crt", set.certificate_pem);
         assert_file(scratch, "tls.crt.set-aside", other.certificate_pem);
+
+        /* Neither are those before them; of very many the last one gives way. */
+        for (unsigned i = 2; i <= 101; i++) {
+                _cleanup_(freep) char *text = NULL, *name = NULL;
+                const unsigned number = i < 100 ? i : 100;
+
+                ck_assert_int_ge(asprintf(&text, "%u\n", i), 0);
+                ck_assert_int_ge(asprintf(&name, "tls.crt.set-aside.%u", number), 0);
+                ck_assert_int_eq(unlink(link), 0);
+                scratch_write(scratch, "tls.crt", text, 0644);
+                free(take_ptr(warning));
+                ck_assert_int_eq(store_adopt_plain(store, &warning, NULL), -ENOENT);
+                assert_file(scratch, name, text);
+        }
+        assert_file(scratch, "tls.crt.set-aside", other.certificate_pem);
+        assert_file(scratch, "tls.crt", set.certificate_pem);
 }
 END_TEST
 
