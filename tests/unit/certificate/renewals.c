@@ -226,6 +226,7 @@ static const struct renewer_ops ops = {
 
 void begin(void) {
         facts_restore(&ports.core.facts, &STATE);
+        reporter_clear(&reporter); /* of the run before a restart */
         reporter_init(&reporter, &ports.core, &renewer.renewal);
         ports.core.reporter = &reporter;
         renewer_init(&renewer, &ports.core, &ops);
