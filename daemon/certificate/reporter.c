@@ -248,6 +248,7 @@ void reporter_log_waiting(struct reporter *reporter) {
                           : reporter->renewal->expiry == 0 ? "the certificate is revoked"
                                                            : "the certificate cannot be renewed";
 
+        reporter_forget_current(reporter); /* the set may come back */
         if (config->token_file)
                 reporter_log(reporter, LOG_WARNING, MESSAGE_WAITING, "%s; waiting for a one-time token in %s",
                              why, config->token_file);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "daemon/loop/path-watch.h"
+#include "daemon/loop/place.h"
 #include "daemon/loop/set-watch.h"
 #include "lib/util/log.h"
 
@@ -40,10 +41,23 @@ static void arm_timer(struct waits *waits, const struct renewal *renewal) {
         }
 }
 
-static void warn(struct waits *waits, const char *format, const char *path, int r) {
+/* PATH cannot be watched, for PROBLEM, or can again: one line for each. */
+static void note_problem(struct waits *waits, const char *what, const char *path, int problem,
+                         bool *is_unwatched) {
         _cleanup_(freep) char *text = NULL;
+        const char *fix = place_problem_fix(problem);
+        char span[TIMESPAN_MAX];
 
-        if (asprintf(&text, "%s %s: %s", format, path, strerrordesc_np(-r)) < 0)
+        if ((problem < 0) == *is_unwatched)
+                return;
+        *is_unwatched = problem < 0;
+        if (problem == 0) {
+                log_info("%s: %s %s is watched again", waits->core->config->name, what, path);
+                return;
+        }
+        if (asprintf(&text, "%s %s is not watched: %s; inspecting it every %s%s%s", what, path,
+                     place_problem_text(problem), format_timespan(span, PLACE_POLL_USEC),
+                     fix ? "; fix: " : "", fix ? fix : "") < 0)
                 text = NULL;
         waits->ops->warn(waits, text ? text : "out of memory");
 }
@@ -71,20 +85,23 @@ static void arm_token_watch(struct waits *waits, const struct renewal *renewal) 
 
         if (!path || renewal->state == RENEWAL_CURRENT) {
                 waits->token_watch = path_watch_free(waits->token_watch);
-                waits->token_came = false;
+                waits->token_came = waits->token_is_unwatched = false;
                 return;
         }
         if (waits->token_watch) {
+                note_problem(waits, "token file", path, path_watch_problem(waits->token_watch),
+                             &waits->token_is_unwatched);
                 if (waits->token_came) {
                         waits->token_came = false;
                         on_token_event(waits);
                 }
                 return;
         }
-        r = path_watch_new(waits->core->env->services.event, path, on_token_event, waits,
+        r = path_watch_new(waits->core->env->services.event, path, PATH_COMES, on_token_event, waits,
                            &waits->token_watch);
-        if (r < 0)
-                warn(waits, "cannot watch for token file", path, r);
+        if (r == 0)
+                r = path_watch_problem(waits->token_watch);
+        note_problem(waits, "token file", path, r, &waits->token_is_unwatched);
         /* It may have come between the inspection and the watch. */
         on_token_event(waits);
 }
@@ -108,19 +125,18 @@ static void on_set_event(void *userdata) {
 
 void waits_watch_set(struct waits *waits) {
         const struct core *core = waits->core;
-        int r;
+        int r = 0;
 
         if (core->env->once)
                 return;
-        if (waits->set_watch) {
+        if (waits->set_watch)
                 set_watch_follow(waits->set_watch);
-                return;
-        }
-        r = set_watch_new(core->env->services.event, core->config->directory, on_set_event, waits,
-                          &waits->set_watch);
-        if (r < 0 && r != -ENOENT)
-                warn(waits, "changes by others are found at the next renewal only: cannot watch directory",
-                     core->config->directory, r);
+        else
+                r = set_watch_new(core->env->services.event, core->config->directory, on_set_event, waits,
+                                  &waits->set_watch);
+        if (r == 0)
+                r = set_watch_problem(waits->set_watch);
+        note_problem(waits, "directory", core->config->directory, r, &waits->is_unwatched);
 }
 
 void waits_set_backoff(struct waits *waits, usec_t span) {

@@ -1,7 +1,7 @@
 #pragma once
 
 /* What a certificate waits for between its attempts: an instant or the end of a back-off, a one-time token, a
- * change of its files. None of them is polled. */
+ * change of its files. None of them is polled, as long as it can be watched. */
 
 #include <systemd/sd-event.h>
 
@@ -29,6 +29,8 @@ struct waits {
         usec_t backoff_until; /* CLOCK_BOOTTIME; 0: no back-off */
         bool is_paused;       /* during an attempt: what comes is looked at when it ends */
         bool token_came;      /* while it was paused */
+        bool is_unwatched,
+                token_is_unwatched; /* the files, and the token: they are inspected from time to time */
 };
 
 /* CORE and OPS are borrowed. */
@@ -41,13 +43,18 @@ void waits_arm(struct waits *waits, const struct renewal *renewal);
 /* An attempt begins. */
 void waits_pause(struct waits *waits);
 
-/* Watches the files of the set, as soon as there is a directory. To be called before they are inspected: what
+/* Watches the files of the set, and where they are to be. To be called before they are inspected: what
  * changes after the inspection is then an event. */
 void waits_watch_set(struct waits *waits);
 
 /* A back-off of the last run: SPAN is left of it. And what is left of the present one; 0 for none. */
 void waits_set_backoff(struct waits *waits, usec_t span);
 usec_t waits_backoff_left(const struct waits *waits);
+
+/* Something that it waits for cannot be watched, and is inspected from time to time. */
+static inline bool waits_are_blind(const struct waits *waits) {
+        return waits->is_unwatched || waits->token_is_unwatched;
+}
 
 /* Waits for nothing any more; waits_arm() begins again. */
 void waits_stop(struct waits *waits);

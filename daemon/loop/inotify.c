@@ -1,7 +1,7 @@
 /*
  * sd_event_add_inotify() costs 300 bytes, a handful of system calls and two entries in hash tables for each
  * watch, which is more than all the rest of a certificate when there are two for each of ten thousand. Here a
- * watch is a node of 32 bytes in its owner's struct, and a table leads from the kernel's number to it.
+ * watch is a node of 24 bytes in its owner's struct, and a table leads from the kernel's number to it.
  *
  * The kernel knows one watch for each file, however often it is asked; all who watch the same file get each
  * other's events as well. That is harmless: the receiver of an event inspects its file, and an event may come
@@ -95,7 +95,7 @@ static bool take_out(struct inotify *inotify, struct inotify_watch *watch) {
 
 /* Notifies those of a bucket that watch WD, or all (0). A watch that is added meanwhile comes first in its
  * bucket and is not met. */
-static unsigned tell(struct inotify *inotify, unsigned bucket, int wd, uint32_t mask) {
+static unsigned tell(struct inotify *inotify, unsigned bucket, int wd, uint32_t mask, const char *name) {
         unsigned n = 0;
 
         inotify->is_telling = true;
@@ -108,7 +108,7 @@ static unsigned tell(struct inotify *inotify, unsigned bucket, int wd, uint32_t 
                 n++;
                 if (mask & IN_IGNORED)
                         (void)take_out(inotify, watch); /* the kernel has done so too */
-                watch->function(mask, watch->userdata);
+                watch->function(watch, mask, name);
         }
         inotify->is_telling = false;
         return n;
@@ -120,7 +120,7 @@ static int on_sweep(sd_event_source *source, void *userdata) {
 
         inotify->n_refs++;
         while (n < SWEEP_SIZE && inotify->sweep_bucket < inotify->n_buckets)
-                n += tell(inotify, inotify->sweep_bucket++, 0, IN_Q_OVERFLOW);
+                n += tell(inotify, inotify->sweep_bucket++, 0, IN_Q_OVERFLOW, "");
         if (inotify->sweep_bucket < inotify->n_buckets)
                 (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         inotify_unref(inotify);
@@ -132,7 +132,8 @@ static void take_event(struct inotify *inotify, const struct inotify_event *even
                 inotify->sweep_bucket = 0;
                 (void)sd_event_source_set_enabled(inotify->sweep, SD_EVENT_ONESHOT);
         } else if (event->wd > 0)
-                (void)tell(inotify, (unsigned)event->wd & (inotify->n_buckets - 1), event->wd, event->mask);
+                (void)tell(inotify, (unsigned)event->wd & (inotify->n_buckets - 1), event->wd, event->mask,
+                           event->len > 0 ? event->name : "");
 }
 
 static int on_readable(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents, void *userdata) {
@@ -222,20 +223,23 @@ struct inotify *inotify_unref(struct inotify *inotify) {
         return NULL;
 }
 
-int inotify_add(struct inotify *inotify, struct inotify_watch *watch, const char *path, uint32_t mask) {
+int inotify_arm(struct inotify *inotify, struct inotify_watch *watch, const char *path, uint32_t mask) {
         int wd, r;
 
-        assert(watch->wd == 0);
         r = make_room(inotify);
         if (r < 0)
                 return r;
         wd = inotify_add_watch(inotify->fd, path, mask | IN_MASK_ADD);
-        if (wd < 0)
-                return -errno;
+        r = wd < 0 ? -errno : 0;
+        if (r == 0 && wd == watch->wd)
+                return 0;
+        inotify_remove(inotify, watch);
+        if (r < 0)
+                return r;
         watch->wd = wd;
         inotify->n_watches++;
         insert(inotify, watch);
-        return 0;
+        return 1;
 }
 
 void inotify_remove(struct inotify *inotify, struct inotify_watch *watch) {

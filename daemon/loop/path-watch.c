@@ -1,99 +1,48 @@
-/*
- * inotify can only watch what exists. So the nearest directory above the file that exists is watched, and
- * after each event the question is asked again: is there a nearer one now? The last watch is on the file's
- * own directory, never on the file, because files are replaced by rename.
- */
+/* The directory is watched, never the file, because files are replaced by rename. */
 
 #include "daemon/loop/path-watch.h"
 
 #include <errno.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
+
+#include "daemon/loop/place.h"
 
 struct path_watch {
-        sd_event *event;
-        sd_event_source *source;
-        char *path;
-        char *directory; /* the one that is watched */
+        struct watched_place place;
         watch_function_t function;
         void *userdata;
+        char directory[];
 };
 
-#define WATCH_EVENTS \
-        (IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+static const uint32_t masks[] = {
+        [PATH_COMES] = IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB,
+        [PATH_GOES] = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE,
+};
 
-/* The nearest directory above PATH that exists; at worst "/". */
-static char *nearest_directory(const char *path) {
-        char *directory = strdup(path);
-        struct stat st;
+static void on_change(struct watched_place *place) {
+        struct path_watch *watch = container_of(place, struct path_watch, place);
 
-        while (directory) {
-                char *slash = strrchr(directory, '/');
-
-                if (!slash || slash == directory) {
-                        free(directory);
-                        return strdup("/");
-                }
-                *slash = '\0';
-                if (stat(directory, &st) == 0 && S_ISDIR(st.st_mode))
-                        break;
-        }
-        return directory;
-}
-
-static int on_event(sd_event_source *source, const struct inotify_event *event, void *userdata);
-
-/* Watches the nearest directory, unless it is watched already. AGAIN: what is watched is gone or moved. */
-static int watch_arm(struct path_watch *watch, bool again) {
-        _cleanup_(freep) char *directory = NULL;
-        sd_event_source *source = NULL;
-        int r;
-
-        for (;;) {
-                free(directory);
-                directory = nearest_directory(watch->path);
-                if (!directory)
-                        return -ENOMEM;
-                if (!again && watch->directory && streq(directory, watch->directory))
-                        return 0;
-                again = false;
-
-                r = sd_event_add_inotify(watch->event, &source, directory, WATCH_EVENTS, on_event, watch);
-                if (r == -ENOENT)
-                        continue; /* gone since the last check: its parent then */
-                if (r < 0)
-                        return r;
-                sd_event_source_disable_unref(watch->source);
-                watch->source = source;
-                free(watch->directory);
-                watch->directory = take_ptr(directory);
-                /* Something nearer may have come while we armed: ask once more. */
-        }
-}
-
-static int on_event(_unused_ sd_event_source *source, const struct inotify_event *event, void *userdata) {
-        struct path_watch *watch = userdata;
-
-        (void)watch_arm(watch, event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED));
         watch->function(watch->userdata);
-        return 0;
 }
 
-int path_watch_new(sd_event *event, const char *path, watch_function_t function, void *userdata,
-                   struct path_watch **ret) {
+int path_watch_new(sd_event *event, const char *path, enum path_events events, watch_function_t function,
+                   void *userdata, struct path_watch **ret) {
         _cleanup_(path_watch_freep) struct path_watch *watch = NULL;
+        size_t size = strlen(path) + 1;
+        char *slash;
         int r;
 
-        watch = calloc(1, sizeof(*watch));
+        watch = calloc(1, sizeof(*watch) + size);
         if (!watch)
                 return -ENOMEM;
-        watch->event = sd_event_ref(event);
+        watch->place.changed = on_change;
         watch->function = function;
         watch->userdata = userdata;
-        watch->path = strdup(path);
-        if (!watch->path)
-                return -ENOMEM;
-        r = watch_arm(watch, false);
+        memcpy(watch->directory, path, size);
+        place_tidy(watch->directory);
+        slash = strrchr(watch->directory, '/');
+        slash[slash == watch->directory ? 1 : 0] = '\0';
+        r = place_watch(event, &watch->place, watch->directory,
+                        masks[events] | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR, true);
         if (r < 0)
                 return r;
 
@@ -101,13 +50,14 @@ int path_watch_new(sd_event *event, const char *path, watch_function_t function,
         return 0;
 }
 
+int path_watch_problem(const struct path_watch *watch) {
+        return place_problem(&watch->place);
+}
+
 struct path_watch *path_watch_free(struct path_watch *watch) {
         if (!watch)
                 return NULL;
-        sd_event_source_disable_unref(watch->source);
-        sd_event_unref(watch->event);
-        free(watch->directory);
-        free(watch->path);
+        place_unwatch(&watch->place);
         free(watch);
         return NULL;
 }

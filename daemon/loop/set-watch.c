@@ -7,10 +7,10 @@
 #include "daemon/loop/set-watch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
-#include "daemon/loop/inotify.h"
+#include "daemon/loop/place.h"
 #include "lib/store/store.h"
 
 #define DIRECTORY_EVENTS \
@@ -19,16 +19,44 @@
         (IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_ONLYDIR)
 
 struct set_watch {
-        struct inotify *inotify;
-        ino_t followed; /* the generation's directory that is watched; 0: none */
+        struct watched_place place; /* the directory */
+        struct inotify_watch generation;
         void (*function)(void *userdata);
         void *userdata;
-        struct inotify_watch directory, generation;
-        char current[]; /* path of `..data` */
+        char directory[];
 };
 
-static void on_event(_unused_ uint32_t mask, void *userdata) {
-        struct set_watch *watch = userdata;
+/* Without a current generation there is nothing to watch yet; the directory's own watch will report it. */
+static void follow_generation(struct set_watch *watch) {
+        struct inotify *inotify = place_inotify(&watch->place);
+        char current[PATH_MAX];
+        int r;
+
+        if (!inotify)
+                return; /* the place knows */
+        snprintf(current, sizeof(current), "%s/" STORE_CURRENT, watch->directory);
+        r = inotify_arm(inotify, &watch->generation, current, GENERATION_EVENTS);
+        if (r == 1 || r == -ENOENT || r == -ENOTDIR)
+                r = 0;
+        if (r < 0 || watch->place.spot.watch.wd > 0)
+                place_set_problem(&watch->place, r);
+}
+
+void set_watch_follow(struct set_watch *watch) {
+        (void)place_look(&watch->place);
+        follow_generation(watch);
+}
+
+static void on_directory(struct watched_place *place) {
+        struct set_watch *watch = container_of(place, struct set_watch, place);
+
+        follow_generation(watch);
+        watch->function(watch->userdata);
+}
+
+static void on_generation(struct inotify_watch *generation, _unused_ uint32_t mask,
+                          _unused_ const char *name) {
+        struct set_watch *watch = container_of(generation, struct set_watch, generation);
 
         watch->function(watch->userdata);
 }
@@ -36,52 +64,37 @@ static void on_event(_unused_ uint32_t mask, void *userdata) {
 int set_watch_new(sd_event *event, const char *directory, void (*function)(void *userdata), void *userdata,
                   struct set_watch **ret) {
         _cleanup_(set_watch_freep) struct set_watch *watch = NULL;
-        size_t size = strlen(directory) + sizeof("/" STORE_CURRENT);
+        size_t size = strlen(directory) + 1;
         int r;
 
         watch = calloc(1, sizeof(*watch) + size);
         if (!watch)
                 return -ENOMEM;
+        watch->place.changed = on_directory;
+        watch->generation.function = on_generation;
         watch->function = function;
         watch->userdata = userdata;
-        watch->directory.function = watch->generation.function = on_event;
-        watch->directory.userdata = watch->generation.userdata = watch;
-        snprintf(watch->current, size, "%s/" STORE_CURRENT, directory);
-
-        r = inotify_get(event, &watch->inotify);
+        memcpy(watch->directory, directory, size);
+        place_tidy(watch->directory);
+        r = place_watch(event, &watch->place, watch->directory, DIRECTORY_EVENTS, false);
         if (r < 0)
                 return r;
-        r = inotify_add(watch->inotify, &watch->directory, directory, DIRECTORY_EVENTS);
-        if (r < 0)
-                return r;
-        set_watch_follow(watch);
+        follow_generation(watch);
 
         *ret = take_ptr(watch);
         return 0;
 }
 
-void set_watch_follow(struct set_watch *watch) {
-        struct stat st;
-        ino_t current = stat(watch->current, &st) == 0 ? st.st_ino : 0;
-
-        /* The number alone may be that of a directory that is gone, and its watch with it. */
-        if (current == watch->followed && (current == 0 || watch->generation.wd > 0))
-                return;
-        watch->followed = current;
-        inotify_remove(watch->inotify, &watch->generation);
-        /* Without a current generation there is nothing to watch yet; the directory's own watch will report
-         * it. */
-        (void)inotify_add(watch->inotify, &watch->generation, watch->current, GENERATION_EVENTS);
+int set_watch_problem(const struct set_watch *watch) {
+        return place_problem(&watch->place);
 }
 
 struct set_watch *set_watch_free(struct set_watch *watch) {
         if (!watch)
                 return NULL;
-        if (watch->inotify) {
-                inotify_remove(watch->inotify, &watch->directory);
-                inotify_remove(watch->inotify, &watch->generation);
-                inotify_unref(watch->inotify);
-        }
+        if (watch->generation.wd > 0)
+                inotify_remove(place_inotify(&watch->place), &watch->generation);
+        place_unwatch(&watch->place);
         free(watch);
         return NULL;
 }

@@ -8,14 +8,19 @@
 
 struct set_watch;
 
-/* Calls FUNCTION when a name appears in, vanishes from or is replaced in DIRECTORY, or a file of the current
- * generation is written to, changed or removed. rekeyd's own changes count too; the caller inspects the
- * files, and finds nothing to do. 0; -ENOENT when there is no such directory yet; -errno. */
+/* Calls FUNCTION when a name appears in, vanishes from or is replaced in DIRECTORY, a file of the current
+ * generation is written to, changed or removed, or DIRECTORY is there, gone, or another one: it may be
+ * missing yet, be moved, or be mounted. rekeyd's own changes count too; the caller inspects the files, and
+ * finds nothing to do. What cannot be watched is reported from time to time; see set_watch_problem(). 0 or
+ * -ENOMEM. */
 int set_watch_new(sd_event *event, const char *directory, void (*function)(void *userdata), void *userdata,
                   struct set_watch **ret);
 
-/* Watches the files of the generation that is current now, if that is another one. */
+/* Watches the directory and the generation that are there now. */
 void set_watch_follow(struct set_watch *watch);
+
+/* -errno for which not all of it can be watched at present; 0. */
+int set_watch_problem(const struct set_watch *watch);
 
 /* May be called from the callback. Accepts NULL, returns NULL. */
 struct set_watch *set_watch_free(struct set_watch *watch);

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "daemon/observe/messages.h"
@@ -76,20 +77,62 @@ START_TEST(a_repair_does_not_undo_a_rollback) {
 }
 END_TEST
 
+/* PATH is deleted, and made again. */
+static void delete_and_await(const char *path) {
+        usec_t deadline = usec_add(now_usec(CLOCK_MONOTONIC), patience_usec());
+
+        ck_assert_int_eq(unlink(path), 0);
+        while (access(path, R_OK) < 0) {
+                ck_assert_msg(now_usec(CLOCK_MONOTONIC) < deadline, "%s never came back", path);
+                sched_yield();
+        }
+}
+
 START_TEST(a_deleted_link_comes_back) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
         _cleanup_(freep) char *link = scratch_path(fixture->directory, "orders/tls.crt");
-        usec_t deadline;
 
         fixture_prepare(fixture, ORDERS);
         fixture_start(fixture, NULL);
         fixture_expect(fixture, MESSAGE_CURRENT);
-        ck_assert_int_eq(unlink(link), 0);
-        deadline = usec_add(now_usec(CLOCK_MONOTONIC), patience_usec());
-        while (access(link, R_OK) < 0) {
-                ck_assert_msg(now_usec(CLOCK_MONOTONIC) < deadline, "the link never came back");
-                sched_yield();
+        delete_and_await(link);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
+/* It is rekeyd that makes the directory, after it has begun to watch it. */
+START_TEST(an_imported_set_is_watched) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
+        _cleanup_(freep) char *link = scratch_path(fixture->directory, "new/place/tls.key");
+
+        fixture_enrol(fixture, ORDERS);
+        fixture_configure(fixture, "  imported:\n"
+                                   "    connector: dev\n"
+                                   "    directory: %s/new/place\n"
+                                   "    import: {key: %s/orders/tls.key, certificate: %s/orders/tls.crt}\n");
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_ADOPTED);
+        fixture_expect(fixture, MESSAGE_CURRENT);
+        delete_and_await(link);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
+START_TEST(a_file_system_over_the_set_comes_and_goes) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
+        _cleanup_(freep) char *directory = scratch_path(fixture->directory, "orders");
+
+        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0) {
+                test_skip("a_file_system_over_the_set_comes_and_goes: no mount namespace can be made here");
+                return;
         }
+        fixture_enrol(fixture, ORDERS);
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_CURRENT);
+        ck_assert_int_eq(mount("none", directory, "tmpfs", 0, "mode=0755"), 0);
+        fixture_expect(fixture, MESSAGE_WAITING);
+        ck_assert_int_eq(umount2(directory, MNT_DETACH), 0);
+        fixture_expect(fixture, MESSAGE_CURRENT);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST
@@ -175,5 +218,6 @@ START_TEST(stops_within_seconds_even_while_it_makes_a_key) {
 END_TEST
 
 TEST_MAIN("world", a_damaged_key_is_replaced_by_the_last_good_set, a_repair_does_not_undo_a_rollback,
-          a_deleted_link_comes_back, a_newer_pair_is_adopted_at_once, noise_among_the_files_ends_no_back_off,
+          a_deleted_link_comes_back, an_imported_set_is_watched, a_file_system_over_the_set_comes_and_goes,
+          a_newer_pair_is_adopted_at_once, noise_among_the_files_ends_no_back_off,
           a_clock_before_the_certificate_stops_renewal, stops_within_seconds_even_while_it_makes_a_key)

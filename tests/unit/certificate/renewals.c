@@ -7,9 +7,13 @@
 
 /* --- Watches: there is nothing to watch --- */
 
-int path_watch_new(_unused_ sd_event *event, _unused_ const char *path, _unused_ watch_function_t function,
-                   _unused_ void *userdata, struct path_watch **ret) {
+int path_watch_new(_unused_ sd_event *event, _unused_ const char *path, _unused_ enum path_events events,
+                   _unused_ watch_function_t function, _unused_ void *userdata, struct path_watch **ret) {
         *ret = NULL;
+        return 0;
+}
+
+int path_watch_problem(_unused_ const struct path_watch *watch) {
         return 0;
 }
 
@@ -21,6 +25,10 @@ int set_watch_new(_unused_ sd_event *event, _unused_ const char *directory,
                   _unused_ void (*function)(void *userdata), _unused_ void *userdata,
                   struct set_watch **ret) {
         *ret = NULL;
+        return 0;
+}
+
+int set_watch_problem(_unused_ const struct set_watch *watch) {
         return 0;
 }
 

@@ -130,6 +130,9 @@ START_TEST(current_is_said_once_for_each_due_time) {
         renewal.due_usec++;
         reporter_log_current(&reporter);
         ck_assert_uint_eq(n_logged(MESSAGE_CURRENT), 3);
+        reporter_log_waiting(&reporter); /* the set was gone, and is back */
+        reporter_log_current(&reporter);
+        ck_assert_uint_eq(n_logged(MESSAGE_CURRENT), 4);
 }
 END_TEST
 

@@ -22,16 +22,20 @@ static struct set_watch {
 } set_watch;
 static bool has_token_watch, has_set_watch;
 static unsigned n_followed;
-static int watch_result;
+static int watch_result, problem;
 
-int path_watch_new(_unused_ sd_event *event, _unused_ const char *path, watch_function_t function,
-                   void *userdata, struct path_watch **ret) {
+int path_watch_new(_unused_ sd_event *event, _unused_ const char *path, _unused_ enum path_events events,
+                   watch_function_t function, void *userdata, struct path_watch **ret) {
         if (watch_result < 0)
                 return watch_result;
         token_watch = (struct path_watch) { function, userdata };
         has_token_watch = true;
         *ret = &token_watch;
         return 0;
+}
+
+int path_watch_problem(_unused_ const struct path_watch *watch) {
+        return problem;
 }
 
 struct path_watch *path_watch_free(struct path_watch *watch) {
@@ -52,6 +56,10 @@ int set_watch_new(_unused_ sd_event *event, _unused_ const char *directory, void
 
 void set_watch_follow(_unused_ struct set_watch *watch) {
         n_followed++;
+}
+
+int set_watch_problem(_unused_ const struct set_watch *watch) {
+        return problem;
 }
 
 struct set_watch *set_watch_free(struct set_watch *watch) {
@@ -92,7 +100,7 @@ static const struct waits_ops ops = {
 static void set_up(void) {
         ports_init(&ports);
         n_times = n_tokens = n_changes = n_warnings = n_followed = 0;
-        watch_result = 0;
+        watch_result = problem = 0;
         waits_init(&waits, &ports.core, &ops);
 }
 
@@ -217,15 +225,30 @@ START_TEST(files_are_watched_once_and_followed) {
 END_TEST
 
 START_TEST(what_cannot_be_watched_is_said) {
-        watch_result = -ENOENT; /* there is no directory yet */
-        waits_watch_set(&waits);
-        ck_assert_uint_eq(n_warnings, 0);
-        watch_result = -ENOSPC;
+        watch_result = -ENOMEM;
         waits_watch_set(&waits);
         ck_assert_uint_eq(n_warnings, 1);
         ports.config.token_file = (char *)"/nowhere/token";
         waits_arm(&waits, &is_waiting);
         ck_assert_uint_eq(n_warnings, 2);
+}
+END_TEST
+
+START_TEST(what_is_not_watched_is_said_once) {
+        problem = -ENOSPC;
+        ports.config.token_file = (char *)"/nowhere/token";
+        for (unsigned i = 0; i < 2; i++) {
+                waits_watch_set(&waits);
+                ck_assert(waits.is_unwatched);
+                waits_arm(&waits, &is_waiting);
+                ck_assert_uint_eq(n_warnings, 2);
+        }
+        problem = 0; /* the limit was raised */
+        waits_watch_set(&waits);
+        ck_assert(!waits.is_unwatched);
+        problem = -ENOSPC;
+        waits_watch_set(&waits);
+        ck_assert_uint_eq(n_warnings, 3);
 }
 END_TEST
 
@@ -249,6 +272,7 @@ int main(void) {
         TEST_CASE_IN(suite, a_good_certificate_watches_no_token, set_up, tear_down);
         TEST_CASE_IN(suite, files_are_watched_once_and_followed, set_up, tear_down);
         TEST_CASE_IN(suite, what_cannot_be_watched_is_said, set_up, tear_down);
+        TEST_CASE_IN(suite, what_is_not_watched_is_said_once, set_up, tear_down);
         TEST_CASE_IN(suite, once_watches_nothing, set_up, tear_down);
         return test_run(suite);
 }
