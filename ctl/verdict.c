@@ -113,15 +113,19 @@ static bool is_stuck(const struct judge *judge) {
 }
 
 static bool has_wrong_rights(const struct judge *judge) {
-        return judge->view->rights_error;
+        return judge->view->files.rights_error;
 }
 
 static bool has_failed_exports(const struct judge *judge) {
-        return judge->view->exports_failed > 0;
+        return judge->view->files.exports_failed > 0;
 }
 
 static bool has_failed_notices(const struct judge *judge) {
         return judge->view->notices.failed > 0;
+}
+
+static bool is_unwatched(const struct judge *judge) {
+        return judge->view->files.is_unwatched;
 }
 
 /* A request, as a rule: what was due and failed counts as failures in a row. */
@@ -226,11 +230,11 @@ static void say_due(FILE *out, const struct judge *judge) {
 }
 
 static void say_rights(FILE *out, const struct judge *judge) {
-        fputs(judge->view->rights_error, out);
+        fputs(judge->view->files.rights_error, out);
 }
 
 static void say_exports(FILE *out, const struct judge *judge) {
-        const unsigned n = judge->view->exports_failed;
+        const unsigned n = judge->view->files.exports_failed;
 
         fprintf(out, "%u export%s could not be written and %s out of date", n, n == 1 ? "" : "s",
                 n == 1 ? "has" : "have");
@@ -254,7 +258,16 @@ static void say_last(FILE *out, const struct judge *judge) {
 
 /* --- The table --- */
 
-enum group { GROUP_LIFE, GROUP_RIGHTS, GROUP_EXPORTS, GROUP_NOTICES, GROUP_BUDGET, GROUP_COPY, GROUP_LAST };
+enum group {
+        GROUP_LIFE,
+        GROUP_RIGHTS,
+        GROUP_EXPORTS,
+        GROUP_NOTICES,
+        GROUP_WATCH,
+        GROUP_BUDGET,
+        GROUP_COPY,
+        GROUP_LAST
+};
 
 #define ENROL         "rekeyctl enrol %s"
 #define ACCEPT        "rekeyctl accept %s"
@@ -313,6 +326,9 @@ static const struct row {
         { GROUP_EXPORTS, VERDICT_CALL, has_failed_exports, NULL, "", say_exports, NULL, "rekeyctl show %s" },
         { GROUP_NOTICES, VERDICT_CALL, has_failed_notices, NULL, "", say_notices, NULL,
           "rekeyctl notify %s" },
+        { GROUP_WATCH, VERDICT_CALL, is_unwatched, NULL,
+          "its files are not watched, so that changes by others are found late", NULL, "for the reason",
+          "rekeyctl history %s" },
         { GROUP_BUDGET, VERDICT_WATCH, is_over_budget, "over-budget", "no more signatures within this hour",
           NULL, "to find the cause", "rekeyctl history %s" },
         { GROUP_COPY, VERDICT_WATCH, is_copied, NULL,

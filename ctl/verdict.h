@@ -23,7 +23,7 @@ struct finding {
         char *command;      /* NULL: to wait */
 };
 
-#define VERDICT_FINDINGS_MAX 8 /* one of each group, with room to grow */
+#define VERDICT_FINDINGS_MAX 12 /* one of each group, with room to grow */
 
 /* The worst first. */
 struct verdict {

@@ -22,6 +22,12 @@ struct view_subjects {
         const char *current, *refused;
 };
 
+struct view_files {
+        const char *rights_error; /* NULL: they are as configured */
+        unsigned exports_failed;
+        bool is_unwatched;
+};
+
 struct view {
         const char *name, *connector, *directory;
         const char *state;   /* "unknown" where there is none */
@@ -35,9 +41,9 @@ struct view {
         uint64_t generation;
         usec_t not_before, not_after;                                 /* 0: no set */
         usec_t renew_at, next_attempt, last_error_at, last_result_at; /* 0: none */
-        unsigned failures, exports_failed;
-        unsigned budget_left;     /* VIEW_UNKNOWN: it is not known */
-        const char *rights_error; /* of its files; NULL: they are as configured */
+        unsigned failures;
+        unsigned budget_left; /* VIEW_UNKNOWN: it is not known */
+        struct view_files files;
         struct view_notices notices;
         struct view_subjects subjects;
 };

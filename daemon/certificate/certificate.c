@@ -502,6 +502,7 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .pending_error = state_pending_error(state),
                 .budget_left = schedule_budget_left(state->issuances, state->n_issuances,
                                                     core->env->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
+                .files.is_unwatched = waits_are_blind(&certificate->renewer.waits),
         };
         for (size_t i = 0; i < state->n_pending; i++)
                 ret->n_pending_failed += state->pending[i].failures > 0 ? 1 : 0;

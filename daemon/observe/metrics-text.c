@@ -125,6 +125,8 @@ static const struct family families[] = {
           "Pending notifications whose last delivery failed." },
         { "rekeyd_certificate_issuance_budget_left", GAUGE, OF_CERTIFICATE(SMALL, budget_left),
           "Signatures that may still be requested within this hour." },
+        { "rekeyd_certificate_unwatched", GAUGE, OF_CERTIFICATE(FLAG, files.is_unwatched),
+          "Whether the kernel does not let rekeyd watch the files, so that it finds changes late." },
 
         { "rekeyd_attempts_total", COUNTER, OF_METRICS(NUMBER, attempts),
           "Attempts to enrol or to renew that have begun." },

@@ -102,6 +102,7 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "notifications_failed", number(status->n_pending_failed));
         r |= put(o, "notification_error", text(status->pending_error));
         r |= put(o, "budget_left", number(status->budget_left));
+        r |= put(o, "unwatched", json_boolean(status->files.is_unwatched));
         return finish(o, r);
 }
 

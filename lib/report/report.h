@@ -10,10 +10,12 @@
 #include "lib/life/state.h"
 #include "lib/report/inspect.h"
 
-/* Of its files: what rights are not as configured, NULL for none; and exports that could not be written. */
+/* Of its files: what rights are not as configured, NULL for none; exports that could not be written; and that
+ * changes are found late (never when rekeyd is not running). */
 struct report_files {
         const char *rights_error;
         unsigned n_exports_failed;
+        bool is_unwatched;
 };
 
 /* Canonical; NULL: unknown, and none. */

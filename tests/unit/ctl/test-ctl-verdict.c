@@ -122,6 +122,8 @@ static const struct {
         { GOOD FINE STATE("current") ",\"rights_error\":\"users who should not can read a key: it snows\"",
           false, VERDICT_CALL, "users who should not can read a key: it snows", "rekeyctl show orders",
           PLUGIN_WARNING },
+        { GOOD FINE STATE("current") ",\"unwatched\":true", false, VERDICT_CALL, "its files are not watched",
+          "rekeyctl history orders", PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"notifications_failed\":1", false, VERDICT_CALL,
           "1 dependent could not be notified", "rekeyctl notify orders", PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"notifications_failed\":1,\"notification_error\":\"it hails\"", false,

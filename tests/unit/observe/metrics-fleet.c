@@ -68,6 +68,7 @@ static void make_special(struct report_status *status, size_t i) {
                 status->n_pending = 3;
                 status->n_pending_failed = 1;
                 status->budget_left = 0;
+                status->files.is_unwatched = true;
                 break;
         }
 }
