@@ -8,10 +8,13 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "daemon/control/control-reply.h"
+#include "daemon/loop/path-watch.h"
 #include "lib/config/yaml-table.h"
 #include "lib/util/json.h"
+#include "lib/util/log.h"
 #include "lib/util/quote.h"
 
 #define HEAD_MAX         8192u
@@ -25,6 +28,10 @@ struct control {
         struct control_options options;
         struct http_server *control, *http;
         char *socket, *listen; /* where they listen; NULL: nowhere */
+        struct path_watch *socket_watch;
+        dev_t socket_device; /* what is at `socket`, as long as nobody removes it */
+        ino_t socket_inode;
+        bool is_socket_lost; /* and could not be made again */
         gid_t group, read_group;
 };
 
@@ -369,7 +376,51 @@ int control_open(const struct control *control, const struct config *config, str
         return 0;
 }
 
+static void note_socket(struct control *control) {
+        struct stat st = { 0 };
+
+        (void)lstat(control->socket, &st);
+        control->socket_device = st.st_dev;
+        control->socket_inode = st.st_ino;
+        control->is_socket_lost = false;
+}
+
+static bool has_socket(const struct control *control) {
+        struct stat st;
+
+        return lstat(control->socket, &st) == 0 && st.st_dev == control->socket_device &&
+               st.st_ino == control->socket_inode;
+}
+
+/* A socket whose name is gone can be reached by nobody, and the name does not come back by itself. */
+static void keep_socket(void *userdata) {
+        struct control *control = userdata;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        int r;
+
+        if (!control->control || has_socket(control))
+                return;
+        r = http_listen_unix(control->socket, &error);
+        if (r >= 0) {
+                r = http_server_listen(control->control, r);
+                if (r < 0)
+                        error_set_errno(&error, r, "cannot listen at %s", control->socket);
+        }
+        if (r < 0) {
+                if (!control->is_socket_lost)
+                        log_error("control socket %s: removed by another program, and not made again: %s; "
+                                  "retrying after each change there",
+                                  control->socket, error_text(&error));
+                control->is_socket_lost = true;
+                return;
+        }
+        note_socket(control);
+        log_line(LOG_NOTICE, "control socket %s: made again, since another program has removed it",
+                 control->socket);
+}
+
 static void forget_socket(struct control *control) {
+        control->socket_watch = path_watch_free(control->socket_watch);
         control->control = http_server_free(control->control);
         if (control->socket)
                 http_remove_unix(control->socket);
@@ -406,8 +457,14 @@ int control_use(struct control *control, const struct config *config, struct con
                         control->socket = strdup(config->control.socket);
                         r = control->socket ? begin(control, &sockets->control_fd, false, &control->control)
                                             : -ENOMEM;
+                        if (r == 0) {
+                                note_socket(control);
+                                r = path_watch_new(control->options.event, control->socket, PATH_GOES,
+                                                   keep_socket, control, &control->socket_watch);
+                        }
                 }
-        }
+        } else if (control->socket)
+                keep_socket(control);
         if (r == 0 && !streq_null(config->http.listen, control->listen)) {
                 control->http = http_server_free(control->http);
                 free(take_ptr(control->listen));

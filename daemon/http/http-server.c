@@ -311,6 +311,23 @@ int http_server_new(sd_event *event, const struct http_server_options *options, 
         return 0;
 }
 
+int http_server_listen(struct http_server *server, int fd) {
+        sd_event_source *accept;
+        int r;
+
+        r = sd_event_add_io(server->event, &accept, fd, EPOLLIN, on_accept, server);
+        if (r < 0) {
+                fd_close(fd);
+                return r;
+        }
+        (void)on_accept(server->accept, server->options.fd, EPOLLIN, server); /* who has come already */
+        sd_event_source_disable_unref(server->accept);
+        fd_close(server->options.fd);
+        server->accept = accept;
+        server->options.fd = fd;
+        return 0;
+}
+
 struct http_server *http_server_free(struct http_server *server) {
         struct http_connection *connection, *next;
         struct http_request *request;

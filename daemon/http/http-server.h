@@ -41,6 +41,10 @@ struct http_server_options {
 /* 0 or -errno. */
 int http_server_new(sd_event *event, const struct http_server_options *options, struct http_server **ret);
 
+/* Listens at FD from now on, which is taken over, also on failure; connections stay. 0 or -errno: it listens
+ * where it did. */
+int http_server_listen(struct http_server *server, int fd);
+
 /* Not from within a callback of its own. Ends all connections; what was not answered never will be, and
  * `dropped` of http_defer() is called for it. Accepts NULL, returns NULL. */
 struct http_server *http_server_free(struct http_server *server);

@@ -553,6 +553,48 @@ START_TEST(a_reload_moves_the_sockets) {
 }
 END_TEST
 
+/* Whatever becomes of the name: it is there again, and who is connected stays so. */
+START_TEST(a_socket_that_somebody_removes_is_made_again) {
+        _cleanup_(fixture_freep) struct fixture *fixture = begin("");
+        _cleanup_(freep) char *path = scratch_path(fixture->directory, "run/control.sock"),
+                              *run = scratch_path(fixture->directory, "run"),
+                              *moved = scratch_path(fixture->directory, "moved"),
+                              *file = scratch_path(fixture->directory, "file");
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        static const char request[] = "GET /healthz HTTP/1.0\r\nHost: rekeyd\r\n\r\n";
+        char buffer[512] = "";
+        int fd;
+
+        fixture_edit(fixture, "control.sock", "run/control.sock");
+        fixture_reload(fixture);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+
+        ck_assert_int_eq(unlink(path), 0);
+        fixture_expect_text(fixture, "run/control.sock: made again");
+        ck_assert_int_eq(access(path, F_OK), 0);
+
+        ck_assert_int_eq(rename(run, moved), 0);
+        fixture_expect_text(fixture, "run/control.sock: made again");
+        ck_assert_int_eq(access(path, F_OK), 0);
+
+        /* Something else is there: it stays, until it goes. */
+        scratch_write(fixture->directory, "file", "", 0644);
+        ck_assert_int_eq(rename(file, path), 0);
+        fixture_expect_text(fixture, "not made again: cannot listen at ");
+        ck_assert_int_eq(unlink(path), 0);
+        fixture_expect_text(fixture, "run/control.sock: made again");
+
+        ck_assert_int_eq(write(fd, request, strlen(request)), (ssize_t)strlen(request));
+        ck_assert_int_gt(read(fd, buffer, sizeof(buffer) - 1), 0);
+        ck_assert_ptr_nonnull(strstr(buffer, "200 OK"));
+        (void)close(fd);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        ck_assert_int_eq(access(path, F_OK), -1);
+}
+END_TEST
+
 /* --- Those who come while it is at it --- */
 
 START_TEST(a_force_counts_for_an_attempt_that_is_under_way) {
@@ -615,6 +657,7 @@ int main(void) {
         TEST_CASE(suite, nothing_secret_comes_out);
         TEST_CASE(suite, the_socket_goes_and_a_stale_one_is_replaced);
         TEST_CASE(suite, a_reload_moves_the_sockets);
+        TEST_CASE(suite, a_socket_that_somebody_removes_is_made_again);
         TEST_CASE(suite, a_force_counts_for_an_attempt_that_is_under_way);
         TEST_CASE(suite, reloads_that_meet_share_their_end);
         return test_run(suite);
