@@ -97,10 +97,10 @@ static enum renewal_step fail(struct renewal *renewal, enum renewal_state state,
 }
 
 /* Whether an attempt that ends with FAILURE has shown that only a token helps now. */
-static bool needs_token(const struct renewal *renewal, enum failure failure, bool is_unheard,
+static bool needs_token(const struct renewal *renewal, enum failure failure, bool is_token_good,
                         const struct renewal_context *context) {
         if (renewal->by_token)
-                return ((failure == FAILURE_REFUSED || failure == FAILURE_REJECTED) && !is_unheard) ||
+                return ((failure == FAILURE_REFUSED || failure == FAILURE_REJECTED) && !is_token_good) ||
                        renewal->is_last_resort;
         return renewal->rejected || is_expired(renewal, context);
 }
@@ -129,7 +129,7 @@ static enum renewal_step take_failure(struct renewal *renewal, const struct rene
                 failure = FAILURE_BAD_REPLY;
         if (failure == FAILURE_REJECTED && !renewal->by_token && renewal->step != STEP_INSPECT)
                 renewal->rejected = true;
-        if (needs_token(renewal, failure, event->is_unheard, context))
+        if (needs_token(renewal, failure, event->is_unheard || event->is_token_good, context))
                 state = RENEWAL_WAITING_FOR_TOKEN;
 
         count_failure(renewal, failure);
@@ -137,8 +137,9 @@ static enum renewal_step take_failure(struct renewal *renewal, const struct rene
         if (wait < hold)
                 wait = hold;
 
-        if (event->is_doubtful && renewal->by_token && failure == FAILURE_REJECTED &&
-            renewal->failures <= RENEWAL_DOUBTS)
+        if (((event->is_doubtful && failure == FAILURE_REJECTED) ||
+             (event->is_token_good && failure == FAILURE_REFUSED)) &&
+            renewal->by_token && renewal->failures <= RENEWAL_DOUBTS)
                 wait = schedule_backoff(context->policy, FAILURE_TRANSIENT, renewal->failures + 3,
                                         context->random, event->retry_after_usec,
                                         usec_sub(renewal->expiry, context->now));

@@ -70,6 +70,10 @@ struct renewal_event {
          * good. */
         bool is_unheard;
 
+        /* RENEWAL_FAILED with FAILURE_REFUSED at the token-secured endpoint: the call has not used up its
+         * token. */
+        bool is_token_good;
+
         /* RENEWAL_INSPECTED, and RENEWAL_FAILED at STEP_INSPECT: what is left of a back-off that this
          * inspection must not end; 0 for none. */
         usec_t hold_usec;
@@ -158,6 +162,9 @@ struct renewal_context {
  *                                          are followed by the same token, 40 s, 80 s and 160 s later, since
  *                                          one lives for five minutes
  *                                          With is_unheard RETRYING
+ *                                          With is_token_good RETRYING, as soon as with is_doubtful. A grant stays
+ *                                          staged and is tried again, until it is accepted, or is too old: then it
+ *                                          is rejected
  *   RENEWING: rejected, or expired by now  WAITING_FOR_TOKEN, slow back-off; none where a token is on offer
  *   otherwise                              RETRYING; the old set stays in use. With not_longer the back-off of
  *                                          schedule_not_longer_backoff()

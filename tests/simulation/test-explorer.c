@@ -40,7 +40,13 @@ static const usec_t set_expiry[SET_MAX] = {
  * verification. */
 enum reply { REPLY_NONE, REPLY_GOOD, REPLY_NOWHERE, REPLY_UNLOADABLE, REPLY_MAX };
 enum grant { GRANT_NONE, GRANT_GOOD, GRANT_BURNT };
-enum token { TOKEN_NONE, TOKEN_UNTRIED, TOKEN_TRIED, TOKEN_BURNT }; /* the last one is known to be */
+enum token {
+        TOKEN_NONE,
+        TOKEN_UNTRIED,
+        TOKEN_TRIED,
+        TOKEN_KEPT,  /* was tried, and still works */
+        TOKEN_BURNT, /* is known to be */
+};
 
 /* The machine, and the world as far as it matters to it. Compared byte by byte: made with memset(). */
 struct node {
@@ -57,8 +63,9 @@ struct plan {
         enum renewal_step dies_at;  /* the process, before this step */
         enum failure failure;
         bool not_longer;
-        enum reply reply;  /* what the signature brings */
-        bool offers_token; /* an operator's hand */
+        bool is_token_good; /* a refusal does not use it up */
+        enum reply reply;   /* what the signature brings */
+        bool offers_token;  /* an operator's hand */
         bool is_new_config;
 };
 
@@ -80,7 +87,7 @@ static enum renewal_step take(struct node *node, const struct renewal_event *eve
 }
 
 static struct renewal_observation observe(const struct node *node, const struct plan *plan) {
-        bool has_token = node->token == TOKEN_UNTRIED || node->token == TOKEN_TRIED;
+        bool has_token = node->token >= TOKEN_UNTRIED && node->token <= TOKEN_KEPT;
 
         return (struct renewal_observation) {
                 .has_set = node->set != SET_NONE,
@@ -111,7 +118,7 @@ static enum failure natural_end(struct node *node, enum renewal_step step, bool 
                 /* A token is burnt by the call that carries it. */
                 *is_doubtful = true;
                 if (step == STEP_CONFIGURATION) {
-                        bool good = node->token == TOKEN_UNTRIED;
+                        bool good = node->token == TOKEN_UNTRIED || node->token == TOKEN_KEPT;
 
                         node->token = TOKEN_TRIED;
                         return good ? FAILURE_NONE : FAILURE_REJECTED;
@@ -165,21 +172,27 @@ static void fail_step(struct node *node, enum renewal_step step, const struct pl
                       enum failure failure, bool is_doubtful) {
         const bool by_token = node->renewal.by_token && step > STEP_INSPECT;
         const unsigned failures_before = node->renewal.failures;
+        const bool is_token_good = plan->is_token_good && by_token && failure == FAILURE_REFUSED;
         const struct renewal_event event = {
                 .type = RENEWAL_FAILED,
                 .failure = failure,
                 .is_doubtful = is_doubtful && failure == FAILURE_REJECTED,
+                .is_token_good = is_token_good,
                 .not_longer = plan->not_longer && step == STEP_GATE,
         };
 
-        if (must_discard(failure, event.is_doubtful, failures_before)) {
+        if (is_token_good && step == STEP_CONFIGURATION)
+                node->token = TOKEN_KEPT;
+        else if (is_token_good && step == STEP_SIGN)
+                node->grant = node->grant == GRANT_NONE ? GRANT_NONE : GRANT_GOOD;
+        else if (must_discard(failure, event.is_doubtful, failures_before)) {
                 if (step == STEP_VERIFY)
                         node->reply = REPLY_NONE;
                 else if (step == STEP_SIGN && by_token)
                         node->grant = GRANT_NONE;
         }
         take(node, &event);
-        if (by_token &&
+        if (by_token && !is_token_good &&
             (node->renewal.failure == FAILURE_REFUSED || node->renewal.failure == FAILURE_REJECTED) &&
             !(event.is_doubtful && node->renewal.failures <= RENEWAL_DOUBTS) && node->token != TOKEN_NONE)
                 node->token = TOKEN_BURNT;
@@ -424,6 +437,12 @@ static void visit_attempts(const struct node *from, struct plan plan) {
                         if (classes[plan.fails_at] & 1u << plan.failure)
                                 visit_attempt(from, &plan);
         }
+        plan.failure = FAILURE_REFUSED;
+        plan.is_token_good = true;
+        for (plan.fails_at = STEP_CONFIGURATION; plan.fails_at <= STEP_SIGN; plan.fails_at++)
+                if (steps & 1u << plan.fails_at && classes[plan.fails_at] & CLASS(REFUSED))
+                        visit_attempt(from, &plan);
+        plan.is_token_good = false;
         if (steps & 1u << STEP_GATE) {
                 plan.fails_at = STEP_GATE;
                 plan.failure = FAILURE_BAD_REPLY;

@@ -495,8 +495,64 @@ START_TEST(a_doubtful_rejection) {
 }
 END_TEST
 
+/* Where only success uses up a token, a refusal is tried again with the same one while it may live, and is
+ * then one like any other: what it waits for is not a token. */
+START_TEST(a_refusal_that_leaves_the_token) {
+        static const struct schedule_policy none = { 0 };
+        const struct renewal_context noon = { .policy = &none, .now = USEC_PER_DAY, .random = 1u << 31 };
+        static const struct {
+                enum renewal_step step;
+                enum failure failure;
+                bool is_token_good;
+                enum renewal_state state;
+                usec_t waits[5];
+        } rows[] = {
+                { STEP_CONFIGURATION, FAILURE_REFUSED, true, RENEWAL_RETRYING, { 40, 80, 160, 2400, 3600 } },
+                { STEP_SIGN, FAILURE_REFUSED, true, RENEWAL_RETRYING, { 40, 80, 160, 2400, 3600 } },
+                { STEP_SIGN,
+                  FAILURE_REFUSED,
+                  false,
+                  RENEWAL_WAITING_FOR_TOKEN,
+                  { 300, 600, 1200, 2400, 3600 } },
+                { STEP_SIGN,
+                  FAILURE_REJECTED,
+                  false,
+                  RENEWAL_WAITING_FOR_TOKEN,
+                  { 300, 600, 1200, 2400, 3600 } },
+                { STEP_SIGN, FAILURE_TRANSIENT, false, RENEWAL_RETRYING, { 5, 10, 20, 40, 80 } },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct renewal r = { 0 };
+
+                for (size_t k = 0; k < ELEMENTSOF(rows[i].waits); k++) {
+                        const struct renewal_event event = { .type = RENEWAL_FAILED,
+                                                             .failure = rows[i].failure,
+                                                             .is_token_good = rows[i].is_token_good };
+
+                        r.state = RENEWAL_ENROLLING;
+                        r.by_token = true;
+                        r.step = rows[i].step;
+                        ck_assert_int_eq(renewal_next(&r, &event, &noon), STEP_NONE);
+                        ck_assert_int_eq(r.state, rows[i].state);
+                        ck_assert_msg(r.backoff_usec == rows[i].waits[k] * USEC_PER_SEC,
+                                      "row %zu, failure %zu: %llu s", i, k + 1,
+                                      (unsigned long long)(r.backoff_usec / USEC_PER_SEC));
+                }
+        }
+
+        /* A grant that was left is where the next attempt goes on. */
+        const struct renewal_observation staged = { .has_token = true,
+                                                    .has_staged_key = true,
+                                                    .has_staged_grant = true };
+        struct renewal r = { .step = STEP_INSPECT };
+        const struct renewal_event inspected = { .type = RENEWAL_INSPECTED, .observation = &staged };
+        ck_assert_int_eq(renewal_next(&r, &inspected, &noon), STEP_SIGN);
+}
+END_TEST
+
 TEST_MAIN("renewal-backoff", test_not_longer_waits_long, test_not_longer_of_an_expired_set,
           test_an_expired_set_waits_for_the_ca_as_well, test_progress_is_not_charged_with_an_outage,
           test_a_proof_that_always_fails_is_slowed_down, test_held_looks, test_nothing_to_hold,
           test_a_held_look_that_fails, test_restore, test_assumed_backoff, test_crash_loop,
-          a_doubtful_rejection)
+          a_doubtful_rejection, a_refusal_that_leaves_the_token)
