@@ -66,7 +66,7 @@ static bool must_discard(const struct gathered *gathered) {
         const struct outcome *outcome = &gathered->outcome;
 
         if (outcome->failure == FAILURE_NONE || outcome->failure == FAILURE_TRANSIENT ||
-            outcome->failure == FAILURE_LOCAL || outcome->is_unheard ||
+            outcome->failure == FAILURE_LOCAL || outcome->is_unheard || outcome->is_token_good ||
             (outcome->is_doubtful && gathered->input.n_failures < RENEWAL_DOUBTS))
                 return false;
         return outcome->step == STEP_VERIFY || (outcome->step == STEP_SIGN && gathered->by_token);

@@ -41,6 +41,7 @@ struct outcome {
         bool key_too_small;    /* STEP_CONFIGURATION: a larger key is asked for */
         bool is_doubtful;      /* rejected, if it was not the Director that is down */
         bool is_unheard;       /* refused by a proxy: the Connector has heard nothing */
+        bool is_token_good;    /* refused by the Connector, which has not used up the token */
         bool not_longer;       /* STEP_GATE: valid, but it expires no later than what there is */
         bool is_other_subject; /* STEP_CSR: than the last set has; refused, or somebody asks for it */
 };

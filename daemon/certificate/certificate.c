@@ -532,7 +532,8 @@ static int check_request(const struct certificate *certificate, enum operation o
                 .is_token_offered = renewer->renewal.token_offered,
                 .is_revoking = revoker_is_busy(&certificate->revoker),
                 .has_dependents = publisher_has_dependents(&certificate->publisher),
-                .has_enrol_url = core->config->connector->enrol_url,
+                .has_enrol_url = protocol_can_enrol(core->config->connector->protocol,
+                                                    core->config->connector->enrol_url),
                 .has_refused_subject = state_refused_subject(state),
                 .connector = core->config->connector->name,
                 .expiry = core->facts.expiry,
@@ -550,8 +551,10 @@ static int check_request(const struct certificate *certificate, enum operation o
 
 static int take_token(struct certificate *certificate, const struct operation_arguments *arguments,
                       struct error *error) {
+        const struct config_connector *connector = certificate->core.config->connector;
         struct renewer *renewer = &certificate->renewer;
         char *token = strdup(arguments->token);
+        int r;
 
         if (!token)
                 return error_set(error, -ENOMEM, "out of memory");
@@ -559,6 +562,11 @@ static int take_token(struct certificate *certificate, const struct operation_ar
                 free_secret(token);
                 return error_set(error, -EINVAL,
                                  "this is not a one-time token: a token is one line without blanks");
+        }
+        r = protocol_check_token(connector->protocol, token, connector->enrol_url, error);
+        if (r < 0) {
+                free_secret(token);
+                return r;
         }
         /* What is rejected has nothing left to lose. */
         renewer_offer_token(renewer, token, arguments->force || renewer_is_rejected(renewer),

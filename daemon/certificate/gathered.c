@@ -10,8 +10,8 @@ void gathered_clear(struct gathered *gathered) {
         free_secret(gathered->offered_token);
         free(gathered->revoked);
         connection_clear(&gathered->connection);
-        compass_configuration_clear(&gathered->configuration);
-        compass_certificates_clear(&gathered->reply);
+        protocol_configuration_clear(&gathered->configuration);
+        protocol_certificates_clear(&gathered->reply);
         free(gathered->current_url);
         free(gathered->answered_url);
         free(gathered->adopted);
@@ -32,6 +32,6 @@ void gathered_begin_step(struct gathered *gathered, enum renewal_step step) {
         outcome->failure = FAILURE_NONE;
         outcome->retry_after_usec = 0;
         outcome->not_longer = outcome->is_doubtful = outcome->is_unheard = outcome->key_too_small = false;
-        outcome->is_other_subject = false;
+        outcome->is_other_subject = outcome->is_token_good = false;
         gathered->key_cpu_usec = 0;
 }

@@ -6,8 +6,7 @@
 #include <stdatomic.h>
 
 #include "daemon/certificate/attempt.h"
-#include "lib/protocol/compass.h"
-#include "lib/protocol/connection.h"
+#include "lib/protocol/protocol.h"
 
 /* The loop's thread owns it, except while a step runs on a worker: then the worker does. */
 struct gathered {
@@ -33,10 +32,10 @@ struct gathered {
         struct findings findings;
 
         /* STEP_CONFIGURATION and STEP_SIGN. */
-        char *answered_url; /* where `configuration` was answered: the signature is requested there */
-        bool director_down;
-        struct compass_configuration configuration;
-        struct compass_certificates reply;
+        char *answered_url;    /* where `configuration` was answered: the signature is requested there */
+        bool no_configuration; /* the certificate has its subject */
+        struct protocol_configuration configuration;
+        struct protocol_certificates reply;
         char *next_subject; /* as in `findings` */
         unsigned key_bits;  /* to make: configured, or what keyAlgorithm asks for when that is more */
 

@@ -102,6 +102,17 @@ static uint64_t token_hash(const char *token) {
         return hash != 0 ? hash : 1;
 }
 
+static bool fits_connector(struct gathered *gathered, const char *token) {
+        const struct config_connector *connector = gathered->config->connector;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        if (protocol_check_token(connector->protocol, token, connector->enrol_url, &error) == 0)
+                return true;
+        error_prefix(&error, "token file %s is not used", gathered->config->token_file);
+        add_warning(gathered, error_text(&error));
+        return false;
+}
+
 static void read_token(struct gathered *gathered) {
         const char *path = gathered->config->token_file;
         struct file_identity identity;
@@ -129,6 +140,10 @@ static void read_token(struct gathered *gathered) {
                 return;
         }
         if (attempt_trim_token(text)) {
+                if (!fits_connector(gathered, text)) {
+                        free_secret(text);
+                        return;
+                }
                 gathered->token = text;
                 gathered->findings.token = token_hash(text);
                 return;
@@ -209,7 +224,8 @@ static void read_connection(struct gathered *gathered) {
         if (gathered->set.connection_json &&
             connection_parse(gathered->set.connection_json, strlen(gathered->set.connection_json), &current,
                              NULL) == 0)
-                gathered->current_url = take_ptr(current.connector_url);
+                gathered->current_url = take_ptr(
+                        *protocol_endpoint(protocol_get(gathered->config->connector->protocol), &current));
         if (!json || connection_parse(json, strlen(json), &gathered->connection, &error) == 0)
                 return;
         error_prefix(&error, "ignoring " STORE_CONNECTION " in %s", gathered->config->directory);
@@ -342,7 +358,7 @@ void local_step_key(struct gathered *gathered) {
 static int choose_subject(struct gathered *gathered, struct subject **ret) {
         int r;
 
-        if (gathered->director_down)
+        if (gathered->no_configuration)
                 return cert_subject(gathered->set.leaf, ret, &gathered->outcome.error);
         r = subject_parse(gathered->configuration.subject, ret, &gathered->outcome.error);
         if (r < 0)

@@ -1,7 +1,7 @@
 /*
  * The steps that call the Connector. Each starts one call and reads one reply; what a failure means is
- * decided by connector_classify() before there is a reply, by compass_read_*() from the reply, and here only
- * where it depends on which endpoint was used.
+ * decided by connector_classify() before there is a reply, by the protocol from the reply, and here only
+ * where it depends on what the attempt has.
  */
 
 #include "daemon/certificate/remote-steps.h"
@@ -12,13 +12,21 @@
 #include "daemon/certificate/urls.h"
 #include "lib/util/quote.h"
 
-static struct urls list_urls(const struct gathered *gathered) {
-        return urls_list(gathered->config->connector, gathered->connection.connector_url,
-                         gathered->current_url);
+static const struct protocol *protocol_of(const struct remote *remote) {
+        return protocol_get(remote->gathered->config->connector->protocol);
+}
+
+/* The certificate-secured endpoint, as the Connector named it last. */
+static char **learnt_url(struct gathered *gathered) {
+        return protocol_endpoint(protocol_get(gathered->config->connector->protocol), &gathered->connection);
+}
+
+static struct urls list_urls(struct gathered *gathered) {
+        return urls_list(gathered->config->connector, *learnt_url(gathered), gathered->current_url);
 }
 
 /* After a failure the next one is tried in turn: any may be out of date. NULL: none is known. */
-static const char *certificate_url(const struct gathered *gathered) {
+static const char *certificate_url(struct gathered *gathered) {
         const struct urls urls = list_urls(gathered);
 
         if (urls.n == 0)
@@ -29,7 +37,7 @@ static const char *certificate_url(const struct gathered *gathered) {
 /* Where this step calls. A signature is requested where the configuration was answered. A new certificate is
  * verified at the certificate-secured endpoint, whichever endpoint the attempt used. */
 static const char *call_url(const struct remote *remote) {
-        const struct gathered *gathered = remote->gathered;
+        struct gathered *gathered = remote->gathered;
         const struct urls urls = list_urls(gathered);
 
         if (gathered->outcome.step == STEP_VERIFY)
@@ -47,7 +55,13 @@ static void end_call(struct remote *remote) {
 
 void remote_clear(struct remote *remote) {
         remote->call = connector_call_free(remote->call);
+        free(take_ptr(remote->shown));
         remote->share = connector_share_free(remote->share);
+}
+
+static void set_warning(struct gathered *gathered, const char *text) {
+        free(gathered->warning);
+        gathered->warning = strdup(text);
 }
 
 static void fail_unstarted(struct remote *remote, int r) {
@@ -58,31 +72,76 @@ static void fail_unstarted(struct remote *remote, int r) {
         end_call(remote);
 }
 
+/* What is to be asked, as PROTOCOL->ask_*() makes it for the step. */
+static int ask(const struct remote *remote, const struct protocol_ask *ask, struct protocol_request *ret) {
+        struct gathered *gathered = remote->gathered;
+        struct error *error = &gathered->outcome.error;
+        const struct protocol *protocol = protocol_of(remote);
+
+        switch (gathered->outcome.step) {
+        case STEP_CONFIGURATION:
+                return protocol->ask_configuration(ask, ret, error);
+        case STEP_SIGN:
+                return protocol->ask_signature(ask, gathered->stage.csr_pem, ret, error);
+        default:
+                return protocol->ask_proof(ask, ret, error);
+        }
+}
+
+/* Nobody but the token says where it goes. */
+static void mention_server(const struct remote *remote) {
+        struct gathered *gathered = remote->gathered;
+        _cleanup_(freep) char *text = NULL;
+
+        if (!gathered->by_token || gathered->config->connector->enrol_url || !remote->shown)
+                return;
+        if (asprintf(&text,
+                     "the one-time token goes to %s, which came with it: connector %s has no `enrol_url`",
+                     remote->shown, gathered->config->connector->name) >= 0)
+                set_warning(gathered, text);
+        else
+                text = NULL;
+}
+
+/* Calls the endpoint of this step: TOKEN, or the identity in REQUEST. */
 static void start_call(struct remote *remote, struct connector_request *request, connector_done_t done) {
         struct gathered *gathered = remote->gathered;
         const struct config_connector *connector = gathered->config->connector;
+        const struct protocol_ask to = {
+                .url = call_url(remote),
+                .token = request->token,
+                .connection = &gathered->connection,
+        };
         int r;
 
-        if (!request->url) {
-                free(request->body);
+        if (!to.url && !(to.token && protocol_can_enrol(connector->protocol, NULL))) {
                 fail_unstarted(remote, urls_explain_none(connector, &gathered->outcome.error));
                 return;
         }
+        r = ask(remote, &to, &request->asked);
+        if (r < 0) {
+                fail_unstarted(remote, r);
+                return;
+        }
+        free(remote->shown);
+        remote->shown = url_shown(request->asked.url);
+        if (gathered->outcome.step == STEP_CONFIGURATION)
+                mention_server(remote);
+        request->protocol = protocol_of(remote);
         request->trust = connector->trust;
         request->timeout_usec = connector->timeout_usec;
-        r = connector_call_new(remote->curl, request, done, remote, &remote->call, &gathered->outcome.error);
+        r = remote->shown ? connector_call_new(remote->curl, request, done, remote, &remote->call,
+                                               &gathered->outcome.error)
+                          : -ENOMEM;
+        protocol_request_clear(&request->asked);
         if (r < 0)
                 fail_unstarted(remote, r);
 }
 
 /* Calls the endpoint that this attempt uses: TOKEN, or the current certificate. */
-static void start_endpoint_call(struct remote *remote, char *body, const char *token, connector_done_t done) {
+static void start_endpoint_call(struct remote *remote, const char *token, connector_done_t done) {
         struct gathered *gathered = remote->gathered;
-        struct connector_request request = {
-                .url = call_url(remote),
-                .body = body,
-                .last = gathered->outcome.step == STEP_SIGN,
-        };
+        struct connector_request request = { .last = gathered->outcome.step == STEP_SIGN };
 
         if (gathered->by_token)
                 request.token = token;
@@ -96,6 +155,15 @@ static void start_endpoint_call(struct remote *remote, char *body, const char *t
                 request.share = remote->share;
         }
         start_call(remote, &request, done);
+}
+
+/* The reply to such a call. */
+static struct protocol_reply endpoint_reply(const struct remote *remote,
+                                            const struct connector_answer *answer) {
+        struct protocol_reply reply = answer->reply;
+
+        reply.by_token = remote->gathered->by_token;
+        return reply;
 }
 
 /* The certificate in use was turned away before its time. Where the Connector is well, another machine may
@@ -132,9 +200,24 @@ static bool take_answer(struct gathered *gathered, const struct connector_answer
         return false;
 }
 
-/* Judges the result of a compass_read_*() call. Over the token-secured endpoint the empty 400 mostly says
- * that the token is used, wrong or too old, and the next call with it will hear the same. */
-static void take_result(struct remote *remote, const struct compass_reply *reply, int r) {
+static void take_token_rejection(struct remote *remote, bool is_doubtful) {
+        struct gathered *gathered = remote->gathered;
+        _cleanup_(error_clear) struct error why = ERROR_INIT;
+
+        error_move(&why, &gathered->outcome.error);
+        error_set(&gathered->outcome.error, -EACCES,
+                  "%s rejected the one-time token%s%s: %s; a fresh one is needed", remote->shown,
+                  gathered->is_offered ? "" : " from ",
+                  gathered->is_offered           ? ""
+                  : gathered->config->token_file ? gathered->config->token_file
+                                                 : "the stage",
+                  error_text(&why));
+        gathered->outcome.failure = FAILURE_REJECTED;
+        gathered->outcome.is_doubtful = is_doubtful;
+}
+
+/* Judges what reading a reply has resulted in. */
+static void take_result(struct remote *remote, const struct protocol_reply *reply, int r) {
         struct gathered *gathered = remote->gathered;
 
         if (r == 0)
@@ -143,42 +226,26 @@ static void take_result(struct remote *remote, const struct compass_reply *reply
                 gathered->outcome.failure = FAILURE_LOCAL;
                 return;
         }
-        if (gathered->by_token && gathered->outcome.step != STEP_VERIFY && reply->status == 400 &&
-            reply->size == 0) {
-                error_set(&gathered->outcome.error, -EACCES,
-                          "%s rejected the one-time token%s%s: it is used, wrong or expired, "
-                          "or the Director is down; a fresh one is needed",
-                          call_url(remote), gathered->is_offered ? "" : " from ",
-                          gathered->is_offered           ? ""
-                          : gathered->config->token_file ? gathered->config->token_file
-                                                         : "the stage");
-                gathered->outcome.failure = FAILURE_REJECTED;
-                gathered->outcome.is_doubtful = true;
+        if (r == PROTOCOL_TOKEN_REJECTED || r == PROTOCOL_TOKEN_DOUBTFUL) {
+                take_token_rejection(remote, r == PROTOCOL_TOKEN_DOUBTFUL);
                 return;
         }
-        error_prefix(&gathered->outcome.error, "%s", call_url(remote));
+        error_prefix(&gathered->outcome.error, "%s", remote->shown);
         gathered->outcome.failure = (enum failure)r;
+        gathered->outcome.is_token_good =
+                r == FAILURE_REFUSED && reply->by_token && protocol_of(remote)->keeps_token;
         if (r == FAILURE_REJECTED || (reply->status == 400 && reply->size == 0))
                 mention_clones(gathered);
 }
 
 /* --- Configuration --- */
 
-static int follow_url(char **slot, char *url) {
-        if (!url || streq_null(*slot, url))
-                return 0;
-        if (!url_is_https(url))
-                return -EPROTO;
-        free(*slot);
-        *slot = strdup(url);
-        return *slot ? 0 : -ENOMEM;
-}
-
 static void take_configuration(struct remote *remote) {
         struct gathered *gathered = remote->gathered;
-        struct compass_configuration *configuration = &gathered->configuration;
+        struct protocol_configuration *configuration = &gathered->configuration;
         const char *algorithm = configuration->key_algorithm;
         unsigned asked = algorithm ? key_algorithm_bits(algorithm) : 0;
+        int r;
 
         if (algorithm && asked == 0) {
                 error_set(&gathered->outcome.error, -ENOTSUP,
@@ -199,12 +266,13 @@ static void take_configuration(struct remote *remote) {
         }
         if (!gathered->by_token && !gathered->answered_url)
                 gathered->answered_url = strdup(call_url(remote));
-        if (follow_url(&gathered->connection.connector_url, configuration->connector_url) < 0 ||
-            follow_url(&gathered->connection.director_url, configuration->director_url) < 0) {
-                free(gathered->warning);
-                gathered->warning = strdup(
-                        "the Connector's configuration names a URL that is not https; keeping the old one");
-        }
+        if (configuration->warning)
+                set_warning(gathered, configuration->warning);
+        r = connection_follow(&gathered->connection, &configuration->connection);
+        if (r < 0)
+                set_warning(gathered, r == -ENOMEM ? "out of memory: the Connector's new URLs are not kept"
+                                                   : "the Connector's configuration names a URL that is not "
+                                                     "https; keeping the old one");
 
         if (asked > key_bits(gathered->stage.key)) {
                 gathered->key_bits = asked;
@@ -215,40 +283,32 @@ static void take_configuration(struct remote *remote) {
 static void on_configuration(const struct connector_answer *answer, void *userdata) {
         struct remote *remote = userdata;
         struct gathered *gathered = remote->gathered;
+        const struct protocol_reply reply = endpoint_reply(remote, answer);
         int r;
 
         if (take_answer(gathered, answer)) {
-                compass_configuration_clear(&gathered->configuration);
-                r = compass_read_configuration(&answer->reply, &gathered->configuration,
-                                               &gathered->outcome.error);
-                if (r == COMPASS_DIRECTOR_DOWN) {
-                        /* Signing works without the Director, and the subject is in the certificate. */
+                protocol_configuration_clear(&gathered->configuration);
+                r = protocol_of(remote)->read_configuration(&reply, &gathered->configuration,
+                                                            &gathered->outcome.error);
+                if (r == PROTOCOL_NO_CONFIGURATION) {
+                        /* The subject is in the certificate. */
                         if (gathered->by_token || !gathered->findings.set)
                                 r = FAILURE_TRANSIENT;
                         else {
-                                gathered->director_down = true;
-                                free(gathered->warning);
-                                gathered->warning = strdup(error_text(&gathered->outcome.error));
+                                gathered->no_configuration = true;
+                                set_warning(gathered, error_text(&gathered->outcome.error));
                                 error_clear(&gathered->outcome.error);
                                 r = 0;
                         }
                 } else if (r == 0)
                         take_configuration(remote);
-                take_result(remote, &answer->reply, r);
+                take_result(remote, &reply, r);
         }
         end_call(remote);
 }
 
 void remote_step_configuration(struct remote *remote) {
-        struct gathered *gathered = remote->gathered;
-        char *body;
-        int r;
-
-        r = compass_request_configuration(&body);
-        if (r < 0)
-                fail_unstarted(remote, r);
-        else
-                start_endpoint_call(remote, body, gathered->token, on_configuration);
+        start_endpoint_call(remote, remote->gathered->token, on_configuration);
 }
 
 /* --- Sign --- */
@@ -256,28 +316,23 @@ void remote_step_configuration(struct remote *remote) {
 static void on_signed(const struct connector_answer *answer, void *userdata) {
         struct remote *remote = userdata;
         struct gathered *gathered = remote->gathered;
+        const struct protocol_reply reply = endpoint_reply(remote, answer);
 
         if (take_answer(gathered, answer)) {
-                compass_certificates_clear(&gathered->reply);
-                take_result(remote, &answer->reply,
-                            compass_read_certificates(&answer->reply, &gathered->reply,
-                                                      &gathered->outcome.error));
+                protocol_certificates_clear(&gathered->reply);
+                take_result(remote, &reply,
+                            protocol_of(remote)->read_certificates(&reply, &gathered->reply,
+                                                                   &gathered->outcome.error));
         }
         end_call(remote);
 }
 
 void remote_step_sign(struct remote *remote) {
-        struct gathered *gathered = remote->gathered;
-        const char *token =
-                gathered->configuration.token ? gathered->configuration.token : gathered->stage.token;
-        char *body;
-        int r;
+        const struct gathered *gathered = remote->gathered;
 
-        r = compass_request_sign(gathered->stage.csr_pem, &body);
-        if (r < 0)
-                fail_unstarted(remote, r);
-        else
-                start_endpoint_call(remote, body, token, on_signed);
+        start_endpoint_call(
+                remote, gathered->configuration.token ? gathered->configuration.token : gathered->stage.token,
+                on_signed);
 }
 
 /* --- Verify --- */
@@ -286,7 +341,8 @@ void remote_step_sign(struct remote *remote) {
  * not believed before that, and a change is on record. */
 static int settle_url(struct remote *remote) {
         struct gathered *gathered = remote->gathered;
-        const char *learnt = gathered->connection.connector_url, *current = gathered->current_url;
+        char **slot = learnt_url(gathered);
+        const char *learnt = *slot, *current = gathered->current_url;
         const char *chosen = call_url(remote);
         _cleanup_(freep) char *warning = NULL;
         char *copy;
@@ -300,8 +356,8 @@ static int settle_url(struct remote *remote) {
                         &warning,
                         "%s, which the Connector's configuration names, did not accept a call; keeping %s",
                         learnt, chosen);
-                free(gathered->connection.connector_url);
-                gathered->connection.connector_url = copy;
+                free(*slot);
+                *slot = copy;
                 gathered->is_connection_changed = true;
         } else if (current && streq_null(chosen, learnt) && !streq(chosen, current))
                 r = asprintf(&warning, "the Connector's certificate-secured URL changed from %s to %s",
@@ -319,7 +375,7 @@ static int settle_url(struct remote *remote) {
 
 /* Whether the failure may be one of the URL: nobody answers there; or it is a new one, and may lead to a
  * stranger. */
-static bool may_be_wrong_url(const struct remote *remote) {
+static bool may_be_wrong_url(struct remote *remote) {
         const struct gathered *gathered = remote->gathered;
         const char *url = call_url(remote);
         const enum failure failure = gathered->outcome.failure;
@@ -333,13 +389,23 @@ static bool may_be_wrong_url(const struct remote *remote) {
 
 static void verify_at_next(struct remote *remote);
 
+/* The URLs that the proof named, beside the endpoint. */
+static int settle_named(struct gathered *gathered, const struct connection *named) {
+        int r = connection_follow(&gathered->connection, named);
+
+        gathered->is_connection_changed |= connection_is_any(named);
+        return r == -ENOMEM ? r : 0;
+}
+
 static void on_verified(const struct connector_answer *answer, void *userdata) {
+        _cleanup_(connection_clear) struct connection named = { 0 };
         struct remote *remote = userdata;
         struct gathered *gathered = remote->gathered;
         int r;
 
         if (take_answer(gathered, answer)) {
-                r = compass_read_probe(&answer->reply, &gathered->outcome.error);
+                r = protocol_of(remote)->read_proof(&answer->reply, gathered->stage.certificate_pem, &named,
+                                                    &gathered->outcome.error);
                 /* Whatever it has against the call, it is about the new certificate: nothing else is new in
                  * it. An empty 400 too, where configuration and signature have just passed. */
                 if (r == FAILURE_REFUSED || r == FAILURE_REJECTED || (r > 0 && answer->reply.status == 400))
@@ -352,7 +418,8 @@ static void on_verified(const struct connector_answer *answer, void *userdata) {
                 verify_at_next(remote);
                 return;
         }
-        if (gathered->outcome.failure == FAILURE_NONE && settle_url(remote) < 0)
+        if (gathered->outcome.failure == FAILURE_NONE &&
+            (settle_url(remote) < 0 || settle_named(gathered, &named) < 0))
                 gathered->outcome.failure = FAILURE_LOCAL;
         if (gathered->outcome.failure != FAILURE_NONE)
                 error_prefix(&gathered->outcome.error, "could not verify the new certificate");
@@ -362,20 +429,14 @@ static void on_verified(const struct connector_answer *answer, void *userdata) {
 static void verify_at_next(struct remote *remote) {
         struct gathered *gathered = remote->gathered;
         struct connector_request request = {
-                .url = call_url(remote),
                 .key = gathered->stage.key,
                 .certificate_pem = gathered->stage.certificate_pem,
                 .fresh = true,
         };
-        int r;
 
         gathered->outcome.failure = FAILURE_NONE;
         error_clear(&gathered->outcome.error);
-        r = compass_request_probe(&request.body);
-        if (r < 0)
-                fail_unstarted(remote, r);
-        else
-                start_call(remote, &request, on_verified);
+        start_call(remote, &request, on_verified);
 }
 
 void remote_step_verify(struct remote *remote) {

@@ -108,6 +108,7 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
                 .not_longer = outcome->not_longer,
                 .is_doubtful = outcome->is_doubtful,
                 .is_unheard = outcome->is_unheard,
+                .is_token_good = outcome->is_token_good,
                 .retry_after_usec = outcome->retry_after_usec,
                 .hold_usec = renewer->current == RENEWER_REFRESH ? waits_backoff_left(&renewer->waits) : 0,
         };
@@ -118,7 +119,8 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
         take_event(renewer, renewal, &event);
         if (attempt_is_enrolment(renewer->attempt) &&
             (renewal->failure == FAILURE_REFUSED || renewal->failure == FAILURE_REJECTED) &&
-            !outcome->is_unheard && !(outcome->is_doubtful && renewal->failures <= RENEWAL_DOUBTS))
+            !outcome->is_unheard && !outcome->is_token_good &&
+            !(outcome->is_doubtful && renewal->failures <= RENEWAL_DOUBTS))
                 facts_burn_token(&renewer->core->facts);
         records_failure(renewer->core, renewal->failures, renewal->failure, renewal->backoff_usec);
         records_error(renewer->core, outcome);

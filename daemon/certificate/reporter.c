@@ -252,7 +252,7 @@ void reporter_log_waiting(struct reporter *reporter) {
         if (config->token_file)
                 reporter_log(reporter, LOG_WARNING, MESSAGE_WAITING, "%s; waiting for a one-time token in %s",
                              why, config->token_file);
-        else if (config->connector->enrol_url)
+        else if (protocol_can_enrol(config->connector->protocol, config->connector->enrol_url))
                 reporter_log(reporter, LOG_WARNING, MESSAGE_WAITING,
                              "%s; waiting for a one-time token (no `token_file` is configured); fix: "
                              "rekeyctl enrol %s",

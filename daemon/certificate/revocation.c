@@ -10,7 +10,7 @@
  *
  *   true                           it is revoked
  *   expired, and the edge says so  it is not accepted any more
- *   the Connector itself says no   it was let in, so it is not revoked: a GraphQL reply, with status 200
+ *   the Connector itself says no   it was let in, so it is not revoked (PROTOCOL_STANDS)
  *
  * Whatever else turns the call away says that this call has done nothing, and nothing of an earlier one. So
  * does an edge that rejects what has not expired: its CA may come back. A call that has not left has done
@@ -23,7 +23,7 @@
 
 #include "daemon/certificate/urls.h"
 #include "daemon/connector/connector-client.h"
-#include "lib/protocol/connection.h"
+#include "lib/protocol/protocol.h"
 #include "lib/store/store.h"
 
 struct revocation {
@@ -46,6 +46,7 @@ struct revocation {
         struct connector_call *call;
         enum failure failure; /* the end, as DONE is told */
         bool gone, has_expired;
+        bool is_named; /* the Connector has been asked where it is revoked */
 };
 
 /* What is current is asked of the disk: a rollback, or a hand, may be ahead of what the loop knows. */
@@ -106,46 +107,60 @@ static void end_untouched(struct revocation *revocation, enum failure failure) {
         end(revocation, failure, false);
 }
 
-static struct urls list_urls(const struct revocation *revocation) {
-        return urls_list(revocation->config->connector, revocation->connection.connector_url, NULL);
+static const struct protocol *protocol_of(const struct revocation *revocation) {
+        return protocol_get(revocation->config->connector->protocol);
+}
+
+static struct urls list_urls(struct revocation *revocation) {
+        return urls_list(revocation->config->connector,
+                         *protocol_endpoint(protocol_of(revocation), &revocation->connection), NULL);
 }
 
 static void call_next(struct revocation *revocation);
 
 /* Nobody was reached, and there is another URL: ANSWER is gone then. */
 static bool call_elsewhere(struct revocation *revocation, const struct connector_answer *answer) {
+        const bool may_be_old = revocation->connection.revoke_url && !revocation->is_named;
+
         if (answer->failure != FAILURE_TRANSIENT || answer->was_sent ||
-            revocation->n_tried + 1 >= list_urls(revocation).n)
+            (!may_be_old && revocation->n_tried + 1 >= list_urls(revocation).n))
                 return false;
-        revocation->n_tried++;
+        if (!may_be_old)
+                revocation->n_tried++;
+        free(take_ptr(revocation->connection.revoke_url));
+        revocation->is_named = false;
         revocation->call = connector_call_free(revocation->call);
         call_next(revocation);
         return true;
+}
+
+/* Whether it has expired, and the edge says so. */
+static bool take_expiry(struct revocation *revocation, enum failure failure) {
+        return revocation->has_expired = failure == FAILURE_REJECTED &&
+                                         revocation->set.effective_expiry <= now_usec(CLOCK_REALTIME);
 }
 
 static void on_answer(const struct connector_answer *answer, void *userdata) {
         struct revocation *revocation = userdata;
         const unsigned status = answer->reply.status;
         enum failure failure = answer->failure;
-        int r;
+        int r = 0;
 
         if (call_elsewhere(revocation, answer))
                 return;
         if (failure != FAILURE_NONE)
                 error_set(&revocation->error, -EIO, "%s", answer->error);
         else {
-                r = compass_read_revocation(&answer->reply, &revocation->error);
-                failure = r < 0 ? FAILURE_LOCAL : (enum failure)r;
+                r = protocol_of(revocation)->read_revocation(&answer->reply, &revocation->error);
+                failure = r < 0 ? FAILURE_LOCAL : r == PROTOCOL_STANDS ? FAILURE_REFUSED : (enum failure)r;
         }
 
-        revocation->has_expired =
-                failure == FAILURE_REJECTED && revocation->set.effective_expiry <= now_usec(CLOCK_REALTIME);
-        if (revocation->has_expired)
+        if (take_expiry(revocation, failure))
                 failure = FAILURE_NONE;
 
         if (failure == FAILURE_NONE)
                 end_settled(revocation, failure, false);
-        else if (failure == FAILURE_REFUSED && status == 200) {
+        else if (r == PROTOCOL_STANDS) {
                 revocation->was_in_doubt = false;
                 end_untouched(revocation, failure);
         } else if (failure == FAILURE_REJECTED ||
@@ -161,11 +176,11 @@ static void end_uncalled(struct revocation *revocation, int r) {
         end_untouched(revocation, FAILURE_LOCAL);
 }
 
-static void call_next(struct revocation *revocation) {
+static void start_call(struct revocation *revocation, struct protocol_request *asked, connector_done_t done) {
         const struct config_connector *connector = revocation->config->connector;
-        const struct urls urls = list_urls(revocation);
         struct connector_request request = {
-                .url = urls.items[revocation->n_tried],
+                .protocol = protocol_of(revocation),
+                .asked = *asked,
                 .trust = connector->trust,
                 .timeout_usec = connector->timeout_usec,
                 .key = revocation->set.key,
@@ -174,11 +189,66 @@ static void call_next(struct revocation *revocation) {
         };
         int r;
 
-        r = compass_request_revoke(&request.body);
-        if (r == 0)
-                r = connector_call_new(revocation->services->curl, &request, on_answer, revocation,
-                                       &revocation->call, &revocation->error);
+        r = connector_call_new(revocation->services->curl, &request, done, revocation, &revocation->call,
+                               &revocation->error);
         if (r < 0)
+                end_uncalled(revocation, r);
+}
+
+/* The set does not say where it is revoked, and the Connector does. Nothing was done so far. */
+static void on_named(const struct connector_answer *answer, void *userdata) {
+        struct revocation *revocation = userdata;
+        _cleanup_(connection_clear) struct connection named = { 0 };
+        enum failure failure = answer->failure;
+        int r = 0;
+
+        if (call_elsewhere(revocation, answer))
+                return;
+        if (failure != FAILURE_NONE)
+                error_set(&revocation->error, -EIO, "%s", answer->error);
+        else
+                r = protocol_of(revocation)
+                            ->read_proof(&answer->reply, revocation->set.certificate_pem, &named,
+                                         &revocation->error);
+        if (failure == FAILURE_NONE && r == 0 &&
+            connection_follow(&revocation->connection, &named) == -ENOMEM)
+                r = -ENOMEM;
+        if (failure == FAILURE_NONE && r == 0) {
+                revocation->call = connector_call_free(revocation->call);
+                revocation->is_named = true;
+                call_next(revocation);
+                return;
+        }
+        if (failure == FAILURE_NONE)
+                failure = r < 0 ? FAILURE_LOCAL : (enum failure)r;
+        if (take_expiry(revocation, failure))
+                end_settled(revocation, FAILURE_NONE, false);
+        else
+                end_untouched(revocation, failure);
+}
+
+static void call_next(struct revocation *revocation) {
+        const struct urls urls = list_urls(revocation);
+        const struct protocol_ask ask = {
+                .url = urls.items[revocation->n_tried],
+                .connection = &revocation->connection,
+        };
+        struct protocol_request asked;
+        int r;
+
+        r = protocol_of(revocation)->ask_revocation(&ask, &asked, &revocation->error);
+        if (r == 0)
+                start_call(revocation, &asked, on_answer);
+        else if (r == -ENODATA && !revocation->is_named) {
+                r = protocol_of(revocation)->ask_proof(&ask, &asked, &revocation->error);
+                if (r == 0)
+                        start_call(revocation, &asked, on_named);
+                else
+                        end_uncalled(revocation, r);
+        } else if (r == -ENODATA) {
+                error_set(&revocation->error, r, "the Connector names no URL for revocations");
+                end_untouched(revocation, FAILURE_BAD_REPLY);
+        } else
                 end_uncalled(revocation, r);
 }
 

@@ -41,11 +41,12 @@ struct connector_call {
         const char *certificate_pem;
         struct error identity_error;
         struct curl_slist *headers;
-        char *url;
+        const struct protocol *protocol;
+        struct protocol_request asked;
+        char *url; /* for texts: url_shown() */
         struct proxy proxy;
         usec_t timeout_usec;
         bool has_reached; /* the Connector: its own TLS has begun */
-        char *body;
         size_t body_size, body_sent;
         char *reply;
         size_t reply_size, reply_room;
@@ -153,15 +154,18 @@ static size_t on_upload(char *buffer, size_t size, size_t n, void *userdata) {
         struct connector_call *call = userdata;
         size_t left = call->body_size - call->body_sent, more = size * n < left ? size * n : left;
 
-        memcpy(buffer, call->body + call->body_sent, more);
+        memcpy(buffer, call->asked.body + call->body_sent, more);
         call->body_sent += more;
         call->was_sent = call->was_sent || (more > 0 && call->doubtful == CURLE_OK);
         return more;
 }
 
+/* A call without a body is a GET. */
 static CURLcode set_body(struct connector_call *call) {
-        call->body_size = strlen(call->body);
         call->body_sent = 0;
+        if (!call->asked.body)
+                return curl_easy_setopt(call->easy, CURLOPT_HTTPGET, 1L);
+        call->body_size = strlen(call->asked.body);
         return curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE, (long)call->body_size);
 }
 
@@ -186,7 +190,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         struct connector_call *call = userdata;
         size_t more = size * n;
 
-        if (call->reply_size + more > COMPASS_REPLY_MAX) {
+        if (call->reply_size + more > PROTOCOL_REPLY_MAX) {
                 call->reply_too_large = true;
                 return 0;
         }
@@ -246,7 +250,7 @@ static void describe(const struct connector_call *call, const struct connector_e
                 describe_at_proxy(call, end, error);
         else if (call->reply_too_large)
                 error_set(error, -EFBIG, "the reply of %s is larger than %u bytes", call->url,
-                          COMPASS_REPLY_MAX);
+                          PROTOCOL_REPLY_MAX);
         else if (failure == FAILURE_BAD_REPLY && end->code == CURLE_OUT_OF_MEMORY)
                 error_set(error, -EFBIG, "the reply of %s has a header line that is too long", call->url);
         else if (failure == FAILURE_REJECTED && !call->key)
@@ -284,12 +288,15 @@ static bool is_doubtful(const struct connector_call *call, const struct connecto
 static int start(struct connector_call *call);
 
 static int look_into(struct connector_call *call, const struct connector_end *end) {
+        const struct protocol_ask ask = { .url = call->asked.url };
+        struct protocol_request harmless;
         int r;
 
-        free(take_ptr(call->body));
-        r = compass_request_probe(&call->body);
+        r = call->protocol->ask_proof(&ask, &harmless, NULL);
         if (r < 0)
                 return r;
+        protocol_request_clear(&call->asked);
+        call->asked = harmless;
         if (set_body(call) != CURLE_OK ||
             curl_easy_setopt(call->easy, CURLOPT_SSLVERSION,
                              (long)(CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_2)) != CURLE_OK ||
@@ -306,9 +313,19 @@ static int look_into(struct connector_call *call, const struct connector_end *en
         return r;
 }
 
+/* Of a call without a body its head is all there is. */
+static bool is_sent(const struct connector_call *call) {
+        long size = 0;
+
+        if (call->asked.body || call->doubtful != CURLE_OK)
+                return call->was_sent;
+        curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &size);
+        return call->has_reached && size > 0;
+}
+
 /* A connection that was kept has passed the proxy long ago. */
 static struct connector_end find_end(const struct connector_call *call, CURLcode code, const char *text) {
-        struct connector_end end = { .code = code, .text = text, .was_sent = call->was_sent };
+        struct connector_end end = { .code = code, .text = text, .was_sent = is_sent(call) };
         long status = 0, n_new = 0;
 
         if (code == CURLE_OK || !call->proxy.url)
@@ -324,7 +341,7 @@ static void on_done(CURL *easy, CURLcode code, const char *text, void *userdata)
         struct connector_call *call = userdata;
         struct connector_end end = find_end(call, code, text);
         _cleanup_(error_clear) struct error error = ERROR_INIT;
-        struct connector_answer answer = { .request_id = call->request_id, .was_sent = call->was_sent };
+        struct connector_answer answer = { .request_id = call->request_id, .was_sent = is_sent(call) };
         curl_off_t retry_after = 0;
         char *content_type = NULL;
         long status = 0;
@@ -341,7 +358,7 @@ static void on_done(CURL *easy, CURLcode code, const char *text, void *userdata)
                 curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
                 curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);
                 curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &content_type);
-                answer.reply = (struct compass_reply) {
+                answer.reply = (struct protocol_reply) {
                         .status = (unsigned)status,
                         .body = call->reply ? call->reply : "",
                         .size = call->reply_size,
@@ -358,7 +375,7 @@ static void on_done(CURL *easy, CURLcode code, const char *text, void *userdata)
 
 static int start(struct connector_call *call) {
         const struct curl_target target = {
-                .url = call->url,
+                .url = call->asked.url,
                 .proxy = &call->proxy,
                 .timeout_usec = call->timeout_usec,
         };
@@ -392,7 +409,7 @@ static int make_headers(struct connector_call *call, const struct connector_requ
                 return r;
         sd_id128_to_uuid_string(id, call->request_id);
 
-        r = add_header(call, "Content-Type", COMPASS_CONTENT_TYPE);
+        r = add_header(call, "Content-Type", PROTOCOL_CONTENT_TYPE);
         if (r < 0)
                 return r;
         r = add_header(call, "x-request-id", call->request_id);
@@ -401,7 +418,9 @@ static int make_headers(struct connector_call *call, const struct connector_requ
         r = add_header(call, "Expect", "");
         if (r < 0)
                 return r;
-        return request->token ? add_header(call, COMPASS_TOKEN_HEADER, request->token) : 0;
+        return request->token && call->asked.token_header
+                       ? add_header(call, call->asked.token_header, request->token)
+                       : 0;
 }
 
 /* libcurl's callback for a TLS context that it has just made, for each new connection: to the proxy, where
@@ -455,6 +474,10 @@ static int set_options(struct connector_call *call, const struct connector_reque
                 SET(CURLOPT_CAINFO, request->trust);
                 SET(CURLOPT_CAPATH, NULL);
         }
+        /* Without a body libcurl may send a call twice, as on_upload() says; over a new connection it does
+         * not. */
+        if (request->token && !call->asked.body)
+                SET(CURLOPT_FRESH_CONNECT, 1L);
         if (request->fresh) {
                 SET(CURLOPT_FRESH_CONNECT, 1L);
                 SET(CURLOPT_FORBID_REUSE, 1L);
@@ -485,9 +508,10 @@ static int check_trust(const char *path, struct error *error) {
 int connector_call_new(struct curl_glue *glue, struct connector_request *request, connector_done_t done,
                        void *userdata, struct connector_call **ret, struct error *error) {
         _cleanup_(connector_call_freep) struct connector_call *call = NULL;
-        _cleanup_(freep) char *body = take_ptr(request->body);
+        _cleanup_(protocol_request_clear) struct protocol_request asked = request->asked;
         int r;
 
+        request->asked = (struct protocol_request) { 0 };
         r = request->trust ? check_trust(request->trust, error) : 0;
         if (r < 0)
                 return r;
@@ -497,15 +521,17 @@ int connector_call_new(struct curl_glue *glue, struct connector_request *request
         call->glue = glue;
         call->done = done;
         call->userdata = userdata;
-        call->body = take_ptr(body);
+        call->protocol = request->protocol;
+        call->asked = asked;
+        asked = (struct protocol_request) { 0 };
         call->has_trust = request->trust;
         call->timeout_usec = request->timeout_usec;
-        call->url = strdup(request->url);
+        call->url = url_shown(call->asked.url);
         call->easy = curl_easy_init();
         if (!call->url || !call->easy)
                 return -ENOMEM;
 
-        r = proxy_find(call->url, &call->proxy, error);
+        r = proxy_find(call->asked.url, &call->proxy, error);
         if (r < 0)
                 return r;
         r = make_headers(call, request);
@@ -537,7 +563,7 @@ struct connector_call *connector_call_free(struct connector_call *call) {
         if (call->reply)
                 explicit_bzero(call->reply, call->reply_size); /* may hold the next token */
         free(call->reply);
-        free(call->body);
+        protocol_request_clear(&call->asked);
         proxy_clear(&call->proxy);
         free(call->url);
         free(call);

@@ -3,7 +3,7 @@
 /* One HTTPS call to a Connector, and the meaning of its outcome before the body is read. */
 
 #include "daemon/loop/curl-glue.h"
-#include "lib/protocol/compass.h"
+#include "lib/protocol/protocol.h"
 #include "lib/util/time.h"
 #include "lib/x509/key.h"
 
@@ -16,9 +16,9 @@ CURLSH *connector_share_new(void);
 /* Closes what is left. No call may be under way. Accepts NULL, returns NULL. */
 CURLSH *connector_share_free(CURLSH *share);
 
-/* What to call, and as whom. Everything but BODY is borrowed until the call is done or freed. */
+/* What to call, and as whom. Everything but ASKED is borrowed until the call is done or freed. */
 struct connector_request {
-        const char *url;
+        const struct protocol *protocol;
         const char *trust; /* PEM file that the server's certificate verifies to; NULL: the system's */
         usec_t timeout_usec;
 
@@ -33,7 +33,7 @@ struct connector_request {
         bool fresh; /* a connection of its own, closed afterwards: the verification must not use an old
                      * handshake */
         bool last;  /* nothing more is to come over this connection: it may be closed */
-        char *body; /* JSON; taken over, also on failure */
+        struct protocol_request asked; /* taken over, also on failure */
 };
 
 /* Borrowed from the call, for the length of the callback. */
@@ -41,10 +41,10 @@ struct connector_answer {
         enum failure failure; /* FAILURE_NONE: there is an HTTP reply, whatever its status. FAILURE_REFUSED:
                                * a proxy refused, and the Connector has heard nothing */
         bool was_sent;        /* with a failure: the Connector may have heard of the call all the same */
-        struct compass_reply reply; /* status and body; empty when there is a failure */
-        usec_t retry_after_usec;    /* from Retry-After; 0: none */
-        const char *request_id;     /* sent as x-request-id: the Connector's log has it */
-        const char *error;          /* one sentence when there is a failure */
+        struct protocol_reply reply; /* status and body; empty when there is a failure */
+        usec_t retry_after_usec;     /* from Retry-After; 0: none */
+        const char *request_id;      /* sent as x-request-id: the Connector's log has it */
+        const char *error;           /* one sentence when there is a failure */
 };
 
 typedef void (*connector_done_t)(const struct connector_answer *answer, void *userdata);

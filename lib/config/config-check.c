@@ -10,7 +10,8 @@ void config_check_connector(struct yaml_run *run, void *object, const struct yam
                             struct yaml_place place) {
         const struct config_connector *connector = object;
 
-        if (!yaml_find(node, "url") && !yaml_find(node, "enrol_url"))
+        if (!yaml_find(node, "url") && !yaml_find(node, "enrol_url") &&
+            !protocol_can_enrol(connector->protocol, NULL))
                 yaml_complain(run, place, "connector '%s' has no URL: set 'url', 'enrol_url' or both",
                               connector->name);
 }
@@ -111,7 +112,9 @@ void config_check_certificate(struct yaml_run *run, void *object, const struct y
         certificate->public_access = certificate->key_access;
         certificate->public_access.mode = 0644;
 
-        if (token_file && certificate->connector && !gives_enrol_url(run, certificate->connector))
+        if (token_file && certificate->connector &&
+            !protocol_can_enrol(certificate->connector->protocol, NULL) &&
+            !gives_enrol_url(run, certificate->connector))
                 yaml_complain(run, token_file->place,
                               "'token_file' has no effect: connector '%s' has no 'enrol_url'; set one",
                               certificate->connector->name);

@@ -8,8 +8,6 @@
 #include "lib/config/config-internal.h"
 #include "lib/util/parse.h"
 
-static const char *const protocol_names[PROTOCOL_MAX] = { [PROTOCOL_COMPASS] = "compass" };
-
 static const struct yaml_option connector_options[] = {
         { .key = "protocol",
           .type = &yaml_word,

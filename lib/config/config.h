@@ -4,6 +4,7 @@
 
 #include "lib/export/export.h"
 #include "lib/life/schedule.h"
+#include "lib/protocol/protocol.h"
 #include "lib/util/arena.h"
 #include "lib/util/error.h"
 #include "lib/util/files.h"
@@ -12,14 +13,9 @@
 #define CONFIG_SIZE_MAX  (16u * 1024 * 1024) /* all files together */
 #define CONFIG_DEPTH_MAX 32
 
-enum config_protocol {
-        PROTOCOL_COMPASS,
-        PROTOCOL_MAX,
-};
-
 struct config_connector {
         char *name;
-        enum config_protocol protocol;
+        enum protocol_id protocol;
         char *url;           /* certificate-secured endpoint; NULL: taken from `configuration` at enrolment */
         char *enrol_url;     /* token-secured endpoint; NULL: this Connector cannot enrol */
         char *trust;         /* PEM file that its server certificate verifies to; NULL: the system's */

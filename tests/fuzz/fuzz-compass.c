@@ -29,25 +29,26 @@ static void look_at_error(const struct error *error) {
         }
 }
 
-static void configuration(const struct compass_reply *reply) {
-        _cleanup_(compass_configuration_clear) struct compass_configuration found = { 0 };
+static void configuration(const struct protocol_reply *reply) {
+        _cleanup_(protocol_configuration_clear) struct protocol_configuration found = { 0 };
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         int r = compass_read_configuration(reply, &found, &error);
 
-        require(r >= 0 && r <= COMPASS_DIRECTOR_DOWN);
+        require(r >= 0 && r <= PROTOCOL_NO_CONFIGURATION);
         if (r > 0) {
                 look_at_error(&error);
-                require(!found.token && !found.subject && !found.director_url && !found.connector_url);
+                require(!found.token && !found.subject && !found.connection.director_url &&
+                        !found.connection.connector_url);
                 return;
         }
         require(!strempty(found.subject));
         require(!found.token || (*found.token && !strpbrk(found.token, "\r\n ")));
-        require(!found.director_url || *found.director_url);
-        require(!found.connector_url || *found.connector_url);
+        require(!found.connection.director_url || *found.connection.director_url);
+        require(!found.connection.connector_url || *found.connection.connector_url);
 }
 
-static void certificates(const struct compass_reply *reply) {
-        _cleanup_(compass_certificates_clear) struct compass_certificates found = { 0 };
+static void certificates(const struct protocol_reply *reply) {
+        _cleanup_(protocol_certificates_clear) struct protocol_certificates found = { 0 };
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         int r = compass_read_certificates(reply, &found, &error);
 
@@ -60,8 +61,8 @@ static void certificates(const struct compass_reply *reply) {
         require(!strempty(found.chain) && !strempty(found.ca) && !strempty(found.leaf));
 }
 
-static void other(int (*read)(const struct compass_reply *reply, struct error *error),
-                  const struct compass_reply *reply) {
+static void other(int (*read)(const struct protocol_reply *reply, struct error *error),
+                  const struct protocol_reply *reply) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         int r = read(reply, &error);
 
@@ -72,7 +73,7 @@ static void other(int (*read)(const struct compass_reply *reply, struct error *e
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static const unsigned statuses[] = { 200, 400, 401, 404, 422, 429, 302, 503 };
-        struct compass_reply reply;
+        struct protocol_reply reply;
 
         if (size < 1)
                 return 0;

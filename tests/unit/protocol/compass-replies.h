@@ -24,9 +24,9 @@ static inline char *data_read(const char *name, size_t *ret_size) {
 /* The four calls under one roof: what one refuses, each refuses. */
 enum call { CONFIGURATION, CERTIFICATES, REVOCATION, PROBE, N_CALLS };
 
-static inline int read_reply(enum call call, const struct compass_reply *reply, struct error *error) {
-        _cleanup_(compass_configuration_clear) struct compass_configuration configuration = { 0 };
-        _cleanup_(compass_certificates_clear) struct compass_certificates certificates = { 0 };
+static inline int read_reply(enum call call, const struct protocol_reply *reply, struct error *error) {
+        _cleanup_(protocol_configuration_clear) struct protocol_configuration configuration = { 0 };
+        _cleanup_(protocol_certificates_clear) struct protocol_certificates certificates = { 0 };
 
         switch (call) {
         case CONFIGURATION:
@@ -41,7 +41,7 @@ static inline int read_reply(enum call call, const struct compass_reply *reply, 
 }
 
 static inline int read_text(enum call call, unsigned status, const char *body, struct error *error) {
-        struct compass_reply reply = { .status = status, .body = body, .size = strlen(body) };
+        struct protocol_reply reply = { .status = status, .body = body, .size = strlen(body) };
 
         return read_reply(call, &reply, error);
 }

@@ -100,10 +100,10 @@ START_TEST(test_tokens_fit_a_header) {
 END_TEST
 
 START_TEST(test_untouched_on_failure) {
-        struct compass_configuration configuration;
-        struct compass_certificates certificates;
+        struct protocol_configuration configuration;
+        struct protocol_certificates certificates;
         char before[sizeof(configuration)];
-        struct compass_reply reply = { .status = 200 };
+        struct protocol_reply reply = { .status = 200 };
         _cleanup_(freep) char *no_url =
                 with("configuration.json", PLANE "/certificateSecuredConnectorURL", "7");
         _cleanup_(freep) char *no_leaf = with("certificates.json", "data/result/clientCertificate", "\"x\"");
@@ -125,28 +125,28 @@ START_TEST(test_untouched_on_failure) {
 END_TEST
 
 START_TEST(test_configuration) {
-        _cleanup_(compass_configuration_clear) struct compass_configuration all = { 0 }, some = { 0 };
+        _cleanup_(protocol_configuration_clear) struct protocol_configuration all = { 0 }, some = { 0 };
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         _cleanup_(freep) char *body = NULL, *less = NULL;
-        struct compass_reply reply = { .status = 200 };
+        struct protocol_reply reply = { .status = 200 };
 
         reply.body = body = data_read("configuration.json", &reply.size);
         ck_assert_msg(compass_read_configuration(&reply, &all, &error) == 0, "%s", error_text(&error));
         ck_assert_str_eq(all.token, TOKEN);
         ck_assert_str_eq(all.subject, SUBJECT);
         ck_assert_str_eq(all.key_algorithm, "rsa2048");
-        ck_assert_str_eq(all.director_url, "https://localhost:18443/director/graphql");
-        ck_assert_str_eq(all.connector_url, "https://localhost:18444/connector/graphql");
+        ck_assert_str_eq(all.connection.director_url, "https://localhost:18443/director/graphql");
+        ck_assert_str_eq(all.connection.connector_url, "https://localhost:18444/connector/graphql");
 
         /* As asked for without the token and one URL */
         reply.body = less = data_read("configuration-no-token.json", &reply.size);
         ck_assert_int_eq(compass_read_configuration(&reply, &some, &error), 0);
         ck_assert_ptr_null(some.token);
         ck_assert_str_eq(some.subject, SUBJECT);
-        ck_assert_str_eq(some.director_url, "https://localhost:18443/director/graphql");
-        ck_assert_ptr_null(some.connector_url);
+        ck_assert_str_eq(some.connection.director_url, "https://localhost:18443/director/graphql");
+        ck_assert_ptr_null(some.connection.connector_url);
 
-        compass_configuration_clear(&all);
+        protocol_configuration_clear(&all);
         ck_assert_ptr_null(all.token);
         ck_assert_ptr_null(all.subject);
 }
@@ -175,8 +175,8 @@ static unsigned heap_count(const char *needle, size_t size) {
 
 START_TEST(test_tokens_are_cleansed) {
         static char body[1024], needle[64];
-        struct compass_configuration configuration;
-        struct compass_reply reply = { .status = 200, .body = body };
+        struct protocol_configuration configuration;
+        struct protocol_reply reply = { .status = 200, .body = body, .size = 0 };
 
         /* One that occurs nowhere else: the other tests leave theirs behind. */
         for (size_t i = 0; i < sizeof(needle) - 1; i++)
@@ -189,7 +189,7 @@ START_TEST(test_tokens_are_cleansed) {
 
         ck_assert_int_eq(compass_read_configuration(&reply, &configuration, NULL), 0);
         ck_assert_str_eq(configuration.token, needle);
-        compass_configuration_clear(&configuration);
+        protocol_configuration_clear(&configuration);
         ck_assert_uint_eq(heap_count(needle + 16, 24), 0); /* malloc() puts two pointers into what is free */
 
         /* Not parsed to the end, with a partial reply, and refused */
@@ -203,9 +203,9 @@ START_TEST(test_tokens_are_cleansed) {
 END_TEST
 
 START_TEST(test_certificates) {
-        _cleanup_(compass_certificates_clear) struct compass_certificates certificates = { 0 };
+        _cleanup_(protocol_certificates_clear) struct protocol_certificates certificates = { 0 };
         _cleanup_(freep) char *body = NULL, *whole = NULL;
-        struct compass_reply reply = { .status = 200 };
+        struct protocol_reply reply = { .status = 200 };
 
         reply.body = body = data_read("certificates.json", &reply.size);
         ck_assert_uint_gt(reply.size, 2048);
@@ -225,7 +225,7 @@ START_TEST(test_revocation_and_probe) {
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 _cleanup_(freep) char *body = NULL;
-                struct compass_reply reply = { .status = 200 };
+                struct protocol_reply reply = { .status = 200 };
 
                 reply.body = body = data_read(rows[i].file, &reply.size);
                 ck_assert_int_eq(read_reply(rows[i].call, &reply, NULL), 0);

@@ -36,11 +36,11 @@ START_TEST(test_replies_of_a_connector) {
                 { 200, "refused-revocation.json", FAILURE_REFUSED, "Failed to add hash to revocation list" },
                 { 200, "configuration-partial.json", FAILURE_REFUSED,
                   "the Connector refuses the call: \"boom\"" },
-                { 200, "director-consumer.json", COMPASS_DIRECTOR_DOWN,
+                { 200, "director-consumer.json", PROTOCOL_NO_CONFIGURATION,
                   "No token generation for consumer type Integration System" },
-                { 200, "director-500.json", COMPASS_DIRECTOR_DOWN,
+                { 200, "director-500.json", PROTOCOL_NO_CONFIGURATION,
                   "server returned a non-200 status code: 500" },
-                { 200, "director-boom.json", COMPASS_DIRECTOR_DOWN, "graphql: boom" },
+                { 200, "director-boom.json", PROTOCOL_NO_CONFIGURATION, "graphql: boom" },
                 { 422, "422-invalid.json", FAILURE_REFUSED,
                   "the Connector refuses the call, HTTP status 422: \"Unexpected <Invalid>\"" },
                 { 422, "422-syntax.json", FAILURE_REFUSED, "Expected Name, found <EOF>" },
@@ -64,7 +64,7 @@ START_TEST(test_replies_of_a_connector) {
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                 _cleanup_(freep) char *body = NULL;
-                struct compass_reply reply = { .status = rows[i].status };
+                struct protocol_reply reply = { .status = rows[i].status };
 
                 body = data_read(rows[i].file, &reply.size);
                 reply.body = body;
@@ -73,7 +73,7 @@ START_TEST(test_replies_of_a_connector) {
                         int expected = rows[i].failure;
 
                         /* Only for `configuration` is there something to fall back on. */
-                        if (expected == COMPASS_DIRECTOR_DOWN && call != CONFIGURATION)
+                        if (expected == PROTOCOL_NO_CONFIGURATION && call != CONFIGURATION)
                                 expected = FAILURE_REFUSED;
                         ck_assert_msg(read_reply(call, &reply, &error) == expected, "%s: %s", rows[i].file,
                                       error_text(&error));
@@ -133,11 +133,11 @@ START_TEST(test_statuses) {
                 }
 
         /* No body at all */
-        ck_assert_int_eq(compass_read_probe(&(struct compass_reply) { .status = 400 }, NULL),
+        ck_assert_int_eq(compass_read_probe(&(struct protocol_reply) { .status = 400 }, NULL),
                          FAILURE_TRANSIENT);
-        ck_assert_int_eq(compass_read_probe(&(struct compass_reply) { .status = 200 }, NULL),
+        ck_assert_int_eq(compass_read_probe(&(struct protocol_reply) { .status = 200 }, NULL),
                          FAILURE_BAD_REPLY);
-        ck_assert_int_eq(compass_read_probe(&(struct compass_reply) { .status = 503 }, NULL),
+        ck_assert_int_eq(compass_read_probe(&(struct protocol_reply) { .status = 503 }, NULL),
                          FAILURE_TRANSIENT);
 }
 END_TEST
@@ -208,10 +208,10 @@ START_TEST(test_not_from_a_connector) {
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 for (enum call call = 0; call < N_CALLS; call++) {
-                        const struct compass_reply reply = { .status = 200,
-                                                             .body = rows[i].body,
-                                                             .size = rows[i].size,
-                                                             .content_type = rows[i].type };
+                        const struct protocol_reply reply = { .status = 200,
+                                                              .body = rows[i].body,
+                                                              .size = rows[i].size,
+                                                              .content_type = rows[i].type };
                         _cleanup_(error_clear) struct error error = ERROR_INIT;
 
                         ck_assert_int_eq(read_reply(call, &reply, &error), FAILURE_BAD_REPLY);
@@ -248,23 +248,23 @@ END_TEST
 START_TEST(test_limits) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         _cleanup_(freep) char *body = NULL;
-        struct compass_reply reply = { .status = 200 };
+        struct protocol_reply reply = { .status = 200 };
 
-        body = malloc(COMPASS_REPLY_MAX + 1);
+        body = malloc(PROTOCOL_REPLY_MAX + 1);
         ck_assert_ptr_nonnull(body);
-        memset(body, ' ', COMPASS_REPLY_MAX + 1);
+        memset(body, ' ', PROTOCOL_REPLY_MAX + 1);
         memcpy(body, "{\"data\":{\"__typename\":\"Query\"}}", 31);
         reply.body = body;
 
-        reply.size = COMPASS_REPLY_MAX;
+        reply.size = PROTOCOL_REPLY_MAX;
         ck_assert_int_eq(compass_read_probe(&reply, &error), 0);
         reply.size++;
         ck_assert_int_eq(compass_read_probe(&reply, &error), FAILURE_BAD_REPLY);
         ck_assert_msg(strstr(error_text(&error), "it is too large (1048577 bytes"), "%s", error_text(&error));
 
         /* A megabyte of brackets must cost neither stack nor time. */
-        memset(body, '[', COMPASS_REPLY_MAX);
-        reply.size = COMPASS_REPLY_MAX;
+        memset(body, '[', PROTOCOL_REPLY_MAX);
+        reply.size = PROTOCOL_REPLY_MAX;
         ck_assert_int_eq(compass_read_probe(&reply, &error), FAILURE_BAD_REPLY);
         ck_assert_msg(strstr(error_text(&error), "nested too deeply"), "%s", error_text(&error));
         reply.status = 422;
@@ -337,7 +337,7 @@ START_TEST(test_errors_hold_no_token) {
                 _cleanup_(freep) char *body = with("configuration.json", paths[i], "7");
 
                 for (size_t size = 0; size <= strlen(body); size++) {
-                        struct compass_reply reply = { .status = 200, .body = body, .size = size };
+                        struct protocol_reply reply = { .status = 200, .body = body, .size = size };
 
                         ck_assert_int_eq(read_reply(CONFIGURATION, &reply, &error), FAILURE_BAD_REPLY);
                         ck_assert_msg(!strstr(error_text(&error), "ZGVm"), "%s", error_text(&error));

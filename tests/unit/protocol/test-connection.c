@@ -115,7 +115,7 @@ START_TEST(test_refused) {
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 _cleanup_(error_clear) struct error error = ERROR_INIT;
-                struct connection connection = { (char *)1, (char *)2 };
+                struct connection connection = { .director_url = (char *)1, .connector_url = (char *)2 };
 
                 ck_assert_int_eq(connection_parse(cases[i].json, strlen(cases[i].json), &connection, &error),
                                  -EINVAL);
@@ -168,11 +168,11 @@ START_TEST(test_there_and_back) {
                 struct connection connection;
                 const char *json;
         } cases[] = {
-                { { NULL, NULL }, "{}\n" },
-                { { (char *)"https://d/", NULL }, "{\n    \"directorURL\": \"https://d/\"\n}\n" },
-                { { NULL, (char *)"https://c/" },
+                { { .director_url = NULL }, "{}\n" },
+                { { .director_url = (char *)"https://d/" }, "{\n    \"directorURL\": \"https://d/\"\n}\n" },
+                { { .connector_url = (char *)"https://c/" },
                   "{\n    \"certificateSecuredConnectorURL\": \"https://c/\"\n}\n" },
-                { { (char *)"https://d/", (char *)"https://c/" },
+                { { .director_url = (char *)"https://d/", .connector_url = (char *)"https://c/" },
                   "{\n    \"directorURL\": \"https://d/\",\n    \"certificateSecuredConnectorURL\": "
                   "\"https://c/\"\n}\n" },
         };
@@ -190,5 +190,50 @@ START_TEST(test_there_and_back) {
 }
 END_TEST
 
+/* What another program has written, and what another answer says. */
+START_TEST(test_members_that_stay) {
+        static const char json[] = "{\"directorURL\":\"https://d/\",\"renewCertUrl\":\"https://r/\","
+                                   "\"note\":{\"a\":[1,null]},\"eventsUrl\":\"https://e/\"}";
+        _cleanup_(connection_clear) struct connection old = { 0 }, newer = { 0 }, back = { 0 };
+        _cleanup_(freep) char *text = NULL;
+
+        ck_assert_int_eq(connection_parse(json, strlen(json), &old, NULL), 0);
+        newer.renew_url = strdup("https://r2/");
+        newer.revoke_url = strdup("http://no/");
+        newer.info_url = strdup("https://i/");
+        ck_assert_int_eq(connection_take(&newer, "eventsUrl", json_object_get(old.others, "note")), 0);
+        ck_assert_int_eq(connection_follow(&old, &newer), -EPROTO);
+
+        ck_assert_int_eq(connection_format(&old, &text), 0);
+        ck_assert_int_eq(connection_parse(text, strlen(text), &back, NULL), 0);
+        ck_assert_str_eq(back.director_url, "https://d/");
+        ck_assert_str_eq(back.renew_url, "https://r2/");
+        ck_assert_str_eq(back.info_url, "https://i/");
+        ck_assert_ptr_null(back.revoke_url);
+        ck_assert(json_equal(json_object_get(back.others, "note"), json_object_get(old.others, "note")));
+        ck_assert(json_equal(json_object_get(back.others, "eventsUrl"), json_object_get(old.others, "note")));
+        ck_assert_uint_eq(json_object_size(back.others), 2);
+}
+END_TEST
+
+/* What is written can be read again, whatever came. */
+START_TEST(test_members_that_are_too_long) {
+        _cleanup_(connection_clear) struct connection connection = { 0 }, back = { 0 };
+        _cleanup_(freep) char *text = NULL, *filler = malloc(CONNECTION_JSON_MAX);
+        json_t *value;
+
+        memset(filler, 'x', CONNECTION_JSON_MAX - 1);
+        filler[CONNECTION_JSON_MAX - 1] = '\0';
+        value = json_string(filler);
+        connection.director_url = strdup("https://d/");
+        ck_assert_int_eq(connection_take(&connection, "filler", value), 0);
+        json_decref(value);
+        ck_assert_int_eq(connection_format(&connection, &text), 0);
+        ck_assert_int_eq(connection_parse(text, strlen(text), &back, NULL), 0);
+        ck_assert_str_eq(back.director_url, "https://d/");
+        ck_assert_ptr_null(back.others);
+}
+END_TEST
+
 TEST_MAIN("connection", test_urls_refused, test_urls_accepted, test_url_length, test_refused, test_too_large,
-          test_accepted, test_there_and_back)
+          test_accepted, test_there_and_back, test_members_that_stay, test_members_that_are_too_long)

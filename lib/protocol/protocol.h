@@ -1,0 +1,138 @@
+#pragma once
+
+/*
+ * What it takes to speak with a Connector, as a table of functions: what each call sends, what each reply
+ * means. No I/O. Who calls knows steps and endpoints, and not which protocol it is. Another one is a file
+ * that fills a struct protocol, and a row here.
+ */
+
+#include "lib/life/failure.h"
+#include "lib/protocol/connection.h"
+#include "lib/util/error.h"
+
+/* Every protocol: PROTOCOL_SYMBOL, `protocol_variable` in its file, and its name in the configuration. */
+#define PROTOCOLS(PROTOCOL) PROTOCOL(COMPASS, compass, "compass")
+
+enum protocol_id {
+#define PROTOCOL_SYMBOL(symbol, variable, name) PROTOCOL_##symbol,
+        PROTOCOLS(PROTOCOL_SYMBOL)
+#undef PROTOCOL_SYMBOL
+                PROTOCOL_MAX,
+};
+extern const char *const protocol_names[PROTOCOL_MAX];
+
+#define PROTOCOL_REPLY_MAX    (1024u * 1024)
+#define PROTOCOL_CONTENT_TYPE "application/json"
+#define PROTOCOL_TOKEN_MAX    4096u
+
+/* Where a call goes, and what is known. All is borrowed. */
+struct protocol_ask {
+        const char *url;   /* the endpoint */
+        const char *token; /* it is the token-secured one; NULL: the certificate-secured one. For a signature
+                            * that of protocol_configuration */
+        const struct connection *connection;
+};
+
+/* What is to be sent. */
+struct protocol_request {
+        char *url;                /* may carry a token: url_shown() is for texts */
+        char *body;               /* of a POST, JSON or empty; NULL: a GET */
+        const char *token_header; /* the header that the token goes into; NULL: none */
+};
+void protocol_request_clear(struct protocol_request *request); /* cleanses it */
+
+/* An HTTP reply as the transport received it. BODY is borrowed. */
+struct protocol_reply {
+        unsigned status;
+        const char *body;
+        size_t size;
+        const char *content_type; /* NULL: none was given */
+        bool by_token;            /* the call was made at the token-secured endpoint */
+};
+
+/* What the call before the signature returned. Everything but the subject may be NULL. What is there is not
+ * empty; whether a URL may be used is for connection_follow() to say, so that a bad one need not cost the
+ * renewal. */
+struct protocol_configuration {
+        char *token; /* one-time, for the signature; a protocol may put a URL into it; cleansed when cleared
+                      */
+        char *subject;
+        char *key_algorithm;
+        char *warning; /* what the Connector asks for beyond that, and does not get */
+        struct connection connection;
+};
+void protocol_configuration_clear(struct protocol_configuration *configuration);
+
+/* The three texts of a signature, decoded from base64; none is empty, and each has at least one PEM block. */
+struct protocol_certificates {
+        char *chain;
+        char *ca;
+        char *leaf;
+};
+void protocol_certificates_clear(struct protocol_certificates *certificates);
+
+/*
+ * What reading a reply results in, beyond 0, -ENOMEM and the classes of enum failure. Where it is not 0,
+ * ERROR is one sentence: server texts are quoted up to 300 bytes, control characters replaced, and without
+ * any run of characters that may be a token. What would be filled is untouched then.
+ */
+enum protocol_result {
+        /* The configuration cannot be had now, while signing still works: the caller may continue with the
+         * subject of the current certificate. */
+        PROTOCOL_NO_CONFIGURATION = FAILURE_MAX,
+
+        /* The one-time token is not accepted: a fresh one is needed. ERROR says only why. In doubt the answer
+         * has other causes as well. */
+        PROTOCOL_TOKEN_REJECTED,
+        PROTOCOL_TOKEN_DOUBTFUL,
+
+        /* Of a revocation: FAILURE_REFUSED by the Connector itself, which accepts the certificate. */
+        PROTOCOL_STANDS,
+};
+
+struct protocol {
+        /* The member of struct connection that is the certificate-secured endpoint. */
+        size_t endpoint;
+
+        /* A token that was refused something still works: only the call that succeeds uses it up. */
+        bool keeps_token;
+
+        /* What is to be sent. 0; -ENOMEM; or -EINVAL with ERROR where it cannot be known. */
+        int (*ask_configuration)(const struct protocol_ask *ask, struct protocol_request *ret,
+                                 struct error *error);
+        int (*ask_signature)(const struct protocol_ask *ask, const char *csr_pem,
+                             struct protocol_request *ret, struct error *error);
+        /* -ENODATA: the reply to a proof has to tell first. */
+        int (*ask_revocation)(const struct protocol_ask *ask, struct protocol_request *ret,
+                              struct error *error);
+        /* A call that changes nothing, at any endpoint. */
+        int (*ask_proof)(const struct protocol_ask *ask, struct protocol_request *ret, struct error *error);
+
+        int (*read_configuration)(const struct protocol_reply *reply, struct protocol_configuration *ret,
+                                  struct error *error);
+        int (*read_certificates)(const struct protocol_reply *reply, struct protocol_certificates *ret,
+                                 struct error *error);
+        int (*read_revocation)(const struct protocol_reply *reply, struct error *error);
+        /* The call was made with CERTIFICATE_PEM, leaf first. RET has what the reply says of URLs. */
+        int (*read_proof)(const struct protocol_reply *reply, const char *certificate_pem,
+                          struct connection *ret, struct error *error);
+
+        /*
+         * An operator's token, as far as that can be judged: 0, or -EINVAL with a sentence. ENROL_URL may be
+         * NULL: then a token has to bring its URL along. NULL: any token fits, and ENROL_URL is needed.
+         */
+        int (*check_token)(const char *token, const char *enrol_url, struct error *error);
+};
+
+#define PROTOCOL_EXTERN(symbol, variable, name) extern const struct protocol protocol_##variable;
+PROTOCOLS(PROTOCOL_EXTERN)
+#undef PROTOCOL_EXTERN
+
+const struct protocol *protocol_get(enum protocol_id id);
+
+/* The certificate-secured endpoint that CONNECTION names; may hold NULL. */
+char **protocol_endpoint(const struct protocol *protocol, struct connection *connection);
+
+/* Whether a Connector can enrol, and what is wrong with TOKEN for that: as check_token(). */
+bool protocol_can_enrol(enum protocol_id id, const char *enrol_url);
+int protocol_check_token(enum protocol_id id, const char *token, const char *enrol_url, struct error *error);
