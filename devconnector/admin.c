@@ -13,6 +13,7 @@
 #include "devconnector/call.h"
 #include "devconnector/description.h"
 #include "devconnector/reply.h"
+#include "devconnector/rest.h"
 #include "lib/util/parse.h"
 
 /* Refuses members of BODY that are not in KNOWN, which ends with NULL. */
@@ -67,6 +68,20 @@ static int get_choice(const json_t *body, const char *name, const char *a, const
         return 0;
 }
 
+/* As get_text(), for what becomes an attribute of a subject. */
+static int get_attribute(const json_t *body, const char *name, const char **ret, struct error *error) {
+        int r;
+
+        r = get_text(body, name, ret, error);
+        if (r < 0)
+                return r;
+        if (*ret && strpbrk(*ret, ",\n"))
+                return error_set(error, -EINVAL,
+                                 "\"%s\" becomes an attribute of a subject: it must hold no comma or newline",
+                                 name);
+        return 0;
+}
+
 static int get_root(struct server *server, _unused_ const json_t *body, json_t **ret,
                     _unused_ struct error *error) {
         *ret = server_describe(server);
@@ -74,39 +89,64 @@ static int get_root(struct server *server, _unused_ const json_t *body, json_t *
 }
 
 static int post_tokens(struct server *server, const json_t *body, json_t **ret, struct error *error) {
-        enum client_type type = CLIENT_APPLICATION;
-        const char *client = NULL, *type_name = NULL, *lifetime_text = NULL, *token;
+        struct token_holder holder = { 0 };
+        const char *type_name = NULL, *lifetime_text = NULL, *token;
+        _cleanup_(freep) char *url = NULL;
         char uuid[UUID_TEXT];
         usec_t lifetime = 0;
         int r;
 
-        r = check_members(body, (const char *const[]) { "client", "type", "lifetime", NULL }, error);
+        r = check_members(
+                body, (const char *const[]) { "client", "type", "lifetime", "tenant", "group", NULL }, error);
         if (r == 0)
-                r = get_text(body, "client", &client, error);
+                r = get_attribute(body, "client", &holder.client, error);
+        if (r == 0)
+                r = get_attribute(body, "tenant", &holder.tenant, error);
+        if (r == 0)
+                r = get_attribute(body, "group", &holder.group, error);
         if (r == 0)
                 r = get_text(body, "type", &type_name, error);
         if (r == 0)
                 r = get_text(body, "lifetime", &lifetime_text, error);
         if (r < 0)
                 return r;
-        if (client && strpbrk(client, ",\n"))
-                return error_set(error, -EINVAL,
-                                 "\"client\" becomes the CN of a subject: it must hold no comma or newline");
-        if (type_name && client_type_parse(type_name, &type) < 0)
+        if (type_name && client_type_parse(type_name, &holder.type) < 0)
                 return error_set(error, -EINVAL,
                                  "\"type\" must be one of application, runtime, integration-system");
         if (lifetime_text && (parse_duration(lifetime_text, &lifetime) < 0 || lifetime == 0))
                 return error_set(error, -EINVAL, "\"lifetime\" must be a duration like \"5m\"");
 
-        if (!client) {
+        if (!holder.client) {
                 uuid_make(uuid);
-                client = uuid;
+                holder.client = uuid;
         }
-        r = connector_mint(&server->connector, client, type, lifetime, &token, error);
+        r = connector_mint(&server->connector, &holder, lifetime, &token, error);
         if (r < 0)
                 return r;
-        *ret = json_pack("{s:s,s:s}", "token", token, "client", client);
+        url = rest_info_url(&server->connector, holder.type, token);
+        *ret = json_pack("{s:s?,s:s,s:s}", "url", url, "token", token, "client", holder.client);
         return 0;
+}
+
+/* The internal API of the older service says by its path what the token is for, and answers with two members.
+ */
+static int post_rest_tokens(struct server *server, const json_t *body, enum client_type type, json_t **ret,
+                            struct error *error) {
+        int r;
+
+        json_object_set_new((json_t *)body, "type", json_string(client_type_names[type]));
+        r = post_tokens(server, body, ret, error);
+        json_object_del(*ret, "client");
+        return r;
+}
+
+static int post_application_tokens(struct server *server, const json_t *body, json_t **ret,
+                                   struct error *error) {
+        return post_rest_tokens(server, body, CLIENT_APPLICATION, ret, error);
+}
+
+static int post_runtime_tokens(struct server *server, const json_t *body, json_t **ret, struct error *error) {
+        return post_rest_tokens(server, body, CLIENT_RUNTIME, ret, error);
 }
 
 static int get_calls(struct server *server, _unused_ const json_t *body, json_t **ret,
@@ -229,17 +269,20 @@ static const struct {
         const char *method_name;
         const char *path;
         int (*answer)(struct server *server, const json_t *body, json_t **ret, struct error *error);
+        bool is_rest; /* as the older service has it: parameters are headers, and the answer is 201 */
 } routes[] = {
-        { EVHTTP_REQ_GET, "GET", "/", get_root },
-        { EVHTTP_REQ_POST, "POST", "/tokens", post_tokens },
-        { EVHTTP_REQ_GET, "GET", "/calls", get_calls },
-        { EVHTTP_REQ_POST, "POST", "/revoke", post_revoke },
-        { EVHTTP_REQ_POST, "POST", "/unpair", post_unpair },
-        { EVHTTP_REQ_POST, "POST", "/rotate", post_rotate },
-        { EVHTTP_REQ_POST, "POST", "/faults", post_faults },
-        { EVHTTP_REQ_GET, "GET", "/faults", get_faults },
-        { EVHTTP_REQ_DELETE, "DELETE", "/faults", delete_faults },
-        { EVHTTP_REQ_POST, "POST", "/release", post_release },
+        { EVHTTP_REQ_GET, "GET", "/", get_root, false },
+        { EVHTTP_REQ_POST, "POST", "/tokens", post_tokens, false },
+        { EVHTTP_REQ_GET, "GET", "/calls", get_calls, false },
+        { EVHTTP_REQ_POST, "POST", "/revoke", post_revoke, false },
+        { EVHTTP_REQ_POST, "POST", "/unpair", post_unpair, false },
+        { EVHTTP_REQ_POST, "POST", "/rotate", post_rotate, false },
+        { EVHTTP_REQ_POST, "POST", "/faults", post_faults, false },
+        { EVHTTP_REQ_GET, "GET", "/faults", get_faults, false },
+        { EVHTTP_REQ_DELETE, "DELETE", "/faults", delete_faults, false },
+        { EVHTTP_REQ_POST, "POST", "/release", post_release, false },
+        { EVHTTP_REQ_POST, "POST", "/v1/applications/tokens", post_application_tokens, true },
+        { EVHTTP_REQ_POST, "POST", "/v1/runtimes/tokens", post_runtime_tokens, true },
 };
 
 static void send_error(struct evhttp_request *request, unsigned status, const char *text) {
@@ -292,6 +335,24 @@ static int read_body(struct evhttp_request *request, json_t **ret, struct error 
         return 0;
 }
 
+/* The headers of the older service's internal API, as the body of POST /tokens. */
+static int read_headers(struct evhttp_request *request, json_t **ret, struct error *error) {
+        static const struct {
+                const char *header, *member;
+        } parameters[] = { { "Application", "client" }, { "Tenant", "tenant" }, { "Group", "group" } };
+        const struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+        _cleanup_(json_decrefp) json_t *body = json_object();
+
+        for (size_t i = 0; i < ELEMENTSOF(parameters); i++) {
+                const char *value = evhttp_find_header(headers, parameters[i].header);
+
+                if (value && json_object_set_new(body, parameters[i].member, json_string(value)) < 0)
+                        return error_set(error, -EINVAL, "the header %s is not UTF-8", parameters[i].header);
+        }
+        *ret = take_ptr(body);
+        return *ret ? 0 : error_set_errno(error, -ENOMEM, "cannot answer");
+}
+
 /* For shell scripts: the token and nothing else. */
 static bool wants_text(const char *query) {
         struct evkeyvalq parameters = { 0 };
@@ -306,7 +367,7 @@ static bool wants_text(const char *query) {
         return text;
 }
 
-static void send_json(struct evhttp_request *request, const json_t *reply, bool as_text) {
+static void send_json(struct evhttp_request *request, const json_t *reply, bool as_text, bool is_rest) {
         _cleanup_(freep) char *body = NULL, *line = NULL;
         const char *token = as_text ? json_string_value(json_object_get(reply, "token")) : NULL;
         int n;
@@ -318,7 +379,11 @@ static void send_json(struct evhttp_request *request, const json_t *reply, bool 
                 line = NULL;
                 reply_send(request, 500, NULL, "", 0);
         } else
-                reply_send(request, 200, token ? "text/plain" : REPLY_JSON, line, (size_t)n);
+                reply_send(request, is_rest ? 201 : 200,
+                           token     ? "text/plain"
+                           : is_rest ? REPLY_JSON_CHARSET
+                                     : REPLY_JSON,
+                           line, (size_t)n);
 }
 
 void admin_start(struct server *server, struct evhttp_request *request) {
@@ -332,13 +397,14 @@ void admin_start(struct server *server, struct evhttp_request *request) {
                 if (evhttp_request_get_command(request) != routes[i].method || !path ||
                     !streq(*path ? path : "/", routes[i].path))
                         continue;
-                r = read_body(request, &body, &error);
+                r = routes[i].is_rest ? read_headers(request, &body, &error)
+                                      : read_body(request, &body, &error);
                 if (r == 0)
                         r = routes[i].answer(server, body, &reply, &error);
                 if (r < 0)
                         send_error(request, r == -EINVAL ? 400 : 500, error_text(&error));
                 else
-                        send_json(request, reply, wants_text(evhttp_uri_get_query(uri)));
+                        send_json(request, reply, wants_text(evhttp_uri_get_query(uri)), routes[i].is_rest);
                 error_clear(&error);
                 return;
         }

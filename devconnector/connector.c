@@ -7,9 +7,10 @@
 
 #include <stdio.h>
 
-#include "devconnector/issue.h"
 #include "lib/util/base64.h"
 
+#define DECODING "Error while decoding Certificate Signing Request"
+#define SIGNING  "Error while signing Certificate Signing Request"
 #define NO_TOKEN \
         "Failed to get one-time token during fetching configuration process: could not get one time token: "
 
@@ -44,7 +45,8 @@ int connector_open(int dir_fd, const struct settings *settings, struct connector
         if (r < 0)
                 return r;
         connector.tokens = tokens_new();
-        if (!connector.tokens)
+        connector.unused = json_object();
+        if (!connector.tokens || !connector.unused)
                 return error_set_errno(error, -ENOMEM, "cannot start");
         *ret = connector;
         connector = (struct connector) { 0 };
@@ -59,6 +61,9 @@ void connector_close(struct connector *connector) {
         free(connector->certificate_url);
         free(connector->token_url);
         free(connector->director_url);
+        free(connector->certificate_base);
+        free(connector->token_base);
+        json_decref(connector->unused);
         *connector = (struct connector) { 0 };
 }
 
@@ -74,11 +79,20 @@ static int make_url(const struct connector *connector, unsigned port, const char
 }
 
 int connector_set_ports(struct connector *connector, unsigned certificate_port, unsigned token_port) {
-        if (make_url(connector, certificate_port, "/connector/graphql", &connector->certificate_url) < 0 ||
+        if (make_url(connector, certificate_port, "", &connector->certificate_base) < 0 ||
+            make_url(connector, token_port, "", &connector->token_base) < 0 ||
+            make_url(connector, certificate_port, "/connector/graphql", &connector->certificate_url) < 0 ||
             make_url(connector, token_port, "/connector/graphql", &connector->token_url) < 0 ||
             make_url(connector, certificate_port, "/director/graphql", &connector->director_url) < 0)
                 return -ENOMEM;
         return 0;
+}
+
+void caller_clear(struct caller *caller) {
+        free(caller->client);
+        free(caller->tenant);
+        free(caller->group);
+        *caller = (struct caller) { 0 };
 }
 
 const char *connector_admit_certificate(const struct connector *connector, const struct caller *caller) {
@@ -98,16 +112,16 @@ const char *connector_admit_token(struct connector *connector, const char *token
         return NULL;
 }
 
-int connector_mint(struct connector *connector, const char *client, enum client_type type, usec_t lifetime,
+int connector_mint(struct connector *connector, const struct token_holder *holder, usec_t lifetime,
                    const char **ret, struct error *error) {
         int r;
 
-        r = registry_remove(connector->unpaired, client, error);
+        r = registry_remove(connector->unpaired, holder->client, error);
         if (r < 0)
                 return r;
         if (lifetime == 0)
-                lifetime = client_type_lifetime(type, connector->settings->token_lifetime);
-        r = tokens_mint(connector->tokens, client, type, now_usec(CLOCK_BOOTTIME), lifetime, ret);
+                lifetime = client_type_lifetime(holder->type, connector->settings->token_lifetime);
+        r = tokens_mint(connector->tokens, holder, now_usec(CLOCK_BOOTTIME), lifetime, ret);
         return r < 0 ? error_set_errno(error, r, "cannot mint a token") : 0;
 }
 
@@ -142,7 +156,10 @@ static int resolve_configuration(struct connector_call *call, _unused_ const jso
                 return error_set(error, -EACCES, NO_TOKEN "No token generation for consumer type %s",
                                  client_type_titles[call->caller->type]);
 
-        r = connector_mint(connector, call->caller->client, call->caller->type, 0, &token, error);
+        r = connector_mint(
+                connector,
+                &(struct token_holder) { .client = call->caller->client, .type = call->caller->type }, 0,
+                &token, error);
         if (r < 0)
                 return r;
         *ret_value = json_pack(
@@ -153,39 +170,58 @@ static int resolve_configuration(struct connector_call *call, _unused_ const jso
         return *ret_value ? 0 : error_set_errno(error, -ENOMEM, "cannot answer");
 }
 
-static json_t *encode_list(const pki_list *list) {
+json_t *connector_encode(const pki_list *list) {
         _cleanup_(freep) char *pem = pki_format(list), *base64 = NULL;
 
         return pem && base64_encode(pem, strlen(pem), &base64) == 0 ? json_string(base64) : NULL;
 }
 
-static int resolve_sign(struct connector_call *call, const json_t *arguments, json_t **ret_value,
-                        struct error *error) {
-        const json_t *csr = json_object_get(arguments, "csr");
-        _cleanup_(freep) char *subject = subject_of(call);
+int connector_sign(struct connector_call *call, const char *subject, const json_t *csr, struct issued *ret,
+                   struct error *error) {
         _cleanup_(signing_request_clear) struct signing_request request = { 0 };
-        _cleanup_(issued_clear) struct issued issued = { 0 };
+        const char *base64 = json_string_value(csr);
         int r;
 
-        if (!subject)
-                return error_set_errno(error, -ENOMEM, "cannot answer");
-        r = signing_request_read(json_string_value(csr), json_string_length(csr), subject, &request, error);
+        r = signing_request_read(base64 ? base64 : "", json_string_length(csr), subject, &request, error);
         if (r < 0)
                 return r;
         r = signing_request_check_key(&request, error);
         if (r < 0)
                 return r;
         r = issue_leaf(call->connector->ca, &request, call->connector->settings->lifetime, call->fault,
-                       now_usec(CLOCK_MONOTONIC), &issued, error);
-        if (r < 0)
-                return error_prefix(
-                        error,
-                        "Error while signing Certificate Signing Request: Error while creating certificate");
+                       now_usec(CLOCK_MONOTONIC), ret, error);
+        if (r < 0) {
+                (void)error_prefix(error, "Error while creating certificate");
+                return -EIO;
+        }
+        pki_fingerprint(sk_X509_value(ret->client, 0), call->issued);
+        return 0;
+}
 
-        pki_fingerprint(sk_X509_value(issued.client, 0), call->issued);
-        *ret_value =
-                json_pack("{s:o,s:o,s:o}", "certificateChain", encode_list(issued.chain), "caCertificate",
-                          encode_list(issued.ca), "clientCertificate", encode_list(issued.client));
+int connector_revoke(struct connector_call *call, struct error *error) {
+        if (fault_is(call->fault, FAULT_REVOKE_FAILS))
+                return error_set(error, -EIO, "injected");
+        return registry_add(call->connector->revoked, call->caller->fingerprint, error);
+}
+
+static int resolve_sign(struct connector_call *call, const json_t *arguments, json_t **ret_value,
+                        struct error *error) {
+        _cleanup_(freep) char *subject = subject_of(call);
+        _cleanup_(issued_clear) struct issued issued = { 0 };
+        int r;
+
+        if (!subject)
+                return error_set_errno(error, -ENOMEM, "cannot answer");
+        r = connector_sign(call, subject, json_object_get(arguments, "csr"), &issued, error);
+        if (r == -EBADMSG)
+                return error_set(error, r,
+                                 DECODING ": Error while parsing base64 content. Incorrect value provided.");
+        if (r < 0)
+                return error_prefix(error, SIGNING);
+
+        *ret_value = json_pack("{s:o,s:o,s:o}", "certificateChain", connector_encode(issued.chain),
+                               "caCertificate", connector_encode(issued.ca), "clientCertificate",
+                               connector_encode(issued.client));
         return *ret_value ? 0 : error_set_errno(error, -ENOMEM, "cannot answer");
 }
 
@@ -196,9 +232,7 @@ static int resolve_revoke(struct connector_call *call, _unused_ const json_t *ar
         if (!call->caller->fingerprint) /* not observed */
                 return error_set(error, -EACCES,
                                  "Failed to authenticate with certificate: no certificate hash provided");
-        if (fault_is(call->fault, FAULT_REVOKE_FAILS))
-                return error_set(error, -EIO, "Failed to add hash to revocation list: injected");
-        r = registry_add(call->connector->revoked, call->caller->fingerprint, error);
+        r = connector_revoke(call, error);
         if (r < 0)
                 return error_prefix(error, "Failed to add hash to revocation list");
         *ret_value = json_true();

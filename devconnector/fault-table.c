@@ -18,6 +18,11 @@ const char *const endpoint_names[ENDPOINT_MAX] = {
         [ENDPOINT_TOKEN] = "token",
 };
 
+const char *const protocol_names[PROTOCOL_MAX] = {
+        [PROTOCOL_COMPASS] = "compass",
+        [PROTOCOL_CONNECTOR_SERVICE] = "connector-service",
+};
+
 const char *const operation_kind_names[OPERATION_KIND_MAX] = {
         [OPERATION_KIND_CONFIGURATION] = "configuration",
         [OPERATION_KIND_SIGN] = "sign",
@@ -32,7 +37,9 @@ const char *const operation_kind_names[OPERATION_KIND_MAX] = {
 #define NUMBER(name, fallback, min, max) { name, PARAMETER_NUMBER, fallback, min, max }
 #define FLAG(name)               { name, PARAMETER_FLAG, NULL, 0, 0 }
 #define FAULT(kind, name, stage, operations, ...) \
-        [FAULT_##kind] = { name, FAULT_STAGE_##stage, operations, { __VA_ARGS__ } }
+        [FAULT_##kind] = { name, FAULT_STAGE_##stage, operations, NULL, { __VA_ARGS__ } }
+#define FAULT_COMPASS(kind, name, stage, operations, why) \
+        [FAULT_##kind] = { name, FAULT_STAGE_##stage, operations, why, { { 0 } } }
 
 /* clang-format on */
 
@@ -43,7 +50,7 @@ const struct fault_row fault_rows[FAULT_KIND_MAX] = {
         FAULT(HOLD, "hold", PAUSE, AT_ANY),
         FAULT(STATUS, "status", GATEWAY, AT_ANY, NUMBER("status", "503", 200, 599), TEXT("body", ""),
               FLAG("burn_token")),
-        FAULT(TIMEOUT, "timeout-503", CALL, AT_ANY),
+        FAULT_COMPASS(TIMEOUT, "timeout-503", CALL, AT_ANY, "the older service has no such time limit"),
         FAULT(BAD_GATEWAY, "bad-gateway-502", GATEWAY, AT_ANY, FLAG("burn_token")),
         FAULT(EMPTY_400, "empty-400", GATEWAY, AT_ANY, FLAG("burn_token")),
         FAULT(HTML_400, "html-400", GATEWAY, AT_ANY, FLAG("burn_token")),
@@ -54,7 +61,8 @@ const struct fault_row fault_rows[FAULT_KIND_MAX] = {
               FLAG("burn_token")),
         FAULT(LOGIN_PAGE, "login-page", GATEWAY, AT_ANY, NUMBER("status", "200", 200, 599),
               FLAG("burn_token")),
-        FAULT(HYDRATOR_DOWN, "hydrator-down", GATEWAY, AT_ANY),
+        FAULT_COMPASS(HYDRATOR_DOWN, "hydrator-down", GATEWAY, AT_ANY,
+                      "no gateway asks the older service about tokens"),
         FAULT(CUT_CONNECTION, "cut-connection", CALL, AT_ANY, FLAG("executed")),
         FAULT(CUT_BODY, "cut-body", CALL, AT_ANY, TEXT("framing", "length")),
         FAULT(CLOSE, "close", CALL, AT_ANY),
@@ -65,7 +73,8 @@ const struct fault_row fault_rows[FAULT_KIND_MAX] = {
         FAULT(OVERSIZED_BODY, "oversized-body", CALL, AT_ANY, NUMBER("bytes", "3145728", 0, 64 << 20)),
         FAULT(DEEP_NESTING, "deep-nesting", CALL, AT_ANY, NUMBER("depth", "64", 1, 1 << 20)),
         FAULT(GRAPHQL_ERROR, "graphql-error", CALL, AT_ANY, TEXT("message", "injected")),
-        FAULT(DIRECTOR_DOWN, "director-down", CALL, AT(CONFIGURATION)),
+        FAULT_COMPASS(DIRECTOR_DOWN, "director-down", CALL, AT(CONFIGURATION),
+                      "the older service has no Director"),
         FAULT(OTHER_CLIENT, "other-client", CALL, AT(CONFIGURATION) | AT(SIGN),
               TEXT("client", "another-client")),
         FAULT(REVOKE_FAILS, "revoke-fails", CALL, AT(REVOKE)),
@@ -181,6 +190,33 @@ static int read_endpoints(const json_t *request, unsigned *ret, struct error *er
         return error_set(error, -EINVAL, "\"endpoint\" must be one of certificate, token, any");
 }
 
+static int read_protocols(const json_t *request, const struct fault_row *row, unsigned *ret,
+                          struct error *error) {
+        const json_t *protocol = json_object_get(request, "protocol");
+        const char *name = json_string_value(protocol);
+        unsigned all = 1u << PROTOCOL_COMPASS | (row->not_rest ? 0 : 1u << PROTOCOL_CONNECTOR_SERVICE);
+
+        if (!protocol || (name && streq(name, "any"))) {
+                *ret = all;
+                return 0;
+        }
+        for (unsigned i = 0; name && i < PROTOCOL_MAX; i++) {
+                if (!streq(name, protocol_names[i]))
+                        continue;
+                if (row->stage == FAULT_STAGE_TLS)
+                        return error_set(
+                                error, -EINVAL,
+                                "\"protocol\": %s affects a connection, before any protocol is known",
+                                row->name);
+                if ((all & 1u << i) == 0)
+                        return error_set(error, -EINVAL, "\"protocol\": %s cannot affect %s: %s", row->name,
+                                         name, row->not_rest);
+                *ret = 1u << i;
+                return 0;
+        }
+        return error_set(error, -EINVAL, "\"protocol\" must be one of compass, connector-service, any");
+}
+
 static int read_count(const json_t *request, json_int_t *ret, struct error *error) {
         const json_t *count = json_object_get(request, "count");
 
@@ -243,7 +279,7 @@ static int check_parameter(const struct fault_parameter *parameter, const json_t
 }
 
 static int check_members(const json_t *request, const struct fault_row *row, struct error *error) {
-        static const char *const common[] = { "fault", "at", "endpoint", "count" };
+        static const char *const common[] = { "fault", "protocol", "at", "endpoint", "count" };
         const struct fault_parameter *p = row->parameters;
         const char *name;
         json_t *value;
@@ -257,7 +293,8 @@ static int check_members(const json_t *request, const struct fault_row *row, str
                         known = known || streq(name, common[i]);
                 if (!known)
                         return error_set(error, -EINVAL,
-                                         "\"%s\" is unknown; %s takes fault, at, endpoint, count%s%s%s%s%s%s",
+                                         "\"%s\" is unknown; %s takes fault, protocol, at, endpoint, "
+                                         "count%s%s%s%s%s%s",
                                          name, row->name, p[0].name ? ", " : "", p[0].name ? p[0].name : "",
                                          p[1].name ? ", " : "", p[1].name ? p[1].name : "",
                                          p[2].name ? ", " : "", p[2].name ? p[2].name : "");
@@ -281,6 +318,9 @@ int fault_request_read(const json_t *request, struct fault_request *ret, struct 
         if (r < 0)
                 return r;
         r = read_endpoints(request, &read.endpoints, error);
+        if (r < 0)
+                return r;
+        r = read_protocols(request, &fault_rows[read.kind], &read.protocols, error);
         if (r < 0)
                 return r;
         r = read_count(request, &read.count, error);

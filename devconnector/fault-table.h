@@ -24,7 +24,8 @@ struct fault_parameter {
 struct fault_row {
         const char *name;
         enum fault_stage stage;
-        unsigned operations; /* that it makes sense for; "at" chooses among them */
+        unsigned operations;  /* that it makes sense for; "at" chooses among them */
+        const char *not_rest; /* why it has no meaning in the older service; NULL: it has */
         struct fault_parameter parameters[FAULT_PARAMETERS_MAX];
 };
 
@@ -36,7 +37,7 @@ const struct fault_parameter *fault_find_parameter(const struct fault_row *row, 
 /* A request to arm a fault, checked. */
 struct fault_request {
         enum fault_kind kind;
-        unsigned operations, endpoints; /* bit masks */
-        json_int_t count;               /* 0: until lifted */
+        unsigned operations, endpoints, protocols; /* bit masks */
+        json_int_t count;                          /* 0: until lifted */
 };
 int fault_request_read(const json_t *request, struct fault_request *ret, struct error *error);

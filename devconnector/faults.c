@@ -68,12 +68,13 @@ int faults_arm(struct faults *faults, const json_t *request, struct error *error
 }
 
 struct fault *faults_take(struct faults *faults, unsigned stages, enum endpoint endpoint,
-                          enum operation operation) {
+                          enum protocol protocol, enum operation operation) {
         for (struct fault **slot = &faults->first; *slot; slot = &(*slot)->next) {
                 struct fault *fault = *slot;
 
                 if (((unsigned)fault_rows[fault->what.kind].stage & stages) == 0 ||
                     (fault->what.endpoints & 1u << endpoint) == 0 ||
+                    (protocol != PROTOCOL_MAX && (fault->what.protocols & 1u << protocol) == 0) ||
                     (operation != OPERATION_KIND_MAX && (fault->what.operations & 1u << operation) == 0))
                         continue;
                 if (fault->what.count > 0 && --fault->what.count == 0)
@@ -145,4 +146,8 @@ uint64_t fault_number(const struct fault *fault, const char *name) {
 
 bool fault_flag(const struct fault *fault, const char *name) {
         return json_is_true(json_object_get(fault->request, name));
+}
+
+bool fault_is_given(const struct fault *fault, const char *name) {
+        return json_object_get(fault->request, name) != NULL;
 }

@@ -14,13 +14,20 @@ enum endpoint {
 };
 extern const char *const endpoint_names[ENDPOINT_MAX];
 
-/* What a GraphQL call is about, by its first field. */
+enum protocol {
+        PROTOCOL_COMPASS,           /* GraphQL */
+        PROTOCOL_CONNECTOR_SERVICE, /* the older service: REST */
+        PROTOCOL_MAX,
+};
+extern const char *const protocol_names[PROTOCOL_MAX];
+
+/* What a call is about: by the first field of its GraphQL, or by the path of REST. */
 enum operation {
         OPERATION_KIND_CONFIGURATION,
         OPERATION_KIND_SIGN,
         OPERATION_KIND_REVOKE,
-        OPERATION_KIND_PROBE, /* __typename and introspection */
-        OPERATION_KIND_OTHER, /* what did not parse, or has no such field */
+        OPERATION_KIND_PROBE, /* __typename and introspection; the first call of a certificate of REST */
+        OPERATION_KIND_OTHER, /* what did not parse, or has no such field or path */
         OPERATION_KIND_MAX,
 };
 extern const char *const operation_kind_names[OPERATION_KIND_MAX];
@@ -92,9 +99,9 @@ DEFINE_CLEANUP(struct faults *, faults_free);
 int faults_arm(struct faults *faults, const json_t *request, struct error *error);
 
 /* The first armed fault for a call, counted as applied: a new reference, or NULL. STAGES is a mask. For a
- * connection, where the operation is not known yet, any OPERATION_KIND_MAX stands for all. */
+ * connection, where the call is not known yet, PROTOCOL_MAX and OPERATION_KIND_MAX stand for all. */
 struct fault *faults_take(struct faults *faults, unsigned stages, enum endpoint endpoint,
-                          enum operation operation);
+                          enum protocol protocol, enum operation operation);
 
 /* The armed faults as a JSON array; NULL: no memory. */
 json_t *faults_list(const struct faults *faults);
@@ -117,3 +124,6 @@ const char *fault_text(const struct fault *fault, const char *name);
 usec_t fault_duration(const struct fault *fault, const char *name);
 uint64_t fault_number(const struct fault *fault, const char *name);
 bool fault_flag(const struct fault *fault, const char *name);
+
+/* Whether the parameter was given, or only has its default. */
+bool fault_is_given(const struct fault *fault, const char *name);

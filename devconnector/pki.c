@@ -250,17 +250,17 @@ void pki_fingerprint(const X509 *certificate, char ret[FINGERPRINT_HEX]) {
                 sprintf(ret + (size_t)2 * i, "%02x", digest[i]);
 }
 
-char *pki_common_name(const X509_NAME *name) {
-        int last = -1;
+char *pki_attribute(const X509_NAME *name, int nid) {
+        int index = X509_NAME_get_index_by_NID(name, nid, -1);
         unsigned char *utf8 = NULL;
         char *copy;
         int n;
 
-        for (int i = -1; (i = X509_NAME_get_index_by_NID(name, NID_commonName, i)) >= 0;)
-                last = i;
-        if (last < 0)
+        for (int i = index; nid == NID_commonName && i >= 0; i = X509_NAME_get_index_by_NID(name, nid, i))
+                index = i;
+        if (index < 0)
                 return strdup("");
-        n = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, last)));
+        n = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index)));
         copy = n < 0 ? strdup("") : strndup((char *)utf8, (size_t)n);
         OPENSSL_free(utf8);
         return copy;

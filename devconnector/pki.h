@@ -69,8 +69,9 @@ int pki_issue(const struct pki_request *request, const struct pki_pair *issuer, 
 
 void pki_fingerprint(const X509 *certificate, char ret[FINGERPRINT_HEX]);
 
-/* The last common name of NAME, owned by the caller; "" when there is none. NULL: no memory. */
-char *pki_common_name(const X509_NAME *name);
+/* The value of an attribute of NAME as Go reads it: the last common name, the first of any other kind. Owned
+ * by the caller; "" when there is none. NULL: no memory. */
+char *pki_attribute(const X509_NAME *name, int nid);
 
 /* All of LIST as PEM, owned by the caller. NULL: no memory. */
 char *pki_format(const pki_list *list);

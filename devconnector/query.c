@@ -85,32 +85,49 @@ static int init(struct query *query) {
         return query->errors ? 0 : -ENOMEM;
 }
 
+/* jansson stops behind the token that it could not take, Go names its first character */
+char go_invalid_character(const char *body, size_t size, const json_error_t *error) {
+        size_t at = error->position > 0 ? (size_t)error->position - 1 : 0;
+        unsigned char c;
+
+        while (at > 0 && at < size && isalnum((unsigned char)body[at]) &&
+               isalnum((unsigned char)body[at - 1]))
+                at--;
+        c = at < size ? (unsigned char)body[at] : 0;
+        return isprint(c) ? (char)c : '?';
+}
+
+bool go_is_blank(const char *body, size_t size) {
+        bool blank = true;
+
+        for (size_t i = 0; i < size && blank; i++)
+                blank = isspace((unsigned char)body[i]);
+        return blank;
+}
+
+const char *go_type_name(const json_t *value) {
+        static const char *const names[] = {
+                [JSON_OBJECT] = "object",  [JSON_ARRAY] = "array", [JSON_STRING] = "string",
+                [JSON_INTEGER] = "number", [JSON_REAL] = "number", [JSON_TRUE] = "bool",
+                [JSON_FALSE] = "bool",     [JSON_NULL] = "null",
+        };
+
+        return names[json_typeof(value)];
+}
+
 /* Go's decoder says where the text ends too soon and at which character it goes wrong; nothing else of it is
  * copied. */
 static int refuse_json(struct query *query, const char *body, size_t size, const json_error_t *error) {
         _cleanup_(freep) char *reason = NULL;
-        bool blank = true;
         int r;
 
-        for (size_t i = 0; i < size && blank; i++)
-                blank = isspace((unsigned char)body[i]);
-        if (blank)
+        if (go_is_blank(body, size))
                 reason = strdup("EOF");
         else if (json_error_code(error) == json_error_premature_end_of_input)
                 reason = strdup("unexpected EOF");
-        else {
-                /* jansson stops behind the token that it could not take, Go names its first character */
-                size_t at = error->position > 0 ? (size_t)error->position - 1 : 0;
-                unsigned char c;
-
-                while (at > 0 && at < size && isalnum((unsigned char)body[at]) &&
-                       isalnum((unsigned char)body[at - 1]))
-                        at--;
-                c = at < size ? (unsigned char)body[at] : 0;
-                if (asprintf(&reason, "invalid character '%c' looking for beginning of value",
-                             isprint(c) ? c : '?') < 0)
-                        reason = NULL;
-        }
+        else if (asprintf(&reason, "invalid character '%c' looking for beginning of value",
+                          go_invalid_character(body, size, error)) < 0)
+                reason = NULL;
         if (!reason)
                 return -ENOMEM;
         r = graphql_error(query->errors, NULL, "json request body could not be decoded: %s body:%.*s", reason,
@@ -120,18 +137,13 @@ static int refuse_json(struct query *query, const char *body, size_t size, const
 
 static int refuse_type(struct query *query, const json_t *value, const char *member, const char *type,
                        const char *body, size_t size) {
-        static const char *const names[] = {
-                [JSON_OBJECT] = "object",  [JSON_ARRAY] = "array", [JSON_STRING] = "string",
-                [JSON_INTEGER] = "number", [JSON_REAL] = "number", [JSON_TRUE] = "bool",
-                [JSON_FALSE] = "bool",     [JSON_NULL] = "null",
-        };
         int r;
 
         r = graphql_error(query->errors, NULL,
                           "json request body could not be decoded: json: cannot unmarshal %s into Go %s%s of "
                           "type %s body:%.*s",
-                          names[json_typeof(value)], *member ? "struct field RawParams" : "value", member,
-                          type, (int)size, body);
+                          go_type_name(value), *member ? "struct field RawParams" : "value", member, type,
+                          (int)size, body);
         return r < 0 ? r : refuse(query, 400);
 }
 

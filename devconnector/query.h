@@ -17,6 +17,12 @@ struct query {
 };
 void query_clear(struct query *query);
 
+/* What Go says of JSON that it cannot take: the character at which it stops after the ERROR of jansson,
+ * whether there is no text at all, and what kind of value it found. */
+char go_invalid_character(const char *body, size_t size, const json_error_t *error);
+bool go_is_blank(const char *body, size_t size);
+const char *go_type_name(const json_t *value);
+
 /* 0, also when the call is refused, or -ENOMEM. CONTENT_TYPE may be NULL. */
 int query_read_post(const char *content_type, const char *body, size_t size, struct query *ret);
 

@@ -16,9 +16,13 @@ static const char *phrase_of(unsigned status) {
                 const char *phrase;
         } phrases[] = {
                 { 200, "OK" },
+                { 201, "Created" },
+                { 301, "Moved Permanently" },
                 { 302, "Found" },
                 { 400, "Bad Request" },
+                { 403, "Forbidden" },
                 { 404, "Not Found" },
+                { 405, "Method Not Allowed" },
                 { 406, "Not Acceptable" },
                 { 422, "Unprocessable Entity" },
                 { 429, "Too Many Requests" },
@@ -74,7 +78,7 @@ void reply_send(struct evhttp_request *request, unsigned status, const char *con
         evbuffer_free(buffer);
 }
 
-void reply_cut(struct evhttp_request *request, const char *body, size_t size, bool chunked,
+void reply_cut(struct evhttp_request *request, unsigned status, const char *body, size_t size, bool chunked,
                void (*sent)(struct evhttp_connection *connection, void *userdata), void *userdata) {
         struct evbuffer *buffer = buffer_of(body, size / 2);
         char length[24];
@@ -84,7 +88,7 @@ void reply_cut(struct evhttp_request *request, const char *body, size_t size, bo
                 snprintf(length, sizeof(length), "%zu", size);
                 set_header(request, "Content-Length", length);
         }
-        evhttp_send_reply_start(request, 200, phrase_of(200));
+        evhttp_send_reply_start(request, (int)status, phrase_of(status));
         evhttp_send_reply_chunk_with_cb(request, buffer, sent, userdata);
         evbuffer_free(buffer);
 }

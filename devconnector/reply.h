@@ -16,7 +16,7 @@
 void reply_send(struct evhttp_request *request, unsigned status, const char *content_type, const char *body,
                 size_t size);
 
-/* Sends the first half of BODY under a header that promises all of it, chunked or with its length, and calls
- * SENT once it has left; not when the connection ends before. */
-void reply_cut(struct evhttp_request *request, const char *body, size_t size, bool chunked,
+/* Sends the first half of BODY, which has at least two bytes, under a header that promises all of it, chunked
+ * or with its length, and calls SENT once it has left; not when the connection ends before. */
+void reply_cut(struct evhttp_request *request, unsigned status, const char *body, size_t size, bool chunked,
                void (*sent)(struct evhttp_connection *connection, void *userdata), void *userdata);

@@ -36,7 +36,8 @@ static void on_refused(void *userdata, const struct tls_peer *peer, const char *
 }
 
 static struct bufferevent *accept_at(struct server *server, enum endpoint endpoint) {
-        struct fault *fault = faults_take(server->faults, FAULT_STAGE_TLS, endpoint, OPERATION_KIND_MAX);
+        struct fault *fault =
+                faults_take(server->faults, FAULT_STAGE_TLS, endpoint, PROTOCOL_MAX, OPERATION_KIND_MAX);
         SSL *ssl = tls_accept(server->tls[endpoint], fault);
         struct bufferevent *bev;
 

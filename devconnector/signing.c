@@ -12,9 +12,6 @@
 
 #include "lib/util/base64.h"
 
-#define DECODING "Error while decoding Certificate Signing Request: "
-#define SIGNING  "Error while signing Certificate Signing Request: "
-
 void signing_request_clear(struct signing_request *request) {
         X509_REQ_free(request->csr);
         X509_NAME_free(request->subject);
@@ -100,14 +97,13 @@ static int check_subject(const X509_NAME *given, const char *expected, struct er
                 bool same;
 
                 if (!value && checked[i].nid != NID_commonName)
-                        return error_set(error, -EINVAL, SIGNING "CSR: No %s provided.", checked[i].word);
+                        return error_set(error, -EINVAL, "CSR: No %s provided.", checked[i].word);
                 expected_value(expected, checked[i].key, &want, &want_size);
                 n = value ? ASN1_STRING_to_UTF8(&utf8, value) : 0;
                 same = n >= 0 && (size_t)n == want_size && (n == 0 || memcmp(utf8, want, want_size) == 0);
                 OPENSSL_free(utf8);
                 if (!same)
-                        return error_set(error, -EINVAL, SIGNING "CSR: Invalid %s provided.",
-                                         checked[i].word);
+                        return error_set(error, -EINVAL, "CSR: Invalid %s provided.", checked[i].word);
         }
         return 0;
 }
@@ -173,7 +169,7 @@ static int read_pem(const char *pem, size_t size, X509_REQ **ret, struct error *
 
         if (!bio || PEM_read_bio(bio, &label, &header, &der, &n) != 1) {
                 ERR_clear_error();
-                return error_set(error, -EINVAL, SIGNING "Error while decoding pem block.");
+                return error_set(error, -EINVAL, "Error while decoding pem block.");
         }
         OPENSSL_free(label);
         OPENSSL_free(header);
@@ -183,7 +179,7 @@ static int read_pem(const char *pem, size_t size, X509_REQ **ret, struct error *
         OPENSSL_free(der);
         if (!csr) {
                 ERR_clear_error();
-                return error_set(error, -EINVAL, SIGNING "Error while parsing CSR: asn1: structure error");
+                return error_set(error, -EINVAL, "Error while parsing CSR: asn1: structure error");
         }
         *ret = csr;
         return 0;
@@ -204,7 +200,7 @@ static int check_signature(X509_REQ *csr, struct error *error) {
                 reason = "x509: ECDSA verification failure";
         else if (key && EVP_PKEY_is_a(key, "ED25519"))
                 reason = "x509: Ed25519 verification failure";
-        return error_set(error, -EINVAL, SIGNING "CSR signature invalid: %s", reason);
+        return error_set(error, -EINVAL, "CSR signature invalid: %s", reason);
 }
 
 int signing_request_read(const char *base64, size_t size, const char *expected, struct signing_request *ret,
@@ -217,8 +213,7 @@ int signing_request_read(const char *base64, size_t size, const char *expected, 
 
         r = decode(base64, size, &pem, &pem_size);
         if (r < 0)
-                return error_set(error, -EINVAL,
-                                 DECODING "Error while parsing base64 content. Incorrect value provided.");
+                return error_set(error, r == -EINVAL ? -EBADMSG : r, "the CSR is not base64");
         r = read_pem(pem, pem_size, &request.csr, error);
         if (r < 0)
                 return r;
@@ -232,7 +227,7 @@ int signing_request_read(const char *base64, size_t size, const char *expected, 
                 return r;
         r = rebuild_subject(given, &request.subject);
         if (r < 0)
-                return error_set(error, -EINVAL, SIGNING "Error while creating certificate: invalid subject");
+                return error_set(error, -EINVAL, "Error while creating certificate: invalid subject");
         *ret = request;
         request = (struct signing_request) { 0 };
         return 0;
@@ -242,7 +237,7 @@ int signing_request_check_key(const struct signing_request *request, struct erro
         if (EVP_PKEY_is_a(X509_REQ_get0_pubkey(request->csr), "RSA"))
                 return 0;
         return error_set(
-                error, -EINVAL,
-                SIGNING "Error while creating certificate: x509: requested SignatureAlgorithm does not match "
-                        "private key type");
+                error, -EKEYREJECTED,
+                "Error while creating certificate: x509: requested SignatureAlgorithm does not match "
+                "private key type");
 }

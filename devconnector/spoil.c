@@ -92,20 +92,27 @@ static json_t *find_holder(json_t *value, const char *name) {
         return NULL;
 }
 
+/* A leaf has a name of its own in each protocol. */
+static const char *field_of(const struct fault *fault, enum protocol protocol) {
+        if (protocol == PROTOCOL_CONNECTOR_SERVICE && !fault_is_given(fault, "field"))
+                return "clientCrt";
+        return fault_text(fault, "field");
+}
+
 /* FIELD is a name, found wherever it stands, or a path below one: "token.token". */
-void spoil_field(const struct fault *fault, json_t *reply) {
+void spoil_field(const struct fault *fault, enum protocol protocol, json_t *reply) {
         static const enum fault_kind kinds[] = {
                 FAULT_EMPTY_FIELD,    FAULT_MISSING_FIELD, FAULT_NULL_FIELD,
                 FAULT_GARBAGE_BASE64, FAULT_SET_FIELD,
         };
         _cleanup_(freep) char *path = NULL;
-        json_t *holder = json_object_get(reply, "data");
+        json_t *holder = protocol == PROTOCOL_COMPASS ? json_object_get(reply, "data") : reply;
         char *rest, *name, *last = NULL;
         bool mine = false;
 
         for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
                 mine = mine || fault_is(fault, kinds[i]);
-        path = mine ? strdup(fault_text(fault, "field")) : NULL;
+        path = mine ? strdup(field_of(fault, protocol)) : NULL;
         if (!path)
                 return;
 

@@ -9,8 +9,8 @@
  */
 unsigned spoil_gateway(const struct fault *fault, struct evhttp_request *request);
 
-/* Changes one field in REPLY where FAULT is of that kind. */
-void spoil_field(const struct fault *fault, json_t *reply);
+/* Changes one field in REPLY where FAULT is of that kind. REPLY may be NULL. */
+void spoil_field(const struct fault *fault, enum protocol protocol, json_t *reply);
 
 /* Another body where FAULT replaces it, owned by the caller; else NULL. */
 char *spoil_body(const struct fault *fault, size_t *ret_size);

@@ -48,7 +48,7 @@ static void refused(const struct tls_peer *peer, const char *reason, unsigned al
 static void remember_certificate(struct tls_peer *peer, const X509 *certificate) {
         pki_fingerprint(certificate, peer->fingerprint);
         free(peer->client);
-        peer->client = pki_common_name(X509_get_subject_name(certificate));
+        peer->client = pki_attribute(X509_get_subject_name(certificate), NID_commonName);
 }
 
 /* Called for every certificate of the chain, and for every error. */

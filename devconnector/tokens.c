@@ -27,14 +27,24 @@ const char *const client_type_titles[CLIENT_TYPE_MAX] = {
 struct token {
         struct token *next;
         char text[TOKEN_TEXT];
-        enum client_type type;
+        struct token_holder holder; /* its texts are owned */
         usec_t expires_usec;
-        char client[];
 };
 
 struct tokens {
         struct token *first;
 };
+
+static struct token *token_free(struct token *token) {
+        if (!token)
+                return NULL;
+        free((char *)token->holder.client);
+        free((char *)token->holder.tenant);
+        free((char *)token->holder.group);
+        free(token);
+        return NULL;
+}
+DEFINE_CLEANUP(struct token *, token_free);
 
 int client_type_parse(const char *name, enum client_type *ret) {
         for (int type = 0; type < CLIENT_TYPE_MAX; type++)
@@ -58,7 +68,7 @@ struct tokens *tokens_free(struct tokens *tokens) {
                 return NULL;
         for (struct token *token = tokens->first, *next; token; token = next) {
                 next = token->next;
-                free(token);
+                token_free(token);
         }
         free(tokens);
         return NULL;
@@ -80,33 +90,47 @@ static void sweep(struct tokens *tokens, usec_t now) {
                         struct token *expired = *slot;
 
                         *slot = expired->next;
-                        free(expired);
+                        token_free(expired);
                 } else
                         slot = &(*slot)->next;
 }
 
-int tokens_mint(struct tokens *tokens, const char *client, enum client_type type, usec_t now, usec_t lifetime,
-                const char **ret_text) {
-        struct token *token = calloc(1, sizeof(*token) + strlen(client) + 1);
+static int copy_text(const char *text, const char **ret) {
+        *ret = text ? strdup(text) : NULL;
+        return text && !*ret ? -ENOMEM : 0;
+}
 
-        if (!token)
+int tokens_mint(struct tokens *tokens, const struct token_holder *holder, usec_t now, usec_t lifetime,
+                const char **ret_text) {
+        _cleanup_(token_freep) struct token *token = calloc(1, sizeof(*token));
+
+        if (!token || copy_text(holder->client, &token->holder.client) < 0 ||
+            copy_text(holder->tenant, &token->holder.tenant) < 0 ||
+            copy_text(holder->group, &token->holder.group) < 0)
                 return -ENOMEM;
         sweep(tokens, now);
         make_text(token->text);
-        token->type = type;
+        token->holder.type = holder->type;
         token->expires_usec = usec_add(now, lifetime);
-        strcpy(token->client, client);
         token->next = tokens->first;
-        tokens->first = token;
         *ret_text = token->text;
+        tokens->first = take_ptr(token);
         return 0;
+}
+
+int tokens_find(const struct tokens *tokens, const char *text, usec_t now, struct token_holder *ret) {
+        for (const struct token *token = tokens->first; token; token = token->next)
+                if (streq(token->text, text) && token->expires_usec > now) {
+                        *ret = token->holder;
+                        return 0;
+                }
+        return -ENOENT;
 }
 
 int tokens_burn(struct tokens *tokens, const char *text, usec_t now, char **ret_client,
                 enum client_type *ret_type) {
         for (struct token **slot = &tokens->first; *slot; slot = &(*slot)->next) {
-                _cleanup_(freep) struct token *token = *slot;
-                char *client;
+                _cleanup_(token_freep) struct token *token = *slot;
 
                 if (!streq(token->text, text)) {
                         token = NULL;
@@ -115,11 +139,9 @@ int tokens_burn(struct tokens *tokens, const char *text, usec_t now, char **ret_
                 *slot = token->next;
                 if (token->expires_usec <= now)
                         return -ENOENT;
-                client = strdup(token->client);
-                if (!client)
-                        return -ENOMEM;
-                *ret_client = client;
-                *ret_type = token->type;
+                *ret_client = (char *)token->holder.client;
+                token->holder.client = NULL;
+                *ret_type = token->holder.type;
                 return 0;
         }
         return -ENOENT;
@@ -127,11 +149,11 @@ int tokens_burn(struct tokens *tokens, const char *text, usec_t now, char **ret_
 
 void tokens_forget(struct tokens *tokens, const char *client) {
         for (struct token **slot = &tokens->first; *slot;)
-                if (streq((*slot)->client, client)) {
+                if (streq((*slot)->holder.client, client)) {
                         struct token *forgotten = *slot;
 
                         *slot = forgotten->next;
-                        free(forgotten);
+                        token_free(forgotten);
                 } else
                         slot = &(*slot)->next;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
-/* One-time tokens: minted for a client, burnt by the first call that carries them. In memory only. */
+/* One-time tokens: minted for a client, burnt by the first call that carries them, or that succeeds with
+ * them. In memory only. */
 
 #include "lib/util/error.h"
 #include "lib/util/time.h"
@@ -28,10 +29,21 @@ struct tokens *tokens_new(void); /* NULL: no memory */
 struct tokens *tokens_free(struct tokens *tokens);
 DEFINE_CLEANUP(struct tokens *, tokens_free);
 
+/* Whom a token is for. Texts are borrowed. */
+struct token_holder {
+        const char *client;
+        enum client_type type;
+        const char *tenant,
+                *group; /* for the older service, which may have several; NULL: as --subject has them */
+};
+
 /* NOW and LIFETIME in microseconds of one clock. *RET_TEXT is borrowed until the token is burnt. 0 or
  * -ENOMEM. */
-int tokens_mint(struct tokens *tokens, const char *client, enum client_type type, usec_t now, usec_t lifetime,
+int tokens_mint(struct tokens *tokens, const struct token_holder *holder, usec_t now, usec_t lifetime,
                 const char **ret_text);
+
+/* Whom the token is for, borrowed until it is burnt. 0, or -ENOENT when TEXT is unknown, used or expired. */
+int tokens_find(const struct tokens *tokens, const char *text, usec_t now, struct token_holder *ret);
 
 /* Burns the token. 0 and the client, owned by the caller; -ENOENT when TEXT is unknown, used or expired. */
 int tokens_burn(struct tokens *tokens, const char *text, usec_t now, char **ret_client,

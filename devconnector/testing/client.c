@@ -128,6 +128,8 @@ static struct curl_slist *headers_of(const struct request *request) {
                 snprintf(line, sizeof(line), "Connector-Token: %s", request->token);
                 headers = curl_slist_append(headers, line);
         }
+        for (const char *const *header = request->headers; header && *header; header++)
+                headers = curl_slist_append(headers, *header);
         return headers;
 }
 

@@ -51,6 +51,7 @@ struct request {
         const char *body;
         const char *content_type; /* NULL: application/json; "": none */
         const char *token;
+        const char *const *headers; /* further ones, as "Name: value"; ends with NULL */
         const struct identity *identity;
         bool certificate; /* the certificate endpoint, whatever identity there is */
         bool tls12;

@@ -326,7 +326,7 @@ START_TEST(admin_refuses) {
                 { NULL, "/release", "{\"x\":1}", 400, "known are no members" },
                 { NULL, "/faults", "{}", 400, "must be one of tls-close, refuse-certificate, delay, hold" },
                 { NULL, "/faults", "{\"fault\":\"hold\",\"x\":1}", 400,
-                  "hold takes fault, at, endpoint, count" },
+                  "hold takes fault, protocol, at, endpoint, count" },
                 { NULL, "/faults", "{\"fault\":\"status\",\"x\":1}", 400, "count, status, body, burn_token" },
                 { NULL, "/faults", "{\"fault\":\"status\",\"status\":99}", 400, "from 200 to 599" },
                 { NULL, "/faults", "{\"fault\":\"delay\",\"delay\":1}", 400, "a duration like" },

@@ -60,16 +60,18 @@ END_TEST
 START_TEST(tokens_expire) {
         _cleanup_(tokens_freep) struct tokens *tokens = tokens_new();
         const usec_t born = 1000 * USEC_PER_SEC, life = 5 * USEC_PER_MINUTE;
+        const struct token_holder first_holder = { "a", CLIENT_APPLICATION, NULL, NULL },
+                                  second_holder = { "b", CLIENT_RUNTIME, NULL, NULL };
         _cleanup_(freep) char *first = NULL, *second = NULL;
         char *client = NULL;
         enum client_type type;
         const char *text;
 
-        ck_assert_int_eq(tokens_mint(tokens, "a", CLIENT_APPLICATION, born, life, &text), 0);
+        ck_assert_int_eq(tokens_mint(tokens, &first_holder, born, life, &text), 0);
         first = strdup(text);
-        ck_assert_int_eq(tokens_mint(tokens, "b", CLIENT_RUNTIME, born,
-                                     client_type_lifetime(CLIENT_RUNTIME, life), &text),
-                         0);
+        ck_assert_int_eq(
+                tokens_mint(tokens, &second_holder, born, client_type_lifetime(CLIENT_RUNTIME, life), &text),
+                0);
         second = strdup(text);
         ck_assert_int_eq(tokens_burn(tokens, first, born + life, &client, &type), -ENOENT);
         ck_assert_int_eq(tokens_burn(tokens, second, born + 12 * life - 1, &client, &type), 0);
