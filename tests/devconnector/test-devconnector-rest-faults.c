@@ -259,6 +259,74 @@ START_TEST(meanings) {
 }
 END_TEST
 
+/* Makes the call that OPERATION names. A revocation needs another certificate afterwards. */
+static void make_call(struct rest_world *world, const char *operation) {
+        if (streq(operation, "configuration"))
+                (void)rest_status(world, INFO);
+        else if (streq(operation, "sign"))
+                (void)rest_status(world, RENEW);
+        else
+                (void)rest_status(world, REVOKE);
+}
+
+/* Whether the newest call met the fault NAME. */
+static bool was_met(const struct dev *dev, const char *name) {
+        _cleanup_(json_decrefp) json_t *calls = dev_admin(dev, NULL, "/calls", NULL);
+        const json_t *last = json_array_get(calls, json_array_size(calls) - 1);
+
+        return streq_null(json_string_value(json_object_get(last, "fault")), name);
+}
+
+/* Each fault that devconnector knows strikes some call of REST, or is refused for it. */
+START_TEST(every_fault) {
+        static const char *const operations_of_rest[] = { "configuration", "sign", "revoke" };
+        static const char *const connections[] = { "tls-close", "refuse-certificate" };
+        _cleanup_(stage_clear) struct stage stage = stage_new(NULL);
+        _cleanup_(rest_world_clear) struct rest_world world = rest_enrol(stage.dev, "applications", "{}");
+        _cleanup_(response_clear) struct response known =
+                rest_ask(&world, NULL, "$A/faults", "{\"fault\":\"?\"}", false);
+        char *list = strstr(known.body, "one of "), *name;
+        unsigned n_met = 0, n_refused = 0;
+
+        ck_assert_ptr_nonnull(list);
+        ck_assert_int_eq(rest_status(&world, INFO), 200);
+        list += strlen("one of ");
+        *strchr(list, '"') = '\0';
+        while ((name = strsep(&list, ","))) {
+                bool is_met = false, is_connection = false, is_refused = true;
+
+                name += *name == ' ';
+                for (size_t i = 0; i < ELEMENTSOF(connections); i++)
+                        is_connection = is_connection || streq(name, connections[i]);
+                if (is_connection ||
+                    streq(name, "hold")) /* not a matter of protocols; nothing releases it here */
+                        continue;
+                for (size_t i = 0; i < ELEMENTSOF(operations_of_rest) && !is_met; i++) {
+                        const char *at = operations_of_rest[i];
+                        _cleanup_(freep) char *fault = NULL;
+                        _cleanup_(response_clear) struct response armed = { 0 };
+
+                        if (asprintf(&fault,
+                                     "{\"fault\":\"%s\",\"at\":\"%s\",\"protocol\":\"connector-service\"%s}",
+                                     name, at, streq(name, "delay") ? ",\"delay\":\"1ms\"" : "") < 0)
+                                abort();
+                        armed = rest_ask(&world, NULL, "$A/faults", fault, false);
+                        if (armed.status != 200)
+                                continue; /* it cannot affect that operation, or REST */
+                        is_refused = false;
+                        make_call(&world, at);
+                        is_met = was_met(stage.dev, name);
+                        json_decref(dev_admin(stage.dev, "DELETE", "/faults", NULL));
+                }
+                ck_assert_msg(is_met || is_refused, "%s is armed and strikes nothing", name);
+                n_met += is_met;
+                n_refused += is_refused;
+        }
+        ck_assert_uint_eq(n_refused, 3);
+        ck_assert_uint_gt(n_met, 30);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("devconnector-rest-faults");
         int r;
@@ -270,6 +338,7 @@ int main(void) {
         TEST_CASE(suite, faults);
         TEST_CASE(suite, cut_answers);
         TEST_CASE(suite, meanings);
+        TEST_CASE(suite, every_fault);
         r = test_run(suite);
         stage_done();
         return r;
