@@ -116,6 +116,10 @@ static bool has_wrong_rights(const struct judge *judge) {
         return judge->view->files.rights_error;
 }
 
+static bool is_doubtful(const struct judge *judge) {
+        return judge->view->doubt;
+}
+
 static bool has_failed_exports(const struct judge *judge) {
         return judge->view->files.exports_failed > 0;
 }
@@ -233,6 +237,10 @@ static void say_rights(FILE *out, const struct judge *judge) {
         fputs(judge->view->files.rights_error, out);
 }
 
+static void say_doubt(FILE *out, const struct judge *judge) {
+        fputs(judge->view->doubt, out);
+}
+
 static void say_exports(FILE *out, const struct judge *judge) {
         const unsigned n = judge->view->files.exports_failed;
 
@@ -260,6 +268,7 @@ static void say_last(FILE *out, const struct judge *judge) {
 
 enum group {
         GROUP_LIFE,
+        GROUP_DOUBT,
         GROUP_RIGHTS,
         GROUP_EXPORTS,
         GROUP_NOTICES,
@@ -322,6 +331,7 @@ static const struct row {
         { GROUP_LIFE, VERDICT_WATCH, fails, NULL, "cannot be renewed at present: ", say_fails, NULL, NULL },
         { GROUP_LIFE, VERDICT_CALL, is_stuck, NULL, "rekeyd has not begun the renewal, which is overdue for ",
           say_due, NULL, "journalctl -u rekeyd" },
+        { GROUP_DOUBT, VERDICT_CALL, is_doubtful, NULL, "", say_doubt, NULL, "rekeyctl show %s" },
         { GROUP_RIGHTS, VERDICT_CALL, has_wrong_rights, NULL, "", say_rights, NULL, "rekeyctl show %s" },
         { GROUP_EXPORTS, VERDICT_CALL, has_failed_exports, NULL, "", say_exports, NULL, "rekeyctl show %s" },
         { GROUP_NOTICES, VERDICT_CALL, has_failed_notices, NULL, "", say_notices, NULL,

@@ -52,6 +52,7 @@ void view_read(const json_t *status, struct view *ret) {
                 .last_error = view_string(status, "last_error"),
                 .last_result = view_string(status, "last_result"),
                 .last_operation = view_string(status, "last_operation"),
+                .doubt = view_string(status, "doubt"),
                 .last_result_error = view_string(status, "last_result_error"),
                 .files.rights_error = view_string(status, "rights_error"),
                 .notices.error = view_string(status, "notification_error"),

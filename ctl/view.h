@@ -43,6 +43,7 @@ struct view {
         usec_t renew_at, next_attempt, last_error_at, last_result_at; /* 0: none */
         unsigned failures;
         unsigned budget_left; /* VIEW_UNKNOWN: it is not known */
+        const char *doubt;    /* why it cannot be renewed when it is due; NULL: nothing is known */
         struct view_files files;
         struct view_notices notices;
         struct view_subjects subjects;

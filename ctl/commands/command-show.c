@@ -83,6 +83,7 @@ static int print_life(const struct sheet *sheet) {
         }
         pair(table, "Last error", view->last_error);
         pair_as(table, TERM_WARNING, "Other subject", view->subjects.refused);
+        pair_as(table, TERM_WARNING, "Doubt", view->doubt);
         pair_time(table, "  at", view->last_error_at, sheet->now);
         snprintf(text, sizeof(text), "%s%s%s", operation, *operation ? " " : "",
                  view->last_result ? view->last_result : "");

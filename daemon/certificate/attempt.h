@@ -6,6 +6,7 @@
 #include "daemon/loop/services.h"
 #include "lib/config/config.h"
 #include "lib/life/renewal.h"
+#include "lib/report/doubt.h"
 #include "lib/store/store.h"
 
 struct attempt;
@@ -57,6 +58,7 @@ struct findings {
         const char *subject;               /* of the set, canonical; NULL: as before, or it cannot be read */
         const char *next_subject;          /* that the CSR asks for, or would; NULL: not known yet */
         const struct store_rights *rights; /* what STEP_INSPECT made of them; NULL: unknown */
+        enum doubt doubt;                  /* about the set */
 };
 
 /* SERVICES and CONFIG are borrowed. DONE is called when a step is over. NULL only when memory is out. */

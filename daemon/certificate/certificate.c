@@ -10,6 +10,7 @@
 #include "daemon/certificate/renewer.h"
 #include "daemon/certificate/revoker.h"
 #include "daemon/certificate/rollback.h"
+#include "lib/report/doubt.h"
 #include "lib/util/quote.h"
 
 struct certificate {
@@ -500,6 +501,7 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .files.n_exports_failed = certificate->publisher.n_exports_failed,
                 .n_pending = (unsigned)state->n_pending,
                 .pending_error = state_pending_error(state),
+                .doubt = doubt_texts[facts->doubt],
                 .budget_left = schedule_budget_left(state->issuances, state->n_issuances,
                                                     core->env->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
                 .files.is_unwatched = waits_are_blind(&certificate->renewer.waits),

@@ -9,6 +9,7 @@ struct facts {
         /* The current set, as last seen. The fingerprint is empty without one. */
         uint64_t generation;
         char fingerprint[FINGERPRINT_HEX];
+        uint8_t doubt;             /* of `enum doubt` */
         usec_t not_before, expiry; /* effective, of a revoked set as well; 0 without a set */
 
         /* One-time tokens, as hashes; see lib/life/state.h. */

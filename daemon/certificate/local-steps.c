@@ -299,6 +299,18 @@ struct store_options attempt_store_options(const struct config_certificate *conf
         };
 }
 
+static void find_doubt(struct gathered *gathered) {
+        const struct config_connector *connector = gathered->config->connector;
+        const char *learnt = gathered->connection.connector_url ? gathered->connection.connector_url
+                                                                : gathered->current_url;
+
+        gathered->findings.doubt =
+                gathered->findings.set
+                        ? doubt_find(gathered->set.leaf, connector->url ? connector->url : learnt,
+                                     connector->enrol_url)
+                        : DOUBT_NONE;
+}
+
 void local_step_inspect(struct gathered *gathered) {
         const struct config_certificate *config = gathered->config;
         const struct store_options options = attempt_store_options(config);
@@ -324,6 +336,7 @@ void local_step_inspect(struct gathered *gathered) {
         read_token(gathered);
         fill_observation(gathered);
         read_connection(gathered);
+        find_doubt(gathered);
 
         /* An inspection without the right to renew keeps nothing open, and no more in memory than it was for:
          * thousands of them may be under way. */
@@ -502,6 +515,7 @@ void local_step_commit(struct gathered *gathered) {
         gathered->findings.set = r == 0 ? &gathered->set : NULL;
         if (r == 0)
                 r = subjects_read(gathered);
+        find_doubt(gathered);
         if (r < 0) {
                 error_prefix(&gathered->outcome.error,
                              "generation %" PRIu64 " is now current, but cannot be read back",

@@ -361,6 +361,10 @@ static void take_inspection(struct renewer *renewer) {
         if (findings->adopted)
                 reporter_log(renewer->core->reporter, LOG_NOTICE, MESSAGE_ADOPTED,
                              "adopted %s as generation %" PRIu64, findings->adopted, core->facts.generation);
+        if (findings->doubt != DOUBT_NONE && findings->doubt != core->facts.doubt)
+                reporter_log(renewer->core->reporter, LOG_WARNING, MESSAGE_WARNING, "%s",
+                             doubt_texts[findings->doubt]);
+        core->facts.doubt = (uint8_t)findings->doubt;
         note_subject(renewer, findings);
         log_warning_of_step(renewer);
         reporter_log_rights(renewer->core->reporter, findings->rights,
@@ -381,6 +385,7 @@ static void take_commit(struct renewer *renewer) {
         renewer->renewal.expiry = findings->set->effective_expiry;
         renewer->result.renewed = true;
         facts_observe(&core->facts, findings->set, findings->token, findings->token_file);
+        core->facts.doubt = (uint8_t)findings->doubt;
         renewer_forget_token(renewer);
         renewer->wish.not_longer = false;
         reporter_forget_current(renewer->core->reporter);

@@ -6,6 +6,7 @@
 
 #include "lib/report/report.h"
 
+#include "lib/report/doubt.h"
 #include "lib/util/json.h"
 
 /* The notAfter of what never expires (RFC 5280 section 4.1.2.5). */
@@ -103,6 +104,7 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "notification_error", text(status->pending_error));
         r |= put(o, "budget_left", number(status->budget_left));
         r |= put(o, "unwatched", json_boolean(status->files.is_unwatched));
+        r |= put(o, "doubt", text(status->doubt));
         return finish(o, r);
 }
 
@@ -324,6 +326,12 @@ void report_offline(const struct config *config, const struct config_certificate
                                      state->revoking_generation == status.generation;
                 status.is_usable = !status.is_revoked && status.not_after > now;
         }
+        if (inspection->has_set && inspection->set.leaf)
+                status.doubt = doubt_texts[doubt_find(inspection->set.leaf,
+                                                      certificate->connector->url
+                                                              ? certificate->connector->url
+                                                              : inspection->connection.connector_url,
+                                                      certificate->connector->enrol_url)];
         if (status.is_usable)
                 status.renew_at = schedule_due(&policy, status.not_before, status.not_after, 0);
         for (size_t i = 0; i < inspection->n_exports; i++)

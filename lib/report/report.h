@@ -49,6 +49,7 @@ struct report_status {
         struct report_files files;
         unsigned n_pending, n_pending_failed;
         const char *pending_error; /* of the first of those that failed; NULL: none */
+        const char *doubt;         /* why it cannot be renewed when it is due; NULL: nothing is known */
         unsigned budget_left;
 };
 

@@ -22,7 +22,7 @@ static void write_config(const struct ctl_fixture *fixture, const char *more) {
         ck_assert_int_ge(asprintf(&text,
                                   "%sstate_directory: %s/state\n"
                                   "control: {socket: %s/nobody.sock}\n"
-                                  "connectors: {ucl: {enrol_url: https://c/g}}\n"
+                                  "connectors: {ucl: {url: https://m/g, enrol_url: https://c/g}}\n"
                                   "certificates:\n"
                                   "  orders: {connector: ucl, directory: %s/orders, token_file: %s/token}\n"
                                   "  shop: {connector: ucl, directory: %s/shop, token_file: %s/token2}\n",

@@ -134,6 +134,9 @@ static const struct {
           "rekeyctl notify orders", PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"notifications_pending\":1", false, VERDICT_FINE, NULL, NULL,
           PLUGIN_OK },
+        { GOOD FINE STATE("current") ",\"doubt\":\"it is odd\"", false, VERDICT_CALL, "it is odd",
+          "rekeyctl show orders", PLUGIN_WARNING },
+        { GOOD FINE STATE("current") ",\"doubt\":null", false, VERDICT_FINE, NULL, NULL, PLUGIN_OK },
         { GOOD FINE STATE("current") ",\"budget_left\":0", false, VERDICT_FINE, NULL, NULL, PLUGIN_OK },
         /* what was asked for in vain calls nobody, and is said once */
         { GOOD FINE STATE(

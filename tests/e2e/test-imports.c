@@ -1,0 +1,134 @@
+/* A pair that somebody else has made is taken over as it is. What is doubtful about it is said at once. */
+
+#include "tests/support/fixture.h"
+#include "tests/support/x509.h"
+#include "tests/test.h"
+
+#define IMPORT                       \
+        "  orders:\n"                \
+        "    connector: dev\n"       \
+        "    directory: %s/orders\n" \
+        "    import: {key: %s/my.key, certificate: %s/my.crt}\n"
+
+/* rekeyctl COMMAND of `orders` ends with STATUS and has said SAYS. */
+static void ctl(struct fixture *fixture, const char *command, const char *option, int status,
+                const char *says) {
+        _cleanup_(freep) char *config = scratch_path(fixture->directory, "rekeyd.yaml");
+        const char *argv[] = {
+                getenv("REKEYD_TEST_REKEYCTL"), "--config", config, command, "orders", option, NULL
+        };
+        _cleanup_(process_freep) struct process *process = process_start(argv, true);
+        int r = process_wait(process);
+
+        ck_assert_msg(r == status && strstr(process_output(process, PROCESS_STDOUT), says), "%s: %d: %s%s",
+                      command, r, process_output(process, PROCESS_STDOUT),
+                      process_output(process, PROCESS_STDERR));
+}
+
+/* URL, which may be NULL, is that of the connector. */
+static void configure(struct fixture *fixture, const char *url) {
+        _cleanup_(freep) char *control = NULL, *options = NULL;
+
+        ck_assert_int_ge(asprintf(&options, ", url: '%s'", url ? url : ""), 0);
+        fixture->connector_options = url ? options : NULL;
+        fixture_configure(fixture, IMPORT);
+        fixture->connector_options = NULL;
+        ck_assert_int_ge(
+                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
+        fixture_edit(fixture, "defaults:", control);
+}
+
+static void write_pair(struct fixture *fixture, const char *key, const char *certificate) {
+        scratch_write(fixture->directory, "my.key", key, 0600);
+        scratch_write(fixture->directory, "my.crt", certificate, 0644);
+}
+
+/* A pair of a stranger's CA, or self-signed, that has just begun. */
+static void write_strangers_pair(struct fixture *fixture, bool is_self_signed, const char *purpose) {
+        const usec_t now = now_usec(CLOCK_REALTIME);
+        const usec_t begin = now - 60 * USEC_PER_SEC, end = now + 90 * USEC_PER_DAY;
+        _cleanup_(x509_cert_clear) struct x509_cert ca =
+                x509_make(&(struct x509_options) { .ca = true, .not_before = begin, .not_after = end });
+        _cleanup_(x509_cert_clear) struct x509_cert leaf =
+                x509_make(&(struct x509_options) { .issuer = is_self_signed ? NULL : &ca,
+                                                   .not_before = begin,
+                                                   .not_after = end,
+                                                   .extended_key_usage = purpose });
+        _cleanup_(freep) char *key = x509_key_pem(leaf.key);
+
+        write_pair(fixture, key, leaf.pem);
+}
+
+enum place { PLACE_NONE, PLACE_CERTIFICATE, PLACE_TOKEN };
+
+static const struct {
+        bool is_self_signed;
+        const char *purpose;
+        enum place url;
+        const char *doubt;
+} doubtful[] = {
+        { true, NULL, PLACE_CERTIFICATE, "is self-signed" },
+        { false, "serverAuth", PLACE_CERTIFICATE, "is for servers only" },
+        { false, NULL, PLACE_NONE, "there is no URL" },
+        { false, NULL, PLACE_TOKEN, "takes one-time tokens only" },
+};
+
+START_TEST(what_cannot_be_renewed_is_said_at_once) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
+        const char *const urls[] = { NULL, fixture->certificate_url, fixture->token_url };
+        _cleanup_(freep) char *output = NULL;
+        const char *first;
+
+        write_strangers_pair(fixture, doubtful[_i].is_self_signed, doubtful[_i].purpose);
+        configure(fixture, urls[doubtful[_i].url]);
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_ADOPTED);
+        fixture_expect_message(fixture, MESSAGE_WARNING, doubtful[_i].doubt);
+        fixture_expect(fixture, MESSAGE_CURRENT);
+        ctl(fixture, "check", NULL, 1, doubtful[_i].doubt);
+        ctl(fixture, "show", NULL, 0, doubtful[_i].doubt);
+        ctl(fixture, "status", "--json", 0, doubtful[_i].doubt);
+
+        /* It is found anew at each inspection, and said once. */
+        fixture_reload(fixture);
+        ctl(fixture, "check", NULL, 1, doubtful[_i].doubt);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        output = strdup(process_output(fixture->rekeyd, PROCESS_STDERR));
+        first = strstr(output, doubtful[_i].doubt);
+        ck_assert_ptr_nonnull(first);
+        ck_assert_ptr_null(strstr(first + 1, doubtful[_i].doubt));
+
+        /* A rekeyd that is down hides nothing. */
+        ctl(fixture, "status", "--json", 0, doubtful[_i].doubt);
+}
+END_TEST
+
+START_TEST(a_good_pair_is_beyond_doubt) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
+        _cleanup_(freep) char *key = NULL, *certificate = NULL;
+
+        fixture_enrol(fixture,
+                      "  other:\n    connector: dev\n    directory: %s/other\n    token_file: %s/token\n");
+        key = scratch_read(fixture->directory, "other/tls.key");
+        certificate = scratch_read(fixture->directory, "other/tls.crt");
+        write_pair(fixture, key, certificate);
+        configure(fixture, fixture->certificate_url);
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_ADOPTED);
+        fixture_expect(fixture, MESSAGE_CURRENT);
+        ctl(fixture, "check", NULL, 0, "REKEYD OK");
+        ctl(fixture, "status", "--json", 0, "\"doubt\":null");
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("imports");
+        TCase *tcase = tcase_create("doubtful");
+
+        tcase_set_timeout(tcase, 0); /* Meson has one for the program */
+        tcase_add_loop_test(tcase, what_cannot_be_renewed_is_said_at_once, 0, ELEMENTSOF(doubtful));
+        suite_add_tcase(suite, tcase);
+        TEST_CASE(suite, a_good_pair_is_beyond_doubt);
+        return test_run(suite);
+}
