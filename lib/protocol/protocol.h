@@ -11,7 +11,11 @@
 #include "lib/util/error.h"
 
 /* Every protocol: PROTOCOL_SYMBOL, `protocol_variable` in its file, and its name in the configuration. */
-#define PROTOCOLS(PROTOCOL) PROTOCOL(COMPASS, compass, "compass")
+/* clang-format off */
+#define PROTOCOLS(PROTOCOL)                   \
+        PROTOCOL(COMPASS, compass, "compass") \
+        PROTOCOL(CONNECTOR_SERVICE, connector_service, "connector-service")
+/* clang-format on */
 
 enum protocol_id {
 #define PROTOCOL_SYMBOL(symbol, variable, name) PROTOCOL_##symbol,

@@ -80,8 +80,15 @@ START_TEST(the_set_is_whole_and_private) {
         ck_assert_uint_eq(st.st_mode & 07777u, 0600);
         ck_assert_int_eq(
                 connection_parse(set.connection_json, strlen(set.connection_json), &connection, NULL), 0);
-        ck_assert_str_eq(connection.connector_url, fixture->certificate_url);
-        ck_assert_ptr_nonnull(connection.director_url);
+        if (streq(fixture->protocol, "compass")) {
+                ck_assert_str_eq(connection.connector_url, fixture->certificate_url);
+                ck_assert_ptr_nonnull(connection.director_url);
+        } else {
+                ck_assert_str_eq(connection.info_url, fixture->certificate_url);
+                ck_assert(url_same_server(connection.renew_url, fixture->certificate_url));
+                ck_assert(url_same_server(connection.revoke_url, fixture->certificate_url));
+                ck_assert_ptr_nonnull(json_object_get(connection.others, "certificatesUrl"));
+        }
 
         /* Nothing due: 0, and no call to the Connector. */
         ck_assert_int_eq(fixture_run(fixture, "--once"), 0);
@@ -192,15 +199,15 @@ START_TEST(adopts_an_imported_pair_and_renews_it) {
                                   "state_directory: %s/state\n"
                                   "log: {format: json, level: debug}\n"
                                   "connectors:\n"
-                                  "  dev: {url: '%s', trust: %s}\n"
+                                  "  dev: {protocol: %s, url: '%s', trust: %s}\n"
                                   "defaults: {key: {bits: 2048}, jitter: 0%%}\n"
                                   "certificates:\n"
                                   "  adopted:\n"
                                   "    connector: dev\n"
                                   "    directory: %s/adopted\n"
                                   "    import: {key: %s/my.key, certificate: %s/my.crt}\n",
-                                  fixture->directory, fixture->certificate_url, fixture->trust,
-                                  fixture->directory, fixture->directory, fixture->directory),
+                                  fixture->directory, fixture->protocol, fixture->certificate_url,
+                                  fixture->trust, fixture->directory, fixture->directory, fixture->directory),
                          0);
         scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);
 
@@ -273,6 +280,8 @@ START_TEST(the_director_may_be_down) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(set_clear) struct set set = { 0 };
 
+        if (fixture_lacks(fixture, "Director"))
+                return;
         fixture_enrol(fixture, ORDERS);
         fixture_fault(fixture, "{\"fault\":\"director-down\",\"at\":\"any\"}");
         fixture_configure(fixture, ORDERS LARGER_KEY);
@@ -362,10 +371,10 @@ START_TEST(nobody_calls_over_the_connection_of_another) {
                 "state_directory: %s/state\n"
                 "log: {format: json}\n"
                 "connectors:\n"
-                "  dev: {url: '%s', trust: %s}\n"
+                "  dev: {protocol: %s, url: '%s', trust: %s}\n"
                 "defaults: {key: {bits: 2048}, jitter: 0%%}\n"
                 "certificates:\n",
-                fixture->directory, fixture->certificate_url, fixture->trust);
+                fixture->directory, fixture->protocol, fixture->certificate_url, fixture->trust);
         fleet_configure(&fleet, out, "dev", "");
         fclose(out);
         scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);

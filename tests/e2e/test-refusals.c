@@ -64,6 +64,34 @@ static const struct {
           "could not verify the new certificate" },
 };
 
+/* The same in connector-service, where it has another name. */
+static const struct {
+        const char *text, *service_text;
+} names[] = {
+        { "clientCertificate", "clientCrt" },
+        { "caCertificate", "caCrt" },
+        { "certificateChain", "crt" },
+        { "CSR: Invalid common name provided.", "Error while creating certificate: x509" },
+        { "Invalid common name", "HTTP status 500: \"Error while creating certificate: x509\"" },
+};
+
+/* What of a row is asked and awaited. Owned by the caller. */
+static char *name_in(const struct fixture *fixture, const char *text) {
+        char *translated;
+
+        for (size_t i = 0; i < ELEMENTSOF(names) && !streq(fixture->protocol, "compass"); i++) {
+                const char *at = strstr(text, names[i].text);
+
+                if (!at)
+                        continue;
+                ck_assert_int_ge(asprintf(&translated, "%.*s%s%s", (int)(at - text), text,
+                                          names[i].service_text, at + strlen(names[i].text)),
+                                 0);
+                return translated;
+        }
+        return strdup(text);
+}
+
 struct snapshot {
         char *key, *certificate, *ca, *link;
 };
@@ -112,21 +140,24 @@ START_TEST(nothing_bad_replaces_the_good) {
         _cleanup_(freep) char *staged = NULL;
 
         for (size_t i = 0; i < ELEMENTSOF(refusals); i++) {
-                _cleanup_(freep) char *now_staged = NULL;
+                _cleanup_(freep) char *now_staged = NULL, *fault = name_in(fixture, refusals[i].fault),
+                                      *text = name_in(fixture, refusals[i].text);
                 json_t *line;
                 int status;
 
-                fixture_fault(fixture, refusals[i].fault);
+                if (strstr(fault, "timeout-503") && fixture_lacks(fixture, "timeout-503"))
+                        continue;
+                fixture_fault(fixture, fault);
                 status = fixture_run(fixture, "--once");
-                ck_assert_msg(status == 1, "%s: status %d: %s", refusals[i].fault, status,
+                ck_assert_msg(status == 1, "%s: status %d: %s", fault, status,
                               process_output(fixture->rekeyd, PROCESS_STDERR));
                 line = fixture_await(fixture, MESSAGE_FAILED);
                 ck_assert_msg(streq(member(line, "failure"), refusals[i].failure) &&
                                       streq(member(line, "step"), refusals[i].step) &&
-                                      strstr(member(line, "error"), refusals[i].text),
-                              "%s: %s at %s: %s", refusals[i].fault, member(line, "failure"),
-                              member(line, "step"), member(line, "error"));
-                test_report("refused: %-28s %-9s at %-5s %s", strtok(strdupa(refusals[i].fault + 10), "\""),
+                                      strstr(member(line, "error"), text),
+                              "%s: %s at %s: %s", fault, member(line, "failure"), member(line, "step"),
+                              member(line, "error"));
+                test_report("refused: %-28s %-9s at %-5s %s", strtok(strdupa(fault + 10), "\""),
                             member(line, "failure"), member(line, "step"), member(line, "error"));
                 json_decref(line);
                 assert_unchanged(fixture, &before);
@@ -228,7 +259,9 @@ START_TEST(a_new_token_goes_before_a_staged_one) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
 
         fixture_prepare(fixture, ORDERS);
-        fixture_fault(fixture, "{\"fault\":\"timeout-503\",\"at\":\"sign\",\"count\":1}");
+        fixture_fault(fixture, streq(fixture->protocol, "compass")
+                                       ? "{\"fault\":\"timeout-503\",\"at\":\"sign\",\"count\":1}"
+                                       : "{\"fault\":\"status\",\"at\":\"sign\",\"status\":503,\"count\":1}");
         fixture_start(fixture, NULL);
         fixture_expect(fixture, MESSAGE_FAILED);
         fixture_token(fixture, "client-1", "token");

@@ -73,7 +73,7 @@ static void other(int (*read)(const struct protocol_reply *reply, struct error *
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static const unsigned statuses[] = { 200, 400, 401, 404, 422, 429, 302, 503 };
-        struct protocol_reply reply;
+        struct protocol_reply reply = { 0 };
 
         if (size < 1)
                 return 0;

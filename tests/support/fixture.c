@@ -8,6 +8,7 @@
 #include <stdarg.h>
 
 #include "tests/support/fleet.h"
+#include "tests/test.h"
 
 struct reply {
         char *text;
@@ -51,6 +52,27 @@ const char *fixture_program(const char *name) {
         return path;
 }
 
+/* devconnector names the endpoints of compass. */
+static void set_path(char **url, const char *path) {
+        const char *end = strchr(*url + strlen("https://"), '/');
+        char *other;
+
+        ck_assert_ptr_nonnull(end);
+        ck_assert_int_ge(asprintf(&other, "%.*s%s", (int)(end - *url), *url, path), 0);
+        free(*url);
+        *url = other;
+}
+
+static void speak(struct fixture *fixture) {
+        const char *protocol = getenv("REKEYD_TEST_PROTOCOL");
+
+        fixture->protocol = protocol ? protocol : "compass";
+        if (streq(fixture->protocol, "compass"))
+                return;
+        set_path(&fixture->token_url, "/v1/applications/signingRequests/info");
+        set_path(&fixture->certificate_url, "/v1/applications/management/info");
+}
+
 struct fixture *fixture_new(const char *const *options) {
         struct fixture *fixture = calloc(1, sizeof(*fixture));
         const char *argv[32] = { fixture_program("DEVCONNECTOR") };
@@ -75,7 +97,15 @@ struct fixture *fixture_new(const char *const *options) {
         fixture->admin_url = strdup(member(ready, "admin_url"));
         fixture->trust = strdup(member(ready, "trust"));
         json_decref(ready);
+        speak(fixture);
         return fixture;
+}
+
+bool fixture_lacks(const struct fixture *fixture, const char *names) {
+        if (streq(fixture->protocol, "compass"))
+                return false;
+        test_report("left out, since %s has no %s", fixture->protocol, names);
+        return true;
 }
 
 struct fixture *fixture_free(struct fixture *fixture) {
@@ -171,11 +201,11 @@ void fixture_configure(struct fixture *fixture, const char *certificates) {
                                   "log: {format: json, level: debug}\n"
                                   "limits: {issuances_per_hour: 100}\n"
                                   "connectors:\n"
-                                  "  dev: {enrol_url: '%s', trust: %s, ca_window: 1s%s}\n"
+                                  "  dev: {protocol: %s, enrol_url: '%s', trust: %s, ca_window: 1s%s}\n"
                                   "defaults: {key: {bits: 2048}, jitter: 0%%}\n"
                                   "certificates:\n%s",
-                                  d, fixture->state ? fixture->state : "state", fixture->token_url,
-                                  fixture->trust,
+                                  d, fixture->state ? fixture->state : "state", fixture->protocol,
+                                  fixture->token_url, fixture->trust,
                                   fixture->connector_options ? fixture->connector_options : "", indented),
                          0);
         scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);

@@ -26,6 +26,17 @@ static const struct sent {
                 .revocation = { "https://c/connector/graphql", true, NULL },
                 .proof = { "https://c/connector/graphql", true, NULL },
         },
+        [PROTOCOL_CONNECTOR_SERVICE] = {
+                .token_url = "https://t/v1/runtimes/signingRequests/info",
+                .token = "secret",
+                .grant = "https://t/v1/runtimes/certificates?token=next",
+                .url = "https://c/v1/runtimes/management/info",
+                .configuration = { "https://t/v1/runtimes/signingRequests/info?token=secret", false, NULL },
+                .signature = { "https://t/v1/runtimes/certificates?token=next", true, NULL },
+                .certificate_signature = { "https://c/renew", true, NULL },
+                .revocation = { "https://c/revoke", true, NULL },
+                .proof = { "https://c/v1/runtimes/management/info", false, NULL },
+        },
 };
 
 static void check(const struct protocol_request *request, int r, const char *url, bool is_post,
