@@ -6,25 +6,23 @@
 #include "lib/store/directory.h"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* For error texts; used by threads, so not getpwuid(). */
-static const char *user_name(uid_t uid, char buffer[64]) {
-        char strings[1024];
-        struct passwd passwd, *found;
+#include "lib/util/user.h"
 
-        if (getpwuid_r(uid, &passwd, strings, sizeof(strings), &found) == 0 && found)
-                snprintf(buffer, 64, "'%.60s'", found->pw_name);
-        else
-                snprintf(buffer, 64, "%u", (unsigned)uid);
-        return buffer;
+int directory_check_mode(mode_t mode, const char *path, struct error *error) {
+        if (!(mode & (S_IWGRP | S_IWOTH)))
+                return 0;
+        return error_set(error, -EPERM,
+                         "will not use directory %s: its mode %04o lets other users write to it and replace "
+                         "its files; chmod go-w, or use a subdirectory",
+                         path, mode & 07777u);
 }
 
 static int check_directory(int fd, const char *path, struct error *error) {
-        char user[64];
+        char user[USER_NAME_MAX];
         struct stat st;
 
         if (fstat(fd, &st) < 0)
@@ -35,12 +33,7 @@ static int check_directory(int fd, const char *path, struct error *error) {
                                  "files; run rekeyd as that user, or change the owner to rekeyd's user "
                                  "(`owner:` is for the files)",
                                  path, user_name(st.st_uid, user));
-        if (st.st_mode & (S_IWGRP | S_IWOTH))
-                return error_set(error, -EPERM,
-                                 "will not use directory %s: its mode %04o lets other users write to it and "
-                                 "replace its files; chmod go-w, or use a subdirectory",
-                                 path, st.st_mode & 07777u);
-        return 0;
+        return directory_check_mode(st.st_mode, path, error);
 }
 
 /* mkdir -p, durable: each directory that is made is synced into its parent. */
@@ -76,18 +69,12 @@ static int make_directories(const char *path, mode_t mode) {
         }
 }
 
-int directory_open(const char *path, mode_t mode, struct error *error) {
-        _cleanup_(fd_closep) int fd = -1;
+/* FD is what opening PATH has come to. Takes it over. */
+static int take_directory(int opened_fd, const char *path, struct error *error) {
+        _cleanup_(fd_closep) int fd = opened_fd;
         struct stat st;
         int r;
 
-        fd = dir_open_at(AT_FDCWD, path);
-        if (fd == -ENOENT) {
-                r = make_directories(path, mode);
-                if (r < 0)
-                        return error_set_errno(error, r, "cannot create directory %s", path);
-                fd = dir_open_at(AT_FDCWD, path);
-        }
         if (fd == -ELOOP || fd == -ENOTDIR)
                 return error_set(error, fd, "will not use %s: it is %s, and a real directory is needed", path,
                                  lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? "a symbolic link"
@@ -98,4 +85,21 @@ int directory_open(const char *path, mode_t mode, struct error *error) {
         if (r < 0)
                 return r;
         return take_fd(&fd);
+}
+
+int directory_open(const char *path, mode_t mode, struct error *error) {
+        int fd, r;
+
+        fd = dir_open_at(AT_FDCWD, path);
+        if (fd == -ENOENT) {
+                r = make_directories(path, mode);
+                if (r < 0)
+                        return error_set_errno(error, r, "cannot create directory %s", path);
+                fd = dir_open_at(AT_FDCWD, path);
+        }
+        return take_directory(fd, path, error);
+}
+
+int directory_view(const char *path, struct error *error) {
+        return take_directory(dir_open_at(AT_FDCWD, path), path, error);
 }

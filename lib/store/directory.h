@@ -10,3 +10,9 @@
  * the descriptor, as from dir_open_at(), or -errno with a sentence.
  */
 int directory_open(const char *path, mode_t mode, struct error *error);
+
+/* The same for one that exists; -ENOENT where it does not. */
+int directory_view(const char *path, struct error *error);
+
+/* Whether the MODE of directory PATH lets no other user write there. 0, or -EPERM with a sentence. */
+int directory_check_mode(mode_t mode, const char *path, struct error *error);

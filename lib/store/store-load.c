@@ -10,6 +10,7 @@
 #include <fcntl.h>
 
 #include "lib/protocol/connection.h"
+#include "lib/store/directory.h"
 #include "lib/x509/chain.h"
 
 void set_drop_files(struct set *set) {
@@ -185,4 +186,25 @@ int store_peek_current(const char *directory, struct set *ret, struct error *err
         if (r < 0)
                 return error_set_errno(error, r, "cannot read link %s/" STORE_CURRENT, directory);
         return store_load_generation(&store, store.current, ret, error);
+}
+
+int store_view_current(const char *directory, struct set *ret, struct error *error) {
+        _cleanup_(generations_clear) struct generations generations = { 0 };
+        _cleanup_(freep) char *path = strdup(directory);
+        _cleanup_(fd_closep) int fd = -1;
+        struct store store = { .path = path };
+        int r;
+
+        if (!path)
+                return error_set(error, -ENOMEM, "out of memory");
+        fd = store.fd = directory_view(directory, error);
+        if (fd < 0)
+                return fd;
+        r = store_read_current(&store, &store.current);
+        if (r == 0)
+                return store_load_generation(&store, store.current, ret, error);
+        error_set_errno(error, r, "cannot read link %s/" STORE_CURRENT, directory);
+        if (r == -ENOENT && (store_list_generations(&store, &generations) < 0 || generations.n > 0))
+                return -EAGAIN; /* the link is missing, and the next store_open() makes it */
+        return r;
 }

@@ -71,6 +71,10 @@ int store_peek(const char *directory, uint64_t generation, struct set *ret, stru
 /* The same for the current one; -ENOENT also when there is none. */
 int store_peek_current(const char *directory, struct set *ret, struct error *error);
 
+/* The same, from a directory that store_open() would not refuse. -ENOENT only where there is certainly no
+ * set: no directory, or no generation in it. */
+int store_view_current(const char *directory, struct set *ret, struct error *error);
+
 /* What became of the rights of a store's files. */
 struct store_rights {
         char *changes;        /* a sentence about what was put right; NULL: nothing was to be */
