@@ -111,7 +111,9 @@ static const struct table_column columns[] = {
 };
 
 static void cell_state(struct table *table, enum term_style style, const struct view *view) {
-        if (view->is_revoked)
+        if (view->knowledge == SET_UNREADABLE)
+                table_cell(table, style, "cannot be read");
+        else if (view->is_revoked)
                 table_cell(table, style, view->is_revoking ? "may be revoked" : "revoked");
         else if (view->step)
                 table_cell(table, style, "%s: %s", view->state, view->step);
@@ -120,14 +122,18 @@ static void cell_state(struct table *table, enum term_style style, const struct 
 }
 
 static void cell_expiry(struct table *table, enum term_style style, const struct view *view, usec_t now) {
+        const char *known = view->knowledge == SET_UNREADABLE ? ", last known" : "";
         char span[TIMESPAN_MAX];
 
         if (view->not_after == 0)
-                table_cell(table, TERM_FAINT, view->has_set ? "never" : "-");
+                table_cell(table, TERM_FAINT, view->knowledge == SET_NONE ? "-" : "unknown");
+        else if (view->not_after == USEC_INFINITY)
+                table_cell(table, TERM_FAINT, "never%s", known);
         else if (now >= view->not_after)
-                table_cell(table, TERM_BAD, "%s ago", format_short_span(span, now - view->not_after));
+                table_cell(table, TERM_BAD, "%s ago%s", format_short_span(span, now - view->not_after),
+                           known);
         else
-                table_cell(table, style, "%s", format_timespan(span, view->not_after - now));
+                table_cell(table, style, "%s%s", format_timespan(span, view->not_after - now), known);
 }
 
 static bool is_narrow(const struct term *term) {
@@ -143,7 +149,7 @@ static void cell_renewal(struct table *table, const struct view *view, usec_t no
                 table_cell(table, TERM_PLAIN, "retry %s",
                            (is_narrow(term) ? format_short_span : format_timespan)(span,
                                                                                    view->next_attempt - now));
-        else if (view->renew_at == 0 || !view->has_set || view->is_revoked)
+        else if (view->renew_at == 0 || !view_has_set(view) || view->is_revoked)
                 table_cell(table, TERM_FAINT, "-");
         else if (view->renew_at <= now)
                 table_cell(table, TERM_WARNING, "due");
@@ -181,7 +187,7 @@ static void cell_lifetime(struct table *table, enum term_style style, const stru
         const unsigned width = is_narrow(term) || term->width == 0 ? 8 : term->width < 120 ? 12 : 20;
         char bar[3 * BAR_COLUMNS_MAX + 1];
 
-        if (view->not_after == 0)
+        if (!view_expires(view))
                 table_cell(table, TERM_PLAIN, "%s", "");
         else if (is_narrow(term))
                 table_cell(table, style, "%s", format_bar(bar, used, width, term->is_utf8));

@@ -60,7 +60,7 @@ static int judge_one(const struct view *view, usec_t now, bool is_offline, const
                 return -ENOMEM;
         if (verdict.level >= VERDICT_CALL)
                 status = verdict.level == VERDICT_DOWN ? PLUGIN_CRITICAL : PLUGIN_WARNING;
-        if (view->not_after > 0 && status != PLUGIN_CRITICAL) {
+        if (view_expires(view) && status != PLUGIN_CRITICAL) {
                 if (left < limits->critical_usec) {
                         is_short = true;
                         status = PLUGIN_CRITICAL;
@@ -71,7 +71,8 @@ static int judge_one(const struct view *view, usec_t now, bool is_offline, const
         }
 
         if (is_short)
-                n = asprintf(&problem, "%s: expires in %s%s%s", view->name, format_timespan(span, left),
+                n = asprintf(&problem, "%s: expires in %s%s%s%s", view->name, format_timespan(span, left),
+                             view->knowledge == SET_UNREADABLE ? ", last known" : "",
                              verdict.n_findings > 0 ? ", " : "",
                              verdict.n_findings > 0 ? verdict.findings[0].sentence : "");
         else if (status != PLUGIN_OK)
@@ -137,7 +138,7 @@ static void write_perfdata(FILE *out, const json_t *list, usec_t now, const stru
 
                 view_read(status, &view);
                 own = limits_for(&view, limits);
-                if (view.not_after > 0)
+                if (view_expires(&view))
                         write_left(out, view.name, usec_sub(view.not_after, now), &own);
         }
 }
@@ -161,7 +162,7 @@ static int judge_all(const json_t *list, usec_t now, bool is_offline, const stru
                 sum->by_status[results[i].status]++;
                 sum->usable += view.is_usable;
                 sum->failing += view.failures > 0;
-                if (view.not_after > 0 && (!sum->first || left < sum->first_left)) {
+                if (view_expires(&view) && (!sum->first || left < sum->first_left)) {
                         sum->first = view.name;
                         sum->first_left = left;
                         sum->first_limits = limits;

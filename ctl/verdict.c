@@ -40,18 +40,42 @@ static bool failed_as(const struct judge *judge, const char *class) {
 }
 
 static bool is_expired(const struct judge *judge) {
-        return judge->view->has_set && judge->view->not_after > 0 && judge->now >= judge->view->not_after;
+        return view_has_set(judge->view) && view_expires(judge->view) && judge->now >= judge->view->not_after;
 }
 
 /* --- When a row applies --- */
 
-/* A running rekeyd knows the files, and its state is authoritative. */
-static bool cannot_be_read(const struct judge *judge) {
-        return judge->is_offline && !judge->view->has_set && judge->view->problem;
+/* Why the set cannot be read; NULL: it can. A running rekeyd knows the files, and its state is authoritative.
+ */
+static const char *obstacle(const struct judge *judge) {
+        const struct view *view = judge->view;
+
+        return view->knowledge == SET_UNREADABLE || (judge->is_offline && !view_has_set(view)) ? view->problem
+                                                                                               : NULL;
 }
 
 static bool may_not_be_read(const struct judge *judge) {
-        return cannot_be_read(judge) && strstr(judge->view->problem, strerrordesc_np(EACCES));
+        return judge->is_offline && obstacle(judge) && strstr(obstacle(judge), strerrordesc_np(EACCES));
+}
+
+static bool cannot_be_used(const struct judge *judge) {
+        return judge->is_offline && obstacle(judge);
+}
+
+static bool cannot_be_read(const struct judge *judge) {
+        return obstacle(judge);
+}
+
+/* As last known, it works. */
+static bool cannot_be_read_but_works(const struct judge *judge) {
+        const struct view *view = judge->view;
+
+        return cannot_be_read(judge) && view_has_set(view) && !view->is_revoked &&
+               view->not_after > judge->now;
+}
+
+static bool is_not_inspected(const struct judge *judge) {
+        return judge->view->knowledge == SET_UNKNOWN;
 }
 
 static bool may_be_revoked(const struct judge *judge) {
@@ -67,19 +91,19 @@ static bool expired_for_good(const struct judge *judge) {
 }
 
 static bool is_enrolling(const struct judge *judge) {
-        return !judge->view->has_set && in_state(judge, "enrolling");
+        return !view_has_set(judge->view) && in_state(judge, "enrolling");
 }
 
 static bool is_new(const struct judge *judge) {
-        return !judge->view->has_set && in_state(judge, "absent");
+        return !view_has_set(judge->view) && in_state(judge, "absent");
 }
 
 static bool cannot_enrol(const struct judge *judge) {
-        return !judge->view->has_set && judge->view->failures > 0;
+        return !view_has_set(judge->view) && judge->view->failures > 0;
 }
 
 static bool has_no_token(const struct judge *judge) {
-        return !judge->view->has_set;
+        return !view_has_set(judge->view);
 }
 
 static bool is_rejected(const struct judge *judge) {
@@ -176,7 +200,7 @@ static void say_next(FILE *out, const struct judge *judge) {
 static void say_left(FILE *out, const struct judge *judge) {
         char span[TIMESPAN_MAX];
 
-        if (judge->view->not_after > judge->now)
+        if (view_expires(judge->view) && judge->view->not_after > judge->now)
                 fprintf(out, "; the certificate expires in %s",
                         format_timespan(span, judge->view->not_after - judge->now));
 }
@@ -187,8 +211,25 @@ static void say_failures(FILE *out, const struct judge *judge) {
         fprintf(out, "%u failed attempt%s in a row", n, n == 1 ? "" : "s");
 }
 
-static void say_problem(FILE *out, const struct judge *judge) {
-        fputs(judge->view->problem, out);
+static void say_obstacle(FILE *out, const struct judge *judge) {
+        fputs(obstacle(judge), out);
+}
+
+static void say_unreadable(FILE *out, const struct judge *judge) {
+        const struct view *view = judge->view;
+        char distance[DISTANCE_MAX];
+
+        fprintf(out, "%s; ", obstacle(judge));
+        if (!view_has_set(view))
+                fputs("nothing was known of a certificate there before", out);
+        else
+                fprintf(out, "last known is generation %" PRIu64, view->generation);
+        if (view_has_set(view) && view->is_revoked)
+                fputs(", which was revoked", out);
+        else if (view_has_set(view) && view_expires(view))
+                fprintf(out, ", which %s %s", view->not_after > judge->now ? "expires" : "expired",
+                        format_distance(distance, view->not_after, judge->now));
+        say_next(out, judge);
 }
 
 static void say_expired(FILE *out, const struct judge *judge) {
@@ -294,10 +335,16 @@ static const struct row {
         void (*say)(FILE *out, const struct judge *judge);
         const char *advice, *command; /* ADVICE: COMMAND; "%s" is the name */
 } rows[] = {
-        { GROUP_LIFE, VERDICT_CALL, may_not_be_read, NULL, "this user may not read the status: ", say_problem,
-          NULL, "sudo rekeyctl show %s" },
-        { GROUP_LIFE, VERDICT_DOWN, cannot_be_read, NULL, "the files cannot be used: ", say_problem, NULL,
+        { GROUP_LIFE, VERDICT_CALL, may_not_be_read, NULL,
+          "this user may not read the status: ", say_obstacle, NULL, "sudo rekeyctl show %s" },
+        { GROUP_LIFE, VERDICT_DOWN, cannot_be_used, NULL, "the files cannot be used: ", say_obstacle, NULL,
           "systemctl restart rekeyd" },
+        { GROUP_LIFE, VERDICT_CALL, cannot_be_read_but_works, NULL, "rekeyd cannot read the files: ",
+          say_unreadable, "once this is fixed rekeyd reads them again; to see more", "rekeyctl show %s" },
+        { GROUP_LIFE, VERDICT_DOWN, cannot_be_read, NULL, "rekeyd cannot read the files: ", say_unreadable,
+          "once this is fixed rekeyd reads them again; to see more", "rekeyctl show %s" },
+        { GROUP_LIFE, VERDICT_WATCH, is_not_inspected, NULL, "not inspected by rekeyd yet", NULL, NULL,
+          NULL },
         { GROUP_LIFE, VERDICT_DOWN, may_be_revoked, NULL,
           "may be revoked: the outcome of the revocation is unknown; a new certificate needs a one-time "
           "token",

@@ -11,6 +11,8 @@ usec_t view_time(const char *text) {
 
         if (!end || *end)
                 return 0;
+        if (streq(text, "9999-12-31T23:59:59Z"))
+                return USEC_INFINITY;
         when = timegm(&tm);
         return when > 0 ? (usec_t)when * USEC_PER_SEC : 0;
 }
@@ -39,6 +41,16 @@ static unsigned count(const json_t *object, const char *name) {
 
 static const char *or_else(const char *text, const char *otherwise) {
         return text ? text : otherwise;
+}
+
+/* A rekeyd that does not say it has a set, or none that it knows of. */
+static enum knowledge read_knowledge(const json_t *status, const char *fingerprint) {
+        const char *text = view_string(status, "knowledge");
+
+        for (enum knowledge knowledge = SET_UNKNOWN; text && knowledge < KNOWLEDGE_MAX; knowledge++)
+                if (streq(knowledge_names[knowledge], text))
+                        return knowledge;
+        return strempty(fingerprint) ? SET_NONE : SET_KNOWN;
 }
 
 void view_read(const json_t *status, struct view *ret) {
@@ -80,7 +92,9 @@ void view_read(const json_t *status, struct view *ret) {
                                        ? count(status, "budget_left")
                                        : VIEW_UNKNOWN,
         };
-        ret->has_set = !strempty(ret->fingerprint);
+        ret->knowledge = read_knowledge(status, ret->fingerprint);
+        if (ret->knowledge == SET_UNREADABLE)
+                ret->problem = or_else(view_string(status, "unreadable"), "its reason is unknown");
 }
 
 unsigned view_used(const struct view *view, usec_t now) {

@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "lib/life/knowledge.h"
 #include "lib/util/macro.h"
 #include "lib/util/time.h"
 
@@ -36,10 +37,12 @@ struct view {
         const char *last_error, *last_result, *fingerprint; /* NULL: none */
         const char *last_operation;    /* the request that ended with last_result; NULL: none */
         const char *last_result_error; /* NULL: it was no failure */
-        const char *problem;           /* with the files; of the details, and of what is read offline */
-        bool has_set, is_usable, is_revoked, is_revoking, is_copied;
+        const char *problem; /* why the set cannot be read; else another one with the files, of the details
+                                and of what is read offline */
+        enum knowledge knowledge;
+        bool is_usable, is_revoked, is_revoking, is_copied;
         uint64_t generation;
-        usec_t not_before, not_after;                                 /* 0: no set */
+        usec_t not_before, not_after; /* as last known; 0: not known; the second may be USEC_INFINITY */
         usec_t renew_at, next_attempt, last_error_at, last_result_at; /* 0: none */
         unsigned failures;
         unsigned budget_left; /* VIEW_UNKNOWN: it is not known */
@@ -51,13 +54,24 @@ struct view {
 
 void view_read(const json_t *status, struct view *ret);
 
-/* "2026-11-20T18:06:53Z" as CLOCK_REALTIME; 0 for anything else. */
+/* "2026-11-20T18:06:53Z" as CLOCK_REALTIME; 0 for anything else. The end of the year 9999 is USEC_INFINITY:
+ * what expires then never does. */
 usec_t view_time(const char *text);
 
 /* Members of objects, which may be NULL or of another kind: then NULL and 0. */
 const char *view_string(const json_t *object, const char *name);
 uint64_t view_number(const json_t *object, const char *name);
 usec_t view_member_time(const json_t *object, const char *name);
+
+/* There is a set, or was when it was last known. */
+static inline bool view_has_set(const struct view *view) {
+        return !strempty(view->fingerprint);
+}
+
+/* When it expires is known. */
+static inline bool view_expires(const struct view *view) {
+        return view->not_after > 0 && view->not_after != USEC_INFINITY;
+}
 
 /* How much of its lifetime has passed, in percent. */
 unsigned view_used(const struct view *view, usec_t now);

@@ -15,7 +15,7 @@ static int print_certificate(const struct ctl *ctl, const json_t *details) {
         const struct term term = term_detect(STDERR_FILENO);
         _cleanup_(table_freep) struct table *table = table_new(&term, columns, ELEMENTSOF(columns));
         const char *subject = view_string(json_object_get(details, "set"), "subject");
-        char time[LOCAL_TIME_MAX], distance[DISTANCE_MAX];
+        char moment[MOMENT_MAX];
         struct view view;
         const struct {
                 const char *title, *text;
@@ -33,8 +33,7 @@ static int print_certificate(const struct ctl *ctl, const json_t *details) {
         }
         table_row(table);
         table_cell(table, TERM_FAINT, "valid until");
-        table_cell(table, TERM_PLAIN, "%s, %s", format_local_time(time, view.not_after),
-                   format_distance(distance, view.not_after, now_usec(CLOCK_REALTIME)));
+        table_cell(table, TERM_PLAIN, "%s", format_moment(moment, view.not_after, now_usec(CLOCK_REALTIME)));
         return table_print(table, stderr, 2);
 }
 

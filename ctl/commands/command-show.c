@@ -41,14 +41,13 @@ static void pair(struct table *table, const char *name, const char *value) {
 }
 
 static void pair_time(struct table *table, const char *name, usec_t when, usec_t now) {
-        char time[LOCAL_TIME_MAX], distance[DISTANCE_MAX];
+        char moment[MOMENT_MAX];
 
         if (when == 0)
                 return;
         table_row(table);
         table_cell(table, TERM_FAINT, "%s", name);
-        table_cell(table, TERM_PLAIN, "%s, %s", format_local_time(time, when),
-                   format_distance(distance, when, now));
+        table_cell(table, TERM_PLAIN, "%s", format_moment(moment, when, now));
 }
 
 static void print_title(const struct sheet *sheet, const char *title) {
@@ -72,7 +71,10 @@ static int print_life(const struct sheet *sheet) {
                  : view->is_revoked ? ", revoked"
                                     : "",
                  view->step ? ", at step " : "", view->step ? view->step : "",
-                 view->is_usable || !view->has_set ? "" : ", not usable");
+                 view->knowledge == SET_UNREADABLE                ? ", cannot be read"
+                 : view->knowledge == SET_UNKNOWN                 ? ", not inspected yet"
+                 : view->is_usable || view->knowledge == SET_NONE ? ""
+                                                                  : ", not usable");
         pair_as(table, view->is_usable ? TERM_PLAIN : TERM_BAD, "State", text);
         pair_time(table, "Renewal", view->renew_at, sheet->now);
         pair_time(table, "Next attempt", view->next_attempt, sheet->now);
@@ -105,6 +107,21 @@ static int print_life(const struct sheet *sheet) {
         return table_print(table, stdout, INDENT);
 }
 
+/* What there was when it could be read. */
+static void print_last_known(const struct sheet *sheet, struct table *table) {
+        const struct view *view = &sheet->view;
+        char moment[MOMENT_MAX], text[64];
+
+        if (!view_has_set(view)) {
+                pair(table, "Last known", "nothing");
+                return;
+        }
+        snprintf(text, sizeof(text), "generation %" PRIu64, view->generation);
+        pair(table, "Last known", text);
+        pair(table, "Valid until", format_moment(moment, view->not_after, sheet->now));
+        pair(table, "SHA-256", view->fingerprint);
+}
+
 static int print_set(const struct sheet *sheet) {
         const json_t *set = json_object_get(sheet->details, "set");
         const struct view *view = &sheet->view;
@@ -112,8 +129,14 @@ static int print_set(const struct sheet *sheet) {
         char text[64];
 
         print_title(sheet, "Certificate");
-        if (!json_is_object(set)) {
+        if (view->knowledge == SET_UNREADABLE)
+                pair_as(table, TERM_BAD, "Cannot be read", view->problem);
+        if (!json_is_object(set) && view->knowledge == SET_NONE) {
                 pair_as(table, TERM_BAD, "None", view->problem ? view->problem : "no set stored yet");
+                return table_print(table, stdout, INDENT);
+        }
+        if (!json_is_object(set)) {
+                print_last_known(sheet, table);
                 return table_print(table, stdout, INDENT);
         }
         pair(table, "Subject", view_string(set, "subject"));
@@ -128,7 +151,8 @@ static int print_set(const struct sheet *sheet) {
         pair(table, "SPKI", view_string(set, "spki"));
         pair(table, "Connector URL", view_string(set, "connector_url"));
         pair(table, "Director URL", view_string(set, "director_url"));
-        pair_as(table, TERM_WARNING, "Problem", view->problem);
+        if (view->knowledge != SET_UNREADABLE)
+                pair_as(table, TERM_WARNING, "Problem", view->problem);
         return table_print(table, stdout, INDENT);
 }
 

@@ -14,8 +14,10 @@ const char *format_local_time(char buffer[LOCAL_TIME_MAX], usec_t when) {
         const time_t sec = (time_t)(when / USEC_PER_SEC);
         struct tm tm;
 
-        if (when == 0 || when == USEC_INFINITY || !localtime_r(&sec, &tm) ||
-            strftime(buffer, LOCAL_TIME_MAX, "%Y-%m-%d %H:%M:%S %Z", &tm) == 0)
+        if (when == 0)
+                snprintf(buffer, LOCAL_TIME_MAX, "unknown");
+        else if (when == USEC_INFINITY || !localtime_r(&sec, &tm) ||
+                 strftime(buffer, LOCAL_TIME_MAX, "%Y-%m-%d %H:%M:%S %Z", &tm) == 0)
                 snprintf(buffer, LOCAL_TIME_MAX, "never");
         return buffer;
 }
@@ -30,6 +32,17 @@ const char *format_distance(char buffer[DISTANCE_MAX], usec_t when, usec_t now) 
                 snprintf(buffer, DISTANCE_MAX, "in %s", format_timespan(span, when - now));
         else
                 snprintf(buffer, DISTANCE_MAX, "%s ago", format_timespan(span, now - when));
+        return buffer;
+}
+
+const char *format_moment(char buffer[MOMENT_MAX], usec_t when, usec_t now) {
+        const bool is_moment = when != 0 && when != USEC_INFINITY;
+        char time[LOCAL_TIME_MAX], distance[DISTANCE_MAX] = "";
+
+        if (is_moment)
+                (void)format_distance(distance, when, now);
+        snprintf(buffer, MOMENT_MAX, "%s%s%s", format_local_time(time, when), is_moment ? ", " : "",
+                 distance);
         return buffer;
 }
 

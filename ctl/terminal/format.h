@@ -8,13 +8,19 @@
 /* As format_timespan(), with its first unit only, and none below seconds: "89d". */
 const char *format_short_span(char buffer[TIMESPAN_MAX], usec_t span);
 
-/* WHEN (CLOCK_REALTIME) as "2026-11-20 18:06:53 UTC" in the zone of TZ; "never" for 0 and USEC_INFINITY. */
+/* WHEN (CLOCK_REALTIME) as "2026-11-20 18:06:53 UTC" in the zone of TZ; "never" for USEC_INFINITY, "unknown"
+ * for 0.
+ */
 #define LOCAL_TIME_MAX 48
 const char *format_local_time(char buffer[LOCAL_TIME_MAX], usec_t when);
 
 /* "in 3d 4h", "2h 5m ago", "now". */
 #define DISTANCE_MAX (TIMESPAN_MAX + 8)
 const char *format_distance(char buffer[DISTANCE_MAX], usec_t when, usec_t now);
+
+/* Both: "2026-11-20 18:06:53 UTC, in 3d 4h". */
+#define MOMENT_MAX (LOCAL_TIME_MAX + DISTANCE_MAX)
+const char *format_moment(char buffer[MOMENT_MAX], usec_t when, usec_t now);
 
 /* PERCENT of COLUMNS as a bar. BUFFER has room for 3 bytes for each column, and the end. Returns BUFFER. */
 #define BAR_COLUMNS_MAX 40u

@@ -196,7 +196,7 @@ bool attempt_accept_not_longer(struct attempt *attempt) {
 void attempt_pass_over_set(struct attempt *attempt) {
         struct renewal_observation *observation = &attempt->gathered.findings.observation;
 
-        observation->has_set = false;
+        observation->set = SET_NONE;
         observation->expiry = observation->not_before = 0;
 }
 

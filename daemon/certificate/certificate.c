@@ -174,7 +174,7 @@ static void take_configuration(struct certificate *certificate) {
                 sd_event_exit(core->env->services.event, EXIT_FAILURE);
                 return;
         }
-        if (facts_has_set(&core->facts))
+        if (facts_remember_set(&core->facts))
                 publisher_start(&certificate->publisher);
         if (!has_changed) {
                 /* The operator who reloads may have repaired what an export has failed for. */
@@ -460,7 +460,7 @@ bool certificate_is_retiring(const struct certificate *certificate) {
 
 bool certificate_is_usable(const struct certificate *certificate) {
         return facts_is_usable(&certificate->core.facts, certificate_state(certificate),
-                               certificate->renewer.renewal.expiry, now_usec(CLOCK_REALTIME));
+                               now_usec(CLOCK_REALTIME));
 }
 
 void certificate_get_status(const struct certificate *certificate, struct report_status *ret) {
@@ -476,6 +476,8 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .directory = core->config->directory,
                 .state = renewal->state,
                 .step = renewal->step,
+                .knowledge = facts->knowledge,
+                .unreadable = facts_is_unreadable(facts) ? state->error : NULL,
                 .is_usable = certificate_is_usable(certificate),
                 .is_revoked = facts_is_revoked(facts, state),
                 .is_revoking = facts_is_revocation_in_doubt(facts, state),
@@ -499,15 +501,15 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .last_result_error = reporter->last_error,
                 .files.rights_error = facts->rights_error,
                 .files.n_exports_failed = certificate->publisher.n_exports_failed,
-                .n_pending = (unsigned)state->n_pending,
-                .pending_error = state_pending_error(state),
+                .notices.n_pending = (unsigned)state->n_pending,
+                .notices.error = state_pending_error(state),
                 .doubt = doubt_texts[facts->doubt],
                 .budget_left = schedule_budget_left(state->issuances, state->n_issuances,
                                                     core->env->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
                 .files.is_unwatched = waits_are_blind(&certificate->renewer.waits),
         };
         for (size_t i = 0; i < state->n_pending; i++)
-                ret->n_pending_failed += state->pending[i].failures > 0 ? 1 : 0;
+                ret->notices.n_failed += state->pending[i].failures > 0 ? 1 : 0;
 }
 
 /* --- What an operator asks for --- */
@@ -525,8 +527,11 @@ static int check_request(const struct certificate *certificate, enum operation o
                 .attempt.is_waiting = renewer_is_queued(renewer),
                 .attempt.by_token = renewer->renewal.by_token,
                 .is_retired = core->is_retired,
-                .may_have_set = !renewer->has_inspected || facts_has_set(&core->facts),
-                .has_set = facts_has_set(&core->facts),
+                .may_have_set = core->facts.knowledge != SET_NONE,
+                .has_set = facts_remember_set(&core->facts),
+                .unreadable = !facts_is_unreadable(&core->facts) ? NULL
+                              : state->error                     ? state->error
+                                                                 : "out of memory",
                 .is_usable = certificate_is_usable(certificate),
                 .is_rejected = renewer_is_rejected(renewer),
                 .is_revoked = facts_is_revoked(&core->facts, state),

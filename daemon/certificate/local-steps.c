@@ -13,6 +13,7 @@
 #include "daemon/certificate/subjects.h"
 #include "lib/life/gate.h"
 #include "lib/util/hash.h"
+#include "lib/util/user.h"
 #include "lib/x509/csr.h"
 
 #define TOKEN_FILE_MAX 16384u
@@ -22,6 +23,7 @@ static void fail_local(struct gathered *gathered, int code) {
         if (gathered->outcome.error.code == 0)
                 error_set_errno(&gathered->outcome.error, code, "cannot work in %s",
                                 gathered->config->directory);
+        error_name_user(&gathered->outcome.error);
         gathered->outcome.failure = FAILURE_LOCAL;
 }
 
@@ -197,7 +199,7 @@ static void fill_observation(struct gathered *gathered) {
         bool has_staged_key = key_fits(stage->key, bits);
 
         gathered->findings.observation = (struct renewal_observation) {
-                .has_set = gathered->findings.set,
+                .set = gathered->findings.set ? SET_KNOWN : SET_NONE,
                 .not_before = gathered->findings.set ? gathered->set.not_before : 0,
                 .expiry = gathered->findings.set ? gathered->set.effective_expiry : 0,
                 .has_token = gathered->token,
@@ -311,6 +313,24 @@ static void find_doubt(struct gathered *gathered) {
                         : DOUBT_NONE;
 }
 
+/* The inspection has failed: what there is to be said of the set all the same. It may be read by whoever
+ * cannot work on it: another process does, the disk is full, what is staged is damaged. */
+static void see_what_can_be_seen(struct gathered *gathered) {
+        struct renewal_observation *observation = &gathered->findings.observation;
+        int r = gathered->findings.set
+                        ? 0
+                        : store_view_current(gathered->config->directory, &gathered->set, NULL);
+
+        gathered->findings.set = r == 0 ? &gathered->set : NULL;
+        *observation = (struct renewal_observation) { .set = r == 0         ? SET_KNOWN
+                                                             : r == -ENOENT ? SET_NONE
+                                                                            : SET_UNREADABLE };
+        if (r == 0) {
+                observation->not_before = gathered->set.not_before;
+                observation->expiry = gathered->set.effective_expiry;
+        }
+}
+
 void local_step_inspect(struct gathered *gathered) {
         const struct config_certificate *config = gathered->config;
         const struct store_options options = attempt_store_options(config);
@@ -331,6 +351,7 @@ void local_step_inspect(struct gathered *gathered) {
                 r = store_stage_load(gathered->store, &gathered->stage, &gathered->outcome.error);
         if (r < 0) {
                 fail_local(gathered, r);
+                see_what_can_be_seen(gathered);
                 return;
         }
         read_token(gathered);
@@ -471,7 +492,8 @@ void local_step_gate(struct gathered *gathered) {
                 .subject = subject,
                 .current_spki = gathered->findings.set ? gathered->set.spki : NULL,
                 /* One that is revoked has nothing left that could be lost. */
-                .current_expiry = gathered->findings.observation.has_set ? gathered->set.effective_expiry : 0,
+                .current_expiry =
+                        gathered->findings.observation.set == SET_KNOWN ? gathered->set.effective_expiry : 0,
                 .now = now_usec(CLOCK_REALTIME),
                 .skew_usec = gathered->config->policy.clock_skew_usec,
                 /* Who asks for another key takes the expiry that comes with it. */

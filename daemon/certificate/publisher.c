@@ -192,18 +192,18 @@ static void on_checked(void *userdata) {
         const struct core *core = publisher->core;
         struct state *state = &core->state_file->state;
         const bool has_work = publisher->run && exports_run_has_work(publisher->run);
+        bool is_new_expiry;
 
         if (!facts_has_set(&core->facts)) {
                 finish(publisher);
                 return;
         }
-        publisher->is_news = !streq(state->fingerprint, core->facts.fingerprint);
-        state->generation = core->facts.generation;
-        memcpy(state->fingerprint, core->facts.fingerprint, sizeof(state->fingerprint));
+        is_new_expiry = state->expiry != core->facts.expiry;
+        publisher->is_news = facts_save(&core->facts, state);
 
         if (!publisher->notifications || !(publisher->is_news || has_work)) {
                 /* Where nobody is to be notified, a set alone is not worth a file. */
-                if (publisher->is_news && core->state_file->has_file)
+                if ((publisher->is_news || is_new_expiry) && core->state_file->has_file)
                         state_file_save(core->state_file);
                 on_scheduled(0, NULL, publisher);
                 return;

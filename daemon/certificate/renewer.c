@@ -97,6 +97,17 @@ static void log_failure(struct renewer *renewer, bool over_budget) {
         reporter_log_failure(renewer->core->reporter, attempt_has_committed(renewer->attempt), over_budget);
 }
 
+/* What an inspection that failed has seen all the same. */
+static const struct renewal_observation *take_failed_inspection(struct renewer *renewer) {
+        struct facts *facts = &renewer->core->facts;
+        const struct findings *findings = attempt_findings(renewer->attempt);
+
+        facts_observe_failure(facts, findings->observation.set, findings->set);
+        if (facts_has_set(facts) && facts_is_revoked(facts, saved(renewer)))
+                attempt_pass_over_set(renewer->attempt);
+        return &findings->observation;
+}
+
 /* An operator asks for one attempt. When it has failed, an inspection finds out whether more is needed: a set
  * that is not due goes on. */
 static void take_failure(struct renewer *renewer, bool over_budget) {
@@ -104,6 +115,7 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
         struct renewal *renewal = &renewer->renewal;
         const struct renewal_event event = {
                 .type = RENEWAL_FAILED,
+                .observation = renewal->step == STEP_INSPECT ? take_failed_inspection(renewer) : NULL,
                 .failure = outcome->failure,
                 .not_longer = outcome->not_longer,
                 .is_doubtful = outcome->is_doubtful,
@@ -308,7 +320,8 @@ void renewer_continue(struct renewer *renewer) {
         bool is_first = !renewer->has_inspected;
 
         take_event(renewer, &next, &event);
-        /* What was seen stays seen, also where the copy does not: these two go together. */
+        /* What was seen stays seen, also where the copy does not: these three go together. */
+        renewer->renewal.set = next.set;
         renewer->renewal.expiry = next.expiry;
         renewer->renewal.rejected = next.rejected;
         note_inspected(renewer);
@@ -346,6 +359,8 @@ static void take_inspection(struct renewer *renewer) {
         struct facts_news news;
         bool closely = renewer->is_news_to_us;
 
+        if (facts_is_unreadable(&core->facts))
+                reporter_forget_current(core->reporter); /* that it can be read again is news */
         news = facts_observe(&core->facts, findings->set, findings->token, findings->token_file);
         /* What is new ends a back-off. */
         if (news.is_new_set || news.is_new_token)
@@ -382,6 +397,7 @@ static void take_commit(struct renewer *renewer) {
         char expiry[TIMESTAMP_MAX];
         bool must_save;
 
+        renewer->renewal.set = SET_KNOWN;
         renewer->renewal.expiry = findings->set->effective_expiry;
         renewer->result.renewed = true;
         facts_observe(&core->facts, findings->set, findings->token, findings->token_file);
@@ -550,6 +566,7 @@ void renewer_init(struct renewer *renewer, struct core *core, const struct renew
         };
         waits_init(&renewer->waits, core, &waits_ops);
         renewal_restore(&renewer->renewal, saved(renewer)->failures, saved(renewer)->failure);
+        renewer->renewal.expiry = core->facts.expiry;
 }
 
 void renewer_clear(struct renewer *renewer) {

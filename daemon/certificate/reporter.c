@@ -78,7 +78,7 @@ static void emit(struct reporter *reporter, int priority, const char *message_id
         const struct core *core = reporter->core;
         const struct renewal *renewal = reporter->renewal;
         const struct outcome *outcome = reporter->outcome;
-        const bool has_set = facts_has_set(&core->facts);
+        const bool has_set = facts_remember_set(&core->facts);
         const bool failed = outcome && outcome->failure != FAILURE_NONE;
         char not_after[TIMESTAMP_MAX], generation[24], failures[16];
         const struct log_field fields[] = {
@@ -86,7 +86,7 @@ static void emit(struct reporter *reporter, int priority, const char *message_id
                 { FIELD_STATE, renewal_state_names[renewal->state] },
                 { FIELD_FINGERPRINT, has_set ? core->facts.fingerprint : NULL },
                 { FIELD_GENERATION, has_set ? generation : NULL },
-                { FIELD_NOT_AFTER, renewal->expiry > 0 ? not_after : NULL },
+                { FIELD_NOT_AFTER, has_set && core->facts.expiry > 0 ? not_after : NULL },
                 { FIELD_ATTEMPT, renewal->failures > 0 ? failures : NULL },
                 { FIELD_STEP, failed ? renewal_step_names[outcome->step] : NULL },
                 /* As the machine has it: a new certificate that the edge rejects is a bad reply to us. */
@@ -96,7 +96,7 @@ static void emit(struct reporter *reporter, int priority, const char *message_id
                 { FIELD_OPERATION, operation_names[ended_operation(reporter, message_id)] },
         };
 
-        format_timestamp(not_after, renewal->expiry);
+        format_timestamp(not_after, core->facts.expiry);
         snprintf(generation, sizeof(generation), "%" PRIu64, core->facts.generation);
         snprintf(failures, sizeof(failures), "%u", renewal->failures);
         events_emit(core->env->observers.events, core->state_file, priority, message_id, fields,
@@ -201,6 +201,8 @@ static unsigned count_same(struct reporter *reporter) {
         return ++reporter->n_same_failures;
 }
 
+#define LAST_KNOWN_MAX 128
+
 /* What may pass by itself is no alarm before it has been there for a while: at boot there is no network yet.
  */
 static int failure_priority(const struct renewal *renewal) {
@@ -210,14 +212,41 @@ static int failure_priority(const struct renewal *renewal) {
                                                                                             : LOG_ERR;
 }
 
+/* What was last known of a set that cannot be read. */
+static const char *last_known(const struct facts *facts, const struct state *state,
+                              char buffer[LAST_KNOWN_MAX]) {
+        char expiry[TIMESTAMP_MAX];
+
+        if (!facts_remember_set(facts))
+                return "what may be there is left as it is";
+        snprintf(buffer, LAST_KNOWN_MAX, "last known is generation %" PRIu64 ", %s%s", facts->generation,
+                 facts_is_revoked(facts, state) ? "revoked"
+                 : facts->expiry == 0           ? "of unknown expiry"
+                                                : "valid until ",
+                 facts->expiry == 0 || facts_is_revoked(facts, state)
+                         ? ""
+                         : format_timestamp(expiry, facts->expiry));
+        return buffer;
+}
+
+/* What there is, after a failure. */
+static const char *tell_set(const struct reporter *reporter, char buffer[LAST_KNOWN_MAX]) {
+        const struct facts *facts = &reporter->core->facts;
+        const struct state *state = &reporter->core->state_file->state;
+
+        if (facts_is_unreadable(facts))
+                return last_known(facts, state, buffer);
+        return !facts_has_set(facts)                                      ? "there is no certificate yet"
+               : facts_is_revoked(facts, state)                           ? "the certificate is revoked"
+               : !facts_is_usable(facts, state, now_usec(CLOCK_REALTIME)) ? "the certificate has expired"
+                                                                          : "keeping the old set";
+}
+
 void reporter_log_failure(struct reporter *reporter, bool in_use, bool over_budget) {
         const struct renewal *renewal = reporter->renewal;
         const struct outcome *outcome = reporter->outcome;
-        const char *set = in_use                                        ? "the new set is in use"
-                          : !facts_has_set(&reporter->core->facts)      ? "there is no certificate yet"
-                          : renewal->expiry == 0                        ? "the certificate is revoked"
-                          : renewal->expiry <= now_usec(CLOCK_REALTIME) ? "the certificate has expired"
-                                                                        : "keeping the old set";
+        char buffer[LAST_KNOWN_MAX];
+        const char *set = in_use ? "the new set is in use" : tell_set(reporter, buffer);
         const char *message_id = over_budget ? MESSAGE_BUDGET : failure_messages[renewal->failure];
         const char *what = over_budget ? "renewing" : step_texts[outcome->step];
         unsigned n_same = count_same(reporter);
@@ -242,11 +271,12 @@ void reporter_log_failure(struct reporter *reporter, bool in_use, bool over_budg
 void reporter_log_waiting(struct reporter *reporter) {
         const struct core *core = reporter->core;
         const struct config_certificate *config = core->config;
+        const struct state *state = &core->state_file->state;
         const char *why = !facts_has_set(&core->facts) ? "no certificate yet"
-                          : facts_is_revocation_in_doubt(&core->facts, &core->state_file->state)
+                          : facts_is_revocation_in_doubt(&core->facts, state)
                                   ? "the certificate may be revoked, and counts as revoked"
-                          : reporter->renewal->expiry == 0 ? "the certificate is revoked"
-                                                           : "the certificate cannot be renewed";
+                          : facts_is_revoked(&core->facts, state) ? "the certificate is revoked"
+                                                                  : "the certificate cannot be renewed";
 
         reporter_forget_current(reporter); /* the set may come back */
         if (config->token_file)
@@ -275,7 +305,7 @@ void reporter_log_current(struct reporter *reporter) {
         reporter_log(reporter, LOG_INFO, MESSAGE_CURRENT,
                      "generation %" PRIu64
                      " is current until %s, sha256 %.16s...; will be renewed at %s, in %s",
-                     facts->generation, format_timestamp(expiry, renewal->expiry), facts->fingerprint,
+                     facts->generation, format_timestamp(expiry, facts->expiry), facts->fingerprint,
                      format_timestamp(due, renewal->due_usec),
                      format_timespan(span, usec_sub(renewal->due_usec, now)));
 }

@@ -70,6 +70,14 @@ static int check_enrolment_needed(const struct request_facts *facts, struct erro
                          facts->name, format_timestamp(until, facts->expiry));
 }
 
+/* It may be whole, and nothing is known that could be changed. */
+static int check_readable(const struct request_facts *facts, struct error *error) {
+        if (!facts->unreadable || facts->force)
+                return 0;
+        return error_set(error, -EPERM, "the set of %s cannot be read, and may be whole: %s", facts->name,
+                         facts->unreadable);
+}
+
 static int check_dependents(const struct request_facts *facts, struct error *error) {
         if (facts->has_dependents)
                 return 0;
@@ -151,6 +159,7 @@ static const struct {
         { RENEW, check_not_revoked },
         { RENEW, check_renewable },
         { ENROL, check_enrol_url },
+        { ENROL | REVOKE | ROLLBACK, check_readable },
         { ENROL, check_enrolment_needed },
         { NOTIFY, check_dependents },
         { NOTIFY, check_notifiable },

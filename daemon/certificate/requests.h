@@ -33,8 +33,9 @@ struct request_facts {
         } attempt;
 
         bool is_retired;
-        bool may_have_set; /* there is a set, or it is not known yet */
-        bool has_set;
+        bool may_have_set;      /* there is a set, or it is not known whether there is */
+        bool has_set;           /* there is, or was when it was last known */
+        const char *unreadable; /* why the set cannot be read; NULL: it can */
         bool is_usable, is_rejected;
         bool is_revoked, is_in_doubt; /* the second: it only may be */
         bool is_token_offered;

@@ -153,7 +153,7 @@ bool revoker_schedule(struct revoker *revoker) {
         struct state *state = saved(revoker);
         usec_t wait = config(revoker)->policy.revoke_old_usec;
 
-        if (wait == 0 || !revoker->core->facts.fingerprint[0] ||
+        if (wait == 0 || !facts_has_set(&revoker->core->facts) ||
             facts_is_revoked(&revoker->core->facts, saved(revoker)))
                 return false;
         if (state->is_copied) {

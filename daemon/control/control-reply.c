@@ -169,7 +169,9 @@ static void run_detail_request(struct job *job) {
                                &detail_request->error) == 0 &&
                    inspect_certificate(detail_request->config, &inspection) == 0) {
                 detail_request->status.last_error = state.error;
-                detail_request->status.pending_error = state_pending_error(&state);
+                if (detail_request->status.knowledge == SET_UNREADABLE)
+                        detail_request->status.unreadable = state.error;
+                detail_request->status.notices.error = state_pending_error(&state);
                 detail_request->answer = report_details(&detail_request->status, detail_request->config,
                                                         &inspection, &state, now_usec(CLOCK_REALTIME));
         }
@@ -214,8 +216,8 @@ static void inquire(const struct control_options *options, struct http_request *
                 detail_request->owner = config_ref(certificate_config_owner(certificate));
                 detail_request->config = certificate_config(certificate);
                 certificate_get_status(certificate, &detail_request->status);
-                detail_request->status.last_error = detail_request->status.pending_error =
-                        NULL; /* the journal has them */
+                detail_request->status.last_error = detail_request->status.notices.error =
+                        detail_request->status.unreadable = NULL; /* the journal has them */
                 snprintf(detail_request->fingerprint, sizeof(detail_request->fingerprint), "%s",
                          detail_request->status.fingerprint);
                 detail_request->status.fingerprint = detail_request->fingerprint;

@@ -103,7 +103,8 @@ static void get_readiness(struct control *control, struct http_request *request,
                 if (status.is_usable)
                         continue;
                 if (n_bad++ < UNREADY_MAX)
-                        fprintf(out, "%s: %s\n", status.name, fleet_trouble(&status));
+                        fprintf(out, "%s: %s%s%s\n", status.name, fleet_trouble(&status),
+                                status.unreadable ? ": " : "", status.unreadable ? status.unreadable : "");
         }
         if (n_bad > UNREADY_MAX)
                 fprintf(out, "and %zu more\n", n_bad - UNREADY_MAX);

@@ -54,10 +54,14 @@ void fleet_remove_retired(struct fleet *fleet, struct certificate *certificate) 
 /* --- What needs attention --- */
 
 const char *fleet_trouble(const struct report_status *status) {
+        if (status->knowledge == SET_UNKNOWN)
+                return "is not inspected yet";
+        if (status->knowledge == SET_UNREADABLE)
+                return "cannot be read";
         if (!status->is_usable)
                 return status->state == RENEWAL_WAITING_FOR_TOKEN ? "waits for a token"
                        : status->is_revoked                       ? "is revoked"
-                       : status->not_after > 0                    ? "has expired"
+                       : status->knowledge == SET_KNOWN           ? "has expired"
                                                                   : "is not enrolled";
         if (status->state == RENEWAL_WAITING_FOR_TOKEN)
                 return "cannot be renewed without a token";
@@ -65,15 +69,24 @@ const char *fleet_trouble(const struct report_status *status) {
                 return "could not be renewed yet";
         if (status->files.n_exports_failed > 0)
                 return "has an export that cannot be written";
-        if (status->n_pending_failed > 0)
+        if (status->notices.n_failed > 0)
                 return "has a dependent that was not notified";
         return NULL;
 }
 
-/* Which of two troubles comes first: who cannot be used, then who expires first. */
+/* Which of two troubles comes first: who cannot be used, then who cannot be read, then who expires first.
+ * Nothing at all is worse than what has expired. */
+static unsigned badness(const struct report_status *status) {
+        return status->is_usable                     ? 0
+               : status->knowledge == SET_UNKNOWN    ? 1
+               : status->knowledge == SET_UNREADABLE ? 2
+               : status->knowledge == SET_KNOWN      ? 3
+                                                     : 4;
+}
+
 static bool is_worse(const struct report_status *a, const struct report_status *b) {
-        if (a->is_usable != b->is_usable)
-                return !a->is_usable;
+        if (badness(a) != badness(b))
+                return badness(a) > badness(b);
         return a->not_after < b->not_after;
 }
 
@@ -108,7 +121,8 @@ char *fleet_describe(const struct fleet *fleet) {
         else
                 fprintf(out, "%zu of %zu certificate%s current", n_usable, n, n == 1 ? "" : "s");
         if (n_troubled > 0)
-                fprintf(out, "; %s %s", worst.name, fleet_trouble(&worst));
+                fprintf(out, "; %s %s%s%s", worst.name, fleet_trouble(&worst), worst.unreadable ? ": " : "",
+                        worst.unreadable ? worst.unreadable : "");
         if (n_troubled > 1)
                 fprintf(out, ", and %zu more need%s attention", n_troubled - 1, n_troubled == 2 ? "s" : "");
         if (next_usec != USEC_INFINITY)

@@ -34,18 +34,19 @@ static const char *const type_names[] = {
 enum from { NOWHERE, METRICS, SOURCE, SELF, CERTIFICATE };
 
 enum value {
-        ONE,     /* 1, for the sake of the label */
-        FLAG,    /* bool */
-        NOT,     /* bool, and 1 where it is false */
-        SMALL,   /* unsigned */
-        SIZE,    /* size_t */
-        NUMBER,  /* uint64_t */
-        KNOWN,   /* uint64_t; 0: unknown */
-        SECONDS, /* usec_t, a span */
-        TIME,    /* usec_t, CLOCK_REALTIME; 0 and USEC_INFINITY: none */
-        STATE,   /* 1 for the state that the label names, 0 for all others */
-        FAILING, /* 1 for the class of the last failure, while there are failures */
-        STEPS,   /* struct histogram */
+        ONE,      /* 1, for the sake of the label */
+        FLAG,     /* bool */
+        NOT,      /* bool, and 1 where it is false */
+        SMALL,    /* unsigned */
+        SIZE,     /* size_t */
+        NUMBER,   /* uint64_t */
+        KNOWN,    /* uint64_t; 0: unknown */
+        SECONDS,  /* usec_t, a span */
+        TIME,     /* usec_t, CLOCK_REALTIME; 0 and USEC_INFINITY: none */
+        READABLE, /* enum knowledge; SET_UNKNOWN has no value */
+        STATE,    /* 1 for the state that the label names, 0 for all others */
+        FAILING,  /* 1 for the class of the last failure, while there are failures */
+        STEPS,    /* struct histogram */
         TURNS,
 };
 
@@ -62,7 +63,8 @@ struct family {
         const char *const *names;
         size_t first, n;
 
-        bool needs_set;      /* without a set there is no value */
+        bool needs_set;      /* without a set, or one that was last known, there is no value */
+        bool needs_sight;    /* nor while the set cannot be read, or was not inspected yet */
         bool with_connector; /* as a label */
         bool is_live;        /* not in a file */
 };
@@ -107,8 +109,10 @@ static const struct family families[] = {
           "When the next attempt after a failure is due." },
         { "rekeyd_certificate_state", GAUGE, OF_CERTIFICATE(STATE, state),
           "1 for the state that the certificate is in, 0 for all others.", BY("state", renewal_state_names, RENEWAL_ABSENT) },
+        { "rekeyd_certificate_readable", GAUGE, OF_CERTIFICATE(READABLE, knowledge),
+          "0 while the files of the set cannot be read; what other metrics say of it is as last known." },
         { "rekeyd_certificate_usable", GAUGE, OF_CERTIFICATE(FLAG, is_usable),
-          "Whether there is a set that has not expired and was not revoked through rekeyd." },
+          "Whether there is a set that has not expired and was not revoked through rekeyd.", .needs_sight = true },
         { "rekeyd_certificate_revoked", GAUGE, OF_CERTIFICATE(FLAG, is_revoked),
           "Whether the current set was revoked through rekeyd, or may be." },
         { "rekeyd_certificate_generation", GAUGE, OF_CERTIFICATE(NUMBER, generation),
@@ -119,9 +123,9 @@ static const struct family families[] = {
           "1 for the class of the last failure, while attempts fail.", BY("class", failure_names, FAILURE_NONE + 1) },
         { "rekeyd_certificate_exports_failed", GAUGE, OF_CERTIFICATE(SMALL, files.n_exports_failed),
           "Exports that could not be written." },
-        { "rekeyd_certificate_notifications_pending", GAUGE, OF_CERTIFICATE(SMALL, n_pending),
+        { "rekeyd_certificate_notifications_pending", GAUGE, OF_CERTIFICATE(SMALL, notices.n_pending),
           "Dependents with a pending notification of the current set." },
-        { "rekeyd_certificate_notifications_failed", GAUGE, OF_CERTIFICATE(SMALL, n_pending_failed),
+        { "rekeyd_certificate_notifications_failed", GAUGE, OF_CERTIFICATE(SMALL, notices.n_failed),
           "Pending notifications whose last delivery failed." },
         { "rekeyd_certificate_issuance_budget_left", GAUGE, OF_CERTIFICATE(SMALL, budget_left),
           "Signatures that may still be requested within this hour." },
@@ -352,6 +356,8 @@ static void put_line(struct text *text, const struct metrics_reader *reader, con
 
         if (family->needs_set && strempty(status->fingerprint))
                 return;
+        if (family->needs_sight && status->knowledge != SET_NONE && status->knowledge != SET_KNOWN)
+                return;
 
         switch (family->value) {
         case ONE:
@@ -383,6 +389,11 @@ static void put_line(struct text *text, const struct metrics_reader *reader, con
                 when = *(const usec_t *)value;
                 if (when != 0 && when != USEC_INFINITY)
                         put_value_of(text, reader, family, line, put_seconds, when);
+                break;
+        case READABLE:
+                if (status->knowledge != SET_UNKNOWN)
+                        put_value_of(text, reader, family, line, put_number,
+                                     status->knowledge != SET_UNREADABLE);
                 break;
         case STATE:
                 put_value_of(text, reader, family, line, put_number, status->state == i);

@@ -50,7 +50,7 @@ static enum renewal_step attempt(struct renewal *renewal, bool by_token, enum re
 }
 
 static bool is_expired(const struct renewal *renewal, const struct renewal_context *context) {
-        return renewal->expiry > 0 && renewal->expiry <= context->now;
+        return renewal->set == SET_KNOWN && renewal->expiry <= context->now;
 }
 
 static void forget_failures(struct renewal *renewal) {
@@ -105,6 +105,16 @@ static bool needs_token(const struct renewal *renewal, enum failure failure, boo
         return renewal->rejected || is_expired(renewal, context);
 }
 
+/* What an inspection saw of the set. Of one that cannot be read, the last that was known stays known. */
+static void take_set(struct renewal *renewal, const struct renewal_observation *observation) {
+        renewal->set = observation->set;
+        if (observation->set == SET_UNREADABLE)
+                return;
+        if (observation->set != SET_KNOWN || observation->expiry != renewal->expiry)
+                renewal->rejected = false; /* that was another set */
+        renewal->expiry = observation->set == SET_KNOWN ? observation->expiry : 0;
+}
+
 /* What is left of a back-off, as far as it can be one: 0 without a failure, and no longer than one may be. */
 static usec_t longest_hold(const struct renewal *renewal, usec_t hold_usec,
                            const struct renewal_context *context) {
@@ -123,13 +133,18 @@ static enum renewal_step take_failure(struct renewal *renewal, const struct rene
         enum renewal_state state = RENEWAL_RETRYING;
         usec_t wait, hold = 0;
 
-        if (renewal->step == STEP_INSPECT)
+        if (renewal->step == STEP_INSPECT) {
+                if (event->observation)
+                        take_set(renewal, event->observation);
                 hold = longest_hold(renewal, event->hold_usec, context);
+        }
         if (renewal->step == STEP_VERIFY && failure == FAILURE_REJECTED)
                 failure = FAILURE_BAD_REPLY;
         if (failure == FAILURE_REJECTED && !renewal->by_token && renewal->step != STEP_INSPECT)
                 renewal->rejected = true;
-        if (needs_token(renewal, failure, event->is_unheard || event->is_token_good, context))
+        /* No token helps with a set that cannot be read, and may be whole. */
+        if (renewal->set != SET_UNREADABLE &&
+            needs_token(renewal, failure, event->is_unheard || event->is_token_good, context))
                 state = RENEWAL_WAITING_FOR_TOKEN;
 
         count_failure(renewal, failure);
@@ -164,7 +179,8 @@ static enum reply_rank {
         REPLY_FIRST
 } rank_reply(const struct renewal *renewal, const struct renewal_observation *observation,
              const struct renewal_context *context) {
-        const bool has_good_set = observation->has_set && !renewal->rejected && !is_expired(renewal, context);
+        const bool has_good_set =
+                observation->set == SET_KNOWN && !renewal->rejected && !is_expired(renewal, context);
 
         if (!observation->has_staged_reply || observation->reply_expiry <= context->now)
                 return REPLY_NONE;
@@ -200,16 +216,14 @@ static enum renewal_step take_observation(struct renewal *renewal,
         enum reply_rank reply;
         usec_t due;
 
-        if (!observation->has_set || observation->expiry != renewal->expiry)
-                renewal->rejected = false; /* that was another set */
-        renewal->expiry = observation->has_set ? observation->expiry : 0;
+        take_set(renewal, observation);
         reply = rank_reply(renewal, observation, context);
         enrolment = first_step(observation, true, reply);
         renewal->is_last_resort = reply == REPLY_LAST && enrolment == STEP_VERIFY;
         renewal->token_offered = enrolment != STEP_NONE && !renewal->is_last_resort;
         hold_usec = longest_hold(renewal, hold_usec, context);
 
-        if (!observation->has_set) {
+        if (observation->set == SET_NONE) {
                 if (enrolment == STEP_NONE)
                         return wait_for(renewal, RENEWAL_WAITING_FOR_TOKEN, USEC_INFINITY, USEC_INFINITY);
                 return attempt(renewal, true, enrolment, hold_usec);
@@ -285,6 +299,7 @@ enum renewal_step renewal_next(struct renewal *renewal, const struct renewal_eve
         case RENEWAL_INSPECTED:
                 if (renewal->step != STEP_INSPECT)
                         break;
+                assert(event->observation->set == SET_NONE || event->observation->set == SET_KNOWN);
                 return take_observation(renewal, event->observation, event->hold_usec, context);
 
         case RENEWAL_DONE:

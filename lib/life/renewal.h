@@ -2,6 +2,7 @@
 
 /* A certificate's life as a pure machine: state x event -> next state and the step to take. */
 
+#include "lib/life/knowledge.h"
 #include "lib/life/schedule.h"
 
 enum renewal_state {
@@ -30,11 +31,12 @@ enum renewal_step {
 };
 extern const char *const renewal_step_names[STEP_MAX];
 
-/* What STEP_INSPECT saw on disk and on the clock. */
+/* What STEP_INSPECT saw on disk and on the clock. Only with SET_KNOWN there is a current set, whose parts
+ * match. */
 struct renewal_observation {
-        bool has_set;            /* a current set whose parts match */
-        usec_t not_before;       /* of the leaf; 0 without a set */
-        usec_t expiry;           /* effective; 0 without a set */
+        enum knowledge set;
+        usec_t not_before;       /* of the leaf; with SET_KNOWN */
+        usec_t expiry;           /* effective; with SET_KNOWN */
         bool has_token;          /* one is on offer, or one from `configuration` is staged */
         bool has_untried_token;  /* it was never shown to the Connector: worth more than a grant */
         bool has_staged_key;     /* of the size requested */
@@ -50,12 +52,13 @@ struct renewal_observation {
 struct renewal_event {
         enum renewal_event_type {
                 RENEWAL_WAKE,          /* a timer, a token, an operator: inspect */
-                RENEWAL_INSPECTED,     /* STEP_INSPECT is done: OBSERVATION */
+                RENEWAL_INSPECTED,     /* STEP_INSPECT is done: OBSERVATION, of SET_NONE or SET_KNOWN */
                 RENEWAL_DONE,          /* any other step is done */
                 RENEWAL_KEY_TOO_SMALL, /* `configuration` asks for a larger key than the staged one */
                 RENEWAL_FAILED,        /* the step failed: FAILURE, RETRY_AFTER */
         } type;
-        const struct renewal_observation *observation;
+        const struct renewal_observation *observation; /* RENEWAL_FAILED at STEP_INSPECT: what was seen of the
+                                                          set all the same; NULL: nothing */
         enum failure failure;
         usec_t retry_after_usec;
 
@@ -92,7 +95,9 @@ struct renewal {
         bool past_signature;  /* one of the failures in a row came at STEP_GATE or later */
         unsigned failures;    /* in a row */
         enum failure failure; /* the last one; FAILURE_NONE after a success */
-        usec_t expiry;        /* effective, of the current set; 0 without one */
+        enum knowledge set;   /* as last inspected; SET_NONE also for one that counts as none */
+        usec_t expiry; /* effective, of the current set, or of the last one that was known where it cannot be
+                          read; 0: nothing is known to expire, and no back-off is shorter for it */
 
         /* When to wake, once step is STEP_NONE. Either may be USEC_INFINITY; so are both during an attempt.
          */
@@ -153,7 +158,9 @@ struct renewal_context {
  *   ENROLLING                              RETRYING; WAITING_FOR_TOKEN where it was that
  *   RENEWING                               RETRYING; WAITING_FOR_TOKEN for a set that expired or was rejected
  *   FAILURE_LOCAL, FAILURE_REJECTED        the same state
- * An inspection that fails is a failure, but makes no back-off shorter than what was left of it.
+ * An inspection that fails is a failure, but makes no back-off shorter than what was left of it. Where the
+ * set cannot be read it may be whole all the same: nothing is begun, with a token or without, and the state is
+ * RETRYING. It is read again after each back-off.
  * Without a failure there is no back-off: then hold_usec is passed over.
  *
  * What a failure leads to:
@@ -187,6 +194,6 @@ enum renewal_step renewal_next(struct renewal *renewal, const struct renewal_eve
  */
 usec_t renewal_assumed_backoff(const struct renewal *renewal, const struct renewal_context *context);
 
-/* Begins with what survived a restart: so many failures in a row, and the class of the last one. `forced`, if
- * it survived, is the caller's to set. */
+/* Begins with what survived a restart: so many failures in a row, and the class of the last one. `forced` and
+ * `expiry`, if they survived, are the caller's to set. */
 void renewal_restore(struct renewal *renewal, unsigned failures, enum failure failure);

@@ -27,6 +27,11 @@ static json_int_t time_value(usec_t when) {
         return (json_int_t)MIN(when, TIME_MAX_USEC);
 }
 
+/* The same for one that may not be known: null. */
+static json_t *known_time(usec_t when) {
+        return when == 0 ? json_null() : json_integer(time_value(when));
+}
+
 static json_t *format_issuances(const struct state *state) {
         _cleanup_(json_decrefp) json_t *list = json_array();
 
@@ -85,7 +90,7 @@ int state_format(const struct state *state, const struct state_instant *now, cha
         root = json_pack(
                 "{s:i, s:{s:s, s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:I, s:I, s:s, s:I, "
                 "s:I, "
-                "s:O, s:o, s:O, s:s?, s:s?, s:b, s:b}",
+                "s:o, s:o, s:O, s:o, s:O, s:s?, s:s?, s:b, s:b}",
                 "version", STATE_VERSION, "saved", "boot_id", boot_id, "machine_id", machine_id,
                 "boottime_usec", time_value(now->boottime), "realtime_usec", time_value(now->realtime),
                 "failures", (json_int_t)state->failures, "failure", failure_names[state->failure],
@@ -94,6 +99,7 @@ int state_format(const struct state *state, const struct state_instant *now, cha
                 token, "reply", (json_int_t)state->reply, "reply_tries", (json_int_t)state->reply_tries,
                 "generation", (json_int_t)state->generation, "fingerprint", state->fingerprint, "revoke_usec",
                 time_value(state->revoke_usec), "revoke_generation", (json_int_t)state->revoke_generation,
+                "not_before_usec", known_time(state->not_before), "expiry_usec", known_time(state->expiry),
                 "revoked", revoked, "revoking_generation",
                 state->is_revoking ? json_integer((json_int_t)state->revoking_generation) : json_null(),
                 "owed", pending, "subject", state->subject, "other_subject", state->other_subject,
@@ -237,6 +243,19 @@ static int take_reply(const json_t *root, struct state *state, struct error *err
                 r = take_number(root, "reply_tries", UINT32_MAX, &tries, error);
         state->reply = (uint32_t)reply;
         state->reply_tries = (uint32_t)tries;
+        return r;
+}
+
+/* These came later; null or absent where they are not known. The end of the file's time is "never". */
+static int take_validity(const json_t *root, struct state *state, struct error *error) {
+        int r = 0;
+
+        if (is_there(root, "not_before_usec"))
+                r = take_time(root, "not_before_usec", &state->not_before, error);
+        if (r == 0 && is_there(root, "expiry_usec"))
+                r = take_time(root, "expiry_usec", &state->expiry, error);
+        if (state->expiry == TIME_MAX_USEC)
+                state->expiry = USEC_INFINITY;
         return r;
 }
 
@@ -406,6 +425,8 @@ int state_parse(const char *json, size_t size, struct state *ret, struct state_i
                 r = take_number(root, "generation", INT64_MAX, &state.generation, error);
         if (r == 0)
                 r = take_fingerprint(root, state.fingerprint, error);
+        if (r == 0)
+                r = take_validity(root, &state, error);
         if (r == 0)
                 r = take_revocations(root, &state, error);
         if (r == 0)

@@ -53,6 +53,9 @@ struct state {
         uint64_t generation;
         char fingerprint[FINGERPRINT_HEX];
 
+        /* When that set became valid, and expires: for the time in which it cannot be read. 0: not known. */
+        usec_t not_before, expiry;
+
         /* An operator wants `revoking_generation` revoked, and it is not known yet whether it is: its set is
          * one of `revoked`. */
         bool is_revoking;

@@ -15,7 +15,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "lib/store/directory.h"
 #include "lib/store/store-private.h"
+#include "lib/util/user.h"
 
 #define TRIES_MAX 20
 
@@ -357,6 +359,14 @@ static int look_until_it_holds(struct view *view, struct inspection *ret) {
         return 0;
 }
 
+/* What rekeyd says of such a directory goes before all else that may be said of it. */
+static void look_at_directory(int fd, const char *path, struct inspection *inspection) {
+        struct stat st;
+
+        inspection->is_refused =
+                fstat(fd, &st) == 0 && directory_check_mode(st.st_mode, path, &inspection->problem) < 0;
+}
+
 /* CERTIFICATE may be NULL. */
 static int inspect(const char *directory, const struct config_certificate *certificate,
                    struct inspection *ret) {
@@ -379,6 +389,7 @@ static int inspect(const char *directory, const struct config_certificate *certi
         if (fd >= 0) {
                 view.store.fd = fd;
                 r = look_until_it_holds(&view, &inspection);
+                look_at_directory(fd, path, &inspection);
         } else {
                 if (fd == -ELOOP || fd == -ENOTDIR)
                         error_set(&inspection.problem, fd,
@@ -388,8 +399,12 @@ static int inspect(const char *directory, const struct config_certificate *certi
                         error_set_errno(&inspection.problem, fd, "cannot open directory %s", path);
                 r = look_at_exports(&view, &inspection);
         }
-        if (r < 0)
-                return r;
+        if (r < 0) {
+                /* All or nothing: but this is worth a sentence as well. */
+                inspection_clear(&inspection);
+                error_set_errno(&inspection.problem, r, "cannot inspect %s", path);
+        }
+        error_name_user(&inspection.problem);
 
         *ret = inspection;
         inspection = (struct inspection) { 0 };

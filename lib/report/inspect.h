@@ -23,8 +23,8 @@ struct inspected_export {
 };
 
 struct inspection {
-        bool has_set;
-        struct set set;                    /* without its key and the texts of its files: those are NULL */
+        bool has_set, is_refused; /* the second: rekeyd does not use this directory, whatever is in it */
+        struct set set;           /* without its key and the texts of its files: those are NULL */
         char fingerprint[FINGERPRINT_HEX]; /* of the leaf; empty without a set */
         struct cert_list chain, ca;        /* the intermediates; what ca.crt holds */
         struct connection connection;

@@ -66,6 +66,17 @@ static json_t *finish(json_t *object, int r) {
 
 /* --- Status --- */
 
+/* It was inspected, with a result. */
+static bool is_seen(const struct report_status *status) {
+        return status->knowledge == SET_NONE || status->knowledge == SET_KNOWN;
+}
+
+static const char *unreadable(const struct report_status *status) {
+        if (status->knowledge != SET_UNREADABLE)
+                return NULL;
+        return status->unreadable ? status->unreadable : "out of memory";
+}
+
 json_t *report_status(const struct report_status *status) {
         json_t *o = json_object();
         bool has_set = !strempty(status->fingerprint);
@@ -76,7 +87,9 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "directory", text(status->directory));
         r |= put(o, "state", text(renewal_state_names[status->state]));
         r |= put(o, "step", text(status->step == STEP_NONE ? NULL : renewal_step_names[status->step]));
-        r |= put(o, "usable", json_boolean(status->is_usable));
+        r |= put(o, "knowledge", text(knowledge_names[status->knowledge]));
+        r |= put(o, "unreadable", text(unreadable(status)));
+        r |= put(o, "usable", is_seen(status) ? json_boolean(status->is_usable) : json_null());
         r |= put(o, "revoked", json_boolean(status->is_revoked));
         r |= put(o, "revoking", json_boolean(status->is_revoking));
         r |= put(o, "copied", json_boolean(status->is_copied));
@@ -99,9 +112,9 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "last_operation", text(status->last_operation));
         r |= put(o, "rights_error", text(status->files.rights_error));
         r |= put(o, "exports_failed", number(status->files.n_exports_failed));
-        r |= put(o, "notifications_pending", number(status->n_pending));
-        r |= put(o, "notifications_failed", number(status->n_pending_failed));
-        r |= put(o, "notification_error", text(status->pending_error));
+        r |= put(o, "notifications_pending", number(status->notices.n_pending));
+        r |= put(o, "notifications_failed", number(status->notices.n_failed));
+        r |= put(o, "notification_error", text(status->notices.error));
         r |= put(o, "budget_left", number(status->budget_left));
         r |= put(o, "unwatched", json_boolean(status->files.is_unwatched));
         r |= put(o, "doubt", text(status->doubt));
@@ -227,13 +240,13 @@ static json_t *notifications(const struct config_certificate *config, const stru
         return finish(list, r);
 }
 
-/* Null where nothing expires. */
+/* Null where nothing is known to expire. */
 static json_t *attempts_before_expiry(const struct report_status *status,
                                       const struct config_certificate *config, usec_t now) {
         const struct schedule_policy policy = config_schedule_policy(config);
         usec_t first = now;
 
-        if (strempty(status->fingerprint) || status->not_after == USEC_INFINITY)
+        if (strempty(status->fingerprint) || status->not_after == 0 || status->not_after == USEC_INFINITY)
                 return json_null();
         if (status->next_attempt != USEC_INFINITY && status->next_attempt > now)
                 first = status->next_attempt;
@@ -271,9 +284,17 @@ json_t *report_details(const struct report_status *status, const struct config_c
 
 /* --- Without a daemon --- */
 
+/* Of one that is not there nothing is known but that; of any other that cannot be read, what STATE has. */
+static enum knowledge knowledge_of(const struct inspection *inspection) {
+        return inspection->is_refused                                                ? SET_UNREADABLE
+               : inspection->has_set                                                 ? SET_KNOWN
+               : inspection->problem.code < 0 && inspection->problem.code != -ENOENT ? SET_UNREADABLE
+                                                                                     : SET_NONE;
+}
+
 static enum renewal_state state_of(const struct report_status *status, const struct inspection *inspection,
                                    usec_t now) {
-        if (!inspection->has_set && inspection->problem.code < 0)
+        if (inspection->is_refused || (!inspection->has_set && inspection->problem.code < 0))
                 return RENEWAL_ABSENT;
         if (!inspection->has_set || status->is_revoked || status->not_after <= now)
                 return RENEWAL_WAITING_FOR_TOKEN;
@@ -285,10 +306,10 @@ static void count_debts(const struct config_certificate *certificate, const stru
         for (size_t i = 0; i < certificate->n_notify; i++) {
                 const struct state_pending *pending = pending_of(state, certificate, i);
 
-                status->n_pending += pending != NULL;
-                status->n_pending_failed += pending && pending->failures > 0;
-                if (pending && !status->pending_error)
-                        status->pending_error = pending->error;
+                status->notices.n_pending += pending != NULL;
+                status->notices.n_failed += pending && pending->failures > 0;
+                if (pending && !status->notices.error)
+                        status->notices.error = pending->error;
         }
 }
 
@@ -316,6 +337,15 @@ void report_offline(const struct config *config, const struct config_certificate
         };
 
         policy.jitter = (struct share_or_usec) { 0 };
+        status.knowledge = knowledge_of(inspection);
+        if (status.knowledge == SET_UNREADABLE) {
+                status.unreadable = error_text(&inspection->problem);
+                status.generation = state->generation;
+                status.fingerprint = state->fingerprint;
+                status.not_before = state->not_before;
+                status.not_after = state->expiry;
+                status.is_revoked = state_has_revoked(state, state->fingerprint);
+        }
         if (inspection->has_set) {
                 status.generation = inspection->set.generation;
                 status.fingerprint = inspection->fingerprint;
@@ -324,7 +354,7 @@ void report_offline(const struct config *config, const struct config_certificate
                 status.is_revoked = state_has_revoked(state, inspection->fingerprint);
                 status.is_revoking = status.is_revoked && state->is_revoking &&
                                      state->revoking_generation == status.generation;
-                status.is_usable = !status.is_revoked && status.not_after > now;
+                status.is_usable = !inspection->is_refused && !status.is_revoked && status.not_after > now;
         }
         if (inspection->has_set && inspection->set.leaf)
                 status.doubt = doubt_texts[doubt_find(inspection->set.leaf,

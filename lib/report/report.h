@@ -24,17 +24,26 @@ struct report_subjects {
         const char *refused, *accepted; /* another, which the Connector names */
 };
 
+/* The notifications of a certificate. */
+struct report_notices {
+        unsigned n_pending, n_failed;
+        const char *error; /* of the first that failed; NULL: none */
+};
+
 /* All strings are borrowed. */
 struct report_status {
         const char *name, *connector, *directory;
         enum renewal_state state;
         enum renewal_step step; /* under way, or STEP_NONE */
-        bool is_usable, is_revoked;
+        enum knowledge knowledge;
+        const char *unreadable; /* why, with SET_UNREADABLE; NULL: memory was out */
+        bool is_usable;         /* with SET_NONE and SET_KNOWN: otherwise nobody knows */
+        bool is_revoked;
         bool is_copied;               /* the state was, from another machine that may use the same set */
         bool is_revoking;             /* it only may be revoked: the outcome of a request is unknown */
         uint64_t generation;          /* meaningful where there is a fingerprint */
-        const char *fingerprint;      /* NULL or empty: no set */
-        usec_t not_before, not_after; /* CLOCK_REALTIME; 0 without a set */
+        const char *fingerprint;      /* as last known; NULL or empty: no set is known */
+        usec_t not_before, not_after; /* CLOCK_REALTIME, as last known; 0: not known */
         usec_t renew_at;              /* USEC_INFINITY: not planned */
         usec_t next_attempt;          /* after a failure; USEC_INFINITY: none */
         unsigned failures;
@@ -47,9 +56,8 @@ struct report_status {
         const char *last_operation;    /* of an operator, which ended with it; NULL: rekeyd's own doing */
         const char *last_result_error; /* NULL: it was no failure */
         struct report_files files;
-        unsigned n_pending, n_pending_failed;
-        const char *pending_error; /* of the first of those that failed; NULL: none */
-        const char *doubt;         /* why it cannot be renewed when it is due; NULL: nothing is known */
+        struct report_notices notices;
+        const char *doubt; /* why it cannot be renewed when it is due; NULL: nothing is known */
         unsigned budget_left;
 };
 
@@ -62,8 +70,8 @@ json_t *report_details(const struct report_status *status, const struct config_c
 /*
  * The status from the files, when rekeyd is not running: states are `current`, `waiting-for-token` (nothing
  * there, or expired, or revoked), `retrying` (the state file has failures), and `absent` where it is unknown,
- * since inspection->problem prevents reading the set. The renewal is planned without the jitter, which is the
- * machine's. STATE was read at NOW. Borrows from all arguments.
+ * since inspection->problem prevents reading the set: then STATE has what was last known of it. The renewal
+ * is planned without the jitter, which is the machine's. STATE was read at NOW. Borrows from all arguments.
  */
 void report_offline(const struct config *config, const struct config_certificate *certificate,
                     const struct inspection *inspection, const struct state *state, usec_t now,

@@ -233,8 +233,51 @@ START_TEST(a_broken_set_is_said) {
         generation = scratch_path(orders, target);
         scratch_write(generation, "tls.crt", "nonsense", 0644);
         CHECK_RUN(&fixture, "status orders", .out = { "orders: the files cannot be used: " }, .err = { "" });
-        CHECK_RUN(&fixture, "show orders", .out = { "None  ", "cannot be used" }, .err = { "" });
+        CHECK_RUN(&fixture, "show orders", .out = { "Cannot be read  ", "cannot be used" }, .err = { "" });
         CHECK_RUN(&fixture, "check orders", .exit = 2, .out = { "REKEYD CRITICAL" });
+}
+END_TEST
+
+START_TEST(a_directory_that_rekeyd_refuses_is_not_current) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new_alone();
+        _cleanup_(freep) char *orders = scratch_path(fixture.directory, "orders");
+
+        write_config(&fixture, "");
+        commit_orders(&fixture, 20 * DAY, 70 * DAY);
+        ck_assert_int_eq(chmod(orders, 0777), 0);
+        CHECK_RUN(&fixture, "status orders",
+                  .out = { "cannot be read", ", last known", "cannot be used: will not use directory " },
+                  .err = { "" });
+        CHECK_RUN(&fixture, "show orders", .out = { "Cannot be read  ", "O=Org,CN=orders" }, .err = { "" });
+        CHECK_RUN(&fixture, "check orders", .exit = 2, .out = { "REKEYD CRITICAL" });
+        ck_assert_int_eq(chmod(orders, 0755), 0);
+        CHECK_RUN(&fixture, "check orders", .exit = 1, .out = { "1 certificate OK" });
+}
+END_TEST
+
+/* As the state file has it. */
+START_TEST(what_cannot_be_read_is_last_known) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new_alone();
+        _cleanup_(freep) char *directory = state_directory(&fixture);
+        const usec_t realtime = now_usec(CLOCK_REALTIME);
+        const struct state_instant now = { .realtime = realtime, .boottime = now_usec(CLOCK_BOOTTIME) };
+        struct state state = { .generation = 7, .expiry = realtime + 5 * USEC_PER_DAY + USEC_PER_HOUR };
+        int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        memset(state.fingerprint, 'a', sizeof(state.fingerprint) - 1);
+        write_config(&fixture, "");
+        ck_assert_int_eq(state_save(fd, "orders", &state, &now, NULL), 0);
+        scratch_write(fixture.directory, "orders", "a file in its place", 0600);
+        CHECK_RUN(&fixture, "status orders", .out = { "cannot be read", "5d", ", last known" },
+                  .err = { "" });
+        CHECK_RUN(&fixture, "show orders",
+                  .out = { "Last known      generation 7", "Valid until", "aaaaaaaaaaaaaaaa" },
+                  .err = { "" });
+        state.expiry = 0; /* of an older rekeyd */
+        ck_assert_int_eq(state_save(fd, "orders", &state, &now, NULL), 0);
+        CHECK_RUN(&fixture, "status orders", .out = { "unknown" }, .err = { "" });
+        CHECK_RUN(&fixture, "show orders", .out = { "Valid until     unknown" }, .err = { "" });
+        close(fd);
 }
 END_TEST
 
@@ -251,5 +294,7 @@ int main(void) {
         TEST_CASE(suite, the_journal_is_read_and_never_touched);
         TEST_CASE(suite, the_history_of_files);
         TEST_CASE(suite, a_broken_set_is_said);
+        TEST_CASE(suite, a_directory_that_rekeyd_refuses_is_not_current);
+        TEST_CASE(suite, what_cannot_be_read_is_last_known);
         return test_run(suite);
 }

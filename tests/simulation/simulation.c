@@ -430,7 +430,7 @@ static void take_event(struct simulation *s, struct certificate *c, const struct
 
 static void take_step(struct simulation *s, struct certificate *c) {
         const struct renewal_observation observation = {
-                .has_set = true,
+                .set = SET_KNOWN,
                 .not_before = c->not_before,
                 .expiry = c->expiry,
                 .has_staged_key = c->has_staged_key,

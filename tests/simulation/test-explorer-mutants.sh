@@ -11,6 +11,7 @@ trap 'rm -rf "$work"' EXIT
 
 # NAME: what is replaced in the source, as an expression for sed. It must change something.
 mutants=(
+        'a set that cannot be read counts as none: s/renewal->set != SET_UNREADABLE \&\& //'
         'a staged certificate is tried without end: s/observation->reply_failures >= RENEWAL_REPLY_TRIES/false/'
         'a token from a hand waits for what is staged: s/observation->enrol_asked ||/false ||/'
         'a staged certificate has no age: s/ || observation->reply_expiry <= context->now//'

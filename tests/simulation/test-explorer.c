@@ -2,10 +2,10 @@
  * From every state that can be reached there is a way back to a good certificate. The machine of
  * lib/life/renewal.c is driven breadth-first through all that the world can do to it: each step fails in each
  * class, a signed certificate turns out to be one that can never be verified, tokens come and burn, time
- * passes, the process dies before any step, an operator asks. In each state that is found the world becomes
- * well again: from there the certificate must be current after a few attempts, with a token only where the
- * machine waits for one; or without any, where the edge accepts the certificate. What is staged gives way to
- * what is newer, and is not tried after its expiry.
+ * passes, the process dies before any step, the files cannot be read for a while, an operator asks. In each
+ * state that is found the world becomes well again: from there the certificate must be current after a few
+ * attempts, with a token only where the machine waits for one; or without any, where the edge accepts the
+ * certificate. What is staged gives way to what is newer, and is not tried after its expiry.
  *
  * What the daemon does between the machine's steps is here in short: what a step leaves on disk, which
  * failures discard what, when a token is burnt (daemon/certificate/).
@@ -29,11 +29,11 @@ static const struct schedule_policy policy = {
         .ca_window_usec = USEC_PER_MINUTE,
 };
 
-enum set { SET_NONE, SET_FRESH, SET_DUE, SET_EXPIRED, SET_MAX };
-static const usec_t set_expiry[SET_MAX] = {
-        [SET_FRESH] = NOW + 80 * USEC_PER_DAY,
-        [SET_DUE] = NOW + 10 * USEC_PER_DAY,
-        [SET_EXPIRED] = NOW - USEC_PER_DAY,
+enum disk { DISK_NONE, DISK_FRESH, DISK_DUE, DISK_EXPIRED, DISK_MAX };
+static const usec_t set_expiry[DISK_MAX] = {
+        [DISK_FRESH] = NOW + 80 * USEC_PER_DAY,
+        [DISK_DUE] = NOW + 10 * USEC_PER_DAY,
+        [DISK_EXPIRED] = NOW - USEC_PER_DAY,
 };
 
 /* A staged certificate: one that works, and those that never will, by the class of the failure at its
@@ -62,6 +62,7 @@ struct plan {
         enum renewal_step fails_at; /* STEP_NONE: nowhere */
         enum renewal_step dies_at;  /* the process, before this step */
         enum failure failure;
+        bool is_unreadable; /* the set, where the inspection fails */
         bool not_longer;
         bool is_token_good; /* a refusal does not use it up */
         enum reply reply;   /* what the signature brings */
@@ -77,7 +78,7 @@ struct tally {
 };
 
 static usec_t expiry_of(const struct node *node) {
-        return node->set == SET_NONE ? 0 : set_expiry[node->set];
+        return node->set == DISK_NONE ? 0 : set_expiry[node->set];
 }
 
 static enum renewal_step take(struct node *node, const struct renewal_event *event) {
@@ -90,8 +91,8 @@ static struct renewal_observation observe(const struct node *node, const struct 
         bool has_token = node->token >= TOKEN_UNTRIED && node->token <= TOKEN_KEPT;
 
         return (struct renewal_observation) {
-                .has_set = node->set != SET_NONE,
-                .not_before = node->set != SET_NONE ? expiry_of(node) - 90 * USEC_PER_DAY : 0,
+                .set = node->set != DISK_NONE ? SET_KNOWN : SET_NONE,
+                .not_before = node->set != DISK_NONE ? expiry_of(node) - 90 * USEC_PER_DAY : 0,
                 .expiry = expiry_of(node),
                 .has_token = has_token,
                 .has_untried_token = node->token == TOKEN_UNTRIED,
@@ -113,8 +114,8 @@ static enum failure natural_end(struct node *node, enum renewal_step step, bool 
         case STEP_CONFIGURATION:
         case STEP_SIGN:
                 if (!by_token)
-                        return node->set == SET_EXPIRED || node->is_rejected ? FAILURE_REJECTED
-                                                                             : FAILURE_NONE;
+                        return node->set == DISK_EXPIRED || node->is_rejected ? FAILURE_REJECTED
+                                                                              : FAILURE_NONE;
                 /* A token is burnt by the call that carries it. */
                 *is_doubtful = true;
                 if (step == STEP_CONFIGURATION) {
@@ -155,7 +156,7 @@ static void leave(struct node *node, enum renewal_step step, const struct plan *
         case STEP_COMMIT:
                 if (node->renewal.by_token && node->token != TOKEN_NONE)
                         node->token = TOKEN_BURNT;
-                node->set = SET_FRESH;
+                node->set = DISK_FRESH;
                 node->is_rejected = node->has_key = node->reply = node->grant = node->reply_tries = 0;
                 break;
         default:
@@ -173,14 +174,18 @@ static void fail_step(struct node *node, enum renewal_step step, const struct pl
         const bool by_token = node->renewal.by_token && step > STEP_INSPECT;
         const unsigned failures_before = node->renewal.failures;
         const bool is_token_good = plan->is_token_good && by_token && failure == FAILURE_REFUSED;
+        struct renewal_observation seen = observe(node, plan);
         const struct renewal_event event = {
                 .type = RENEWAL_FAILED,
+                .observation = step == STEP_INSPECT ? &seen : NULL,
                 .failure = failure,
                 .is_doubtful = is_doubtful && failure == FAILURE_REJECTED,
                 .is_token_good = is_token_good,
                 .not_longer = plan->not_longer && step == STEP_GATE,
         };
 
+        if (plan->is_unreadable)
+                seen = (struct renewal_observation) { .set = SET_UNREADABLE };
         if (is_token_good && step == STEP_CONFIGURATION)
                 node->token = TOKEN_KEPT;
         else if (is_token_good && step == STEP_SIGN)
@@ -259,7 +264,7 @@ static bool heals(struct node node, bool may_get_token, struct tally *tally) {
                tally->signatures <= SIGNATURES_MAX) {
                 attempt(&node, &well, tally);
                 /* A set that the edge rejects is not seen to be so before it is due. */
-                if (node.renewal.state == RENEWAL_CURRENT && node.set == SET_FRESH)
+                if (node.renewal.state == RENEWAL_CURRENT && node.set == DISK_FRESH)
                         return true;
                 if (node.renewal.state == RENEWAL_WAITING_FOR_TOKEN && may_get_token) {
                         node.token = TOKEN_UNTRIED;
@@ -285,9 +290,32 @@ static enum renewal_step first_call(struct node node, const struct plan *plan, b
                                                                                       : STEP_NONE;
 }
 
+/* While the set cannot be read it is read again, after a back-off, and nothing else is done. When it can be,
+ * it is current at once where it is fresh, for all that is known of it. */
+static bool stops_at_unreadable(struct node node) {
+        const struct plan unreadable = { .fails_at = STEP_INSPECT,
+                                         .failure = FAILURE_LOCAL,
+                                         .is_unreadable = true };
+        const struct plan well = { .reply = REPLY_GOOD };
+        const struct node before = node;
+        struct tally tally = { 0 };
+
+        attempt(&node, &unreadable, &tally);
+        if (node.renewal.state != RENEWAL_RETRYING || node.renewal.step != STEP_NONE ||
+            node.renewal.backoff_usec == USEC_INFINITY || tally.steps != 1u << STEP_INSPECT)
+                return true;
+        if (node.token != before.token || node.grant != before.grant || node.reply != before.reply ||
+            node.has_key != before.has_key)
+                return true;
+        if (node.set != DISK_FRESH || node.renewal.rejected || node.renewal.forced)
+                return false;
+        attempt(&node, &well, &tally);
+        return node.renewal.state != RENEWAL_CURRENT || tally.steps != 1u << STEP_INSPECT;
+}
+
 /* What goes wrong from NODE, or NULL. */
 static const char *find_flaw(const struct node *node, struct tally *tally) {
-        const bool is_valid = node->set == SET_FRESH || node->set == SET_DUE;
+        const bool is_valid = node->set == DISK_FRESH || node->set == DISK_DUE;
         struct tally alone = { 0 };
         struct node accepted = *node, forced = *node;
         bool is_late;
@@ -297,13 +325,15 @@ static const char *find_flaw(const struct node *node, struct tally *tally) {
         accepted.is_rejected = false;
         if (is_valid && !heals(accepted, false, &alone))
                 return *tally = alone, "dead end without a token, though the edge accepts the certificate";
+        if (stops_at_unreadable(*node))
+                return "a set that cannot be read is not just read again";
         first_call(*node, &(struct plan) { 0 }, &is_late);
         if (is_late)
                 return "a staged certificate is verified after its expiry";
         if (node->token == TOKEN_UNTRIED &&
             first_call(*node, &(struct plan) { .offers_token = true }, &is_late) != STEP_CONFIGURATION)
                 return "a token from a hand does not go first";
-        if (node->token == TOKEN_UNTRIED && node->reply_tries > 0 && node->set == SET_NONE &&
+        if (node->token == TOKEN_UNTRIED && node->reply_tries > 0 && node->set == DISK_NONE &&
             first_call(*node, &(struct plan) { 0 }, &is_late) == STEP_VERIFY)
                 return "a certificate that failed goes before a new token";
         if (node->reply_tries == 0 || !is_valid || node->is_rejected || node->renewal.rejected)
@@ -368,6 +398,7 @@ static struct node normal(const struct node *from) {
         node.renewal.expiry =
                 renewal->expiry == expiry_of(from) || renewal->expiry == 0 ? renewal->expiry : 1;
         node.renewal.due_usec = node.renewal.backoff_usec = USEC_INFINITY;
+        /* Each inspection says anew what is known of the set. */
         node.set = from->set;
         node.is_rejected = from->is_rejected;
         node.has_key = from->has_key;
@@ -443,6 +474,11 @@ static void visit_attempts(const struct node *from, struct plan plan) {
                 if (steps & 1u << plan.fails_at && classes[plan.fails_at] & CLASS(REFUSED))
                         visit_attempt(from, &plan);
         plan.is_token_good = false;
+        plan.fails_at = STEP_INSPECT;
+        plan.failure = FAILURE_LOCAL;
+        plan.is_unreadable = true;
+        visit_attempt(from, &plan);
+        plan.is_unreadable = false;
         if (steps & 1u << STEP_GATE) {
                 plan.fails_at = STEP_GATE;
                 plan.failure = FAILURE_BAD_REPLY;
@@ -455,7 +491,7 @@ static void visit_attempts(const struct node *from, struct plan plan) {
 static void visit_events(const struct node *from) {
         struct node node = *from;
 
-        if (node.set == SET_FRESH || node.set == SET_DUE) { /* time passes */
+        if (node.set == DISK_FRESH || node.set == DISK_DUE) { /* time passes */
                 usec_t before = expiry_of(&node);
 
                 node.set++;
@@ -469,19 +505,21 @@ static void visit_events(const struct node *from) {
                 visit(&node);
         }
         node = *from;
-        node.is_rejected = node.set != SET_NONE; /* revoked, or the CA was replaced */
+        node.is_rejected = node.set != DISK_NONE; /* revoked, or the CA was replaced */
         visit(&node);
         node = *from;
-        node.set = SET_NONE; /* the files were removed */
+        node.set = DISK_NONE; /* the files were removed */
         visit(&node);
         node = *from;
-        node.set = SET_DUE; /* another pair was put there */
+        node.set = DISK_DUE; /* another pair was put there */
         node.is_rejected = false;
         if (node.renewal.expiry != 0)
                 node.renewal.expiry = 1;
         visit(&node);
         node = *from;
         renewal_restore(&node.renewal, from->renewal.failures, from->renewal.failure);
+        visit(&node);
+        node.renewal.expiry = from->renewal.expiry; /* as last known */
         if (node.token == TOKEN_BURNT && from->renewal.failures > 0)
                 node.token = TOKEN_TRIED; /* what a restart knows of it */
         visit(&node);

@@ -114,7 +114,7 @@ bool attempt_accept_not_longer(struct attempt *a) {
 
 void attempt_pass_over_set(struct attempt *a) {
         a->set_is_passed_over = true;
-        a->findings.observation.has_set = false;
+        a->findings.observation.set = SET_NONE;
         a->findings.observation.expiry = a->findings.observation.not_before = 0;
 }
 
@@ -158,7 +158,7 @@ void end_step(enum failure failure) {
                 attempt.findings.token = disk.token;
                 attempt.findings.subject = disk.subject;
                 attempt.findings.observation = (struct renewal_observation) {
-                        .has_set = disk.has_set,
+                        .set = disk.has_set ? SET_KNOWN : SET_NONE,
                         .not_before = disk.has_set ? set.not_before : 0,
                         .expiry = disk.has_set ? set.effective_expiry : 0,
                         .has_token = disk.token != 0,
@@ -178,6 +178,8 @@ void end_step(enum failure failure) {
                 attempt.findings.next_subject = disk.next_subject;
                 attempt.outcome.is_other_subject = !streq_null(disk.next_subject, disk.subject);
         }
+        if (failure != FAILURE_NONE && under_way == STEP_INSPECT)
+                attempt.findings.observation.set = SET_UNREADABLE;
         attempt.outcome.failure = failure;
         if (failure != FAILURE_NONE)
                 error_set(&attempt.outcome.error, -EIO, "no");

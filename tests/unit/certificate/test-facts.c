@@ -84,7 +84,9 @@ START_TEST(a_token_is_new_once) {
 END_TEST
 
 START_TEST(a_restart_knows_the_token_and_the_set) {
-        struct state state = { .token = 9, .generation = 4, .fingerprint = "ab" };
+        struct state state = {
+                .token = 9, .generation = 4, .fingerprint = "ab", .not_before = 1, .expiry = 100
+        };
         struct facts facts;
 
         facts_restore(&facts, &state);
@@ -94,9 +96,51 @@ START_TEST(a_restart_knows_the_token_and_the_set) {
         ck_assert_uint_eq(facts.generation, 4);
         ck_assert_str_eq(facts.fingerprint, "ab");
 
+        /* as last known, which is not what is there now */
+        ck_assert_int_eq(facts.knowledge, SET_UNKNOWN);
+        ck_assert_uint_eq(facts.expiry, 100);
+        ck_assert(facts_remember_set(&facts) && !facts_has_set(&facts));
+        ck_assert(!facts_is_usable(&facts, &state, 50));
+
         state.failures = 1;
         facts_restore(&facts, &state);
         ck_assert_uint_eq(facts.burnt_token, 0); /* it may be good yet */
+}
+END_TEST
+
+START_TEST(a_set_that_cannot_be_read_is_last_known) {
+        struct state state = { 0 };
+        struct facts facts = { 0 }, restarted;
+        struct set first = set_of(1, 100);
+
+        facts_observe_failure(&facts, SET_UNREADABLE, NULL); /* nothing was known before */
+        ck_assert(facts_is_unreadable(&facts) && !facts_remember_set(&facts));
+
+        ck_assert(facts_observe(&facts, &first, 5, SOMEWHERE).is_new_set);
+        ck_assert(facts_save(&facts, &state));
+        ck_assert(!facts_save(&facts, &state)); /* no news any more */
+        facts_observe_failure(&facts, SET_UNREADABLE, NULL);
+        ck_assert(facts_is_unreadable(&facts) && !facts_has_set(&facts) && facts_remember_set(&facts));
+        ck_assert(!facts_is_usable(&facts, &state, 50) && !facts_is_revoked(&facts, &state));
+        ck_assert_uint_eq(facts.generation, 1);
+        ck_assert_uint_eq(facts.not_before, 1);
+        ck_assert_uint_eq(facts.expiry, 100);
+        ck_assert_uint_eq(facts.last_token, 5);
+
+        facts_restore(&restarted, &state);
+        facts_observe_failure(&restarted, SET_UNREADABLE, NULL);
+        ck_assert_str_eq(restarted.fingerprint, facts.fingerprint);
+        ck_assert_uint_eq(restarted.not_before, 1);
+        ck_assert_uint_eq(restarted.expiry, 100);
+
+        /* the same set again is no news; that there is none for certain is */
+        ck_assert(!facts_observe(&restarted, &first, 5, SOMEWHERE).is_new_set);
+        ck_assert(facts_is_usable(&restarted, &state, 50));
+        facts_observe_failure(&facts, SET_KNOWN, &first);
+        ck_assert(facts_is_usable(&facts, &state, 50));
+        facts_observe_failure(&facts, SET_NONE, NULL);
+        ck_assert_int_eq(facts.knowledge, SET_NONE);
+        ck_assert(!facts_remember_set(&facts));
 }
 END_TEST
 
@@ -107,13 +151,12 @@ START_TEST(a_revoked_set_is_not_usable) {
 
         ck_assert(!facts_is_revoked(&facts, &state));
         facts_observe(&facts, &set, 0, NOWHERE);
-        ck_assert(facts_is_usable(&facts, &state, 100, 99));
-        ck_assert(!facts_is_usable(&facts, &state, 100, 100));
-        ck_assert(!facts_is_usable(&facts, &state, 0, 0));
+        ck_assert(facts_is_usable(&facts, &state, 99));
+        ck_assert(!facts_is_usable(&facts, &state, 100));
 
         ck_assert_int_eq(state_add_revoked(&state, facts.fingerprint), 0);
         ck_assert(facts_is_revoked(&facts, &state));
-        ck_assert(!facts_is_usable(&facts, &state, 100, 99));
+        ck_assert(!facts_is_usable(&facts, &state, 99));
         ck_assert(!facts_is_revocation_in_doubt(&facts, &state));
 
         state.is_revoking = true;
@@ -138,5 +181,5 @@ START_TEST(the_budget_is_waited_for) {
 END_TEST
 
 TEST_MAIN("facts", nothing_is_new_where_nothing_is, a_set_is_new_once, wrong_rights_are_news_once,
-          a_token_is_new_once, a_restart_knows_the_token_and_the_set, a_revoked_set_is_not_usable,
-          the_budget_is_waited_for)
+          a_token_is_new_once, a_restart_knows_the_token_and_the_set, a_set_that_cannot_be_read_is_last_known,
+          a_revoked_set_is_not_usable, the_budget_is_waited_for)

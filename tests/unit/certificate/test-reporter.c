@@ -42,7 +42,7 @@ START_TEST(a_line_has_the_facts) {
         ck_assert_ptr_null(logged_field(MESSAGE_WARNING, FIELD_NOT_AFTER));
 
         ports_set_current(&ports, 3, USEC_PER_DAY);
-        renewal.expiry = 1;
+        ports.core.facts.expiry = 1;
         reporter_log(&reporter, LOG_INFO, MESSAGE_WARNING, "text");
         ck_assert_str_eq(logged_field(MESSAGE_WARNING, FIELD_GENERATION), "3");
         ck_assert_str_eq(logged_field(MESSAGE_WARNING, FIELD_FINGERPRINT), ports_fingerprint(3, fingerprint));
@@ -96,16 +96,50 @@ START_TEST(a_failure_says_what_stays_in_use) {
                 strstr(logged(MESSAGE_FAILED_TRANSIENT), "there is no certificate yet, retrying in 5s"));
         ports_set_current(&ports, 1, USEC_PER_DAY);
         fail_step(STEP_SIGN, FAILURE_TRANSIENT, "no");
+        ck_assert_ptr_nonnull(strstr(logged(MESSAGE_FAILED_TRANSIENT), "keeping the old set"));
+        ck_assert_int_eq(state_add_revoked(&ports.state_file->state, ports.core.facts.fingerprint), 0);
+        fail_step(STEP_SIGN, FAILURE_TRANSIENT, "no");
         ck_assert_ptr_nonnull(strstr(logged(MESSAGE_FAILED_TRANSIENT), "the certificate is revoked"));
-        renewal.expiry = 1;
+        state_drop_revoked(&ports.state_file->state, ports.core.facts.fingerprint);
+        ports_set_current(&ports, 1, 1);
         fail_step(STEP_SIGN, FAILURE_TRANSIENT, "no");
         ck_assert_ptr_nonnull(strstr(logged(MESSAGE_FAILED_TRANSIENT), "the certificate has expired"));
-        renewal.expiry = now_usec(CLOCK_REALTIME) + USEC_PER_DAY;
+        ports_set_current(&ports, 1, USEC_PER_DAY);
         fail_step(STEP_SIGN, FAILURE_TRANSIENT, "no");
         ck_assert_ptr_nonnull(strstr(logged(MESSAGE_FAILED_TRANSIENT), "keeping the old set"));
-        ck_assert_ptr_nonnull(strstr(logged(MESSAGE_FAILED_TRANSIENT), "4 times in a row"));
+        ck_assert_ptr_nonnull(strstr(logged(MESSAGE_FAILED_TRANSIENT), "5 times in a row"));
         reporter_log_failure(&reporter, true, false);
         ck_assert_ptr_nonnull(strstr(logged(MESSAGE_FAILED_TRANSIENT), "the new set is in use"));
+}
+END_TEST
+
+START_TEST(what_cannot_be_read_is_told_as_last_known) {
+        struct facts *facts = &ports.core.facts;
+        struct state *state = &ports.state_file->state;
+        char expected[128], expiry[TIMESTAMP_MAX];
+
+        facts_observe_failure(facts, SET_UNREADABLE, NULL);
+        fail_step(STEP_INSPECT, FAILURE_LOCAL, "no");
+        ck_assert_str_eq(logged(MESSAGE_FAILED_LOCAL),
+                         "orders: reading the files failed (local): no; what may be there is left as it is, "
+                         "retrying in 5s");
+        ports_set_current(&ports, 3, USEC_PER_DAY);
+        facts_observe_failure(facts, SET_UNREADABLE, NULL);
+        fail_step(STEP_INSPECT, FAILURE_LOCAL, "no");
+        snprintf(expected, sizeof(expected), "last known is generation 3, valid until %s, retrying",
+                 format_timestamp(expiry, facts->expiry));
+        ck_assert_ptr_nonnull(strstr(logged(MESSAGE_FAILED_LOCAL), expected));
+        ck_assert_str_eq(logged_field(MESSAGE_FAILED_LOCAL, FIELD_NOT_AFTER), expiry);
+        ck_assert_str_eq(logged_field(MESSAGE_FAILED_LOCAL, FIELD_GENERATION), "3");
+        facts->expiry = 0; /* an older state file has none */
+        fail_step(STEP_INSPECT, FAILURE_LOCAL, "no");
+        ck_assert_ptr_nonnull(strstr(logged(MESSAGE_FAILED_LOCAL),
+                                     "last known is generation 3, of unknown expiry, retrying"));
+        ck_assert_ptr_null(logged_field(MESSAGE_FAILED_LOCAL, FIELD_NOT_AFTER));
+        ck_assert_int_eq(state_add_revoked(state, facts->fingerprint), 0);
+        fail_step(STEP_INSPECT, FAILURE_LOCAL, "no");
+        ck_assert_ptr_nonnull(
+                strstr(logged(MESSAGE_FAILED_LOCAL), "last known is generation 3, revoked, retrying"));
 }
 END_TEST
 
@@ -216,6 +250,7 @@ int main(void) {
         TEST_CASE_IN(suite, a_line_has_the_facts, set_up, tear_down);
         TEST_CASE_IN(suite, each_step_and_class_has_its_words, set_up, tear_down);
         TEST_CASE_IN(suite, a_failure_says_what_stays_in_use, set_up, tear_down);
+        TEST_CASE_IN(suite, what_cannot_be_read_is_told_as_last_known, set_up, tear_down);
         TEST_CASE_IN(suite, times_and_ports_make_no_other_failure, set_up, tear_down);
         TEST_CASE_IN(suite, current_is_said_once_for_each_due_time, set_up, tear_down);
         TEST_CASE_IN(suite, waiting_names_the_way_to_enrol, set_up, tear_down);

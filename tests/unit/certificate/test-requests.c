@@ -44,6 +44,7 @@ START_TEST(each_state_refuses_what_it_must) {
                 { "operation", ALL, -EBUSY, "a `revoke` of orders is under way" },
                 { "attempt", NOT_NEW, -EBUSY, "an attempt to renew orders is under way" },
                 { "waiting attempt", NOT_NEW, -EBUSY, "an attempt to enrol orders is under way" },
+                { "unreadable set", "enrol revoke rollback", -EPERM, "cannot be read, and may be whole: no" },
                 { "no set", "renew revoke rollback notify", -EPERM, "orders has no certificate" },
                 { "revoked", "renew revoke", -EPERM, "enrol it again" },
                 { "in doubt", "renew", -EPERM, "orders is revoked" },
@@ -69,7 +70,10 @@ START_TEST(each_state_refuses_what_it_must) {
                         facts.attempt.is_under_way = true;
                 else if (streq(state, "waiting attempt"))
                         facts.attempt.is_under_way = facts.attempt.is_waiting = facts.attempt.by_token = true;
-                else if (streq(state, "no set"))
+                else if (streq(state, "unreadable set")) {
+                        facts.unreadable = "no";
+                        facts.is_usable = facts.force = false;
+                } else if (streq(state, "no set"))
                         facts.may_have_set = facts.has_set = facts.is_usable = false;
                 else if (streq(state, "revoked"))
                         facts.is_revoked = true;

@@ -143,7 +143,7 @@ START_TEST(nothing_is_scheduled_without_need) {
         ports.config.policy.revoke_old_usec = USEC_PER_HOUR;
         ck_assert_int_eq(state_add_revoked(&STATE, ports.core.facts.fingerprint), 0);
         ck_assert(!revoker_schedule(&revoker)); /* it is revoked */
-        ports.core.facts.fingerprint[0] = '\0';
+        facts_observe(&ports.core.facts, NULL, 0, 0);
         ck_assert(!revoker_schedule(&revoker)); /* there is none */
         ck_assert_uint_eq(n_timers(), 0);
 }

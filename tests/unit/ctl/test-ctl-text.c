@@ -104,7 +104,7 @@ START_TEST(spans) {
                 { USEC_INFINITY, "forever" },
         };
         const usec_t now = 1795198013 * USEC_PER_SEC;
-        char span[TIMESPAN_MAX], distance[DISTANCE_MAX], time[LOCAL_TIME_MAX];
+        char span[TIMESPAN_MAX], distance[DISTANCE_MAX], time[LOCAL_TIME_MAX], moment[MOMENT_MAX];
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 ck_assert_str_eq(format_short_span(span, rows[i].span), rows[i].text);
@@ -115,8 +115,12 @@ START_TEST(spans) {
 
         setenv("TZ", "UTC", 1);
         ck_assert_str_eq(format_local_time(time, now), "2026-11-20 18:06:53 UTC");
-        ck_assert_str_eq(format_local_time(time, 0), "never");
+        ck_assert_str_eq(format_local_time(time, 0), "unknown");
         ck_assert_str_eq(format_local_time(time, USEC_INFINITY), "never");
+        ck_assert_str_eq(format_moment(moment, now + 90 * USEC_PER_SEC, now),
+                         "2026-11-20 18:08:23 UTC, in 1m 30s");
+        ck_assert_str_eq(format_moment(moment, 0, now), "unknown");
+        ck_assert_str_eq(format_moment(moment, USEC_INFINITY, now), "never");
 }
 END_TEST
 

@@ -16,10 +16,13 @@
 #define NONE          "\"fingerprint\":null,\"not_before\":null,\"not_after\":null,\"usable\":false,\"renew_at\":null,"
 #define FAILED(class) "\"failures\":3,\"failure\":\"" class "\",\"last_error\":\"it rains\","
 #define FINE          "\"failures\":0,\"failure\":null,\"last_error\":null,"
-#define OTHERS        "\"subject\":\"CN=a\",\"refused_subject\":\"CN=b\","
-#define ACCEPTED      "\"subject\":\"CN=a\",\"refused_subject\":null,\"accepted_subject\":\"CN=b\","
-#define STATE(s)      "\"state\":\"" s "\""
-#define FAILED_LAST   "\"last_result_at\":\"2026-11-20T18:06:00Z\",\"last_result_error\":\"it hails\""
+#define KNOWN(knowledge)                             \
+        "\"usable\":null,\"knowledge\":\"" knowledge \
+        "\",\"unreadable\":\"no right, as user 'x'\"," FAILED("local") STATE("retrying")
+#define OTHERS      "\"subject\":\"CN=a\",\"refused_subject\":\"CN=b\","
+#define ACCEPTED    "\"subject\":\"CN=a\",\"refused_subject\":null,\"accepted_subject\":\"CN=b\","
+#define STATE(s)    "\"state\":\"" s "\""
+#define FAILED_LAST "\"last_result_at\":\"2026-11-20T18:06:00Z\",\"last_result_error\":\"it hails\""
 
 static json_t *status_of(const char *members) {
         _cleanup_(freep) char *text = NULL;
@@ -72,6 +75,31 @@ static const struct {
           "'CN=b' instead of 'CN=a'", "rekeyctl accept orders", PLUGIN_CRITICAL },
         { GOOD FAILED("refused") ACCEPTED STATE("retrying"), false, VERDICT_CALL, "refuses to sign",
           "rekeyctl renew orders", PLUGIN_WARNING },
+        /* it cannot be read, and is last known */
+        { GOOD KNOWN("unreadable"), false, VERDICT_CALL,
+          "cannot read the files: no right, as user 'x'; last known is generation 42, which expires in 70d",
+          "rekeyctl show orders", PLUGIN_WARNING },
+        { GOOD KNOWN("unreadable") ",\"next_attempt\":\"2026-11-20T18:09:53Z\"", false, VERDICT_CALL,
+          "; next attempt in 3m", "rekeyctl show orders", PLUGIN_WARNING },
+        { GONE KNOWN("unreadable"), false, VERDICT_DOWN, "last known is generation 42, which expired 2d ago",
+          "rekeyctl show orders", PLUGIN_CRITICAL },
+        { GOOD KNOWN("unreadable") ",\"revoked\":true", false, VERDICT_DOWN,
+          "generation 42, which was revoked", "rekeyctl show orders", PLUGIN_CRITICAL },
+        { SET("2026-11-18T18:06:53Z") KNOWN("unreadable") ",\"not_after\":null", false, VERDICT_DOWN,
+          "no right, as user 'x'; last known is generation 42", "rekeyctl show orders", PLUGIN_CRITICAL },
+        { NONE KNOWN("unreadable"), false, VERDICT_DOWN,
+          "no right, as user 'x'; nothing was known of a certificate there before", "rekeyctl show orders",
+          PLUGIN_CRITICAL },
+        { SET("2026-11-21T06:06:53Z") KNOWN("unreadable"), false, VERDICT_CALL, "expires in 12h",
+          "rekeyctl show orders", PLUGIN_CRITICAL },
+        { GOOD KNOWN("unreadable"), true, VERDICT_DOWN, "cannot be used: no right",
+          "systemctl restart rekeyd", PLUGIN_CRITICAL },
+        { GOOD KNOWN("unknown"), false, VERDICT_WATCH, "not inspected by rekeyd yet", NULL, PLUGIN_OK },
+        { NONE KNOWN("unknown"), false, VERDICT_WATCH, "not inspected by rekeyd yet", NULL, PLUGIN_OK },
+        { NONE KNOWN("none"), false, VERDICT_DOWN, "no certificate: 3 failed attempts in a row",
+          "rekeyctl enrol orders", PLUGIN_CRITICAL },
+        { SET("9999-12-31T23:59:59Z") "\"usable\":true,\"renew_at\":null," FINE STATE("current"), false,
+          VERDICT_FINE, NULL, NULL, PLUGIN_OK },
         /* there, and of no use */
         { GONE FAILED("rejected") STATE("waiting-for-token"), false, VERDICT_DOWN, "expired 2d ago: it rains",
           "rekeyctl enrol orders", PLUGIN_CRITICAL },

@@ -276,6 +276,7 @@ START_TEST(the_worst_comes_first) {
                 struct report_status *status = &fleet.certificates[i]->status;
 
                 *status = (struct report_status) { .name = fleet.certificates[i]->name,
+                                                   .knowledge = SET_KNOWN,
                                                    .is_usable = true,
                                                    .state = RENEWAL_CURRENT,
                                                    .not_after = (i + 10) * USEC_PER_DAY,
@@ -290,18 +291,28 @@ START_TEST(the_worst_comes_first) {
         assert_description(
                 "2 of 3 certificates current; c has expired, and 1 more needs attention; next: a at "
                 "1970-01-02T00:00:00Z");
+        fleet.certificates[2]->status.knowledge = SET_UNREADABLE;
+        fleet.certificates[2]->status.unreadable = "cannot read tls.key";
+        assert_description("2 of 3 certificates current; c cannot be read: cannot read tls.key, and 1 more "
+                           "needs attention; "
+                           "next: a at 1970-01-02T00:00:00Z");
 }
 END_TEST
 
 START_TEST(trouble_has_a_name) {
-        struct report_status status = { .is_usable = true, .state = RENEWAL_CURRENT };
+        struct report_status status = { .knowledge = SET_KNOWN, .is_usable = true, .state = RENEWAL_CURRENT };
 
         ck_assert_ptr_null(fleet_trouble(&status));
-        status.n_pending_failed = 1;
+        status.notices.n_failed = 1;
         ck_assert_ptr_nonnull(fleet_trouble(&status));
         status.is_usable = false;
+        status.knowledge = SET_NONE;
         ck_assert_str_eq(fleet_trouble(&status), "is not enrolled");
-        status.not_after = USEC_PER_DAY;
+        status.knowledge = SET_UNKNOWN;
+        ck_assert_str_eq(fleet_trouble(&status), "is not inspected yet");
+        status.knowledge = SET_UNREADABLE;
+        ck_assert_str_eq(fleet_trouble(&status), "cannot be read");
+        status.knowledge = SET_KNOWN;
         ck_assert_str_eq(fleet_trouble(&status), "has expired");
         status.is_revoked = true;
         ck_assert_str_eq(fleet_trouble(&status), "is revoked");

@@ -17,7 +17,7 @@ static const struct schedule_policy policy = {
 static const struct renewal_context context = { .policy = &policy, .random = MIDDLE, .now = NOW };
 
 /* Sets of 90 days at different ages; each with whatever else a case adds. */
-#define BORN(t)       .has_set = true, .not_before = (t), .expiry = (t) + 90 * USEC_PER_DAY
+#define BORN(t)       .set = SET_KNOWN, .not_before = (t), .expiry = (t) + 90 * USEC_PER_DAY
 #define SET(age_usec) BORN(NOW - (age_usec))
 #define FRESH         SET(USEC_PER_DAY)
 #define DUE           SET(80 * USEC_PER_DAY)
@@ -25,7 +25,7 @@ static const struct renewal_context context = { .policy = &policy, .random = MID
 
 /* One that passed the gate, and has not failed yet. */
 #define STAGED_REPLY .has_staged_reply = true, .reply_expiry = USEC_INFINITY
-#define UNBORN        BORN(NOW + USEC_PER_HOUR)
+#define UNBORN       BORN(NOW + USEC_PER_HOUR)
 
 static inline const char *describe(const struct renewal *r) {
         static char text[160];
@@ -41,10 +41,22 @@ static inline enum renewal_step wake(struct renewal *r) {
         return renewal_next(r, &(struct renewal_event) { .type = RENEWAL_WAKE }, &context);
 }
 
+/* An observation that says nothing of a set is one of no set. */
 static inline enum renewal_step inspected(struct renewal *r, struct renewal_observation observation) {
+        if (observation.set == SET_UNKNOWN)
+                observation.set = SET_NONE;
         return renewal_next(
                 r, &(struct renewal_event) { .type = RENEWAL_INSPECTED, .observation = &observation },
                 &context);
+}
+
+/* The inspection fails, and has seen no more than OBSERVATION. */
+static inline enum renewal_step not_inspected(struct renewal *r, struct renewal_observation observation) {
+        return renewal_next(r,
+                            &(struct renewal_event) { .type = RENEWAL_FAILED,
+                                                      .failure = FAILURE_LOCAL,
+                                                      .observation = &observation },
+                            &context);
 }
 
 static inline enum renewal_step failed(struct renewal *r, enum failure failure) {

@@ -16,7 +16,7 @@ static const struct schedule_policy policy = {
 static const struct renewal_context context = { .policy = &policy, .random = MIDDLE, .now = NOW };
 
 /* Sets of 90 days at different ages. */
-#define BORN(t)       .has_set = true, .not_before = (t), .expiry = (t) + 90 * USEC_PER_DAY
+#define BORN(t)       .set = SET_KNOWN, .not_before = (t), .expiry = (t) + 90 * USEC_PER_DAY
 #define SET(age_usec) BORN(NOW - (age_usec))
 #define LEFT(usec)    SET(90 * USEC_PER_DAY - (usec))
 #define FRESH         SET(USEC_PER_DAY)
@@ -40,6 +40,8 @@ static enum renewal_step wake(struct renewal *r) {
 
 static enum renewal_step inspected(struct renewal *r, struct renewal_observation observation,
                                    usec_t hold_usec) {
+        if (observation.set == SET_UNKNOWN)
+                observation.set = SET_NONE;
         return renewal_next(r,
                             &(struct renewal_event) { .type = RENEWAL_INSPECTED,
                                                       .observation = &observation,
@@ -115,7 +117,9 @@ START_TEST(test_an_expired_set_waits_for_the_ca_as_well) {
         const struct schedule_policy rare = { .skew_usec = 5 * USEC_PER_MINUTE,
                                               .ca_window_usec = 2 * USEC_PER_HOUR };
         const struct renewal_context calm = { .policy = &rare, .random = MIDDLE, .now = NOW };
-        struct renewal r = { .state = RENEWAL_RENEWING, .step = STEP_GATE, .expiry = NOW - USEC_PER_DAY };
+        struct renewal r = {
+                .state = RENEWAL_RENEWING, .step = STEP_GATE, .set = SET_KNOWN, .expiry = NOW - USEC_PER_DAY
+        };
         const struct renewal_event event = { .type = RENEWAL_FAILED, .failure = FAILURE_BAD_REPLY };
 
         ck_assert_int_eq(renewal_next(&r, &event, &calm), STEP_NONE);

@@ -243,8 +243,8 @@ START_TEST(test_random_events) {
                 now.random = (uint32_t)random_next(&seed);
                 now.seed = (uint32_t)random_next(&seed);
                 now.now = NOW + random_next(&seed) % (100 * USEC_PER_DAY);
-                observation.has_set = random_next(&seed) % 4 > 0;
-                if (observation.has_set) {
+                observation.set = random_next(&seed) % 4 > 0 ? SET_KNOWN : SET_NONE;
+                if (observation.set == SET_KNOWN) {
                         observation.not_before = NOW + random_next(&seed) % (20 * USEC_PER_DAY);
                         observation.expiry =
                                 observation.not_before + random_next(&seed) % 4 * 30 * USEC_PER_DAY;
@@ -275,6 +275,9 @@ START_TEST(test_random_events) {
                                      : before == STEP_INSPECT ? RENEWAL_INSPECTED
                                                               : RENEWAL_DONE;
 
+                if (event.type == RENEWAL_FAILED && flip(&seed))
+                        observation.set = SET_UNREADABLE;
+
                 if (r.state == RENEWAL_ABSENT && before == STEP_NONE && event.type != RENEWAL_WAKE)
                         continue; /* nothing has begun */
                 step = renewal_next(&r, &event, &now);
@@ -282,6 +285,9 @@ START_TEST(test_random_events) {
                 ck_assert_msg(!wrong && step == r.step, "event %u: %s: %s", i, wrong ? wrong : "step",
                               describe(&r));
                 seen[r.state][step] = true;
+                if (before == STEP_INSPECT && observation.set == SET_UNREADABLE)
+                        ck_assert_msg(r.state == RENEWAL_RETRYING && r.backoff_usec != USEC_INFINITY,
+                                      "event %u: not read again: %s", i, describe(&r));
                 if (held && event.type == RENEWAL_INSPECTED)
                         ck_assert_msg(step == STEP_NONE && r.failures <= failures, "event %u: not held: %s",
                                       i, describe(&r));

@@ -73,12 +73,85 @@ START_TEST(test_every_failure_of_every_step) {
                                                .step = step,
                                                .failures = 2,
                                                .past_signature = true,
+                                               .set = SET_KNOWN,
                                                .expiry = NOW };
                         ck_assert_int_eq(failed(&r, rows[i].failure), STEP_NONE);
                         ck_renewal(&r, rows[i].expired, STEP_NONE);
                         ck_assert_int_eq(r.failure, failure);
                         ck_assert_uint_eq(r.backoff_usec, 20 * USEC_PER_MINUTE);
                 }
+}
+END_TEST
+
+/* It may be whole: neither a token nor an operator makes the machine do more than read it again. */
+START_TEST(a_set_that_cannot_be_read_is_read_again) {
+        static const struct renewal_observation unreadable = { .set = SET_UNREADABLE };
+        static const struct {
+                const char *what;
+                struct renewal before;
+                struct renewal_observation then; /* once it can be read */
+                enum renewal_state state;
+                enum renewal_step step;
+        } rows[] = {
+                { "after a restart",
+                  { .expiry = NOW + 89 * USEC_PER_DAY },
+                  { FRESH },
+                  RENEWAL_CURRENT,
+                  STEP_NONE },
+                { "an older state file", { 0 }, { FRESH }, RENEWAL_CURRENT, STEP_NONE },
+                { "current",
+                  { .state = RENEWAL_CURRENT, .set = SET_KNOWN, .expiry = NOW + 89 * USEC_PER_DAY },
+                  { FRESH, .has_token = true, .has_untried_token = true },
+                  RENEWAL_CURRENT,
+                  STEP_NONE },
+                { "due",
+                  { .state = RENEWAL_CURRENT, .set = SET_KNOWN, .expiry = NOW + 10 * USEC_PER_DAY },
+                  { DUE },
+                  RENEWAL_RENEWING,
+                  STEP_KEY },
+                { "forced",
+                  { .state = RENEWAL_CURRENT, .set = SET_KNOWN, .forced = true },
+                  { FRESH },
+                  RENEWAL_RENEWING,
+                  STEP_KEY },
+                { "expired",
+                  { .state = RENEWAL_WAITING_FOR_TOKEN, .set = SET_KNOWN, .expiry = NOW - 1 },
+                  { EXPIRED, .has_token = true, .has_untried_token = true },
+                  RENEWAL_ENROLLING,
+                  STEP_KEY },
+                { "rejected",
+                  { .state = RENEWAL_WAITING_FOR_TOKEN,
+                    .set = SET_KNOWN,
+                    .rejected = true,
+                    .expiry = NOW + 89 * USEC_PER_DAY },
+                  { FRESH, .has_token = true, .has_untried_token = true },
+                  RENEWAL_ENROLLING,
+                  STEP_KEY },
+                { "none",
+                  { .state = RENEWAL_WAITING_FOR_TOKEN, .set = SET_NONE },
+                  { .has_token = true, .has_untried_token = true },
+                  RENEWAL_ENROLLING,
+                  STEP_KEY },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct renewal r = rows[i].before;
+
+                for (unsigned n = 1; n <= 3; n++) {
+                        wake(&r);
+                        ck_assert_int_eq(not_inspected(&r, unreadable), STEP_NONE);
+                        ck_assert_msg(r.state == RENEWAL_RETRYING && r.set == SET_UNREADABLE, "%s: %s",
+                                      rows[i].what, describe(&r));
+                        ck_assert_msg(r.backoff_usec != USEC_INFINITY && r.failure == FAILURE_LOCAL, "%s: %s",
+                                      rows[i].what, describe(&r));
+                        ck_assert_uint_eq(r.failures, n);
+                        ck_assert_uint_eq(r.expiry, rows[i].before.expiry); /* as last known */
+                }
+                wake(&r);
+                inspected(&r, rows[i].then);
+                ck_assert_msg(r.state == rows[i].state && r.step == rows[i].step, "%s: %s", rows[i].what,
+                              describe(&r));
+        }
 }
 END_TEST
 
@@ -319,7 +392,8 @@ START_TEST(test_looks) {
                               rows[i].what, describe(&r));
                 ck_assert_msg(r.by_token == (r.state == RENEWAL_ENROLLING), "%s: %s", rows[i].what,
                               describe(&r));
-                ck_assert_msg(r.expiry == (rows[i].observation.has_set ? rows[i].observation.expiry : 0),
+                ck_assert_msg(r.expiry ==
+                                      (rows[i].observation.set == SET_KNOWN ? rows[i].observation.expiry : 0),
                               "%s", rows[i].what);
                 if (step == STEP_NONE)
                         ck_assert_msg(r.failure == rows[i].failure, "%s: %s", rows[i].what, describe(&r));
@@ -353,12 +427,12 @@ START_TEST(test_when_to_wake) {
 
         wake(&r);
         inspected(&r, (struct renewal_observation) {
-                              .has_set = true, .not_before = NOW, .expiry = USEC_INFINITY });
+                              .set = SET_KNOWN, .not_before = NOW, .expiry = USEC_INFINITY });
         ck_renewal(&r, RENEWAL_CURRENT, STEP_NONE);
         ck_assert_uint_eq(r.due_usec, USEC_INFINITY);
         ck_assert_uint_eq(r.failures, 0);
 }
 END_TEST
 
-TEST_MAIN("renewal", test_names, test_every_failure_of_every_step, test_a_look_that_fails,
-          test_backoff_follows_the_failures, test_looks, test_when_to_wake)
+TEST_MAIN("renewal", test_names, test_every_failure_of_every_step, a_set_that_cannot_be_read_is_read_again,
+          test_a_look_that_fails, test_backoff_follows_the_failures, test_looks, test_when_to_wake)

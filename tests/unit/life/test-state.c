@@ -71,6 +71,10 @@ START_TEST(test_refused) {
                 { "\"" TOKEN "\"", "null", "member token is not 16" },
                 { "\"" TOKEN "\"", "[1, 2, 3, 4]", "member token is not 16" },
                 { "\"generation\": 42", "\"generation\": null", "member generation is not a number" },
+                { "\"not_before_usec\": ", "\"not_before_usec\": -",
+                  "member not_before_usec is not a number" },
+                { "\"expiry_usec\": ", "\"expiry_usec\": \"soon\", \"_\": ",
+                  "member expiry_usec is not a number" },
                 { FINGERPRINT, "ab", "the fingerprint is not 64 hexadecimal digits" },
                 { FINGERPRINT, FINGERPRINT "0", "fingerprint is not 64 hexadecimal digits" },
                 { "\"" FINGERPRINT "\"", "null", "member fingerprint is not" },
@@ -211,6 +215,37 @@ START_TEST(test_all_limits_fit_the_file) {
         state_sanitise(&back, &saved, &today);
         ck_assert_uint_eq(back.next_attempt_usec, 0);
         ck_assert_uint_eq(back.pending[99].next_attempt_usec, 0);
+}
+END_TEST
+
+/* What is not known is null, and comes back as that; a file of an older rekeyd does not have it at all. */
+START_TEST(when_the_set_expires_may_not_be_known) {
+        static const struct {
+                usec_t not_before, expiry;
+                const char *text;
+        } rows[] = {
+                { 0, 0, "\"not_before_usec\": null, \"expiry_usec\": null" },
+                { DATE, 0, "\"expiry_usec\": null" },
+                { DATE, DATE + HOUR,
+                  "\"not_before_usec\": 1795197442000000, \"expiry_usec\": 1795201042000000" },
+                { DATE, USEC_INFINITY, "\"expiry_usec\": 253402300799000000" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                const struct state state = { .not_before = rows[i].not_before, .expiry = rows[i].expiry };
+                _cleanup_(freep) char *json = format(&state),
+                                      *flat = replace(json, ",\n    \"exp", ", \"exp"),
+                                      *older = replace(json, "expiry_usec", "_");
+                struct state_instant saved;
+                struct state back;
+
+                ck_assert_msg(strstr(flat, rows[i].text), "%s", json);
+                ck_assert_int_eq(state_parse(json, strlen(json), &back, &saved, NULL), 0);
+                ck_assert_uint_eq(back.not_before, rows[i].not_before);
+                ck_assert_uint_eq(back.expiry, rows[i].expiry);
+                ck_assert_int_eq(state_parse(older, strlen(older), &back, &saved, NULL), 0);
+                ck_assert_uint_eq(back.expiry, 0);
+        }
 }
 END_TEST
 
@@ -377,5 +412,6 @@ START_TEST(test_owe_and_settle) {
 END_TEST
 
 TEST_MAIN("journal", test_refused, test_counts, test_members_of_the_future_are_passed_over, test_keys,
-          test_all_limits_fit_the_file, test_every_class_of_failure, test_what_came_later_may_be_missing,
-          test_sentences, test_revoked, test_is_empty, test_owe_and_settle)
+          test_all_limits_fit_the_file, when_the_set_expires_may_not_be_known, test_every_class_of_failure,
+          test_what_came_later_may_be_missing, test_sentences, test_revoked, test_is_empty,
+          test_owe_and_settle)

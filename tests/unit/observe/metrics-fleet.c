@@ -23,6 +23,7 @@ static const struct report_status healthy = {
         .connector = "ucl",
         .directory = "/var/lib/rekeyd/certs/orders",
         .state = RENEWAL_CURRENT,
+        .knowledge = SET_KNOWN,
         .is_usable = true,
         .generation = 42,
         .fingerprint = "3f1c",
@@ -41,6 +42,7 @@ static void make_special(struct report_status *status, size_t i) {
                         .name = status->name,
                         .connector = "ucl",
                         .state = RENEWAL_WAITING_FOR_TOKEN,
+                        .knowledge = SET_NONE,
                         .renew_at = USEC_INFINITY,
                         .next_attempt = USEC_INFINITY,
                         .budget_left = 6,
@@ -61,12 +63,21 @@ static void make_special(struct report_status *status, size_t i) {
                 status->failure = FAILURE_REJECTED;
                 status->renew_at = status->next_attempt = USEC_INFINITY;
                 break;
+        case 5: /* its files cannot be read, and it is last known */
+                status->state = RENEWAL_RETRYING;
+                status->knowledge = SET_UNREADABLE;
+                status->is_usable = false;
+                status->failures = 2;
+                status->failure = FAILURE_LOCAL;
+                status->renew_at = USEC_INFINITY;
+                status->next_attempt = NOW + USEC_PER_MINUTE;
+                break;
         case 4: /* revoked through rekeyd; dependents and exports in trouble */
                 status->is_revoked = true;
                 status->is_usable = false;
                 status->files.n_exports_failed = 2;
-                status->n_pending = 3;
-                status->n_pending_failed = 1;
+                status->notices.n_pending = 3;
+                status->notices.n_failed = 1;
                 status->budget_left = 0;
                 status->files.is_unwatched = true;
                 break;

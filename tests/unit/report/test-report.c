@@ -124,6 +124,7 @@ static struct report_status make_status(const struct inspection *inspection) {
                 .directory = "/srv/orders",
                 .state = RENEWAL_RENEWING,
                 .step = STEP_SIGN,
+                .knowledge = SET_KNOWN,
                 .is_usable = true,
                 .generation = 42,
                 .fingerprint = inspection->fingerprint,
@@ -142,9 +143,9 @@ static struct report_status make_status(const struct inspection *inspection) {
                 .last_operation = "rollback",
                 .last_result_error = "not rolled back: there is no generation 77",
                 .files.n_exports_failed = 1,
-                .n_pending = 2,
-                .n_pending_failed = 1,
-                .pending_error = "command /bin/b ended with status 7",
+                .notices.n_pending = 2,
+                .notices.n_failed = 1,
+                .notices.error = "command /bin/b ended with status 7",
                 .budget_left = 5,
         };
 }
@@ -199,7 +200,8 @@ START_TEST(no_secret_is_told) {
         assert_nowhere(text, "one-time-token");
         assert_nowhere(text, "sesame");
         assert_nowhere(text, "PRIVATE KEY");
-        assert_nowhere(text, "now"); /* an argument of a command */
+        assert_nowhere(text, " now"); /* an argument of a command */
+        assert_nowhere(text, "\"now\"");
         for (char *line = strtok_r(pem, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
                 assert_nowhere(text, line);
 }
@@ -390,6 +392,64 @@ START_TEST(states_without_a_daemon) {
 }
 END_TEST
 
+START_TEST(a_set_that_cannot_be_read_is_last_known) {
+        static const struct {
+                const char *what;
+                bool has_set, is_refused;
+                int problem;
+                enum knowledge knowledge;
+                usec_t expiry; /* as the state file has it */
+                bool is_null, has_attempts;
+        } rows[] = {
+                { "nothing was ever there", false, false, 0, SET_NONE, 0, false, false },
+                { "files that were not adopted", false, false, -ENOENT, SET_NONE, 0, false, false },
+                { "no right", false, false, -EACCES, SET_UNREADABLE, NOW + USEC_PER_DAY, true, true },
+                { "no right, an older state file", false, false, -EACCES, SET_UNREADABLE, 0, true, false },
+                { "a bad disk", false, false, -EIO, SET_UNREADABLE, NOW + USEC_PER_DAY, true, true },
+                { "damaged", false, false, -EBADMSG, SET_UNREADABLE, NOW + USEC_PER_DAY, true, true },
+                { "a directory that is refused", true, true, -EPERM, SET_UNREADABLE, 0, true, true },
+                { "files of another origin", true, false, -EEXIST, SET_KNOWN, 0, false, true },
+        };
+        _cleanup_(config_freep) struct config *config = configure("/srv/orders", "/srv");
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct inspection inspection = {
+                        .has_set = rows[i].has_set,
+                        .is_refused = rows[i].is_refused,
+                        .set.effective_expiry = NOW + USEC_PER_DAY,
+                        .set.generation = 7,
+                        .fingerprint = "aa",
+                };
+                struct state state = { .generation = 7, .fingerprint = "aa", .expiry = rows[i].expiry };
+                struct report_status status;
+                json_t *json;
+
+                if (rows[i].problem != 0)
+                        error_set(&inspection.problem, rows[i].problem, "why not");
+                report_offline(config, &config->certificates[0], &inspection, &state, NOW, &status);
+                json = report_status(&status);
+                ck_assert_str_eq(json_string_value(json_object_get(json, "knowledge")),
+                                 knowledge_names[rows[i].knowledge]);
+                ck_assert_msg(json_is_null(json_object_get(json, "usable")) == rows[i].is_null, "%s",
+                              rows[i].what);
+                ck_assert_msg(streq_null(json_string_value(json_object_get(json, "unreadable")), "why not") ==
+                                      rows[i].is_null,
+                              "%s", rows[i].what);
+                ck_assert_msg(json_is_null(json_object_get(json, "fingerprint")) ==
+                                      (rows[i].knowledge == SET_NONE),
+                              "%s", rows[i].what);
+                json_decref(json);
+                inspection.has_set = false; /* it has no certificate to be described */
+                json = report_details(&status, &config->certificates[0], &inspection, &state, NOW);
+                ck_assert_msg(json_is_integer(json_object_get(json, "attempts_before_expiry")) ==
+                                      rows[i].has_attempts,
+                              "%s", rows[i].what);
+                json_decref(json);
+                error_clear(&inspection.problem);
+        }
+}
+END_TEST
+
 START_TEST(numbers_without_a_daemon) {
         _cleanup_(config_freep) struct config *config = configure("/srv/orders", "/srv");
         _cleanup_(inspection_clear) struct inspection inspection = make_inspection();
@@ -418,9 +478,9 @@ START_TEST(numbers_without_a_daemon) {
         ck_assert_uint_eq(status.failures, 2);
         ck_assert_int_eq(status.failure, FAILURE_REFUSED);
         ck_assert_uint_eq(status.budget_left, 4);
-        ck_assert_uint_eq(status.n_pending, 2); /* nobody knows the third */
-        ck_assert_uint_eq(status.n_pending_failed, 1);
-        ck_assert_str_eq(status.pending_error, "command /bin/b ended with status 7");
+        ck_assert_uint_eq(status.notices.n_pending, 2); /* nobody knows the third */
+        ck_assert_uint_eq(status.notices.n_failed, 1);
+        ck_assert_str_eq(status.notices.error, "command /bin/b ended with status 7");
         ck_assert_uint_eq(status.files.n_exports_failed, 1); /* the third is not known */
         ck_assert_str_eq(status.last_error, "the Connector does not want it");
         ck_assert_uint_eq(status.last_error_at, NOW - MINUTE);
@@ -499,6 +559,7 @@ int main(void) {
         TEST_CASE(suite, details_of_everything);
         TEST_CASE(suite, states_steps_and_failures_have_their_names);
         TEST_CASE(suite, states_without_a_daemon);
+        TEST_CASE(suite, a_set_that_cannot_be_read_is_last_known);
         TEST_CASE(suite, numbers_without_a_daemon);
         TEST_CASE(suite, attempts_are_counted_from_the_next_one);
         TEST_CASE(suite, keys_of_dependents_stay_what_they_are);
