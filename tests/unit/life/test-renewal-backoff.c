@@ -546,9 +546,9 @@ START_TEST(a_refusal_that_leaves_the_token) {
         }
 
         /* A grant that was left is where the next attempt goes on. */
-        const struct renewal_observation staged = { .has_token = true,
-                                                    .has_staged_key = true,
-                                                    .has_staged_grant = true };
+        const struct renewal_observation staged = {
+                .set = SET_NONE, .has_token = true, .has_staged_key = true, .has_staged_grant = true
+        };
         struct renewal r = { .step = STEP_INSPECT };
         const struct renewal_event inspected = { .type = RENEWAL_INSPECTED, .observation = &staged };
         ck_assert_int_eq(renewal_next(&r, &inspected, &noon), STEP_SIGN);
