@@ -34,7 +34,8 @@ static int push(struct log_queue *queue, const char *data, size_t size, uint64_t
         line->n_reported = n_reported;
         line->size = size;
         line->sent = 0;
-        memcpy(line->data, data, size);
+        if (size > 0)
+                memcpy(line->data, data, size);
         if (!queue->lines.stqh_last) /* {0} is a queue as well */
                 STAILQ_INIT(&queue->lines);
         STAILQ_INSERT_TAIL(&queue->lines, line, link);
