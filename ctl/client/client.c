@@ -8,6 +8,8 @@
 #include "ctl/client/client.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "ctl/client/client-transfer.h"
@@ -212,6 +214,37 @@ int client_read_reply(const struct client *client, CURL *easy, const struct buff
         return 0;
 }
 
+/* Others connect faster than rekeyd accepts, and curl does not wait for its turn. This does, as long as
+ * CONNECT_SEC. */
+static bool wait_for_turn(const struct client *client) {
+        const struct timeval patience = { .tv_sec = CONNECT_SEC };
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        bool connected;
+
+        if (fd < 0)
+                return false;
+        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", client->socket);
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+        connected = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+        close(fd);
+        return connected;
+}
+
+static CURLcode perform(const struct client *client, CURL *easy) {
+        const usec_t deadline = usec_add(now_usec(CLOCK_MONOTONIC), CONNECT_SEC * USEC_PER_SEC);
+        CURLcode code;
+        long reason;
+
+        do {
+                code = curl_easy_perform(easy);
+                reason = 0;
+                if (code == CURLE_COULDNT_CONNECT)
+                        (void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &reason);
+        } while (reason == EAGAIN && now_usec(CLOCK_MONOTONIC) < deadline && wait_for_turn(client));
+        return code;
+}
+
 int client_call(struct client *client, const char *method, const char *path, const json_t *body,
                 struct client_reply *ret, struct error *error) {
         _cleanup_(buffer_clear) struct buffer answer = { .max = CLIENT_REPLY_MAX };
@@ -241,7 +274,7 @@ int client_call(struct client *client, const char *method, const char *path, con
         if (code != CURLE_OK)
                 return error_set(error, -ENOMEM, "out of memory");
 
-        code = curl_easy_perform(easy);
+        code = perform(client, easy);
         if (code != CURLE_OK)
                 return client_explain(client, easy, code, error);
         return client_read_reply(client, easy, &answer, ret, error);
