@@ -141,10 +141,13 @@ static int explain_connect(const struct client *client, CURL *easy, struct error
                 { EACCES,
                   "no permission to use the socket; become root or a member of the group of control.group" },
                 { ENAMETOOLONG, "the path of the socket is too long" },
+                { EAGAIN, "too many connect at the same time; try again" },
         };
         long code = 0;
 
         (void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &code);
+        if (code == 0) /* see perform() */
+                code = EAGAIN;
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 if (rows[i].code == code)
                         return error_set(error, -rows[i].code, "cannot reach rekeyd at %s: %s",
@@ -238,10 +241,12 @@ static CURLcode perform(const struct client *client, CURL *easy) {
 
         do {
                 code = curl_easy_perform(easy);
-                reason = 0;
+                reason = -1;
                 if (code == CURLE_COULDNT_CONNECT)
                         (void)curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &reason);
-        } while (reason == EAGAIN && now_usec(CLOCK_MONOTONIC) < deadline && wait_for_turn(client));
+                /* curl takes EAGAIN for a connection that is being made, and then has no errno at all. */
+        } while ((reason == 0 || reason == EAGAIN) && now_usec(CLOCK_MONOTONIC) < deadline &&
+                 wait_for_turn(client));
         return code;
 }
 

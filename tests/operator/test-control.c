@@ -80,7 +80,8 @@ static struct reply ask(const struct fixture *fixture, const char *path, const c
                 curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
         /* As rekeyctl: curl does not wait where others connect faster than rekeyd accepts. */
         while ((code = curl_easy_perform(curl)) == CURLE_COULDNT_CONNECT &&
-               curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &reason) == CURLE_OK && reason == EAGAIN)
+               curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &reason) == CURLE_OK &&
+               (reason == 0 || reason == EAGAIN))
                 close(connect_silently(socket));
         ck_assert_msg(code == CURLE_OK, "%s: %s", path, curl_easy_strerror(code));
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &reply.status);
