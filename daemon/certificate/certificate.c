@@ -245,10 +245,10 @@ static bool renewer_is_blocked(struct renewer *renewer) {
         return renewer_owner(renewer)->operation.kind != OPERATION_NONE;
 }
 
-static void on_inspected(struct renewer *renewer) {
+static void on_inspected(struct renewer *renewer, bool is_first, bool has_failed) {
         struct environment *env = renewer->core->env;
 
-        env->ops->inspected(env);
+        env->ops->inspected(env, renewer_owner(renewer), is_first, has_failed);
 }
 
 static void on_observed(struct renewer *renewer, const struct findings *findings, bool closely) {
@@ -409,6 +409,10 @@ void certificate_inspect(struct certificate *certificate) {
         renewer_request(&certificate->renewer, RENEWER_REFRESH);
 }
 
+unsigned certificate_look(struct certificate *certificate) {
+        return renewer_look(&certificate->renewer);
+}
+
 void certificate_raise_budget(struct certificate *certificate) {
         renewer_raise_budget(&certificate->renewer);
 }
@@ -514,15 +518,18 @@ void certificate_get_status(const struct certificate *certificate, struct report
 
 /* --- What an operator asks for --- */
 
-static int check_request(const struct certificate *certificate, enum operation operation, bool force,
-                         usec_t *ret_wait_usec, struct error *error) {
+static int check_request(const struct certificate *certificate, enum operation operation,
+                         const struct operation_arguments *arguments, usec_t *ret_wait_usec,
+                         struct error *error) {
         const struct core *core = &certificate->core;
         const struct renewer *renewer = &certificate->renewer;
         const struct state *state = certificate_state(certificate);
         const struct request_facts facts = {
                 .name = core->config->name,
+                .directory = core->config->directory,
+                .look = arguments->look,
                 .under_way = certificate->reporter.operation,
-                .force = force,
+                .force = arguments->force,
                 .attempt.is_under_way = renewer_is_attempting(renewer) || renewer_is_queued(renewer),
                 .attempt.is_waiting = renewer_is_queued(renewer),
                 .attempt.by_token = renewer->renewal.by_token,
@@ -586,7 +593,7 @@ int certificate_operate(struct certificate *certificate, enum operation operatio
                         struct error *error) {
         int r;
 
-        r = check_request(certificate, operation, arguments->force, ret_wait_usec, error);
+        r = check_request(certificate, operation, arguments, ret_wait_usec, error);
         if (r == 0 && operation == OPERATION_ENROL)
                 r = take_token(certificate, arguments, error);
         if (r < 0)

@@ -49,6 +49,10 @@ void certificate_start(struct certificate *certificate);
  * During an attempt, inspects again after it. */
 void certificate_inspect(struct certificate *certificate);
 
+/* The same for a request that what is remembered would refuse, see certificate_operate(). Returns with which
+ * env->ops->inspected() of CERTIFICATE from now on it is done. */
+unsigned certificate_look(struct certificate *certificate);
+
 /* There is a larger budget: one that waits for it waits no longer. */
 void certificate_raise_budget(struct certificate *certificate);
 
@@ -63,6 +67,7 @@ void certificate_retire(struct certificate *certificate);
 
 /* What an operation may be given; see rekeyd-api(7). Borrowed. */
 struct operation_arguments {
+        enum request_look look;
         bool force;        /* OPERATION_RENEW, OPERATION_ENROL */
         const char *token; /* OPERATION_ENROL */
         bool has_generation;
@@ -74,7 +79,8 @@ struct operation_arguments {
  * way. 0: it will be done, which is on record, and the event with REKEYD_OPERATION says later what came of
  * it. Otherwise -errno with a sentence: -EBUSY when something is under way, -EDQUOT beyond the budget, with
  * *RET_WAIT_USEC until there is one again, -EPERM where the state of the certificate does not allow it,
- * -EINVAL for what is no token.
+ * -EINVAL for what is no token; -EAGAIN where that state is only remembered of the disk, and no look was
+ * made: to be asked again, with another `look`, after certificate_look().
  */
 int certificate_operate(struct certificate *certificate, enum operation operation,
                         const struct operation_arguments *arguments, const char *peer, usec_t *ret_wait_usec,

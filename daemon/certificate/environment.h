@@ -13,8 +13,9 @@ struct certificate;
 struct environment;
 
 struct environment_ops {
-        /* A certificate has inspected its files for the first time. */
-        void (*inspected)(struct environment *env);
+        /* A certificate has inspected its files, or could not (HAS_FAILED). IS_FIRST: since the start. */
+        void (*inspected)(struct environment *env, const struct certificate *certificate, bool is_first,
+                          bool has_failed);
         /* Something has changed that a status shows. */
         void (*changed)(struct environment *env);
         /* certificate_retire() is done: the certificate may be freed. */

@@ -65,16 +65,15 @@ static void end_attempt(struct renewer *renewer) {
         }
 }
 
-static void note_inspected(struct renewer *renewer) {
-        if (renewer->has_inspected)
-                return;
+static void note_inspected(struct renewer *renewer, bool has_failed) {
+        const bool is_first = !renewer->has_inspected;
+
         renewer->has_inspected = true;
-        renewer->ops->inspected(renewer);
+        renewer->ops->inspected(renewer, is_first, has_failed);
 }
 
 static void rest(struct renewer *renewer) {
         end_attempt(renewer);
-        note_inspected(renewer);
         if (reporter_expects_attempt(renewer->core->reporter))
                 renewer_give_up(renewer, renewal_state_names[renewer->renewal.state]);
         if (!env(renewer)->once && !renewer->core->is_retired) {
@@ -149,6 +148,8 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
                 if (renewer->pending == RENEWER_NOTHING)
                         renewer->pending = RENEWER_REFRESH;
         }
+        if (outcome->step == STEP_INSPECT)
+                note_inspected(renewer, true);
         rest(renewer);
 }
 
@@ -324,7 +325,7 @@ void renewer_continue(struct renewer *renewer) {
         renewer->renewal.set = next.set;
         renewer->renewal.expiry = next.expiry;
         renewer->renewal.rejected = next.rejected;
-        note_inspected(renewer);
+        note_inspected(renewer, false);
         if (next.step != STEP_NONE) {
                 take_turn(renewer, &next);
                 return;
@@ -527,6 +528,17 @@ void renewer_request(struct renewer *renewer, enum renewer_request request) {
                 return;
         }
         begin_inspection(renewer, request);
+}
+
+unsigned renewer_look(struct renewer *renewer) {
+        const unsigned n = renewer->attempt ? 2 : 1;
+
+        if (renewer->slot.is_waiting) {
+                slots_leave(&renewer->slot);
+                renewer_request(renewer, RENEWER_TRY);
+        } else
+                renewer_request(renewer, RENEWER_REFRESH);
+        return n;
 }
 
 static void on_slot(struct slot_waiter *slot) {

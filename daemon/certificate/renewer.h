@@ -14,8 +14,9 @@ struct renewer;
 struct renewer_ops {
         /* An operation goes first: no attempt may begin. */
         bool (*is_blocked)(struct renewer *renewer);
-        /* For the first time, it is known what is on disk. */
-        void (*inspected)(struct renewer *renewer);
+        /* An inspection has ended: it is known what is on disk, or (HAS_FAILED) not. IS_FIRST: since the
+         * start. */
+        void (*inspected)(struct renewer *renewer, bool is_first, bool has_failed);
         /* The files were inspected; FINDINGS are valid until renewer_continue(), which must follow. CLOSELY:
          * for the first time with this configuration. */
         void (*observed)(struct renewer *renewer, const struct findings *findings, bool closely);
@@ -83,6 +84,10 @@ int renewer_configure(struct renewer *renewer, bool has_changed, bool url_change
 void renewer_start(struct renewer *renewer);
 
 void renewer_request(struct renewer *renewer, enum renewer_request request);
+
+/* Inspects soon, also where an attempt waits for its turn. Returns with which `inspected` from now on that is
+ * done: the first, or the second, where one is under way that may have read the files already. */
+unsigned renewer_look(struct renewer *renewer);
 
 /* After `observed`. */
 void renewer_continue(struct renewer *renewer);

@@ -1,7 +1,7 @@
 /*
  * One row for each reason to refuse, in the order in which they are given: a certificate that is gone,
  * something that is under way, a state that does not allow it, the budget. A row says for which operations it
- * holds.
+ * holds, and whether it goes by what was once seen on the disk.
  */
 
 #include "daemon/certificate/requests.h"
@@ -152,24 +152,47 @@ enum {
 static const struct {
         unsigned operations;
         rule_t rule;
+        bool of_disk; /* what lies there may be another set by now, without an event that tells of it */
 } rules[] = {
-        { ENROL | REVOKE | ROLLBACK | NOTIFY | ACCEPT, check_attempt },
-        { ALL, check_retired },
-        { ALL, check_under_way },
-        { RENEW, check_not_revoked },
-        { RENEW, check_renewable },
-        { ENROL, check_enrol_url },
-        { ENROL | REVOKE | ROLLBACK, check_readable },
-        { ENROL, check_enrolment_needed },
-        { NOTIFY, check_dependents },
-        { NOTIFY, check_notifiable },
-        { REVOKE, check_revocable },
-        { REVOKE, check_not_revoked_for_sure },
-        { ROLLBACK, check_restorable },
-        { ACCEPT, check_subject_refused },
-        { REVOKE | ROLLBACK, check_not_revoking },
-        { RENEW | ENROL, check_budget },
+        { ENROL | REVOKE | ROLLBACK | NOTIFY | ACCEPT, check_attempt, false },
+        { ALL, check_retired, false },
+        { ALL, check_under_way, false },
+        { RENEW, check_not_revoked, true },
+        { RENEW, check_renewable, true },
+        { ENROL, check_enrol_url, false },
+        { ENROL | REVOKE | ROLLBACK, check_readable, true },
+        { ENROL, check_enrolment_needed, true },
+        { NOTIFY, check_dependents, false },
+        { NOTIFY, check_notifiable, true },
+        { REVOKE, check_revocable, true },
+        { REVOKE, check_not_revoked_for_sure, true },
+        { ROLLBACK, check_restorable, true },
+        { ACCEPT, check_subject_refused, false },
+        { REVOKE | ROLLBACK, check_not_revoking, false },
+        { RENEW | ENROL, check_budget, false },
 };
+
+/* Refused with CODE by what is known of the disk, as ERROR says. */
+static int refuse_by_disk(const struct request_facts *facts, int code, struct error *error) {
+        _cleanup_(error_clear) struct error refusal = ERROR_INIT;
+
+        switch (facts->look) {
+        case LOOK_NONE:
+                return error_set(error, -EAGAIN, "the files of %s are to be inspected first", facts->name);
+        case LOOK_DONE:
+                return code;
+        case LOOK_FAILED:
+        case LOOK_LATE:
+                break;
+        }
+        if (!error)
+                return code;
+        error_move(&refusal, error);
+        return error_set(error, code, "%s; this is only remembered, since %s %s", error_text(&refusal),
+                         facts->directory,
+                         facts->look == LOOK_LATE ? "could not be inspected in time"
+                                                  : "could not be inspected; see the log");
+}
 
 /* A renewal that joins an attempt costs nothing that the attempt does not, so only the first rules hold for
  * it. */
@@ -185,7 +208,7 @@ int request_check(enum operation operation, const struct request_facts *facts, s
                         continue;
                 r = rules[i].rule(facts, error);
                 if (r < 0)
-                        return r;
+                        return rules[i].of_disk ? refuse_by_disk(facts, r, error) : r;
                 if (rules[i].rule == check_under_way && joins_attempt(operation, facts))
                         return 0;
         }

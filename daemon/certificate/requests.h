@@ -20,9 +20,19 @@ extern const char *const operation_names[OPERATION_MAX]; /* "renew"; NULL for OP
 /* Of OPERATION: an attempt carries it out. */
 bool operation_is_attempt(enum operation operation);
 
+/* What is known of the disk when a request is answered: a refusal by it needs a look that was made for it. */
+enum request_look {
+        LOOK_NONE,   /* what was remembered */
+        LOOK_DONE,   /* what an inspection has found */
+        LOOK_FAILED, /* what was remembered: the inspection could not read it */
+        LOOK_LATE,   /* what was remembered: the inspection has not ended in time */
+};
+
 /* What the rules look at. Strings are borrowed. */
 struct request_facts {
-        const char *name;         /* of the certificate */
+        const char *name;      /* of the certificate */
+        const char *directory; /* of its set */
+        enum request_look look;
         enum operation under_way; /* that an operator has asked for before */
         bool force;
 
@@ -51,5 +61,6 @@ struct request_facts {
 };
 
 /* Whether OPERATION may begin. 0; or -errno with a sentence: -EBUSY when something is under way, -EDQUOT
- * beyond the budget, -EPERM where the state of the certificate does not allow it. */
+ * beyond the budget, -EPERM where the state of the certificate does not allow it, -EAGAIN where that is only
+ * remembered of the disk: to be asked again after a look. */
 int request_check(enum operation operation, const struct request_facts *facts, struct error *error);

@@ -1,7 +1,7 @@
 /*
  * Who may ask what, and where it goes. A request is one row of a table: method, path, the access that it
  * takes and the function that answers. Nothing here waits: what takes a while is answered later, in
- * control-reply.c, and what changes something is only begun, by the certificate; events report the outcome.
+ * control-reply.c, and what changes something is asked of the certificate, in control-ask.c.
  */
 
 #include "daemon/control/control.h"
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "daemon/control/control-ask.h"
 #include "daemon/control/control-reply.h"
 #include "daemon/loop/path-watch.h"
 #include "lib/config/yaml-table.h"
@@ -18,7 +19,6 @@
 #include "lib/util/quote.h"
 
 #define HEAD_MAX         8192u
-#define BODY_MAX         65536u
 #define CONNECTIONS_MAX  256u
 #define HTTP_CONNECTIONS 64u
 #define REQUEST_USEC     (10 * USEC_PER_SEC)
@@ -26,6 +26,7 @@
 
 struct control {
         struct control_options options;
+        struct control_asks asks;
         struct http_server *control, *http;
         char *socket, *listen; /* where they listen; NULL: nowhere */
         struct path_watch *socket_watch;
@@ -121,115 +122,14 @@ static void get_readiness(struct control *control, struct http_request *request,
 
 /* --- Asking --- */
 
-/* The members of the body of REQUEST, an object or nothing at all. NULL: it was answered. */
-static json_t *read_body(struct http_request *request) {
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        json_t *root;
-        size_t size;
-        const char *body = http_body(request, &size);
-
-        if (size == 0)
-                return json_object();
-        if (json_read(body, size, BODY_MAX, &root, &error) == 0)
-                return root;
-        http_reply_error(request, 400, NULL, "the body of the request cannot be read: %s",
-                         error_text(&error));
-        return NULL;
-}
-
-static void reply_result(struct http_request *request, const char *what, struct certificate *certificate,
-                         int r, usec_t wait_usec, const struct error *error) {
-        char header[64];
-
-        if (r == 0) {
-                control_reply_json(request, 202,
-                                   json_pack("{s:s, s:s*}", "accepted", what, "certificate",
-                                             certificate ? certificate_name(certificate) : NULL));
-                return;
-        }
-        if (r == -EDQUOT) {
-                snprintf(header, sizeof(header), "Retry-After: %" PRIu64, wait_usec / USEC_PER_SEC + 1);
-                http_reply_error(request, 429, header, "%s", error_text(error));
-                return;
-        }
-        http_reply_error(request,
-                         r == -EBUSY || r == -EPERM ? 409
-                         : r == -EINVAL             ? 400
-                                                    : 500,
-                         NULL, "%s", error_text(error));
-}
-
-enum { TAKES_FORCE = 1, TAKES_TOKEN = 2, TAKES_GENERATION = 4 };
-
-/* What the body of each operation may have. */
-static const unsigned operation_takes[OPERATION_MAX] = {
-        [OPERATION_RENEW] = TAKES_FORCE,
-        [OPERATION_ENROL] = TAKES_FORCE | TAKES_TOKEN,
-        [OPERATION_ROLLBACK] = TAKES_GENERATION,
-};
-
-/* Fills RET from BODY, which it borrows from; anything else in BODY is refused. False: it was answered. */
-static bool read_arguments(struct http_request *request, json_t *body, unsigned takes,
-                           struct operation_arguments *ret) {
-        const char *key;
-        json_t *value;
-
-        json_object_foreach(body, key, value) {
-                if (takes & TAKES_FORCE && streq(key, "force") && json_is_boolean(value))
-                        ret->force = json_is_true(value);
-                else if (takes & TAKES_TOKEN && streq(key, "token") && json_is_string(value))
-                        ret->token = json_string_value(value);
-                else if (takes & TAKES_GENERATION && streq(key, "generation") && json_is_integer(value) &&
-                         json_integer_value(value) >= 0) {
-                        ret->has_generation = true;
-                        ret->generation = (uint64_t)json_integer_value(value);
-                } else {
-                        http_reply_error(request, 400, NULL,
-                                         "the member '%.64s' of the body is unknown, or has the wrong type; "
-                                         "see rekeyd-api(7)",
-                                         key);
-                        return false;
-                }
-        }
-        if (takes & TAKES_TOKEN && !ret->token) {
-                http_reply_error(request, 400, NULL,
-                                 "the body must have the one-time token: {\"token\": \"...\"}");
-                return false;
-        }
-        return true;
-}
-
-static void operate(struct http_request *request, struct certificate *certificate, enum operation operation) {
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-        struct operation_arguments arguments = { 0 };
-        const char *peer = http_peer(request);
-        usec_t wait = 0;
-        json_t *body = read_body(request);
-        int r;
-
-        if (!body)
-                return;
-        if (read_arguments(request, body, operation_takes[operation], &arguments)) {
-                r = certificate_operate(certificate, operation, &arguments, peer, &wait, &error);
-                if (r < 0 && r != -EINVAL)
-                        certificate_log_refused(certificate, operation, peer, error_text(&error));
-                reply_result(request, operation_names[operation], certificate, r, wait, &error);
-        }
-        json_decref(body);
-}
-
 static void post_reload(struct control *control, struct http_request *request,
                         _unused_ struct certificate *certificate) {
-        json_t *body = read_body(request);
-        struct operation_arguments none;
-
-        if (!body)
-                return;
-        if (read_arguments(request, body, 0, &none)) {
-                reply_result(request, "reload", NULL, 0, 0, NULL);
+        if (control_ask_reload(request))
                 control->options.reload(control->options.userdata);
-        }
-        json_decref(body);
+}
+
+void control_note_inspected(struct control *control, const char *name, bool has_failed) {
+        control_asks_note_inspected(&control->asks, name, has_failed);
 }
 
 /* --- Routes --- */
@@ -308,7 +208,7 @@ static void answer(struct control *control, struct http_request *request, const 
                 }
         }
         if (route->operation != OPERATION_NONE)
-                operate(request, certificate, route->operation);
+                control_ask(&control->asks, request, certificate, route->operation);
         else
                 route->answer(control, request, certificate);
 }
@@ -438,7 +338,7 @@ static int begin(struct control *control, int *fd, bool is_public, struct http_s
                 .userdata = control,
                 .connections_max = is_public ? HTTP_CONNECTIONS : CONNECTIONS_MAX,
                 .head_max = HEAD_MAX,
-                .body_max = BODY_MAX,
+                .body_max = CONTROL_BODY_MAX,
                 .request_usec = REQUEST_USEC,
                 .answer_usec = ANSWER_USEC,
         };
@@ -486,6 +386,7 @@ int control_new(const struct control_options *options, struct control **ret) {
         if (!control)
                 return -ENOMEM;
         control->options = *options;
+        control->asks.options = &control->options;
         control->group = control->read_group = (gid_t)-1;
         *ret = control;
         return 0;

@@ -35,6 +35,9 @@ int control_new(const struct control_options *options, struct control **ret);
 struct control *control_free(struct control *control);
 DEFINE_CLEANUP(struct control *, control_free);
 
+/* The files of certificate NAME were inspected, or could not be: requests may wait for it. */
+void control_note_inspected(struct control *control, const char *name, bool has_failed);
+
 /* The listening sockets that a configuration asks for and that are not there yet; -1: none. */
 struct control_sockets {
         int control_fd, http_fd;

@@ -101,11 +101,14 @@ static void on_changed(struct environment *env) {
                 status_line_changed(manager->status_line);
 }
 
-static void on_inspected(struct environment *env) {
+static void on_inspected(struct environment *env, const struct certificate *certificate, bool is_first,
+                         bool has_failed) {
         struct manager *manager = env_manager(env);
         const struct fleet *fleet = &manager->fleet;
 
-        if (!fleet_count_inspected(&manager->fleet))
+        if (manager->control)
+                control_note_inspected(manager->control, certificate_name(certificate), has_failed);
+        if (!is_first || !fleet_count_inspected(&manager->fleet))
                 return;
         manager->extend = sd_event_source_disable_unref(manager->extend);
         manager->metrics_source.is_ready = true;

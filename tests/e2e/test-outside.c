@@ -1,5 +1,7 @@
 /* The world changes under rekeyd: files are damaged, replaced and deleted, the clock is wrong. */
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -43,14 +45,14 @@ static void listen_to_control(struct fixture *fixture) {
         fixture_edit(fixture, "defaults:", control);
 }
 
-/* The exit status of `rekeyctl rollback orders`. */
-static int roll_back(struct fixture *fixture) {
+/* The exit status of `rekeyctl COMMAND orders`. A new certificate may expire in the same second. */
+static int operate(struct fixture *fixture, const char *command) {
+        const char *option = streq(command, "renew") ? "--force" : streq(command, "revoke") ? "--yes" : NULL;
         _cleanup_(freep) char *socket = scratch_path(fixture->directory, "control.sock");
         const char *argv[] = {
-                getenv("REKEYD_TEST_REKEYCTL"), "--socket", socket, "rollback", "orders", NULL
+                getenv("REKEYD_TEST_REKEYCTL"), "--socket", socket, command, "orders", option, NULL
         };
         _cleanup_(process_freep) struct process *rekeyctl = process_start(argv, false);
-
         return process_wait(rekeyctl);
 }
 
@@ -65,7 +67,7 @@ START_TEST(a_repair_does_not_undo_a_rollback) {
         newer = scratch_read(fixture->directory, "orders/..gen-000002/tls.crt");
         fixture_start(fixture, NULL);
         fixture_expect(fixture, MESSAGE_CURRENT);
-        ck_assert_int_eq(roll_back(fixture), 0);
+        ck_assert_int_eq(operate(fixture, "rollback"), 0);
         fixture_expect_text(fixture, "a copy of generation 1 is now current");
 
         scratch_write(fixture->directory, "orders/tls.crt", "oops\n", 0644);
@@ -134,6 +136,60 @@ START_TEST(a_file_system_over_the_set_comes_and_goes) {
         ck_assert_int_eq(umount2(directory, MNT_DETACH), 0);
         fixture_expect(fixture, MESSAGE_CURRENT);
         ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
+static bool write_file(const char *path, const char *text) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        bool is_written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+        if (fd >= 0)
+                (void)close(fd);
+        return is_written;
+}
+
+/* From now on, for all that is started: the kernel tells nobody of a change. */
+static bool watch_nothing(void) {
+        char users[64], groups[64];
+
+        snprintf(users, sizeof(users), "%u %u 1", geteuid(), geteuid());
+        snprintf(groups, sizeof(groups), "%u %u 1", getegid(), getegid());
+        return unshare(CLONE_NEWUSER) == 0 && write_file("/proc/self/uid_map", users) &&
+               write_file("/proc/self/setgroups", "deny") && write_file("/proc/self/gid_map", groups) &&
+               write_file("/proc/sys/user/max_inotify_watches", "0");
+}
+
+/* What rekeyd remembers of the disk refuses nothing: the set has come back, and no event has told of it. */
+START_TEST(a_set_that_came_back_unseen_can_be_operated) {
+        static const char *const commands[] = { "renew", "rollback", "notify", "revoke" };
+        _cleanup_(fixture_freep) struct fixture *fixture = NULL;
+        _cleanup_(freep) char *directory = NULL, *away = NULL, *empty = NULL;
+
+        if (!watch_nothing()) {
+                test_skip("a_set_that_came_back_unseen_can_be_operated: the limits of inotify cannot be set "
+                          "here");
+                return;
+        }
+        fixture = fixture_new(FIXTURE_LASTING("1h"));
+        directory = scratch_path(fixture->directory, "orders");
+        away = scratch_path(fixture->directory, "away");
+        make_two_generations(fixture);
+        fixture_configure(fixture, ORDERS "    notify: [{command: [/bin/true]}]\n");
+        listen_to_control(fixture);
+        for (size_t i = 0; i < ELEMENTSOF(commands); i++) {
+                ck_assert_int_eq(rename(directory, away), 0);
+                fixture_start(fixture, NULL);
+                fixture_expect(fixture, MESSAGE_WAITING);
+                ck_assert_int_eq(operate(fixture, commands[i]), 6); /* not in this state */
+
+                empty = scratch_path(fixture->directory, commands[i]);
+                if (rename(directory, empty) < 0)
+                        ck_assert_int_eq(errno, ENOENT);
+                free(take_ptr(empty));
+                ck_assert_int_eq(rename(away, directory), 0);
+                ck_assert_msg(operate(fixture, commands[i]) == 0, "%s is refused", commands[i]);
+                ck_assert_int_eq(fixture_stop(fixture), 0);
+        }
 }
 END_TEST
 
@@ -219,5 +275,6 @@ END_TEST
 
 TEST_MAIN("world", a_damaged_key_is_replaced_by_the_last_good_set, a_repair_does_not_undo_a_rollback,
           a_deleted_link_comes_back, an_imported_set_is_watched, a_file_system_over_the_set_comes_and_goes,
-          a_newer_pair_is_adopted_at_once, noise_among_the_files_ends_no_back_off,
-          a_clock_before_the_certificate_stops_renewal, stops_within_seconds_even_while_it_makes_a_key)
+          a_set_that_came_back_unseen_can_be_operated, a_newer_pair_is_adopted_at_once,
+          noise_among_the_files_ends_no_back_off, a_clock_before_the_certificate_stops_renewal,
+          stops_within_seconds_even_while_it_makes_a_key)

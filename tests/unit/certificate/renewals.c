@@ -192,14 +192,15 @@ struct ports ports;
 struct reporter reporter;
 struct renewer renewer;
 bool blocked, saves_at_swap;
-unsigned n_inspected, n_observed, n_begun, n_swaps, n_idle;
+unsigned n_inspected, n_unread, n_observed, n_begun, n_swaps, n_idle;
 
 static bool is_blocked(_unused_ struct renewer *r) {
         return blocked;
 }
 
-static void on_inspected(_unused_ struct renewer *r) {
+static void on_inspected(_unused_ struct renewer *r, _unused_ bool is_first, bool has_failed) {
         n_inspected++;
+        n_unread += has_failed ? 1 : 0;
 }
 
 static void on_observed(struct renewer *r, _unused_ const struct findings *findings, _unused_ bool closely) {
@@ -251,7 +252,7 @@ void set_up(void) {
         ports.config.policy.clock_skew_usec = 5 * USEC_PER_MINUTE;
         memset(&disk, 0, sizeof(disk));
         blocked = saves_at_swap = is_open = false;
-        n_inspected = n_observed = n_begun = n_swaps = n_idle = n_attempts = 0;
+        n_inspected = n_unread = n_observed = n_begun = n_swaps = n_idle = n_attempts = 0;
         under_way = STEP_NONE;
         begin();
 }

@@ -34,7 +34,7 @@ extern struct ports ports;
 extern struct reporter reporter;
 extern struct renewer renewer;
 extern bool blocked, saves_at_swap;
-extern unsigned n_inspected, n_observed, n_begun, n_swaps, n_idle;
+extern unsigned n_inspected, n_unread, n_observed, n_begun, n_swaps, n_idle;
 
 #define STATE (ports.state_file->state)
 

@@ -71,6 +71,56 @@ START_TEST(what_happens_during_an_attempt_is_inspected_after_it) {
 }
 END_TEST
 
+START_TEST(a_look_is_an_inspection_from_now_on) {
+        put_set(1, 90 * USEC_PER_DAY);
+        renewer_start(&renewer);
+        ck_assert_uint_eq(renewer_look(&renewer), 2); /* this one may have read the files before */
+        end_step(FAILURE_NONE);
+        ck_assert_uint_eq(n_inspected, 1);
+        ck_assert_int_eq(under_way, STEP_INSPECT);
+        end_step(FAILURE_NONE);
+        ck_assert_uint_eq(n_inspected, 2);
+        ck_assert_int_eq(under_way, STEP_NONE);
+
+        ck_assert_uint_eq(renewer_look(&renewer), 1);
+        put_set(2, 90 * USEC_PER_DAY);
+        end_step(FAILURE_NONE);
+        ck_assert_uint_eq(n_inspected, 3);
+        ck_assert_uint_eq(n_unread, 0);
+        ck_assert_uint_eq(ports.core.facts.generation, 2);
+
+        ck_assert_uint_eq(renewer_look(&renewer), 1);
+        end_step(FAILURE_LOCAL);
+        ck_assert_uint_eq(n_inspected, 4);
+        ck_assert_uint_eq(n_unread, 1);
+}
+END_TEST
+
+START_TEST(an_attempt_that_waits_for_its_turn_lets_a_look_pass) {
+        struct slot_waiter others[2] = { { .group = renewer.slot.group }, { .group = renewer.slot.group } };
+
+        put_set(1, 5 * USEC_PER_DAY);
+        for (size_t i = 0; i < ELEMENTSOF(others); i++)
+                ck_assert(slots_take(&ports.env.slots, &others[i]));
+        renewer_start(&renewer);
+        end_step(FAILURE_NONE);
+        ck_assert(renewer_is_queued(&renewer));
+
+        ck_assert_uint_eq(renewer_look(&renewer), 1);
+        ck_assert(!renewer_is_queued(&renewer));
+        ck_assert_int_eq(under_way, STEP_INSPECT);
+        put_set(2, 5 * USEC_PER_DAY);
+        end_step(FAILURE_NONE);
+        ck_assert_uint_eq(n_inspected, 2);
+        ck_assert_uint_eq(ports.core.facts.generation, 2);
+        ck_assert(renewer_is_queued(&renewer));
+        for (size_t i = 0; i < ELEMENTSOF(others); i++)
+                slots_return(&ports.env.slots, &others[i]);
+        ck_assert(!renewer_is_queued(&renewer));
+        ck_assert(renewer_is_busy(&renewer));
+}
+END_TEST
+
 START_TEST(an_operation_goes_before_an_attempt) {
         put_set(1, 5 * USEC_PER_DAY);
         renewer_start(&renewer);
@@ -259,6 +309,8 @@ int main(void) {
         TEST_CASE_IN(suite, a_due_set_is_renewed_and_inspected_again, set_up, tear_down);
         TEST_CASE_IN(suite, noise_ends_no_back_off_but_news_do, set_up, tear_down);
         TEST_CASE_IN(suite, what_happens_during_an_attempt_is_inspected_after_it, set_up, tear_down);
+        TEST_CASE_IN(suite, a_look_is_an_inspection_from_now_on, set_up, tear_down);
+        TEST_CASE_IN(suite, an_attempt_that_waits_for_its_turn_lets_a_look_pass, set_up, tear_down);
         TEST_CASE_IN(suite, an_operation_goes_before_an_attempt, set_up, tear_down);
         TEST_CASE_IN(suite, a_renewal_waits_for_its_turn, set_up, tear_down);
         TEST_CASE_IN(suite, the_budget_holds, set_up, tear_down);

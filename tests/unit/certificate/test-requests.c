@@ -7,6 +7,8 @@
 static struct request_facts facts_of_a_good_one(void) {
         return (struct request_facts) {
                 .name = "orders",
+                .directory = "/etc/orders",
+                .look = LOOK_DONE,
                 .force = true,
                 .may_have_set = true,
                 .has_set = true,
@@ -34,28 +36,60 @@ END_TEST
 #define ALL     "renew enrol revoke rollback notify accept"
 #define NOT_NEW "enrol revoke rollback notify accept"
 
+/* OPERATION is answered with CODE and TEXT after a look. Without one it is refused by nothing that lies on
+ * the disk; where the look was in vain, the sentence says so. */
+static void check_remembered(enum operation operation, struct request_facts *facts, int code, bool of_disk,
+                             const char *text) {
+        static const struct {
+                enum request_look look;
+                const char *more;
+        } rows[] = {
+                { LOOK_LATE, "; this is only remembered, since /etc/orders could not be inspected in time" },
+                { LOOK_FAILED,
+                  "; this is only remembered, since /etc/orders could not be inspected; see the log" },
+        };
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        const bool is_remembered = code < 0 && of_disk;
+
+        facts->look = LOOK_NONE;
+        ck_assert_int_eq(request_check(operation, facts, &error), is_remembered ? -EAGAIN : code);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(error_clear) struct error late = ERROR_INIT;
+                const char *said;
+
+                facts->look = rows[i].look;
+                ck_assert_int_eq(request_check(operation, facts, &late), code);
+                ck_assert_int_eq(request_check(operation, facts, NULL), code);
+                said = error_text(&late);
+                ck_assert_int_eq(strncmp(said, text, strlen(text)), 0);
+                ck_assert_str_eq(said + strlen(text), is_remembered ? rows[i].more : "");
+        }
+}
+
 START_TEST(each_state_refuses_what_it_must) {
         static const struct {
                 const char *state, *refused; /* the operations that are refused, and no others */
                 int code;
                 const char *text;
+                bool of_disk;
         } rows[] = {
-                { "retired", ALL, -EPERM, "removed from the configuration" },
-                { "operation", ALL, -EBUSY, "a `revoke` of orders is under way" },
-                { "attempt", NOT_NEW, -EBUSY, "an attempt to renew orders is under way" },
-                { "waiting attempt", NOT_NEW, -EBUSY, "an attempt to enrol orders is under way" },
-                { "unreadable set", "enrol revoke rollback", -EPERM, "cannot be read, and may be whole: no" },
-                { "no set", "renew revoke rollback notify", -EPERM, "orders has no certificate" },
-                { "revoked", "renew revoke", -EPERM, "enrol it again" },
-                { "in doubt", "renew", -EPERM, "orders is revoked" },
-                { "no url", "enrol", -EPERM, "connector ucl has no `enrol_url`" },
-                { "no force", "enrol", -EPERM, "renew it, or force" },
-                { "no force, rejected", "", 0, "" },
-                { "no force, expired", "", 0, "" },
-                { "no dependents", "notify", -EPERM, "no `notify`" },
-                { "no other subject", "accept", -EPERM, "nothing to accept" },
-                { "revoking", "revoke rollback", -EBUSY, "try again in a moment" },
-                { "budget", "renew enrol", -EDQUOT, "limit of `limits.issuances_per_hour`" },
+                { "retired", ALL, -EPERM, "removed from the configuration", false },
+                { "operation", ALL, -EBUSY, "a `revoke` of orders is under way", false },
+                { "attempt", NOT_NEW, -EBUSY, "an attempt to renew orders is under way", false },
+                { "waiting attempt", NOT_NEW, -EBUSY, "an attempt to enrol orders is under way", false },
+                { "unreadable set", "enrol revoke rollback", -EPERM, "cannot be read, and may be whole: no",
+                  true },
+                { "no set", "renew revoke rollback notify", -EPERM, "orders has no certificate", true },
+                { "revoked", "renew revoke", -EPERM, "enrol it again", true },
+                { "in doubt", "renew", -EPERM, "orders is revoked", true },
+                { "no url", "enrol", -EPERM, "connector ucl has no `enrol_url`", false },
+                { "no force", "enrol", -EPERM, "renew it, or force", true },
+                { "no force, rejected", "", 0, "", false },
+                { "no force, expired", "", 0, "", false },
+                { "no dependents", "notify", -EPERM, "no `notify`", false },
+                { "no other subject", "accept", -EPERM, "nothing to accept", false },
+                { "revoking", "revoke rollback", -EBUSY, "try again in a moment", false },
+                { "budget", "renew enrol", -EDQUOT, "limit of `limits.issuances_per_hour`", false },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
@@ -97,12 +131,15 @@ START_TEST(each_state_refuses_what_it_must) {
                 for (enum operation o = OPERATION_RENEW; o < OPERATION_MAX; o++) {
                         _cleanup_(error_clear) struct error error = ERROR_INIT;
                         bool expected = strstr(rows[i].refused, operation_names[o]);
-                        int r = request_check(o, &facts, &error);
+                        int r;
 
+                        facts.look = LOOK_DONE;
+                        r = request_check(o, &facts, &error);
                         ck_assert_msg(r == (expected ? rows[i].code : 0), "%s of one with %s: %d, %s",
                                       operation_names[o], state, r, error_text(&error));
                         ck_assert_msg(!expected || strstr(error_text(&error), rows[i].text), "%s: %s", state,
                                       error_text(&error));
+                        check_remembered(o, &facts, r, rows[i].of_disk, error_text(&error));
                 }
         }
 }
