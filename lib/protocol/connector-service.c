@@ -220,7 +220,6 @@ static int read_urls(const json_t *object, struct connection *ret) {
 
 /* What both kinds of info have: `certificate`. */
 static int read_request(const json_t *root, struct protocol_configuration *ret, struct error *error) {
-        _cleanup_(freep) char *extensions = NULL;
         const json_t *object, *value;
         int r;
 
@@ -300,7 +299,6 @@ static int read_certificates(const struct protocol_reply *reply, struct protocol
 /* Twice is as good as once. */
 static int read_revocation(const struct protocol_reply *reply, struct error *error) {
         _cleanup_(error_clear) struct error why = ERROR_INIT;
-        _cleanup_(json_decrefp) json_t *root = NULL;
         int r = read_status(reply, 201, NULL, &why);
 
         if (r == FAILURE_REJECTED && reply->status == 403)
