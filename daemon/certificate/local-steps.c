@@ -11,6 +11,7 @@
 
 #include "daemon/certificate/gathered.h"
 #include "daemon/certificate/subjects.h"
+#include "lib/config/urls.h"
 #include "lib/life/gate.h"
 #include "lib/util/hash.h"
 #include "lib/util/user.h"
@@ -226,8 +227,8 @@ static void read_connection(struct gathered *gathered) {
         if (gathered->set.connection_json &&
             connection_parse(gathered->set.connection_json, strlen(gathered->set.connection_json), &current,
                              NULL) == 0)
-                gathered->current_url = take_ptr(
-                        *protocol_endpoint(protocol_get(gathered->config->connector->protocol), &current));
+                gathered->current_url = take_ptr(*protocol_endpoint_member(
+                        protocol_get(gathered->config->connector->protocol), &current));
         if (!json || connection_parse(json, strlen(json), &gathered->connection, &error) == 0)
                 return;
         error_prefix(&error, "ignoring " STORE_CONNECTION " in %s", gathered->config->directory);
@@ -303,14 +304,11 @@ struct store_options attempt_store_options(const struct config_certificate *conf
 
 static void find_doubt(struct gathered *gathered) {
         const struct config_connector *connector = gathered->config->connector;
-        const char *learnt = gathered->connection.connector_url ? gathered->connection.connector_url
-                                                                : gathered->current_url;
+        const struct urls urls = urls_list(connector, &gathered->connection, gathered->current_url);
 
         gathered->findings.doubt =
-                gathered->findings.set
-                        ? doubt_find(gathered->set.leaf, connector->url ? connector->url : learnt,
-                                     connector->enrol_url)
-                        : DOUBT_NONE;
+                gathered->findings.set ? doubt_find(gathered->set.leaf, urls.items[0], connector->enrol_url)
+                                       : DOUBT_NONE;
 }
 
 /* The inspection has failed: what there is to be said of the set all the same. It may be read by whoever

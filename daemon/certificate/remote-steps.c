@@ -9,20 +9,15 @@
 #include <stdio.h>
 
 #include "daemon/certificate/gathered.h"
-#include "daemon/certificate/urls.h"
+#include "lib/config/urls.h"
 #include "lib/util/quote.h"
 
 static const struct protocol *protocol_of(const struct remote *remote) {
         return protocol_get(remote->gathered->config->connector->protocol);
 }
 
-/* The certificate-secured endpoint, as the Connector named it last. */
-static char **learnt_url(struct gathered *gathered) {
-        return protocol_endpoint(protocol_get(gathered->config->connector->protocol), &gathered->connection);
-}
-
-static struct urls list_urls(struct gathered *gathered) {
-        return urls_list(gathered->config->connector, *learnt_url(gathered), gathered->current_url);
+static struct urls list_urls(const struct gathered *gathered) {
+        return urls_list(gathered->config->connector, &gathered->connection, gathered->current_url);
 }
 
 /* After a failure the next one is tried in turn: any may be out of date. NULL: none is known. */
@@ -341,8 +336,8 @@ void remote_step_sign(struct remote *remote) {
  * not believed before that, and a change is on record. */
 static int settle_url(struct remote *remote) {
         struct gathered *gathered = remote->gathered;
-        char **slot = learnt_url(gathered);
-        const char *learnt = *slot, *current = gathered->current_url;
+        char **member = protocol_endpoint_member(protocol_of(remote), &gathered->connection);
+        const char *learnt = *member, *current = gathered->current_url;
         const char *chosen = call_url(remote);
         _cleanup_(freep) char *warning = NULL;
         char *copy;
@@ -356,8 +351,8 @@ static int settle_url(struct remote *remote) {
                         &warning,
                         "%s, which the Connector's configuration names, did not accept a call; keeping %s",
                         learnt, chosen);
-                free(*slot);
-                *slot = copy;
+                free(*member);
+                *member = copy;
                 gathered->is_connection_changed = true;
         } else if (current && streq_null(chosen, learnt) && !streq(chosen, current))
                 r = asprintf(&warning, "the Connector's certificate-secured URL changed from %s to %s",

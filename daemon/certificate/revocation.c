@@ -21,9 +21,8 @@
 
 #include <stdio.h>
 
-#include "daemon/certificate/urls.h"
 #include "daemon/connector/connector-client.h"
-#include "lib/protocol/protocol.h"
+#include "lib/config/urls.h"
 #include "lib/store/store.h"
 
 struct revocation {
@@ -111,9 +110,8 @@ static const struct protocol *protocol_of(const struct revocation *revocation) {
         return protocol_get(revocation->config->connector->protocol);
 }
 
-static struct urls list_urls(struct revocation *revocation) {
-        return urls_list(revocation->config->connector,
-                         *protocol_endpoint(protocol_of(revocation), &revocation->connection), NULL);
+static struct urls list_urls(const struct revocation *revocation) {
+        return urls_list(revocation->config->connector, &revocation->connection, NULL);
 }
 
 static void call_next(struct revocation *revocation);

@@ -2,8 +2,12 @@
 
 #include "lib/protocol/protocol.h"
 
-char **protocol_endpoint(const struct protocol *protocol, struct connection *connection) {
+char **protocol_endpoint_member(const struct protocol *protocol, struct connection *connection) {
         return (char **)(void *)((char *)connection + protocol->endpoint);
+}
+
+const char *protocol_endpoint(const struct protocol *protocol, const struct connection *connection) {
+        return *(char *const *)(const void *)((const char *)connection + protocol->endpoint);
 }
 
 void protocol_request_clear(struct protocol_request *request) {

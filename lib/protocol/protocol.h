@@ -134,8 +134,9 @@ PROTOCOLS(PROTOCOL_EXTERN)
 
 const struct protocol *protocol_get(enum protocol_id id);
 
-/* The certificate-secured endpoint that CONNECTION names; may hold NULL. */
-char **protocol_endpoint(const struct protocol *protocol, struct connection *connection);
+/* The certificate-secured endpoint that CONNECTION names, or NULL; and where it keeps that. */
+const char *protocol_endpoint(const struct protocol *protocol, const struct connection *connection);
+char **protocol_endpoint_member(const struct protocol *protocol, struct connection *connection);
 
 /* Whether a Connector can enrol, and what is wrong with TOKEN for that: as check_token(). */
 bool protocol_can_enrol(enum protocol_id id, const char *enrol_url);

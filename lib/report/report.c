@@ -6,6 +6,7 @@
 
 #include "lib/report/report.h"
 
+#include "lib/config/urls.h"
 #include "lib/report/doubt.h"
 #include "lib/util/json.h"
 
@@ -146,7 +147,8 @@ static json_t *certificates(const struct cert_list *certs) {
         return finish(list, r);
 }
 
-static json_t *set(const struct inspection *inspection) {
+static json_t *set(const struct config_certificate *config, const struct inspection *inspection) {
+        const struct protocol *protocol = protocol_get(config->connector->protocol);
         const struct set *set = &inspection->set;
         json_t *o;
         int r = 0;
@@ -162,7 +164,7 @@ static json_t *set(const struct inspection *inspection) {
         r |= put(o, "chain", certificates(&inspection->chain));
         r |= put(o, "ca", certificates(&inspection->ca));
         r |= put(o, "director_url", text(inspection->connection.director_url));
-        r |= put(o, "connector_url", text(inspection->connection.connector_url));
+        r |= put(o, "connector_url", text(protocol_endpoint(protocol, &inspection->connection)));
         return finish(o, r);
 }
 
@@ -272,7 +274,7 @@ json_t *report_details(const struct report_status *status, const struct config_c
         json_t *o = report_status(status);
         int r = 0;
 
-        r |= put(o, "set", set(inspection));
+        r |= put(o, "set", set(config, inspection));
         r |= put(o, "generations", generations(inspection));
         r |= put(o, "staged", staged(inspection));
         r |= put(o, "exports", exports(config, inspection));
@@ -356,12 +358,12 @@ void report_offline(const struct config *config, const struct config_certificate
                                      state->revoking_generation == status.generation;
                 status.is_usable = !inspection->is_refused && !status.is_revoked && status.not_after > now;
         }
-        if (inspection->has_set && inspection->set.leaf)
-                status.doubt = doubt_texts[doubt_find(inspection->set.leaf,
-                                                      certificate->connector->url
-                                                              ? certificate->connector->url
-                                                              : inspection->connection.connector_url,
+        if (inspection->has_set && inspection->set.leaf) {
+                const struct urls urls = urls_list(certificate->connector, &inspection->connection, NULL);
+
+                status.doubt = doubt_texts[doubt_find(inspection->set.leaf, urls.items[0],
                                                       certificate->connector->enrol_url)];
+        }
         if (status.is_usable)
                 status.renew_at = schedule_due(&policy, status.not_before, status.not_after, 0);
         for (size_t i = 0; i < inspection->n_exports; i++)

@@ -10,21 +10,6 @@
         "    directory: %s/orders\n" \
         "    import: {key: %s/my.key, certificate: %s/my.crt}\n"
 
-/* rekeyctl COMMAND of `orders` ends with STATUS and has said SAYS. */
-static void ctl(struct fixture *fixture, const char *command, const char *option, int status,
-                const char *says) {
-        _cleanup_(freep) char *config = scratch_path(fixture->directory, "rekeyd.yaml");
-        const char *argv[] = {
-                getenv("REKEYD_TEST_REKEYCTL"), "--config", config, command, "orders", option, NULL
-        };
-        _cleanup_(process_freep) struct process *process = process_start(argv, true);
-        int r = process_wait(process);
-
-        ck_assert_msg(r == status && strstr(process_output(process, PROCESS_STDOUT), says), "%s: %d: %s%s",
-                      command, r, process_output(process, PROCESS_STDOUT),
-                      process_output(process, PROCESS_STDERR));
-}
-
 /* URL, which may be NULL, is that of the connector. */
 static void configure(struct fixture *fixture, const char *url) {
         _cleanup_(freep) char *control = NULL, *options = NULL;
@@ -85,13 +70,13 @@ START_TEST(what_cannot_be_renewed_is_said_at_once) {
         fixture_expect(fixture, MESSAGE_ADOPTED);
         fixture_expect_message(fixture, MESSAGE_WARNING, doubtful[_i].doubt);
         fixture_expect(fixture, MESSAGE_CURRENT);
-        ctl(fixture, "check", NULL, 1, doubtful[_i].doubt);
-        ctl(fixture, "show", NULL, 0, doubtful[_i].doubt);
-        ctl(fixture, "status", "--json", 0, doubtful[_i].doubt);
+        fixture_ctl(fixture, "check", "orders", NULL, 1, doubtful[_i].doubt);
+        fixture_ctl(fixture, "show", "orders", NULL, 0, doubtful[_i].doubt);
+        fixture_ctl(fixture, "status", "orders", "--json", 0, doubtful[_i].doubt);
 
         /* It is found anew at each inspection, and said once. */
         fixture_reload(fixture);
-        ctl(fixture, "check", NULL, 1, doubtful[_i].doubt);
+        fixture_ctl(fixture, "check", "orders", NULL, 1, doubtful[_i].doubt);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         output = strdup(process_output(fixture->rekeyd, PROCESS_STDERR));
         first = strstr(output, doubtful[_i].doubt);
@@ -99,7 +84,7 @@ START_TEST(what_cannot_be_renewed_is_said_at_once) {
         ck_assert_ptr_null(strstr(first + 1, doubtful[_i].doubt));
 
         /* A rekeyd that is down hides nothing. */
-        ctl(fixture, "status", "--json", 0, doubtful[_i].doubt);
+        fixture_ctl(fixture, "status", "orders", "--json", 0, doubtful[_i].doubt);
 }
 END_TEST
 
@@ -116,8 +101,8 @@ START_TEST(a_good_pair_is_beyond_doubt) {
         fixture_start(fixture, NULL);
         fixture_expect(fixture, MESSAGE_ADOPTED);
         fixture_expect(fixture, MESSAGE_CURRENT);
-        ctl(fixture, "check", NULL, 0, "REKEYD OK");
-        ctl(fixture, "status", "--json", 0, "\"doubt\":null");
+        fixture_ctl(fixture, "check", "orders", NULL, 0, "REKEYD OK");
+        fixture_ctl(fixture, "status", "orders", "--json", 0, "\"doubt\":null");
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST

@@ -305,6 +305,17 @@ START_TEST(follows_a_new_url_over_a_restart) {
 }
 END_TEST
 
+/* No `url` is configured: the URL is in what the enrolment left, wherever the protocol keeps it. */
+START_TEST(who_has_enrolled_knows_where_to_renew) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
+
+        fixture_enrol(fixture, ORDERS);
+        ck_assert_ptr_null(strstr(process_output(fixture->rekeyd, PROCESS_STDERR), "there is no URL"));
+        fixture_ctl(fixture, "status", "orders", "--json", 0, "\"doubt\":null");
+        fixture_ctl(fixture, "show", "orders", NULL, 0, fixture->certificate_url);
+}
+END_TEST
+
 START_TEST(no_secret_is_logged) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(freep) char *token = NULL, *key = NULL;
@@ -396,4 +407,5 @@ TEST_MAIN("life", enrols_and_renews_unattended, the_set_is_whole_and_private,
           waits_for_a_token_that_comes_later, a_used_token_is_reported_and_a_fresh_one_helps,
           adopts_an_imported_pair_and_renews_it, adopts_plain_files_in_place, a_larger_key_is_made_at_once,
           never_below_what_the_connector_asks, the_director_may_be_down, follows_a_new_url_over_a_restart,
-          no_secret_is_logged, ten_mistakes_are_reported_at_once, nobody_calls_over_the_connection_of_another)
+          who_has_enrolled_knows_where_to_renew, no_secret_is_logged, ten_mistakes_are_reported_at_once,
+          nobody_calls_over_the_connection_of_another)

@@ -14,22 +14,6 @@
 #define CONFIGURED(cn) \
         "    subject: 'CN=" cn ",O=Org,OU=OrgUnit,L=locality,ST=province,C=DE'\n" /* in another order */
 
-/* rekeyctl ARGUMENTS ends with STATUS and has said SAYS. */
-static void ctl(struct fixture *fixture, const char *command, const char *option, int status,
-                const char *says) {
-        _cleanup_(freep) char *socket = scratch_path(fixture->directory, "control.sock");
-        const char *argv[] = {
-                getenv("REKEYD_TEST_REKEYCTL"), "--socket", socket, command, "orders", option, NULL
-        };
-        _cleanup_(process_freep) struct process *process = process_start(argv, true);
-        int r = process_wait(process);
-
-        ck_assert_msg(r == status && (strstr(process_output(process, PROCESS_STDOUT), says) ||
-                                      strstr(process_output(process, PROCESS_STDERR), says)),
-                      "%s: %d: %s%s", command, r, process_output(process, PROCESS_STDOUT),
-                      process_output(process, PROCESS_STDERR));
-}
-
 static void configure(struct fixture *fixture, const char *certificates) {
         _cleanup_(freep) char *control = NULL;
 
@@ -72,14 +56,16 @@ START_TEST(a_renewal_for_another_client_waits_for_an_operator) {
 
         fixture_start(fixture, NULL);
         fixture_expect(fixture, MESSAGE_READY);
-        ctl(fixture, "show", "--json", 0, "\"refused_subject\":\"" SUBJECT("client-2") "\"");
-        ctl(fixture, "status", NULL, 0, "rekeyctl accept orders");
-        ctl(fixture, "accept", NULL, 0, "the subject '" SUBJECT("client-2") "' is accepted");
+        fixture_ctl(fixture, "show", "orders", "--json", 0,
+                    "\"refused_subject\":\"" SUBJECT("client-2") "\"");
+        fixture_ctl(fixture, "status", "orders", NULL, 0, "rekeyctl accept orders");
+        fixture_ctl(fixture, "accept", "orders", NULL, 0,
+                    "the subject '" SUBJECT("client-2") "' is accepted");
         fixture_expect(fixture, MESSAGE_RENEWED);
         expect_subject(fixture, "is '" SUBJECT("client-2") "' now, instead of '" SUBJECT("client-1") "'");
         ck_assert_uint_eq(fixture_calls(fixture, "sign"), signatures + 1);
-        ctl(fixture, "show", "--json", 0, "\"refused_subject\":null");
-        ctl(fixture, "accept", NULL, 6, "nothing to accept");
+        fixture_ctl(fixture, "show", "orders", "--json", 0, "\"refused_subject\":null");
+        fixture_ctl(fixture, "accept", "orders", NULL, 6, "nothing to accept");
         ck_assert_int_eq(fixture_stop(fixture), 0);
         history = scratch_read(fixture->directory, "state/orders.history");
         ck_assert_ptr_nonnull(strstr(history, "now, instead of '" SUBJECT("client-1")));
@@ -133,7 +119,7 @@ START_TEST(a_forced_enrolment_may_be_anothers) {
         fixture_expect(fixture, MESSAGE_READY);
         fixture_token(fixture, "client-2", "other-token");
         ck_assert_int_ge(asprintf(&token, "--token-file=%s/other-token", fixture->directory), 0);
-        ctl(fixture, "enrol", token, 6, "renew it, or force the enrolment");
+        fixture_ctl(fixture, "enrol", "orders", token, 6, "renew it, or force the enrolment");
 
         {
                 _cleanup_(freep) char *socket = scratch_path(fixture->directory, "control.sock");

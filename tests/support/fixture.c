@@ -262,6 +262,21 @@ void fixture_kill(struct fixture *fixture) {
         ck_assert_int_eq(process_wait(fixture->rekeyd), 128 + SIGKILL);
 }
 
+void fixture_ctl(struct fixture *fixture, const char *command, const char *certificate, const char *option,
+                 int status, const char *text) {
+        _cleanup_(freep) char *config = scratch_path(fixture->directory, "rekeyd.yaml");
+        const char *argv[] = {
+                getenv("REKEYD_TEST_REKEYCTL"), "--config", config, command, certificate, option, NULL
+        };
+        _cleanup_(process_freep) struct process *process = process_start(argv, true);
+        int r = process_wait(process);
+
+        ck_assert_msg(r == status && (strstr(process_output(process, PROCESS_STDOUT), text) ||
+                                      strstr(process_output(process, PROCESS_STDERR), text)),
+                      "rekeyctl %s %s: %d instead of %d with '%s': %s%s", command, certificate, r, status,
+                      text, process_output(process, PROCESS_STDOUT), process_output(process, PROCESS_STDERR));
+}
+
 void fixture_reload(struct fixture *fixture) {
         process_signal(fixture->rekeyd, SIGHUP);
         fixture_expect(fixture, MESSAGE_RELOADED);

@@ -89,6 +89,11 @@ int fixture_stop(struct fixture *fixture);
 /* Kills rekeyd by SIGKILL and reaps it. */
 void fixture_kill(struct fixture *fixture);
 
+/* `rekeyctl COMMAND CERTIFICATE OPTION` ends with STATUS and prints TEXT, which may be "". Asks rekeyd where
+ * the configuration has a control socket and rekeyd runs, otherwise the files. */
+void fixture_ctl(struct fixture *fixture, const char *command, const char *certificate, const char *option,
+                 int status, const char *text);
+
 /* SIGHUP, and awaits that the configuration was reloaded. */
 void fixture_reload(struct fixture *fixture);
 

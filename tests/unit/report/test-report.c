@@ -531,6 +531,55 @@ START_TEST(attempts_are_counted_from_the_next_one) {
 }
 END_TEST
 
+/* --- Where it is renewed --- */
+
+/* Each protocol has its endpoint in a member of its own; a configured URL is as good. */
+START_TEST(where_it_is_renewed) {
+        static const struct {
+                const char *options;
+                const char *connector_url, *info_url; /* in connection.json */
+                bool is_known;
+                const char *shown; /* NULL: none */
+        } cases[] = {
+                { "protocol: compass", NULL, NULL, false, NULL },
+                { "protocol: compass", "https://c/mtls", NULL, true, "https://c/mtls" },
+                { "protocol: compass", NULL, "https://c/info", false, NULL },
+                { "protocol: compass, url: https://c/mtls", NULL, NULL, true, NULL },
+                { "protocol: connector-service", NULL, NULL, false, NULL },
+                { "protocol: connector-service", "https://c/mtls", NULL, false, NULL },
+                { "protocol: connector-service", NULL, "https://c/info", true, "https://c/info" },
+                { "protocol: connector-service, url: https://c/info", NULL, NULL, true, NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(inspection_clear) struct inspection inspection = make_inspection();
+                _cleanup_(config_freep) struct config *config = NULL;
+                _cleanup_(freep) char *yaml = NULL, *wanted = NULL, *text = NULL;
+                const struct state state = { 0 };
+                struct report_status status;
+
+                ck_assert_int_gt(asprintf(&yaml,
+                                          "connectors: {ucl: {enrol_url: https://c/e, %s}}\n"
+                                          "certificates: {orders: {connector: ucl, directory: /srv/x}}\n",
+                                          cases[i].options),
+                                 0);
+                config = parse_good(yaml);
+                if (cases[i].connector_url)
+                        inspection.connection.connector_url = strdup(cases[i].connector_url);
+                if (cases[i].info_url)
+                        inspection.connection.info_url = strdup(cases[i].info_url);
+                report_offline(config, &config->certificates[0], &inspection, &state, NOW, &status);
+                text = dump(report_details(&status, &config->certificates[0], &inspection, &state, NOW));
+                ck_assert_int_gt(asprintf(&wanted, "\"connector_url\": %s%s%s", cases[i].shown ? "\"" : "",
+                                          cases[i].shown ? cases[i].shown : "null",
+                                          cases[i].shown ? "\"" : ""),
+                                 0);
+                ck_assert_msg(!status.doubt == cases[i].is_known, "case %zu: %s", i, status.doubt);
+                ck_assert_msg(strstr(text, wanted), "case %zu: no %s", i, wanted);
+        }
+}
+END_TEST
+
 /* --- Dependents --- */
 
 /* Journals on disk have these. */
@@ -562,6 +611,7 @@ int main(void) {
         TEST_CASE(suite, a_set_that_cannot_be_read_is_last_known);
         TEST_CASE(suite, numbers_without_a_daemon);
         TEST_CASE(suite, attempts_are_counted_from_the_next_one);
+        TEST_CASE(suite, where_it_is_renewed);
         TEST_CASE(suite, keys_of_dependents_stay_what_they_are);
         return test_run(suite);
 }

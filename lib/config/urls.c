@@ -1,12 +1,17 @@
-/* Renewals and revocations call the same Connector, so they agree on where it is: what the operator wrote
- * goes before what the Connector said once. */
+/* Renewals, revocations and reports mean the same Connector, so they agree on where it is: what the operator
+ * wrote goes before what the Connector said once. */
 
-#include "daemon/certificate/urls.h"
+#include "lib/config/urls.h"
 
 #include <errno.h>
 
-struct urls urls_list(const struct config_connector *connector, const char *learnt, const char *current) {
-        const char *all[URLS_MAX] = { connector->url, learnt, current };
+struct urls urls_list(const struct config_connector *connector, const struct connection *connection,
+                      const char *current) {
+        const char *all[URLS_MAX] = {
+                connector->url,
+                connection ? protocol_endpoint(protocol_get(connector->protocol), connection) : NULL,
+                current,
+        };
         struct urls urls = { 0 };
 
         for (size_t i = 0; i < URLS_MAX; i++) {

@@ -3,7 +3,6 @@
 /* Where the certificate-secured endpoint of a Connector may be. */
 
 #include "lib/config/config.h"
-#include "lib/util/error.h"
 
 #define URLS_MAX 3u
 
@@ -13,9 +12,10 @@ struct urls {
         size_t n;
 };
 
-/* The configured URL, which wins; LEARNT, what `configuration` said last; CURRENT, what came with a set. Any
- * may be NULL. */
-struct urls urls_list(const struct config_connector *connector, const char *learnt, const char *current);
+/* The configured URL, which wins; the endpoint in CONNECTION, what `configuration` said last or what came
+ * with a set; CURRENT, what came with the set in use. Either may be NULL. */
+struct urls urls_list(const struct config_connector *connector, const struct connection *connection,
+                      const char *current);
 
 /* The sentence for an empty list; returns -ENOENT. */
 int urls_explain_none(const struct config_connector *connector, struct error *error);
