@@ -15,14 +15,15 @@ static enum term_style style_of(const char *kind) {
                 const char *kind;
                 enum term_style style;
         } rows[] = {
-                { "renewed", TERM_GOOD },          { "enrolled", TERM_GOOD },
-                { "adopted", TERM_GOOD },          { "reloaded", TERM_GOOD },
-                { "rolled-back", TERM_WARNING },   { "held", TERM_WARNING },
-                { "over-budget", TERM_WARNING },   { "revoked", TERM_WARNING },
-                { "warning", TERM_WARNING },       { "clock-set", TERM_WARNING },
-                { "lost", TERM_WARNING },          { "failed", TERM_BAD },
-                { "waiting-for-token", TERM_BAD }, { "not-notified", TERM_BAD },
-                { "not-exported", TERM_BAD },      { "not-reloaded", TERM_BAD },
+                { "renewed", TERM_GOOD },        { "enrolled", TERM_GOOD },
+                { "adopted", TERM_GOOD },        { "reloaded", TERM_GOOD },
+                { "rolled-back", TERM_WARNING }, { "held", TERM_WARNING },
+                { "over-budget", TERM_WARNING }, { "revoked", TERM_WARNING },
+                { "warning", TERM_WARNING },     { "clock-set", TERM_WARNING },
+                { "lost", TERM_WARNING },        { "failed", TERM_BAD },
+                { "not-probed", TERM_BAD },      { "waiting-for-token", TERM_BAD },
+                { "not-notified", TERM_BAD },    { "not-exported", TERM_BAD },
+                { "not-reloaded", TERM_BAD },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)

@@ -170,6 +170,11 @@ static void finish_task(struct tasks *tasks, struct task *task, const json_t *ev
                 end_task(tasks, task, streq(name, "over-budget") ? CTL_OVER_BUDGET : CTL_FAILED);
                 return;
         }
+        if (streq_null(name, "not-probed")) {
+                progress_print(tasks->progress, true, task->name, "%s", message ? message : "not probed");
+                end_task(tasks, task, CTL_FAILED);
+                return;
+        }
         took = usec_sub(now_usec(CLOCK_MONOTONIC), task->since);
         if (tasks->ctl->term.is_terminal && took >= USEC_PER_SEC)
                 progress_print(tasks->progress, false, task->name, "%s; took %s", message ? message : "done",

@@ -141,7 +141,12 @@ static bool has_wrong_rights(const struct judge *judge) {
 }
 
 static bool is_doubtful(const struct judge *judge) {
-        return judge->view->doubt;
+        return judge->view->renewable.doubt;
+}
+
+/* An answer that has other causes as well; no answer at all is what other rows are for. */
+static bool has_doubtful_answer(const struct judge *judge) {
+        return in_state(judge, "current") && streq_null(judge->view->renewable.answer, "doubtful");
 }
 
 static bool has_failed_exports(const struct judge *judge) {
@@ -279,7 +284,14 @@ static void say_rights(FILE *out, const struct judge *judge) {
 }
 
 static void say_doubt(FILE *out, const struct judge *judge) {
-        fputs(judge->view->doubt, out);
+        fputs(judge->view->renewable.doubt, out);
+}
+
+static void say_doubtful_answer(FILE *out, const struct judge *judge) {
+        char span[TIMESPAN_MAX];
+
+        fprintf(out, "unknown whether the Connector still accepts the certificate: asked %s ago",
+                format_short_span(span, usec_sub(judge->now, judge->view->renewable.probed_at)));
 }
 
 static void say_exports(FILE *out, const struct judge *judge) {
@@ -379,6 +391,8 @@ static const struct row {
         { GROUP_LIFE, VERDICT_CALL, is_stuck, NULL, "rekeyd has not begun the renewal, which is overdue for ",
           say_due, NULL, "journalctl -u rekeyd" },
         { GROUP_DOUBT, VERDICT_CALL, is_doubtful, NULL, "", say_doubt, NULL, "rekeyctl show %s" },
+        { GROUP_DOUBT, VERDICT_CALL, has_doubtful_answer, NULL, "", say_doubtful_answer, "to ask again",
+          "rekeyctl probe %s" },
         { GROUP_RIGHTS, VERDICT_CALL, has_wrong_rights, NULL, "", say_rights, NULL, "rekeyctl show %s" },
         { GROUP_EXPORTS, VERDICT_CALL, has_failed_exports, NULL, "", say_exports, NULL, "rekeyctl show %s" },
         { GROUP_NOTICES, VERDICT_CALL, has_failed_notices, NULL, "", say_notices, NULL,

@@ -29,6 +29,13 @@ struct view_files {
         bool is_unwatched;
 };
 
+/* Whether it can be renewed when it is due. */
+struct view_renewable {
+        const char *doubt;  /* why not; NULL: nothing is known */
+        const char *answer; /* to the last probe; NULL: none */
+        usec_t probed_at;   /* 0: never */
+};
+
 struct view {
         const char *name, *connector, *directory;
         const char *state;   /* "unknown" where there is none */
@@ -46,7 +53,7 @@ struct view {
         usec_t renew_at, next_attempt, last_error_at, last_result_at; /* 0: none */
         unsigned failures;
         unsigned budget_left; /* VIEW_UNKNOWN: it is not known */
-        const char *doubt;    /* why it cannot be renewed when it is due; NULL: nothing is known */
+        struct view_renewable renewable;
         struct view_files files;
         struct view_notices notices;
         struct view_subjects subjects;

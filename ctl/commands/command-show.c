@@ -84,9 +84,11 @@ static int print_life(const struct sheet *sheet) {
                 pair_as(table, TERM_WARNING, "Failures", text);
         }
         pair(table, "Last error", view->last_error);
-        pair_as(table, TERM_WARNING, "Other subject", view->subjects.refused);
-        pair_as(table, TERM_WARNING, "Doubt", view->doubt);
         pair_time(table, "  at", view->last_error_at, sheet->now);
+        pair_as(table, TERM_WARNING, "Other subject", view->subjects.refused);
+        pair_as(table, TERM_WARNING, "Doubt", view->renewable.doubt);
+        pair(table, "Last probe", view->renewable.answer);
+        pair_time(table, "  at", view->renewable.probed_at, sheet->now);
         snprintf(text, sizeof(text), "%s%s%s", operation, *operation ? " " : "",
                  view->last_result ? view->last_result : "");
         pair(table, "Last result", text);

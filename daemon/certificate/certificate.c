@@ -6,6 +6,7 @@
 
 #include "daemon/certificate/certificate.h"
 
+#include "daemon/certificate/prober.h"
 #include "daemon/certificate/publisher.h"
 #include "daemon/certificate/renewer.h"
 #include "daemon/certificate/revoker.h"
@@ -18,6 +19,7 @@ struct certificate {
         struct reporter reporter;
         struct renewer renewer;
         struct revoker revoker;
+        struct prober prober;
         struct publisher publisher;
 
         /* What an operator asked for, beside an attempt: it waits until no attempt is under way, and no
@@ -128,10 +130,14 @@ static void start_acceptance(struct certificate *certificate) {
         state_file_save_then(state_file, on_accepted, certificate);
 }
 
+static void start_probe(struct certificate *certificate) {
+        prober_ask(&certificate->prober);
+}
+
 static void (*const starts[OPERATION_MAX])(struct certificate *certificate) = {
         [OPERATION_ENROL] = start_enrolment,   [OPERATION_REVOKE] = start_revocation,
         [OPERATION_ROLLBACK] = start_rollback, [OPERATION_NOTIFY] = start_notification,
-        [OPERATION_ACCEPT] = start_acceptance,
+        [OPERATION_ACCEPT] = start_acceptance, [OPERATION_PROBE] = start_probe,
 };
 
 static void start_operation(struct certificate *certificate) {
@@ -185,6 +191,7 @@ static void take_configuration(struct certificate *certificate) {
         renewer_stop_waiting(&certificate->renewer);
         publisher_stop_waiting(&certificate->publisher);
         revoker_resume(&certificate->revoker);
+        prober_resume(&certificate->prober);
         reporter_forget_current(&certificate->reporter);
         renewer_request(&certificate->renewer, RENEWER_TRY);
 }
@@ -227,7 +234,12 @@ static void dispatch(struct certificate *certificate) {
                 take_configuration(certificate); /* what is being delivered goes on */
                 return;
         }
+        if (certificate->renewer.renewal.state == RENEWAL_CURRENT &&
+            !renewer_is_queued(&certificate->renewer))
+                prober_begin(&certificate->prober);
         if (publisher_is_busy(&certificate->publisher))
+                return;
+        if (prober_is_busy(&certificate->prober) && core->is_retired)
                 return;
         if (core->is_retired)
                 finish(certificate);
@@ -256,6 +268,8 @@ static void on_observed(struct renewer *renewer, const struct findings *findings
 
         if (findings->set)
                 revoker_cancel(&certificate->revoker);
+        if (findings->adopted)
+                prober_restart(&certificate->prober, findings->doubt == DOUBT_NONE);
         publisher_publish(&certificate->publisher, findings->set, closely);
 }
 
@@ -332,6 +346,33 @@ static const struct revoker_ops revoker_ops = {
         .ended = on_revoker_ended,
 };
 
+static struct certificate *prober_owner(struct prober *prober) {
+        return container_of(prober, struct certificate, prober);
+}
+
+static void on_probe_due(struct prober *prober) {
+        dispatch(prober_owner(prober));
+}
+
+static void on_judged(struct prober *prober, const struct probe_result *result) {
+        renewer_take_probe(&prober_owner(prober)->renewer, result);
+}
+
+static void on_probe_ended(struct prober *prober, bool was_asked) {
+        struct certificate *certificate = prober_owner(prober);
+
+        if (was_asked)
+                end_operation(certificate, false);
+        else
+                dispatch(certificate);
+}
+
+static const struct prober_ops prober_ops = {
+        .is_due = on_probe_due,
+        .judged = on_judged,
+        .ended = on_probe_ended,
+};
+
 /* --- Beginning and end --- */
 
 /* Said once: from now on the state is this machine's. */
@@ -371,11 +412,13 @@ int certificate_new(struct environment *env, struct config *owner, const struct 
         reporter_init(&certificate->reporter, core, &certificate->renewer.renewal);
         renewer_init(&certificate->renewer, core, &renewer_ops);
         revoker_init(&certificate->revoker, core, &revoker_ops);
+        prober_init(&certificate->prober, core, &prober_ops);
         publisher_init(&certificate->publisher, core, &publisher_ops);
         if (warning)
                 reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_HISTORY, "%s", warning);
         say_copied(certificate);
         revoker_resume(&certificate->revoker);
+        prober_resume(&certificate->prober);
         r = use_configuration(certificate, true, false);
         if (r < 0)
                 return r;
@@ -390,6 +433,7 @@ struct certificate *certificate_free(struct certificate *certificate) {
                 renewer_clear(&certificate->renewer);
                 rollback_free(certificate->operation.rollback);
                 revoker_clear(&certificate->revoker);
+                prober_clear(&certificate->prober);
                 publisher_clear(&certificate->publisher);
                 reporter_clear(&certificate->reporter);
                 facts_clear(&certificate->core.facts);
@@ -432,6 +476,7 @@ void certificate_reconfigure(struct certificate *certificate, struct config *own
 void certificate_retire(struct certificate *certificate) {
         certificate->core.is_retired = true;
         revoker_retire(&certificate->revoker);
+        prober_retire(&certificate->prober);
         renewer_stop_waiting(&certificate->renewer);
         publisher_stop_waiting(&certificate->publisher);
         /* An attempt that waited for its turn, and has no inspection under way that would end with it. */
@@ -507,7 +552,9 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .files.n_exports_failed = certificate->publisher.n_exports_failed,
                 .notices.n_pending = (unsigned)state->n_pending,
                 .notices.error = state_pending_error(state),
-                .doubt = doubt_texts[facts->doubt],
+                .renewable.doubt = doubt_texts[facts->doubt],
+                .renewable.answer = certificate->prober.last_answer,
+                .renewable.probed_at = certificate->prober.probed_usec,
                 .budget_left = schedule_budget_left(state->issuances, state->n_issuances,
                                                     core->env->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
                 .files.is_unwatched = waits_are_blind(&certificate->renewer.waits),

@@ -5,6 +5,7 @@
 
 #include "daemon/connector/slots.h"
 #include "daemon/delivery/places.h"
+#include "daemon/loop/coarse-timers.h"
 #include "daemon/loop/services.h"
 #include "daemon/observe/observers.h"
 #include "daemon/observe/state-file.h"
@@ -28,9 +29,10 @@ struct environment {
         struct loop_services services;
         struct observers observers;
         struct state_directory state_directory;
-        struct slots slots;     /* `limits.concurrent_renewals` */
-        struct places places;   /* of notifications */
-        uint8_t machine_id[16]; /* derived for this application; the same after a restart */
+        struct slots slots;          /* `limits.concurrent_renewals` */
+        struct places places;        /* of notifications */
+        struct coarse_timers pulses; /* `pulse` */
+        uint8_t machine_id[16];      /* derived for this application; the same after a restart */
         unsigned issuances_per_hour;
         bool once; /* one attempt for each certificate, then exit */
         const struct environment_ops *ops;

@@ -27,10 +27,10 @@ void records_failure(const struct core *core, unsigned failures, enum failure fa
                 backoff_usec == USEC_INFINITY ? 0 : usec_add(now_usec(CLOCK_REALTIME), backoff_usec);
 }
 
-void records_error(const struct core *core, const struct outcome *outcome) {
+void records_error(const struct core *core, const struct error *error) {
         struct state *state = saved(core);
 
-        state_keep_error(&state->error, error_text(&outcome->error));
+        state_keep_error(&state->error, error_text(error));
         state->failed_usec = now_usec(CLOCK_REALTIME);
 }
 

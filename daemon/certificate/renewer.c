@@ -134,7 +134,7 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
             !(outcome->is_doubtful && renewal->failures <= RENEWAL_DOUBTS))
                 facts_burn_token(&renewer->core->facts);
         records_failure(renewer->core, renewal->failures, renewal->failure, renewal->backoff_usec);
-        records_error(renewer->core, outcome);
+        records_error(renewer->core, &outcome->error);
         records_named_subject(renewer->core, outcome, attempt_findings(renewer->attempt)->next_subject);
         state_file_save(state_file(renewer));
         log_failure(renewer, over_budget);
@@ -275,7 +275,7 @@ static void log_rest(struct renewer *renewer, const struct renewal *next, enum r
                              "the clock is "
                              "right",
                              0);
-                records_error(renewer->core, attempt_outcome(renewer->attempt));
+                records_error(renewer->core, &attempt_outcome(renewer->attempt)->error);
                 log_failure(renewer, false);
                 renewer->result.failed = true;
         } else if (next->state == RENEWAL_WAITING_FOR_TOKEN) {
@@ -624,6 +624,22 @@ void renewer_start(struct renewer *renewer) {
 void renewer_stop_waiting(struct renewer *renewer) {
         slots_leave(&renewer->slot);
         waits_stop(&renewer->waits);
+}
+
+void renewer_take_probe(struct renewer *renewer, const struct probe_result *result) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        const bool is_rejected = result->answer == PROBE_REJECTED;
+
+        if (renewer->renewal.rejected == is_rejected)
+                return;
+        renewer->renewal.rejected = is_rejected;
+        if (is_rejected) {
+                error_set(&error, -EACCES, "%s", result->error);
+                records_failure(renewer->core, 1, FAILURE_REJECTED, USEC_INFINITY);
+                records_error(renewer->core, &error);
+                state_file_save(state_file(renewer));
+        }
+        renewer_request(renewer, RENEWER_TRY);
 }
 
 /* --- What an operator wants --- */

@@ -3,6 +3,7 @@
 /* The renewal machine of one certificate, and the hands that do what it says: attempts, their turn, their
  * waits. */
 
+#include "daemon/certificate/probe.h"
 #include "daemon/certificate/reporter.h"
 #include "daemon/certificate/waits.h"
 #include "daemon/connector/slots.h"
@@ -102,6 +103,10 @@ void renewer_force(struct renewer *renewer, bool not_longer);
 /* An operator wants to enrol with TOKEN, which is taken over and cleansed; it may be one of another client
  * (ANY_SUBJECT). */
 void renewer_offer_token(struct renewer *renewer, char *token, bool not_longer, bool any_subject);
+
+/* A probe has found whether the Connector accepts the set in use: one that it rejects waits for a token at
+ * once, and one that it accepts again is current again. No attempt is under way. */
+void renewer_take_probe(struct renewer *renewer, const struct probe_result *result);
 
 /* The attempt that an operator waits for will not be made; WHY follows "dropped: certificate is ". */
 void renewer_give_up(struct renewer *renewer, const char *why);

@@ -33,6 +33,8 @@ static const struct {
         { MESSAGE_ROLLED_BACK, 1u << OPERATION_ROLLBACK, DONE },
         { MESSAGE_NOTIFYING, 1u << OPERATION_NOTIFY, DONE },
         { MESSAGE_ACCEPTED, 1u << OPERATION_ACCEPT, DONE },
+        { MESSAGE_PROBED, 1u << OPERATION_PROBE, DONE },
+        { MESSAGE_NOT_PROBED, 1u << OPERATION_PROBE, OPERATION_FAILED },
         { MESSAGE_OPERATION_FAILED, ANY, OPERATION_FAILED },
 };
 
@@ -64,8 +66,9 @@ static void remember_result(struct reporter *reporter, const char *message_id, c
                 return;
         if (operation != OPERATION_NONE)
                 reporter->operation = OPERATION_NONE;
-        else if (results[i].operations == 1u << OPERATION_REVOKE)
-                return; /* of the set before this one */
+        else if (results[i].operations == 1u << OPERATION_REVOKE ||
+                 results[i].operations == 1u << OPERATION_PROBE)
+                return; /* of the set before this one; and nothing that rekeyd has done */
         reporter->last_result = events_name(message_id);
         reporter->last_operation = operation;
         reporter->last_usec = now_usec(CLOCK_REALTIME);

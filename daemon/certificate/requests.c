@@ -9,6 +9,7 @@
 const char *const operation_names[OPERATION_MAX] = {
         [OPERATION_RENEW] = "renew",       [OPERATION_ENROL] = "enrol",   [OPERATION_REVOKE] = "revoke",
         [OPERATION_ROLLBACK] = "rollback", [OPERATION_NOTIFY] = "notify", [OPERATION_ACCEPT] = "accept",
+        [OPERATION_PROBE] = "probe",
 };
 
 bool operation_is_attempt(enum operation operation) {
@@ -111,6 +112,12 @@ static int check_restorable(const struct request_facts *facts, struct error *err
         return error_set(error, -EPERM, "%s has no certificate yet", facts->name);
 }
 
+static int check_probeable(const struct request_facts *facts, struct error *error) {
+        if (facts->may_have_set)
+                return 0;
+        return error_set(error, -EPERM, "%s has no certificate to probe", facts->name);
+}
+
 static int check_subject_refused(const struct request_facts *facts, struct error *error) {
         if (facts->has_refused_subject)
                 return 0;
@@ -146,7 +153,8 @@ enum {
         ROLLBACK = 1u << OPERATION_ROLLBACK,
         NOTIFY = 1u << OPERATION_NOTIFY,
         ACCEPT = 1u << OPERATION_ACCEPT,
-        ALL = RENEW | ENROL | REVOKE | ROLLBACK | NOTIFY | ACCEPT,
+        PROBE = 1u << OPERATION_PROBE,
+        ALL = RENEW | ENROL | REVOKE | ROLLBACK | NOTIFY | ACCEPT | PROBE,
 };
 
 static const struct {
@@ -154,7 +162,7 @@ static const struct {
         rule_t rule;
         bool of_disk; /* what lies there may be another set by now, without an event that tells of it */
 } rules[] = {
-        { ENROL | REVOKE | ROLLBACK | NOTIFY | ACCEPT, check_attempt, false },
+        { ENROL | REVOKE | ROLLBACK | NOTIFY | ACCEPT | PROBE, check_attempt, false },
         { ALL, check_retired, false },
         { ALL, check_under_way, false },
         { RENEW, check_not_revoked, true },
@@ -167,6 +175,7 @@ static const struct {
         { REVOKE, check_revocable, true },
         { REVOKE, check_not_revoked_for_sure, true },
         { ROLLBACK, check_restorable, true },
+        { PROBE, check_probeable, true },
         { ACCEPT, check_subject_refused, false },
         { REVOKE | ROLLBACK, check_not_revoking, false },
         { RENEW | ENROL, check_budget, false },

@@ -13,6 +13,7 @@ enum operation {
         OPERATION_ROLLBACK,
         OPERATION_NOTIFY,
         OPERATION_ACCEPT,
+        OPERATION_PROBE,
         OPERATION_MAX,
 };
 extern const char *const operation_names[OPERATION_MAX]; /* "renew"; NULL for OPERATION_NONE */

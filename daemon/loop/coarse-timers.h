@@ -5,6 +5,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "lib/util/macro.h"
 #include "lib/util/time.h"
 
 struct coarse_timer;

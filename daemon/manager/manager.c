@@ -379,6 +379,7 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                 .services.event = sd_event_ref(event),
                 .observers.metrics = &manager->metrics,
                 .state_directory.fd = -1,
+                .pulses = { .event = event, .slack_usec = USEC_PER_MINUTE },
                 .once = once,
                 .ops = &environment_ops,
         };
@@ -474,6 +475,7 @@ struct manager *manager_free(struct manager *manager) {
         fleet_clear(&manager->fleet);
         status_line_free(manager->status_line);
         slots_clear(&manager->env.slots);
+        coarse_timers_clear(&manager->env.pulses);
         sd_event_source_disable_unref(manager->clock);
         sd_event_source_disable_unref(manager->extend);
         sd_event_source_disable_unref(manager->inspections);

@@ -66,6 +66,8 @@ static const struct {
         { MESSAGE_REVOKED, "revoked", true },
         { MESSAGE_SUBJECT, "subject-changed", true },
         { MESSAGE_ACCEPTED, "accepted", true },
+        { MESSAGE_PROBED, "probed", true },
+        { MESSAGE_NOT_PROBED, "not-probed", true },
         { MESSAGE_ROLLED_BACK, "rolled-back", true },
         { MESSAGE_NOTIFYING, "notifying", true },
         { MESSAGE_NOTIFIED, "notified", true },

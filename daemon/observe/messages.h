@@ -69,4 +69,6 @@
         "95c5cf715fced5dfe70e9f754c7922c9" /* the certificate has another subject than before */
 #define MESSAGE_ACCEPTED         "97c977c0ae5bc13d2d3fc00e72b169a2" /* an operator accepts another subject */
 #define MESSAGE_COPIED           "9061f56b9684fd9bc134dae5d6d2afa3" /* the state is that of another machine */
+#define MESSAGE_PROBED           "dfef34003f5e4a55be59ca65cde5de86" /* the Connector accepts the certificate in use */
+#define MESSAGE_NOT_PROBED       "c715e86ccd0d4df7a530e07bdad3bb79" /* it rejects it, or that is unknown */
 #define MESSAGE_OPERATION_FAILED "02e2dae20dde4764b561868cc4e921fb" /* an operator's request failed */

@@ -148,6 +148,8 @@ static const struct family families[] = {
           "Notifications of dependents, by result; each delivery counts.", BY("result", results, 0) },
         { "rekeyd_revocations_total", COUNTER, OF_METRICS(NUMBER, revocations),
           "Revocations of certificates at the Connectors, by result.", BY("result", results, 0) },
+        { "rekeyd_probes_total", COUNTER, OF_METRICS(NUMBER, probes),
+          "Probes of certificates in use, by what the Connector said.", BY("answer", probe_answer_names, PROBE_NONE + 1) },
         { "rekeyd_reloads_total", COUNTER, OF_METRICS(NUMBER, reloads),
           "Reloads of the configuration, by result.", BY("result", results, 0) },
         { "rekeyd_last_reload_successful", GAUGE, OF_METRICS(NOT, reload_has_failed),

@@ -28,6 +28,7 @@ struct metrics {
         uint64_t signatures;                           /* that were requested */
         uint64_t notifications, notification_failures; /* that were delivered; that failed */
         uint64_t revocations, revocation_failures;     /* those that succeeded; those that did not */
+        uint64_t probes[PROBE_MAX];                    /* by what they said */
         uint64_t reloads, reload_failures;             /* the same */
         usec_t last_reload_usec;                       /* CLOCK_REALTIME, of the last good one; 0: none yet */
         bool reload_has_failed;                        /* the last one */

@@ -115,6 +115,9 @@ static const struct yaml_table metrics_table = { .name = "metrics", OPTIONS(metr
 #define REVOKE_OLD                                                                             \
         .key = "revoke_old", .type = &yaml_duration, .min = USEC_PER_MINUTE, .max = DAYS(365), \
         .help = "how long after a swap the previous certificate is revoked; never when absent"
+#define PULSE                                                    \
+        .key = "pulse", .type = &yaml_duration, .max = DAYS(30), \
+        .help = "how often the Connector is asked whether it accepts the certificate; 0s: never"
 #define KEY .key = "key", .type = &yaml_struct, .help = "the private key to generate for each renewal"
 #define KEY_TYPE                                                        \
         .key = "type", .type = &config_key_type, .default_text = "rsa", \
@@ -137,6 +140,7 @@ static const struct yaml_option default_options[] = {
         { KEY, .table = &default_key_table },
         { KEEP, FIELD(config_policy, keep), .default_text = "2" },
         { REVOKE_OLD, FIELD(config_policy, revoke_old_usec) },
+        { PULSE, FIELD(config_policy, pulse_usec), .default_text = "6h" },
 };
 
 static const struct yaml_table defaults_table = { .name = "defaults", OPTIONS(default_options) };
@@ -266,6 +270,7 @@ static const struct yaml_option certificate_options[] = {
         { KEY, .table = &key_table },
         { KEEP, FIELD(config_certificate, policy.keep), INHERITED(keep) },
         { REVOKE_OLD, FIELD(config_certificate, policy.revoke_old_usec), INHERITED(revoke_old_usec) },
+        { PULSE, FIELD(config_certificate, policy.pulse_usec), INHERITED(pulse_usec) },
         { .key = "exports",
           .type = &yaml_list,
           FIELD(config_certificate, exports),

@@ -33,6 +33,7 @@ struct config_policy {
         } key;
         unsigned keep;          /* generations, 2 to 100 */
         usec_t revoke_old_usec; /* after a swap, the certificate before it is revoked; 0: never */
+        usec_t pulse_usec;      /* between two probes, 6h; 0: none */
 };
 
 enum config_notify_kind {

@@ -382,6 +382,7 @@ static int read_proof(const struct protocol_reply *reply, const char *certificat
 const struct protocol protocol_connector_service = {
         .endpoint = offsetof(struct connection, info_url),
         .keeps_token = true,
+        .proof_passes_revoked = true,
         .ask_configuration = ask_configuration,
         .ask_signature = ask_signature,
         .ask_revocation = ask_revocation,

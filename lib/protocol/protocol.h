@@ -101,6 +101,9 @@ struct protocol {
         /* A token that was refused something still works: only the call that succeeds uses it up. */
         bool keeps_token;
 
+        /* A proof succeeds with a revoked certificate, too. */
+        bool proof_passes_revoked;
+
         /* What is to be sent. 0; -ENOMEM; or -EINVAL with ERROR where it cannot be known. */
         int (*ask_configuration)(const struct protocol_ask *ask, struct protocol_request *ret,
                                  struct error *error);

@@ -118,7 +118,10 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "notification_error", text(status->notices.error));
         r |= put(o, "budget_left", number(status->budget_left));
         r |= put(o, "unwatched", json_boolean(status->files.is_unwatched));
-        r |= put(o, "doubt", text(status->doubt));
+        r |= put(o, "doubt", text(status->renewable.doubt));
+        r |= put(o, "probe", text(probe_answer_names[status->renewable.answer]));
+        r |= put(o, "probed_at",
+                 instant(status->renewable.answer == PROBE_NONE ? 0 : status->renewable.probed_at));
         return finish(o, r);
 }
 
@@ -361,8 +364,8 @@ void report_offline(const struct config *config, const struct config_certificate
         if (inspection->has_set && inspection->set.leaf) {
                 const struct urls urls = urls_list(certificate->connector, &inspection->connection, NULL);
 
-                status.doubt = doubt_texts[doubt_find(inspection->set.leaf, urls.items[0],
-                                                      certificate->connector->enrol_url)];
+                status.renewable.doubt = doubt_texts[doubt_find(inspection->set.leaf, urls.items[0],
+                                                                certificate->connector->enrol_url)];
         }
         if (status.is_usable)
                 status.renew_at = schedule_due(&policy, status.not_before, status.not_after, 0);

@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "lib/config/config.h"
+#include "lib/life/probe-answer.h"
 #include "lib/life/renewal.h"
 #include "lib/life/state.h"
 #include "lib/report/inspect.h"
@@ -22,6 +23,13 @@ struct report_files {
 struct report_subjects {
         const char *last;               /* of the last set that is known */
         const char *refused, *accepted; /* another, which the Connector names */
+};
+
+/* Whether the set can be renewed when it is due. */
+struct report_renewable {
+        const char *doubt;        /* why not; NULL: nothing is known */
+        enum probe_answer answer; /* of the last probe since the start */
+        usec_t probed_at;         /* CLOCK_REALTIME */
 };
 
 /* The notifications of a certificate. */
@@ -57,7 +65,7 @@ struct report_status {
         const char *last_result_error; /* NULL: it was no failure */
         struct report_files files;
         struct report_notices notices;
-        const char *doubt; /* why it cannot be renewed when it is due; NULL: nothing is known */
+        struct report_renewable renewable;
         unsigned budget_left;
 };
 

@@ -310,6 +310,9 @@ START_TEST(who_has_enrolled_knows_where_to_renew) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
 
         fixture_enrol(fixture, ORDERS);
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_CURRENT);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_ptr_null(strstr(process_output(fixture->rekeyd, PROCESS_STDERR), "there is no URL"));
         fixture_ctl(fixture, "status", "orders", "--json", 0, "\"doubt\":null");
         fixture_ctl(fixture, "show", "orders", NULL, 0, fixture->certificate_url);

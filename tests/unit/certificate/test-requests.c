@@ -33,8 +33,8 @@ START_TEST(a_good_certificate_may_do_all) {
 }
 END_TEST
 
-#define ALL     "renew enrol revoke rollback notify accept"
-#define NOT_NEW "enrol revoke rollback notify accept"
+#define ALL     "renew enrol revoke rollback notify accept probe"
+#define NOT_NEW "enrol revoke rollback notify accept probe"
 
 /* OPERATION is answered with CODE and TEXT after a look. Without one it is refused by nothing that lies on
  * the disk; where the look was in vain, the sentence says so. */
@@ -79,7 +79,7 @@ START_TEST(each_state_refuses_what_it_must) {
                 { "waiting attempt", NOT_NEW, -EBUSY, "an attempt to enrol orders is under way", false },
                 { "unreadable set", "enrol revoke rollback", -EPERM, "cannot be read, and may be whole: no",
                   true },
-                { "no set", "renew revoke rollback notify", -EPERM, "orders has no certificate", true },
+                { "no set", "renew revoke rollback notify probe", -EPERM, "orders has no certificate", true },
                 { "revoked", "renew revoke", -EPERM, "enrol it again", true },
                 { "in doubt", "renew", -EPERM, "orders is revoked", true },
                 { "no url", "enrol", -EPERM, "connector ucl has no `enrol_url`", false },

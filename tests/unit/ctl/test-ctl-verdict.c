@@ -164,6 +164,11 @@ static const struct {
           PLUGIN_OK },
         { GOOD FINE STATE("current") ",\"doubt\":\"it is odd\"", false, VERDICT_CALL, "it is odd",
           "rekeyctl show orders", PLUGIN_WARNING },
+        { GOOD FINE STATE("current") ",\"probe\":\"doubtful\",\"probed_at\":\"2026-11-21T11:58:00Z\"", false,
+          VERDICT_CALL, "unknown whether the Connector still accepts the certificate",
+          "rekeyctl probe orders", PLUGIN_WARNING },
+        { GOOD FINE STATE("current") ",\"probe\":\"unknown\",\"probed_at\":\"2026-11-21T11:58:00Z\"", false,
+          VERDICT_FINE, NULL, NULL, PLUGIN_OK },
         { GOOD FINE STATE("current") ",\"doubt\":null", false, VERDICT_FINE, NULL, NULL, PLUGIN_OK },
         { GOOD FINE STATE("current") ",\"budget_left\":0", false, VERDICT_FINE, NULL, NULL, PLUGIN_OK },
         /* what was asked for in vain calls nobody, and is said once */

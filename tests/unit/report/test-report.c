@@ -574,7 +574,8 @@ START_TEST(where_it_is_renewed) {
                                           cases[i].shown ? cases[i].shown : "null",
                                           cases[i].shown ? "\"" : ""),
                                  0);
-                ck_assert_msg(!status.doubt == cases[i].is_known, "case %zu: %s", i, status.doubt);
+                ck_assert_msg(!status.renewable.doubt == cases[i].is_known, "case %zu: %s", i,
+                              status.renewable.doubt);
                 ck_assert_msg(strstr(text, wanted), "case %zu: no %s", i, wanted);
         }
 }
