@@ -384,12 +384,21 @@ static bool may_be_wrong_url(struct remote *remote) {
 
 static void verify_at_next(struct remote *remote);
 
-/* The URLs that the proof named, beside the endpoint. */
+/* The URLs that the proof named, beside the endpoint. A renewal has heard them before: where nothing is new,
+ * nothing is written, so that a disk that is full by now does not end it. */
 static int settle_named(struct gathered *gathered, const struct connection *named) {
-        int r = connection_follow(&gathered->connection, named);
+        _cleanup_(freep) char *before = NULL, *after = NULL;
+        int r;
 
-        gathered->is_connection_changed |= connection_is_any(named);
-        return r == -ENOMEM ? r : 0;
+        r = connection_format(&gathered->connection, &before);
+        if (r == 0 && connection_follow(&gathered->connection, named) == -ENOMEM)
+                r = -ENOMEM;
+        if (r == 0)
+                r = connection_format(&gathered->connection, &after);
+        if (r < 0)
+                return r;
+        gathered->is_connection_changed |= !streq(before, after);
+        return 0;
 }
 
 static void on_verified(const struct connector_answer *answer, void *userdata) {

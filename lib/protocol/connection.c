@@ -73,13 +73,6 @@ int connection_take(struct connection *connection, const char *member, const jso
         return take_other(connection, member, value);
 }
 
-bool connection_is_any(const struct connection *connection) {
-        for (size_t i = 0; i < ELEMENTSOF(members); i++)
-                if (url_of(connection, i))
-                        return true;
-        return connection->others;
-}
-
 int connection_follow(struct connection *connection, const struct connection *newer) {
         const char *member;
         json_t *value;

@@ -32,9 +32,6 @@ int connection_format(const struct connection *connection, char **ret_json);
  * since it is not https, and all others were taken; or -ENOMEM. */
 int connection_follow(struct connection *connection, const struct connection *newer);
 
-/* There is anything in it. */
-bool connection_is_any(const struct connection *connection);
-
 /* Copies MEMBER, a member of connection.json, into CONNECTION: into its place, or to `others`. A URL is not
  * judged. 0 or -ENOMEM. */
 int connection_take(struct connection *connection, const char *member, const json_t *value);

@@ -1,7 +1,8 @@
 /*
  * The first invariant: a reader at any instant sees a complete, matching set. Several processes read without
  * pause while one swaps. To show that they would notice, the same readers also watch a directory that is
- * renewed as most tools do it, by one rename() for each of three files.
+ * renewed as most tools do it, by one rename() for each of three files. In the last test rekeyd swaps, as a
+ * Connector signs.
  */
 
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "lib/x509/chain.h"
+#include "tests/support/fixture.h"
 #include "tests/support/parallel.h"
 #include "tests/support/scratch.h"
 #include "tests/support/sets.h"
@@ -23,6 +25,7 @@
 #define READS_MIN         (getenv("REKEYD_TEST_WRAPPER") ? 1u : 500u)
 #define N_SETS            4
 #define CONTROL_SWAPS_MAX 20000
+#define N_RENEWALS        4
 
 /* Shared by the readers and the test. */
 struct tally {
@@ -157,6 +160,30 @@ START_TEST(the_same_readers_catch_three_renames) {
 }
 END_TEST
 
+START_TEST(readers_never_see_a_mixture_while_rekeyd_renews) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING(lifetime(20)));
+        _cleanup_(freep) char *directory = scratch_path(fixture->directory, "orders");
+        struct tally *tally = parallel_share(sizeof(*tally));
+        pid_t readers[N_READERS];
+
+        fixture_prepare(fixture, ORDERS "    renew_before: 95%%\n");
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_ENROLLED);
+        start_readers(directory, open_current, tally, readers);
+        for (unsigned i = 0; i < N_RENEWALS; i++)
+                fixture_expect(fixture, MESSAGE_RENEWED);
+        stop_readers(readers);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+
+        test_report("swap: %lu reads, %lu mismatches, %lu missing files during %u renewals by %s",
+                    tally->reads, tally->mismatches, tally->missing, N_RENEWALS, fixture->protocol);
+        ck_assert_uint_eq(tally->mismatches, 0);
+        ck_assert_uint_eq(tally->missing, 0);
+        ck_assert_uint_ge(tally->reads, READS_MIN);
+        munmap(tally, sizeof(*tally));
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("swap");
         int r;
@@ -165,6 +192,7 @@ int main(void) {
                 sets[i] = test_set_make(i);
         TEST_CASE(suite, readers_never_see_a_mixture);
         TEST_CASE(suite, the_same_readers_catch_three_renames);
+        TEST_CASE(suite, readers_never_see_a_mixture_while_rekeyd_renews);
         r = test_run(suite);
         for (unsigned i = 0; i < N_SETS; i++)
                 test_set_clear(&sets[i]);

@@ -63,10 +63,18 @@ static void set_path(char **url, const char *path) {
         *url = other;
 }
 
-static void speak(struct fixture *fixture) {
+const char *fixture_protocol(void) {
         const char *protocol = getenv("REKEYD_TEST_PROTOCOL");
 
-        fixture->protocol = protocol ? protocol : "compass";
+        return protocol ? protocol : "compass";
+}
+
+const char *by_protocol(const char *compass, const char *service) {
+        return streq(fixture_protocol(), "compass") ? compass : service;
+}
+
+static void speak(struct fixture *fixture) {
+        fixture->protocol = fixture_protocol();
         if (streq(fixture->protocol, "compass"))
                 return;
         set_path(&fixture->token_url, "/v1/applications/signingRequests/info");

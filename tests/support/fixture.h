@@ -27,8 +27,7 @@ struct fixture {
         struct process *connector; /* devconnector */
         struct process *rekeyd;    /* NULL until started */
         char *certificate_url, *token_url, *admin_url, *trust;
-        const char
-                *protocol; /* "compass", or what REKEYD_TEST_PROTOCOL names; both URLs are endpoints of it */
+        const char *protocol;          /* fixture_protocol(); both URLs are endpoints of it */
         const char *connector_options; /* more of connector `dev`, ", timeout: 4s"; borrowed, may be NULL */
         const char *state;             /* the state directory, below `directory`; borrowed, NULL: "state" */
 };
@@ -124,6 +123,10 @@ void fixture_release(struct fixture *fixture);
 
 /* A member of OBJECT as text; "" when absent or null. Borrowed. */
 const char *member(const json_t *object, const char *name);
+
+/* What REKEYD_TEST_PROTOCOL names, "compass" without it; and one of two texts, by that. */
+const char *fixture_protocol(void);
+const char *by_protocol(const char *compass, const char *service);
 
 /* Whether this is another protocol than compass; then a test that NAMES what only compass has may be left
  * out, and says so. */
