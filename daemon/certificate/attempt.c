@@ -8,6 +8,7 @@
 #include "daemon/certificate/gathered.h"
 #include "daemon/certificate/local-steps.h"
 #include "daemon/certificate/remote-steps.h"
+#include "lib/protocol/protocol.h"
 
 struct attempt {
         struct job job;
@@ -60,6 +61,13 @@ static void submit(struct attempt *attempt, struct workers *workers, void (*run)
         workers_submit(workers, &attempt->job);
 }
 
+/* A signature came back spoilt, and its token may be good: something in front of the Connector may have
+ * answered. If it was the Connector, it rejects the token the next time. */
+static bool may_ask_again(const struct gathered *gathered) {
+        return gathered->outcome.step == STEP_SIGN && gathered->outcome.failure == FAILURE_BAD_REPLY &&
+               protocol_get(gathered->config->connector->protocol)->keeps_token;
+}
+
 /* A reply that could not be verified, and a token that was burnt, must not be found again by the next
  * attempt. What failed on this machine says nothing of either. */
 static bool must_discard(const struct gathered *gathered) {
@@ -67,7 +75,7 @@ static bool must_discard(const struct gathered *gathered) {
 
         if (outcome->failure == FAILURE_NONE || outcome->failure == FAILURE_TRANSIENT ||
             outcome->failure == FAILURE_LOCAL || outcome->is_unheard || outcome->is_token_good ||
-            (outcome->is_doubtful && gathered->input.n_failures < RENEWAL_DOUBTS))
+            (outcome->is_doubtful && gathered->input.n_failures < RENEWAL_DOUBTS) || may_ask_again(gathered))
                 return false;
         return outcome->step == STEP_VERIFY || (outcome->step == STEP_SIGN && gathered->by_token);
 }

@@ -10,19 +10,26 @@
  * - The first call that carries a one-time token burns it. An enrolment that fails after that needs another
  *   one, unless it is a new certificate in hand that only could not be proven yet. A gateway that answers in
  *   front of the Connector burns nothing, but of a `sign` that came back spoilt a client cannot know.
+ *
+ * In connector-service only the call that succeeds burns its token. So who enrols and is refused has a good
+ * one still, and it is used again; after an answer that cannot be used as well, and if that was a success the
+ * next answer says so. There the URLs of a renewal are where the Connector says, and nowhere else; and its
+ * proof is about a subject.
  */
 
 #include "tests/faults/fault-matrix.h"
 
 const struct struck_call_row struck_calls[STRUCK_CALL_MAX] = {
         [ENROL_CONFIGURATION] = { "enrol configuration", "configuration", "token", "subject",
-                                  STEP_CONFIGURATION },
-        [ENROL_SIGN] = { "enrol sign", "sign", "token", "clientCertificate", STEP_SIGN },
-        [ENROL_VERIFY] = { "enrol proof", "probe", "certificate", "__typename", STEP_VERIFY },
+                                  "certificate.subject", STEP_CONFIGURATION },
+        [ENROL_SIGN] = { "enrol sign", "sign", "token", "clientCertificate", "clientCrt", STEP_SIGN },
+        [ENROL_VERIFY] = { "enrol proof", "probe", "certificate", "__typename", "certificate.subject",
+                           STEP_VERIFY },
         [RENEW_CONFIGURATION] = { "renew configuration", "configuration", "certificate", "subject",
-                                  STEP_CONFIGURATION },
-        [RENEW_SIGN] = { "renew sign", "sign", "certificate", "clientCertificate", STEP_SIGN },
-        [RENEW_VERIFY] = { "renew proof", "probe", "certificate", "__typename", STEP_VERIFY },
+                                  "certificate.subject", STEP_CONFIGURATION },
+        [RENEW_SIGN] = { "renew sign", "sign", "certificate", "clientCertificate", "clientCrt", STEP_SIGN },
+        [RENEW_VERIFY] = { "renew proof", "probe", "certificate", "__typename", "certificate.subject",
+                           STEP_VERIFY },
 };
 
 const char *const remedies[REMEDY_MAX] = {
@@ -41,21 +48,26 @@ const char *const remedies[REMEDY_MAX] = {
 #define BAD_REPLY         { .failure = FAILURE_BAD_REPLY, .state = RENEWAL_RETRYING, .remedy = REMEDY_NONE }
 #define BAD_REPLY_TOKEN   { .failure = FAILURE_BAD_REPLY, .state = RENEWAL_RETRYING, .remedy = REMEDY_TOKEN }
 #define REFUSED           { .failure = FAILURE_REFUSED, .state = RENEWAL_RETRYING, .remedy = REMEDY_NONE }
+#define REFUSED_AGAIN     { .failure = FAILURE_REFUSED, .state = RENEWAL_RETRYING, .remedy = REMEDY_NONE, .is_slow = true }
 #define REFUSED_TOKEN     { .failure = FAILURE_REFUSED, .state = RENEWAL_WAITING_FOR_TOKEN, .remedy = REMEDY_TOKEN }
 #define REJECTED          { .failure = FAILURE_REJECTED, .state = RENEWAL_WAITING_FOR_TOKEN, .remedy = REMEDY_NONE }
 #define REJECTED_TOKEN    { .failure = FAILURE_REJECTED, .state = RENEWAL_WAITING_FOR_TOKEN, .remedy = REMEDY_TOKEN }
 
 /* The same, found out by a later step than the call. */
-#define SPOILT(step)       { FAILURE_BAD_REPLY, RENEWAL_RETRYING, REMEDY_NONE, (step), NULL }
-#define SPOILT_TOKEN(step) { FAILURE_BAD_REPLY, RENEWAL_RETRYING, REMEDY_TOKEN, (step), NULL }
-#define NO_ENDPOINT            { FAILURE_LOCAL, RENEWAL_RETRYING, REMEDY_URL, STEP_VERIFY, NULL }
-#define NOBODY_THERE           { FAILURE_TRANSIENT, RENEWAL_RETRYING, REMEDY_TOKEN, STEP_VERIFY, NULL }
+#define SPOILT(step)       { FAILURE_BAD_REPLY, RENEWAL_RETRYING, REMEDY_NONE, (step), NULL, false }
+#define SPOILT_TOKEN(step) { FAILURE_BAD_REPLY, RENEWAL_RETRYING, REMEDY_TOKEN, (step), NULL, false }
+#define NO_ENDPOINT            { FAILURE_LOCAL, RENEWAL_RETRYING, REMEDY_URL, STEP_VERIFY, NULL, false }
+#define NOBODY_THERE           { FAILURE_TRANSIENT, RENEWAL_RETRYING, REMEDY_TOKEN, STEP_VERIFY, NULL, false }
 
-#define REFUSED_AT(step, state, remedy) { FAILURE_REFUSED, (state), (remedy), (step), NULL }
+#define NOBODY_SIGNS(remedy)   { FAILURE_TRANSIENT, RENEWAL_RETRYING, (remedy), STEP_SIGN, NULL, false }
+
+#define REFUSED_AT(step, state, remedy) { FAILURE_REFUSED, (state), (remedy), (step), NULL, false }
 
 /* Rows of six, in the order of enum struck_call. */
 #define AT(...)       .at = { __VA_ARGS__ }
 #define ALL(expected) AT(expected, expected, expected, expected, expected, expected)
+#define SERVICE(...)  .service_at = (const struct expected[STRUCK_CALL_MAX]) { __VA_ARGS__ }
+#define NAMED(field)  .service_parameters = "\"field\":\"" field "\""
 
 /* Nothing was heard of the call, and the token was not looked at. */
 #define UNHEARD ALL(TRANSIENT)
@@ -67,13 +79,19 @@ const char *const remedies[REMEDY_MAX] = {
 #define UNREADABLE AT(BAD_REPLY_TOKEN, BAD_REPLY_TOKEN, BAD_REPLY_TOKEN, BAD_REPLY, BAD_REPLY, BAD_REPLY)
 
 /* So is a gateway's answer in front of it. */
-#define GATEWAY_UNREADABLE AT(BAD_REPLY, BAD_REPLY_TOKEN, BAD_REPLY_TOKEN, BAD_REPLY, BAD_REPLY, BAD_REPLY)
+#define GATEWAY_UNREADABLE                                                                        \
+        AT(BAD_REPLY, BAD_REPLY_TOKEN, BAD_REPLY_TOKEN, BAD_REPLY, BAD_REPLY, BAD_REPLY),         \
+        SERVICE(BAD_REPLY, BAD_REPLY, BAD_REPLY_TOKEN, BAD_REPLY, BAD_REPLY, BAD_REPLY)
 
-#define SAYS_NO AT(REFUSED_TOKEN, REFUSED_TOKEN, BAD_REPLY_TOKEN, REFUSED, REFUSED, BAD_REPLY)
+#define SAYS_NO                                                                                   \
+        AT(REFUSED_TOKEN, REFUSED_TOKEN, BAD_REPLY_TOKEN, REFUSED, REFUSED, BAD_REPLY),           \
+        SERVICE(REFUSED_AGAIN, REFUSED_AGAIN, BAD_REPLY_TOKEN, REFUSED, REFUSED, BAD_REPLY)
 
 /* 400 with nothing in it: mostly a used token at the token endpoint, never final at the other; and the one thing
- * that a revoked certificate hears when it proves itself. */
-#define EMPTY_400 AT(REJECTED_TOKEN, REJECTED_TOKEN, BAD_REPLY_TOKEN, TRANSIENT, TRANSIENT, BAD_REPLY)
+ * that a revoked certificate hears when it proves itself. The older service says what it has to say. */
+#define EMPTY_400                                                                                 \
+        AT(REJECTED_TOKEN, REJECTED_TOKEN, BAD_REPLY_TOKEN, TRANSIENT, TRANSIENT, BAD_REPLY),     \
+        SERVICE(TRANSIENT, TRANSIENT, BAD_REPLY_TOKEN, TRANSIENT, TRANSIENT, BAD_REPLY)
 
 #define NO_LEAF "only a signature has a leaf"
 #define LEAF_ONLY(enrol_sign, renew_sign)                                              \
@@ -83,14 +101,25 @@ const char *const remedies[REMEDY_MAX] = {
 #define NO_FIELD "no such field in this reply"
 #define CONFIGURATION_FIELD(enrol, renew)                                                         \
         AT(enrol, NOT_HERE(NO_FIELD), NOT_HERE(NO_FIELD), renew, NOT_HERE(NO_FIELD), NOT_HERE(NO_FIELD))
+#define SERVICE_CONFIGURATION_FIELD(enrol, renew)                                                 \
+        SERVICE(enrol, NOT_HERE(NO_FIELD), NOT_HERE(NO_FIELD), renew, NOT_HERE(NO_FIELD), NOT_HERE(NO_FIELD))
 #define SIGN_FIELD(enrol, renew)                                                                  \
         AT(NOT_HERE(NO_FIELD), enrol, NOT_HERE(NO_FIELD), NOT_HERE(NO_FIELD), renew, NOT_HERE(NO_FIELD))
 #define RESULT_FIELD                                                                              \
         AT(BAD_REPLY_TOKEN, BAD_REPLY_TOKEN, NOT_HERE(NO_FIELD), BAD_REPLY, BAD_REPLY, NOT_HERE(NO_FIELD))
 
+#define DEAD_URL  "\"value\":\"https://localhost:1/graphql\""
+#define PLAIN_URL "\"value\":\"http://localhost/graphql\""
+#define NO_URL    "\"value\":\"nothing of the kind\""
+
 #define NO_CLIENT_CERTIFICATE "the token endpoint asks for no certificate"
 #define NO_DIRECTOR           "only `configuration` needs the Director"
 #define NO_SUBJECT            "a proof is about no subject"
+#define NO_TIME_LIMIT         "the older service has no such time limit"
+#define NO_HYDRATOR           "no gateway asks the older service about tokens"
+#define NO_SUCH_DIRECTOR      "the older service has no Director"
+#define NO_ENVELOPE           "replies of the older service have no envelope"
+#define NO_SECOND_URL         "the Connector has one URL for all calls"
 #define NO_REVOCATION         "rekeyd revokes nothing by itself"
 
 const struct fault_case fault_cases[] = {
@@ -114,10 +143,10 @@ const struct fault_case fault_cases[] = {
         { "status", "\"status\":404", SAYS_NO },
         { "status", "\"status\":200", GATEWAY_UNREADABLE }, /* and no body */
         { "status", "\"status\":204", GATEWAY_UNREADABLE },
-        { "timeout-503", NULL, UNANSWERED },
+        { "timeout-503", NULL, UNANSWERED, .not_in_service = NO_TIME_LIMIT },
         { "bad-gateway-502", NULL, UNHEARD },
         { "empty-400", NULL, EMPTY_400 },
-        { "hydrator-down", NULL, EMPTY_400 },
+        { "hydrator-down", NULL, EMPTY_400, .not_in_service = NO_HYDRATOR },
         { "html-400", NULL,
           AT(REJECTED_TOKEN, REJECTED_TOKEN, BAD_REPLY_TOKEN, REJECTED, REJECTED_TOKEN, BAD_REPLY) },
         { "rate-limit", NULL, UNHEARD },
@@ -144,16 +173,23 @@ const struct fault_case fault_cases[] = {
         { "oversized-body", NULL, UNREADABLE },
         { "deep-nesting", NULL, UNREADABLE },
 
-        { "graphql-error", NULL, SAYS_NO },
+        /* An error of the Connector is a status of 500 in REST, which is no answer for ever. */
+        { "graphql-error", NULL,
+          AT(REFUSED_TOKEN, REFUSED_TOKEN, BAD_REPLY_TOKEN, REFUSED, REFUSED, BAD_REPLY),
+          SERVICE(TRANSIENT, TRANSIENT, TRANSIENT, TRANSIENT, TRANSIENT, TRANSIENT) },
         /* To renew, the subject of the current certificate will do. To enrol there is none, nor a token for the
          * signature. */
         { "director-down", NULL,
           AT(TRANSIENT_TOKEN, NOT_HERE(NO_DIRECTOR), NOT_HERE(NO_DIRECTOR), PASSES, NOT_HERE(NO_DIRECTOR),
-             NOT_HERE(NO_DIRECTOR)) },
+             NOT_HERE(NO_DIRECTOR)),
+          .not_in_service = NO_SUCH_DIRECTOR },
         /* Named by one of the two calls only, so where there is no certificate yet the other one refuses it. */
         { "other-client", NULL,
           AT(REFUSED_AT(STEP_SIGN, RENEWAL_WAITING_FOR_TOKEN, REMEDY_TOKEN), REFUSED_TOKEN, NOT_HERE(NO_SUBJECT),
-             REFUSED_AT(STEP_CSR, RENEWAL_RETRYING, REMEDY_NONE), REFUSED, NOT_HERE(NO_SUBJECT)) },
+             REFUSED_AT(STEP_CSR, RENEWAL_RETRYING, REMEDY_NONE), REFUSED, NOT_HERE(NO_SUBJECT)),
+          /* The CSR of another client is refused for ever, while its token is good. */
+          SERVICE(REFUSED_AT(STEP_SIGN, RENEWAL_RETRYING, REMEDY_TOKEN), REFUSED_AGAIN, NOT_HERE(NO_SUBJECT),
+                  REFUSED_AT(STEP_CSR, RENEWAL_RETRYING, REMEDY_NONE), REFUSED, NOT_HERE(NO_SUBJECT)) },
         { "revoke-fails", NULL, ALL(NOT_HERE(NO_REVOCATION)) },
 
         { "wrong-key", NULL, STOPPED_AT_GATE },
@@ -175,37 +211,67 @@ const struct fault_case fault_cases[] = {
         { "null-field", NULL, .of_field = true, UNREADABLE },
         /* What is base64 nowhere else is a subject that cannot be read, and a good name for a type. */
         { "garbage-base64", NULL, .of_field = true,
-          AT(SPOILT_TOKEN(STEP_CSR), BAD_REPLY_TOKEN, PASSES, SPOILT(STEP_CSR), BAD_REPLY, PASSES) },
+          AT(SPOILT_TOKEN(STEP_CSR), BAD_REPLY_TOKEN, PASSES, SPOILT(STEP_CSR), BAD_REPLY, PASSES),
+          SERVICE(SPOILT_TOKEN(STEP_CSR), BAD_REPLY_TOKEN, BAD_REPLY_TOKEN, SPOILT(STEP_CSR), BAD_REPLY, BAD_REPLY) },
 
         /* Fields that may be left out are missed only where they are needed. */
-        { "null-field", "\"field\":\"token\"", .of_field = true, CONFIGURATION_FIELD(BAD_REPLY_TOKEN, PASSES) },
+        { "null-field", "\"field\":\"token\"", .of_field = true, CONFIGURATION_FIELD(BAD_REPLY_TOKEN, PASSES),
+          NAMED("csrUrl"), SERVICE_CONFIGURATION_FIELD(BAD_REPLY_TOKEN, NOT_HERE(NO_FIELD)) },
         { "empty-field", "\"field\":\"token.token\"", .of_field = true,
-          CONFIGURATION_FIELD(BAD_REPLY_TOKEN, BAD_REPLY) },
+          CONFIGURATION_FIELD(BAD_REPLY_TOKEN, BAD_REPLY),
+          NAMED("csrUrl"), SERVICE_CONFIGURATION_FIELD(BAD_REPLY_TOKEN, NOT_HERE(NO_FIELD)) },
         { "garbage-base64", "\"field\":\"token.token\"", .of_field = true,
-          CONFIGURATION_FIELD(BAD_REPLY_TOKEN, BAD_REPLY) },
-        { "null-field", "\"field\":\"keyAlgorithm\"", .of_field = true, CONFIGURATION_FIELD(PASSES, PASSES) },
+          CONFIGURATION_FIELD(BAD_REPLY_TOKEN, BAD_REPLY),
+          NAMED("csrUrl"), SERVICE_CONFIGURATION_FIELD(BAD_REPLY_TOKEN, NOT_HERE(NO_FIELD)) },
+        { "null-field", "\"field\":\"keyAlgorithm\"", .of_field = true, CONFIGURATION_FIELD(PASSES, PASSES),
+          NAMED("key-algorithm") },
         { "garbage-base64", "\"field\":\"keyAlgorithm\"", .of_field = true,
-          CONFIGURATION_FIELD(BAD_REPLY_TOKEN, BAD_REPLY) },
+          CONFIGURATION_FIELD(BAD_REPLY_TOKEN, BAD_REPLY), NAMED("key-algorithm") },
         { "missing-field", "\"field\":\"certificateSigningRequestInfo\"", .of_field = true,
-          CONFIGURATION_FIELD(BAD_REPLY_TOKEN, BAD_REPLY) },
-        { "null-field", "\"field\":\"directorURL\"", .of_field = true, CONFIGURATION_FIELD(PASSES, PASSES) },
+          CONFIGURATION_FIELD(BAD_REPLY_TOKEN, BAD_REPLY), NAMED("certificate") },
+        { "null-field", "\"field\":\"directorURL\"", .of_field = true, CONFIGURATION_FIELD(PASSES, PASSES),
+          NAMED("metadataUrl") },
         /* Where no endpoint is known for the proof the new certificate waits for somebody who names it. */
-        { "null-field", "\"field\":\"managementPlaneInfo\"", .of_field = true, CONFIGURATION_FIELD(NO_ENDPOINT, PASSES) },
+        { "null-field", "\"field\":\"managementPlaneInfo\"", .of_field = true, CONFIGURATION_FIELD(NO_ENDPOINT, PASSES),
+          NAMED("api"), SERVICE_CONFIGURATION_FIELD(NO_ENDPOINT, NOT_HERE(NO_FIELD)) },
         { "null-field", "\"field\":\"certificateSecuredConnectorURL\"", .of_field = true,
-          CONFIGURATION_FIELD(NO_ENDPOINT, PASSES) },
+          CONFIGURATION_FIELD(NO_ENDPOINT, PASSES),
+          NAMED("infoUrl"), SERVICE_CONFIGURATION_FIELD(NO_ENDPOINT, NOT_HERE(NO_FIELD)) },
         /* A URL where nobody answers costs an enrolment, which knows no other; a renewal stays where it was answered. */
-        { "set-field", "\"field\":\"certificateSecuredConnectorURL\",\"value\":\"https://localhost:1/graphql\"",
-          .of_field = true, CONFIGURATION_FIELD(NOBODY_THERE, PASSES) },
-        { "set-field", "\"field\":\"certificateSecuredConnectorURL\",\"value\":\"http://localhost/graphql\"",
-          .of_field = true, CONFIGURATION_FIELD(NO_ENDPOINT, PASSES) },
-        { "set-field", "\"field\":\"certificateSecuredConnectorURL\",\"value\":\"nothing of the kind\"",
-          .of_field = true, CONFIGURATION_FIELD(NO_ENDPOINT, PASSES) },
+        { "set-field", "\"field\":\"certificateSecuredConnectorURL\"," DEAD_URL, .of_field = true,
+          CONFIGURATION_FIELD(NOBODY_THERE, PASSES),
+          .service_parameters = "\"field\":\"infoUrl\"," DEAD_URL,
+          SERVICE_CONFIGURATION_FIELD(NOBODY_THERE, NOT_HERE(NO_FIELD)) },
+        { "set-field", "\"field\":\"certificateSecuredConnectorURL\"," PLAIN_URL, .of_field = true,
+          CONFIGURATION_FIELD(NO_ENDPOINT, PASSES),
+          .service_parameters = "\"field\":\"infoUrl\"," PLAIN_URL,
+          SERVICE_CONFIGURATION_FIELD(NO_ENDPOINT, NOT_HERE(NO_FIELD)) },
+        { "set-field", "\"field\":\"certificateSecuredConnectorURL\"," NO_URL, .of_field = true,
+          CONFIGURATION_FIELD(NO_ENDPOINT, PASSES),
+          .service_parameters = "\"field\":\"infoUrl\"," NO_URL,
+          SERVICE_CONFIGURATION_FIELD(NO_ENDPOINT, NOT_HERE(NO_FIELD)) },
         { "missing-field", "\"field\":\"certificateChain\"", .of_field = true,
-          SIGN_FIELD(BAD_REPLY_TOKEN, BAD_REPLY) },
+          SIGN_FIELD(BAD_REPLY_TOKEN, BAD_REPLY), NAMED("crt") },
         { "garbage-base64", "\"field\":\"certificateChain\"", .of_field = true,
-          SIGN_FIELD(BAD_REPLY_TOKEN, BAD_REPLY) },
+          SIGN_FIELD(BAD_REPLY_TOKEN, BAD_REPLY), NAMED("crt") },
         { "empty-field", "\"field\":\"caCertificate\"", .of_field = true,
-          SIGN_FIELD(BAD_REPLY_TOKEN, BAD_REPLY) },
-        { "null-field", "\"field\":\"result\"", .of_field = true, RESULT_FIELD },
+          SIGN_FIELD(BAD_REPLY_TOKEN, BAD_REPLY), NAMED("caCrt") },
+        { "null-field", "\"field\":\"result\"", .of_field = true, RESULT_FIELD, .not_in_service = NO_ENVELOPE },
+
+        /* Where the Connector signs. A renewal has no other place; the token of an enrolment is in the URL. */
+        { "null-field", "\"field\":\"urls\"", .of_field = true, .not_in_compass = NO_SECOND_URL,
+          SERVICE(NOT_HERE(NO_FIELD), NOT_HERE(NO_FIELD), PASSES, BAD_REPLY, NOT_HERE(NO_FIELD), PASSES) },
+        { "missing-field", "\"field\":\"renewCertUrl\"", .of_field = true, .not_in_compass = NO_SECOND_URL,
+          SERVICE(NOT_HERE(NO_FIELD), NOT_HERE(NO_FIELD), PASSES, BAD_REPLY, NOT_HERE(NO_FIELD), PASSES) },
+        { "set-field", "\"field\":\"renewCertUrl\"," PLAIN_URL, .of_field = true, .not_in_compass = NO_SECOND_URL,
+          SERVICE(NOT_HERE(NO_FIELD), NOT_HERE(NO_FIELD), PASSES, BAD_REPLY, NOT_HERE(NO_FIELD), PASSES) },
+        { "set-field", "\"field\":\"renewCertUrl\"," DEAD_URL, .of_field = true, .not_in_compass = NO_SECOND_URL,
+          SERVICE(NOT_HERE(NO_FIELD), NOT_HERE(NO_FIELD), PASSES, NOBODY_SIGNS(REMEDY_NONE), NOT_HERE(NO_FIELD), PASSES) },
+        { "null-field", "\"field\":\"revokeCertUrl\"", .of_field = true, .not_in_compass = NO_SECOND_URL,
+          SERVICE(NOT_HERE(NO_FIELD), NOT_HERE(NO_FIELD), PASSES, PASSES, NOT_HERE(NO_FIELD), PASSES) },
+        { "set-field", "\"field\":\"csrUrl\"," PLAIN_URL, .of_field = true, .not_in_compass = NO_SECOND_URL,
+          SERVICE_CONFIGURATION_FIELD(BAD_REPLY_TOKEN, NOT_HERE(NO_FIELD)) },
+        { "set-field", "\"field\":\"csrUrl\"," DEAD_URL, .of_field = true, .not_in_compass = NO_SECOND_URL,
+          SERVICE_CONFIGURATION_FIELD(NOBODY_SIGNS(REMEDY_TOKEN), NOT_HERE(NO_FIELD)) },
 };
 const size_t n_fault_cases = ELEMENTSOF(fault_cases);

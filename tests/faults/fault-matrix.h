@@ -19,6 +19,7 @@ struct struck_call_row {
         const char *name;
         const char *operation, *endpoint; /* as devconnector names them */
         const char *field;                /* one that the reply must have */
+        const char *service_field;        /* the same in connector-service */
         enum renewal_step step;
 };
 extern const struct struck_call_row struck_calls[STRUCK_CALL_MAX];
@@ -41,6 +42,7 @@ struct expected {
         enum remedy remedy;        /* what it takes to recover, besides an end of the fault */
         enum renewal_step noticed; /* STEP_NONE: at the call itself */
         const char *not_here;      /* why the fault cannot strike this call */
+        bool is_slow; /* an enrolment tries the same token again, after the first of RENEWAL_DOUBTS */
 };
 
 struct fault_case {
@@ -50,6 +52,12 @@ struct fault_case {
         bool of_field;          /* takes a field; the call's own unless the parameters name one */
         usec_t not_before_usec; /* an enrolment that recovers by itself waits at least that long */
         struct expected at[STRUCK_CALL_MAX];
+
+        /* What is otherwise in connector-service; NULL for what is not. */
+        const char *service_parameters;
+        const struct expected *service_at; /* STRUCK_CALL_MAX of them */
+
+        const char *not_in_compass, *not_in_service; /* why it has no meaning there */
 };
 
 extern const struct fault_case fault_cases[];

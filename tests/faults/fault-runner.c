@@ -12,6 +12,7 @@
 
 #define SLIPS_MAX      5u
 #define ENROL_MAX_USEC (20 * USEC_PER_SEC)
+#define SLOW_MAX_USEC  (75 * USEC_PER_SEC)
 
 /* A certificate becomes due in the first tenth of its life, so that there is much of it left to recover in.
  */
@@ -36,7 +37,8 @@ void result_wrong(struct result *result, const char *format, ...) {
 char *fault_json(unsigned pair, unsigned count) {
         const struct fault_case *row = case_of(pair);
         const struct struck_call_row *call = &struck_calls[call_of(pair)];
-        bool own_field = row->of_field && (!row->parameters || !strstr(row->parameters, "\"field\""));
+        const char *parameters = parameters_of(row), *field = by_protocol(call->field, call->service_field);
+        bool own_field = row->of_field && (!parameters || !strstr(parameters, "\"field\""));
         char times[32] = "", *json;
 
         if (count > 0)
@@ -44,15 +46,23 @@ char *fault_json(unsigned pair, unsigned count) {
         ck_assert_int_ge(asprintf(&json, "{\"fault\":\"%s\",\"endpoint\":\"%s\"%s%s%s%s%s%s%s%s%s}",
                                   row->fault, call->endpoint, row->in_tls ? "" : ",\"at\":\"",
                                   row->in_tls ? "" : call->operation, row->in_tls ? "" : "\"",
-                                  row->parameters ? "," : "", row->parameters ? row->parameters : "",
-                                  own_field ? ",\"field\":\"" : "", own_field ? call->field : "",
+                                  parameters ? "," : "", parameters ? parameters : "",
+                                  own_field ? ",\"field\":\"" : "", own_field ? field : "",
                                   own_field ? "\"" : "", times),
                          0);
         return json;
 }
 
+/* In connector-service a proof and the call for the configuration are the same. devconnector takes it for a
+ * proof until it was answered as it should be; an answer that does no harm is not, so that the next renewal
+ * begins with another one. */
+static bool leaves_proof_open(unsigned pair) {
+        return expected_of(pair)->failure == FAILURE_NONE && call_of(pair) == RENEW_VERIFY &&
+               streq(fixture_protocol(), "connector-service");
+}
+
 static void arm(struct fault_runner *runner, unsigned pair) {
-        _cleanup_(freep) char *json = fault_json(pair, 0);
+        _cleanup_(freep) char *json = fault_json(pair, leaves_proof_open(pair) ? 1 : 0);
 
         fixture_fault(runner->fixture, json);
 }
@@ -147,11 +157,18 @@ static char *await_success(struct fault_runner *runner, struct result *result) {
         char *failure = NULL;
 
         for (;;) {
-                char *text = process_await(runner->fixture->rekeyd, PROCESS_STDERR, "\"message_id\"");
-                json_t *line = text ? json_loads(text, 0, NULL) : NULL;
-                const char *id = member(line, "message_id");
-                bool enrolled = streq(id, MESSAGE_ENROLLED), done = enrolled || streq(id, MESSAGE_RENEWED);
+                char *text = process_poll(runner->fixture->rekeyd, PROCESS_STDERR, "\"message_id\"",
+                                          SLOW_MAX_USEC);
+                json_t *line;
+                const char *id;
+                bool enrolled, done;
 
+                if (!text) /* says why not */
+                        text = process_await(runner->fixture->rekeyd, PROCESS_STDERR, "\"message_id\"");
+                line = text ? json_loads(text, 0, NULL) : NULL;
+                id = member(line, "message_id");
+                enrolled = streq(id, MESSAGE_ENROLLED);
+                done = enrolled || streq(id, MESSAGE_RENEWED);
                 ck_assert_msg(line != NULL, "no new set after the fault was lifted");
                 json_decref(line);
                 if (done) {
@@ -224,7 +241,8 @@ static void recover(struct fault_runner *runner, unsigned pair, const char *dire
                 (void)snapshot_mismatch(before, &expiry);
         if (now_usec(CLOCK_REALTIME) >= expiry)
                 result_wrong(result, "recovered only after the old set had expired");
-        if (!before->generation && result->recovered_usec > ENROL_MAX_USEC)
+        if (!before->generation &&
+            result->recovered_usec > (expected->is_slow ? SLOW_MAX_USEC : ENROL_MAX_USEC))
                 result_wrong(result, "recovered too late");
         if (!before->generation && expected->remedy == REMEDY_NONE &&
             result->recovered_usec + USEC_PER_SEC < case_of(pair)->not_before_usec)
@@ -249,6 +267,8 @@ static void pass(struct fault_runner *runner, unsigned pair, struct result *resu
         failure = await_success(runner, result);
         fixture_lift_faults(runner->fixture);
         remove_token(runner);
+        if (!failure && leaves_proof_open(pair))
+                failure = await_success(runner, result);
         if (failure)
                 result_wrong(result, "failed although the fault does no harm: %s", failure);
         else

@@ -14,8 +14,30 @@ static inline enum struck_call call_of(unsigned pair) {
         return (enum struck_call)(pair % STRUCK_CALL_MAX);
 }
 
+/* Why the whole row has no meaning in the protocol of this test; NULL where it has. */
+static inline const char *why_not_in_protocol(const struct fault_case *row) {
+        return by_protocol(row->not_in_compass, row->not_in_service);
+}
+
+static inline const struct expected *expectations_of(const struct fault_case *row) {
+        return row->service_at && streq(fixture_protocol(), "connector-service") ? row->service_at : row->at;
+}
+
 static inline const struct expected *expected_of(unsigned pair) {
-        return &case_of(pair)->at[call_of(pair)];
+        return &expectations_of(case_of(pair))[call_of(pair)];
+}
+
+/* Why the fault of PAIR cannot strike its call; NULL where it can. */
+static inline const char *why_not_here(unsigned pair) {
+        const char *why = why_not_in_protocol(case_of(pair));
+
+        return why ? why : expected_of(pair)->not_here;
+}
+
+/* JSON members, or NULL. */
+static inline const char *parameters_of(const struct fault_case *row) {
+        return by_protocol(row->parameters,
+                           row->service_parameters ? row->service_parameters : row->parameters);
 }
 
 enum outcome {

@@ -9,6 +9,8 @@
  * live for seconds, and those that enrol, each as another certificate in a daemon of its own. Results are in
  * shared memory. The first test runs the matrix and prints the table; those after it judge one column each.
  *
+ * The rows that have no meaning in the protocol of this run say why.
+ *
  * REKEYD_TEST_FAULT=NAME in the environment leaves only the rows of one fault.
  */
 
@@ -92,16 +94,17 @@ static void fill_queues(void) {
         for (unsigned pair = 0; pair < n_fault_cases * STRUCK_CALL_MAX; pair++) {
                 struct queue *queue = &matrix->queues[is_enrolment(call_of(pair)) ? ENROLMENTS : RENEWALS];
 
-                if (!expected_of(pair)->not_here && (!only || streq(only, case_of(pair)->fault)))
+                if (!why_not_here(pair) && (!only || streq(only, case_of(pair)->fault)))
                         queue->pairs[queue->n++] = pair;
         }
 }
 
 static const char *name_of(unsigned pair, char buffer[64]) {
         const struct fault_case *row = case_of(pair);
-        size_t n = (size_t)snprintf(buffer, 64, "%s%s", row->fault, row->parameters ? " " : "");
+        const char *parameters = parameters_of(row);
+        size_t n = (size_t)snprintf(buffer, 64, "%s%s", row->fault, parameters ? " " : "");
 
-        for (const char *p = row->parameters; p && *p && n < 63; p++)
+        for (const char *p = parameters; p && *p && n < 63; p++)
                 if (*p != '"')
                         buffer[n++] = *p;
         buffer[n < 63 ? n : 63] = '\0';
@@ -133,10 +136,19 @@ static void report_pair(unsigned pair) {
 
 /* The calls that a fault cannot strike, in one line for each reason. */
 static void report_not_here(unsigned row) {
+        const struct fault_case *fault = &fault_cases[row];
+        const struct expected *at = expectations_of(fault);
         unsigned told = 0;
 
+        if (why_not_in_protocol(fault)) {
+                char name[64];
+
+                test_report("%-54s has no meaning in %s: %s", name_of(row * STRUCK_CALL_MAX, name),
+                            fixture_protocol(), why_not_in_protocol(fault));
+                return;
+        }
         for (unsigned first = 0; first < STRUCK_CALL_MAX; first++) {
-                const char *why = fault_cases[row].at[first].not_here;
+                const char *why = at[first].not_here;
                 char name[64], calls[160] = "";
 
                 if (!why || (told & 1u << first))
@@ -144,7 +156,7 @@ static void report_not_here(unsigned row) {
                 for (unsigned call = first; call < STRUCK_CALL_MAX; call++) {
                         size_t n = strlen(calls);
 
-                        if (!streq_null(fault_cases[row].at[call].not_here, why))
+                        if (!streq_null(at[call].not_here, why))
                                 continue;
                         told |= 1u << call;
                         snprintf(calls + n, sizeof(calls) - n, "%s%s", n > 0 ? ", " : "",
@@ -170,8 +182,8 @@ static void report(void) {
                 if (result->outcome == OUTCOME_RECOVERED && result->recovered_usec > longest)
                         longest = result->recovered_usec;
         }
-        test_report("faults: %u combinations, %u recovered, longest recovery %.1f s; %u did no harm", n,
-                    n_recovered, (double)longest / USEC_PER_SEC, n_passed);
+        test_report("faults: %s: %u combinations, %u recovered, longest recovery %.1f s; %u did no harm",
+                    fixture_protocol(), n, n_recovered, (double)longest / USEC_PER_SEC, n_passed);
 }
 
 START_TEST(every_fault_has_a_row) {

@@ -105,7 +105,7 @@ static void arm_any(struct schedule *schedule) {
                 unsigned pair = draw(schedule, (unsigned)n_fault_cases * STRUCK_CALL_MAX);
                 _cleanup_(freep) char *json = NULL;
 
-                if (expected_of(pair)->not_here)
+                if (why_not_here(pair))
                         continue;
                 json = fault_json(pair, draw(schedule, 4));
                 note(schedule, "fault %s", json);
