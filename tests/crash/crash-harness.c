@@ -29,7 +29,7 @@ const struct scenario crash_harness_recovery = { "recovery", 2, 0 };
         "state_directory: %1$s/world/state\n"                                                               \
         "log: {format: json, level: info}\n"                                                                \
         "connectors:\n"                                                                                     \
-        "  dev: {enrol_url: '%2$s', trust: %3$s, ca_window: 1s}\n"                                          \
+        "  dev: {protocol: %5$s, enrol_url: '%2$s', trust: %3$s, ca_window: 1s}\n"                          \
         "defaults: {key: {bits: 2048}, jitter: 0%%, renew_before: %4$s}\n"                                  \
         "certificates:\n"                                                                                   \
         "  orders:\n"                                                                                       \
@@ -48,7 +48,7 @@ static void configure(struct fixture *fixture, const char *renew_before) {
         _cleanup_(freep) char *text = NULL;
 
         if (asprintf(&text, CONFIGURATION, fixture->directory, fixture->token_url, fixture->trust,
-                     renew_before) < 0)
+                     renew_before, fixture->protocol) < 0)
                 abort();
         scratch_write(fixture->directory, "rekeyd.yaml", text, 0600);
 }

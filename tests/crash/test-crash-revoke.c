@@ -22,18 +22,18 @@
 #define TRIES      3u
 #define REFERENCES 3u
 
-#define CONFIGURATION                                              \
-        "state_directory: %1$s/world/state\n"                      \
-        "control: {socket: %1$s/control.sock}\n"                   \
-        "log: {format: json, level: info}\n"                       \
-        "connectors:\n"                                            \
-        "  dev: {enrol_url: '%2$s', trust: %3$s, ca_window: 1s}\n" \
-        "defaults: {key: {bits: 2048}, jitter: 0%%}\n"             \
-        "certificates:\n"                                          \
-        "  orders:\n"                                              \
-        "    connector: dev\n"                                     \
-        "    directory: %1$s/world/orders\n"                       \
-        "    token_file: %1$s/token\n"                             \
+#define CONFIGURATION                                                              \
+        "state_directory: %1$s/world/state\n"                                      \
+        "control: {socket: %1$s/control.sock}\n"                                   \
+        "log: {format: json, level: info}\n"                                       \
+        "connectors:\n"                                                            \
+        "  dev: {protocol: %5$s, enrol_url: '%2$s', trust: %3$s, ca_window: 1s}\n" \
+        "defaults: {key: {bits: 2048}, jitter: 0%%}\n"                             \
+        "certificates:\n"                                                          \
+        "  orders:\n"                                                              \
+        "    connector: dev\n"                                                     \
+        "    directory: %1$s/world/orders\n"                                       \
+        "    token_file: %1$s/token\n"                                             \
         "%4$s"
 
 #define HAND                                                             \
@@ -65,7 +65,7 @@ static void configure(struct fixture *fixture, bool has_hand) {
         ck_assert_int_ge(asprintf(&notify, "    notify:\n      - {command: [%s/hand]}\n", fixture->directory),
                          0);
         ck_assert_int_ge(asprintf(&text, CONFIGURATION, fixture->directory, fixture->token_url,
-                                  fixture->trust, has_hand ? notify : ""),
+                                  fixture->trust, has_hand ? notify : "", fixture->protocol),
                          0);
         scratch_write(fixture->directory, "rekeyd.yaml", text, 0600);
 }
