@@ -1,8 +1,12 @@
 /*
  * The older service as a client meets it. The first test asks what the real one was asked, in the same order,
- * and expects what it answered: status, content type, framing and body. The others are about clients,
- * revocation and bodies.
+ * and expects what it answered: status, content type, framing and body, all of them, and what was in its
+ * certificates. The others are about clients, revocation and bodies.
  */
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 
 #include "tests/test.h"
 
@@ -117,6 +121,69 @@ static void check_framing(const struct response *response, const char *what) {
                       what, response->headers);
 }
 
+/* For applications, for runtimes. */
+static const char *const issued_subjects[] = {
+        "C = DE, ST = Waldorf, L = Waldorf, O = my-tenant, OU = my-group, CN = my-app",
+        "C = DE, ST = Waldorf, L = Waldorf, O = my-tenant, OU = my-group, CN = *Runtime*",
+};
+
+/* All certificates of TEXT, which has nothing else in it. */
+static STACK_OF(X509) * read_chain(const char *text) {
+        STACK_OF(X509) *chain = sk_X509_new_null();
+        BIO *bio = BIO_new_mem_buf(text, -1);
+        X509 *certificate;
+
+        ck_assert(chain && bio);
+        while ((certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
+                ck_assert_int_gt(sk_X509_push(chain, certificate), 0);
+        ERR_clear_error(); /* the end is an error */
+        BIO_free(bio);
+        return chain;
+}
+
+/* All attributes are PrintableStrings, except the CN where it IS_UTF8. */
+static void check_name(const X509_NAME *name, const char *expected, bool is_utf8) {
+        const int last = X509_NAME_entry_count(name) - 1;
+        BIO *bio = BIO_new(BIO_s_mem());
+        char *text;
+        long size;
+
+        ck_assert_int_ge(X509_NAME_print_ex(bio, name, 0, XN_FLAG_ONELINE), 0);
+        size = BIO_get_mem_data(bio, &text);
+        ck_assert_msg((size_t)size == strlen(expected) && memcmp(text, expected, (size_t)size) == 0, "%.*s",
+                      (int)size, text);
+        for (int i = 0; i <= last; i++)
+                ck_assert_int_eq(ASN1_STRING_type(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, i))),
+                                 is_utf8 && i == last ? V_ASN1_UTF8STRING : V_ASN1_PRINTABLESTRING);
+        BIO_free(bio);
+}
+
+/* `crt` is `clientCrt` and then `caCrt`; the leaf has serial number 2, and 90 days from now on. */
+static void check_issued(const struct rest_world *world, bool runtimes) {
+        const struct identity *identity = &world->identity;
+        STACK_OF(X509) *chain = read_chain(identity->chain), *client = read_chain(identity->client),
+                       *ca = read_chain(identity->ca);
+        X509 *leaf = sk_X509_value(chain, 0);
+        int days, seconds;
+
+        ck_assert_int_eq(sk_X509_num(chain), 2);
+        ck_assert_int_eq(sk_X509_num(client), 1);
+        ck_assert_int_eq(sk_X509_num(ca), 1);
+        ck_assert_int_eq(X509_cmp(leaf, sk_X509_value(client, 0)), 0);
+        ck_assert_int_eq(X509_cmp(sk_X509_value(chain, 1), sk_X509_value(ca, 0)), 0);
+        check_name(X509_get_subject_name(leaf), issued_subjects[runtimes], runtimes);
+        check_name(X509_get_issuer_name(leaf), "CN = Kyma", true);
+        ck_assert_int_eq(ASN1_INTEGER_get(X509_get0_serialNumber(leaf)), 2);
+        ck_assert_int_eq(X509_get_signature_nid(leaf), NID_sha256WithRSAEncryption);
+        ck_assert_int_eq(ASN1_TIME_diff(&days, &seconds, X509_get0_notBefore(leaf), X509_get0_notAfter(leaf)),
+                         1);
+        ck_assert_int_eq(days, 90);
+        ck_assert_int_eq(seconds, 0);
+        sk_X509_pop_free(chain, X509_free);
+        sk_X509_pop_free(client, X509_free);
+        sk_X509_pop_free(ca, X509_free);
+}
+
 static void replay(const struct dev *dev, bool runtimes) {
         _cleanup_(rest_world_clear) struct rest_world world =
                 rest_world_new(dev, runtimes ? "runtimes" : "applications");
@@ -135,6 +202,8 @@ static void replay(const struct dev *dev, bool runtimes) {
                               type, response.body);
                 check_framing(&response, row->what);
                 rest_keep(&world, &response);
+                if (row->bodies == certificate_bodies)
+                        check_issued(&world, runtimes);
         }
 }
 
