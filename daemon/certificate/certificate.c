@@ -461,6 +461,11 @@ void certificate_raise_budget(struct certificate *certificate) {
         renewer_raise_budget(&certificate->renewer);
 }
 
+void certificate_save_state(struct certificate *certificate) {
+        if (certificate->core.state_file->has_file)
+                state_file_save(certificate->core.state_file);
+}
+
 void certificate_reconfigure(struct certificate *certificate, struct config *owner,
                              const struct config_certificate *config, bool has_changed) {
         struct core *core = &certificate->core;

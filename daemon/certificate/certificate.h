@@ -56,6 +56,9 @@ unsigned certificate_look(struct certificate *certificate);
 /* There is a larger budget: one that waits for it waits no longer. */
 void certificate_raise_budget(struct certificate *certificate);
 
+/* The state directory is another one: its state file, if it had one, is written again. */
+void certificate_save_state(struct certificate *certificate);
+
 /* Goes over to CONFIG of OWNER, which has the same name; the options are others where HAS_CHANGED, and the
  * certificate is then woken. What is under way comes to its end first. One that retires stays. */
 void certificate_reconfigure(struct certificate *certificate, struct config *owner,

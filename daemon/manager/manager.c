@@ -138,6 +138,13 @@ static int on_inspections(sd_event_source *source, void *userdata) {
         return 0;
 }
 
+static void on_state_directory_replaced(void *userdata) {
+        const struct fleet *fleet = &((struct manager *)userdata)->fleet;
+
+        for (unsigned i = 0; i < fleet->n; i++)
+                certificate_save_state(fleet->certificates[i]);
+}
+
 static void on_clock_set(void *userdata) {
         struct manager *manager = userdata;
 
@@ -378,7 +385,10 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
         manager->env = (struct environment) {
                 .services.event = sd_event_ref(event),
                 .observers.metrics = &manager->metrics,
-                .state_directory.fd = -1,
+                .state_directory = { .fd = -1,
+                                     .was_replaced = on_state_directory_replaced,
+                                     .userdata = manager,
+                                     .lock = PTHREAD_MUTEX_INITIALIZER },
                 .pulses = { .event = event, .slack_usec = USEC_PER_MINUTE },
                 .once = once,
                 .ops = &environment_ops,
@@ -405,7 +415,7 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                 return error_set_errno(error, r, "cannot watch the clock");
 
         manager->key_workers = config->limits.key_workers;
-        manager->state_directory = strdup(config->state_directory);
+        manager->env.state_directory.path = manager->state_directory = strdup(config->state_directory);
         manager->config_path = strdup(config_path);
         if (!manager->state_directory || !manager->config_path)
                 return error_set(error, -ENOMEM, "out of memory");

@@ -31,6 +31,10 @@ static struct state_instant instant(const struct state_directory *directory) {
 
 /* --- The directory --- */
 
+/* State files are 0600; but certificates may be stored below, and the programs that use them must reach them.
+ */
+#define DIRECTORY_MODE 0755
+
 struct sweep {
         int fd;
         bool (*is_known)(const char *name, void *userdata);
@@ -72,9 +76,7 @@ int state_file_open_directory(const char *path, bool (*is_known)(const char *nam
         struct sweep sweep = { .is_known = is_known, .userdata = userdata };
         int r;
 
-        /* State files are 0600; but certificates may be stored below, and the programs that use them must
-         * reach them. */
-        fd = directory_open(path, 0755, error);
+        fd = directory_open(path, DIRECTORY_MODE, error);
         if (fd < 0)
                 return error_prefix(error, "the state directory cannot be used");
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
@@ -102,7 +104,7 @@ static bool is_hopeless(int r) {
         return r == -ELOOP || r == -EISDIR || r == -EINVAL || r == -ENXIO || r == -EACCES;
 }
 
-int state_file_new(const struct state_directory *directory, const char *name, struct state_file **ret,
+int state_file_new(struct state_directory *directory, const char *name, struct state_file **ret,
                    char **ret_warning, struct error *error) {
         _cleanup_(state_file_freep) struct state_file *state_file = NULL;
         const struct state_instant now = instant(directory);
@@ -187,12 +189,52 @@ static void end_saving(struct state_file *state_file) {
         state_file->saving = saving_free(state_file->saving);
 }
 
+static bool is_at_path(const struct state_directory *directory) {
+        struct stat ours, there;
+
+        return fstat(directory->fd, &ours) == 0 && stat(directory->path, &there) == 0 &&
+               ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+/* Somebody has removed the directory, or has mounted a file system over it. What is at the path takes its
+ * place, under the same descriptor, which is how all who hold it follow. Where that cannot be used the old
+ * one stays: 0, or -errno with a sentence. */
+static int follow_path(struct state_directory *directory, struct error *error) {
+        _cleanup_(fd_closep) int fd = -1;
+
+        fd = directory_open(directory->path, DIRECTORY_MODE, error);
+        if (fd < 0)
+                return error_prefix(error, "the state directory was removed or replaced");
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0 || dup3(fd, directory->fd, O_CLOEXEC) < 0)
+                return error_set_errno(error, -errno,
+                                       "the state directory was replaced, and cannot be used: %s",
+                                       directory->path);
+        atomic_store(&directory->is_replaced, true);
+        return 0;
+}
+
+/* On a worker. */
+static int check_path(struct state_directory *directory, struct error *error) {
+        int r = 0;
+
+        if (!directory->path)
+                return 0;
+        pthread_mutex_lock(&directory->lock);
+        if (!is_at_path(directory))
+                r = follow_path(directory, error);
+        pthread_mutex_unlock(&directory->lock);
+        return r;
+}
+
 static void run_write(struct job *job) {
         struct saving *saving = container_of(job, struct saving, job);
         const struct state_file *state_file = saving->state_file;
         int fd = state_file->directory->fd;
+        int r = check_path(state_file->directory, &saving->error);
 
-        if (saving->text)
+        if (saving->text && r < 0)
+                saving->result = r;
+        else if (saving->text)
                 saving->result = state_write(fd, state_file->name, saving->text, &saving->error);
         if (saving->written_notes)
                 (void)history_append(fd, state_file->name, saving->written_notes, NULL);
@@ -233,6 +275,16 @@ static void finish(struct state_file *state_file, int r, struct error *cause) {
                         waiters[i].saved(r, r < 0 ? error_text(&error) : NULL, waiters[i].userdata);
 }
 
+/* Before anything is made of the write that has found it. */
+static void note_replacement(struct state_directory *directory) {
+        if (!atomic_exchange(&directory->is_replaced, false))
+                return;
+        log_fields(LOG_WARNING, MESSAGE_HISTORY, NULL, 0,
+                   "state directory %s was removed or replaced; all state is saved there again",
+                   directory->path);
+        directory->was_replaced(directory->userdata);
+}
+
 static void write_is_done(struct job *job) {
         struct saving *saving = container_of(job, struct saving, job);
         struct state_file *state_file = saving->state_file;
@@ -243,6 +295,7 @@ static void write_is_done(struct job *job) {
         error_move(&error, &saving->error);
         free(take_ptr(saving->text));
         saving->is_writing = false;
+        note_replacement(state_file->directory);
         if (saving->is_orphan)
                 state_file_free(state_file);
         else if (has_saved)

@@ -2,6 +2,7 @@
 
 /* The state of one certificate that survives a restart, and when it is written to its file. */
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "daemon/loop/workers.h"
@@ -15,14 +16,23 @@ struct saving;
 
 /* `state_directory`, where the state files of all certificates are, and who writes them. */
 struct state_directory {
-        int fd;                              /* locked */
+        int fd;           /* locked; the number stays the same when another directory takes its place */
+        const char *path; /* borrowed; NULL: it stays the one that was opened */
         uint8_t boot_id[16], machine_id[16]; /* all zero where it cannot be had */
         struct workers *workers;
         const atomic_bool *stopping; /* the workers are, and drop what they have not begun */
+
+        /* There is another directory at the path: all states are to be saved again. From the loop. */
+        void (*was_replaced)(void *userdata);
+        void *userdata;
+
+        /* Private to state-file.c. */
+        pthread_mutex_t lock;
+        atomic_bool is_replaced;
 };
 
 struct state_file {
-        const struct state_directory *directory;
+        struct state_directory *directory;
         struct state state;    /* change it, then call state_file_save() */
         struct saving *saving; /* what is to be written, and who waits for it; NULL: nothing */
         bool has_file;         /* there is one that must not become outdated */
@@ -40,7 +50,7 @@ int state_file_open_directory(const char *path, bool (*is_known)(const char *nam
 
 /* Loads the state file of NAME. A file that cannot be parsed is set aside: *RET_WARNING, owned, is then a
  * sentence. Reads one small file on the calling thread. 0, -ENOMEM, or -errno with a sentence. */
-int state_file_new(const struct state_directory *directory, const char *name, struct state_file **ret,
+int state_file_new(struct state_directory *directory, const char *name, struct state_file **ret,
                    char **ret_warning, struct error *error);
 
 /* SAVED is not called any more. What is being written is written to its end; once the workers are stopped,

@@ -193,6 +193,46 @@ START_TEST(a_set_that_came_back_unseen_can_be_operated) {
 }
 END_TEST
 
+/* Before a call its cost is on record: without the directory nothing was ever renewed again. What another
+ * certificate must know after a restart follows as well. */
+START_TEST(a_state_directory_that_goes_comes_back) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h"));
+        _cleanup_(freep) char *state = scratch_path(fixture->directory, "state"),
+                              *moved = scratch_path(fixture->directory, "moved"),
+                              *gone = scratch_path(fixture->directory, "gone"), *first = NULL, *second = NULL;
+
+        fixture_prepare(fixture,
+                        ORDERS "  stock: {connector: dev, directory: %s/stock, token_file: %s/token-2}\n");
+        fixture_token(fixture, "client-2", "token-2");
+        listen_to_control(fixture);
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_ENROLLED);
+        fixture_expect(fixture, MESSAGE_ENROLLED);
+
+        /* Moved away, it is still there for whoever has it open; it is made again. */
+        ck_assert_int_eq(rename(state, moved), 0);
+        ck_assert_int_eq(operate(fixture, "renew"), 0);
+        fixture_expect_message(fixture, MESSAGE_HISTORY,
+                               "was removed or replaced; all state is saved there again");
+        ck_assert_int_eq(operate(fixture, "renew"), 0);
+
+        /* Somebody else's is not used, and said to be the reason; until it is gone. */
+        ck_assert_int_eq(chmod(state, 0777), 0);
+        ck_assert_int_eq(operate(fixture, "renew"), 0); /* it is the same one, and open */
+        ck_assert_int_eq(rename(state, gone), 0);
+        ck_assert_int_eq(mkdir(state, 0755), 0);
+        ck_assert_int_eq(chmod(state, 0777), 0);
+        ck_assert_int_eq(operate(fixture, "renew"), 1);
+        fixture_expect_failure(fixture, "local", "lets other users write to it");
+        ck_assert_int_eq(chmod(state, 0755), 0);
+        ck_assert_int_eq(operate(fixture, "renew"), 0);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        first = scratch_read(fixture->directory, "state/orders.json");
+        second = scratch_read(fixture->directory, "state/stock.json");
+        ck_assert(first && second);
+}
+END_TEST
+
 START_TEST(a_newer_pair_is_adopted_at_once) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("1h")),
                                                 *other = fixture_new(FIXTURE_LASTING("30d"));
@@ -275,6 +315,6 @@ END_TEST
 
 TEST_MAIN("world", a_damaged_key_is_replaced_by_the_last_good_set, a_repair_does_not_undo_a_rollback,
           a_deleted_link_comes_back, an_imported_set_is_watched, a_file_system_over_the_set_comes_and_goes,
-          a_set_that_came_back_unseen_can_be_operated, a_newer_pair_is_adopted_at_once,
-          noise_among_the_files_ends_no_back_off, a_clock_before_the_certificate_stops_renewal,
-          stops_within_seconds_even_while_it_makes_a_key)
+          a_set_that_came_back_unseen_can_be_operated, a_state_directory_that_goes_comes_back,
+          a_newer_pair_is_adopted_at_once, noise_among_the_files_ends_no_back_off,
+          a_clock_before_the_certificate_stops_renewal, stops_within_seconds_even_while_it_makes_a_key)
