@@ -7,6 +7,7 @@
 #include "lib/util/parse.h"
 
 #include <errno.h>
+#include <limits.h>
 
 /* Reads the decimal digits at *TEXT and moves past them. At least one digit. */
 static int parse_digits(const char **text, uint64_t *ret) {
@@ -119,6 +120,89 @@ int parse_mode(const char *text, unsigned *ret_mode) {
         if (mode > 0777)
                 return -ERANGE;
         *ret_mode = mode;
+        return 0;
+}
+
+/* N digits at *P, which moves behind them; -1 where there are none. */
+static int take_digits(const char **p, size_t n) {
+        int value = 0;
+
+        for (size_t i = 0; i < n; i++, ++*p) {
+                if (**p < '0' || **p > '9')
+                        return -1;
+                value = 10 * value + (**p - '0');
+        }
+        return value;
+}
+
+static bool take_char(const char **p, const char *any) {
+        if (!**p || !strchr(any, **p))
+                return false;
+        ++*p;
+        return true;
+}
+
+/* "Z" or "+01:00", in minutes; INT_MIN for anything else. */
+static int take_offset(const char **p) {
+        const int sign = **p == '-' ? -1 : 1;
+        int hours, minutes;
+
+        if (take_char(p, "Zz"))
+                return 0;
+        if (!take_char(p, "+-"))
+                return INT_MIN;
+        hours = take_digits(p, 2);
+        if (!take_char(p, ":"))
+                return INT_MIN;
+        minutes = take_digits(p, 2);
+        return hours < 0 || hours > 23 || minutes < 0 || minutes > 59 ? INT_MIN
+                                                                      : sign * (60 * hours + minutes);
+}
+
+int parse_timestamp(const char *text, usec_t *ret_usec) {
+        const char *p = text;
+        struct tm tm = { 0 }, back;
+        int year, month, offset = 0;
+        time_t sec;
+
+        year = take_digits(&p, 4);
+        if (year < 0 || !take_char(&p, "-"))
+                return -EINVAL;
+        month = take_digits(&p, 2);
+        if (month < 0 || !take_char(&p, "-"))
+                return -EINVAL;
+        tm.tm_mday = take_digits(&p, 2);
+        if (tm.tm_mday < 0)
+                return -EINVAL;
+        if (*p) {
+                if (!take_char(&p, "Tt "))
+                        return -EINVAL;
+                tm.tm_hour = take_digits(&p, 2);
+                if (tm.tm_hour < 0 || !take_char(&p, ":"))
+                        return -EINVAL;
+                tm.tm_min = take_digits(&p, 2);
+                if (tm.tm_min < 0 || !take_char(&p, ":"))
+                        return -EINVAL;
+                tm.tm_sec = take_digits(&p, 2);
+                if (tm.tm_sec < 0)
+                        return -EINVAL;
+                offset = take_offset(&p);
+                if (offset == INT_MIN || *p)
+                        return -EINVAL;
+        }
+        tm.tm_year = year - 1900;
+        tm.tm_mon = month - 1;
+        if (year < 1970 || month < 1 || month > 12 || tm.tm_mday < 1 || tm.tm_hour > 23 || tm.tm_min > 59 ||
+            tm.tm_sec > 59)
+                return -ERANGE;
+        back = tm;
+        sec = timegm(&back);
+        if (back.tm_mday != tm.tm_mday)
+                return -ERANGE; /* February 30 */
+        sec -= 60 * offset;
+        if (sec < 0)
+                return -ERANGE;
+        *ret_usec = (usec_t)sec * USEC_PER_SEC;
         return 0;
 }
 

@@ -19,6 +19,11 @@ int parse_unsigned(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 /* "0640" or "640": permission bits, octal, at most 0777. 0, -EINVAL or -ERANGE. */
 int parse_mode(const char *text, unsigned *ret_mode);
 
+/* An instant on CLOCK_REALTIME, in whole seconds: "2026-11-20T18:06:53Z", with an offset "+01:00" in place of
+ * Z, or a date alone, which begins at midnight UTC. From 1970 on. 0, -EINVAL for bad syntax, -ERANGE for a
+ * day or a time that there is not. */
+int parse_timestamp(const char *text, usec_t *ret_usec);
+
 /* true/false, yes/no, on/off. 0 or -EINVAL. */
 int parse_bool(const char *text, bool *ret);
 

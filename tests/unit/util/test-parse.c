@@ -225,4 +225,66 @@ START_TEST(nearest_words) {
 }
 END_TEST
 
-TEST_MAIN("parse", durations_refused, durations_read, shares, unsigned_numbers, modes, bools, nearest_words)
+START_TEST(timestamps_refused) {
+        static const struct {
+                const char *text;
+                int code;
+        } rows[] = {
+                { "", -EINVAL },
+                { "now", -EINVAL },
+                { "2026", -EINVAL },
+                { "2026-11", -EINVAL },
+                { "26-11-20", -EINVAL },
+                { "2026-11-20 ", -EINVAL },
+                { "2026-11-20T18:06", -EINVAL },
+                { "2026-11-20T18:06:53", -EINVAL }, /* of which place? */
+                { "2026-11-20T18:06:53.5Z", -EINVAL },
+                { "2026-11-20T18:06:53Zx", -EINVAL },
+                { "2026-11-20T18:06:53+1:00", -EINVAL },
+                { "2026-11-20T18:06:53+24:00", -EINVAL },
+                { "1969-12-31", -ERANGE },
+                { "1970-01-01T00:00:00+01:00", -ERANGE },
+                { "2026-13-01", -ERANGE },
+                { "2026-00-01", -ERANGE },
+                { "2026-11-00", -ERANGE },
+                { "2026-11-31", -ERANGE },
+                { "2027-02-29", -ERANGE },
+                { "2026-11-20T24:00:00Z", -ERANGE },
+                { "2026-11-20T18:60:00Z", -ERANGE },
+                { "2026-11-20T18:06:60Z", -ERANGE },
+        };
+        usec_t usec = 4711;
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                ck_assert_msg(parse_timestamp(rows[i].text, &usec) == rows[i].code, "'%s'", rows[i].text);
+                ck_assert_uint_eq(usec, 4711);
+        }
+}
+END_TEST
+
+START_TEST(timestamps_read) {
+        static const struct {
+                const char *text;
+                usec_t sec;
+        } rows[] = {
+                { "1970-01-01", 0 },
+                { "2027-01-15T08:00:00Z", 1800000000 },
+                { "2027-01-15t08:00:00z", 1800000000 },
+                { "2027-01-15 08:00:00Z", 1800000000 },
+                { "2027-01-15T09:30:00+01:30", 1800000000 },
+                { "2027-01-14T23:00:00-09:00", 1800000000 },
+                { "2027-01-15", 1800000000 - 8 * 3600 },
+                { "2028-02-29", 1835395200 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                usec_t usec = 4711;
+
+                ck_assert_msg(parse_timestamp(rows[i].text, &usec) == 0, "'%s'", rows[i].text);
+                ck_assert_uint_eq(usec, rows[i].sec * USEC_PER_SEC);
+        }
+}
+END_TEST
+
+TEST_MAIN("parse", timestamps_refused, timestamps_read, durations_refused, durations_read, shares,
+          unsigned_numbers, modes, bools, nearest_words)
