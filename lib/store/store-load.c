@@ -23,6 +23,7 @@ void set_drop_files(struct set *set) {
 
 void set_clear(struct set *set) {
         set_drop_files(set);
+        issuers_free(set->issuers);
         *set = (struct set) { 0 };
 }
 
@@ -100,12 +101,15 @@ static int examine_set(struct set *set, struct error *error) {
                 r = cert_list_parse(set->ca_pem, strlen(set->ca_pem), &anchors, error);
                 if (r < 0)
                         return error_prefix(error, STORE_CA);
-                r = chain_verify_expiry(certs.items[0], &certs, &anchors, &set->effective_expiry, error);
+                r = chain_verify_expiry(certs.items[0], &certs, &anchors, &set->effective_expiry,
+                                        &set->issuers, error);
                 if (r < 0)
                         return error_prefix(error, "%s does not verify to %s", STORE_CERTIFICATE, STORE_CA);
-        } else
-                set->effective_expiry =
-                        chain_expiry(certs.items[0], &certs); /* an adopted one may be alone */
+        } else { /* an adopted one may be alone */
+                r = chain_expiry(certs.items[0], &certs, &set->effective_expiry, &set->issuers);
+                if (r < 0)
+                        return error_set_errno(error, r, "cannot read its chain");
+        }
 
         set->not_before = cert_not_before(certs.items[0]);
         cert_fingerprint(certs.items[0], set->fingerprint);

@@ -2,7 +2,7 @@
 
 /* One certificate's directory: generations, the current one, and what is staged for the next. */
 
-#include "lib/x509/cert.h"
+#include "lib/x509/issuers.h"
 #include "lib/x509/key.h"
 
 /* The names that readers use. Each is a symbolic link into `..data`, which is a link to the current
@@ -49,6 +49,7 @@ struct set {
         char *ca_pem;          /* NULL for an adopted pair that came without its CA */
         char *connection_json; /* NULL where there is none yet */
         struct cert *leaf;
+        struct issuers *issuers; /* what it hangs on; NULL: not known */
         usec_t not_before;
         usec_t effective_expiry;
         uint8_t spki[SPKI_HASH_SIZE];
@@ -56,7 +57,8 @@ struct set {
 };
 void set_clear(struct set *set);
 
-/* Frees what was read and keeps what is known of it: the numbers, the times and the hashes. */
+/* Frees what was read and keeps what is known of it: the numbers, the times, the hashes and the
+ * issuers. */
 void set_drop_files(struct set *set);
 
 /* Reads the current generation through one open of its directory and checks that its parts belong together

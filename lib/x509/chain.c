@@ -178,24 +178,33 @@ static int store_anchors(X509_STORE *store, const struct cert_list *anchors, str
         return 0;
 }
 
-static usec_t effective_expiry(const struct cert *leaf, const struct cert_list *intermediates,
-                               const struct cert_list *anchors, const STACK_OF(X509) * verified) {
+static int effective_expiry(const struct cert *leaf, const struct cert_list *intermediates,
+                            const struct cert_list *anchors, const STACK_OF(X509) * verified,
+                            usec_t *ret_expiry, struct issuers **ret_issuers) {
         _cleanup_(chain_clear) struct chain chain = { 0 };
         struct cert *items[2 * CERT_LIST_MAX]; /* borrowed */
         struct cert_list all = { .items = items };
         const struct heap heap = { .candidates = &all, .verified = verified };
+        int r;
 
         for (size_t i = 0; i < intermediates->n; i++)
                 items[all.n++] = intermediates->items[i];
         for (size_t i = 0; i < anchors->n; i++)
                 items[all.n++] = anchors->items[i];
-        return build(leaf, &heap, &chain, NULL) < 0 ? cert_not_after(leaf) : chain_effective_expiry(&chain);
+        r = build(leaf, &heap, &chain, NULL);
+        if (r == -ENOMEM)
+                return r;
+        r = issuers_of_chain(&chain.certs, ret_issuers);
+        if (r == 0)
+                *ret_expiry = chain.certs.n > 0 ? chain_effective_expiry(&chain) : cert_not_after(leaf);
+        return r;
 }
 
-usec_t chain_expiry(const struct cert *leaf, const struct cert_list *intermediates) {
+int chain_expiry(const struct cert *leaf, const struct cert_list *intermediates, usec_t *ret_expiry,
+                 struct issuers **ret_issuers) {
         static const struct cert_list none;
 
-        return effective_expiry(leaf, intermediates, &none, NULL);
+        return effective_expiry(leaf, intermediates, &none, NULL, ret_expiry, ret_issuers);
 }
 
 /* X509_VERIFY_PARAM_set_time(), the one function of a library that is given a time_t, as libcrypto has it. On
@@ -232,9 +241,10 @@ static int rejected(X509_STORE_CTX *context, struct error *error) {
                          X509_verify_cert_error_string(X509_STORE_CTX_get_error(context)));
 }
 
-/* RET_EXPIRY may be NULL. */
+/* RET_EXPIRY and RET_ISSUERS may be NULL, both. */
 static int verify(const struct cert *leaf, const struct cert_list *intermediates,
-                  const struct cert_list *anchors, usec_t now, usec_t *ret_expiry, struct error *error) {
+                  const struct cert_list *anchors, usec_t now, usec_t *ret_expiry,
+                  struct issuers **ret_issuers, struct error *error) {
         _cleanup_(X509_STORE_freep) X509_STORE *store = X509_STORE_new();
         _cleanup_(X509_STORE_CTX_freep) X509_STORE_CTX *context = X509_STORE_CTX_new();
         _cleanup_(x509_stack_freep) STACK_OF(X509) *helpers = sk_X509_new_null();
@@ -258,8 +268,10 @@ static int verify(const struct cert *leaf, const struct cert_list *intermediates
         if (openssl_lacked_memory() && r < 0)
                 goto out_of_memory;
         if (r == 0 && ret_expiry)
-                *ret_expiry =
-                        effective_expiry(leaf, intermediates, anchors, X509_STORE_CTX_get0_chain(context));
+                r = effective_expiry(leaf, intermediates, anchors, X509_STORE_CTX_get0_chain(context),
+                                     ret_expiry, ret_issuers);
+        if (r == -ENOMEM)
+                goto out_of_memory;
         return r;
 
 out_of_memory:
@@ -269,12 +281,13 @@ out_of_memory:
 
 int chain_verify(const struct cert *leaf, const struct cert_list *intermediates,
                  const struct cert_list *anchors, usec_t now, struct error *error) {
-        return verify(leaf, intermediates, anchors, now, NULL, error);
+        return verify(leaf, intermediates, anchors, now, NULL, NULL, error);
 }
 
 int chain_verify_expiry(const struct cert *leaf, const struct cert_list *intermediates,
-                        const struct cert_list *anchors, usec_t *ret_expiry, struct error *error) {
-        return verify(leaf, intermediates, anchors, USEC_INFINITY, ret_expiry, error);
+                        const struct cert_list *anchors, usec_t *ret_expiry, struct issuers **ret_issuers,
+                        struct error *error) {
+        return verify(leaf, intermediates, anchors, USEC_INFINITY, ret_expiry, ret_issuers, error);
 }
 
 usec_t chain_effective_expiry(const struct chain *chain) {

@@ -2,7 +2,7 @@
 
 /* A leaf and its issuers, in the order that signatures give, whatever order they came in. */
 
-#include "lib/x509/cert.h"
+#include "lib/x509/issuers.h"
 
 /*
  * certs[0] is the leaf, each following one issued the one before. The last is self-signed where the root was
@@ -32,13 +32,15 @@ int chain_verify(const struct cert *leaf, const struct cert_list *intermediates,
 usec_t chain_effective_expiry(const struct chain *chain);
 
 /* The same over the chain that chain_build() makes of LEAF and INTERMEDIATES; the leaf's own notAfter where
- * it makes none. */
-usec_t chain_expiry(const struct cert *leaf, const struct cert_list *intermediates);
+ * it makes none. *RET_ISSUERS are those in that chain, NULL for none. 0 or -ENOMEM. */
+int chain_expiry(const struct cert *leaf, const struct cert_list *intermediates, usec_t *ret_expiry,
+                 struct issuers **ret_issuers);
 
 /* chain_verify() at no time in particular, and chain_expiry() with ANCHORS among the candidates; no signature
  * is checked twice. */
 int chain_verify_expiry(const struct cert *leaf, const struct cert_list *intermediates,
-                        const struct cert_list *anchors, usec_t *ret_expiry, struct error *error);
+                        const struct cert_list *anchors, usec_t *ret_expiry, struct issuers **ret_issuers,
+                        struct error *error);
 
 /* PEM of the leaf and the intermediates, without self-signed certificates (RFC 8446 section 4.4.2 lets the
  * anchor be left out); and PEM of all issuers. Owned by the caller. 0 or -ENOMEM. */

@@ -325,11 +325,14 @@ END_TEST
 static void assert_verified_expiry(const struct x509_cert *leaf, const struct cert_list *intermediates,
                                    const struct cert_list *anchors, int code, usec_t expected) {
         _cleanup_(cert_list_clear) struct cert_list leaf_list = LIST_OF(leaf);
+        _cleanup_(issuers_freep) struct issuers *issuers = NULL;
         usec_t expiry = 1;
 
         ck_assert_int_eq(chain_verify(leaf_list.items[0], intermediates, anchors, USEC_INFINITY, NULL), code);
-        ck_assert_int_eq(chain_verify_expiry(leaf_list.items[0], intermediates, anchors, &expiry, NULL),
-                         code);
+        ck_assert_int_eq(
+                chain_verify_expiry(leaf_list.items[0], intermediates, anchors, &expiry, &issuers, NULL),
+                code);
+        ck_assert((code == 0) == (issuers != NULL));
         ck_assert_uint_eq(expiry, code == 0 ? expected : 1);
         ck_assert_uint_eq(ERR_peek_error(), 0);
 }
@@ -357,6 +360,8 @@ START_TEST(test_verify_expiry) {
         _cleanup_(cert_list_clear) struct cert_list none = { 0 }, roots = LIST_OF(&root),
                                                     briefs = LIST_OF(&brief), both = LIST_OF(&brief, &longer),
                                                     leaves = LIST_OF(&leaf);
+        struct issuers *issuers;
+        usec_t expiry;
 
         assert_verified_expiry(&leaf, &briefs, &roots, 0, X509_NOW + 5 * day);
         assert_verified_expiry(&leaf, &none, &briefs, 0, X509_NOW + 5 * day);
@@ -365,8 +370,13 @@ START_TEST(test_verify_expiry) {
         assert_verified_expiry(&leaf, &none, &roots, -EKEYREJECTED, 0);
         assert_verified_expiry(&forged, &none, &roots, -EKEYREJECTED, 0);
 
-        ck_assert_uint_eq(chain_expiry(leaves.items[0], &both), X509_NOW + 7 * day);
-        ck_assert_uint_eq(chain_expiry(leaves.items[0], &leaves), X509_NOW + 90 * day);
+        ck_assert_int_eq(chain_expiry(leaves.items[0], &both, &expiry, &issuers), 0);
+        ck_assert_uint_eq(expiry, X509_NOW + 7 * day);
+        ck_assert_ptr_nonnull(issuers);
+        issuers = issuers_free(issuers);
+        ck_assert_int_eq(chain_expiry(leaves.items[0], &leaves, &expiry, &issuers), 0);
+        ck_assert_uint_eq(expiry, X509_NOW + 90 * day);
+        ck_assert_ptr_null(issuers);
 }
 END_TEST
 
