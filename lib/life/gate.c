@@ -213,6 +213,31 @@ static int check_chain(struct gate *gate, struct error *error) {
         return r;
 }
 
+/* After a rotation, a Connector may go on signing with what it read before. */
+static int check_trusted(struct gate *gate, struct error *error) {
+        _cleanup_(issuers_freep) struct issuers *issuers = NULL;
+        const struct replacement_rule *rule = gate->input->rule;
+        _cleanup_(freep) char *why = NULL;
+        const struct issuer *issuer;
+        enum replacement replacement;
+        int r;
+
+        if (!rule)
+                return 0;
+        r = issuers_of_chain(&gate->chain.certs, &issuers);
+        if (r < 0)
+                return r;
+        replacement = replacement_find(rule, issuers, USEC_INFINITY, &issuer);
+        if (replacement == REPLACEMENT_NONE)
+                return 0;
+        why = replacement_text(rule, replacement, issuer);
+        return error_set(
+                error, -EKEYREJECTED,
+                "the new certificate is still signed by a CA that is not trusted any more: the Connector has "
+                "not read its new CA yet: %s",
+                why ? why : "out of memory");
+}
+
 /* As TLS will: OpenSSL's security level refuses keys and digests that are too weak, also of an intermediate.
  */
 static int check_loads(struct gate *gate, struct error *error) {
@@ -227,12 +252,38 @@ static int check_loads(struct gate *gate, struct error *error) {
         return r;
 }
 
+/* What cuts the chain short: the leaf by itself, or a CA. */
+static const struct cert *first_to_expire(const struct chain *chain) {
+        const struct cert *first = chain->certs.items[0];
+
+        for (size_t i = 1; i < chain->certs.n; i++)
+                if (cert_not_after(chain->certs.items[i]) < cert_not_after(first))
+                        first = chain->certs.items[i];
+        return first;
+}
+
 static int check_expiry(struct gate *gate, struct error *error) {
         usec_t expiry = chain_effective_expiry(&gate->chain);
-        char came[TIMESTAMP_MAX], current[TIMESTAMP_MAX];
+        char came[TIMESTAMP_MAX], current[TIMESTAMP_MAX], hex[FINGERPRINT_HEX];
+        uint8_t fingerprint[FINGERPRINT_SIZE];
+        const struct cert *first;
 
         if (gate->input->forced || gate->input->current_expiry == 0 || expiry > gate->input->current_expiry)
                 return 0;
+        first = first_to_expire(&gate->chain);
+        if (first != gate->chain.certs.items[0]) {
+                _cleanup_(freep) char *subject = cert_subject_text(first);
+
+                cert_fingerprint(first, fingerprint);
+                return error_set(
+                        error, -EKEYREJECTED,
+                        "the new certificate does not last longer: the CA '%s' (sha256 %.16s...), with which "
+                        "the Connector still signs, expires at %s, and the current certificate at %s; it "
+                        "is the CA that expires: its operator must replace it",
+                        quoted(subject), hex_format(hex, fingerprint, sizeof(fingerprint)),
+                        format_timestamp(came, expiry),
+                        format_timestamp(current, gate->input->current_expiry));
+        }
         return error_set(error, -EKEYREJECTED,
                          "the new certificate does not last longer: with its chain it expires at %s, the "
                          "current one at %s",

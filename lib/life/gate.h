@@ -2,6 +2,7 @@
 
 /* The checks that a new set passes before it may be verified and become current. */
 
+#include "lib/life/replacement.h"
 #include "lib/x509/chain.h"
 
 /* Every check in its order: GATE_SYMBOL, which check_FUNCTION() in gate.c makes, and its name. A check may
@@ -16,6 +17,7 @@
         CHECK(CLIENT_AUTH, client_auth, "client-auth") \
         CHECK(VALIDITY,    validity,    "validity")    \
         CHECK(CHAIN,       chain,       "chain")       \
+        CHECK(TRUSTED,     trusted,     "trusted")     \
         CHECK(LOADS,       loads,       "loads")       \
         CHECK(EXPIRY,      expiry,      "expiry") /* after the chain: the effective expiry needs it */
 
@@ -41,6 +43,8 @@ struct gate_input {
         /* The current set; zero and NULL when there is none. */
         const uint8_t *current_spki; /* SPKI_HASH_SIZE bytes */
         usec_t current_expiry;       /* effective; 0: none */
+
+        const struct replacement_rule *rule; /* which CA is not trusted any more; NULL: all are */
 
         usec_t now;
         usec_t skew_usec; /* how far a notBefore may lie in the future */

@@ -73,11 +73,15 @@ static void count_failure(struct renewal *renewal, enum failure failure) {
 
 /* How long to wait in STATE for the failure that was counted last. A set that only a token can replace is not
  * worth more than the slow back-off, but a CA that has expired may come back at any time. */
-static usec_t backoff(const struct renewal *renewal, enum renewal_state state, usec_t retry_after_usec,
-                      bool not_longer, const struct renewal_context *context) {
+static usec_t backoff(const struct renewal *renewal, enum renewal_state state,
+                      const struct renewal_event *event, const struct renewal_context *context) {
+        const usec_t retry_after_usec = event->retry_after_usec;
         usec_t time_left = usec_sub(renewal->expiry, context->now), usual, slow;
 
-        if (not_longer && state != RENEWAL_WAITING_FOR_TOKEN)
+        if (event->is_old_ca && state != RENEWAL_WAITING_FOR_TOKEN)
+                return schedule_old_ca_backoff(context->policy, renewal->failures, context->random,
+                                               time_left);
+        if (event->not_longer && state != RENEWAL_WAITING_FOR_TOKEN)
                 return schedule_not_longer_backoff(context->policy, renewal->failures, context->random,
                                                    time_left);
 
@@ -93,7 +97,8 @@ static usec_t backoff(const struct renewal *renewal, enum renewal_state state, u
 static enum renewal_step fail(struct renewal *renewal, enum renewal_state state, enum failure failure,
                               const struct renewal_context *context) {
         count_failure(renewal, failure);
-        return wait_for(renewal, state, USEC_INFINITY, backoff(renewal, state, 0, false, context));
+        return wait_for(renewal, state, USEC_INFINITY,
+                        backoff(renewal, state, &(struct renewal_event) { 0 }, context));
 }
 
 /* Whether an attempt that ends with FAILURE has shown that only a token helps now. */
@@ -148,7 +153,7 @@ static enum renewal_step take_failure(struct renewal *renewal, const struct rene
                 state = RENEWAL_WAITING_FOR_TOKEN;
 
         count_failure(renewal, failure);
-        wait = backoff(renewal, state, event->retry_after_usec, event->not_longer, context);
+        wait = backoff(renewal, state, event, context);
         if (wait < hold)
                 wait = hold;
 
@@ -185,7 +190,7 @@ static enum reply_rank {
         if (!observation->has_staged_reply || observation->reply_expiry <= context->now)
                 return REPLY_NONE;
         if (has_good_set && observation->reply_expiry <= observation->expiry && !renewal->forced &&
-            !observation->other_key_asked)
+            !observation->other_key_asked && observation->replace_from == 0)
                 return REPLY_NONE; /* the current set is newer */
         if (observation->enrol_asked || observation->reply_failures >= RENEWAL_REPLY_TRIES)
                 return REPLY_LAST;
@@ -206,6 +211,22 @@ static enum renewal_step first_step(const struct renewal_observation *observatio
         if (by_token && !observation->has_token)
                 return reply == REPLY_LAST ? STEP_VERIFY : STEP_NONE;
         return observation->has_staged_key ? STEP_CONFIGURATION : STEP_KEY;
+}
+
+/* By its age, or because it is to be replaced. */
+static usec_t due_of(const struct renewal_observation *observation, const struct renewal_context *context) {
+        const struct schedule_policy *policy = context->policy;
+        usec_t due = schedule_due(policy, observation->not_before, observation->expiry, context->seed),
+               replaced;
+
+        if (observation->replace_from > 0) {
+                replaced = schedule_replacement(observation->replace_from, policy->replace_within_usec,
+                                                context->seed);
+                due = replaced < due ? replaced : due;
+        }
+        if (observation->replace_at > 0 && observation->replace_at < due)
+                due = observation->replace_at;
+        return due;
 }
 
 static enum renewal_step take_observation(struct renewal *renewal,
@@ -253,7 +274,7 @@ static enum renewal_step take_observation(struct renewal *renewal,
         if (observation->enrol_asked && enrolment != STEP_NONE)
                 return attempt(renewal, true, enrolment, hold_usec);
 
-        due = schedule_due(context->policy, observation->not_before, observation->expiry, context->seed);
+        due = due_of(observation, context);
         if (due > context->now && !renewal->forced && !observation->other_key_asked) {
                 forget_failures(renewal);
                 return wait_for(renewal, RENEWAL_CURRENT, due, USEC_INFINITY);
@@ -327,7 +348,7 @@ usec_t renewal_assumed_backoff(const struct renewal *renewal, const struct renew
 
         next.step = STEP_NONE; /* nothing is behind us yet */
         count_failure(&next, FAILURE_TRANSIENT);
-        return backoff(&next, state, 0, false, context);
+        return backoff(&next, state, &(struct renewal_event) { 0 }, context);
 }
 
 void renewal_restore(struct renewal *renewal, unsigned failures, enum failure failure) {

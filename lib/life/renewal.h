@@ -47,6 +47,9 @@ struct renewal_observation {
         bool is_new_config;      /* the configuration is another one than that of the last inspection */
         bool enrol_asked;        /* with the token on offer, although the set can be used */
         bool other_key_asked;    /* the configuration asks for another key size than the current set has */
+        usec_t replace_from; /* from when on the set is to be replaced, over the policy's time: it hangs on a
+                                CA that was replaced; replacement_from(); 0: it is not */
+        usec_t replace_at;   /* when an operator wants it replaced; 0: never */
 };
 
 struct renewal_event {
@@ -64,6 +67,9 @@ struct renewal_event {
 
         /* RENEWAL_FAILED at STEP_GATE: what came back is valid, but expires no later than what there is. */
         bool not_longer;
+
+        /* RENEWAL_FAILED at STEP_GATE: what came back hangs on a CA that is not trusted any more. */
+        bool is_old_ca;
 
         /* RENEWAL_FAILED with FAILURE_REJECTED at the token-secured endpoint: the answer has other causes as
          * well. */
@@ -143,7 +149,8 @@ struct renewal_context {
  *   expired or rejected: reply, grant ...  ENROLLING as above; so with enrol_asked
  *   expired or rejected                    first WAITING_FOR_TOKEN, as FAILURE_REJECTED; woken in that state
  *                                          or forced: RENEWING with what there is. A CA may come back
- *   not due, not forced, same key asked    CURRENT until due_usec
+ *   not due, not forced, same key asked    CURRENT until due_usec; one that is to be replaced is due when
+ *                                          schedule_replacement() has it, if that is earlier
  *   otherwise                              RENEWING; a grant is useless at the certificate-secured endpoint
  *
  * A staged reply is verified before anything else is done, since it costs nothing more. It gives way once it has
@@ -174,7 +181,8 @@ struct renewal_context {
  *                                          is rejected
  *   RENEWING: rejected, or expired by now  WAITING_FOR_TOKEN, slow back-off; none where a token is on offer
  *   otherwise                              RETRYING; the old set stays in use. With not_longer the back-off of
- *                                          schedule_not_longer_backoff()
+ *                                          schedule_not_longer_backoff(), with is_old_ca of
+ *                                          schedule_old_ca_backoff()
  * At STEP_VERIFY it is the new certificate that the edge rejects, not the one in use: that counts as
  * FAILURE_BAD_REPLY.
  *

@@ -68,6 +68,10 @@ usec_t schedule_due(const struct schedule_policy *policy, usec_t not_before, use
         return MAX(due, earliest);
 }
 
+usec_t schedule_replacement(usec_t from, usec_t within_usec, uint32_t seed) {
+        return usec_add(from, usec_part(within_usec, seed, RANDOM_WHOLE));
+}
+
 bool schedule_clock_plausible(const struct schedule_policy *policy, usec_t now, usec_t not_before) {
         return usec_add(now, policy->skew_usec) >= not_before;
 }
@@ -126,12 +130,26 @@ usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failu
         return limited(policy, failure, wait, random, time_left_usec);
 }
 
+/* Once an hour is often enough for what only a new CA can end, as long as several hours are left. */
+static usec_t not_longer_floor(usec_t time_left_usec) {
+        return MIN(USEC_PER_HOUR, time_left_usec / 4);
+}
+
 usec_t schedule_not_longer_backoff(const struct schedule_policy *policy, unsigned n, uint32_t random,
                                    usec_t time_left_usec) {
         usec_t wait = doubled(NOT_LONGER_FIRST_USEC, NOT_LONGER_MAX_USEC, n, random);
 
-        return limited(policy, FAILURE_BAD_REPLY, at_most(wait, NOT_LONGER_MAX_USEC, random), random,
+        wait = limited(policy, FAILURE_BAD_REPLY, at_most(wait, NOT_LONGER_MAX_USEC, random), random,
                        time_left_usec);
+        return at_least(wait, not_longer_floor(time_left_usec), random);
+}
+
+usec_t schedule_old_ca_backoff(const struct schedule_policy *policy, unsigned n, uint32_t random,
+                               usec_t time_left_usec) {
+        usec_t first = MAX(policy->ca_window_usec, 5 * USEC_PER_SEC);
+
+        return limited(policy, FAILURE_BAD_REPLY, doubled(first, MAX(first, BACKOFF_MAX_USEC), n, random),
+                       random, time_left_usec);
 }
 
 usec_t schedule_backoff_max(const struct schedule_policy *policy, enum failure failure,
@@ -141,9 +159,10 @@ usec_t schedule_backoff_max(const struct schedule_policy *policy, enum failure f
         if (time_left_usec > 0)
                 max = MIN(max, time_left_usec / 10);
         max = MAX(max, BACKOFF_MIN_USEC / 5 * 6);
-        return failure == FAILURE_BAD_REPLY
-                       ? MAX(max, usec_add(policy->ca_window_usec, policy->ca_window_usec / 5))
-                       : max;
+        if (failure != FAILURE_BAD_REPLY)
+                return max;
+        max = MAX(max, not_longer_floor(time_left_usec) / 5 * 6);
+        return MAX(max, usec_add(policy->ca_window_usec, policy->ca_window_usec / 5));
 }
 
 unsigned schedule_attempts(const struct schedule_policy *policy, enum failure failure, unsigned n,

@@ -19,7 +19,8 @@ struct schedule_policy {
         struct share_or_usec renew_before; /* the effective expiry */
         struct share_or_usec jitter;       /* the most that a renewal is brought forward */
         usec_t skew_usec;                  /* tolerated between the Connector's clock and ours */
-        usec_t ca_window_usec; /* in which a Connector may still sign with a CA that was replaced */
+        usec_t ca_window_usec;      /* in which a Connector may still sign with a CA that was replaced */
+        usec_t replace_within_usec; /* over which those are spread that are to be replaced together */
 };
 
 /* A number in [0, 2^32) that is stable for a machine and a certificate: FNV-1a over both, finalised. */
@@ -30,6 +31,10 @@ uint32_t schedule_seed(const uint8_t machine_id[16], const char *name);
  * expires. */
 usec_t schedule_due(const struct schedule_policy *policy, usec_t not_before, usec_t effective_expiry,
                     uint32_t seed);
+
+/* The instant to replace a set that is to be replaced from FROM on, whatever its age: FROM and SEED's part of
+ * WITHIN_USEC. The same each time that it is asked with the same FROM. */
+usec_t schedule_replacement(usec_t from, usec_t within_usec, uint32_t seed);
 
 /* False when NOW lies before NOT_BEFORE by more than the tolerated skew: the clock is wrong, not the
  * certificate. */
@@ -56,10 +61,15 @@ usec_t schedule_backoff(const struct schedule_policy *policy, enum failure failu
  * The same after a signature that brought nothing: a valid certificate that does not expire later than the
  * current one, since what expires first is the CA, which cuts both short. Each attempt costs a signature and
  * can only succeed once the CA was replaced, so they wait 6 h, doubling up to a day; spread and capped as
- * above, with less and less time left ever more often.
+ * above, with less and less time left ever more often, but never below 1 h or a quarter of TIME_LEFT_USEC.
  */
 usec_t schedule_not_longer_backoff(const struct schedule_policy *policy, unsigned n, uint32_t random,
                                    usec_t time_left_usec);
+
+/* The same after a signature by a CA that is not trusted any more: the Connector has not read its new CA yet.
+ * The policy's CA window, doubling up to 1 h; spread and capped as above. */
+usec_t schedule_old_ca_backoff(const struct schedule_policy *policy, unsigned n, uint32_t random,
+                               usec_t time_left_usec);
 
 /* No back-off with TIME_LEFT_USEC is longer than this. One that survived a restart and is comes from a clock
  * that was set meanwhile. */

@@ -90,7 +90,7 @@ int state_format(const struct state *state, const struct state_instant *now, cha
         root = json_pack(
                 "{s:i, s:{s:s, s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:I, s:I, s:s, s:I, "
                 "s:I, "
-                "s:o, s:o, s:O, s:o, s:O, s:s?, s:s?, s:b, s:b}",
+                "s:o, s:o, s:O, s:o, s:O, s:s?, s:s?, s:b, s:b, s:o, s:o}",
                 "version", STATE_VERSION, "saved", "boot_id", boot_id, "machine_id", machine_id,
                 "boottime_usec", time_value(now->boottime), "realtime_usec", time_value(now->realtime),
                 "failures", (json_int_t)state->failures, "failure", failure_names[state->failure],
@@ -103,7 +103,9 @@ int state_format(const struct state *state, const struct state_instant *now, cha
                 "revoked", revoked, "revoking_generation",
                 state->is_revoking ? json_integer((json_int_t)state->revoking_generation) : json_null(),
                 "owed", pending, "subject", state->subject, "other_subject", state->other_subject,
-                "other_subject_accepted", state->is_accepted, "copied", state->is_copied);
+                "other_subject_accepted", state->is_accepted, "copied", state->is_copied,
+                "replace_since_usec", known_time(state->replace.since), "replace_asked_usec",
+                known_time(state->replace.asked));
         text = root ? json_dumps(root, JSON_INDENT(4)) : NULL;
         if (!text || asprintf(&line, "%s\n", text) < 0)
                 return error_set_errno(error, -ENOMEM, "cannot format it");
@@ -256,6 +258,17 @@ static int take_validity(const json_t *root, struct state *state, struct error *
                 r = take_time(root, "expiry_usec", &state->expiry, error);
         if (state->expiry == TIME_MAX_USEC)
                 state->expiry = USEC_INFINITY;
+        return r;
+}
+
+/* The same. */
+static int take_replacement(const json_t *root, struct state *state, struct error *error) {
+        int r = 0;
+
+        if (is_there(root, "replace_since_usec"))
+                r = take_time(root, "replace_since_usec", &state->replace.since, error);
+        if (r == 0 && is_there(root, "replace_asked_usec"))
+                r = take_time(root, "replace_asked_usec", &state->replace.asked, error);
         return r;
 }
 
@@ -427,6 +440,8 @@ int state_parse(const char *json, size_t size, struct state *ret, struct state_i
                 r = take_fingerprint(root, state.fingerprint, error);
         if (r == 0)
                 r = take_validity(root, &state, error);
+        if (r == 0)
+                r = take_replacement(root, &state, error);
         if (r == 0)
                 r = take_revocations(root, &state, error);
         if (r == 0)

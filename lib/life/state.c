@@ -43,9 +43,9 @@ void state_clear(struct state *state) {
 bool state_is_empty(const struct state *state) {
         return state->failures == 0 && state->failure == FAILURE_NONE && state->next_attempt_usec == 0 &&
                state->n_issuances == 0 && state->token == 0 && state->reply == 0 && state->generation == 0 &&
-               strempty(state->fingerprint) && state->revoke_usec == 0 && state->n_revoked == 0 &&
-               !state->is_revoking && !state->is_copied && state->n_pending == 0 && !state->subject &&
-               !state->other_subject;
+               strempty(state->fingerprint) && state->replace.since == 0 && state->replace.asked == 0 &&
+               state->revoke_usec == 0 && state->n_revoked == 0 && !state->is_revoking && !state->is_copied &&
+               state->n_pending == 0 && !state->subject && !state->other_subject;
 }
 
 int state_record_issuance(struct state *state, usec_t now) {

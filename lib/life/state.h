@@ -56,6 +56,13 @@ struct state {
         /* When that set became valid, and expires: for the time in which it cannot be read. 0: not known. */
         usec_t not_before, expiry;
 
+        /* That the current set is to be replaced: since when it hangs on a CA that is not trusted any more,
+         * or is too old by the configuration; and when an operator wants another one. CLOCK_REALTIME; 0: it
+         * is not. */
+        struct {
+                usec_t since, asked;
+        } replace;
+
         /* An operator wants `revoking_generation` revoked, and it is not known yet whether it is: its set is
          * one of `revoked`. */
         bool is_revoking;

@@ -27,6 +27,7 @@ static const struct schedule_policy policy = {
         .renew_before = { .is_share = true, .ppm = 330000 },
         .skew_usec = 5 * USEC_PER_MINUTE,
         .ca_window_usec = USEC_PER_MINUTE,
+        .replace_within_usec = USEC_PER_HOUR,
 };
 
 enum disk { DISK_NONE, DISK_FRESH, DISK_DUE, DISK_EXPIRED, DISK_MAX };
@@ -53,6 +54,7 @@ struct node {
         struct renewal renewal;
         uint8_t set;
         uint8_t is_rejected; /* by the edge, whatever the clock says */
+        uint8_t is_outdated; /* it hangs on a CA that is not trusted any more */
         uint8_t reply, is_reply_expired, reply_tries;
         uint8_t has_key, grant, token;
 };
@@ -63,7 +65,7 @@ struct plan {
         enum renewal_step dies_at;  /* the process, before this step */
         enum failure failure;
         bool is_unreadable; /* the set, where the inspection fails */
-        bool not_longer;
+        bool not_longer, is_old_ca;
         bool is_token_good; /* a refusal does not use it up */
         enum reply reply;   /* what the signature brings */
         bool offers_token;  /* an operator's hand */
@@ -102,6 +104,7 @@ static struct renewal_observation observe(const struct node *node, const struct 
                 .reply_expiry = node->is_reply_expired ? NOW - 1 : NOW + 90 * USEC_PER_DAY,
                 .reply_failures = node->reply_tries,
                 .is_new_config = plan->is_new_config,
+                .replace_from = node->set != DISK_NONE && node->is_outdated ? NOW : 0,
                 .enrol_asked = plan->offers_token && has_token,
         };
 }
@@ -157,7 +160,8 @@ static void leave(struct node *node, enum renewal_step step, const struct plan *
                 if (node->renewal.by_token && node->token != TOKEN_NONE)
                         node->token = TOKEN_BURNT;
                 node->set = DISK_FRESH;
-                node->is_rejected = node->has_key = node->reply = node->grant = node->reply_tries = 0;
+                node->is_rejected = node->is_outdated = node->has_key = node->reply = node->grant =
+                        node->reply_tries = 0;
                 break;
         default:
                 break;
@@ -182,6 +186,7 @@ static void fail_step(struct node *node, enum renewal_step step, const struct pl
                 .is_doubtful = is_doubtful && failure == FAILURE_REJECTED,
                 .is_token_good = is_token_good,
                 .not_longer = plan->not_longer && step == STEP_GATE,
+                .is_old_ca = plan->is_old_ca && step == STEP_GATE,
         };
 
         if (plan->is_unreadable)
@@ -264,7 +269,7 @@ static bool heals(struct node node, bool may_get_token, struct tally *tally) {
                tally->signatures <= SIGNATURES_MAX) {
                 attempt(&node, &well, tally);
                 /* A set that the edge rejects is not seen to be so before it is due. */
-                if (node.renewal.state == RENEWAL_CURRENT && node.set == DISK_FRESH)
+                if (node.renewal.state == RENEWAL_CURRENT && node.set == DISK_FRESH && !node.is_outdated)
                         return true;
                 if (node.renewal.state == RENEWAL_WAITING_FOR_TOKEN && may_get_token) {
                         node.token = TOKEN_UNTRIED;
@@ -307,7 +312,7 @@ static bool stops_at_unreadable(struct node node) {
         if (node.token != before.token || node.grant != before.grant || node.reply != before.reply ||
             node.has_key != before.has_key)
                 return true;
-        if (node.set != DISK_FRESH || node.renewal.rejected || node.renewal.forced)
+        if (node.set != DISK_FRESH || node.is_outdated || node.renewal.rejected || node.renewal.forced)
                 return false;
         attempt(&node, &well, &tally);
         return node.renewal.state != RENEWAL_CURRENT || tally.steps != 1u << STEP_INSPECT;
@@ -401,6 +406,7 @@ static struct node normal(const struct node *from) {
         /* Each inspection says anew what is known of the set. */
         node.set = from->set;
         node.is_rejected = from->is_rejected;
+        node.is_outdated = from->is_outdated;
         node.has_key = from->has_key;
         node.grant = from->has_key ? from->grant : GRANT_NONE;
         node.reply = from->has_key ? from->reply : REPLY_NONE;
@@ -484,6 +490,9 @@ static void visit_attempts(const struct node *from, struct plan plan) {
                 plan.failure = FAILURE_BAD_REPLY;
                 plan.not_longer = true;
                 visit_attempt(from, &plan);
+                plan.not_longer = false;
+                plan.is_old_ca = true;
+                visit_attempt(from, &plan);
         }
 }
 
@@ -508,11 +517,20 @@ static void visit_events(const struct node *from) {
         node.is_rejected = node.set != DISK_NONE; /* revoked, or the CA was replaced */
         visit(&node);
         node = *from;
+        node.is_outdated = node.set != DISK_NONE; /* the CA was replaced, and the operator has said so */
+        visit(&node);
+        node.reply = REPLY_NONE; /* what it has signed counts for nothing */
+        visit(&node);
+        node = *from;
+        node.is_outdated = false; /* it is trusted again */
+        visit(&node);
+        node = *from;
         node.set = DISK_NONE; /* the files were removed */
+        node.is_outdated = false;
         visit(&node);
         node = *from;
         node.set = DISK_DUE; /* another pair was put there */
-        node.is_rejected = false;
+        node.is_rejected = node.is_outdated = false;
         if (node.renewal.expiry != 0)
                 node.renewal.expiry = 1;
         visit(&node);
@@ -537,11 +555,11 @@ static void visit_events(const struct node *from) {
 }
 
 static void report(const struct node *node, const char *flaw, const struct tally *tally) {
-        test_report("%s: %s, set %u%s, reply %u%s tried %u times, key %u, grant %u, token %u, %u failures "
+        test_report("%s: %s, set %u%s%s, reply %u%s tried %u times, key %u, grant %u, token %u, %u failures "
                     "(%s)%s%s: after "
                     "%u attempts, %u signatures, %" PRIu64 " s",
                     flaw, renewal_state_names[node->renewal.state], node->set,
-                    node->is_rejected ? " rejected" : "", node->reply,
+                    node->is_rejected ? " rejected" : "", node->is_outdated ? " outdated" : "", node->reply,
                     node->is_reply_expired ? " expired" : "", node->reply_tries, node->has_key, node->grant,
                     node->token, node->renewal.failures, failure_names[node->renewal.failure],
                     node->renewal.forced ? ", forced" : "", node->renewal.rejected ? ", rejected" : "",

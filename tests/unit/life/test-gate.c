@@ -318,6 +318,42 @@ START_TEST(test_chain_refuses_self_signed) {
 }
 END_TEST
 
+/* A Connector that has not read its new CA yet. */
+START_TEST(test_trusted) {
+        _cleanup_(scene_clear) struct scene scene = scene_make(LEAF(0), CA(0));
+        _cleanup_(x509_cert_clear) struct x509_cert renewed = x509_make(&(struct x509_options) {
+                .ca = true, .subject = "CN=Kyma", .not_after = X509_NOW + 9999 * USEC_PER_DAY });
+        _cleanup_(freep) char *chain_pem = X509_JOIN(&scene.leaf, &renewed);
+        _cleanup_(cert_list_clear) struct cert_list list = { 0 };
+        char certificate[FINGERPRINT_HEX], key[FINGERPRINT_HEX + 5] = "spki:";
+        uint8_t hash[FINGERPRINT_SIZE];
+        struct replacement_rule rule = { .connector = "ucl", .issued_before = USEC_INFINITY };
+
+        ck_assert_int_eq(cert_list_parse(scene.ca.pem, strlen(scene.ca.pem), &list, NULL), 0);
+        cert_fingerprint(list.items[0], hash);
+        hex_format(certificate, hash, sizeof(hash));
+        cert_spki(list.items[0], hash);
+        hex_format(key + strlen("spki:"), hash, sizeof(hash));
+
+        scene.input.rule = &rule;
+        assert_passes(&scene); /* how old the leaf is has its own remedy */
+        rule.distrust = (const char *const[]) { certificate, NULL };
+        assert_stopped(&scene, GATE_TRUSTED,
+                       "still signed by a CA that is not trusted any more: the Connector has not read its "
+                       "new CA yet: "
+                       "its CA 'CN=Kyma' (sha256 ");
+        scene.input.forced = true;
+        assert_stopped(&scene, GATE_TRUSTED, "see `distrust` of connector ucl");
+
+        /* The new certificate of the same key. */
+        scene.input.chain_pem = chain_pem;
+        scene.input.ca_pem = renewed.pem;
+        assert_passes(&scene);
+        rule.distrust = (const char *const[]) { key, NULL };
+        assert_stopped(&scene, GATE_TRUSTED, "the key of its CA 'CN=Kyma' (spki:");
+}
+END_TEST
+
 /* What passes all other checks, and TLS would refuse: it must not be staged. */
 START_TEST(test_loads) {
         _cleanup_(x509_cert_clear) struct x509_cert root =
@@ -370,7 +406,11 @@ START_TEST(test_expiry_counts_the_anchor) {
                 scene_make(LEAF(0), CA(.not_after = X509_NOW + 10 * USEC_PER_DAY));
 
         scene.input.current_expiry = X509_NOW + 20 * USEC_PER_DAY;
-        assert_stopped(&scene, GATE_EXPIRY, "with its chain it expires at 2027-01-25T08:00:00Z");
+        assert_stopped(&scene, GATE_EXPIRY, "does not last longer: the CA 'CN=Kyma' (sha256 ");
+        assert_stopped(
+                &scene, GATE_EXPIRY,
+                "with which the Connector still signs, expires at 2027-01-25T08:00:00Z, and the current "
+                "certificate at 2027-02-04T08:00:00Z; it is the CA that expires");
         scene.input.current_expiry = X509_NOW + 9 * USEC_PER_DAY;
         assert_passes(&scene);
 }
@@ -440,6 +480,7 @@ int main(void) {
         TEST_CASE(suite, test_validity_spares_strangers);
         TEST_CASE(suite, test_chain);
         TEST_CASE(suite, test_chain_refuses_self_signed);
+        TEST_CASE(suite, test_trusted);
         TEST_CASE(suite, test_loads);
         TEST_CASE(suite, test_expiry);
         TEST_CASE(suite, test_expiry_counts_the_anchor);

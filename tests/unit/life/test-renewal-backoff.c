@@ -102,6 +102,25 @@ START_TEST(test_not_longer_waits_long) {
 }
 END_TEST
 
+/* The CA window, then twice as long each time; whoever waits for a token waits as usual. */
+START_TEST(test_an_old_ca_is_waited_for) {
+        static const usec_t minutes[] = { 1, 2, 4, 8, 16, 32, 60, 60 };
+        const struct renewal_event old_ca = { .failure = FAILURE_BAD_REPLY, .is_old_ca = true };
+        struct renewal r = { 0 }, expired = { .state = RENEWAL_WAITING_FOR_TOKEN,
+                                              .failures = 1,
+                                              .failure = FAILURE_REJECTED };
+
+        for (size_t i = 0; i < ELEMENTSOF(minutes); i++) {
+                fail_at(&r, (struct renewal_observation) { FRESH, .replace_from = 1 }, STEP_GATE, old_ca);
+                ck_assert_int_eq(r.state, RENEWAL_RETRYING);
+                ck_assert_uint_eq(r.backoff_usec, minutes[i] * USEC_PER_MINUTE);
+        }
+        fail_at(&expired, (struct renewal_observation) { EXPIRED }, STEP_GATE, old_ca);
+        ck_assert_int_eq(expired.state, RENEWAL_WAITING_FOR_TOKEN);
+        ck_assert_uint_eq(expired.backoff_usec, 5 * USEC_PER_MINUTE);
+}
+END_TEST
+
 START_TEST(test_not_longer_of_an_expired_set) {
         struct renewal r = { .state = RENEWAL_WAITING_FOR_TOKEN, .failures = 1, .failure = FAILURE_REJECTED };
 
@@ -555,8 +574,8 @@ START_TEST(a_refusal_that_leaves_the_token) {
 }
 END_TEST
 
-TEST_MAIN("renewal-backoff", test_not_longer_waits_long, test_not_longer_of_an_expired_set,
-          test_an_expired_set_waits_for_the_ca_as_well, test_progress_is_not_charged_with_an_outage,
-          test_a_proof_that_always_fails_is_slowed_down, test_held_looks, test_nothing_to_hold,
-          test_a_held_look_that_fails, test_restore, test_assumed_backoff, test_crash_loop,
-          a_doubtful_rejection, a_refusal_that_leaves_the_token)
+TEST_MAIN("renewal-backoff", test_not_longer_waits_long, test_an_old_ca_is_waited_for,
+          test_not_longer_of_an_expired_set, test_an_expired_set_waits_for_the_ca_as_well,
+          test_progress_is_not_charged_with_an_outage, test_a_proof_that_always_fails_is_slowed_down,
+          test_held_looks, test_nothing_to_hold, test_a_held_look_that_fails, test_restore,
+          test_assumed_backoff, test_crash_loop, a_doubtful_rejection, a_refusal_that_leaves_the_token)

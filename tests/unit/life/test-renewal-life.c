@@ -25,6 +25,61 @@ static void walk(struct renewal *r, const enum renewal_step *steps, size_t n) {
         ck_assert(!r->forced && !r->rejected);
 }
 
+/* Whatever its age: at once, or when its part of the time has come; and what is staged need not last longer.
+ */
+START_TEST(test_a_set_is_replaced) {
+        const struct schedule_policy slow = { .renew_before = policy.renew_before,
+                                              .replace_within_usec = USEC_PER_HOUR };
+        const struct renewal_context half = { .policy = &slow, .seed = MIDDLE, .now = NOW };
+        struct renewal_observation observation = { FRESH, .replace_from = NOW };
+        struct renewal r = { 0 };
+        usec_t due;
+
+        wake(&r);
+        inspected(&r, observation);
+        ck_renewal(&r, RENEWAL_RENEWING, STEP_KEY);
+
+        for (int i = 0; i < 2; i++) { /* a second look changes nothing */
+                r = (struct renewal) { 0 };
+                wake(&r);
+                renewal_next(&r, &(struct renewal_event) { RENEWAL_INSPECTED, .observation = &observation },
+                             &half);
+                ck_renewal(&r, RENEWAL_CURRENT, STEP_NONE);
+                ck_assert_uint_eq(r.due_usec, NOW + USEC_PER_HOUR / 2);
+        }
+        observation.replace_at = NOW + USEC_PER_MINUTE; /* whichever is first */
+        wake(&r);
+        renewal_next(&r, &(struct renewal_event) { RENEWAL_INSPECTED, .observation = &observation }, &half);
+        ck_assert_uint_eq(r.due_usec, NOW + USEC_PER_MINUTE);
+        wake(&r);
+        inspected(&r, (struct renewal_observation) { FRESH, .replace_at = NOW });
+        ck_renewal(&r, RENEWAL_RENEWING, STEP_KEY);
+
+        /* Nothing that is to come makes it later. */
+        r = (struct renewal) { 0 };
+        wake(&r);
+        inspected(&r, (struct renewal_observation) { FRESH });
+        due = r.due_usec;
+        wake(&r);
+        inspected(&r, (struct renewal_observation) { FRESH, .replace_from = NOW + 1000 * USEC_PER_DAY,
+                                                     .replace_at = NOW + 1000 * USEC_PER_DAY });
+        ck_assert_uint_eq(r.due_usec, due);
+
+        r = (struct renewal) { 0 };
+        wake(&r);
+        inspected(&r, (struct renewal_observation) { FRESH, .replace_from = NOW, .has_staged_key = true,
+                                                     .has_staged_reply = true,
+                                                     .reply_expiry = NOW + USEC_PER_DAY });
+        ck_renewal(&r, RENEWAL_RENEWING, STEP_VERIFY);
+        /* The edge knows the old key no more: only a token helps. */
+        failed(&r, FAILURE_TRANSIENT);
+        wake(&r);
+        inspected(&r, (struct renewal_observation) { FRESH, .replace_from = NOW, .has_staged_key = true });
+        failed(&r, FAILURE_REJECTED);
+        ck_renewal(&r, RENEWAL_WAITING_FOR_TOKEN, STEP_NONE);
+}
+END_TEST
+
 START_TEST(test_whole_life) {
         static const enum renewal_step all[] = { STEP_KEY,  STEP_CONFIGURATION, STEP_CSR,   STEP_SIGN,
                                                  STEP_GATE, STEP_VERIFY,        STEP_COMMIT };
@@ -324,5 +379,5 @@ START_TEST(test_random_events) {
 }
 END_TEST
 
-TEST_MAIN("renewal-life", test_whole_life, test_key_too_small, test_rejected_with_a_token_on_offer,
-          test_events_out_of_place, test_random_events)
+TEST_MAIN("renewal-life", test_a_set_is_replaced, test_whole_life, test_key_too_small,
+          test_rejected_with_a_token_on_offer, test_events_out_of_place, test_random_events)

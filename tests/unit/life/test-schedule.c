@@ -86,7 +86,8 @@ START_TEST(test_due) {
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                struct schedule_policy policy = { cases[i].renew_before, cases[i].jitter, 0, 0 };
+                struct schedule_policy policy = { .renew_before = cases[i].renew_before,
+                                                  .jitter = cases[i].jitter };
                 usec_t due = schedule_due(&policy, cases[i].not_before,
                                           cases[i].not_before + cases[i].lifetime, cases[i].seed);
 
@@ -103,7 +104,7 @@ END_TEST
 
 START_TEST(test_due_before_a_short_lived_issuer) {
         usec_t ca_expiry = BIRTH + 29 * USEC_PER_DAY, now = BIRTH;
-        struct schedule_policy policy = { SPAN(30 * USEC_PER_DAY), SHARE(5), 0, 0 };
+        struct schedule_policy policy = { .renew_before = SPAN(30 * USEC_PER_DAY), .jitter = SHARE(5) };
         unsigned renewals = 0;
 
         /* Each new certificate ends with the CA and is overdue by the policy. The first tenth keeps that from
@@ -333,6 +334,57 @@ START_TEST(test_not_longer_backoff) {
 }
 END_TEST
 
+/* The window, in which the answer is the same; then twice as long each time. */
+START_TEST(test_old_ca_backoff) {
+        static const struct {
+                unsigned n;
+                uint32_t random;
+                usec_t time_left, expected;
+        } cases[] = {
+                { 0, MIDDLE, 0, USEC_PER_MINUTE },
+                { 1, MIDDLE, 0, USEC_PER_MINUTE },
+                { 2, MIDDLE, 0, 2 * USEC_PER_MINUTE },
+                { 6, MIDDLE, 0, 32 * USEC_PER_MINUTE },
+                { 7, MIDDLE, 0, USEC_PER_HOUR },
+                { UINT32_MAX, MIDDLE, 0, USEC_PER_HOUR },
+                { 1, 0, 0, USEC_PER_MINUTE }, /* never less */
+                { 7, MIDDLE, 10 * USEC_PER_MINUTE, USEC_PER_MINUTE / 10 * 11 },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                usec_t wait =
+                        schedule_old_ca_backoff(&usual, cases[i].n, cases[i].random, cases[i].time_left);
+
+                ck_assert_msg(wait == cases[i].expected, "case %zu: %" PRI_USEC, i, wait);
+        }
+}
+END_TEST
+
+/* Spread over the time, and the same each time. */
+START_TEST(test_replacement_is_spread) {
+        const usec_t from = BIRTH, within = USEC_PER_HOUR;
+        unsigned parts[10] = { 0 };
+
+        ck_assert_uint_eq(schedule_replacement(from, 0, UINT32_MAX), from);
+        ck_assert_uint_eq(schedule_replacement(from, within, 0), from);
+        ck_assert_uint_eq(schedule_replacement(from, within, MIDDLE), from + within / 2);
+        ck_assert_uint_eq(schedule_replacement(USEC_INFINITY, within, MIDDLE), USEC_INFINITY);
+        for (unsigned i = 0; i < 1000; i++) {
+                char name[32];
+                usec_t due;
+
+                snprintf(name, sizeof(name), "certificate-%05u", i);
+                due = schedule_replacement(from, within, schedule_seed(machine_id, name));
+                ck_assert_uint_ge(due, from);
+                ck_assert_uint_lt(due, from + within);
+                ck_assert_uint_eq(due, schedule_replacement(from, within, schedule_seed(machine_id, name)));
+                parts[(due - from) * ELEMENTSOF(parts) / within]++;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(parts); i++)
+                ck_assert_msg(parts[i] > 50 && parts[i] < 200, "%u of 1000 in part %zu", parts[i], i);
+}
+END_TEST
+
 START_TEST(test_backoff_max) {
         static const usec_t left[] = { 0, 1, USEC_PER_SEC, USEC_PER_HOUR, 90 * USEC_PER_DAY, USEC_INFINITY };
         static const usec_t asked[] = { 0, USEC_PER_HOUR, 23 * USEC_PER_HOUR, USEC_PER_DAY, USEC_INFINITY };
@@ -340,10 +392,12 @@ START_TEST(test_backoff_max) {
         for (enum failure failure = FAILURE_NONE + 1; failure < FAILURE_MAX; failure++)
                 for (size_t i = 0; i < ELEMENTSOF(left); i++) {
                         usec_t max = schedule_backoff_max(&usual, failure, left[i]);
+                        usec_t hourly = left[i] / 4 < USEC_PER_HOUR ? left[i] / 4 : USEC_PER_HOUR;
 
                         ck_assert_uint_le(max, USEC_PER_DAY);
                         if (left[i] > 0)
-                                ck_assert_uint_le(max, left[i] / 10 + 72 * USEC_PER_SEC);
+                                ck_assert_uint_le(max, left[i] / 10 + 72 * USEC_PER_SEC +
+                                                               (failure == FAILURE_BAD_REPLY ? hourly : 0));
                         for (uint32_t j = 0; j < 1000; j++) {
                                 uint32_t random = j < 999 ? j * 2654435761u : UINT32_MAX;
                                 unsigned n = 1 + j % 15;
@@ -352,9 +406,15 @@ START_TEST(test_backoff_max) {
                                         ck_assert_uint_le(schedule_backoff(&usual, failure, n, random,
                                                                            asked[k], left[i]),
                                                           max);
-                                if (failure == FAILURE_BAD_REPLY)
-                                        ck_assert_uint_le(
-                                                schedule_not_longer_backoff(&usual, n, random, left[i]), max);
+                                if (failure != FAILURE_BAD_REPLY)
+                                        continue;
+                                ck_assert_uint_le(schedule_not_longer_backoff(&usual, n, random, left[i]),
+                                                  max);
+                                ck_assert_uint_ge(schedule_not_longer_backoff(&usual, n, random, left[i]),
+                                                  hourly);
+                                ck_assert_uint_le(schedule_old_ca_backoff(&usual, n, random, left[i]), max);
+                                ck_assert_uint_ge(schedule_old_ca_backoff(&usual, n, random, left[i]),
+                                                  usual.ca_window_usec);
                         }
                 }
 }
@@ -424,5 +484,5 @@ END_TEST
 
 TEST_MAIN("schedule", test_share_of, test_due, test_due_before_a_short_lived_issuer, test_clock_plausible,
           test_seed_is_stable, test_jitter_spreads, test_backoff, test_backoff_spreads_a_fleet,
-          test_not_longer_backoff, test_backoff_max, test_backoff_never_wears_out_a_certificate,
-          test_attempts)
+          test_not_longer_backoff, test_old_ca_backoff, test_replacement_is_spread, test_backoff_max,
+          test_backoff_never_wears_out_a_certificate, test_attempts)

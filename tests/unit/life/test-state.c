@@ -265,9 +265,16 @@ END_TEST
 /* As the first journals were. */
 START_TEST(test_what_came_later_may_be_missing) {
         static const char *const members[][2] = {
-                { "revoked", "x" },     { "revoke_usec", "y" },   { "revoking_generation", "z" },
-                { "failed_usec", "w" }, { "machine_id", "u" },    { "copied", "t" },
-                { "subject", "s" },     { "other_subject", "r" },
+                { "revoked", "x" },
+                { "revoke_usec", "y" },
+                { "revoking_generation", "z" },
+                { "failed_usec", "w" },
+                { "machine_id", "u" },
+                { "copied", "t" },
+                { "subject", "s" },
+                { "other_subject", "r" },
+                { "replace_since_usec", "q" },
+                { "replace_asked_usec", "p" },
         };
         _cleanup_(state_clear) struct state state = { 0 }, back = { 0 };
         _cleanup_(freep) char *json = NULL;
@@ -371,12 +378,31 @@ START_TEST(test_is_empty) {
                 { .revoke_usec = 1 },
                 { .revoked = &fingerprint, .n_revoked = 1 },
                 { .is_revoking = true },
+                { .replace.since = 1 },
+                { .replace.asked = 1 },
                 { .pending = &pending, .n_pending = 1 },
         };
 
         ck_assert(state_is_empty(&(struct state) { 0 }));
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
                 ck_assert_msg(!state_is_empty(&cases[i]), "case %zu", i);
+}
+END_TEST
+
+START_TEST(that_a_set_is_to_be_replaced_is_kept) {
+        const struct state state = { .replace = { .since = DATE, .asked = DATE + HOUR } };
+        _cleanup_(freep) char *json = format(&state), *none = format(&(struct state) { 0 });
+        _cleanup_(state_clear) struct state back = { 0 };
+        struct state_instant saved;
+
+        check_refused(json, "\"replace_since_usec\": 1", "\"replace_since_usec\": -1",
+                      "member replace_since_usec is not a number");
+        check_refused(json, "\"replace_asked_usec\": 1", "\"replace_asked_usec\": 1.",
+                      "member replace_asked_usec is not a number");
+        ck_assert_int_eq(state_parse(json, strlen(json), &back, &saved, NULL), 0);
+        ck_assert_uint_eq(back.replace.since, DATE);
+        ck_assert_uint_eq(back.replace.asked, DATE + HOUR);
+        ck_assert_ptr_nonnull(strstr(none, "\"replace_since_usec\": null"));
 }
 END_TEST
 
@@ -414,4 +440,4 @@ END_TEST
 TEST_MAIN("journal", test_refused, test_counts, test_members_of_the_future_are_passed_over, test_keys,
           test_all_limits_fit_the_file, when_the_set_expires_may_not_be_known, test_every_class_of_failure,
           test_what_came_later_may_be_missing, test_sentences, test_revoked, test_is_empty,
-          test_owe_and_settle)
+          that_a_set_is_to_be_replaced_is_kept, test_owe_and_settle)
