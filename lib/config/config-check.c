@@ -6,6 +6,26 @@
 
 #include "lib/config/config-internal.h"
 
+/* Each in a place of its own. */
+static void check_distrust(struct yaml_run *run, const struct yaml_node *list) {
+        char echo[YAML_TEXT_MAX];
+
+        list = list ? yaml_resolve(list) : NULL;
+        if (!list || list->kind != YAML_LIST)
+                return;
+        for (const struct yaml_node *item = list->first; item; item = item->next) {
+                const struct yaml_node *node = yaml_resolve(item);
+                struct issuer_id id;
+
+                if (node->kind == YAML_SCALAR && issuer_id_parse(node->text, &id) < 0)
+                        yaml_complain(
+                                run, item->place,
+                                "'distrust' must have SHA-256 fingerprints, of 64 hexadecimal digits, with "
+                                "'spki:' before that of a key, not '%s'; rekeyctl cas lists those in use",
+                                yaml_echo(node->text, echo));
+        }
+}
+
 void config_check_connector(struct yaml_run *run, void *object, const struct yaml_node *node,
                             struct yaml_place place) {
         const struct config_connector *connector = object;
@@ -14,6 +34,7 @@ void config_check_connector(struct yaml_run *run, void *object, const struct yam
             !protocol_can_enrol(connector->protocol, NULL))
                 yaml_complain(run, place, "connector '%s' has no URL: set 'url', 'enrol_url' or both",
                               connector->name);
+        check_distrust(run, yaml_find(node, "distrust"));
 }
 
 /* Whether what KEY says, if anything, was understood: TEXT is what it was taken for. */

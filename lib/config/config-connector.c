@@ -40,6 +40,20 @@ static const struct yaml_option connector_options[] = {
           .max = USEC_PER_DAY,
           .default_text = "60s",
           .help = "how long the Connector may still sign with a CA that was replaced" },
+        { .key = "distrust",
+          .type = &yaml_argv,
+          FIELD(config_connector, distrust),
+          .help = "SHA-256 fingerprints of CA certificates, or spki:HEX of CA keys, whose sets are renewed" },
+        { .key = "renew_issued_before",
+          .type = &config_timestamp,
+          FIELD(config_connector, issued_before),
+          .help = "sets that were issued before this instant are renewed" },
+        { .key = "renew_within",
+          .type = &yaml_duration,
+          FIELD(config_connector, renew_within_usec),
+          .max = DAYS(30),
+          .default_text = "1h",
+          .help = "the time over which such renewals are spread" },
 };
 
 const struct yaml_table config_connector_table = {

@@ -11,5 +11,14 @@ struct schedule_policy config_schedule_policy(const struct config_certificate *c
                 .jitter = certificate->policy.jitter,
                 .skew_usec = certificate->policy.clock_skew_usec,
                 .ca_window_usec = certificate->connector->ca_window_usec,
+                .replace_within_usec = certificate->connector->renew_within_usec,
+        };
+}
+
+struct replacement_rule config_replacement_rule(const struct config_certificate *certificate) {
+        return (struct replacement_rule) {
+                .connector = certificate->connector->name,
+                .distrust = (const char *const *)certificate->connector->distrust,
+                .issued_before = certificate->connector->issued_before,
         };
 }

@@ -181,6 +181,33 @@ const struct yaml_type config_file = {
         .equal = yaml_equal_string,
 };
 
+/* renew_issued_before: an instant on the wall clock. */
+static int timestamp_parse(_unused_ struct yaml_run *run, _unused_ const struct yaml_option *option,
+                           const char *text, void *field, _unused_ struct error *error) {
+        usec_t when;
+
+        if (parse_timestamp(text, &when) < 0 || when == 0)
+                return -EINVAL;
+        *(usec_t *)field = when;
+        return 0;
+}
+
+static const char *timestamp_format(_unused_ const struct yaml_option *option, const void *field,
+                                    char buffer[YAML_TEXT_MAX]) {
+        const usec_t when = *(const usec_t *)field;
+
+        return when != 0 ? format_timestamp(buffer, when) : NULL;
+}
+
+const struct yaml_type config_timestamp = {
+        .name = "timestamp",
+        .expected = "a time such as 2026-11-20T18:06:53Z or 2026-11-20T19:06:53+01:00, or a date such as "
+                    "2026-11-20",
+        .size = sizeof(usec_t),
+        .parse = timestamp_parse,
+        .format = timestamp_format,
+};
+
 /* unit: systemd.unit(5) says what a unit's name is made of. */
 static int unit_parse(struct yaml_run *run, const struct yaml_option *option, const char *text, void *field,
                       struct error *error) {

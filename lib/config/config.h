@@ -3,6 +3,7 @@
 /* The configuration: rekeyd.yaml and its drop-ins, checked whole, as one struct. */
 
 #include "lib/export/export.h"
+#include "lib/life/replacement.h"
 #include "lib/life/schedule.h"
 #include "lib/protocol/protocol.h"
 #include "lib/util/arena.h"
@@ -21,6 +22,11 @@ struct config_connector {
         char *trust;         /* PEM file that its server certificate verifies to; NULL: the system's */
         usec_t timeout_usec; /* of one call, 120 s: the Connector itself gives up after 100 s */
         usec_t ca_window_usec; /* 60 s */
+
+        /* After a rotation of its client CA. */
+        char **distrust;          /* CA certificates or keys, as issuer_id_parse() reads them; NULL: none */
+        usec_t issued_before;     /* `renew_issued_before`; 0: none */
+        usec_t renew_within_usec; /* 1 h */
 };
 
 /* What `defaults` gives and each certificate may override. */
@@ -93,6 +99,9 @@ struct config_certificate {
 
 /* When to renew CERTIFICATE, as lib/life/schedule.h asks for it. */
 struct schedule_policy config_schedule_policy(const struct config_certificate *certificate);
+
+/* When to replace it before that; borrows from it. */
+struct replacement_rule config_replacement_rule(const struct config_certificate *certificate);
 
 /* The key of the I-th dependent of CERTIFICATE in its state file: the same after a restart as long as the
  * notification is the same, wherever it is in the list; the same entry twice is two. Returns BUFFER. */

@@ -35,6 +35,26 @@ START_TEST(mistakes) {
                   "1:21: 'textfile' must end with .prom, or node_exporter ignores it\n" },
                 { "defaults: {revoke_old: 1s}\n",
                   "1:24: 'revoke_old' must be between 1m and 365d, not 1s\n" },
+                { "connectors: {c: {url: https://c/, distrust: [], renew_issued_before: yesterday, "
+                  "renew_within: 31d}}\n"
+                  "certificates: {a: {connector: c, directory: /a}}\n",
+                  "1:45: 'distrust' is an empty list; it needs at least one entry\n"
+                  "1:70: 'renew_issued_before' must be a time such as 2026-11-20T18:06:53Z or "
+                  "2026-11-20T19:06:53+01:00, or a date such as 2026-11-20, not 'yesterday'\n"
+                  "1:95: 'renew_within' must be between 0s and 30d, not 31d\n" },
+                { "connectors:\n"
+                  "  c:\n"
+                  "    url: https://c/\n"
+                  "    distrust:\n"
+                  "      - Kyma\n"
+                  "      - spki:00\n"
+                  "certificates: {a: {connector: c, directory: /a}}\n",
+                  "5:9: 'distrust' must have SHA-256 fingerprints, of 64 hexadecimal digits, with 'spki:' "
+                  "before "
+                  "that of a key, not 'Kyma'; rekeyctl cas lists those in use\n"
+                  "6:9: 'distrust' must have SHA-256 fingerprints, of 64 hexadecimal digits, with 'spki:' "
+                  "before "
+                  "that of a key, not 'spki:00'; rekeyctl cas lists those in use\n" },
                 { "connectors: {c: {protocol: connector_service, url: https://c/}}\n",
                   "1:28: 'protocol' must be compass or connector-service, not 'connector_service'\n" },
                 { "log: {format: syslog}\n",
@@ -284,12 +304,16 @@ START_TEST(defaults) {
 }
 END_TEST
 
+#define HASH "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+
 static const char full[] =
         "state_directory: /s\n"
         "log: {format: json, level: debug}\n"
         "limits: {concurrent_renewals: 1, key_workers: 2, issuances_per_hour: 100}\n"
         "connectors:\n"
-        "  one: {url: https://a/b, trust: /t.pem, timeout: 1500ms, ca_window: 0}\n"
+        "  one: {url: https://a/b, trust: /t.pem, timeout: 1500ms, ca_window: 0, distrust: [spki:" HASH
+        ", " HASH "],"
+        " renew_issued_before: 2027-01-15T09:00:00+01:00, renew_within: 6h}\n"
         "  two: {enrol_url: 'https://c:1/d', protocol: compass}\n"
         "certificates:\n"
         "  x:\n"
@@ -378,6 +402,14 @@ static void check_full(const struct config *config) {
         ck_assert_str_eq(config->connectors[0].trust, "/t.pem");
         ck_assert_uint_eq(config->connectors[0].timeout_usec, 1500 * USEC_PER_MSEC);
         ck_assert_uint_eq(config->connectors[0].ca_window_usec, 0);
+        ck_assert_str_eq(config->connectors[0].distrust[0], "spki:" HASH);
+        ck_assert_str_eq(config->connectors[0].distrust[1], HASH);
+        ck_assert_ptr_null(config->connectors[0].distrust[2]);
+        ck_assert_uint_eq(config->connectors[0].issued_before, UINT64_C(1800000000) * USEC_PER_SEC);
+        ck_assert_uint_eq(config->connectors[0].renew_within_usec, 6 * USEC_PER_HOUR);
+        ck_assert_ptr_null(config->connectors[1].distrust);
+        ck_assert_uint_eq(config->connectors[1].issued_before, 0);
+        ck_assert_uint_eq(config->connectors[1].renew_within_usec, USEC_PER_HOUR);
         ck_assert_uint_eq(config->n_certificates, 2);
         ck_assert_ptr_eq(x->connector, &config->connectors[1]);
         ck_assert_str_eq(x->directory, "/d/x y");
