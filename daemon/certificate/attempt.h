@@ -22,7 +22,8 @@ struct attempt_input {
         uint64_t tried_token;      /* the last one that was shown to the Connector; see lib/life/state.h */
         uint32_t reply;            /* the staged certificate that was verified last, and how often */
         uint32_t reply_tries;
-        bool is_new_config; /* since the last attempt */
+        bool is_new_config;                  /* since the last attempt */
+        usec_t replace_since, replace_asked; /* see lib/life/state.h */
 
         /* Of the last set that is known; empty and NULL for none. And what an operator wants instead. */
         const char *fingerprint, *subject, *accepted_subject;
@@ -44,6 +45,7 @@ struct outcome {
         bool is_unheard;       /* refused by a proxy: the Connector has heard nothing */
         bool is_token_good;    /* refused by the Connector, which has not used up the token */
         bool not_longer;       /* STEP_GATE: valid, but it expires no later than what there is */
+        bool is_old_ca;        /* STEP_GATE: it hangs on a CA that is not trusted any more */
         bool is_other_subject; /* STEP_CSR: than the last set has; refused, or somebody asks for it */
 };
 
@@ -59,6 +61,7 @@ struct findings {
         const char *next_subject;          /* that the CSR asks for, or would; NULL: not known yet */
         const struct store_rights *rights; /* what STEP_INSPECT made of them; NULL: unknown */
         enum doubt doubt;                  /* about the set */
+        usec_t replace_since; /* since when it is known that it is to be replaced; 0: it is not */
 };
 
 /* SERVICES and CONFIG are borrowed. DONE is called when a step is over. NULL only when memory is out. */

@@ -281,6 +281,12 @@ static bool on_swap(struct renewer *renewer) {
         return revoker_schedule(&renewer_owner(renewer)->revoker);
 }
 
+static void on_other_issuers(struct renewer *renewer, const struct issuers *before) {
+        struct environment *env = renewer->core->env;
+
+        env->ops->other_issuers(env, renewer_owner(renewer), before);
+}
+
 static void on_renewer_idle(struct renewer *renewer) {
         dispatch(renewer_owner(renewer));
 }
@@ -291,6 +297,7 @@ static const struct renewer_ops renewer_ops = {
         .observed = on_observed,
         .attempt_begins = on_attempt,
         .swap_begins = on_swap,
+        .other_issuers = on_other_issuers,
         .idle = on_renewer_idle,
 };
 
@@ -512,9 +519,44 @@ bool certificate_is_retiring(const struct certificate *certificate) {
         return certificate->core.is_retired;
 }
 
+const struct issuers *certificate_issuers(const struct certificate *certificate) {
+        return certificate->core.facts.issuers;
+}
+
+usec_t certificate_not_before(const struct certificate *certificate) {
+        return certificate->core.facts.not_before;
+}
+
+void certificate_log_other_ca(struct certificate *certificate, const struct issuer *new,
+                              const struct issuer *old, size_t n_old) {
+        const struct core *core = &certificate->core;
+        char new_hex[FINGERPRINT_HEX], old_hex[FINGERPRINT_HEX];
+
+        reporter_log(&certificate->reporter, LOG_NOTICE, MESSAGE_OTHER_CA,
+                     "connector %s signs with another CA: '%s' (sha256 %s); %zu certificate%s of it still "
+                     "hang%s on '%s' (sha256 %.16s...); fix: rekeyctl renew --issuer %s --connector %s "
+                     "--within 6h",
+                     core->config->connector->name, quoted(new->subject),
+                     hex_format(new_hex, new->fingerprint, FINGERPRINT_SIZE), n_old, n_old == 1 ? "" : "s",
+                     n_old == 1 ? "s" : "", quoted(old->subject),
+                     hex_format(old_hex, old->fingerprint, FINGERPRINT_SIZE), old_hex,
+                     core->config->connector->name);
+}
+
 bool certificate_is_usable(const struct certificate *certificate) {
         return facts_is_usable(&certificate->core.facts, certificate_state(certificate),
                                now_usec(CLOCK_REALTIME));
+}
+
+/* Why the set is replaced before its age makes it due; NULL: it is not. */
+static const char *replacement_of(const struct core *core) {
+        const struct replacement_rule rule = config_replacement_rule(core->config);
+        const struct issuer *issuer;
+
+        if (!facts_has_set(&core->facts))
+                return NULL;
+        return replacement_names[replacement_find(&rule, core->facts.issuers, core->facts.not_before,
+                                                  &issuer)];
 }
 
 void certificate_get_status(const struct certificate *certificate, struct report_status *ret) {
@@ -560,6 +602,8 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .renewable.doubt = doubt_texts[facts->doubt],
                 .renewable.answer = certificate->prober.last_answer,
                 .renewable.probed_at = certificate->prober.probed_usec,
+                .renewable.issuers = facts->issuers,
+                .renewable.replacement = replacement_of(core),
                 .budget_left = schedule_budget_left(state->issuances, state->n_issuances,
                                                     core->env->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
                 .files.is_unwatched = waits_are_blind(&certificate->renewer.waits),
@@ -603,8 +647,10 @@ static int check_request(const struct certificate *certificate, enum operation o
                 .has_refused_subject = state_refused_subject(state),
                 .connector = core->config->connector->name,
                 .expiry = core->facts.expiry,
-                .budget_wait =
-                        facts_budget_wait(state, core->env->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
+                .budget_wait = arguments->within_usec > 0
+                                       ? 0
+                                       : facts_budget_wait(state, core->env->issuances_per_hour,
+                                                           now_usec(CLOCK_BOOTTIME)),
                 .budget = core->env->issuances_per_hour,
         };
         int r;
@@ -613,6 +659,16 @@ static int check_request(const struct certificate *certificate, enum operation o
         if (r == -EDQUOT)
                 *ret_wait_usec = facts.budget_wait;
         return r;
+}
+
+/* It is due then, and ends as any other renewal does: nobody waits for it. */
+static void plan_renewal(struct certificate *certificate, usec_t within_usec, const char *peer) {
+        const usec_t when = renewer_plan(&certificate->renewer, within_usec);
+        char span[TIMESPAN_MAX], then[TIMESTAMP_MAX];
+
+        reporter_log(&certificate->reporter, LOG_NOTICE, MESSAGE_ASKED,
+                     "renew within %s requested by %s: due at %s", format_timespan(span, within_usec), peer,
+                     format_timestamp(then, when));
 }
 
 static int take_token(struct certificate *certificate, const struct operation_arguments *arguments,
@@ -650,6 +706,10 @@ int certificate_operate(struct certificate *certificate, enum operation operatio
                 r = take_token(certificate, arguments, error);
         if (r < 0)
                 return r;
+        if (operation == OPERATION_RENEW && arguments->within_usec > 0) {
+                plan_renewal(certificate, arguments->within_usec, peer);
+                return 0;
+        }
         reporter_accept(&certificate->reporter, operation, peer);
         if (operation == OPERATION_RENEW) {
                 reporter_begin(&certificate->reporter);

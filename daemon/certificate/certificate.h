@@ -40,6 +40,14 @@ bool certificate_is_retiring(const struct certificate *certificate);
 /* There is a set on disk, as far as is known, and it has not expired. */
 bool certificate_is_usable(const struct certificate *certificate);
 
+/* What its set hangs on, NULL where that is not known; and from when on the set is valid. */
+const struct issuers *certificate_issuers(const struct certificate *certificate);
+usec_t certificate_not_before(const struct certificate *certificate);
+
+/* It is the first of its Connector's that hangs on NEW, while N_OLD still hang on OLD: says so. */
+void certificate_log_other_ca(struct certificate *certificate, const struct issuer *new,
+                              const struct issuer *old, size_t n_old);
+
 /* The first inspection. What is due is done, unless a back-off of the last run goes on; with `once`, in any
  * case.
  */
@@ -71,8 +79,9 @@ void certificate_retire(struct certificate *certificate);
 /* What an operation may be given; see rekeyd-api(7). Borrowed. */
 struct operation_arguments {
         enum request_look look;
-        bool force;        /* OPERATION_RENEW, OPERATION_ENROL */
-        const char *token; /* OPERATION_ENROL */
+        bool force;         /* OPERATION_RENEW, OPERATION_ENROL */
+        usec_t within_usec; /* OPERATION_RENEW: at some time within it; 0: now */
+        const char *token;  /* OPERATION_ENROL */
         bool has_generation;
         uint64_t generation; /* OPERATION_ROLLBACK; without one, the newest that is still valid */
 };

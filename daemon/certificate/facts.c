@@ -17,6 +17,7 @@ void facts_restore(struct facts *facts, const struct state *state) {
 
 void facts_clear(struct facts *facts) {
         free(take_ptr(facts->rights_error));
+        facts->issuers = issuers_free(facts->issuers);
 }
 
 /* True: it is another one than was last known. */
@@ -32,6 +33,8 @@ static bool take_set(struct facts *facts, const struct set *set) {
         facts->not_before = set ? set->not_before : 0;
         facts->expiry = set ? set->effective_expiry : 0;
         memcpy(facts->fingerprint, fingerprint, sizeof(fingerprint));
+        issuers_free(facts->issuers);
+        facts->issuers = issuers_ref(set ? set->issuers : NULL);
         return is_new;
 }
 

@@ -181,11 +181,48 @@ static usec_t reply_expiry(const char *certificate_pem) {
         return expiry;
 }
 
+/* What was staged before a rotation was heard of is no better than what is there. */
+static bool is_outdated(const struct gathered *gathered) {
+        const struct replacement_rule rule = config_replacement_rule(gathered->config);
+        _cleanup_(cert_list_clear) struct cert_list certs = { 0 }, anchors = { 0 };
+        _cleanup_(issuers_freep) struct issuers *issuers = NULL;
+        const char *leaf = gathered->stage.certificate_pem, *ca = gathered->stage.ca_pem;
+        const struct issuer *issuer;
+        usec_t expiry;
+
+        if (!rule.distrust && rule.issued_before == 0)
+                return false;
+        return cert_list_parse(leaf, strnlen(leaf, CERT_PEM_MAX + 1), &certs, NULL) < 0 ||
+               cert_list_parse(ca, strnlen(ca, CERT_PEM_MAX + 1), &anchors, NULL) < 0 ||
+               chain_verify_expiry(certs.items[0], &certs, &anchors, &expiry, &issuers, NULL) < 0 ||
+               replacement_find(&rule, issuers, cert_not_before(certs.items[0]), &issuer) != REPLACEMENT_NONE;
+}
+
+/* Whether the set is to be replaced, and since when that is known. A clock that was set back must not put it
+ * off. */
+static void observe_replacement(struct gathered *gathered) {
+        const struct replacement_rule rule = config_replacement_rule(gathered->config);
+        struct renewal_observation *observation = &gathered->findings.observation;
+        const usec_t now = now_usec(CLOCK_REALTIME), known = gathered->input.replace_since;
+        const struct issuer *issuer;
+        enum replacement replacement;
+
+        if (!gathered->findings.set)
+                return;
+        observation->replace_at = gathered->input.replace_asked;
+        replacement = replacement_find(&rule, gathered->set.issuers, gathered->set.not_before, &issuer);
+        if (replacement == REPLACEMENT_NONE)
+                return;
+        gathered->findings.replace_since = known > 0 && known < now ? known : now;
+        observation->replace_from = replacement_from(&rule, replacement, gathered->findings.replace_since);
+}
+
 static void observe_reply(struct gathered *gathered, bool has_staged_key) {
         struct renewal_observation *observation = &gathered->findings.observation;
         const struct stage *stage = &gathered->stage;
 
-        if (!has_staged_key || !stage->certificate_pem || !stage->ca_pem || !subjects_allow_staged(gathered))
+        if (!has_staged_key || !stage->certificate_pem || !stage->ca_pem ||
+            !subjects_allow_staged(gathered) || is_outdated(gathered))
                 return;
         gathered->findings.reply = reply_hash(stage->certificate_pem);
         observation->has_staged_reply = true;
@@ -213,6 +250,7 @@ static void fill_observation(struct gathered *gathered) {
                 .other_key_asked = gathered->findings.set && !key_fits(gathered->set.key, bits),
                 .enrol_asked = gathered->is_offered,
         };
+        observe_replacement(gathered);
         observe_reply(gathered, has_staged_key);
 }
 
@@ -470,6 +508,7 @@ void local_step_csr(struct gathered *gathered) {
 void local_step_gate(struct gathered *gathered) {
         _cleanup_(gate_result_clear) struct gate_result result = { 0 };
         _cleanup_(subject_freep) struct subject *subject = NULL;
+        const struct replacement_rule rule = config_replacement_rule(gathered->config);
         struct stage *stage = &gathered->stage;
         enum gate_check failed = GATE_MAX;
         int r;
@@ -492,16 +531,19 @@ void local_step_gate(struct gathered *gathered) {
                 /* One that is revoked has nothing left that could be lost. */
                 .current_expiry =
                         gathered->findings.observation.set == SET_KNOWN ? gathered->set.effective_expiry : 0,
+                .rule = &rule,
                 .now = now_usec(CLOCK_REALTIME),
                 .skew_usec = gathered->config->policy.clock_skew_usec,
-                /* Who asks for another key takes the expiry that comes with it. */
-                .forced =
-                        gathered->input.accepts_not_longer || gathered->findings.observation.other_key_asked,
+                /* Who asks for another key, or another CA, takes the expiry that comes with it. */
+                .forced = gathered->input.accepts_not_longer ||
+                          gathered->findings.observation.other_key_asked ||
+                          gathered->findings.observation.replace_from > 0,
         };
         r = gate_run(&input, &result, &failed, &gathered->outcome.error);
         if (r < 0) {
                 gathered->outcome.failure = r == -ENOMEM ? FAILURE_LOCAL : FAILURE_BAD_REPLY;
                 gathered->outcome.not_longer = failed == GATE_EXPIRY;
+                gathered->outcome.is_old_ca = failed == GATE_TRUSTED;
                 return;
         }
         r = store_stage_certificate(gathered->store, result.certificate_pem, result.ca_pem,

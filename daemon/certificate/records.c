@@ -64,6 +64,7 @@ int records_signature(const struct core *core) {
 void records_swap(const struct core *core) {
         records_failure(core, 0, FAILURE_NONE, USEC_INFINITY);
         saved(core)->reply = saved(core)->reply_tries = 0;
+        saved(core)->replace.since = saved(core)->replace.asked = 0;
         saved(core)->is_copied = false; /* the set is this machine's own */
 }
 

@@ -117,6 +117,7 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
                 .observation = renewal->step == STEP_INSPECT ? take_failed_inspection(renewer) : NULL,
                 .failure = outcome->failure,
                 .not_longer = outcome->not_longer,
+                .is_old_ca = outcome->is_old_ca,
                 .is_doubtful = outcome->is_doubtful,
                 .is_unheard = outcome->is_unheard,
                 .is_token_good = outcome->is_token_good,
@@ -136,6 +137,8 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
         records_failure(renewer->core, renewal->failures, renewal->failure, renewal->backoff_usec);
         records_error(renewer->core, &outcome->error);
         records_named_subject(renewer->core, outcome, attempt_findings(renewer->attempt)->next_subject);
+        if (outcome->not_longer)
+                saved(renewer)->replace.asked = 0; /* there is nothing better to be had */
         state_file_save(state_file(renewer));
         log_failure(renewer, over_budget);
         if (renewal->state == RENEWAL_WAITING_FOR_TOKEN && before != RENEWAL_WAITING_FOR_TOKEN)
@@ -237,11 +240,7 @@ static void begin_attempt(struct renewer *renewer) {
         env(renewer)->ops->changed(env(renewer));
         attempt_set_enrolment(attempt, renewal->by_token);
         renewer->is_over_budget = wait > 0;
-        reporter_log(renewer->core->reporter, LOG_INFO, MESSAGE_BEGUN, "%s",
-                     renewal->by_token ? "enrolling with a one-time token"
-                     : attempt_findings(attempt)->observation.other_key_asked
-                             ? "renewing, since a larger key is configured"
-                             : "renewing");
+        reporter_log_begun(renewer->core->reporter, &attempt_findings(attempt)->observation);
         if (wait > 0) {
                 /* Before `configuration`, which mints tokens. */
                 _cleanup_(error_clear) struct error error = ERROR_INIT;
@@ -353,6 +352,27 @@ static void note_subject(struct renewer *renewer, const struct findings *finding
                 state_file_save(state_file(renewer));
 }
 
+/* What was asked for, and since when, is about one set; that it is to be replaced is found anew each time. A
+ * clock that is before the certificate is no clock to go by. */
+static void note_replacement(struct renewer *renewer, const struct findings *findings, bool is_new_set) {
+        struct state *state = saved(renewer);
+        const usec_t since = findings->replace_since;
+        bool is_news = false;
+
+        if (is_new_set && state->replace.asked > 0) {
+                state->replace.asked = 0;
+                is_news = true;
+        }
+        if (is_new_set || since == 0 || state->replace.since == 0 || since < state->replace.since)
+                if (since != state->replace.since &&
+                    now_usec(CLOCK_REALTIME) >= findings->observation.not_before) {
+                        state->replace.since = since;
+                        is_news = true;
+                }
+        if (is_news)
+                state_file_save(state_file(renewer));
+}
+
 static void take_inspection(struct renewer *renewer) {
         struct core *core = renewer->core;
         struct attempt *attempt = renewer->attempt;
@@ -382,6 +402,7 @@ static void take_inspection(struct renewer *renewer) {
                              doubt_texts[findings->doubt]);
         core->facts.doubt = (uint8_t)findings->doubt;
         note_subject(renewer, findings);
+        note_replacement(renewer, findings, news.is_new_set);
         log_warning_of_step(renewer);
         reporter_log_rights(renewer->core->reporter, findings->rights,
                             facts_observe_rights(&core->facts, findings->rights) || closely);
@@ -395,6 +416,7 @@ static void take_commit(struct renewer *renewer) {
         struct metrics *metrics = env(renewer)->observers.metrics;
         const struct findings *findings = attempt_findings(renewer->attempt);
         const bool enrolled = attempt_is_enrolment(renewer->attempt);
+        _cleanup_(issuers_freep) struct issuers *before = issuers_ref(core->facts.issuers);
         char expiry[TIMESTAMP_MAX];
         bool must_save;
 
@@ -423,6 +445,8 @@ static void take_commit(struct renewer *renewer) {
         records_swap(core);
         if (must_save)
                 state_file_save(core->state_file);
+        if (core->facts.issuers && core->facts.issuers != before)
+                renewer->ops->other_issuers(renewer, before);
         end_attempt(renewer);
         renewer_request(renewer, RENEWER_TRY);
 }
@@ -496,6 +520,8 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                 .reply = saved(renewer)->reply,
                 .reply_tries = saved(renewer)->reply_tries,
                 .is_new_config = renewer->is_news_to_us && renewer->has_inspected,
+                .replace_since = saved(renewer)->replace.since,
+                .replace_asked = saved(renewer)->replace.asked,
                 .fingerprint = core->facts.fingerprint,
                 .subject = saved(renewer)->subject,
                 .accepted_subject = state_accepted_subject(saved(renewer)),
@@ -652,6 +678,16 @@ void renewer_force(struct renewer *renewer, bool not_longer) {
         if (renewer->attempt)
                 renewer->current = RENEWER_TRY; /* the inspection under way may go on to be the attempt */
         renewer_request(renewer, RENEWER_TRY);
+}
+
+usec_t renewer_plan(struct renewer *renewer, usec_t within_usec) {
+        const uint32_t seed = schedule_seed(env(renewer)->machine_id, config(renewer)->name);
+        const usec_t when = schedule_replacement(now_usec(CLOCK_REALTIME), within_usec, seed);
+
+        saved(renewer)->replace.asked = when;
+        state_file_save(state_file(renewer));
+        renewer_request(renewer, RENEWER_REFRESH);
+        return when;
 }
 
 void renewer_offer_token(struct renewer *renewer, char *token, bool not_longer, bool any_subject) {

@@ -25,6 +25,8 @@ struct renewer_ops {
         void (*attempt_begins)(struct renewer *renewer);
         /* The swap is next: true when the state file is to be saved before it. */
         bool (*swap_begins)(struct renewer *renewer);
+        /* The new set hangs on other CA certificates than BEFORE (NULL: not known, or there was none). */
+        void (*other_issuers)(struct renewer *renewer, const struct issuers *before);
         /* Nothing is under way any more, or the attempt waits for its turn. */
         void (*idle)(struct renewer *renewer);
 };
@@ -99,6 +101,10 @@ void renewer_stop_waiting(struct renewer *renewer);
 /* An operator wants a certificate that expires no earlier, or takes any (NOT_LONGER): now, or from the
  * attempt under way. */
 void renewer_force(struct renewer *renewer, bool not_longer);
+
+/* An operator wants another certificate within that time, in the part of it that the certificate has by its
+ * name, whatever happens until then. Returns when (CLOCK_REALTIME). */
+usec_t renewer_plan(struct renewer *renewer, usec_t within_usec);
 
 /* An operator wants to enrol with TOKEN, which is taken over and cleansed; it may be one of another client
  * (ANY_SUBJECT). */

@@ -271,15 +271,49 @@ void reporter_log_failure(struct reporter *reporter, bool in_use, bool over_budg
 
 /* --- States --- */
 
+/* Why the set is to be replaced before its age makes it due; owned, NULL where it is not. */
+static char *replacement_sentence(const struct core *core, enum replacement *ret) {
+        const struct replacement_rule rule = config_replacement_rule(core->config);
+        const struct issuer *issuer;
+
+        *ret = facts_has_set(&core->facts)
+                       ? replacement_find(&rule, core->facts.issuers, core->facts.not_before, &issuer)
+                       : REPLACEMENT_NONE;
+        return *ret == REPLACEMENT_NONE ? NULL : replacement_text(&rule, *ret, issuer);
+}
+
+void reporter_log_begun(struct reporter *reporter, const struct renewal_observation *observation) {
+        enum replacement replacement;
+        _cleanup_(freep) char *why = replacement_sentence(reporter->core, &replacement);
+
+        if (reporter->renewal->by_token)
+                reporter_log(reporter, LOG_INFO, MESSAGE_BEGUN, "enrolling with a one-time token");
+        else if (observation->other_key_asked)
+                reporter_log(reporter, LOG_INFO, MESSAGE_BEGUN, "renewing, since a larger key is configured");
+        else if (observation->replace_from > 0)
+                reporter_log(reporter, LOG_INFO, MESSAGE_BEGUN, "renewing: %s", why ? why : "out of memory");
+        else
+                reporter_log(reporter, LOG_INFO, MESSAGE_BEGUN, "renewing");
+}
+
 void reporter_log_waiting(struct reporter *reporter) {
         const struct core *core = reporter->core;
         const struct config_certificate *config = core->config;
         const struct state *state = &core->state_file->state;
+        enum replacement replacement;
+        _cleanup_(freep) char *cause = replacement_sentence(core, &replacement), *rotated = NULL;
         const char *why = !facts_has_set(&core->facts) ? "no certificate yet"
                           : facts_is_revocation_in_doubt(&core->facts, state)
                                   ? "the certificate may be revoked, and counts as revoked"
                           : facts_is_revoked(&core->facts, state) ? "the certificate is revoked"
                                                                   : "the certificate cannot be renewed";
+
+        /* Whoever has replaced the CA has done this, and need not look for another cause. */
+        if ((replacement == REPLACEMENT_KEY || replacement == REPLACEMENT_CERTIFICATE) && cause &&
+            facts_is_usable(&core->facts, state, now_usec(CLOCK_REALTIME)) && reporter->renewal->rejected &&
+            asprintf(&rotated, "the certificate is not accepted any more, since the CA was rotated: %s",
+                     cause) >= 0)
+                why = rotated;
 
         reporter_forget_current(reporter); /* the set may come back */
         if (config->token_file)

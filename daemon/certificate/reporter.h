@@ -42,6 +42,8 @@ void reporter_log(struct reporter *reporter, int priority, const char *message_i
 /* An attempt failed, as the outcome says. IN_USE: the new set is current all the same. OVER_BUDGET: it has
  * not begun. */
 void reporter_log_failure(struct reporter *reporter, bool in_use, bool over_budget);
+/* A step that calls is next, since the inspection has found OBSERVATION. */
+void reporter_log_begun(struct reporter *reporter, const struct renewal_observation *observation);
 void reporter_log_waiting(struct reporter *reporter); /* for a one-time token */
 void reporter_log_current(struct reporter *reporter); /* once for each due time */
 void reporter_log_held(struct reporter *reporter);    /* the back-off of the last run goes on */

@@ -65,11 +65,13 @@ static void reply_result(struct http_request *request, const char *what, struct 
                          NULL, "%s", error_text(error));
 }
 
-enum { TAKES_FORCE = 1, TAKES_TOKEN = 2, TAKES_GENERATION = 4 };
+enum { TAKES_FORCE = 1, TAKES_TOKEN = 2, TAKES_GENERATION = 4, TAKES_WITHIN = 8 };
+
+#define WITHIN_MAX_SEC (30 * 24 * 3600)
 
 /* What the body of each operation may have. */
 static const unsigned operation_takes[OPERATION_MAX] = {
-        [OPERATION_RENEW] = TAKES_FORCE,
+        [OPERATION_RENEW] = TAKES_FORCE | TAKES_WITHIN,
         [OPERATION_ENROL] = TAKES_FORCE | TAKES_TOKEN,
         [OPERATION_ROLLBACK] = TAKES_GENERATION,
 };
@@ -85,6 +87,9 @@ static bool read_arguments(struct http_request *request, json_t *body, unsigned 
                         ret->force = json_is_true(value);
                 else if (takes & TAKES_TOKEN && streq(key, "token") && json_is_string(value))
                         ret->token = json_string_value(value);
+                else if (takes & TAKES_WITHIN && streq(key, "within") && json_is_integer(value) &&
+                         json_integer_value(value) >= 1 && json_integer_value(value) <= WITHIN_MAX_SEC)
+                        ret->within_usec = (usec_t)json_integer_value(value) * USEC_PER_SEC;
                 else if (takes & TAKES_GENERATION && streq(key, "generation") && json_is_integer(value) &&
                          json_integer_value(value) >= 0) {
                         ret->has_generation = true;
@@ -96,6 +101,12 @@ static bool read_arguments(struct http_request *request, json_t *body, unsigned 
                                          key);
                         return false;
                 }
+        }
+        if (ret->within_usec > 0 && ret->force) {
+                http_reply_error(request, 400, NULL,
+                                 "`within` and `force` contradict each other: what is to be renewed later is "
+                                 "renewed as if it were due");
+                return false;
         }
         if (takes & TAKES_TOKEN && !ret->token) {
                 http_reply_error(request, 400, NULL,
@@ -214,7 +225,7 @@ void control_ask(struct control_asks *asks, struct http_request *request, struct
 }
 
 bool control_ask_reload(struct http_request *request) {
-        struct operation_arguments none;
+        struct operation_arguments none = { 0 };
         json_t *body = read_body(request);
         const bool is_valid = body && read_arguments(request, body, 0, &none);
 

@@ -125,6 +125,7 @@ struct detail_request {
         const struct config_certificate *config;
         struct report_status status;
         char fingerprint[FINGERPRINT_HEX];
+        struct issuers *issuers;
         char *last_result_error, *state_json;
 
         json_t *answer;
@@ -133,6 +134,7 @@ struct detail_request {
 
 static void detail_request_free(struct detail_request *detail_request) {
         config_free(detail_request->owner);
+        issuers_free(detail_request->issuers);
         free(detail_request->last_result_error);
         free(detail_request->state_json);
         json_decref(detail_request->answer);
@@ -221,6 +223,8 @@ static void inquire(const struct control_options *options, struct http_request *
                 snprintf(detail_request->fingerprint, sizeof(detail_request->fingerprint), "%s",
                          detail_request->status.fingerprint);
                 detail_request->status.fingerprint = detail_request->fingerprint;
+                detail_request->issuers =
+                        issuers_ref((struct issuers *)detail_request->status.renewable.issuers);
                 copy_text(&detail_request->status.last_result_error, &detail_request->last_result_error);
                 detail_request->status.name = detail_request->config->name;
                 detail_request->status.connector = detail_request->config->connector->name;

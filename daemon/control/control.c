@@ -12,6 +12,7 @@
 
 #include "daemon/control/control-ask.h"
 #include "daemon/control/control-reply.h"
+#include "daemon/fleet/fleet-issuers.h"
 #include "daemon/loop/path-watch.h"
 #include "lib/config/yaml-table.h"
 #include "lib/util/json.h"
@@ -56,6 +57,11 @@ static void get_version(struct control *control, struct http_request *request,
 static void get_list(struct control *control, struct http_request *request,
                      _unused_ struct certificate *certificate) {
         control_reply_list(&control->options, request);
+}
+
+static void get_issuers(struct control *control, struct http_request *request,
+                        _unused_ struct certificate *certificate) {
+        control_reply_json(request, 200, fleet_issuers(control->options.fleet));
 }
 
 static void get_details(struct control *control, struct http_request *request,
@@ -146,6 +152,7 @@ static const struct route {
 } routes[] = {
         { "/v1/version", NULL, "GET", get_version, false, OPERATION_NONE },
         { "/v1/certificates", NULL, "GET", get_list, false, OPERATION_NONE },
+        { "/v1/cas", NULL, "GET", get_issuers, false, OPERATION_NONE },
         { NULL, "", "GET", get_details, false, OPERATION_NONE },
         { NULL, "/history", "GET", get_history, false, OPERATION_NONE },
         { NULL, "/renew", "POST", NULL, false, OPERATION_RENEW },

@@ -10,6 +10,7 @@
 
 #include "daemon/control/control.h"
 #include "daemon/fleet/fleet-change.h"
+#include "daemon/fleet/fleet-issuers.h"
 #include "daemon/loop/clock.h"
 #include "daemon/loop/service.h"
 #include "daemon/manager/reload.h"
@@ -90,6 +91,14 @@ static void on_settled(struct environment *env, bool renewed, bool failed) {
         manager->any_failed = manager->any_failed || failed;
         if (--manager->n_unsettled == 0)
                 sd_event_exit(env->services.event, manager->any_failed ? 1 : manager->any_renewed ? 2 : 0);
+}
+
+static void on_other_issuers(struct environment *env, struct certificate *certificate,
+                             const struct issuers *before) {
+        struct fleet_rotation rotation;
+
+        if (fleet_find_rotation(&env_manager(env)->fleet, certificate, before, &rotation))
+                certificate_log_other_ca(certificate, rotation.new, rotation.old, rotation.n_old);
 }
 
 static void on_changed(struct environment *env) {
@@ -364,6 +373,7 @@ static int start_metrics_file(struct manager *manager, struct error *error) {
 
 static const struct environment_ops environment_ops = {
         .inspected = on_inspected,
+        .other_issuers = on_other_issuers,
         .changed = on_changed,
         .retired = on_retired,
         .settled = on_settled,

@@ -68,6 +68,7 @@ static const struct {
         { MESSAGE_ACCEPTED, "accepted", true },
         { MESSAGE_PROBED, "probed", true },
         { MESSAGE_NOT_PROBED, "not-probed", true },
+        { MESSAGE_OTHER_CA, "other-ca", true },
         { MESSAGE_ROLLED_BACK, "rolled-back", true },
         { MESSAGE_NOTIFYING, "notifying", true },
         { MESSAGE_NOTIFIED, "notified", true },

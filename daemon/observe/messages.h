@@ -67,6 +67,8 @@
         "1a84f8ae0c1d42339c561be93f0b7c28" /* all dependents are notified of the current set again */
 #define MESSAGE_SUBJECT \
         "95c5cf715fced5dfe70e9f754c7922c9" /* the certificate has another subject than before */
+#define MESSAGE_OTHER_CA \
+        "270970d1b7ac4679b497759c6e876c06" /* a Connector signs with another CA than before */
 #define MESSAGE_ACCEPTED         "97c977c0ae5bc13d2d3fc00e72b169a2" /* an operator accepts another subject */
 #define MESSAGE_COPIED           "9061f56b9684fd9bc134dae5d6d2afa3" /* the state is that of another machine */
 #define MESSAGE_PROBED           "dfef34003f5e4a55be59ca65cde5de86" /* the Connector accepts the certificate in use */

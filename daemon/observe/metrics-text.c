@@ -46,6 +46,7 @@ enum value {
         READABLE, /* enum knowledge; SET_UNKNOWN has no value */
         STATE,    /* 1 for the state that the label names, 0 for all others */
         FAILING,  /* 1 for the class of the last failure, while there are failures */
+        ISSUER,   /* 1, for the sake of the labels, for each CA certificate of struct issuers */
         STEPS,    /* struct histogram */
         TURNS,
 };
@@ -129,6 +130,8 @@ static const struct family families[] = {
           "Pending notifications whose last delivery failed." },
         { "rekeyd_certificate_issuance_budget_left", GAUGE, OF_CERTIFICATE(SMALL, budget_left),
           "Signatures that may still be requested within this hour." },
+        { "rekeyd_certificate_issuer_info", GAUGE, OF_CERTIFICATE(ISSUER, renewable.issuers),
+          "CA certificates that the current set hangs on, by SHA-256 of the certificate and of its key.", .needs_set = true },
         { "rekeyd_certificate_unwatched", GAUGE, OF_CERTIFICATE(FLAG, files.is_unwatched),
           "Whether the kernel does not let rekeyd watch the files, so that it finds changes late." },
 
@@ -332,6 +335,27 @@ static void put_histogram(struct text *text, const struct metrics_reader *reader
         put_string(text, "\n");
 }
 
+/* A subject that is too long for a line is cut, where a character begins. */
+#define SUBJECT_MAX 200
+
+static void put_issuer(struct text *text, const struct metrics_reader *reader, const struct family *family,
+                       const struct issuer *issuer) {
+        char hex[FINGERPRINT_HEX], subject[SUBJECT_MAX + 1];
+        size_t n = strnlen(issuer->subject, sizeof(subject));
+        bool is_open;
+
+        if (n > SUBJECT_MAX)
+                for (n = SUBJECT_MAX; n > 0 && ((unsigned char)issuer->subject[n] & 0xc0) == 0x80;)
+                        n--;
+        memcpy(subject, issuer->subject, n);
+        subject[n] = '\0';
+        put_series(text, reader, family, "", 0, &is_open);
+        put_label(text, &is_open, "issuer", hex_format(hex, issuer->fingerprint, FINGERPRINT_SIZE));
+        put_label(text, &is_open, "issuer_key", hex_format(hex, issuer->spki, SPKI_HASH_SIZE));
+        put_label(text, &is_open, "issuer_subject", subject);
+        put_string(text, "} 1\n");
+}
+
 static const void *where(const struct metrics_reader *reader, const struct family *family) {
         const void *const bases[] = {
                 [NOWHERE] = "",         [METRICS] = reader->metrics,     [SOURCE] = &reader->source,
@@ -343,6 +367,9 @@ static const void *where(const struct metrics_reader *reader, const struct famil
 
 /* How many lines there may be for each certificate, or for the family where it is not about certificates. */
 static size_t count_lines(const struct family *family) {
+        if (family->value == ISSUER)
+                return CERT_LIST_MAX;
+
         size_t n = family->label ? family->n - family->first : 1;
 
         return family->type == HISTOGRAM ? n * (bounds_of(family)->n + 3) : n;
@@ -353,6 +380,7 @@ static void put_line(struct text *text, const struct metrics_reader *reader, con
                      size_t line) {
         const void *value = where(reader, family);
         const struct report_status *status = &reader->status;
+        const struct issuers *issuers;
         size_t i = family->first + line, n;
         usec_t when;
 
@@ -403,6 +431,11 @@ static void put_line(struct text *text, const struct metrics_reader *reader, con
         case FAILING:
                 if (status->failures > 0 && status->failure == i)
                         put_value_of(text, reader, family, line, put_number, 1);
+                break;
+        case ISSUER:
+                issuers = *(const struct issuers *const *)value;
+                if (issuers && line < issuers->n)
+                        put_issuer(text, reader, family, &issuers->items[line]);
                 break;
         case STEPS:
         case TURNS:

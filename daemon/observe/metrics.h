@@ -71,7 +71,7 @@ DEFINE_CLEANUP(struct metrics_reader *, metrics_reader_free);
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 /* Enough for any one line, as long as names are what the configuration allows. */
-#define METRICS_READ_MIN 512u
+#define METRICS_READ_MIN 1024u
 
 /* Up to MAX (METRICS_READ_MIN at least) bytes into BUFFER, whole lines. How many; 0 at the end; -ESTALE,
  * -ENOBUFS for a line that is longer than MAX. */

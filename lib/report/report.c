@@ -57,6 +57,18 @@ static json_t *problem(const struct error *error) {
         return error->code < 0 ? text(error_text(error)) : json_null();
 }
 
+/* The fingerprints of the CA certificates, from the leaf's own upwards; null where they are not known. */
+static json_t *fingerprints(const struct issuers *issuers) {
+        json_t *list = issuers ? json_array() : json_null();
+
+        for (size_t i = 0; issuers && i < issuers->n; i++)
+                if (json_array_append_new(list, hex(issuers->items[i].fingerprint, FINGERPRINT_SIZE)) < 0) {
+                        json_decref(list);
+                        return NULL;
+                }
+        return list;
+}
+
 /* OBJECT, unless R says that something did not fit into memory. */
 static json_t *finish(json_t *object, int r) {
         if (r == 0)
@@ -96,9 +108,11 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "copied", json_boolean(status->is_copied));
         r |= put(o, "generation", has_set ? number(status->generation) : json_null());
         r |= put(o, "fingerprint", text(status->fingerprint));
+        r |= put(o, "issuers", fingerprints(status->renewable.issuers));
         r |= put(o, "not_before", instant(status->not_before));
         r |= put(o, "not_after", expiry(status->not_after));
         r |= put(o, "renew_at", instant(status->renew_at));
+        r |= put(o, "replacement", text(status->renewable.replacement));
         r |= put(o, "next_attempt", instant(status->next_attempt));
         r |= put(o, "failures", number(status->failures));
         r |= put(o, "failure", text(status->failure == FAILURE_NONE ? NULL : failure_names[status->failure]));
@@ -128,16 +142,18 @@ json_t *report_status(const struct report_status *status) {
 /* --- Details --- */
 
 static json_t *certificate(const struct cert *cert) {
-        uint8_t fingerprint[FINGERPRINT_SIZE];
+        uint8_t fingerprint[FINGERPRINT_SIZE], spki[SPKI_HASH_SIZE];
         json_t *o = json_object();
         int r = 0;
 
         cert_fingerprint(cert, fingerprint);
+        cert_spki(cert, spki);
         r |= put(o, "subject", owned(cert_subject_text(cert)));
         r |= put(o, "issuer", owned(cert_issuer_text(cert)));
         r |= put(o, "not_before", instant(cert_not_before(cert)));
         r |= put(o, "not_after", expiry(cert_not_after(cert)));
         r |= put(o, "fingerprint", hex(fingerprint, sizeof(fingerprint)));
+        r |= put(o, "spki", hex(spki, sizeof(spki)));
         return finish(o, r);
 }
 
@@ -318,10 +334,29 @@ static void count_debts(const struct config_certificate *certificate, const stru
         }
 }
 
+/* When it is due, and why, but for the part that is the machine's. */
+static void plan_renewal(const struct config_certificate *certificate, const struct state *state, usec_t now,
+                         struct report_status *status) {
+        const struct replacement_rule rule = config_replacement_rule(certificate);
+        struct schedule_policy policy = config_schedule_policy(certificate);
+        const struct issuer *issuer;
+        enum replacement replacement =
+                replacement_find(&rule, status->renewable.issuers, status->not_before, &issuer);
+        usec_t from =
+                replacement_from(&rule, replacement, state->replace.since > 0 ? state->replace.since : now);
+
+        policy.jitter = (struct share_or_usec) { 0 };
+        status->renew_at = schedule_due(&policy, status->not_before, status->not_after, 0);
+        status->renewable.replacement = replacement_names[replacement];
+        if (replacement != REPLACEMENT_NONE && from < status->renew_at)
+                status->renew_at = from;
+        if (state->replace.asked > 0 && state->replace.asked < status->renew_at)
+                status->renew_at = state->replace.asked;
+}
+
 void report_offline(const struct config *config, const struct config_certificate *certificate,
                     const struct inspection *inspection, const struct state *state, usec_t now,
                     struct report_status *ret) {
-        struct schedule_policy policy = config_schedule_policy(certificate);
         unsigned per_hour = config->limits.issuances_per_hour;
         struct report_status status = {
                 .name = certificate->name,
@@ -341,7 +376,6 @@ void report_offline(const struct config *config, const struct config_certificate
                 .budget_left = state->n_issuances < per_hour ? per_hour - (unsigned)state->n_issuances : 0,
         };
 
-        policy.jitter = (struct share_or_usec) { 0 };
         status.knowledge = knowledge_of(inspection);
         if (status.knowledge == SET_UNREADABLE) {
                 status.unreadable = error_text(&inspection->problem);
@@ -354,6 +388,7 @@ void report_offline(const struct config *config, const struct config_certificate
         if (inspection->has_set) {
                 status.generation = inspection->set.generation;
                 status.fingerprint = inspection->fingerprint;
+                status.renewable.issuers = inspection->set.issuers;
                 status.not_before = inspection->set.not_before;
                 status.not_after = inspection->set.effective_expiry;
                 status.is_revoked = state_has_revoked(state, inspection->fingerprint);
@@ -368,7 +403,7 @@ void report_offline(const struct config *config, const struct config_certificate
                                                                 certificate->connector->enrol_url)];
         }
         if (status.is_usable)
-                status.renew_at = schedule_due(&policy, status.not_before, status.not_after, 0);
+                plan_renewal(certificate, state, now, &status);
         for (size_t i = 0; i < inspection->n_exports; i++)
                 status.files.n_exports_failed +=
                         inspection->exports[i].is_known && !inspection->exports[i].is_current;

@@ -25,9 +25,12 @@ struct report_subjects {
         const char *refused, *accepted; /* another, which the Connector names */
 };
 
-/* Whether the set can be renewed when it is due. */
+/* What the set hangs on, and whether it can be renewed when it is due. */
 struct report_renewable {
-        const char *doubt;        /* why not; NULL: nothing is known */
+        const struct issuers *issuers; /* NULL: not known */
+        const char *replacement;  /* of replacement_names: why it is due before its age makes it so; NULL: it
+                                     is not */
+        const char *doubt;        /* why it cannot be; NULL: nothing is known */
         enum probe_answer answer; /* of the last probe since the start */
         usec_t probed_at;         /* CLOCK_REALTIME */
 };

@@ -163,7 +163,14 @@ void end_step(enum failure failure) {
                         .expiry = disk.has_set ? set.effective_expiry : 0,
                         .has_token = disk.token != 0,
                         .has_untried_token = disk.token != 0 && disk.token != attempt.input.tried_token,
+                        .replace_at = attempt.input.replace_asked,
                 };
+                if (disk.is_outdated) {
+                        attempt.findings.replace_since = attempt.input.replace_since > 0
+                                                                 ? attempt.input.replace_since
+                                                                 : now_usec(CLOCK_REALTIME);
+                        attempt.findings.observation.replace_from = attempt.findings.replace_since;
+                }
         }
         if (failure == FAILURE_NONE && under_way == STEP_COMMIT) {
                 disk.has_set = true;
@@ -192,7 +199,7 @@ struct ports ports;
 struct reporter reporter;
 struct renewer renewer;
 bool blocked, saves_at_swap;
-unsigned n_inspected, n_unread, n_observed, n_begun, n_swaps, n_idle;
+unsigned n_inspected, n_unread, n_observed, n_begun, n_swaps, n_rotations, n_idle;
 
 static bool is_blocked(_unused_ struct renewer *r) {
         return blocked;
@@ -217,6 +224,10 @@ static bool on_swap(_unused_ struct renewer *r) {
         return saves_at_swap;
 }
 
+static void on_other_issuers(_unused_ struct renewer *r, _unused_ const struct issuers *before) {
+        n_rotations++;
+}
+
 static void on_idle(_unused_ struct renewer *r) {
         n_idle++;
 }
@@ -232,6 +243,7 @@ static const struct renewer_ops ops = {
         .observed = on_observed,
         .attempt_begins = on_begun,
         .swap_begins = on_swap,
+        .other_issuers = on_other_issuers,
         .idle = on_idle,
 };
 
@@ -252,7 +264,7 @@ void set_up(void) {
         ports.config.policy.clock_skew_usec = 5 * USEC_PER_MINUTE;
         memset(&disk, 0, sizeof(disk));
         blocked = saves_at_swap = is_open = false;
-        n_inspected = n_unread = n_observed = n_begun = n_swaps = n_idle = n_attempts = 0;
+        n_inspected = n_unread = n_observed = n_begun = n_swaps = n_rotations = n_idle = n_attempts = 0;
         under_way = STEP_NONE;
         begin();
 }

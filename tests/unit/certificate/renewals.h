@@ -28,13 +28,14 @@ extern struct disk {
         usec_t left_usec; /* to its expiry, of 90 days */
         uint64_t token;
         const char *subject, *next_subject; /* of the set; that the Connector names */
+        bool is_outdated;                   /* the set is to be replaced */
 } disk;
 
 extern struct ports ports;
 extern struct reporter reporter;
 extern struct renewer renewer;
 extern bool blocked, saves_at_swap;
-extern unsigned n_inspected, n_unread, n_observed, n_begun, n_swaps, n_idle;
+extern unsigned n_inspected, n_unread, n_observed, n_begun, n_swaps, n_rotations, n_idle;
 
 #define STATE (ports.state_file->state)
 

@@ -302,6 +302,112 @@ START_TEST(retired_begins_nothing_more) {
 }
 END_TEST
 
+/* --- A rotation --- */
+
+static void inspect_again(void) {
+        renewer_request(&renewer, RENEWER_REFRESH);
+        end_step(FAILURE_NONE);
+        ck_assert(!renewer_is_busy(&renewer));
+}
+
+/* Its part of the time is counted from the first inspection that finds it so, whatever comes between. */
+START_TEST(an_outdated_set_is_replaced_in_its_turn) {
+        usec_t since, due;
+
+        ports.connector.renew_within_usec = 10 * USEC_PER_DAY;
+        put_set(1, 80 * USEC_PER_DAY);
+        disk.is_outdated = true;
+        renewer_start(&renewer);
+        end_step(FAILURE_NONE);
+        since = STATE.replace.since;
+        due = renewer.renewal.due_usec;
+        ck_assert_uint_gt(since, 0);
+        ck_assert_uint_gt(due, since);
+        ck_assert_uint_lt(due, since + 10 * USEC_PER_DAY);
+        ck_assert_uint_eq(n_saves(), 1);
+
+        inspect_again();
+        renewer_clear(&renewer);
+        begin(); /* after a restart */
+        renewer_start(&renewer);
+        end_step(FAILURE_NONE);
+        ck_assert_uint_eq(STATE.replace.since, since);
+        ck_assert_uint_eq(renewer.renewal.due_usec, due);
+        ck_assert_uint_eq(n_saves(), 1);
+
+        ports.connector.renew_within_usec = 0;
+        renewer_request(&renewer, RENEWER_TRY);
+        walk_to(STEP_COMMIT);
+        ck_assert_ptr_nonnull(logged(MESSAGE_BEGUN));
+        disk.is_outdated = false;
+        end_step(FAILURE_NONE);
+        end_step(FAILURE_NONE);
+        ck_assert_uint_eq(STATE.replace.since, 0);
+        ck_assert_int_eq(renewer.renewal.state, RENEWAL_CURRENT);
+        ck_assert_uint_eq(STATE.n_issuances, 1);
+}
+END_TEST
+
+START_TEST(what_is_trusted_again_is_not_replaced) {
+        ports.connector.renew_within_usec = 10 * USEC_PER_DAY;
+        put_set(1, 80 * USEC_PER_DAY);
+        disk.is_outdated = true;
+        renewer_start(&renewer);
+        end_step(FAILURE_NONE);
+        ck_assert_uint_gt(STATE.replace.since, 0);
+        disk.is_outdated = false;
+        inspect_again();
+        ck_assert_uint_eq(STATE.replace.since, 0);
+        ck_assert_uint_gt(renewer.renewal.due_usec, now_usec(CLOCK_REALTIME) + 60 * USEC_PER_DAY);
+}
+END_TEST
+
+START_TEST(a_planned_renewal_survives_a_restart_and_ends_with_another_set) {
+        const usec_t now = now_usec(CLOCK_REALTIME);
+        usec_t when;
+
+        put_set(1, 80 * USEC_PER_DAY);
+        renewer_start(&renewer);
+        end_step(FAILURE_NONE);
+        when = renewer_plan(&renewer, 10 * USEC_PER_DAY);
+        ck_assert_uint_ge(when, now);
+        ck_assert_uint_le(when, now_usec(CLOCK_REALTIME) + 10 * USEC_PER_DAY);
+        end_step(FAILURE_NONE);
+        ck_assert_uint_eq(renewer.renewal.due_usec, when);
+        renewer_clear(&renewer);
+        begin();
+        renewer_start(&renewer);
+        end_step(FAILURE_NONE);
+        ck_assert_uint_eq(renewer.renewal.due_usec, when);
+
+        put_set(7, 80 * USEC_PER_DAY);
+        inspect_again();
+        ck_assert_uint_eq(STATE.replace.asked, 0);
+        ck_assert_uint_ne(renewer.renewal.due_usec, when);
+}
+END_TEST
+
+START_TEST(a_planned_renewal_is_made_and_over) {
+        put_set(1, 80 * USEC_PER_DAY);
+        renewer_start(&renewer);
+        end_step(FAILURE_NONE);
+        renewer_plan(&renewer, 1);
+        walk_to(STEP_COMMIT);
+        end_step(FAILURE_NONE);
+        end_step(FAILURE_NONE);
+        ck_assert_uint_eq(STATE.replace.asked, 0);
+        ck_assert_uint_eq(STATE.n_issuances, 1);
+        ck_assert_int_eq(renewer.renewal.state, RENEWAL_CURRENT);
+
+        /* nothing that lasts longer is to be had */
+        renewer_plan(&renewer, 1);
+        walk_to(STEP_GATE);
+        attempt.outcome.not_longer = true;
+        end_step(FAILURE_BAD_REPLY);
+        ck_assert_uint_eq(STATE.replace.asked, 0);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("renewer");
 
@@ -322,5 +428,10 @@ int main(void) {
         TEST_CASE_IN(suite, an_attempt_that_is_not_made_is_given_up, set_up, tear_down);
         TEST_CASE_IN(suite, once_waits_for_nothing, set_up, tear_down);
         TEST_CASE_IN(suite, retired_begins_nothing_more, set_up, tear_down);
+        TEST_CASE_IN(suite, an_outdated_set_is_replaced_in_its_turn, set_up, tear_down);
+        TEST_CASE_IN(suite, what_is_trusted_again_is_not_replaced, set_up, tear_down);
+        TEST_CASE_IN(suite, a_planned_renewal_survives_a_restart_and_ends_with_another_set, set_up,
+                     tear_down);
+        TEST_CASE_IN(suite, a_planned_renewal_is_made_and_over, set_up, tear_down);
         return test_run(suite);
 }

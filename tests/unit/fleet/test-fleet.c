@@ -1,6 +1,7 @@
 /* The list of certificates, with certificates that only take down what is done to them. */
 
 #include "daemon/fleet/fleet-change.h"
+#include "daemon/fleet/fleet-issuers.h"
 
 #include "tests/unit/config/config-text.h"
 
@@ -54,6 +55,14 @@ void certificate_get_status(const struct certificate *certificate, struct report
 
 bool certificate_is_usable(const struct certificate *certificate) {
         return certificate->status.is_usable;
+}
+
+const struct issuers *certificate_issuers(const struct certificate *certificate) {
+        return certificate->status.renewable.issuers;
+}
+
+usec_t certificate_not_before(const struct certificate *certificate) {
+        return certificate->status.not_before;
 }
 
 bool certificate_is_retiring(const struct certificate *certificate) {
@@ -335,6 +344,94 @@ START_TEST(metrics_are_of_the_list) {
 }
 END_TEST
 
+/* --- What the sets hang on --- */
+
+static struct issuers *make_issuers(uint8_t first, uint8_t second) {
+        struct issuers *issuers = calloc(1, sizeof(*issuers) + 2 * sizeof(issuers->items[0]));
+
+        ck_assert_ptr_nonnull(issuers);
+        issuers->items[issuers->n++] = (struct issuer) {
+                .fingerprint = { first }, .spki = { 9 }, .subject = "CN=Kyma", .not_after = USEC_INFINITY
+        };
+        if (second > 0)
+                issuers->items[issuers->n++] =
+                        (struct issuer) { .fingerprint = { second }, .subject = "CN=Root" };
+        return issuers;
+}
+
+static void hang(size_t i, const struct issuers *issuers, usec_t not_before) {
+        fleet.certificates[i]->status.renewable.issuers = issuers;
+        fleet.certificates[i]->status.not_before = not_before;
+}
+
+static json_t *ca_at(const json_t *json, size_t i) {
+        return json_array_get(json_object_get(json, "cas"), i);
+}
+
+static size_t n_of(const json_t *ca, const char *member) {
+        return json_array_size(json_object_get(ca, member));
+}
+
+START_TEST(each_ca_is_listed_once) {
+        _cleanup_(freep) struct issuers *old = make_issuers(1, 3), *new = make_issuers(2, 3);
+        _cleanup_(json_decrefp) json_t *empty = NULL, *json = NULL;
+        char *const distrust[] = { (char *)"0100000000000000000000000000000000000000000000000000000000000000",
+                                   NULL };
+
+        begin(ENTRY("a", "") ENTRY("b", "") ENTRY("c", "") ENTRY("d", ""));
+        empty = fleet_issuers(&fleet);
+        ck_assert_uint_eq(n_of(empty, "cas"), 0);
+
+        hang(0, old, 100);
+        hang(1, new, 300);
+        hang(2, old, 200);
+        ((struct config_connector *)certificate_config(fleet.certificates[0])->connector)->distrust =
+                (char **)distrust;
+        json = fleet_issuers(&fleet);
+        ck_assert_uint_eq(n_of(json, "cas"), 3);
+        ck_assert_str_eq(json_string_value(json_object_get(ca_at(json, 0), "fingerprint")), distrust[0]);
+        ck_assert_int_eq(json_integer_value(json_object_get(ca_at(json, 0), "sets")), 2);
+        ck_assert_uint_eq(n_of(ca_at(json, 0), "newest_of"), 0);
+        ck_assert_uint_eq(n_of(ca_at(json, 0), "distrusted_by"), 1);
+        ck_assert_int_eq(json_integer_value(json_object_get(ca_at(json, 1), "sets")), 1);
+        ck_assert_uint_eq(n_of(ca_at(json, 1), "newest_of"), 1);
+        ck_assert_uint_eq(n_of(ca_at(json, 1), "distrusted_by"), 0);
+        ck_assert_str_eq(json_string_value(json_object_get(ca_at(json, 1), "not_after")),
+                         "9999-12-31T23:59:59Z");
+        ck_assert_int_eq(json_integer_value(json_object_get(ca_at(json, 2), "sets")), 3);
+        ck_assert_uint_eq(n_of(ca_at(json, 2), "newest_of"), 1);
+        ck_assert_uint_eq(n_of(ca_at(json, 2), "connectors"), 1);
+}
+END_TEST
+
+START_TEST(a_rotation_is_found_once) {
+        _cleanup_(freep) struct issuers *old = make_issuers(1, 3), *new = make_issuers(2, 3),
+                                        *part = make_issuers(1, 0);
+        struct fleet_rotation rotation;
+
+        begin(ENTRY("a", "") ENTRY("b", "") ENTRY("c", "") ENTRY("d", ""));
+        hang(0, old, 100);
+        hang(1, old, 100);
+        hang(2, old, 100);
+        ck_assert(!fleet_find_rotation(&fleet, fleet.certificates[0], NULL, &rotation)); /* as all others */
+        ck_assert(!fleet_find_rotation(&fleet, fleet.certificates[3], NULL, &rotation)); /* not known */
+        hang(1, new, 200);
+        ck_assert(!fleet_find_rotation(&fleet, fleet.certificates[1], new,
+                                       &rotation)); /* it was there before */
+        ck_assert(fleet_find_rotation(&fleet, fleet.certificates[1], old, &rotation));
+        ck_assert_uint_eq(rotation.n_old, 2);
+        ck_assert_ptr_eq(rotation.old, &old->items[0]);
+        ck_assert_ptr_eq(rotation.new, &new->items[0]);
+        hang(2, new, 300);
+        ck_assert(!fleet_find_rotation(&fleet, fleet.certificates[2], old, &rotation)); /* the second */
+
+        /* that more of it is known is no other CA */
+        hang(2, part, 300);
+        hang(1, old, 300);
+        ck_assert(!fleet_find_rotation(&fleet, fleet.certificates[1], part, &rotation));
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("fleet");
 
@@ -349,5 +446,7 @@ int main(void) {
         TEST_CASE_IN(suite, the_worst_comes_first, set_up, tear_down);
         TEST_CASE_IN(suite, trouble_has_a_name, set_up, tear_down);
         TEST_CASE_IN(suite, metrics_are_of_the_list, set_up, tear_down);
+        TEST_CASE_IN(suite, each_ca_is_listed_once, set_up, tear_down);
+        TEST_CASE_IN(suite, a_rotation_is_found_once, set_up, tear_down);
         return test_run(suite);
 }

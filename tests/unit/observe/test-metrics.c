@@ -330,8 +330,49 @@ START_TEST(the_smallest_buffer_takes_the_longest_line) {
 }
 END_TEST
 
+/* A line for each CA certificate, and none where they are not known; a long subject is cut between
+ * characters. */
+START_TEST(each_ca_of_a_set_has_a_line) {
+        struct issuers *issuers = calloc(1, sizeof(*issuers) + 2 * sizeof(issuers->items[0]));
+        char zeros[2 * FINGERPRINT_SIZE], subject[500], expected[1000], name[YAML_NAME_MAX + 1];
+        _cleanup_(freep) char *page = NULL;
+        struct metrics_fleet fleet;
+
+        ck_assert_ptr_nonnull(issuers);
+        memset(name, 'n', sizeof(name) - 1);
+        name[sizeof(name) - 1] = '\0';
+        memset(zeros, '0', sizeof(zeros));
+        zeros[sizeof(zeros) - 2] = '\0';
+        for (size_t i = 0; i < sizeof(subject) - 3; i += 2)
+                memcpy(subject + i, i < 190 ? "\"\"" : "\xc3\xa4", 3);
+        memmove(subject + 191, subject + 190, strlen(subject + 190) + 1);
+        subject[190] = 'x';
+
+        issuers->n = 2;
+        issuers->items[0] =
+                (struct issuer) { .fingerprint = { 0xab }, .spki = { 0xcd }, .subject = "CN=Kyma, O=\"x\"" };
+        issuers->items[1] = (struct issuer) { .fingerprint = { 0xff }, .spki = { 0xff }, .subject = subject };
+        metrics_fleet_init(&fleet, 2);
+        free((char *)fleet.statuses[0].name);
+        fleet.statuses[0].name = strdup(name);
+        fleet.statuses[0].renewable.issuers = issuers;
+        page = render(&fleet, METRICS_READ_MIN);
+        metrics_text_check(page);
+        snprintf(expected, sizeof(expected),
+                 "rekeyd_certificate_issuer_info{certificate=\"%s\",issuer=\"ab%s\",issuer_key=\"cd%s\","
+                 "issuer_subject="
+                 "\"CN=Kyma, O=\\\"x\\\"\"} 1",
+                 name, zeros, zeros);
+        ck_assert_msg(has_line(page, expected), "%s is not in %s", expected, page);
+        ck_assert_ptr_nonnull(strstr(page, "\\\"x\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\"} 1\n"));
+        ck_assert_ptr_null(strstr(page, "issuer_info{certificate=\"c-00001\""));
+        metrics_fleet_clear(&fleet);
+        free(issuers);
+}
+END_TEST
+
 START_TEST(pieces_of_any_size_make_the_same_page) {
-        static const size_t sizes[] = { 512, 513, 700, 1000, 4096, 65536 };
+        static const size_t sizes[] = { METRICS_READ_MIN, 1025, 1400, 2000, 4096, 65536 };
         _cleanup_(freep) char *whole = NULL;
         struct metrics_fleet fleet;
 
@@ -445,7 +486,7 @@ START_TEST(ten_thousand_certificates) {
                 n_calls++;
         } while (n > 0);
         /* No more than once for each family, and again where a piece ends. */
-        ck_assert_uint_le(fleet.n_asked, 16 * N + n_calls);
+        ck_assert_uint_le(fleet.n_asked, 17 * N + n_calls);
         test_report("metrics: %zu KiB for %d certificates in %zu pieces; %" PRIu64 " us each, %" PRIu64
                     " us at most, of processor time",
                     size / 1024, N, n_calls, total / n_calls, longest);
@@ -461,6 +502,6 @@ END_TEST
 TEST_MAIN("metrics", a_page_that_becomes_stale, a_line_that_does_not_fit, every_line_is_well_formed,
           every_value_is_where_it_belongs, what_this_process_says_of_itself, open_descriptors_are_counted,
           what_is_not_known_has_no_line, a_file_has_less, labels_are_escaped,
-          the_smallest_buffer_takes_the_longest_line, pieces_of_any_size_make_the_same_page,
-          what_is_borrowed_is_not_kept_between_calls, buckets_have_sharp_edges, reloads_are_counted,
-          ten_thousand_certificates)
+          the_smallest_buffer_takes_the_longest_line, each_ca_of_a_set_has_a_line,
+          pieces_of_any_size_make_the_same_page, what_is_borrowed_is_not_kept_between_calls,
+          buckets_have_sharp_edges, reloads_are_counted, ten_thousand_certificates)
