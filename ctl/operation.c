@@ -343,7 +343,7 @@ int operation_run(struct ctl *ctl, const struct operation *operation) {
         exit = tasks_init(ctl, operation, &tasks);
         if (exit != CTL_OK)
                 return exit;
-        if (!is_waiting) {
+        if (!is_waiting || operation->is_planned) {
                 ask_only(&tasks);
                 return sum_up(&tasks);
         }

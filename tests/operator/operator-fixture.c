@@ -6,9 +6,14 @@
 #include "tests/test.h"
 
 void operator_init(struct operator_fixture *console, const char *certificates) {
+        operator_init_with(console, certificates, FIXTURE_LASTING("2h"));
+}
+
+void operator_init_with(struct operator_fixture *console, const char *certificates,
+                        const char *const *options) {
         _cleanup_(freep) char *control = NULL;
 
-        *console = (struct operator_fixture) { .fixture = fixture_new(FIXTURE_LASTING("2h")) };
+        *console = (struct operator_fixture) { .fixture = fixture_new(options) };
 
         ck_assert_int_ge(
                 asprintf(&control, "control: {socket: %s/control.sock}\nlog: {", console->fixture->directory),

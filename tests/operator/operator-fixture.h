@@ -20,6 +20,9 @@ struct operator_fixture {
 /* In its place: the stream knows where its text is. With CERTIFICATES, the files `passphrase` and `is-there`,
  * and rekeyd ready. */
 void operator_init(struct operator_fixture *console, const char *certificates);
+/* The same with OPTIONS of devconnector, as fixture_new() takes them. */
+void operator_init_with(struct operator_fixture *console, const char *certificates,
+                        const char *const *options);
 void operator_clear(struct operator_fixture *console);
 
 /* "rekeyctl LINE", words separated by blanks, with the token file as standard input. */

@@ -319,6 +319,27 @@ START_TEST(checking) {
 }
 END_TEST
 
+#define CA_FIELDS "\"sets\":2,\"connectors\":[\"ucl\",\"old\"],\"newest_of\":[],\"distrusted_by\":[\"ucl\"]"
+
+START_TEST(what_the_sets_hang_on) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+
+        CHECK_RUN(&fixture, "cas", .exit = 5, .err = { "rekeyctl: " });
+        fake_api_answer(fixture.api, "GET /v1/cas", 200, "{\"cas\":[]}");
+        CHECK_RUN(&fixture, "cas", .out = { "There is no set" });
+        fake_api_answer(fixture.api, "GET /v1/cas", 200, "{\"cas\":[{}]}"); /* another version */
+        CHECK_RUN(&fixture, "cas", .out = { "?\n" });
+        fake_api_answer(fixture.api, "GET /v1/cas", 200,
+                        "{\"cas\":[{\"subject\":\"CN=Last\",\"not_after\":\"9999-12-31T23:59:59Z\"},"
+                        "{\"subject\":\"CN=Kyma\",\"fingerprint\":\"01ab\",\"spki\":\"09cd\","
+                        "\"not_after\":\"2020-02-20T17:44:35Z\"," CA_FIELDS "}]}");
+        CHECK_RUN(&fixture, "cas",
+                  .out = { "CN=Kyma\n", "spki:09cd\n", "2020-02-20T17:44:35Z: expired\n", "ucl, old\n",
+                           "never\n" });
+        CHECK_RUN(&fixture, "cas --json", .out = { "\"distrusted_by\":[\"ucl\"]" });
+}
+END_TEST
+
 START_TEST(versions_and_names) {
         _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
 
@@ -336,4 +357,4 @@ END_TEST
 TEST_MAIN("rekeyctl-read", refusals_have_their_exit_status, unknown_certificates,
           mistakes_on_the_command_line, what_is_wrong_stands_first, status_in_parts, status_as_json,
           a_terminal_has_colours_and_an_end, watching, showing_one, looking_back, checking,
-          versions_and_names)
+          what_the_sets_hang_on, versions_and_names)

@@ -98,6 +98,13 @@ START_TEST(a_wrong_command_line_asks_for_nothing) {
                 { "enrol orders", "--token-file" },
                 { "enrol orders - --token-file -", "contradict each other" },
                 { "renew ../orders", "NAME '../orders'" },
+                { "renew --issuer Kyma", "a SHA-256 fingerprint is needed" },
+                { "renew --issued-before yesterday", "a time is needed" },
+                { "renew --connector ucl orders", "contradict the name of a certificate" },
+                { "renew --connector ucl --all", "contradict --all" },
+                { "renew orders --within 31d", "it must be between" },
+                { "renew orders --within 6h --force", "contradict each other" },
+                { "renew orders --within 6h --timeout 1s", "contradict each other" },
         };
         struct ctl_fixture fixture = ctl_fixture_new();
         _cleanup_(freep) char *requests = NULL;
@@ -234,6 +241,82 @@ START_TEST(all_are_those_that_rekeyd_has) {
         process = ctl_fixture_start(&fixture, "renew --all");
         ctl_fixture_check_exit(process, 0);
         ck_assert_uint_eq(count_text(process_output(process, PROCESS_STDOUT), ": ok\n"), MANY);
+        ctl_fixture_clear(&fixture);
+}
+END_TEST
+
+#define CA_1 "0100000000000000000000000000000000000000000000000000000000000000"
+#define CA_2 "0200000000000000000000000000000000000000000000000000000000000000"
+#define KEY  "0900000000000000000000000000000000000000000000000000000000000000"
+
+/* By what they hang on, when they were issued, and who has signed them; what is planned is not waited for. */
+START_TEST(some_are_those_that_are_meant) {
+        static const struct {
+                const char *line, *asked;
+        } rows[] = {
+                { "renew --issuer " CA_1 " --within 6h", "a c" },
+                { "renew --issuer spki:" KEY " --within 6h", "a b c" },
+                { "renew --issuer " CA_1 " --connector ucl --within 6h", "a" },
+                { "renew --connector old --within 6h", "c d" },
+                { "renew --issued-before 2026-11-20 --within 6h", "a" },
+                { "renew --issued-before 2026-11-21T01:00:00+01:00 --connector old --within 6h", "c" },
+                { "renew d b --within 6h", "b d" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct ctl_fixture fixture = ctl_fixture_new();
+                _cleanup_(freep) char *requests = NULL;
+                unsigned n = 0;
+
+                fake_api_answer(fixture.api, "GET /v1/cas", 200,
+                                "{\"cas\":[{\"fingerprint\":\"" CA_1 "\",\"spki\":\"" KEY "\"},"
+                                "{\"fingerprint\":\"" CA_2 "\",\"spki\":\"" KEY "\"}]}");
+                fake_api_answer(
+                        fixture.api, "GET /v1/certificates", 200,
+                        "{\"certificates\":["
+                        "{\"name\":\"a\",\"connector\":\"ucl\",\"issuers\":[\"" CA_1 "\"],"
+                        "\"not_before\":\"2026-11-19T23:59:59Z\"},"
+                        "{\"name\":\"b\",\"connector\":\"ucl\",\"issuers\":[\"x\",\"" CA_2 "\"],"
+                        "\"not_before\":\"2026-11-20T00:00:00Z\"},"
+                        "{\"name\":\"c\",\"connector\":\"old\",\"issuers\":[\"" CA_1 "\"],"
+                        "\"not_before\":\"2026-11-20T00:00:00Z\"},"
+                        "{\"name\":\"d\",\"connector\":\"old\",\"issuers\":null,\"not_before\":null}]}");
+                for (char name = 'a'; name <= 'd'; name++) {
+                        char request[64];
+
+                        snprintf(request, sizeof(request), "POST /v1/certificates/%c/renew", name);
+                        fake_api_answer(fixture.api, request, 202, ACCEPTED);
+                }
+                ctl_fixture_check_run(&fixture, rows[i].line, 0, ": renewal planned");
+                requests = fake_api_requests(fixture.api);
+                for (char name = 'a'; name <= 'd'; name++) {
+                        char request[100];
+
+                        snprintf(request, sizeof(request),
+                                 "POST /v1/certificates/%c/renew {\"within\":21600}", name);
+                        ck_assert_msg(!strstr(requests, request) == !strchr(rows[i].asked, name), "%s: %s",
+                                      rows[i].line, requests);
+                        n += strstr(requests, request) ? 1 : 0;
+                }
+                ck_assert_uint_gt(n, 0);
+                ctl_fixture_clear(&fixture);
+        }
+}
+END_TEST
+
+START_TEST(where_none_is_meant_nothing_is_asked) {
+        struct ctl_fixture fixture = ctl_fixture_new();
+        _cleanup_(freep) char *requests = NULL;
+
+        fake_api_answer(fixture.api, "GET /v1/cas", 200, "{\"cas\":[]}");
+        fake_api_answer(fixture.api, "GET /v1/certificates", 200,
+                        "{\"certificates\":[{\"name\":\"a\",\"connector\":\"ucl\",\"issuers\":[\"" CA_1
+                        "\"]}]}");
+        ctl_fixture_check_run(&fixture, "renew --issuer " CA_1, 0, "nothing to renew");
+        ctl_fixture_check_run(&fixture, "renew --connector ucl2", 0, "nothing to renew");
+        ctl_fixture_check_run(&fixture, "renew --issued-before 2026-11-20", 0, "nothing to renew");
+        requests = fake_api_requests(fixture.api);
+        ck_assert_ptr_null(strstr(requests, "POST"));
         ctl_fixture_clear(&fixture);
 }
 END_TEST
@@ -572,8 +655,8 @@ END_TEST
 TEST_MAIN("rekeyctl-write", without_rekeyd_each_says_how_to_start_it, each_refusal_has_its_exit_status,
           a_wrong_command_line_asks_for_nothing, what_fails_says_the_whole_sentence_and_what_to_do,
           only_the_event_of_the_operation_ends_it, many_are_asked_for_by_one_stream,
-          all_are_those_that_rekeyd_has, no_wait_returns_at_once,
-          a_rekeyd_that_goes_leaves_its_result_unknown, what_was_lost_is_not_guessed, a_time_limit_is_kept,
-          an_interrupt_says_that_it_goes_on, what_comes_from_outside_steers_no_terminal,
+          all_are_those_that_rekeyd_has, some_are_those_that_are_meant, where_none_is_meant_nothing_is_asked,
+          no_wait_returns_at_once, a_rekeyd_that_goes_leaves_its_result_unknown, what_was_lost_is_not_guessed,
+          a_time_limit_is_kept, an_interrupt_says_that_it_goes_on, what_comes_from_outside_steers_no_terminal,
           steps_are_shown_as_they_happen, many_fit_the_terminal, each_dependent_is_shown,
           a_reload_prints_every_mistake, events_are_printed_until_an_interrupt)
