@@ -120,7 +120,7 @@ int offline_read(struct offline *offline, const struct config_certificate *certi
 
         is_remembered = read_state(offline, certificate->name, &state);
         /* Exports are only inspected for a single certificate: reading keys takes milliseconds each. */
-        r = with_details ? inspect_certificate(certificate, &inspection)
+        r = with_details ? inspect_certificate(certificate, &state, &inspection)
                          : inspect_directory(certificate->directory, &inspection);
         if (r < 0)
                 return r;

@@ -58,6 +58,7 @@ struct findings {
         uint32_t reply;                         /* the hash of the staged certificate; 0: none is */
         const char *adopted;                    /* what STEP_INSPECT adopted, or NULL */
         const char *subject;               /* of the set, canonical; NULL: as before, or it cannot be read */
+        const char *next_ca;               /* the PEM of the staged certificate's CA; NULL: none is staged */
         const char *next_subject;          /* that the CSR asks for, or would; NULL: not known yet */
         const struct store_rights *rights; /* what STEP_INSPECT made of them; NULL: unknown */
         enum doubt doubt;                  /* about the set */

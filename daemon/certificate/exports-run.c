@@ -11,26 +11,39 @@
 #include "daemon/certificate/exports-run.h"
 
 #include "lib/export/export.h"
+#include "lib/life/state.h"
 
 struct exports_run {
         struct job job;
         struct workers *workers;
         const struct config_certificate *config;
         const struct set *set;
+        char **old_ca_pems; /* for each export; NULL where it has none */
+        usec_t end;
         bool closely, has_work;
         void (*done)(void *userdata);
         void *userdata;
         struct export_result results[]; /* as many as are configured */
 };
 
-static void check(const struct exports_run *run, const struct export *export, struct export_result *result) {
+/* What the I-th export is made of; borrowed. */
+static struct set set_for(const struct exports_run *run, size_t i) {
+        struct set set = *run->set;
+
+        set.old_ca_pem = run->old_ca_pems[i];
+        return set;
+}
+
+static void check(const struct exports_run *run, size_t i, struct export_result *result) {
+        const struct export *export = &run->config->exports[i];
+        const struct set set = run->set ? set_for(run, i) : (struct set) { 0 };
         _cleanup_(freep) char *warning = NULL;
 
-        result->is_stale = run->set && !export_is_current(export, run->set);
+        result->is_stale = run->set && !export_is_current(export, &set);
         if (!result->is_stale && !run->closely)
                 return;
         result->is_writable =
-                export_check(export, result->is_stale ? run->set : NULL, &warning, &result->error) == 0;
+                export_check(export, result->is_stale ? &set : NULL, &warning, &result->error) == 0;
         if (run->closely)
                 result->warning = take_ptr(warning);
 }
@@ -41,7 +54,7 @@ static void check_all(struct job *job) {
         for (size_t i = 0; i < run->config->n_exports; i++) {
                 struct export_result *result = &run->results[i];
 
-                check(run, &run->config->exports[i], result);
+                check(run, i, result);
                 run->has_work = run->has_work || (result->is_stale && result->is_writable);
         }
 }
@@ -52,9 +65,12 @@ static void write_all(struct job *job) {
         for (size_t i = 0; i < run->config->n_exports; i++) {
                 struct export_result *result = &run->results[i];
 
-                if (result->is_stale && result->is_writable)
+                if (result->is_stale && result->is_writable) {
+                        const struct set set = set_for(run, i);
+
                         result->is_written =
-                                export_write(&run->config->exports[i], run->set, &result->error) == 0;
+                                export_write(&run->config->exports[i], &set, &result->error) == 0;
+                }
         }
 }
 
@@ -72,8 +88,31 @@ static void submit(struct exports_run *run, void (*work)(struct job *job), void 
         workers_submit(run->workers, &run->job);
 }
 
+static int take_old_cas(struct exports_run *run, const struct state *state) {
+        const usec_t now = now_usec(CLOCK_REALTIME);
+
+        run->end = USEC_INFINITY;
+        run->old_ca_pems = calloc(run->config->n_exports, sizeof(*run->old_ca_pems));
+        if (!run->old_ca_pems)
+                return -ENOMEM;
+        for (size_t i = 0; i < run->config->n_exports; i++) {
+                const usec_t overlap = run->config->exports[i].ca_overlap_usec;
+                usec_t end;
+                int r;
+
+                if (overlap == 0)
+                        continue;
+                r = state_old_ca_pem(state, now, overlap, &run->old_ca_pems[i], &end);
+                if (r < 0)
+                        return r;
+                if (end < run->end)
+                        run->end = end;
+        }
+        return 0;
+}
+
 struct exports_run *exports_run_new(struct workers *workers, const struct config_certificate *config,
-                                    const struct set *set, bool closely) {
+                                    const struct set *set, const struct state *state, bool closely) {
         struct exports_run *run;
 
         /* Without a set there is nothing to write, but time to say what would not work. */
@@ -85,6 +124,8 @@ struct exports_run *exports_run_new(struct workers *workers, const struct config
                 run->config = config;
                 run->set = set;
                 run->closely = closely;
+                if (take_old_cas(run, state) < 0)
+                        return exports_run_free(run);
         }
         return run;
 }
@@ -95,7 +136,10 @@ struct exports_run *exports_run_free(struct exports_run *run) {
         for (size_t i = 0; i < run->config->n_exports; i++) {
                 free(run->results[i].warning);
                 error_clear(&run->results[i].error);
+                if (run->old_ca_pems)
+                        free(run->old_ca_pems[i]);
         }
+        free(run->old_ca_pems);
         free(run);
         return NULL;
 }
@@ -110,6 +154,10 @@ void exports_run_write(struct exports_run *run, void (*done)(void *userdata), vo
 
 bool exports_run_has_work(const struct exports_run *run) {
         return run->has_work;
+}
+
+usec_t exports_run_end(const struct exports_run *run) {
+        return run->end;
 }
 
 const struct export_result *exports_run_result(const struct exports_run *run, size_t i) {

@@ -16,13 +16,17 @@ struct export_result {
 
 struct exports_run;
 
+struct state;
+
 /*
+ * STATE has the CAs that are out of use; what is needed of it is copied.
+ *
  * For SET, the current one, NULL for none; all is borrowed until the run is freed. CLOSELY: could those that
  * are current be replaced, should they have to be? NULL where there is nothing to do, or memory is out: the
  * next run does it.
  */
 struct exports_run *exports_run_new(struct workers *workers, const struct config_certificate *config,
-                                    const struct set *set, bool closely);
+                                    const struct set *set, const struct state *state, bool closely);
 
 /* No job may be under way. Accepts NULL, returns NULL. */
 struct exports_run *exports_run_free(struct exports_run *run);
@@ -34,6 +38,10 @@ void exports_run_write(struct exports_run *run, void (*done)(void *userdata), vo
 
 /* At least one export is stale and writable. */
 bool exports_run_has_work(const struct exports_run *run);
+
+/* When an export that is current now will not be any more, since an old CA is to leave it (CLOCK_REALTIME);
+ * USEC_INFINITY: never. */
+usec_t exports_run_end(const struct exports_run *run);
 
 /* Of the I-th export of the configuration. */
 const struct export_result *exports_run_result(const struct exports_run *run, size_t i);

@@ -225,6 +225,7 @@ static void observe_reply(struct gathered *gathered, bool has_staged_key) {
             !subjects_allow_staged(gathered) || is_outdated(gathered))
                 return;
         gathered->findings.reply = reply_hash(stage->certificate_pem);
+        gathered->findings.next_ca = stage->ca_pem;
         observation->has_staged_reply = true;
         observation->reply_expiry = reply_expiry(stage->certificate_pem);
         if (gathered->findings.reply == gathered->input.reply)
@@ -399,6 +400,7 @@ void local_step_inspect(struct gathered *gathered) {
          * thousands of them may be under way. */
         if (!gathered->input.may_renew) {
                 gathered->store = store_close(gathered->store);
+                gathered->findings.next_ca = NULL;
                 stage_clear(&gathered->stage);
                 if (config->n_exports == 0)
                         set_drop_files(&gathered->set);
@@ -414,6 +416,7 @@ void local_step_key(struct gathered *gathered) {
 
         if (gathered->key_bits < bits)
                 gathered->key_bits = bits;
+        gathered->findings.next_ca = NULL;
         stage_clear(&gathered->stage);
         begin = now_usec(CLOCK_THREAD_CPUTIME_ID);
         r = key_generate(gathered->key_bits, gathered->stopping, &gathered->stage.key,
@@ -556,7 +559,7 @@ void local_step_gate(struct gathered *gathered) {
         stage->certificate_pem = take_ptr(result.certificate_pem);
         gathered->findings.reply = reply_hash(stage->certificate_pem);
         free(stage->ca_pem);
-        stage->ca_pem = take_ptr(result.ca_pem);
+        gathered->findings.next_ca = stage->ca_pem = take_ptr(result.ca_pem);
 }
 
 void local_step_commit(struct gathered *gathered) {

@@ -69,6 +69,18 @@ static int on_export_timer(_unused_ sd_event_source *source, _unused_ uint64_t u
 
 /* An export that could not be written is tried again, as a notification is, until it works. How long until
  * then; 0 when it is not. */
+/* An old CA leaves an export when its time has come. */
+static void arm_end(struct publisher *publisher, usec_t end) {
+        const struct core *core = publisher->core;
+
+        if (end == USEC_INFINITY || core->env->once || core->is_retired)
+                return;
+        if (sd_event_add_time(core->env->services.event, &publisher->export_timer, CLOCK_REALTIME, end, 0,
+                              on_export_timer, publisher) < 0)
+                log_error("%s: out of memory; an old CA stays in the exports until the next inspection",
+                          core->config->name);
+}
+
 static usec_t arm_timer(struct publisher *publisher, bool has_failed) {
         const struct core *core = publisher->core;
         usec_t wait;
@@ -145,6 +157,8 @@ static void finish(struct publisher *publisher) {
         }
         publisher->n_exports_failed = n_failed;
         wait_usec = arm_timer(publisher, n_failed > 0);
+        if (run && n_failed == 0)
+                arm_end(publisher, exports_run_end(run));
         for (size_t i = 0; run && i < core->config->n_exports; i++)
                 log_result(publisher, core->config->exports[i].path, exports_run_result(run, i), wait_usec);
         publisher->run = exports_run_free(publisher->run);
@@ -215,7 +229,8 @@ static void on_checked(void *userdata) {
 void publisher_publish(struct publisher *publisher, const struct set *set, bool closely) {
         const struct core *core = publisher->core;
 
-        publisher->run = exports_run_new(core->env->services.export_workers, core->config, set, closely);
+        publisher->run = exports_run_new(core->env->services.export_workers, core->config, set,
+                                         &core->state_file->state, closely);
         if (publisher->run)
                 exports_run_check(publisher->run, on_checked, publisher);
         else

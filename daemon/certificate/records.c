@@ -11,6 +11,7 @@
 
 #include "daemon/certificate/reporter.h"
 #include "lib/util/quote.h"
+#include "lib/x509/cert-write.h"
 
 static struct state *saved(const struct core *core) {
         return &core->state_file->state;
@@ -61,10 +62,22 @@ int records_signature(const struct core *core) {
         return state_record_issuance(saved(core), now_usec(CLOCK_BOOTTIME));
 }
 
+bool records_old_ca(const struct core *core, const struct findings *findings) {
+        const usec_t overlap = config_ca_overlap(core->config);
+        const char *before = findings->set ? findings->set->ca_pem : NULL;
+
+        _cleanup_(freep) char *text = NULL;
+
+        if (overlap == 0 || !before || !findings->next_ca || cert_text_rewrite(before, &text, NULL) < 0 ||
+            streq(text, findings->next_ca))
+                return false;
+        return state_retire_ca(saved(core), text, now_usec(CLOCK_REALTIME), overlap) == 0;
+}
+
 void records_swap(const struct core *core) {
         records_failure(core, 0, FAILURE_NONE, USEC_INFINITY);
         saved(core)->reply = saved(core)->reply_tries = 0;
-        saved(core)->replace.since = saved(core)->replace.asked = 0;
+        saved(core)->rotation.since = saved(core)->rotation.asked = 0;
         saved(core)->is_copied = false; /* the set is this machine's own */
 }
 

@@ -20,6 +20,10 @@ void records_verification(const struct core *core, uint32_t reply);
 /* A signature is about to be requested. 0 or -ENOMEM. */
 int records_signature(const struct core *core);
 
+/* The set in FINDINGS is about to be replaced by what is staged: where that has another CA, the old one is
+ * kept for the exports that ask for it. True when the state file is to be saved. */
+bool records_old_ca(const struct core *core, const struct findings *findings);
+
 /* A new set is current. */
 void records_swap(const struct core *core);
 

@@ -138,7 +138,7 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
         records_error(renewer->core, &outcome->error);
         records_named_subject(renewer->core, outcome, attempt_findings(renewer->attempt)->next_subject);
         if (outcome->not_longer)
-                saved(renewer)->replace.asked = 0; /* there is nothing better to be had */
+                saved(renewer)->rotation.asked = 0; /* there is nothing better to be had */
         state_file_save(state_file(renewer));
         log_failure(renewer, over_budget);
         if (renewal->state == RENEWAL_WAITING_FOR_TOKEN && before != RENEWAL_WAITING_FOR_TOKEN)
@@ -199,9 +199,12 @@ static void start_step(struct renewer *renewer, enum renewal_step step) {
         struct attempt *attempt = renewer->attempt;
         bool must_save = false;
 
-        if (step == STEP_COMMIT && renewer->ops->swap_begins(renewer)) {
-                state_file_save_then(state_file(renewer), on_swap_saved, renewer);
-                return;
+        if (step == STEP_COMMIT) {
+                must_save = records_old_ca(renewer->core, attempt_findings(attempt));
+                if (renewer->ops->swap_begins(renewer) || must_save) {
+                        state_file_save_then(state_file(renewer), on_swap_saved, renewer);
+                        return;
+                }
         }
         if (!attempt_step_calls(step)) {
                 if (step == STEP_GATE &&
@@ -359,14 +362,14 @@ static void note_replacement(struct renewer *renewer, const struct findings *fin
         const usec_t since = findings->replace_since;
         bool is_news = false;
 
-        if (is_new_set && state->replace.asked > 0) {
-                state->replace.asked = 0;
+        if (is_new_set && state->rotation.asked > 0) {
+                state->rotation.asked = 0;
                 is_news = true;
         }
-        if (is_new_set || since == 0 || state->replace.since == 0 || since < state->replace.since)
-                if (since != state->replace.since &&
+        if (is_new_set || since == 0 || state->rotation.since == 0 || since < state->rotation.since)
+                if (since != state->rotation.since &&
                     now_usec(CLOCK_REALTIME) >= findings->observation.not_before) {
-                        state->replace.since = since;
+                        state->rotation.since = since;
                         is_news = true;
                 }
         if (is_news)
@@ -520,8 +523,8 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                 .reply = saved(renewer)->reply,
                 .reply_tries = saved(renewer)->reply_tries,
                 .is_new_config = renewer->is_news_to_us && renewer->has_inspected,
-                .replace_since = saved(renewer)->replace.since,
-                .replace_asked = saved(renewer)->replace.asked,
+                .replace_since = saved(renewer)->rotation.since,
+                .replace_asked = saved(renewer)->rotation.asked,
                 .fingerprint = core->facts.fingerprint,
                 .subject = saved(renewer)->subject,
                 .accepted_subject = state_accepted_subject(saved(renewer)),
@@ -684,7 +687,7 @@ usec_t renewer_plan(struct renewer *renewer, usec_t within_usec) {
         const uint32_t seed = schedule_seed(env(renewer)->machine_id, config(renewer)->name);
         const usec_t when = schedule_replacement(now_usec(CLOCK_REALTIME), within_usec, seed);
 
-        saved(renewer)->replace.asked = when;
+        saved(renewer)->rotation.asked = when;
         state_file_save(state_file(renewer));
         renewer_request(renewer, RENEWER_REFRESH);
         return when;

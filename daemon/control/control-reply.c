@@ -169,7 +169,7 @@ static void run_detail_request(struct job *job) {
                         detail_request->answer = read_history(text);
         } else if (state_parse(detail_request->state_json, strlen(detail_request->state_json), &state, &saved,
                                &detail_request->error) == 0 &&
-                   inspect_certificate(detail_request->config, &inspection) == 0) {
+                   inspect_certificate(detail_request->config, &state, &inspection) == 0) {
                 detail_request->status.last_error = state.error;
                 if (detail_request->status.knowledge == SET_UNREADABLE)
                         detail_request->status.unreadable = state.error;

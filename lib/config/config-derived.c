@@ -15,6 +15,15 @@ struct schedule_policy config_schedule_policy(const struct config_certificate *c
         };
 }
 
+usec_t config_ca_overlap(const struct config_certificate *certificate) {
+        usec_t longest = 0;
+
+        for (size_t i = 0; i < certificate->n_exports; i++)
+                if (certificate->exports[i].ca_overlap_usec > longest)
+                        longest = certificate->exports[i].ca_overlap_usec;
+        return longest;
+}
+
 struct replacement_rule config_replacement_rule(const struct config_certificate *certificate) {
         return (struct replacement_rule) {
                 .connector = certificate->connector->name,

@@ -100,6 +100,9 @@ struct config_certificate {
 /* When to renew CERTIFICATE, as lib/life/schedule.h asks for it. */
 struct schedule_policy config_schedule_policy(const struct config_certificate *certificate);
 
+/* The longest time for which one of its exports keeps an old CA; 0: none does. */
+usec_t config_ca_overlap(const struct config_certificate *certificate);
+
 /* When to replace it before that; borrows from it. */
 struct replacement_rule config_replacement_rule(const struct config_certificate *certificate);
 

@@ -38,6 +38,7 @@ bool export_has_key(const struct export *export) {
 void export_certs_clear(struct export_certs *certs) {
         cert_list_clear(&certs->own);
         cert_list_clear(&certs->ca);
+        cert_list_clear(&certs->old);
         *certs = (struct export_certs) { 0 };
 }
 
@@ -60,6 +61,9 @@ static void add_part(struct export_certs *certs, enum export_part part) {
         if (part == EXPORT_CA)
                 for (size_t i = 0; i < certs->ca.n; i++)
                         add_once(certs, certs->ca.items[i]);
+        if (part == EXPORT_CA)
+                for (size_t i = 0; i < certs->old.n; i++)
+                        add_once(certs, certs->old.items[i]);
 }
 
 int export_certs_load(const struct export *export, const struct set *set, struct export_certs *ret,
@@ -76,6 +80,10 @@ int export_certs_load(const struct export *export, const struct set *set, struct
                 error_prefix(error, "the certificates of the set cannot be read");
                 return r;
         }
+        /* What is out of use keeps nothing from being written. */
+        if (set->old_ca_pem && export->ca_overlap_usec > 0 &&
+            cert_list_parse(set->old_ca_pem, strlen(set->old_ca_pem), &certs.old, NULL) == -ENOMEM)
+                return error_set(error, -ENOMEM, "out of memory");
 
         for (size_t i = 0; i < n; i++) {
                 if (contents[i] == EXPORT_CA && !set->ca_pem)
@@ -95,7 +103,9 @@ int export_certs_load(const struct export *export, const struct set *set, struct
 /* In the order of the export: the key where it stands among the certificates, of which each is there once. */
 static int write_pem(BIO *bio, const struct export *export, const struct set *set,
                      const struct export_certs *all) {
-        struct export_certs written = { .own = all->own, .ca = all->ca }; /* borrows the lists */
+        struct export_certs written = { .own = all->own,
+                                        .ca = all->ca,
+                                        .old = all->old }; /* borrows the lists */
         enum export_part contents[EXPORT_PART_MAX];
         size_t n = export_contents(export, contents), done = 0;
 

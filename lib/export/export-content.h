@@ -22,7 +22,8 @@ int export_encode(const struct export *export, const struct set *set, struct exp
 /* The certificates that an export is made of, each once, in its order. */
 struct export_certs {
         struct cert_list own, ca; /* of tls.crt and ca.crt */
-        const struct cert *items[2 * CERT_LIST_MAX];
+        struct cert_list old;     /* CAs that are out of use */
+        const struct cert *items[3 * CERT_LIST_MAX];
         size_t n;
 };
 void export_certs_clear(struct export_certs *certs);

@@ -60,6 +60,8 @@ static int validate_contents(const struct export *export, struct error *error) {
                 return error_set(error, -EINVAL,
                                  "'contents' must have both key and leaf with format pkcs12; for a part of "
                                  "them, use format pem");
+        if (export->ca_overlap_usec > 0 && !has[EXPORT_CA])
+                return error_set(error, -EINVAL, "'ca_overlap' has no effect: 'contents' has no ca");
         return 0;
 }
 

@@ -33,9 +33,11 @@ struct export {
         const char *passphrase_file; /* PKCS#12 only, required there: its first line */
         const char *friendly_name;   /* PKCS#12 only: Java's alias, the certificate's name unless asked
                                         otherwise; NULL: none */
-        struct file_access access;   /* mode 0: 0600 with a key in it, else 0644 */
-        bool legacy;                 /* PKCS#12 only: 3DES and SHA-1, for Java before 8u301 and 11.0.12 */
-        bool in_place;               /* overwrite a file that is there instead of replacing it; not atomic */
+        usec_t ca_overlap_usec; /* with EXPORT_CA: how long an old CA stays in it; see set.old_ca_pem; 0: not
+                                 */
+        struct file_access access; /* mode 0: 0600 with a key in it, else 0644 */
+        bool legacy;               /* PKCS#12 only: 3DES and SHA-1, for Java before 8u301 and 11.0.12 */
+        bool in_place;             /* overwrite a file that is there instead of replacing it; not atomic */
 };
 
 /*

@@ -50,6 +50,17 @@ static json_t *format_revoked(const struct state *state) {
         return take_ptr(list);
 }
 
+static json_t *format_old_cas(const struct state *state) {
+        _cleanup_(json_decrefp) json_t *list = json_array();
+
+        for (size_t i = 0; i < state->rotation.n_old_cas; i++)
+                if (json_array_append_new(list, json_pack("{s:s, s:I}", "pem", state->rotation.old_cas[i].pem,
+                                                          "since_usec",
+                                                          time_value(state->rotation.old_cas[i].since))) < 0)
+                        return NULL;
+        return take_ptr(list);
+}
+
 static json_t *format_pending(const struct state *state) {
         _cleanup_(json_decrefp) json_t *list = json_array();
 
@@ -68,7 +79,8 @@ static json_t *format_pending(const struct state *state) {
 
 int state_format(const struct state *state, const struct state_instant *now, char **ret_json,
                  struct error *error) {
-        _cleanup_(json_decrefp) json_t *root = NULL, *issuances = NULL, *revoked = NULL, *pending = NULL;
+        _cleanup_(json_decrefp) json_t *root = NULL, *issuances = NULL, *revoked = NULL, *pending = NULL,
+                                       *old_cas = NULL;
         _cleanup_(freep) char *text = NULL;
         char boot_id[2 * sizeof(now->boot_id) + 1], machine_id[2 * sizeof(now->machine_id) + 1],
                 token[TOKEN_HEX] = "", *line;
@@ -85,12 +97,13 @@ int state_format(const struct state *state, const struct state_instant *now, cha
         issuances = format_issuances(state);
         revoked = format_revoked(state);
         pending = format_pending(state);
-        if (!issuances || !revoked || !pending)
+        old_cas = format_old_cas(state);
+        if (!issuances || !revoked || !pending || !old_cas)
                 return error_set_errno(error, -ENOMEM, "cannot format it");
         root = json_pack(
                 "{s:i, s:{s:s, s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:I, s:I, s:s, s:I, "
                 "s:I, "
-                "s:o, s:o, s:O, s:o, s:O, s:s?, s:s?, s:b, s:b, s:o, s:o}",
+                "s:o, s:o, s:O, s:o, s:O, s:s?, s:s?, s:b, s:b, s:o, s:o, s:O}",
                 "version", STATE_VERSION, "saved", "boot_id", boot_id, "machine_id", machine_id,
                 "boottime_usec", time_value(now->boottime), "realtime_usec", time_value(now->realtime),
                 "failures", (json_int_t)state->failures, "failure", failure_names[state->failure],
@@ -104,8 +117,8 @@ int state_format(const struct state *state, const struct state_instant *now, cha
                 state->is_revoking ? json_integer((json_int_t)state->revoking_generation) : json_null(),
                 "owed", pending, "subject", state->subject, "other_subject", state->other_subject,
                 "other_subject_accepted", state->is_accepted, "copied", state->is_copied,
-                "replace_since_usec", known_time(state->replace.since), "replace_asked_usec",
-                known_time(state->replace.asked));
+                "replace_since_usec", known_time(state->rotation.since), "replace_asked_usec",
+                known_time(state->rotation.asked), "old_cas", old_cas);
         text = root ? json_dumps(root, JSON_INDENT(4)) : NULL;
         if (!text || asprintf(&line, "%s\n", text) < 0)
                 return error_set_errno(error, -ENOMEM, "cannot format it");
@@ -266,9 +279,34 @@ static int take_replacement(const json_t *root, struct state *state, struct erro
         int r = 0;
 
         if (is_there(root, "replace_since_usec"))
-                r = take_time(root, "replace_since_usec", &state->replace.since, error);
+                r = take_time(root, "replace_since_usec", &state->rotation.since, error);
         if (r == 0 && is_there(root, "replace_asked_usec"))
-                r = take_time(root, "replace_asked_usec", &state->replace.asked, error);
+                r = take_time(root, "replace_asked_usec", &state->rotation.asked, error);
+        return r;
+}
+
+/* This came later. */
+static int take_old_cas(const json_t *root, struct state *state, struct error *error) {
+        const json_t *list = NULL;
+        int r;
+
+        if (!json_object_get(root, "old_cas"))
+                return 0;
+        r = find_list(root, "old_cas", STATE_OLD_CAS_MAX, &list, error);
+        for (size_t i = 0; r == 0 && i < json_array_size(list); i++) {
+                const json_t *item = json_array_get(list, i);
+                const char *pem = string_of(item, "pem");
+                usec_t since = 0;
+
+                r = take_time(item, "since_usec", &since, error);
+                if (r == 0 && (!pem || strlen(pem) > STATE_CA_MAX))
+                        r = error_set(error, -EINVAL, "member pem is not a string of at most %u bytes",
+                                      STATE_CA_MAX);
+                if (r == 0)
+                        r = state_retire_ca(state, pem, since, USEC_INFINITY);
+                if (r == -EINVAL)
+                        error_prefix(error, "entry %zu of old_cas", i + 1);
+        }
         return r;
 }
 
@@ -442,6 +480,8 @@ int state_parse(const char *json, size_t size, struct state *ret, struct state_i
                 r = take_validity(root, &state, error);
         if (r == 0)
                 r = take_replacement(root, &state, error);
+        if (r == 0)
+                r = take_old_cas(root, &state, error);
         if (r == 0)
                 r = take_revocations(root, &state, error);
         if (r == 0)

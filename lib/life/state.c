@@ -32,6 +32,9 @@ void state_clear(struct state *state) {
         for (size_t i = 0; i < state->n_pending; i++)
                 pending_clear(&state->pending[i]);
         free(state->pending);
+        for (size_t i = 0; i < state->rotation.n_old_cas; i++)
+                free(state->rotation.old_cas[i].pem);
+        free(state->rotation.old_cas);
         free(state->error);
         free(state->revoked);
         free(state->issuances);
@@ -43,9 +46,10 @@ void state_clear(struct state *state) {
 bool state_is_empty(const struct state *state) {
         return state->failures == 0 && state->failure == FAILURE_NONE && state->next_attempt_usec == 0 &&
                state->n_issuances == 0 && state->token == 0 && state->reply == 0 && state->generation == 0 &&
-               strempty(state->fingerprint) && state->replace.since == 0 && state->replace.asked == 0 &&
-               state->revoke_usec == 0 && state->n_revoked == 0 && !state->is_revoking && !state->is_copied &&
-               state->n_pending == 0 && !state->subject && !state->other_subject;
+               strempty(state->fingerprint) && state->rotation.since == 0 && state->rotation.asked == 0 &&
+               state->rotation.n_old_cas == 0 && state->revoke_usec == 0 && state->n_revoked == 0 &&
+               !state->is_revoking && !state->is_copied && state->n_pending == 0 && !state->subject &&
+               !state->other_subject;
 }
 
 int state_record_issuance(struct state *state, usec_t now) {
@@ -91,6 +95,67 @@ bool state_has_revoked(const struct state *state, const char *fingerprint) {
                 if (streq(state->revoked[i], fingerprint))
                         return true;
         return false;
+}
+
+static void forget_old_ca(struct state *state, size_t i) {
+        free(state->rotation.old_cas[i].pem);
+        state->rotation.n_old_cas--;
+        memmove(state->rotation.old_cas + i, state->rotation.old_cas + i + 1,
+                (state->rotation.n_old_cas - i) * sizeof(*state->rotation.old_cas));
+}
+
+int state_retire_ca(struct state *state, const char *pem, usec_t now, usec_t keep_usec) {
+        struct state_old_ca *grown;
+        char *copy;
+
+        for (size_t i = state->rotation.n_old_cas; i-- > 0;)
+                if (streq(state->rotation.old_cas[i].pem, pem) ||
+                    usec_add(state->rotation.old_cas[i].since, keep_usec) <= now)
+                        forget_old_ca(state, i);
+        if (strlen(pem) > STATE_CA_MAX)
+                return 0;
+        if (state->rotation.n_old_cas == STATE_OLD_CAS_MAX)
+                forget_old_ca(state, 0);
+        copy = strdup(pem);
+        if (!copy)
+                return -ENOMEM;
+        grown = reallocarray(state->rotation.old_cas, state->rotation.n_old_cas + 1, sizeof(*grown));
+        if (!grown) {
+                free(copy);
+                return -ENOMEM;
+        }
+        grown[state->rotation.n_old_cas++] = (struct state_old_ca) { .pem = copy, .since = now };
+        state->rotation.old_cas = grown;
+        return 0;
+}
+
+int state_old_ca_pem(const struct state *state, usec_t now, usec_t keep_usec, char **ret_pem,
+                     usec_t *ret_end) {
+        _cleanup_(freep) char *all = NULL;
+        usec_t next = USEC_INFINITY;
+        size_t size = 0;
+
+        for (size_t i = 0; i < state->rotation.n_old_cas; i++) {
+                const struct state_old_ca *old = &state->rotation.old_cas[i];
+                const usec_t end = usec_add(old->since, keep_usec);
+                const size_t length = strlen(old->pem);
+                char *grown;
+
+                if (end <= now)
+                        continue;
+                next = MIN(next, end);
+                grown = realloc(all, size + length + 2);
+                if (!grown)
+                        return -ENOMEM;
+                all = grown;
+                memcpy(all + size, old->pem, length);
+                size += length;
+                all[size++] = '\n'; /* a block must begin on a line of its own */
+                all[size] = '\0';
+        }
+        *ret_pem = take_ptr(all);
+        *ret_end = next;
+        return 0;
 }
 
 void state_keep_error(char **error, const char *text) {

@@ -15,6 +15,8 @@
 #define STATE_KEY_MAX     512u          /* bytes of a dependent's key */
 #define STATE_ERROR_MAX   1000u         /* bytes of a sentence; what is longer is cut off */
 #define STATE_SUBJECT_MAX 8192u         /* bytes of a subject in its one spelling */
+#define STATE_OLD_CAS_MAX 4u            /* the oldest is forgotten */
+#define STATE_CA_MAX      16384u        /* bytes of the PEM of one; a larger one is not kept */
 
 /* A pending notification of one dependent. */
 struct state_pending {
@@ -23,6 +25,22 @@ struct state_pending {
         unsigned failures;   /* in a row */
         usec_t next_attempt_usec;
         char *error; /* the sentence of the last failure, or NULL */
+};
+
+/* What an earlier set had in ca.crt. */
+struct state_old_ca {
+        char *pem;
+        usec_t since; /* it is out of use, CLOCK_REALTIME */
+};
+
+/* Of a rotation of the CA: that the current set is to be replaced, and what earlier sets hung on. */
+struct state_rotation {
+        /* Since when it hangs on a CA that is not trusted any more, or is too old by the configuration; and
+         * when an operator wants another one. CLOCK_REALTIME; 0: it is not, and none does. */
+        usec_t since, asked;
+
+        struct state_old_ca *old_cas; /* for exports that keep them for a while; oldest first */
+        size_t n_old_cas;
 };
 
 /*
@@ -56,12 +74,7 @@ struct state {
         /* When that set became valid, and expires: for the time in which it cannot be read. 0: not known. */
         usec_t not_before, expiry;
 
-        /* That the current set is to be replaced: since when it hangs on a CA that is not trusted any more,
-         * or is too old by the configuration; and when an operator wants another one. CLOCK_REALTIME; 0: it
-         * is not. */
-        struct {
-                usec_t since, asked;
-        } replace;
+        struct state_rotation rotation;
 
         /* An operator wants `revoking_generation` revoked, and it is not known yet whether it is: its set is
          * one of `revoked`. */
@@ -133,6 +146,15 @@ int state_record_issuance(struct state *state, usec_t now);
 int state_add_revoked(struct state *state, const char fingerprint[FINGERPRINT_HEX]);
 void state_drop_revoked(struct state *state, const char *fingerprint);
 bool state_has_revoked(const struct state *state, const char *fingerprint);
+
+/* The CA certificates PEM are out of use since NOW, whatever was known of them; those that are so for longer
+ * than KEEP_USEC are forgotten. 0 or -ENOMEM. */
+int state_retire_ca(struct state *state, const char *pem, usec_t now, usec_t keep_usec);
+
+/* The PEM of those that are not out of use for KEEP_USEC yet, one after the other, owned by the caller; NULL:
+ * there are none. And when the next of them will be; USEC_INFINITY for never. 0 or -ENOMEM. */
+int state_old_ca_pem(const struct state *state, usec_t now, usec_t keep_usec, char **ret_pem,
+                     usec_t *ret_end);
 
 /* Puts a copy of TEXT in place of *ERROR; NULL: none. `?` stands for what is no character, or would not show.
  * When memory is out, there is none. */

@@ -44,6 +44,7 @@ struct view {
         int current_result; /* of reading `..data` */
         const struct export *exports;
         size_t n_exports;
+        const struct state *state; /* for exports; NULL: not known */
 };
 
 /* --- The current set --- */
@@ -262,6 +263,21 @@ static bool is_unknowable(int r) {
         return r == -EACCES || r == -ENOKEY || r == -EMFILE || r == -ENFILE || r == -EIO;
 }
 
+/* As it is to be now, with the CAs that are still to be in it. */
+static int compare_export(const struct view *view, const struct export *export, const struct set *current,
+                          struct error *error) {
+        _cleanup_(freep) char *old_ca_pem = NULL;
+        struct set set = *current; /* borrowed */
+        usec_t end;
+        int r = 0;
+
+        if (view->state && export->ca_overlap_usec > 0)
+                r = state_old_ca_pem(view->state, now_usec(CLOCK_REALTIME), export->ca_overlap_usec,
+                                     &old_ca_pem, &end);
+        set.old_ca_pem = old_ca_pem;
+        return r < 0 ? r : export_compare(export, &set, error);
+}
+
 static int look_at_exports(const struct view *view, struct inspection *inspection) {
         if (view->n_exports == 0)
                 return 0;
@@ -279,7 +295,7 @@ static int look_at_exports(const struct view *view, struct inspection *inspectio
                         error_set(&seen->problem, -ENODATA, "there is no set to compare it with");
                         continue;
                 }
-                r = export_compare(&export, &inspection->set, &seen->problem);
+                r = compare_export(view, &export, &inspection->set, &seen->problem);
                 if (r == -ENOMEM)
                         return r;
                 seen->is_known = !is_unknowable(r);
@@ -369,11 +385,11 @@ static void look_at_directory(int fd, const char *path, struct inspection *inspe
 
 /* CERTIFICATE may be NULL. */
 static int inspect(const char *directory, const struct config_certificate *certificate,
-                   struct inspection *ret) {
+                   const struct state *state, struct inspection *ret) {
         _cleanup_(inspection_clear) struct inspection inspection = { 0 };
         _cleanup_(freep) char *path = strdup(directory);
         _cleanup_(fd_closep) int fd = -1;
-        struct view view = { .store = { .path = path, .fd = -1 } };
+        struct view view = { .store = { .path = path, .fd = -1 }, .state = state };
         int r;
 
         if (!path)
@@ -411,10 +427,11 @@ static int inspect(const char *directory, const struct config_certificate *certi
         return 0;
 }
 
-int inspect_certificate(const struct config_certificate *certificate, struct inspection *ret) {
-        return inspect(certificate->directory, certificate, ret);
+int inspect_certificate(const struct config_certificate *certificate, const struct state *state,
+                        struct inspection *ret) {
+        return inspect(certificate->directory, certificate, state, ret);
 }
 
 int inspect_directory(const char *directory, struct inspection *ret) {
-        return inspect(directory, NULL, ret);
+        return inspect(directory, NULL, NULL, ret);
 }

@@ -3,6 +3,7 @@
 /* The contents of a certificate's directory, read-only: nothing is locked, repaired or written. */
 
 #include "lib/config/config.h"
+#include "lib/life/state.h"
 #include "lib/protocol/connection.h"
 #include "lib/store/store.h"
 
@@ -55,7 +56,8 @@ void inspection_clear(struct inspection *inspection);
  * problem; a key that this user may not read is none, since operators of the read group may not. Blocks on
  * the disk, and takes milliseconds: not for the loop's thread. 0, also with problems; -ENOMEM.
  */
-int inspect_certificate(const struct config_certificate *certificate, struct inspection *ret);
+int inspect_certificate(const struct config_certificate *certificate, const struct state *state,
+                        struct inspection *ret);
 
 /* The same for a directory of no configuration, without exports. */
 int inspect_directory(const char *directory, struct inspection *ret);

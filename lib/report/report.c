@@ -343,15 +343,15 @@ static void plan_renewal(const struct config_certificate *certificate, const str
         enum replacement replacement =
                 replacement_find(&rule, status->renewable.issuers, status->not_before, &issuer);
         usec_t from =
-                replacement_from(&rule, replacement, state->replace.since > 0 ? state->replace.since : now);
+                replacement_from(&rule, replacement, state->rotation.since > 0 ? state->rotation.since : now);
 
         policy.jitter = (struct share_or_usec) { 0 };
         status->renew_at = schedule_due(&policy, status->not_before, status->not_after, 0);
         status->renewable.replacement = replacement_names[replacement];
         if (replacement != REPLACEMENT_NONE && from < status->renew_at)
                 status->renew_at = from;
-        if (state->replace.asked > 0 && state->replace.asked < status->renew_at)
-                status->renew_at = state->replace.asked;
+        if (state->rotation.asked > 0 && state->rotation.asked < status->renew_at)
+                status->renew_at = state->rotation.asked;
 }
 
 void report_offline(const struct config *config, const struct config_certificate *certificate,

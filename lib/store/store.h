@@ -48,6 +48,8 @@ struct set {
         char *certificate_pem; /* leaf, then intermediates */
         char *ca_pem;          /* NULL for an adopted pair that came without its CA */
         char *connection_json; /* NULL where there is none yet */
+        const char *
+                old_ca_pem; /* borrowed, from who exports: of CAs that are still to be exported; NULL: none */
         struct cert *leaf;
         struct issuers *issuers; /* what it hangs on; NULL: not known */
         usec_t not_before;

@@ -119,6 +119,51 @@ START_TEST(what_was_issued_before_is_renewed_once) {
 }
 END_TEST
 
+static unsigned n_certificates(struct fixture *fixture, const char *name) {
+        _cleanup_(freep) char *pem = scratch_read(fixture->directory, name);
+        unsigned n = 0;
+
+        ck_assert_ptr_nonnull(pem);
+        for (const char *p = pem; (p = strstr(p, "-----BEGIN CERTIFICATE-----")); p++)
+                n++;
+        return n;
+}
+
+/* Over a restart; and it leaves by itself. */
+START_TEST(an_export_has_both_cas_for_a_while) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(WINDOW("0s"));
+        struct ca_names old;
+
+        fixture->connector_options = OPTIONS;
+        fixture_prepare(fixture,
+                        ORDERS "    exports: [{path: %s/ca.pem, contents: [ca], ca_overlap: 30d}]\n");
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_ENROLLED);
+        fixture_expect(fixture, MESSAGE_EXPORTED);
+        fixture_expect(fixture, MESSAGE_CURRENT);
+        ck_assert_uint_eq(n_certificates(fixture, "ca.pem"), 1);
+        old = read_ca(fixture, "orders");
+
+        rotate(fixture, "{\"key\":\"new\",\"trust\":\"both\"}");
+        distrust(fixture, old.certificate);
+        fixture_reload(fixture);
+        fixture_expect(fixture, MESSAGE_RENEWED);
+        fixture_expect(fixture, MESSAGE_EXPORTED);
+        fixture_expect(fixture, MESSAGE_CURRENT);
+        ck_assert_uint_eq(n_certificates(fixture, "orders/ca.crt"), 1);
+        ck_assert_uint_eq(n_certificates(fixture, "ca.pem"), 2);
+
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 0);
+        ck_assert_uint_eq(n_certificates(fixture, "ca.pem"), 2);
+        fixture_edit(fixture, "ca_overlap: 30d", "ca_overlap: 1ms");
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_EXPORTED);
+        ck_assert_uint_eq(n_certificates(fixture, "ca.pem"), 1);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
 /* Nobody accepts the old leaf any more. */
 START_TEST(a_distrusted_key_waits_for_a_token_and_says_why) {
         _cleanup_(fixture_freep) struct fixture *fixture = begin("0s");
@@ -174,5 +219,6 @@ START_TEST(an_operator_renews_the_rest) {
 }
 END_TEST
 
-TEST_MAIN("rotation", a_distrusted_ca_costs_two_signatures, what_was_issued_before_is_renewed_once,
-          a_distrusted_key_waits_for_a_token_and_says_why, an_operator_renews_the_rest)
+TEST_MAIN("rotation", an_export_has_both_cas_for_a_while, a_distrusted_ca_costs_two_signatures,
+          what_was_issued_before_is_renewed_once, a_distrusted_key_waits_for_a_token_and_says_why,
+          an_operator_renews_the_rest)

@@ -32,7 +32,7 @@ static struct exports_run run;
 static bool writable[N_EXPORTS], stale[N_EXPORTS], fails[N_EXPORTS];
 
 struct exports_run *exports_run_new(_unused_ struct workers *workers, const struct config_certificate *config,
-                                    const struct set *set, bool closely) {
+                                    const struct set *set, _unused_ const struct state *state, bool closely) {
         if (config->n_exports == 0 || !(set || closely))
                 return NULL;
         memset(&run, 0, sizeof(run));
@@ -71,6 +71,12 @@ bool exports_run_has_work(const struct exports_run *r) {
                 if (r->results[i].is_stale && r->results[i].is_writable)
                         return true;
         return false;
+}
+
+static usec_t run_end;
+
+usec_t exports_run_end(_unused_ const struct exports_run *r) {
+        return run_end;
 }
 
 const struct export_result *exports_run_result(const struct exports_run *r, size_t i) {
@@ -150,6 +156,7 @@ static void set_up(void) {
         memset(stale, 0, sizeof(stale));
         memset(fails, 0, sizeof(fails));
         writable[0] = writable[1] = true;
+        run_end = USEC_INFINITY;
         n_published = n_retries = 0;
         exports[0].path = (char *)"/a.pem";
         exports[1].path = (char *)"/b.pem";
@@ -298,6 +305,23 @@ START_TEST(an_operator_notifies_again) {
 }
 END_TEST
 
+START_TEST(an_old_ca_leaves_an_export_in_time) {
+        configure(true, false);
+        ports_set_current(&ports, 1, USEC_PER_DAY);
+        run_end = now_usec(CLOCK_REALTIME) + USEC_PER_HOUR;
+        publish();
+        ck_assert_int_eq(timer_clock(publisher.export_timer), CLOCK_REALTIME);
+        ck_assert_uint_eq(timer_due(publisher.export_timer), run_end);
+        timer_fire(publisher.export_timer);
+        ck_assert_uint_eq(n_retries, 1);
+
+        /* what cannot be written is tried again before that */
+        stale[0] = fails[0] = true;
+        publish();
+        ck_assert_int_eq(timer_clock(publisher.export_timer), CLOCK_BOOTTIME);
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("publisher");
 
@@ -309,5 +333,6 @@ int main(void) {
         TEST_CASE_IN(suite, no_set_is_exported_to_nowhere, set_up, tear_down);
         TEST_CASE_IN(suite, without_dependents_a_set_alone_is_not_worth_a_file, set_up, tear_down);
         TEST_CASE_IN(suite, an_operator_notifies_again, set_up, tear_down);
+        TEST_CASE_IN(suite, an_old_ca_leaves_an_export_in_time, set_up, tear_down);
         return test_run(suite);
 }

@@ -319,7 +319,7 @@ START_TEST(an_outdated_set_is_replaced_in_its_turn) {
         disk.is_outdated = true;
         renewer_start(&renewer);
         end_step(FAILURE_NONE);
-        since = STATE.replace.since;
+        since = STATE.rotation.since;
         due = renewer.renewal.due_usec;
         ck_assert_uint_gt(since, 0);
         ck_assert_uint_gt(due, since);
@@ -331,7 +331,7 @@ START_TEST(an_outdated_set_is_replaced_in_its_turn) {
         begin(); /* after a restart */
         renewer_start(&renewer);
         end_step(FAILURE_NONE);
-        ck_assert_uint_eq(STATE.replace.since, since);
+        ck_assert_uint_eq(STATE.rotation.since, since);
         ck_assert_uint_eq(renewer.renewal.due_usec, due);
         ck_assert_uint_eq(n_saves(), 1);
 
@@ -342,7 +342,7 @@ START_TEST(an_outdated_set_is_replaced_in_its_turn) {
         disk.is_outdated = false;
         end_step(FAILURE_NONE);
         end_step(FAILURE_NONE);
-        ck_assert_uint_eq(STATE.replace.since, 0);
+        ck_assert_uint_eq(STATE.rotation.since, 0);
         ck_assert_int_eq(renewer.renewal.state, RENEWAL_CURRENT);
         ck_assert_uint_eq(STATE.n_issuances, 1);
 }
@@ -354,10 +354,10 @@ START_TEST(what_is_trusted_again_is_not_replaced) {
         disk.is_outdated = true;
         renewer_start(&renewer);
         end_step(FAILURE_NONE);
-        ck_assert_uint_gt(STATE.replace.since, 0);
+        ck_assert_uint_gt(STATE.rotation.since, 0);
         disk.is_outdated = false;
         inspect_again();
-        ck_assert_uint_eq(STATE.replace.since, 0);
+        ck_assert_uint_eq(STATE.rotation.since, 0);
         ck_assert_uint_gt(renewer.renewal.due_usec, now_usec(CLOCK_REALTIME) + 60 * USEC_PER_DAY);
 }
 END_TEST
@@ -382,7 +382,7 @@ START_TEST(a_planned_renewal_survives_a_restart_and_ends_with_another_set) {
 
         put_set(7, 80 * USEC_PER_DAY);
         inspect_again();
-        ck_assert_uint_eq(STATE.replace.asked, 0);
+        ck_assert_uint_eq(STATE.rotation.asked, 0);
         ck_assert_uint_ne(renewer.renewal.due_usec, when);
 }
 END_TEST
@@ -395,7 +395,7 @@ START_TEST(a_planned_renewal_is_made_and_over) {
         walk_to(STEP_COMMIT);
         end_step(FAILURE_NONE);
         end_step(FAILURE_NONE);
-        ck_assert_uint_eq(STATE.replace.asked, 0);
+        ck_assert_uint_eq(STATE.rotation.asked, 0);
         ck_assert_uint_eq(STATE.n_issuances, 1);
         ck_assert_int_eq(renewer.renewal.state, RENEWAL_CURRENT);
 
@@ -404,7 +404,7 @@ START_TEST(a_planned_renewal_is_made_and_over) {
         walk_to(STEP_GATE);
         attempt.outcome.not_longer = true;
         end_step(FAILURE_BAD_REPLY);
-        ck_assert_uint_eq(STATE.replace.asked, 0);
+        ck_assert_uint_eq(STATE.rotation.asked, 0);
 }
 END_TEST
 

@@ -43,6 +43,8 @@ START_TEST(refuses_options_that_contradict) {
                     .n_contents = 2 },
                   "both key and leaf with format pkcs12" },
                 { { .path = "/x", .passphrase_file = "/p" }, "'passphrase_file' is for format pkcs12 only" },
+                { { .path = "/x", .ca_overlap_usec = 1 },
+                  "'ca_overlap' has no effect: 'contents' has no ca" },
                 { { .path = "/x", .friendly_name = "n" }, "'friendly_name' is for format pkcs12 only" },
                 { { .path = "/x", .legacy = true }, "'legacy' is for format pkcs12 only, not for pem" },
                 { { .path = "/x", .access = { .mode = 0644 } }, "not give other users access to the key" },
@@ -228,6 +230,48 @@ START_TEST(tells_a_file_that_is_not_current) {
 }
 END_TEST
 
+/* Before and after a change of the CA; what is in both is written once, and what is no certificate not at
+ * all. */
+START_TEST(an_old_ca_stays_beside_the_new_one) {
+        _cleanup_(scratch_freep) char *directory = scratch_new();
+        _cleanup_(material_clear) struct material material = material_make(0);
+        _cleanup_(x509_cert_clear) struct x509_cert old =
+                x509_make(&(struct x509_options) { .ca = true, .subject = "CN=Old", .key = x509_key(4) });
+        _cleanup_(freep) char *path = scratch_path(directory, "ca.pem"), *before = NULL, *expected = NULL;
+        struct export export = { .path = path,
+                                 .contents = { EXPORT_CA },
+                                 .n_contents = 1,
+                                 .access = ANYBODY,
+                                 .ca_overlap_usec = 1 };
+
+        assert_written(&export, &material.set);
+        before = scratch_read(directory, "ca.pem");
+        ck_assert_ptr_nonnull(before);
+        ck_assert_int_ge(asprintf(&expected, "%s%s", before, old.pem), 0);
+
+        for (unsigned is_glued = 0; is_glued < 2; is_glued++) {
+                _cleanup_(freep) char *text = NULL;
+
+                ck_assert_int_ge(
+                        asprintf(&text, "# old\n%s%s%s", old.pem, is_glued ? "" : "\n", material.root), 0);
+                material.set.old_ca_pem = text;
+                ck_assert(is_glued ? export_is_current(&export, &material.set)
+                                   : !export_is_current(&export, &material.set));
+                assert_written(&export, &material.set);
+                assert_file(directory, "ca.pem", expected);
+        }
+
+        export.ca_overlap_usec = 0; /* not in this one */
+        ck_assert(!export_is_current(&export, &material.set));
+        export.ca_overlap_usec = 1;
+        material.set.old_ca_pem = "nothing that could be read";
+        assert_written(&export, &material.set);
+        assert_file(directory, "ca.pem", before);
+        material.set.old_ca_pem = NULL;
+        ck_assert(export_is_current(&export, &material.set));
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("export");
 
@@ -237,6 +281,7 @@ int main(void) {
         TEST_CASE(suite, refuses_what_the_set_lacks);
         TEST_CASE(suite, pem_in_every_order);
         TEST_CASE(suite, a_certificate_is_written_once);
+        TEST_CASE(suite, an_old_ca_stays_beside_the_new_one);
         TEST_CASE(suite, der_of_key_and_leaf);
         TEST_CASE(suite, tells_a_file_that_is_not_current);
         return test_run(suite);

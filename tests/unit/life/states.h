@@ -83,6 +83,14 @@ static inline void fill_to_the_limits(struct state *state) {
         state_keep_error(&state->error, sentence);
         for (unsigned i = 0; i < SCHEDULE_BUDGET_MAX; i++)
                 ck_assert_int_eq(state_record_issuance(state, UINT64_C(250000000000000000) + i), 0);
+        for (unsigned i = 0; i < STATE_OLD_CAS_MAX; i++) {
+                char pem[STATE_CA_MAX + 1];
+
+                memset(pem, '\n', STATE_CA_MAX);
+                pem[0] = (char)('a' + i);
+                pem[STATE_CA_MAX] = '\0';
+                ck_assert_int_eq(state_retire_ca(state, pem, DATE, USEC_INFINITY), 0);
+        }
         for (unsigned i = 0; i < STATE_PENDING_MAX; i++) {
                 struct state_pending *pending;
 

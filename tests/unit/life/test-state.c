@@ -265,16 +265,10 @@ END_TEST
 /* As the first journals were. */
 START_TEST(test_what_came_later_may_be_missing) {
         static const char *const members[][2] = {
-                { "revoked", "x" },
-                { "revoke_usec", "y" },
-                { "revoking_generation", "z" },
-                { "failed_usec", "w" },
-                { "machine_id", "u" },
-                { "copied", "t" },
-                { "subject", "s" },
-                { "other_subject", "r" },
-                { "replace_since_usec", "q" },
-                { "replace_asked_usec", "p" },
+                { "revoked", "x" },     { "revoke_usec", "y" },        { "revoking_generation", "z" },
+                { "failed_usec", "w" }, { "machine_id", "u" },         { "copied", "t" },
+                { "subject", "s" },     { "other_subject", "r" },      { "replace_since_usec", "q" },
+                { "old_cas", "o" },     { "replace_asked_usec", "p" },
         };
         _cleanup_(state_clear) struct state state = { 0 }, back = { 0 };
         _cleanup_(freep) char *json = NULL;
@@ -378,8 +372,8 @@ START_TEST(test_is_empty) {
                 { .revoke_usec = 1 },
                 { .revoked = &fingerprint, .n_revoked = 1 },
                 { .is_revoking = true },
-                { .replace.since = 1 },
-                { .replace.asked = 1 },
+                { .rotation.since = 1 },
+                { .rotation.asked = 1 },
                 { .pending = &pending, .n_pending = 1 },
         };
 
@@ -390,7 +384,7 @@ START_TEST(test_is_empty) {
 END_TEST
 
 START_TEST(that_a_set_is_to_be_replaced_is_kept) {
-        const struct state state = { .replace = { .since = DATE, .asked = DATE + HOUR } };
+        const struct state state = { .rotation = { .since = DATE, .asked = DATE + HOUR } };
         _cleanup_(freep) char *json = format(&state), *none = format(&(struct state) { 0 });
         _cleanup_(state_clear) struct state back = { 0 };
         struct state_instant saved;
@@ -400,9 +394,54 @@ START_TEST(that_a_set_is_to_be_replaced_is_kept) {
         check_refused(json, "\"replace_asked_usec\": 1", "\"replace_asked_usec\": 1.",
                       "member replace_asked_usec is not a number");
         ck_assert_int_eq(state_parse(json, strlen(json), &back, &saved, NULL), 0);
-        ck_assert_uint_eq(back.replace.since, DATE);
-        ck_assert_uint_eq(back.replace.asked, DATE + HOUR);
+        ck_assert_uint_eq(back.rotation.since, DATE);
+        ck_assert_uint_eq(back.rotation.asked, DATE + HOUR);
         ck_assert_ptr_nonnull(strstr(none, "\"replace_since_usec\": null"));
+}
+END_TEST
+
+#define PEM(letter) "-----BEGIN CERTIFICATE-----\n" letter "\n-----END CERTIFICATE-----"
+
+START_TEST(old_cas_are_kept_for_a_while) {
+        _cleanup_(state_clear) struct state state = { 0 }, back = { 0 };
+        _cleanup_(freep) char *json = NULL, *large = malloc(STATE_CA_MAX + 2), *pem = NULL;
+        struct state_instant saved;
+        usec_t end = 1;
+
+        ck_assert_int_eq(state_old_ca_pem(&state, DATE, HOUR, &pem, &end), 0);
+        ck_assert_ptr_null(pem);
+        ck_assert_uint_eq(end, USEC_INFINITY);
+        memset(large, 'x', STATE_CA_MAX + 1);
+        large[STATE_CA_MAX + 1] = '\0';
+        ck_assert_int_eq(state_retire_ca(&state, large, DATE, HOUR), 0);
+        ck_assert(state_is_empty(&state));
+
+        ck_assert_int_eq(state_retire_ca(&state, PEM("a"), DATE, HOUR), 0);
+        ck_assert_int_eq(state_retire_ca(&state, PEM("b"), DATE + 1, HOUR), 0);
+        ck_assert_int_eq(state_retire_ca(&state, PEM("a"), DATE + 2, HOUR),
+                         0); /* it came back, and is out again */
+        ck_assert_uint_eq(state.rotation.n_old_cas, 2);
+        json = format(&state);
+        check_refused(json, "\"since_usec\"", "\"since\"", "entry 1 of old_cas: member since_usec");
+        check_refused(json, "\"pem\"", "\"text\"", "entry 1 of old_cas: member pem");
+        ck_assert_int_eq(state_parse(json, strlen(json), &back, &saved, NULL), 0);
+        ck_assert(!state_is_empty(&back));
+        ck_assert_int_eq(state_old_ca_pem(&back, DATE + 2, HOUR, &pem, &end), 0);
+        ck_assert_str_eq(pem, PEM("b") "\n" PEM("a") "\n");
+        ck_assert_uint_eq(end, DATE + 1 + HOUR);
+        free(take_ptr(pem));
+        ck_assert_int_eq(state_old_ca_pem(&back, DATE + 1 + HOUR, HOUR, &pem, &end), 0);
+        ck_assert_str_eq(pem, PEM("a") "\n");
+        free(take_ptr(pem));
+        ck_assert_int_eq(state_old_ca_pem(&back, DATE + 2 + HOUR, HOUR, &pem, &end), 0);
+        ck_assert_ptr_null(pem);
+
+        ck_assert_int_eq(state_retire_ca(&back, PEM("c"), DATE + 1 + HOUR, HOUR), 0); /* `b` is forgotten */
+        ck_assert_uint_eq(back.rotation.n_old_cas, 2);
+        for (char letter[] = "d"; letter[0] < 'i'; letter[0]++)
+                ck_assert_int_eq(state_retire_ca(&back, letter, DATE + 1 + HOUR, HOUR), 0);
+        ck_assert_uint_eq(back.rotation.n_old_cas, STATE_OLD_CAS_MAX);
+        ck_assert_str_eq(back.rotation.old_cas[0].pem, "e");
 }
 END_TEST
 
@@ -440,4 +479,4 @@ END_TEST
 TEST_MAIN("journal", test_refused, test_counts, test_members_of_the_future_are_passed_over, test_keys,
           test_all_limits_fit_the_file, when_the_set_expires_may_not_be_known, test_every_class_of_failure,
           test_what_came_later_may_be_missing, test_sentences, test_revoked, test_is_empty,
-          that_a_set_is_to_be_replaced_is_kept, test_owe_and_settle)
+          that_a_set_is_to_be_replaced_is_kept, old_cas_are_kept_for_a_while, test_owe_and_settle)

@@ -171,7 +171,7 @@ START_TEST(exports_are_compared) {
         struct config_certificate config = make_exports(scratch, exports);
         _cleanup_(freep) char *before = scratch_tree(scratch), *after = NULL;
 
-        ck_assert_int_eq(inspect_certificate(&config, &inspection), 0);
+        ck_assert_int_eq(inspect_certificate(&config, NULL, &inspection), 0);
         after = scratch_tree(scratch);
         ck_assert_str_eq(before, after);
         assert_problem(&inspection, NULL);
@@ -201,7 +201,7 @@ START_TEST(without_a_set_nothing_is_known_of_exports) {
                                                            .n_exports = 1 };
                 _cleanup_(inspection_clear) struct inspection inspection = { 0 };
 
-                ck_assert_int_eq(inspect_certificate(&config, &inspection), 0);
+                ck_assert_int_eq(inspect_certificate(&config, NULL, &inspection), 0);
                 ck_assert_uint_eq(inspection.n_exports, 1);
                 ck_assert(!inspection.exports[0].is_known && !inspection.exports[0].is_current);
                 ck_assert_str_eq(error_text(&inspection.exports[0].problem),
@@ -215,7 +215,7 @@ static struct config_certificate *exporting; /* for a child */
 static const char *knows_the_leaf_only(_unused_ const char *scratch) {
         _cleanup_(inspection_clear) struct inspection inspection = { 0 };
 
-        if (inspect_certificate(exporting, &inspection) != 0 || inspection.n_exports != N_EXPORTS)
+        if (inspect_certificate(exporting, NULL, &inspection) != 0 || inspection.n_exports != N_EXPORTS)
                 return "it fails";
         if (inspection.problem.code != 0)
                 return error_text(&inspection.problem);

@@ -190,7 +190,7 @@ START_TEST(no_secret_is_told) {
         scratch_write(scratch, "pass", "open sesame\n", 0600);
         scratch_write(scratch, "c.pem", pem, 0600);
 
-        ck_assert_int_eq(inspect_certificate(&config->certificates[0], &inspection), 0);
+        ck_assert_int_eq(inspect_certificate(&config->certificates[0], NULL, &inspection), 0);
         ck_assert(inspection.has_set && inspection.staged.token && inspection.staged.key);
         report_offline(config, &config->certificates[0], &inspection, &state, NOW, &status);
         text = dump(report_details(&status, &config->certificates[0], &inspection, &state, NOW));

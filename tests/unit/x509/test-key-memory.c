@@ -79,7 +79,7 @@ START_TEST(nothing_of_a_key_outlives_a_look) {
         store_close(store);
         ck_assert_uint_eq(search_memory(search), 0);
 
-        ck_assert_int_eq(inspect_certificate(&config, &inspection), 0);
+        ck_assert_int_eq(inspect_certificate(&config, NULL, &inspection), 0);
         ck_assert(inspection.has_set && inspection.exports[0].is_current);
         ck_assert_uint_eq(search_memory(search), 0);
         search_free(search);
