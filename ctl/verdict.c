@@ -110,6 +110,11 @@ static bool is_rejected(const struct judge *judge) {
         return in_state(judge, "waiting-for-token") || failed_as(judge, "rejected");
 }
 
+static bool is_rejected_since_rotation(const struct judge *judge) {
+        return is_rejected(judge) && view_has_set(judge->view) && judge->view->renewable.replacement &&
+               has_prefix(judge->view->renewable.replacement, "distrusted-ca");
+}
+
 /* The time that was planned for renewing; a third of the lifetime, which is usual, where no plan is known. */
 static usec_t margin_of(const struct view *view) {
         if (view->renew_at > 0)
@@ -165,7 +170,8 @@ static bool is_unwatched(const struct judge *judge) {
 static bool has_failed_last(const struct judge *judge) {
         const struct view *view = judge->view;
 
-        return view->last_result_error &&
+        /* The answer to a probe has rows of its own. */
+        return view->last_result_error && !streq_null(view->last_result, "not-probed") &&
                (view->failures == 0 || !streq_null(view->last_error, view->last_result_error));
 }
 
@@ -373,6 +379,9 @@ static const struct row {
         { GROUP_LIFE, VERDICT_DOWN, has_no_token, NULL,
           "no certificate yet; enrolment needs a one-time token", NULL, NULL, ENROL },
         { GROUP_LIFE, VERDICT_CALL, would_be_anothers, NULL, OTHER_SUBJECT, say_subject, IF_MEANT, ACCEPT },
+        { GROUP_LIFE, VERDICT_CALL, is_rejected_since_rotation, NULL,
+          "its CA was rotated, and the Connector no longer accepts the certificate", say_failing,
+          "get a new one-time token, then", ENROL },
         { GROUP_LIFE, VERDICT_CALL, is_rejected, "rejected",
           "the Connector no longer accepts the certificate", say_failing, "get a new one-time token, then",
           ENROL },

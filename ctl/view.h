@@ -31,9 +31,10 @@ struct view_files {
 
 /* Whether it can be renewed when it is due. */
 struct view_renewable {
-        const char *doubt;  /* why not; NULL: nothing is known */
-        const char *answer; /* to the last probe; NULL: none */
-        usec_t probed_at;   /* 0: never */
+        const char *doubt;       /* why not; NULL: nothing is known */
+        const char *answer;      /* to the last probe; NULL: none */
+        usec_t probed_at;        /* 0: never */
+        const char *replacement; /* why it is due before its age makes it so; NULL: it is not */
 };
 
 struct view {

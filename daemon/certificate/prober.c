@@ -142,9 +142,7 @@ static void report(struct prober *prober, const struct probe_result *result) {
                 break;
         case PROBE_REJECTED:
                 reporter_log(reporter(prober), LOG_ERR, MESSAGE_NOT_PROBED,
-                             "the Connector rejects the certificate, which has not expired: %s; its CA may "
-                             "have been rotated, or the certificate be revoked",
-                             result->error);
+                             "the Connector rejects the certificate before its expiry: %s", result->error);
                 break;
         default:
                 report_uncertainty(prober, result);

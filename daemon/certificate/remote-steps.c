@@ -190,7 +190,7 @@ static bool take_answer(struct gathered *gathered, const struct connector_answer
         error_set(&gathered->outcome.error, -EIO, "%s", answer->error);
         gathered->outcome.failure = answer->failure;
         gathered->outcome.is_unheard = answer->failure == FAILURE_REFUSED;
-        if (answer->failure == FAILURE_REJECTED)
+        if (answer->may_be_revoked)
                 mention_clones(gathered);
         return false;
 }

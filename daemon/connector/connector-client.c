@@ -71,21 +71,32 @@ CURLSH *connector_share_free(CURLSH *share) {
         return NULL;
 }
 
-/* RFC 8446 section 6.2 and RFC 5246 section 7.2.2: alerts by which a server refuses a client certificate. */
-static bool alert_rejects_certificate(unsigned alert) {
+enum { ALERT_EXPIRED = 45, ALERT_UNKNOWN_CA = 48, ALERT_REQUIRED = 116 };
+
+/* RFC 8446 section 6.2 and RFC 5246 section 7.2.2: alerts by which a server refuses a client certificate, in
+ * words that follow "does not accept the client certificate: ". NULL for all others. */
+static const char *alert_meaning(unsigned alert) {
         switch (alert) {
-        case 40:  /* handshake_failure: what TLS 1.2 servers send when there is no certificate */
-        case 42:  /* bad_certificate */
-        case 43:  /* unsupported_certificate */
-        case 44:  /* certificate_revoked */
-        case 45:  /* certificate_expired */
-        case 46:  /* certificate_unknown */
-        case 48:  /* unknown_ca */
-        case 49:  /* access_denied */
-        case 116: /* certificate_required */
-                return true;
+        case 40: /* handshake_failure: what TLS 1.2 servers send when there is no certificate */
+                return "the handshake failed (TLS alert 40)";
+        case 42: /* bad_certificate */
+                return "it is damaged, or a signature is wrong (TLS alert 42)";
+        case 43: /* unsupported_certificate */
+                return "its type is not supported there (TLS alert 43)";
+        case 44: /* certificate_revoked */
+                return "it is revoked (TLS alert 44)";
+        case ALERT_EXPIRED:
+                return "it has expired (TLS alert 45)";
+        case 46: /* certificate_unknown */
+                return "the reason is unknown (TLS alert 46)";
+        case ALERT_UNKNOWN_CA:
+                return "its CA is not trusted there (TLS alert 48); was the CA rotated?";
+        case 49: /* access_denied */
+                return "access is denied (TLS alert 49)";
+        case ALERT_REQUIRED:
+                return "it was not presented (TLS alert 116)";
         default:
-                return false;
+                return NULL;
         }
 }
 
@@ -96,6 +107,18 @@ static unsigned alert_in_text(const char *text) {
         if (!p || sscanf(p, "error:0A%6x", &reason) != 1)
                 return 0;
         return reason > 1000 && reason < 1256 ? reason - 1000 : 0;
+}
+
+/* The alert that has ended the call, or 0. libcurl 7.88 folds two into texts of its own (lib/vtls/openssl.c,
+ * ossl_connect_step2): alert 45 into the code for a bad server certificate, but without a verify result to
+ * name; and alert 116 into a code. */
+static unsigned alert_of(const struct connector_end *end) {
+        if (end->code == CURLE_SSL_CLIENTCERT)
+                return ALERT_REQUIRED;
+        if (end->code == CURLE_PEER_FAILED_VERIFICATION &&
+            streq(end->text, "SSL certificate verification failed"))
+                return ALERT_EXPIRED;
+        return alert_in_text(end->text);
 }
 
 /* 407 again and again may lock an account; and what a proxy forbids it forbids for long. */
@@ -123,14 +146,7 @@ enum failure connector_classify(const struct connector_end *end) {
         }
         if (end->is_at_proxy)
                 return classify_at_proxy(end);
-        if (alert_rejects_certificate(alert_in_text(end->text)))
-                return FAILURE_REJECTED;
-
-        /* libcurl 7.88 folds two alerts into texts of its own (lib/vtls/openssl.c, ossl_connect_step2): alert
-         * 45, certificate_expired, into the code for a bad server certificate, but without a verify result to
-         * name; and alert 116, certificate_required, into a code. */
-        if (end->code == CURLE_SSL_CLIENTCERT || (end->code == CURLE_PEER_FAILED_VERIFICATION &&
-                                                  streq(end->text, "SSL certificate verification failed")))
+        if (alert_meaning(alert_of(end)))
                 return FAILURE_REJECTED;
 
         switch (end->code) {
@@ -259,7 +275,8 @@ static void describe(const struct connector_call *call, const struct connector_e
                           "instead of the `enrol_url`?",
                           call->url);
         else if (failure == FAILURE_REJECTED)
-                error_set(error, -EACCES, "%s does not accept the client certificate: %s", call->url, detail);
+                error_set(error, -EACCES, "%s does not accept the client certificate: %s", call->url,
+                          alert_meaning(alert_of(end)));
         else if (end->code == CURLE_PEER_FAILED_VERIFICATION)
                 error_set(error, -EPROTO,
                           "the certificate of %s cannot be trusted: %s; is `trust` the CA of the Connector's "
@@ -354,6 +371,8 @@ static void on_done(CURL *easy, CURLcode code, const char *text, void *userdata)
                 end = (struct connector_end) { .code = call->doubtful, .text = call->first_error };
                 answer.failure = FAILURE_TRANSIENT;
         }
+        answer.may_be_revoked = answer.failure == FAILURE_REJECTED && alert_of(&end) != ALERT_UNKNOWN_CA &&
+                                alert_of(&end) != ALERT_EXPIRED;
         if (answer.failure == FAILURE_NONE) {
                 curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
                 curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);

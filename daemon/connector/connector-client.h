@@ -40,6 +40,7 @@ struct connector_request {
 struct connector_answer {
         enum failure failure; /* FAILURE_NONE: there is an HTTP reply, whatever its status. FAILURE_REFUSED:
                                * a proxy refused, and the Connector has heard nothing */
+        bool may_be_revoked;  /* FAILURE_REJECTED, and the server names no other reason */
         bool was_sent;        /* with a failure: the Connector may have heard of the call all the same */
         struct protocol_reply reply; /* status and body; empty when there is a failure */
         usec_t retry_after_usec;     /* from Retry-After; 0: none */

@@ -169,6 +169,11 @@ static const struct {
           "rekeyctl probe orders", PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"probe\":\"unknown\",\"probed_at\":\"2026-11-21T11:58:00Z\"", false,
           VERDICT_FINE, NULL, NULL, PLUGIN_OK },
+        { GOOD FINE STATE("waiting-for-token") ",\"replacement\":\"distrusted-ca-key\"", false, VERDICT_CALL,
+          "its CA was rotated, and the Connector no longer accepts the certificate", "rekeyctl enrol orders",
+          PLUGIN_WARNING },
+        { GOOD FINE STATE("waiting-for-token") ",\"replacement\":\"issued-before\"", false, VERDICT_CALL,
+          "the Connector no longer accepts the certificate", "rekeyctl enrol orders", PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"doubt\":null", false, VERDICT_FINE, NULL, NULL, PLUGIN_OK },
         { GOOD FINE STATE("current") ",\"budget_left\":0", false, VERDICT_FINE, NULL, NULL, PLUGIN_OK },
         /* what was asked for in vain calls nobody, and is said once */
