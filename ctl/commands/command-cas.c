@@ -1,5 +1,5 @@
-/* `rekeyctl cas`: the CA certificates that the sets hang on, for whoever rotates one. Only rekeyd knows them
- * all, so the files are no way out here. */
+/* `rekeyctl cas`: the CA certificates that the sets are issued under, for whoever rotates one. Only rekeyd
+ * knows them all, so the files are no way out here. */
 
 #include <stdio.h>
 
@@ -114,8 +114,9 @@ static const struct ctl_option options[] = {
 const struct ctl_command command_cas = {
         .name = "cas",
         .section = CTL_INSPECT,
-        .help = "list the CA certificates that the sets hang on",
-        .more = "For each: fingerprint, key, expiry, how many sets hang on it, and which Connectors have "
+        .help = "list the CA certificates in use",
+        .more = "For each: fingerprint, key, expiry, how many sets are issued under it, and which Connectors "
+                "have "
                 "signed "
                 "with it\nlast. Fingerprint and key are what `distrust` in the configuration and `rekeyctl "
                 "renew "

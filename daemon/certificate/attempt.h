@@ -45,7 +45,7 @@ struct outcome {
         bool is_unheard;       /* refused by a proxy: the Connector has heard nothing */
         bool is_token_good;    /* refused by the Connector, which has not used up the token */
         bool not_longer;       /* STEP_GATE: valid, but it expires no later than what there is */
-        bool is_old_ca;        /* STEP_GATE: it hangs on a CA that is not trusted any more */
+        bool is_old_ca;        /* STEP_GATE: it is issued under a CA that is not trusted any more */
         bool is_other_subject; /* STEP_CSR: than the last set has; refused, or somebody asks for it */
 };
 

@@ -532,15 +532,16 @@ void certificate_log_other_ca(struct certificate *certificate, const struct issu
         const struct core *core = &certificate->core;
         char new_hex[FINGERPRINT_HEX], old_hex[FINGERPRINT_HEX];
 
-        reporter_log(&certificate->reporter, LOG_NOTICE, MESSAGE_OTHER_CA,
-                     "connector %s signs with another CA: '%s' (sha256 %s); %zu certificate%s of it still "
-                     "hang%s on '%s' (sha256 %.16s...); fix: rekeyctl renew --issuer %s --connector %s "
-                     "--within 6h",
-                     core->config->connector->name, quoted(new->subject),
-                     hex_format(new_hex, new->fingerprint, FINGERPRINT_SIZE), n_old, n_old == 1 ? "" : "s",
-                     n_old == 1 ? "s" : "", quoted(old->subject),
-                     hex_format(old_hex, old->fingerprint, FINGERPRINT_SIZE), old_hex,
-                     core->config->connector->name);
+        reporter_log(
+                &certificate->reporter, LOG_NOTICE, MESSAGE_OTHER_CA,
+                "connector %s signs with another CA: '%s' (sha256 %s); %zu certificate%s of it %s "
+                "still issued under '%s' (sha256 %.16s...); fix: rekeyctl renew --issuer %s --connector %s "
+                "--within 6h",
+                core->config->connector->name, quoted(new->subject),
+                hex_format(new_hex, new->fingerprint, FINGERPRINT_SIZE), n_old, n_old == 1 ? "" : "s",
+                n_old == 1 ? "is" : "are", quoted(old->subject),
+                hex_format(old_hex, old->fingerprint, FINGERPRINT_SIZE), old_hex,
+                core->config->connector->name);
 }
 
 bool certificate_is_usable(const struct certificate *certificate) {

@@ -40,11 +40,12 @@ bool certificate_is_retiring(const struct certificate *certificate);
 /* There is a set on disk, as far as is known, and it has not expired. */
 bool certificate_is_usable(const struct certificate *certificate);
 
-/* What its set hangs on, NULL where that is not known; and from when on the set is valid. */
+/* What its set is issued under, NULL where that is not known; and from when on the set is valid. */
 const struct issuers *certificate_issuers(const struct certificate *certificate);
 usec_t certificate_not_before(const struct certificate *certificate);
 
-/* It is the first of its Connector's that hangs on NEW, while N_OLD still hang on OLD: says so. */
+/* It is the first of its Connector's that is issued under NEW, while N_OLD are still issued under OLD: says
+ * so. */
 void certificate_log_other_ca(struct certificate *certificate, const struct issuer *new,
                               const struct issuer *old, size_t n_old);
 

@@ -18,8 +18,8 @@ struct environment_ops {
         /* A certificate has inspected its files, or could not (HAS_FAILED). IS_FIRST: since the start. */
         void (*inspected)(struct environment *env, const struct certificate *certificate, bool is_first,
                           bool has_failed);
-        /* A certificate has a new set, which hangs on other CA certificates than BEFORE (NULL: not known, or
-         * there was no set). */
+        /* A certificate has a new set, which is issued under other CA certificates than BEFORE (NULL: not
+         * known, or there was no set). */
         void (*other_issuers)(struct environment *env, struct certificate *certificate,
                               const struct issuers *before);
         /* Something has changed that a status shows. */

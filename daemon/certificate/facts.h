@@ -14,7 +14,8 @@ struct facts {
         char fingerprint[FINGERPRINT_HEX];
         uint8_t doubt;             /* of `enum doubt` */
         usec_t not_before, expiry; /* effective, of a revoked set as well; 0: not known */
-        struct issuers *issuers;   /* that it hangs on; NULL: not known, as before the first inspection */
+        struct issuers
+                *issuers; /* that it is issued under; NULL: not known, as before the first inspection */
 
         /* One-time tokens, as hashes; see lib/life/state.h. */
         uint64_t token_file; /* the file_identity_hash() of the file that the last inspection read; 0: none */

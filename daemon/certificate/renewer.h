@@ -25,7 +25,8 @@ struct renewer_ops {
         void (*attempt_begins)(struct renewer *renewer);
         /* The swap is next: true when the state file is to be saved before it. */
         bool (*swap_begins)(struct renewer *renewer);
-        /* The new set hangs on other CA certificates than BEFORE (NULL: not known, or there was none). */
+        /* The new set is issued under other CA certificates than BEFORE (NULL: not known, or there was none).
+         */
         void (*other_issuers)(struct renewer *renewer, const struct issuers *before);
         /* Nothing is under way any more, or the attempt waits for its turn. */
         void (*idle)(struct renewer *renewer);

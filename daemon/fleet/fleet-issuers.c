@@ -1,7 +1,7 @@
 /*
- * What a rotation of a Connector's CA looks like from the sets: which CA certificates they hang on, how many
- * on each, and which of them the Connector has answered with last. Nothing is kept; everything is counted
- * when it is asked for.
+ * What a rotation of a Connector's CA looks like from the sets: which CA certificates they are issued under,
+ * how many on each, and which of them the Connector has answered with last. Nothing is kept; everything is
+ * counted when it is asked for.
  */
 
 #include "daemon/fleet/fleet-issuers.h"
@@ -17,7 +17,7 @@ struct newest {
         usec_t not_before;
 };
 
-/* That a set hangs on an issuer. */
+/* That a set is issued under an issuer. */
 struct use {
         const struct issuer *issuer;
         const struct newest *newest;   /* of its Connector */

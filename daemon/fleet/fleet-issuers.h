@@ -1,6 +1,6 @@
 #pragma once
 
-/* The CA certificates that the sets of all certificates hang on. */
+/* The CA certificates that the sets of all certificates are issued under. */
 
 #include "daemon/fleet/fleet.h"
 
@@ -8,9 +8,9 @@
  * out. */
 json_t *fleet_issuers(const struct fleet *fleet);
 
-/* What a certificate finds whose new set hangs on other CA certificates than the one before it. */
+/* What a certificate finds whose new set is issued under other CA certificates than the one before it. */
 struct fleet_rotation {
-        const struct issuer *new; /* that none of the others hangs on */
+        const struct issuer *new; /* that none of the others is issued under */
         const struct issuer *old; /* that `n_old` of them do, and it does not */
         size_t n_old;
 };

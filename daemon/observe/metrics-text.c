@@ -131,7 +131,7 @@ static const struct family families[] = {
         { "rekeyd_certificate_issuance_budget_left", GAUGE, OF_CERTIFICATE(SMALL, budget_left),
           "Signatures that may still be requested within this hour." },
         { "rekeyd_certificate_issuer_info", GAUGE, OF_CERTIFICATE(ISSUER, renewable.issuers),
-          "CA certificates that the current set hangs on, by SHA-256 of the certificate and of its key.", .needs_set = true },
+          "CA certificates under which the current set is issued, by SHA-256 of the certificate and of its key.", .needs_set = true },
         { "rekeyd_certificate_unwatched", GAUGE, OF_CERTIFICATE(FLAG, files.is_unwatched),
           "Whether the kernel does not let rekeyd watch the files, so that it finds changes late." },
 

@@ -47,8 +47,8 @@ struct renewal_observation {
         bool is_new_config;      /* the configuration is another one than that of the last inspection */
         bool enrol_asked;        /* with the token on offer, although the set can be used */
         bool other_key_asked;    /* the configuration asks for another key size than the current set has */
-        usec_t replace_from; /* from when on the set is to be replaced, over the policy's time: it hangs on a
-                                CA that was replaced; replacement_from(); 0: it is not */
+        usec_t replace_from; /* from when on the set is to be replaced, over the policy's time: it is issued
+                                under a CA that was replaced; replacement_from(); 0: it is not */
         usec_t replace_at;   /* when an operator wants it replaced; 0: never */
 };
 
@@ -68,7 +68,7 @@ struct renewal_event {
         /* RENEWAL_FAILED at STEP_GATE: what came back is valid, but expires no later than what there is. */
         bool not_longer;
 
-        /* RENEWAL_FAILED at STEP_GATE: what came back hangs on a CA that is not trusted any more. */
+        /* RENEWAL_FAILED at STEP_GATE: what came back is issued under a CA that is not trusted any more. */
         bool is_old_ca;
 
         /* RENEWAL_FAILED with FAILURE_REJECTED at the token-secured endpoint: the answer has other causes as

@@ -7,7 +7,7 @@
 
 enum replacement {
         REPLACEMENT_NONE,
-        REPLACEMENT_CERTIFICATE, /* it hangs on a CA certificate that is not trusted any more */
+        REPLACEMENT_CERTIFICATE, /* it is issued under a CA certificate that is not trusted any more */
         REPLACEMENT_KEY,         /* on a CA whose key is not: nobody accepts the set any more */
         REPLACEMENT_AGE,         /* it was issued before a certain instant */
         REPLACEMENT_MAX,
@@ -21,8 +21,8 @@ struct replacement_rule {
         usec_t issued_before;        /* CLOCK_REALTIME; 0: any time will do */
 };
 
-/* Why a set that hangs on ISSUERS (NULL: not known), with a leaf that is valid from NOT_BEFORE, is to be
- * replaced. A distrusted CA goes before the age; *RET_ISSUER is that CA, of ISSUERS, else NULL. */
+/* Why a set that is issued under ISSUERS (NULL: not known), with a leaf that is valid from NOT_BEFORE, is to
+ * be replaced. A distrusted CA goes before the age; *RET_ISSUER is that CA, of ISSUERS, else NULL. */
 enum replacement replacement_find(const struct replacement_rule *rule, const struct issuers *issuers,
                                   usec_t not_before, const struct issuer **ret_issuer);
 

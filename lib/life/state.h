@@ -35,8 +35,9 @@ struct state_old_ca {
 
 /* Of a rotation of the CA: that the current set is to be replaced, and what earlier sets hung on. */
 struct state_rotation {
-        /* Since when it hangs on a CA that is not trusted any more, or is too old by the configuration; and
-         * when an operator wants another one. CLOCK_REALTIME; 0: it is not, and none does. */
+        /* Since when it is issued under a CA that is not trusted any more, or is too old by the
+         * configuration; and when an operator wants another one. CLOCK_REALTIME; 0: it is not, and none does.
+         */
         usec_t since, asked;
 
         struct state_old_ca *old_cas; /* for exports that keep them for a while; oldest first */

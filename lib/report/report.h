@@ -25,7 +25,7 @@ struct report_subjects {
         const char *refused, *accepted; /* another, which the Connector names */
 };
 
-/* What the set hangs on, and whether it can be renewed when it is due. */
+/* What the set is issued under, and whether it can be renewed when it is due. */
 struct report_renewable {
         const struct issuers *issuers; /* NULL: not known */
         const char *replacement;  /* of replacement_names: why it is due before its age makes it so; NULL: it

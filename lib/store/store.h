@@ -51,7 +51,7 @@ struct set {
         const char *
                 old_ca_pem; /* borrowed, from who exports: of CAs that are still to be exported; NULL: none */
         struct cert *leaf;
-        struct issuers *issuers; /* what it hangs on; NULL: not known */
+        struct issuers *issuers; /* what it is issued under; NULL: not known */
         usec_t not_before;
         usec_t effective_expiry;
         uint8_t spki[SPKI_HASH_SIZE];

@@ -1,7 +1,7 @@
 /*
- * What a fleet hangs on is a handful of CA certificates, and each set should know its own without keeping
- * them: so a chain's facts are kept once, known by the fingerprints in it, and every set with that chain has
- * a reference.
+ * What a fleet is issued under is a handful of CA certificates, and each set should know its own without
+ * keeping them: so a chain's facts are kept once, known by the fingerprints in it, and every set with that
+ * chain has a reference.
  *
  * Nothing here says that an issuer is trusted, or ever was. Names are for people; what decides are hashes.
  */

@@ -1,6 +1,7 @@
 #pragma once
 
-/* The CA certificates that a set hangs on, as facts: what they are called, their hashes and their times. */
+/* The CA certificates that a set is issued under, as facts: what they are called, their hashes and their
+ * times. */
 
 #include "lib/x509/cert.h"
 
@@ -12,8 +13,8 @@ struct issuer {
         const char *subject;
 };
 
-/* From the one that signed the leaf upwards. Thousands of sets hang on the same, so there is one of each:
- * equal ones are the same pointer, for as long as there are references. Read-only; any thread may hold
+/* From the one that signed the leaf upwards. Thousands of sets are issued under the same, so there is one of
+ * each: equal ones are the same pointer, for as long as there are references. Read-only; any thread may hold
  * references. */
 struct issuers {
         struct issuers *next; /* for issuers.c, as `n_refs` */
@@ -32,8 +33,8 @@ DEFINE_CLEANUP(struct issuers *, issuers_free);
 /* How many there are, for tests. */
 size_t issuers_count(void);
 
-/* As far up as both are known, the same certificates. NULL agrees with all: what a pair hangs on that was
- * adopted without its CA is not known. */
+/* As far up as both are known, the same certificates. NULL agrees with all: what a pair is issued under that
+ * was adopted without its CA is not known. */
 bool issuers_agree(const struct issuers *a, const struct issuers *b);
 
 /* The first of ISSUERS (may be NULL) that has no place among OTHERS; NULL for none. */

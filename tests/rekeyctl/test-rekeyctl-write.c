@@ -249,7 +249,8 @@ END_TEST
 #define CA_2 "0200000000000000000000000000000000000000000000000000000000000000"
 #define KEY  "0900000000000000000000000000000000000000000000000000000000000000"
 
-/* By what they hang on, when they were issued, and who has signed them; what is planned is not waited for. */
+/* By what they are issued under, when they were issued, and who has signed them; what is planned is not
+ * waited for. */
 START_TEST(some_are_those_that_are_meant) {
         static const struct {
                 const char *line, *asked;

@@ -344,7 +344,7 @@ static void await_notifications(struct site *site) {
         await_calls(site, N);
 }
 
-/* Once all hang on the new CA, the old one goes. */
+/* Once all are issued under the new CA, the old one goes. */
 START_TEST(a_planned_rotation_costs_no_call) {
         struct site site;
         struct ca_names old, new;

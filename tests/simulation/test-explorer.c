@@ -54,7 +54,7 @@ struct node {
         struct renewal renewal;
         uint8_t set;
         uint8_t is_rejected; /* by the edge, whatever the clock says */
-        uint8_t is_outdated; /* it hangs on a CA that is not trusted any more */
+        uint8_t is_outdated; /* it is issued under a CA that is not trusted any more */
         uint8_t reply, is_reply_expired, reply_tries;
         uint8_t has_key, grant, token;
 };

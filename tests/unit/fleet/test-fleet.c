@@ -344,7 +344,7 @@ START_TEST(metrics_are_of_the_list) {
 }
 END_TEST
 
-/* --- What the sets hang on --- */
+/* --- What the sets are issued under --- */
 
 static struct issuers *make_issuers(uint8_t first, uint8_t second) {
         struct issuers *issuers = calloc(1, sizeof(*issuers) + 2 * sizeof(issuers->items[0]));

@@ -1,4 +1,5 @@
-/* What a set hangs on: names that are none, chains without issuers, and one entry for all who have the same.
+/* What a set is issued under: names that are none, chains without issuers, and one entry for all who have the
+ * same.
  */
 
 #include "lib/x509/issuers.h"
