@@ -164,6 +164,18 @@ static void await(const struct site *site, const char *message_id, unsigned n) {
                 fixture_expect(site->fixture, message_id);
 }
 
+/* devconnector only remembers its last calls, and nginx makes many. */
+static unsigned count_signatures(const struct site *site) {
+        const char *log = process_output(site->fixture->rekeyd, PROCESS_STDERR);
+        unsigned n = 0;
+
+        while ((log = strstr(log, ": sign done"))) {
+                log++;
+                n++;
+        }
+        return n;
+}
+
 static void begin(struct site *site) {
         static const char *const options[] = { "--lifetime", LIFETIME, "--ca-window", ITS_WINDOW, NULL };
         _cleanup_(freep) char *yaml = certificates_yaml(), *conf = NULL, *log = NULL, *control = NULL;
@@ -191,7 +203,7 @@ static void begin(struct site *site) {
                                            .is_compass = streq(site->fixture->protocol, "compass") };
         while (access(site->traffic.socket, F_OK) < 0)
                 usleep(10000); /* nginx says nothing when it is ready */
-        site->n_signatures = fixture_calls(site->fixture, "sign");
+        site->n_signatures = count_signatures(site);
         ck_assert_int_eq(pthread_create(&site->traffic.thread, NULL, run_traffic, &site->traffic), 0);
 }
 
@@ -272,7 +284,7 @@ static void trust_only(const struct site *site, const struct ca_names *ca) {
 
 static void report(struct site *site, const char *scenario, const struct ca_names *ca, usec_t begun,
                    bool is_planned) {
-        const unsigned n_signatures = fixture_calls(site->fixture, "sign") - site->n_signatures;
+        const unsigned n_signatures = count_signatures(site) - site->n_signatures;
         const unsigned n_renewed = count_under(site, ca), n_failed = site->traffic.n_failed;
 
         test_report("rotation: %s, %u calls, %u failed, renewed %u of %u in %.1f s, %u signatures", scenario,
@@ -310,7 +322,7 @@ static struct process *rotate(struct site *site, const char *rotation) {
         fixture_expect_held(site->fixture);
         other = start_renewal(site, "orders-01");
         ck_assert_int_eq(process_wait(other), 0);
-        site->n_signatures = fixture_calls(site->fixture, "sign") + 1; /* what is held was asked for before */
+        site->n_signatures = count_signatures(site) + 1; /* what is held was asked for before */
         json_decref(fixture_admin(site->fixture, "/rotate", rotation));
         return renewal;
 }
@@ -406,6 +418,7 @@ int main(void) {
         Suite *suite = suite_create("rotation-traffic");
         TCase *tcase = tcase_create("planned");
 
+        unsetenv("REKEYD_TEST_KEYS"); /* hundreds of keys, which nothing here depends on */
         curl_global_init(CURL_GLOBAL_DEFAULT);
         tcase_set_timeout(tcase, 0);
         tcase_add_loop_test(tcase, a_planned_rotation_costs_no_call, 0, ELEMENTSOF(planned));

@@ -360,12 +360,14 @@ static size_t table_size;
 static uint64_t n_transitions;
 
 static uint64_t hash_node(const struct node *node) {
-        const uint8_t *bytes = (const uint8_t *)node;
-        uint64_t hash = UINT64_C(0xcbf29ce484222325);
+        uint64_t words[(sizeof(*node) + 7) / 8] = { 0 }, hash = UINT64_C(0xcbf29ce484222325);
 
-        for (size_t i = 0; i < sizeof(*node); i++)
-                hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-        return hash ^ hash >> 29;
+        memcpy(words, node, sizeof(*node));
+        for (size_t i = 0; i < ELEMENTSOF(words); i++) {
+                hash = (hash ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
+                hash ^= hash >> 32;
+        }
+        return hash;
 }
 
 static void grow(void) {

@@ -37,7 +37,7 @@ struct fixture {
 const char *lifetime(unsigned seconds);
 
 /* The programs that Meson names in the environment: NAME is "REKEYD" or "DEVCONNECTOR". Those with quick keys
- * where there are some, but rekeyd has real ones with REKEYD_TEST_KEYS=real. Borrowed; aborts the test when
+ * where there are some, but for compass rekeyd has real ones with REKEYD_TEST_KEYS=real. Borrowed; aborts the test when
  * there is none. */
 const char *fixture_program(const char *name);
 
