@@ -35,7 +35,7 @@ struct traffic {
         pthread_t thread;
         atomic_bool stop;
         atomic_uint n_calls, n_failed;
-        char first_failure[200];
+        char first_failure[CURL_ERROR_SIZE + 128];
 };
 
 static size_t swallow(_unused_ char *data, size_t size, size_t n, _unused_ void *userdata) {
