@@ -27,7 +27,9 @@ struct process {
 };
 
 usec_t patience_usec(void) {
-        return (getenv("REKEYD_TEST_WRAPPER") ? 240 : 40) * USEC_PER_SEC;
+        if (getenv("REKEYD_TEST_WRAPPER"))
+                return 240 * USEC_PER_SEC;
+        return (HAS_ADDRESS_SANITIZER ? 120 : 40) * USEC_PER_SEC;
 }
 
 static void make_pipe(int fds[2]) {
