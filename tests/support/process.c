@@ -29,7 +29,11 @@ struct process {
 usec_t patience_usec(void) {
         if (getenv("REKEYD_TEST_WRAPPER"))
                 return 240 * USEC_PER_SEC;
-        return (HAS_ADDRESS_SANITIZER ? 120 : 40) * USEC_PER_SEC;
+#if HAS_ADDRESS_SANITIZER
+        return 120 * USEC_PER_SEC;
+#else
+        return 40 * USEC_PER_SEC;
+#endif
 }
 
 static void make_pipe(int fds[2]) {
