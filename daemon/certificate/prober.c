@@ -123,9 +123,10 @@ static int priority_without_certainty(const struct prober *prober, const struct 
 
 static void report_uncertainty(struct prober *prober, const struct probe_result *result) {
         const int priority = priority_without_certainty(prober, result);
-        const char *then = prober->is_asked      ? ""
-                           : prober->timer.pprev ? "; the certificate stays in use, and is probed again"
-                                                 : "; the certificate stays in use";
+        const char *then = prober->is_asked ? ""
+                           : coarse_timer_is_waiting(&prober->timer)
+                                   ? "; the certificate stays in use, and is probed again"
+                                   : "; the certificate stays in use";
 
         if (priority == LOG_DEBUG)
                 log_debug("%s: the probe has no result: %s", config(prober)->name, result->error);
