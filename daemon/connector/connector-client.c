@@ -571,7 +571,7 @@ struct connector_call *connector_call_free(struct connector_call *call) {
         if (!call)
                 return NULL;
         if (call->easy) {
-                curl_glue_cancel(call->glue, call->easy);
+                curl_glue_cancel(call->easy);
                 curl_easy_cleanup(call->easy);
         }
         connector_share_free(call->own_share);

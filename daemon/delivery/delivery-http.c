@@ -23,7 +23,7 @@ static struct delivery *request_free(struct delivery *delivery) {
         struct request *request = (struct request *)delivery;
 
         if (request->easy)
-                curl_glue_cancel(request->glue, request->easy);
+                curl_glue_cancel(request->easy);
         curl_easy_cleanup(request->easy);
         curl_slist_free_all(request->headers);
         free(request->body);

@@ -6,6 +6,10 @@
  *
  * curl must not be re-entered from its callbacks: they only touch event sources.
  *
+ * Where one of them fails, or curl itself for lack of memory, curl says no more of transfers that are under
+ * way, and after a callback takes no new ones either. So all of them end, with CURLE_OUT_OF_MEMORY, and the
+ * next one begins with a multi handle that is new.
+ *
  * curl looks names up in a thread, and waits for that thread when a transfer ends early. So names.c looks
  * them up first, and curl is given addresses. Only what a SOCKS proxy is to be given as an address is left to
  * curl, which then abandons its thread (CURLOPT_QUICK_EXIT).
@@ -30,7 +34,9 @@
 
 struct curl_glue {
         sd_event *event;
-        CURLM *multi;
+        CURLM *multi;               /* NULL: the next transfer makes one */
+        bool is_broken;             /* until all transfers are ended */
+        struct transfer *transfers; /* that curl has */
         struct names *names;
         sd_event_source *timer;
         sd_event_source *drain;
@@ -38,6 +44,7 @@ struct curl_glue {
 
 struct transfer {
         struct curl_glue *glue;
+        struct transfer *next, **pprev; /* while curl has it */
         CURL *easy;
         curl_glue_done_t done;
         void *userdata;
@@ -63,12 +70,27 @@ static int curl_errno(CURLMcode code) {
         }
 }
 
+/* The end of whatever is finished, or of everything, is for another turn. Without it nothing would come to
+ * its end any more: better that all of it begins anew. */
+static void drain_later(struct curl_glue *glue) {
+        if (sd_event_source_set_enabled(glue->drain, SD_EVENT_ONESHOT) < 0)
+                sd_event_exit(glue->event, EXIT_FAILURE);
+}
+
+static int broken(struct curl_glue *glue) {
+        glue->is_broken = true;
+        drain_later(glue);
+        return -1;
+}
+
 static void glue_run(struct curl_glue *glue, curl_socket_t socket, int events) {
         int running;
 
+        if (!glue->multi)
+                return;
         if (curl_multi_socket_action(glue->multi, socket, events, &running) != CURLM_OK)
-                log_error("libcurl failed to continue its transfers");
-        sd_event_source_set_enabled(glue->drain, SD_EVENT_ONESHOT);
+                broken(glue);
+        drain_later(glue);
 }
 
 static int on_socket(_unused_ sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -89,7 +111,22 @@ static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
         return 0;
 }
 
+/* Takes it from curl, if curl has it. */
+static void transfer_detach(struct transfer *transfer) {
+        struct curl_glue *glue = transfer->glue;
+
+        if (!transfer->pprev)
+                return;
+        *transfer->pprev = transfer->next;
+        if (transfer->next)
+                transfer->next->pprev = transfer->pprev;
+        transfer->pprev = NULL;
+        if (glue->multi && curl_multi_remove_handle(glue->multi, transfer->easy) != CURLM_OK)
+                broken(glue);
+}
+
 static void transfer_free(struct transfer *transfer) {
+        transfer_detach(transfer);
         curl_easy_setopt(transfer->easy, CURLOPT_PRIVATE, NULL);
         curl_easy_setopt(transfer->easy, CURLOPT_ERRORBUFFER, NULL);
         curl_easy_setopt(transfer->easy, CURLOPT_RESOLVE, NULL);
@@ -113,7 +150,29 @@ static void transfer_end(struct transfer *transfer, CURLcode result) {
         done(easy, result, text, userdata);
 }
 
-static int on_drain(sd_event_source *source, void *userdata) {
+/* What is done with one may cancel another, or begin a new one. */
+static void end_all(struct curl_glue *glue) {
+        struct transfer *transfers = NULL;
+
+        while (glue->transfers) {
+                struct transfer *transfer = glue->transfers;
+
+                transfer_detach(transfer);
+                transfer->next = transfers;
+                transfer->pprev = &transfers;
+                if (transfers)
+                        transfers->pprev = &transfer->next;
+                transfers = transfer;
+        }
+        curl_multi_cleanup(glue->multi);
+        glue->multi = NULL;
+        glue->is_broken = false;
+        (void)sd_event_source_set_enabled(glue->timer, SD_EVENT_OFF);
+        while (transfers)
+                transfer_end(transfers, CURLE_OUT_OF_MEMORY);
+}
+
+static int on_drain(_unused_ sd_event_source *source, void *userdata) {
         struct curl_glue *glue = userdata;
         struct transfer *transfer;
         CURLMsg *message;
@@ -121,6 +180,10 @@ static int on_drain(sd_event_source *source, void *userdata) {
         int left;
         CURL *easy;
 
+        if (glue->is_broken)
+                end_all(glue);
+        if (!glue->multi)
+                return 0;
         do {
                 message = curl_multi_info_read(glue->multi, &left);
                 if (!message)
@@ -129,10 +192,10 @@ static int on_drain(sd_event_source *source, void *userdata) {
 
         easy = message->easy_handle; /* the message dies with the next call */
         result = message->data.result;
-        sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        drain_later(glue);
 
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
-        curl_multi_remove_handle(glue->multi, easy);
+        transfer_detach(transfer);
         transfer_end(transfer, result);
         return 0;
 }
@@ -157,10 +220,10 @@ static int socket_callback(_unused_ CURL *easy, curl_socket_t fd, int what, void
         if (source)
                 return sd_event_source_set_io_events(source, events) < 0 ||
                                        sd_event_source_set_enabled(source, SD_EVENT_ON) < 0
-                               ? -1
+                               ? broken(glue)
                                : 0;
         if (sd_event_add_io(glue->event, &source, fd, events, on_socket, glue) < 0)
-                return -1;
+                return broken(glue);
         curl_multi_assign(glue->multi, fd, source);
         return 0;
 }
@@ -170,14 +233,31 @@ static int timer_callback(_unused_ CURLM *multi, long timeout_ms, void *userdata
         struct curl_glue *glue = userdata;
 
         if (timeout_ms < 0)
-                return sd_event_source_set_enabled(glue->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
+                return sd_event_source_set_enabled(glue->timer, SD_EVENT_OFF) < 0 ? broken(glue) : 0;
 
         /* Waking a moment early would make curl ask for another moment: one millisecond more, never less. */
         if (sd_event_source_set_time_relative(glue->timer, (usec_t)timeout_ms * USEC_PER_MSEC +
                                                                    (timeout_ms > 0 ? USEC_PER_MSEC : 0)) <
                     0 ||
             sd_event_source_set_enabled(glue->timer, SD_EVENT_ONESHOT) < 0)
-                return -1;
+                return broken(glue);
+        return 0;
+}
+
+static int make_multi(struct curl_glue *glue) {
+        CURLM *multi = curl_multi_init();
+
+        if (!multi)
+                return -ENOMEM;
+        if (curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_callback) != CURLM_OK ||
+            curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, glue) != CURLM_OK ||
+            curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_callback) != CURLM_OK ||
+            curl_multi_setopt(multi, CURLMOPT_TIMERDATA, glue) != CURLM_OK ||
+            curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_MAX) != CURLM_OK) {
+                curl_multi_cleanup(multi);
+                return -EIO;
+        }
+        glue->multi = multi;
         return 0;
 }
 
@@ -207,15 +287,9 @@ int curl_glue_new(sd_event *event, struct curl_glue **ret) {
         r = names_new(event, &glue->names);
         if (r < 0)
                 return r;
-        glue->multi = curl_multi_init();
-        if (!glue->multi)
-                return -ENOMEM;
-        if (curl_multi_setopt(glue->multi, CURLMOPT_SOCKETFUNCTION, socket_callback) != CURLM_OK ||
-            curl_multi_setopt(glue->multi, CURLMOPT_SOCKETDATA, glue) != CURLM_OK ||
-            curl_multi_setopt(glue->multi, CURLMOPT_TIMERFUNCTION, timer_callback) != CURLM_OK ||
-            curl_multi_setopt(glue->multi, CURLMOPT_TIMERDATA, glue) != CURLM_OK ||
-            curl_multi_setopt(glue->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_MAX) != CURLM_OK)
-                return -EIO;
+        r = make_multi(glue);
+        if (r < 0)
+                return r;
 
         *ret = take_ptr(glue);
         return 0;
@@ -239,13 +313,25 @@ struct curl_glue *curl_glue_free(struct curl_glue *glue) {
 static int begin(struct transfer *transfer) {
         const usec_t now = now_usec(CLOCK_BOOTTIME);
         usec_t left = transfer->deadline_usec > now ? transfer->deadline_usec - now : 0;
+        struct curl_glue *glue = transfer->glue;
+        int r;
 
         transfer->timeout = sd_event_source_disable_unref(transfer->timeout);
         if (left < USEC_PER_MSEC)
                 left = USEC_PER_MSEC; /* 0 would be no limit */
         if (curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long)(left / USEC_PER_MSEC)) != CURLE_OK)
                 return -ENOMEM;
-        return curl_errno(curl_multi_add_handle(transfer->glue->multi, transfer->easy));
+        if (glue->is_broken)
+                return -ENOMEM;
+        r = glue->multi ? 0 : make_multi(glue);
+        if (r < 0)
+                return r;
+        transfer->next = glue->transfers;
+        transfer->pprev = &glue->transfers;
+        if (transfer->next)
+                transfer->next->pprev = &transfer->next;
+        glue->transfers = transfer;
+        return curl_errno(curl_multi_add_handle(glue->multi, transfer->easy));
 }
 
 /* The "+" lets curl forget them like those that it looks up by itself. */
@@ -374,12 +460,10 @@ int curl_glue_start(struct curl_glue *glue, CURL *easy, const struct curl_target
         return r;
 }
 
-void curl_glue_cancel(struct curl_glue *glue, CURL *easy) {
+void curl_glue_cancel(CURL *easy) {
         struct transfer *transfer = NULL;
 
         if (!easy || curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer) != CURLE_OK || !transfer)
                 return;
-        if (!transfer->timeout)
-                curl_multi_remove_handle(glue->multi, easy);
         transfer_free(transfer);
 }

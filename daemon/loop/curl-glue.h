@@ -18,7 +18,8 @@ struct curl_target {
 };
 
 /* Called on the loop, once for a transfer that was started and not cancelled. The handle is already out of
- * the multi handle, and the callback owns it again. TEXT says more of a failure. */
+ * the multi handle, and the callback owns it again. TEXT says more of a failure. CURLE_OUT_OF_MEMORY ends all
+ * transfers that are under way together. */
 typedef void (*curl_glue_done_t)(CURL *easy, CURLcode result, const char *text, void *userdata);
 
 /* 0 or -errno. curl_global_init() is the caller's. */
@@ -35,4 +36,4 @@ int curl_glue_start(struct curl_glue *glue, CURL *easy, const struct curl_target
                     curl_glue_done_t done, void *userdata);
 
 /* Takes EASY out of the loop: `done` will not be called. Does nothing for a handle that is not under way. */
-void curl_glue_cancel(struct curl_glue *glue, CURL *easy);
+void curl_glue_cancel(CURL *easy);

@@ -219,9 +219,9 @@ START_TEST(a_state_directory_that_goes_comes_back) {
         /* Somebody else's is not used, and said to be the reason; until it is gone. */
         ck_assert_int_eq(chmod(state, 0777), 0);
         ck_assert_int_eq(operate(fixture, "renew"), 0); /* it is the same one, and open */
-        ck_assert_int_eq(rename(state, gone), 0);
-        ck_assert_int_eq(mkdir(state, 0755), 0);
-        ck_assert_int_eq(chmod(state, 0777), 0);
+        ck_assert_int_eq(mkdir(gone, 0755), 0);
+        ck_assert_int_eq(chmod(gone, 0777), 0);
+        ck_assert_int_eq(renameat2(AT_FDCWD, gone, AT_FDCWD, state, RENAME_EXCHANGE), 0);
         ck_assert_int_eq(operate(fixture, "renew"), 1);
         fixture_expect_failure(fixture, "local", "lets other users write to it");
         ck_assert_int_eq(chmod(state, 0755), 0);

@@ -325,18 +325,18 @@ START_TEST(those_who_may_not_keep_nobody_out) {
         flood = start_flood(path, ready[1]);
         close(ready[1]);
         ck_assert_int_eq(read(ready[0], reply, 1), 1);
-        for (unsigned i = 0; i < 100; i++)
-                ck_assert_int_eq(status_of(fixture, "/v1/certificates", NULL), 200);
-        ck_assert_int_eq(status_of(fixture, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
-
         /* Who was there before them is still there. */
         ck_assert_int_eq(send(fd, request, strlen(request), MSG_NOSIGNAL), (ssize_t)strlen(request));
         ck_assert_int_gt(recv(fd, reply, sizeof(reply) - 1, MSG_WAITALL), 0);
         ck_assert_msg(has_prefix(reply, "HTTP/1.1 200 "), "%s", reply);
+        close(fd);
+
+        for (unsigned i = 0; i < 100; i++)
+                ck_assert_int_eq(status_of(fixture, "/v1/certificates", NULL), 200);
+        ck_assert_int_eq(status_of(fixture, "/v1/certificates/orders/renew", "{\"force\":true}"), 202);
         ck_assert_int_eq(kill(flood, SIGKILL), 0);
         ck_assert_int_eq(waitpid(flood, &status, 0), flood);
         ck_assert(WIFSIGNALED(status));
-        close(fd);
         close(ready[0]);
         fixture_expect(fixture, MESSAGE_RENEWED);
         ck_assert_int_eq(fixture_stop(fixture), 0);

@@ -11,7 +11,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/x509/cert.h"
@@ -176,6 +178,18 @@ static unsigned count_signatures(const struct site *site) {
         return n;
 }
 
+/* nginx says nothing when it is ready, and its socket is there before it listens. */
+static void await_nginx(const struct site *site) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        ck_assert_int_ge(fd, 0);
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s", site->traffic.socket);
+        while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+                usleep(10000);
+        close(fd);
+}
+
 static void begin(struct site *site) {
         static const char *const options[] = { "--lifetime", LIFETIME, "--ca-window", ITS_WINDOW, NULL };
         _cleanup_(freep) char *yaml = certificates_yaml(), *conf = NULL, *log = NULL, *control = NULL;
@@ -201,8 +215,7 @@ static void begin(struct site *site) {
         site->nginx = process_start(argv, false);
         site->traffic = (struct traffic) { .socket = path_of(site, "nginx.sock"),
                                            .is_compass = streq(site->fixture->protocol, "compass") };
-        while (access(site->traffic.socket, F_OK) < 0)
-                usleep(10000); /* nginx says nothing when it is ready */
+        await_nginx(site);
         site->n_signatures = count_signatures(site);
         ck_assert_int_eq(pthread_create(&site->traffic.thread, NULL, run_traffic, &site->traffic), 0);
 }

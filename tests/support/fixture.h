@@ -37,8 +37,8 @@ struct fixture {
 const char *lifetime(unsigned seconds);
 
 /* The programs that Meson names in the environment: NAME is "REKEYD" or "DEVCONNECTOR". Those with quick keys
- * where there are some, but for compass rekeyd has real ones with REKEYD_TEST_KEYS=real. Borrowed; aborts the test when
- * there is none. */
+ * where there are some, but for compass rekeyd has real ones with REKEYD_TEST_KEYS=real. Borrowed; aborts the
+ * test when there is none. */
 const char *fixture_program(const char *name);
 
 /* Starts devconnector with --directory and free ports, plus OPTIONS (NULL-terminated, may be NULL). The macro

@@ -11,7 +11,8 @@ unsigned parallel_size(void);
 
 /* Suites of thousands of runs take every N-th point only, when REKEYD_TEST_SHARE=N says so. Returns N; 1
  * without it, or 4 where the program is instrumented, since that is there to find faults of memory and takes
- * four times as long; of another protocol than compass a fourth of that, since nearly all of the code is the same.
+ * four times as long; of another protocol than compass a fourth of that, since nearly all of the code is the
+ * same.
  */
 unsigned parallel_stride(void);
 
