@@ -12,15 +12,13 @@
 
 /* URL, which may be NULL, is that of the connector. */
 static void configure(struct fixture *fixture, const char *url) {
-        _cleanup_(freep) char *control = NULL, *options = NULL;
+        _cleanup_(freep) char *options = NULL;
 
         ck_assert_int_ge(asprintf(&options, ", url: '%s'", url ? url : ""), 0);
         fixture->connector_options = url ? options : NULL;
         fixture_configure(fixture, IMPORT);
         fixture->connector_options = NULL;
-        ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
-        fixture_edit(fixture, "defaults:", control);
+        fixture_add_control(fixture);
 }
 
 static void write_pair(struct fixture *fixture, const char *key, const char *certificate) {

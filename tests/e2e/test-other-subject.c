@@ -15,12 +15,8 @@
         "    subject: 'CN=" cn ",O=Org,OU=OrgUnit,L=locality,ST=province,C=DE'\n" /* in another order */
 
 static void configure(struct fixture *fixture, const char *certificates) {
-        _cleanup_(freep) char *control = NULL;
-
         fixture_configure(fixture, certificates);
-        ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
-        fixture_edit(fixture, "defaults:", control);
+        fixture_add_control(fixture);
 }
 
 /* An enrolled certificate of client-1 that is due. */

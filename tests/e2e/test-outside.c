@@ -37,14 +37,6 @@ START_TEST(a_damaged_key_is_replaced_by_the_last_good_set) {
 }
 END_TEST
 
-static void listen_to_control(struct fixture *fixture) {
-        _cleanup_(freep) char *control = NULL;
-
-        ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
-        fixture_edit(fixture, "defaults:", control);
-}
-
 /* The exit status of `rekeyctl COMMAND orders`. A new certificate may expire in the same second. */
 static int operate(struct fixture *fixture, const char *command) {
         const char *option = streq(command, "renew") ? "--force" : streq(command, "revoke") ? "--yes" : NULL;
@@ -62,7 +54,7 @@ START_TEST(a_repair_does_not_undo_a_rollback) {
         _cleanup_(freep) char *older = NULL, *now = NULL, *newer = NULL;
 
         make_two_generations(fixture);
-        listen_to_control(fixture);
+        fixture_add_control(fixture);
         older = scratch_read(fixture->directory, "orders/..gen-000001/tls.crt");
         newer = scratch_read(fixture->directory, "orders/..gen-000002/tls.crt");
         fixture_start(fixture, NULL);
@@ -175,7 +167,7 @@ START_TEST(a_set_that_came_back_unseen_can_be_operated) {
         away = scratch_path(fixture->directory, "away");
         make_two_generations(fixture);
         fixture_configure(fixture, ORDERS "    notify: [{command: [/bin/true]}]\n");
-        listen_to_control(fixture);
+        fixture_add_control(fixture);
         for (size_t i = 0; i < ELEMENTSOF(commands); i++) {
                 ck_assert_int_eq(rename(directory, away), 0);
                 fixture_start(fixture, NULL);
@@ -204,7 +196,7 @@ START_TEST(a_state_directory_that_goes_comes_back) {
         fixture_prepare(fixture,
                         ORDERS "  stock: {connector: dev, directory: %s/stock, token_file: %s/token-2}\n");
         fixture_token(fixture, "client-2", "token-2");
-        listen_to_control(fixture);
+        fixture_add_control(fixture);
         fixture_start(fixture, NULL);
         fixture_expect(fixture, MESSAGE_ENROLLED);
         fixture_expect(fixture, MESSAGE_ENROLLED);

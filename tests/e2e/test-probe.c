@@ -14,14 +14,6 @@ static void rotate(struct fixture *fixture) {
 }
 
 /* With a control socket, so that rekeyctl asks rekeyd. */
-static void add_control(struct fixture *fixture) {
-        _cleanup_(freep) char *control = NULL;
-
-        ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
-        fixture_edit(fixture, "defaults:", control);
-}
-
 /* This Connector signs with its new CA at once. */
 START_TEST(a_pulse_finds_that_the_ca_was_rotated) {
         _cleanup_(fixture_freep) struct fixture *fixture =
@@ -88,7 +80,7 @@ START_TEST(an_operator_asks) {
         json_t *line;
 
         fixture_enrol(fixture, ORDERS);
-        add_control(fixture);
+        fixture_add_control(fixture);
         fixture_start(fixture, NULL);
         line = fixture_await(fixture, MESSAGE_CURRENT);
         fixture_ctl(fixture, "probe", "orders", NULL, 0, "accepts the certificate");

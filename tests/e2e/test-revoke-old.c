@@ -100,19 +100,11 @@ static int roll_back(struct fixture *fixture, const char *option) {
         return process_wait(rekeyctl);
 }
 
-static void listen_to_control(struct fixture *fixture) {
-        _cleanup_(freep) char *control = NULL;
-
-        ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
-        fixture_edit(fixture, "defaults:", control);
-}
-
 START_TEST(what_was_revoked_does_not_come_back) {
         struct fixture *fixture = begin();
         _cleanup_(freep) char *before = NULL, *after = NULL;
 
-        listen_to_control(fixture);
+        fixture_add_control(fixture);
         before = scratch_read(fixture->directory, "orders/tls.crt");
         fixture_start(fixture, NULL);
         fixture_expect(fixture, MESSAGE_REVOKED);
@@ -148,7 +140,7 @@ static void await_second_answer(struct fixture *fixture) {
 START_TEST(what_may_be_revoked_does_not_come_back) {
         struct fixture *fixture = begin();
 
-        listen_to_control(fixture);
+        fixture_add_control(fixture);
         fixture_fault(fixture,
                       "{\"fault\":\"cut-connection\",\"executed\":true,\"at\":\"revoke\",\"count\":1}");
         fixture_fault(fixture, "{\"fault\":\"hold\",\"at\":\"revoke\"}");
@@ -171,7 +163,7 @@ END_TEST
 START_TEST(what_is_not_revoked_comes_back) {
         struct fixture *fixture = begin();
 
-        listen_to_control(fixture);
+        fixture_add_control(fixture);
         fixture_fault(fixture, by_protocol("{\"fault\":\"revoke-fails\",\"at\":\"revoke\"}",
                                            "{\"fault\":\"status\",\"status\":404,\"at\":\"revoke\"}"));
         fixture_start(fixture, NULL);
@@ -277,7 +269,7 @@ START_TEST(a_copy_leaves_alone_what_the_other_machine_uses) {
         struct fixture *fixture = begin(); /* generation 2, and 1 is to be revoked */
         json_t *state;
 
-        listen_to_control(fixture);
+        fixture_add_control(fixture);
         copy_machine(fixture);
         be_another_machine(fixture);
         use_copy(fixture);

@@ -122,12 +122,8 @@ static void enrol(struct fixture *fixture) {
 /* rekeyd runs, with one generation. */
 static struct fixture *begin(const char *certificates) {
         struct fixture *fixture = fixture_new(FIXTURE_LASTING("2h"));
-        _cleanup_(freep) char *control = NULL;
-
-        ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
         fixture_configure(fixture, certificates);
-        fixture_edit(fixture, "defaults:", control);
+        fixture_add_control(fixture);
         start_ready(fixture, false);
         enrol(fixture);
         return fixture;
@@ -395,15 +391,13 @@ static void cut_off(bool kill, bool executed) {
 /* A set that was adopted is generation 0. */
 START_TEST(so_it_is_with_the_first_generation) {
         struct fixture *fixture = begin(KEPT);
-        _cleanup_(freep) char *url = NULL, *control = NULL;
+        _cleanup_(freep) char *url = NULL;
 
         ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_int_ge(asprintf(&url, ", url: \"%s\"", fixture->certificate_url), 0);
-        ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
         fixture->connector_options = url;
         fixture_configure(fixture, ADOPTED);
-        fixture_edit(fixture, "defaults:", control);
+        fixture_add_control(fixture);
         start_ready(fixture, true);
         fixture_fault(fixture, LOST("false"));
         ask(fixture, 1, "unknown whether generation 0 is revoked");

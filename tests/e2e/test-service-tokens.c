@@ -136,12 +136,8 @@ END_TEST
 /* rekeyd runs, with one generation and a control socket. */
 static struct fixture *begin(void) {
         struct fixture *fixture = service_new();
-        _cleanup_(freep) char *control = NULL;
-
-        ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
         fixture_prepare(fixture, ORDERS);
-        fixture_edit(fixture, "defaults:", control);
+        fixture_add_control(fixture);
         fixture_start(fixture, NULL);
         fixture_expect(fixture, MESSAGE_ENROLLED);
         return fixture;

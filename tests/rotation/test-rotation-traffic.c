@@ -192,7 +192,7 @@ static void await_nginx(const struct site *site) {
 
 static void begin(struct site *site) {
         static const char *const options[] = { "--lifetime", LIFETIME, "--ca-window", ITS_WINDOW, NULL };
-        _cleanup_(freep) char *yaml = certificates_yaml(), *conf = NULL, *log = NULL, *control = NULL;
+        _cleanup_(freep) char *yaml = certificates_yaml(), *conf = NULL, *log = NULL;
         const char *argv[] = { "nginx", "-c", NULL, "-e", NULL, NULL };
 
         *site = (struct site) { .fixture = fixture_new(options) };
@@ -202,10 +202,7 @@ static void begin(struct site *site) {
         fixture_configure(site->fixture, yaml);
         fixture_edit(site->fixture, "@", site->fixture->directory);
         fixture_edit(site->fixture, "ca_window: 1s", "ca_window: " OUR_WINDOW);
-        ck_assert_int_ge(
-                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", site->fixture->directory),
-                0);
-        fixture_edit(site->fixture, "defaults:", control);
+        fixture_add_control(site->fixture);
         fixture_start(site->fixture, NULL);
         await(site, MESSAGE_ENROLLED, N);
 

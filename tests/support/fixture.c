@@ -250,6 +250,14 @@ void fixture_edit(struct fixture *fixture, const char *from, const char *to) {
         scratch_write(fixture->directory, "rekeyd.yaml", edited, 0600);
 }
 
+void fixture_add_control(struct fixture *fixture) {
+        _cleanup_(freep) char *control = NULL;
+
+        ck_assert_int_ge(
+                asprintf(&control, "control: {socket: %s/control.sock}\ndefaults:", fixture->directory), 0);
+        fixture_edit(fixture, "defaults:", control);
+}
+
 void fixture_start(struct fixture *fixture, const char *option) {
         _cleanup_(freep) char *config = scratch_path(fixture->directory, "rekeyd.yaml");
         const char *argv[] = { fixture_program("REKEYD"), "--config", config, option, NULL };

@@ -76,6 +76,9 @@ void fixture_enrol(struct fixture *fixture, const char *certificates);
 /* Replaces FROM, which must be there, by TO everywhere in rekeyd.yaml. */
 void fixture_edit(struct fixture *fixture, const char *from, const char *to);
 
+/* Adds a control socket to rekeyd.yaml, for fixture_ctl() and for rekeyctl: control.sock in the directory. */
+void fixture_add_control(struct fixture *fixture);
+
 /* Starts rekeyd on that configuration, with OPTION (may be NULL). */
 void fixture_start(struct fixture *fixture, const char *option);
 
