@@ -14,6 +14,7 @@
 #include "bench/tutorial.h"
 #include "daemon/observe/messages.h"
 #include "lib/util/parse.h"
+#include "lib/util/text-stream.h"
 #include "tests/support/fixture.h"
 #include "tests/support/fleet.h"
 #include "tests/support/probe.h"
@@ -56,7 +57,7 @@ static usec_t start(struct fixture *fixture, const struct fleet_options *fleet, 
         char *yaml = NULL;
         usec_t begin;
         size_t size;
-        FILE *out = open_memstream(&yaml, &size);
+        FILE *out = text_stream_open(&yaml, &size);
 
         ck_assert_ptr_nonnull(out);
         fprintf(out,

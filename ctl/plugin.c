@@ -11,6 +11,7 @@
 
 #include "ctl/terminal/text.h"
 #include "ctl/verdict.h"
+#include "lib/util/text-stream.h"
 
 #define PROBLEMS_MAX 3u  /* in words; the rest is counted */
 #define PERFDATA_MAX 20u /* certificates with a number of their own */
@@ -191,13 +192,13 @@ static int write_line(const json_t *list, usec_t now, bool is_offline, const str
         size_t size;
         FILE *out;
 
-        out = open_memstream(&words, &size);
+        out = text_stream_open(&words, &size);
         if (!out)
                 return -ENOMEM;
         write_words(out, sum, results, is_offline);
         if (fclose(out) != 0 || clean_words(words, &clean) < 0)
                 return -ENOMEM;
-        out = open_memstream(&numbers, &size);
+        out = text_stream_open(&numbers, &size);
         if (!out)
                 return -ENOMEM;
         write_perfdata(out, list, now, limits, sum);

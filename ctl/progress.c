@@ -14,6 +14,7 @@
 #include "ctl/overview.h"
 #include "ctl/terminal/table.h"
 #include "ctl/terminal/text.h"
+#include "lib/util/text-stream.h"
 
 #define ROWS_MAX 12u
 
@@ -91,7 +92,7 @@ void progress_draw(struct progress *progress, const struct progress_row *rows, s
                 table_cell(table, TERM_FAINT, "%s", rows[i].doing);
                 table_cell(table, TERM_FAINT, "%s", elapsed > 0 ? format_timespan(span, elapsed) : "");
         }
-        out = open_memstream(&text, &size);
+        out = text_stream_open(&text, &size);
         if (!out)
                 return;
         (void)table_print(table, out, 2);

@@ -12,6 +12,7 @@
 
 #include "ctl/terminal/format.h"
 #include "ctl/terminal/text.h"
+#include "lib/util/text-stream.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -429,7 +430,7 @@ void verdict_clear(struct verdict *verdict) {
 static int add_finding(struct verdict *verdict, const struct row *row, const struct judge *judge) {
         struct finding finding = { .level = row->level, .advice = row->advice };
         size_t size = 0, at = verdict->n_findings;
-        FILE *out = open_memstream(&finding.sentence, &size);
+        FILE *out = text_stream_open(&finding.sentence, &size);
 
         if (!out)
                 return -ENOMEM;

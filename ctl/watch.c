@@ -12,6 +12,7 @@
 
 #include "ctl/overview.h"
 #include "ctl/terminal/format.h"
+#include "lib/util/text-stream.h"
 
 #define TICK_USEC    USEC_PER_SEC
 #define PAUSE_USEC   (USEC_PER_SEC / 4) /* between two requests, however much happens */
@@ -76,7 +77,7 @@ static int draw(struct watch *watch) {
         int r = 0;
 
         watch->ctl->term = term_detect(STDOUT_FILENO);
-        out = open_memstream(&text, &size);
+        out = text_stream_open(&text, &size);
         if (!out)
                 return -ENOMEM;
         fprintf(out, "%s   %s%s\n\n", format_local_time(time, now), socket ? socket : "no control.socket",

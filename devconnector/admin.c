@@ -15,6 +15,7 @@
 #include "devconnector/reply.h"
 #include "devconnector/rest.h"
 #include "lib/util/parse.h"
+#include "lib/util/text-stream.h"
 
 /* Refuses members of BODY that are not in KNOWN, which ends with NULL. */
 static int check_members(const json_t *body, const char *const *known, struct error *error) {
@@ -31,7 +32,7 @@ static int check_members(const json_t *body, const char *const *known, struct er
                         found = found || streq(name, known[i]);
                 if (found)
                         continue;
-                out = open_memstream(&list, &size);
+                out = text_stream_open(&list, &size);
                 if (!out)
                         return error_set_errno(error, -ENOMEM, "cannot answer");
                 for (size_t i = 0; known[i]; i++)
@@ -301,7 +302,7 @@ static void send_error(struct evhttp_request *request, unsigned status, const ch
 static void send_not_found(struct evhttp_request *request) {
         _cleanup_(freep) char *text = NULL;
         size_t size = 0;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
 
         if (!out) {
                 reply_send(request, 500, NULL, "", 0);

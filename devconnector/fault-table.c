@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "lib/util/parse.h"
+#include "lib/util/text-stream.h"
 
 #define AT(operation) (1u << OPERATION_KIND_##operation)
 #define AT_ANY        ((1u << OPERATION_KIND_MAX) - 1)
@@ -112,7 +113,7 @@ static const struct {
 static char *list_names(const char *(*name_at)(size_t i)) {
         char *text = NULL;
         size_t size = 0;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
 
         if (!out)
                 return NULL;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "lib/util/files.h"
+#include "lib/util/text-stream.h"
 
 #define REGISTRY_FILE_MAX (4u * 1024 * 1024)
 
@@ -42,7 +43,7 @@ static int push(struct registry *registry, const char *word, size_t size) {
 static int save(const struct registry *registry, struct error *error) {
         _cleanup_(freep) char *text = NULL;
         size_t size = 0;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
         int r;
 
         if (!out)

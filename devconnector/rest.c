@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "devconnector/query.h"
+#include "lib/util/text-stream.h"
 
 #define ROOT       "/v1"
 #define RUNTIME_CN "*Runtime*"
@@ -253,7 +254,7 @@ static int subject_read(const struct connector_call *call, struct subject *subje
         if (fault_is(call->fault, FAULT_OTHER_CLIENT))
                 name = fault_text(call->fault, "client");
         subject->common_name = strdup(name);
-        out = open_memstream(&subject->text, &size);
+        out = text_stream_open(&subject->text, &size);
         if (!subject->common_name || !out)
                 return -ENOMEM;
         for (const char *item = call->connector->settings->subject; item; item = strchr(item, ',')) {

@@ -9,6 +9,8 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 
+#include "lib/util/text-stream.h"
+
 #define GARBAGE_BYTES 512
 
 static const char nginx_page[] = "<html>\r\n"
@@ -233,7 +235,7 @@ static void write_utf16(FILE *out, const char *body, size_t size) {
 char *spoil_encoding(const struct fault *fault, const char *body, size_t size, size_t *ret_size) {
         const char *as = fault_text(fault, "as");
         char *text = NULL;
-        FILE *out = open_memstream(&text, ret_size);
+        FILE *out = text_stream_open(&text, ret_size);
 
         if (!out)
                 return NULL;

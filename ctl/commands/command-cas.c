@@ -7,6 +7,7 @@
 #include "ctl/terminal/format.h"
 #include "ctl/terminal/table.h"
 #include "ctl/view.h"
+#include "lib/util/text-stream.h"
 
 #define INDENT 2u
 
@@ -23,7 +24,7 @@ static char *names_of(const json_t *ca, const char *member) {
         const json_t *names = json_object_get(ca, member), *name;
         char *text = NULL;
         size_t i, size;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
 
         if (!out)
                 return NULL;

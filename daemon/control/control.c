@@ -18,6 +18,7 @@
 #include "lib/util/json.h"
 #include "lib/util/log.h"
 #include "lib/util/quote.h"
+#include "lib/util/text-stream.h"
 
 #define HEAD_MAX         8192u
 #define CONNECTIONS_MAX  256u
@@ -97,7 +98,7 @@ static void get_readiness(struct control *control, struct http_request *request,
         const struct fleet *fleet = control->options.fleet;
         _cleanup_(freep) char *text = NULL;
         size_t n_bad = 0, size;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
 
         if (!out) {
                 http_reply_error(request, 500, NULL, "out of memory");

@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+#include "lib/util/text-stream.h"
+
 static void free_certificates(struct certificate **certificates, size_t n) {
         for (size_t i = 0; i < n; i++)
                 certificate_free(certificates[i]);
@@ -113,7 +115,7 @@ char *fleet_describe(const struct fleet *fleet) {
                 }
         }
 
-        out = open_memstream(&text, &size);
+        out = text_stream_open(&text, &size);
         if (!out)
                 return NULL;
         if (n == 0)

@@ -18,6 +18,7 @@
 #include <sys/un.h>
 
 #include "lib/util/log-queue.h"
+#include "lib/util/text-stream.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
@@ -57,7 +58,7 @@ static int format_entry(int priority, const char *message_id, const struct log_f
                         const char *message, char **ret_data, size_t *ret_size) {
         const char level[] = { (char)('0' + priority), '\0' };
         _cleanup_(freep) char *data = NULL;
-        FILE *out = open_memstream(&data, ret_size);
+        FILE *out = text_stream_open(&data, ret_size);
 
         if (!out)
                 return -ENOMEM;

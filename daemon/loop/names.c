@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 
 #include "lib/util/log.h"
+#include "lib/util/text-stream.h"
 #include "lib/util/time.h"
 
 /* As long as libcurl keeps what it looked up by itself. */
@@ -86,7 +87,7 @@ static void lookup_free(struct lookup *lookup) {
 static char *format_addresses(const struct addrinfo *list) {
         _cleanup_(freep) char *text = NULL;
         size_t size = 0;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
         unsigned n = 0;
 
         if (!out)

@@ -12,6 +12,8 @@
 #include <signal.h>
 #include <strings.h>
 
+#include "lib/util/text-stream.h"
+
 #define ARGUMENTS_MAX 32
 
 static char *text_of(const json_t *object, const char *name) {
@@ -138,8 +140,8 @@ struct response dev_request(const struct dev *dev, const struct request *request
         struct curl_slist *headers = headers_of(request);
         bool certificate = request->identity || request->certificate;
         size_t headers_size = 0;
-        FILE *body_out = open_memstream(&response.body, &response.size);
-        FILE *headers_out = open_memstream(&response.headers, &headers_size);
+        FILE *body_out = text_stream_open(&response.body, &response.size);
+        FILE *headers_out = text_stream_open(&response.headers, &headers_size);
         CURL *curl = curl_easy_init();
 
         ck_assert(curl && body_out && headers_out);

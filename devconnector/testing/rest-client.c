@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "devconnector/testing/stage.h"
+#include "lib/util/text-stream.h"
 #include "tests/support/x509.h"
 
 void rest_world_clear(struct rest_world *world) {
@@ -57,7 +58,7 @@ static const char *place(const struct rest_world *world, char letter) {
 char *rest_expand(const struct rest_world *world, const char *template) {
         char *text = NULL;
         size_t size = 0;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
 
         for (; *template; template ++)
                 if (*template == '$' && place(world, template[1]))

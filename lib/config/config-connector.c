@@ -7,6 +7,7 @@
 
 #include "lib/config/config-internal.h"
 #include "lib/util/parse.h"
+#include "lib/util/text-stream.h"
 
 static const struct yaml_option connector_options[] = {
         { .key = "protocol",
@@ -74,7 +75,7 @@ static char *connector_choices(const struct yaml_run *run) {
 
         if (config->n_connectors == 0)
                 return strdup("define it under 'connectors'");
-        out = open_memstream(&text, &size);
+        out = text_stream_open(&text, &size);
         if (!out)
                 return NULL;
         fputs("those defined: ", out);

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "lib/config/config-internal.h"
+#include "lib/util/text-stream.h"
 
 static_assert(CONFIG_DEPTH_MAX == YAML_DEPTH_MAX, "the reader of YAML enforces it");
 
@@ -258,7 +259,7 @@ int config_format(const struct config *config, char **ret_yaml) {
         FILE *out;
         int failed;
 
-        out = open_memstream(&text, &size);
+        out = text_stream_open(&text, &size);
         if (!out)
                 return -ENOMEM;
         yaml_emit(&config_table, config, out);

@@ -8,6 +8,7 @@
 
 #include "lib/config/yaml-table-internal.h"
 #include "lib/util/parse.h"
+#include "lib/util/text-stream.h"
 
 /* The mappings, one for each file, that fill one struct; and where to complain when something is missing. */
 struct layers {
@@ -83,7 +84,7 @@ static const struct yaml_node *expect(struct yaml_run *run, const struct yaml_no
 static char *list_options(const struct yaml_table *table) {
         char *text = NULL;
         size_t size;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
 
         if (!out)
                 return NULL;

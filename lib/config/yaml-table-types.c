@@ -12,6 +12,7 @@
 
 #include "lib/config/yaml-table-internal.h"
 #include "lib/life/schedule.h"
+#include "lib/util/text-stream.h"
 
 static int store_string(struct yaml_run *run, const char *text, void *field) {
         char *copy = yaml_run_string(run, text);
@@ -276,7 +277,7 @@ int yaml_find_word(const struct yaml_option *option, const char *text) {
 char *yaml_list_words(const struct yaml_option *option) {
         size_t size, left = 0, n;
         char *text = NULL;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
 
         if (!out)
                 return NULL;

@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+#include "lib/util/text-stream.h"
+
 static bool is_same(const struct known_generation *damaged, const struct known_generation *other) {
         if (damaged->fingerprint[0])
                 return streq(damaged->fingerprint, other->fingerprint);
@@ -91,7 +93,7 @@ static char *explain(const struct known_generation *damaged, const struct known_
                      size_t n, usec_t now) {
         char *text = NULL;
         size_t size, n_told = 0;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
 
         if (!out)
                 return NULL;

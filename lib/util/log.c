@@ -15,6 +15,7 @@
 
 #include "lib/util/log-queue.h"
 #include "lib/util/log-stderr.h"
+#include "lib/util/text-stream.h"
 #include "lib/util/time.h"
 #include "lib/util/utf8.h"
 
@@ -125,7 +126,7 @@ static void write_line(FILE *out, int priority, const char *message_id, const st
 static int format_line(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
                        const char *message, char **ret_data, size_t *ret_size) {
         _cleanup_(freep) char *line = NULL, *safe = utf8_escape(message);
-        FILE *out = safe ? open_memstream(&line, ret_size) : NULL;
+        FILE *out = safe ? text_stream_open(&line, ret_size) : NULL;
 
         if (!out)
                 return -ENOMEM;

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "lib/util/text-stream.h"
+
 #define MODE_BITS 07777u
 
 static struct rights of_stat(const struct stat *st) {
@@ -202,7 +204,7 @@ char *rights_commands(const struct rights *rights, const struct rights *target, 
         const char *separator = "";
         char *text = NULL;
         size_t size;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
 
         if (!out)
                 return NULL;

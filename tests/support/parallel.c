@@ -9,7 +9,7 @@
 #include "tests/test.h"
 
 unsigned parallel_size(void) {
-        long n = sysconf(_SC_NPROCESSORS_ONLN);
+        long n = 2 * sysconf(_SC_NPROCESSORS_ONLN);
 
         return n < 1 ? 1 : n > (long)PARALLEL_MAX ? PARALLEL_MAX : (unsigned)n;
 }

@@ -4,9 +4,9 @@
 
 #include "lib/util/macro.h"
 
-#define PARALLEL_MAX 4u
+#define PARALLEL_MAX 8u
 
-/* As many as there are processors; at most PARALLEL_MAX. */
+/* Two for each processor, since a run waits for half of its time; at most PARALLEL_MAX. */
 unsigned parallel_size(void);
 
 /* Suites of thousands of runs take every N-th point only, when REKEYD_TEST_SHARE=N says so. Returns N; 1
