@@ -11,31 +11,28 @@
 #include <stdio.h>
 
 #include "ctl/terminal/question.h"
+#include "lib/protocol/token.h"
 #include "lib/util/files.h"
 
-/* What is left of the SIZE bytes at DATA without the blanks around it, owned; DATA is cleansed. 0, -EINVAL
- * where that is not one word, -ENODATA where it is nothing. */
-static int take_word(char *data, size_t size, char **ret) {
+/* What is left of the SIZE bytes at DATA without the blanks around it, owned; DATA is cleansed. rekeyd finds
+ * the token in it once more, since only it knows which URL counts. 0; -ENODATA; -EINVAL with a sentence;
+ * -ENOMEM. */
+static int take_text(char *data, size_t size, char **ret, struct error *error) {
         const char *begin = data, *end = data + size;
-        char *word = NULL;
-        int r = 0;
+        struct token_text text = { 0 };
+        int r;
 
         while (begin < end && isspace((unsigned char)*begin))
                 begin++;
         while (end > begin && isspace((unsigned char)end[-1]))
                 end--;
-        for (const char *p = begin; p < end; p++)
-                if (!isgraph((unsigned char)*p))
-                        r = -EINVAL;
-        if (begin == end)
-                r = -ENODATA;
+        r = token_text_read(begin, (size_t)(end - begin), "", &text, error);
+        token_text_clear(&text);
         if (r == 0) {
-                word = strndup(begin, (size_t)(end - begin));
-                r = word ? 0 : -ENOMEM;
+                *ret = strndup(begin, (size_t)(end - begin));
+                r = *ret ? 0 : -ENOMEM;
         }
         explicit_bzero(data, size);
-        if (r == 0)
-                *ret = word;
         return r;
 }
 
@@ -86,13 +83,10 @@ int token_read(const char *file, const char *certificate, char **ret, struct err
         r = file ? read_all(file, &data, &size, error) : ask(certificate, &data, &size, error);
         if (r < 0)
                 return r;
-        r = take_word(data, size, ret);
+        r = take_text(data, size, ret, error);
         switch (r) {
         case -EINVAL:
-                return error_set(
-                        error, r,
-                        "%s is not a one-time token, which is one line of printable ASCII without blanks",
-                        what);
+                return error_prefix(error, "%s is not a one-time token", what);
         case -ENODATA:
                 return error_set(error, r, "%s is empty and not a one-time token", what);
         case -ENOMEM:

@@ -4,7 +4,7 @@
 
 #include "lib/util/error.h"
 
-#define TOKEN_MAX 4096u
+#define TOKEN_MAX 16384u
 
 /*
  * Reads the token from FILE, from standard input where FILE is "-", or by asking for it where FILE is NULL

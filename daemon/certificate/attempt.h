@@ -109,9 +109,5 @@ char *attempt_take_warning(struct attempt *attempt);
 usec_t attempt_step_usec(const struct attempt *attempt);
 usec_t attempt_key_cpu_usec(const struct attempt *attempt);
 
-/* Makes TEXT one token: white space around it goes. False when it is none: it is empty, has blanks inside, or
- * what cannot be printed. */
-bool attempt_trim_token(char *text);
-
 /* As CONFIG has them. */
 struct store_options attempt_store_options(const struct config_certificate *config);

@@ -643,8 +643,6 @@ static int check_request(const struct certificate *certificate, enum operation o
                 .is_token_offered = renewer->renewal.token_offered,
                 .is_revoking = revoker_is_busy(&certificate->revoker),
                 .has_dependents = publisher_has_dependents(&certificate->publisher),
-                .has_enrol_url = protocol_can_enrol(core->config->connector->protocol,
-                                                    core->config->connector->enrol_url),
                 .has_refused_subject = state_refused_subject(state),
                 .connector = core->config->connector->name,
                 .expiry = core->facts.expiry,
@@ -676,21 +674,17 @@ static int take_token(struct certificate *certificate, const struct operation_ar
                       struct error *error) {
         const struct config_connector *connector = certificate->core.config->connector;
         struct renewer *renewer = &certificate->renewer;
-        char *token = strdup(arguments->token);
+        char *token;
         int r;
 
-        if (!token)
-                return error_set(error, -ENOMEM, "out of memory");
-        if (!attempt_trim_token(token)) {
-                free_secret(token);
-                return error_set(error, -EINVAL,
-                                 "this is not a one-time token: a token is one line without blanks");
-        }
-        r = protocol_check_token(connector->protocol, token, connector->enrol_url, error);
-        if (r < 0) {
-                free_secret(token);
-                return r;
-        }
+        r = protocol_take_token(connector->protocol, arguments->token, strlen(arguments->token),
+                                connector->enrol_url, &token, error);
+        if (r == -ENOMEM)
+                return error_set(error, r, "out of memory");
+        if (r == -ENODATA)
+                return error_set(error, -EINVAL, "there is no one-time token in it");
+        if (r < 0)
+                return error_prefix(error, "this is no one-time token that can be used");
         /* What is rejected has nothing left to lose. */
         renewer_offer_token(renewer, token, arguments->force || renewer_is_rejected(renewer),
                             arguments->force);

@@ -5,7 +5,6 @@
 
 #include "daemon/certificate/local-steps.h"
 
-#include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 
@@ -79,24 +78,6 @@ static int adopt(struct gathered *gathered) {
         return gathered->adopted ? 0 : -ENOMEM;
 }
 
-bool attempt_trim_token(char *text) {
-        char *begin = text, *end = text + strlen(text);
-
-        while (isspace((unsigned char)*begin))
-                begin++;
-        while (end > begin && isspace((unsigned char)end[-1]))
-                end--;
-        *end = '\0';
-        memmove(text, begin, (size_t)(end - begin) + 1);
-        explicit_bzero(text + (end - begin) + 1, (size_t)(begin - text)); /* its last bytes, as they were */
-        if (!*text)
-                return false;
-        for (const char *p = text; *p; p++)
-                if (!isgraph((unsigned char)*p))
-                        return false;
-        return true;
-}
-
 /* A token is the same one in another file: a service manager that passes credentials makes a new file at each
  * start. FNV-1a is enough, and of a token, which is random, it gives nothing away. */
 static uint64_t token_hash(const char *token) {
@@ -105,22 +86,14 @@ static uint64_t token_hash(const char *token) {
         return hash != 0 ? hash : 1;
 }
 
-static bool fits_connector(struct gathered *gathered, const char *token) {
-        const struct config_connector *connector = gathered->config->connector;
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-
-        if (protocol_check_token(connector->protocol, token, connector->enrol_url, &error) == 0)
-                return true;
-        error_prefix(&error, "token file %s is not used", gathered->config->token_file);
-        add_warning(gathered, error_text(&error));
-        return false;
-}
-
 static void read_token(struct gathered *gathered) {
         const char *path = gathered->config->token_file;
         struct file_identity identity;
+        const struct config_connector *connector = gathered->config->connector;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
         _cleanup_(freep) char *warning = NULL;
         char *text;
+        size_t size;
         int r;
 
         if (gathered->offered_token) {
@@ -134,7 +107,7 @@ static void read_token(struct gathered *gathered) {
         /* Before it is read: a file that is replaced meanwhile will look new, never old. */
         if (file_identify(AT_FDCWD, path, &identity) == 0)
                 gathered->findings.token_file = file_identity_hash(&identity);
-        r = file_read_at(AT_FDCWD, path, FILE_FOLLOW, TOKEN_FILE_MAX, &text, NULL);
+        r = file_read_at(AT_FDCWD, path, FILE_FOLLOW, TOKEN_FILE_MAX, &text, &size);
         if (r == -ENOENT)
                 return;
         if (r < 0) {
@@ -142,18 +115,16 @@ static void read_token(struct gathered *gathered) {
                         add_warning(gathered, warning);
                 return;
         }
-        if (attempt_trim_token(text)) {
-                if (!fits_connector(gathered, text)) {
-                        free_secret(text);
-                        return;
-                }
-                gathered->token = text;
-                gathered->findings.token = token_hash(text);
-                return;
+        r = protocol_take_token(connector->protocol, text, size, connector->enrol_url, &gathered->token,
+                                &error);
+        explicit_bzero(text, size);
+        free(text);
+        if (r == 0)
+                gathered->findings.token = token_hash(gathered->token);
+        else if (r != -ENODATA) {
+                error_prefix(&error, "token file %s is not used", path);
+                add_warning(gathered, error_text(&error));
         }
-        if (*text && asprintf(&warning, "token file %s is not one line with a one-time token", path) >= 0)
-                add_warning(gathered, warning);
-        free_secret(text);
 }
 
 static bool key_fits(const struct key *key, unsigned bits) {

@@ -10,6 +10,7 @@
 
 #include "daemon/certificate/gathered.h"
 #include "lib/config/urls.h"
+#include "lib/protocol/token.h"
 #include "lib/util/quote.h"
 
 static const struct protocol *protocol_of(const struct remote *remote) {
@@ -109,7 +110,7 @@ static void start_call(struct remote *remote, struct connector_request *request,
         };
         int r;
 
-        if (!to.url && !(to.token && protocol_can_enrol(connector->protocol, NULL))) {
+        if (!to.url && !(to.token && token_is_url(to.token))) {
                 fail_unstarted(remote, urls_explain_none(connector, &gathered->outcome.error));
                 return;
         }
@@ -138,6 +139,7 @@ static void start_endpoint_call(struct remote *remote, const char *token, connec
         struct gathered *gathered = remote->gathered;
         struct connector_request request = { .last = gathered->outcome.step == STEP_SIGN };
 
+        remote->token = gathered->by_token ? token : NULL;
         if (gathered->by_token)
                 request.token = token;
         else {
@@ -157,7 +159,7 @@ static struct protocol_reply endpoint_reply(const struct remote *remote,
                                             const struct connector_answer *answer) {
         struct protocol_reply reply = answer->reply;
 
-        reply.by_token = remote->gathered->by_token;
+        reply.token = remote->token;
         return reply;
 }
 
@@ -228,7 +230,7 @@ static void take_result(struct remote *remote, const struct protocol_reply *repl
         error_prefix(&gathered->outcome.error, "%s", remote->shown);
         gathered->outcome.failure = (enum failure)r;
         gathered->outcome.is_token_good =
-                r == FAILURE_REFUSED && reply->by_token && protocol_of(remote)->keeps_token;
+                r == FAILURE_REFUSED && reply->token && protocol_of(remote)->keeps_token;
         if (r == FAILURE_REJECTED || (reply->status == 400 && reply->size == 0))
                 mention_clones(gathered);
 }

@@ -12,8 +12,9 @@ struct remote {
         struct gathered *gathered;
         void (*done)(void *userdata); /* a step is over: its outcome is in what is gathered */
         void *userdata;
-        char *shown;                 /* the URL of the last call, for texts */
-        size_t n_tried;              /* URLs at which the new certificate was verified to no avail */
+        char *shown;       /* the URL of the last call, for texts */
+        const char *token; /* that the last call was made with, borrowed; NULL: with a certificate */
+        size_t n_tried;    /* URLs at which the new certificate was verified to no avail */
         struct connector_call *call; /* under way */
         CURLSH *share; /* connections, from the configuration to the signature, with the key of the set */
 };

@@ -319,15 +319,17 @@ void reporter_log_waiting(struct reporter *reporter) {
         if (config->token_file)
                 reporter_log(reporter, LOG_WARNING, MESSAGE_WAITING, "%s; waiting for a one-time token in %s",
                              why, config->token_file);
-        else if (protocol_can_enrol(config->connector->protocol, config->connector->enrol_url))
+        else if (config->connector->enrol_url)
                 reporter_log(reporter, LOG_WARNING, MESSAGE_WAITING,
                              "%s; waiting for a one-time token (no `token_file` is configured); fix: "
                              "rekeyctl enrol %s",
                              why, config->name);
         else
                 reporter_log(reporter, LOG_WARNING, MESSAGE_WAITING,
-                             "%s, and no way to enrol: connector %s has no `enrol_url`", why,
-                             config->connector->name);
+                             "%s; waiting for a one-time token; since connector %s has no `enrol_url`, "
+                             "rekeyctl enrol %s needs %s",
+                             why, config->connector->name, config->name,
+                             protocol_get(config->connector->protocol)->whole_token);
 }
 
 void reporter_log_current(struct reporter *reporter) {

@@ -54,13 +54,6 @@ static int check_renewable(const struct request_facts *facts, struct error *erro
                          facts->name);
 }
 
-static int check_enrol_url(const struct request_facts *facts, struct error *error) {
-        if (facts->has_enrol_url)
-                return 0;
-        return error_set(error, -EPERM, "%s cannot be enrolled: connector %s has no `enrol_url`", facts->name,
-                         facts->connector);
-}
-
 static int check_enrolment_needed(const struct request_facts *facts, struct error *error) {
         char until[TIMESTAMP_MAX];
 
@@ -167,7 +160,6 @@ static const struct {
         { ALL, check_under_way, false },
         { RENEW, check_not_revoked, true },
         { RENEW, check_renewable, true },
-        { ENROL, check_enrol_url, false },
         { ENROL | REVOKE | ROLLBACK, check_readable, true },
         { ENROL, check_enrolment_needed, true },
         { NOTIFY, check_dependents, false },

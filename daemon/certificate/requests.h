@@ -52,7 +52,6 @@ struct request_facts {
         bool is_token_offered;
         bool is_revoking; /* a revocation is under way, of whichever set */
         bool has_dependents;
-        bool has_enrol_url;
         bool has_refused_subject;
         const char *connector; /* its name */
         usec_t expiry;         /* CLOCK_REALTIME */

@@ -419,7 +419,7 @@ static int add_header(struct connector_call *call, const char *name, const char 
         return 0;
 }
 
-static int make_headers(struct connector_call *call, const struct connector_request *request) {
+static int make_headers(struct connector_call *call) {
         sd_id128_t id;
         int r;
 
@@ -437,9 +437,7 @@ static int make_headers(struct connector_call *call, const struct connector_requ
         r = add_header(call, "Expect", "");
         if (r < 0)
                 return r;
-        return request->token && call->asked.token_header
-                       ? add_header(call, call->asked.token_header, request->token)
-                       : 0;
+        return call->asked.token_header ? add_header(call, call->asked.token_header, call->asked.token) : 0;
 }
 
 /* libcurl's callback for a TLS context that it has just made, for each new connection: to the proxy, where
@@ -553,7 +551,7 @@ int connector_call_new(struct curl_glue *glue, struct connector_request *request
         r = proxy_find(call->asked.url, &call->proxy, error);
         if (r < 0)
                 return r;
-        r = make_headers(call, request);
+        r = make_headers(call);
         if (r < 0)
                 return r;
         r = set_options(call, request);

@@ -26,14 +26,8 @@ static void check_distrust(struct yaml_run *run, const struct yaml_node *list) {
         }
 }
 
-void config_check_connector(struct yaml_run *run, void *object, const struct yaml_node *node,
-                            struct yaml_place place) {
-        const struct config_connector *connector = object;
-
-        if (!yaml_find(node, "url") && !yaml_find(node, "enrol_url") &&
-            !protocol_can_enrol(connector->protocol, NULL))
-                yaml_complain(run, place, "connector '%s' has no URL: set 'url', 'enrol_url' or both",
-                              connector->name);
+void config_check_connector(struct yaml_run *run, _unused_ void *object, const struct yaml_node *node,
+                            _unused_ struct yaml_place place) {
         check_distrust(run, yaml_find(node, "distrust"));
 }
 
@@ -111,20 +105,10 @@ static void check_policy(struct yaml_run *run, const struct config_policy *polic
                               "renewed before it is valid");
 }
 
-/* Whether CONNECTOR says where to enrol, rightly or not. */
-static bool gives_enrol_url(struct yaml_run *run, const struct config_connector *connector) {
-        const struct config *config = yaml_run_object(run);
-        const struct yaml_node *name =
-                yaml_run_names(run, config->connectors)[connector - config->connectors];
-
-        return yaml_find(name->next, "enrol_url");
-}
-
 void config_check_certificate(struct yaml_run *run, void *object, const struct yaml_node *node,
                               _unused_ struct yaml_place place) {
         struct config_certificate *certificate = object;
-        const struct yaml_node *import = yaml_find(node, "import"),
-                               *token_file = yaml_find(node, "token_file");
+        const struct yaml_node *import = yaml_find(node, "import");
 
         for (size_t i = 0; i < certificate->n_exports; i++)
                 if (certificate->exports[i].format == EXPORT_PKCS12 && !certificate->exports[i].friendly_name)
@@ -132,13 +116,6 @@ void config_check_certificate(struct yaml_run *run, void *object, const struct y
 
         certificate->public_access = certificate->key_access;
         certificate->public_access.mode = 0644;
-
-        if (token_file && certificate->connector &&
-            !protocol_can_enrol(certificate->connector->protocol, NULL) &&
-            !gives_enrol_url(run, certificate->connector))
-                yaml_complain(run, token_file->place,
-                              "'token_file' has no effect: connector '%s' has no 'enrol_url'; set one",
-                              certificate->connector->name);
 
         if (import && yaml_resolve(import)->kind == YAML_MAPPING) {
                 const struct yaml_node *key = yaml_find(import, "key"),

@@ -9,6 +9,7 @@
 #include "lib/protocol/compass.h"
 
 #include "lib/protocol/reply.h"
+#include "lib/protocol/token.h"
 #include "lib/util/base64.h"
 
 #define TOKEN_HEADER "Connector-Token"
@@ -73,7 +74,7 @@ static int read_status(const struct protocol_reply *reply, struct error *error) 
         _cleanup_(json_decrefp) json_t *root = NULL;
         const char *message = NULL;
 
-        if (reply->by_token && reply->status == 400 && reply->size == 0)
+        if (reply->token && reply->status == 400 && reply->size == 0)
                 return fail(error, PROTOCOL_TOKEN_DOUBTFUL,
                             "it is used, wrong or expired, or the Director is down");
         if (reply_parse(reply, &root, NULL) == 0)
@@ -143,6 +144,18 @@ static bool is_header_value(const char *text) {
 #define PLANE_INFO   "managementPlaneInfo"
 #define SLOT(member) offsetof(struct protocol_configuration, member)
 
+/* Where the first token came with its URL, the second one is for the same place. */
+static int follow_token(const char *first, char **token) {
+        char *url = strndup(first, strcspn(first, "?")), *joined = url ? token_join(url, *token) : NULL;
+
+        free_secret(url);
+        if (!joined)
+                return -ENOMEM;
+        free_secret(*token);
+        *token = joined;
+        return 0;
+}
+
 int compass_read_configuration(const struct protocol_reply *reply, struct protocol_configuration *ret,
                                struct error *error) {
         static const struct {
@@ -194,6 +207,11 @@ int compass_read_configuration(const struct protocol_reply *reply, struct protoc
         }
         if (configuration.token && !is_header_value(configuration.token))
                 return reply_wrong(error, "token.token", "not a token");
+        if (configuration.token && reply->token && token_is_url(reply->token)) {
+                r = follow_token(reply->token, &configuration.token);
+                if (r < 0)
+                        return r;
+        }
 
         *ret = configuration;
         configuration = (struct protocol_configuration) { 0 };
@@ -252,18 +270,24 @@ int compass_read_probe(const struct protocol_reply *reply, struct error *error) 
 
 /* Everything is a POST to the one URL of an endpoint. R is what making the body has returned. */
 static int post(const struct protocol_ask *ask, int r, char *body, struct protocol_request *ret) {
-        char *url = r == 0 ? strdup(ask->url) : NULL;
+        _cleanup_(protocol_request_clear) struct protocol_request request = { .body = r == 0 ? body : NULL };
 
-        if (!url) {
-                if (r == 0)
-                        free(body);
-                return r < 0 ? r : -ENOMEM;
+        if (r < 0)
+                return r;
+        if (ask->token && token_is_url(ask->token)) {
+                r = token_split(ask->token, &request.url, &request.token);
+                if (r < 0)
+                        return r;
+        } else {
+                request.url = strdup(ask->url);
+                request.token = ask->token ? strdup(ask->token) : NULL;
         }
-        *ret = (struct protocol_request) {
-                .url = url,
-                .body = body,
-                .token_header = ask->token ? TOKEN_HEADER : NULL,
-        };
+        if (!request.url || (ask->token && !request.token))
+                return -ENOMEM;
+        if (ask->token)
+                request.token_header = TOKEN_HEADER;
+        *ret = request;
+        request = (struct protocol_request) { 0 };
         return 0;
 }
 
@@ -315,6 +339,8 @@ static int read_proof(const struct protocol_reply *reply, _unused_ const char *c
 
 const struct protocol protocol_compass = {
         .endpoint = offsetof(struct connection, connector_url),
+        .url_member = "connectorURL",
+        .whole_token = "the Director's whole answer, with `token` and `connectorURL`",
         .ask_configuration = ask_configuration,
         .ask_signature = ask_signature,
         .ask_revocation = ask_revocation,

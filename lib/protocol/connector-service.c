@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "lib/protocol/reply.h"
+#include "lib/protocol/token.h"
 #include "lib/util/base64.h"
 #include "lib/x509/cert.h"
 
@@ -17,6 +18,7 @@
 
 #define ENROL_PLACE ".../signingRequests/info"
 #define INFO_PLACE  ".../management/info"
+#define WHOLE_TOKEN "the whole URL with the token, https://" ENROL_PLACE "?token=..."
 
 /* -------- requests */
 
@@ -30,90 +32,17 @@ static int make(char *url, char *body, struct protocol_request *ret) {
         return 0;
 }
 
-static bool is_url(const char *token) {
-        return has_prefix(token, "https://");
-}
-
-/* The value of `token` in the query of URL; *RET_SIZE is 0 where there is none. */
-static const char *token_in(const char *url, size_t *ret_size) {
-        const char *p = strchr(url, '?');
-
-        *ret_size = 0;
-        while (p) {
-                p++;
-                if (has_prefix(p, "token=")) {
-                        p += strlen("token=");
-                        *ret_size = strcspn(p, "&");
-                        return p;
-                }
-                p = strchr(p, '&');
-        }
-        return NULL;
-}
-
-static int check_token(const char *token, const char *enrol_url, struct error *error) {
-        _cleanup_(freep) char *shown = NULL;
-        size_t size;
-
-        if (!is_url(token))
-                return enrol_url ? 0
-                                 : error_set(error, -EINVAL,
-                                             "a one-time token alone does not say where to enrol: set "
-                                             "`enrol_url`, or use the whole URL with the token, "
-                                             "https://" ENROL_PLACE "?token=...");
-        shown = url_shown(token);
-        if (!shown)
-                return -ENOMEM;
-        if (!url_is_https(token))
-                return error_set(error, -EINVAL,
-                                 "the URL with the one-time token is not one that may be called");
-        (void)token_in(token, &size);
-        if (size == 0)
-                return error_set(error, -EINVAL, "%s has no one-time token: it must end in ?token=...",
-                                 shown);
-        if (enrol_url && !url_same_server(token, enrol_url))
-                return error_set(
-                        error, -EINVAL,
-                        "the one-time token is not sent to %s, since `enrol_url` names another server, %s",
-                        shown, enrol_url);
-        return 0;
-}
-
-/* The characters of a token as they are, and all else as %XX. */
-static void escape(const char *token, char *to) {
-        for (; *token; token++) {
-                const unsigned char c = (unsigned char)*token;
-
-                if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    strchr("-._~=", c))
-                        *to++ = (char)c;
-                else
-                        to += sprintf(to, "%%%02X", c);
-        }
-        *to = '\0';
-}
-
 static int ask_configuration(const struct protocol_ask *ask, struct protocol_request *ret,
                              struct error *error) {
-        char *url;
-        size_t room;
         int r;
 
         if (!ask->token)
                 return make(strdup(ask->url), NULL, ret);
-        r = check_token(ask->token, ask->url, error);
+        r = token_check(ask->token, ask->url, WHOLE_TOKEN, error);
         if (r < 0)
                 return r;
-        if (is_url(ask->token))
-                return make(strdup(ask->token), NULL, ret);
-        room = strlen(ask->url) + strlen("?token=") + 3 * strlen(ask->token) + 1;
-        url = malloc(room);
-        if (url) {
-                int size = snprintf(url, room, "%s%ctoken=", ask->url, strchr(ask->url, '?') ? '&' : '?');
-
-                escape(ask->token, url + size);
-        }
-        return make(url, NULL, ret);
+        return make(token_is_url(ask->token) ? strdup(ask->token) : token_join(ask->url, ask->token), NULL,
+                    ret);
 }
 
 static int ask_signature(const struct protocol_ask *ask, const char *csr_pem, struct protocol_request *ret,
@@ -161,7 +90,7 @@ static int read_forbidden(const struct protocol_reply *reply, const char *messag
         if (streq(message, "Certificate has been revoked."))
                 return fail(error, FAILURE_REJECTED, "the certificate is revoked, HTTP status 403: \"%s\"",
                             reply_quote(message, buffer));
-        if (reply->by_token && (streq(message, "Invalid token.") || streq(message, "Token not provided.")))
+        if (reply->token && (streq(message, "Invalid token.") || streq(message, "Token not provided.")))
                 return fail(error, PROTOCOL_TOKEN_REJECTED,
                             "it is used, wrong or expired, HTTP status 403: \"%s\"",
                             reply_quote(message, buffer));
@@ -258,23 +187,23 @@ static int read_configuration(const struct protocol_reply *reply, struct protoco
                               struct error *error) {
         _cleanup_(protocol_configuration_clear) struct protocol_configuration configuration = { 0 };
         _cleanup_(json_decrefp) json_t *root = NULL;
-        const char *field = reply->by_token ? "api" : "urls";
+        const char *field = reply->token ? "api" : "urls";
         const json_t *urls;
         int r;
 
-        r = read_status(reply, 200, reply->by_token ? ENROL_PLACE : INFO_PLACE, error);
+        r = read_status(reply, 200, reply->token ? ENROL_PLACE : INFO_PLACE, error);
         if (r == 0)
                 r = reply_read_json(reply, &root, error);
         if (r == 0)
                 r = read_request(root, &configuration, error);
         if (r == 0)
-                r = reply_read_object(root, field, reply->by_token ? REPLY_NULLABLE : REPLY_REQUIRED, &urls,
+                r = reply_read_object(root, field, reply->token ? REPLY_NULLABLE : REPLY_REQUIRED, &urls,
                                       error);
         if (r == 0 && urls)
                 r = read_urls(urls, &configuration.connection);
-        if (r == 0 && reply->by_token)
+        if (r == 0 && reply->token)
                 r = read_csr_url(root, &configuration.token, error);
-        if (r == 0 && !reply->by_token && !url_is_https(configuration.connection.renew_url))
+        if (r == 0 && !reply->token && !url_is_https(configuration.connection.renew_url))
                 r = reply_wrong(error, "urls.renewCertUrl", "missing, or not an https URL");
         if (r != 0)
                 return r;
@@ -391,5 +320,6 @@ const struct protocol protocol_connector_service = {
         .read_certificates = read_certificates,
         .read_revocation = read_revocation,
         .read_proof = read_proof,
-        .check_token = check_token,
+        .url_member = "legacyConnectorURL",
+        .whole_token = WHOLE_TOKEN,
 };

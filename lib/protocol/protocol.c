@@ -13,6 +13,7 @@ const char *protocol_endpoint(const struct protocol *protocol, const struct conn
 void protocol_request_clear(struct protocol_request *request) {
         free_secret(request->url);
         free_secret(request->body);
+        free_secret(request->token);
         *request = (struct protocol_request) { 0 };
 }
 

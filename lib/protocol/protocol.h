@@ -42,6 +42,7 @@ struct protocol_request {
         char *url;                /* may carry a token: url_shown() is for texts */
         char *body;               /* of a POST, JSON or empty; NULL: a GET */
         const char *token_header; /* the header that the token goes into; NULL: none */
+        char *token;              /* that goes into it */
 };
 void protocol_request_clear(struct protocol_request *request); /* cleanses it */
 
@@ -51,7 +52,7 @@ struct protocol_reply {
         const char *body;
         size_t size;
         const char *content_type; /* NULL: none was given */
-        bool by_token;            /* the call was made at the token-secured endpoint */
+        const char *token; /* the call was made with it, at the token-secured endpoint; NULL: it was not */
 };
 
 /* What the call before the signature returned. Everything but the subject may be NULL. What is there is not
@@ -124,11 +125,11 @@ struct protocol {
         int (*read_proof)(const struct protocol_reply *reply, const char *certificate_pem,
                           struct connection *ret, struct error *error);
 
-        /*
-         * An operator's token, as far as that can be judged: 0, or -EINVAL with a sentence. ENROL_URL may be
-         * NULL: then a token has to bring its URL along. NULL: any token fits, and ENROL_URL is needed.
-         */
-        int (*check_token)(const char *token, const char *enrol_url, struct error *error);
+        /* The member beside `token` in the Director's answer that is the URL. */
+        const char *url_member;
+
+        /* What has token and URL both, for a sentence. */
+        const char *whole_token;
 };
 
 #define PROTOCOL_EXTERN(symbol, variable, name) extern const struct protocol protocol_##variable;
@@ -141,6 +142,10 @@ const struct protocol *protocol_get(enum protocol_id id);
 const char *protocol_endpoint(const struct protocol *protocol, const struct connection *connection);
 char **protocol_endpoint_member(const struct protocol *protocol, struct connection *connection);
 
-/* Whether a Connector can enrol, and what is wrong with TOKEN for that: as check_token(). */
-bool protocol_can_enrol(enum protocol_id id, const char *enrol_url);
-int protocol_check_token(enum protocol_id id, const char *token, const char *enrol_url, struct error *error);
+/*
+ * The one-time token in what somebody hands in (token_text_read()): the token alone, where ENROL_URL says
+ * where it goes; or a URL with it. Owned by the caller, free_secret(). 0; -ENODATA where there is nothing;
+ * -EINVAL with a sentence where there is no token, or it cannot be sent; -ENOMEM.
+ */
+int protocol_take_token(enum protocol_id id, const char *data, size_t size, const char *enrol_url, char **ret,
+                        struct error *error);

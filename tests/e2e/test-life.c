@@ -10,6 +10,7 @@
 #include "daemon/observe/messages.h"
 #include "lib/protocol/connection.h"
 #include "lib/store/store.h"
+#include "lib/util/base64.h"
 #include "lib/x509/csr.h"
 #include "tests/support/fixture.h"
 #include "tests/support/fleet.h"
@@ -405,10 +406,38 @@ START_TEST(nobody_calls_over_the_connection_of_another) {
 }
 END_TEST
 
+/* As people paste it, with its URL in it, so that the configuration needs none. */
+START_TEST(the_director_s_answer_is_a_token) {
+        for (int is_encoded = 0; is_encoded < 2; is_encoded++) {
+                _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
+                _cleanup_(freep) char *option = NULL, *answer = NULL, *encoded = NULL;
+                json_t *minted = fixture_admin(fixture, "/tokens", "{\"client\":\"client-1\"}");
+
+                ck_assert_int_ge(asprintf(&answer,
+                                          "{\"token\": \"%s\",\n \"connectorURL\": \"%s\", "
+                                          "\"legacyConnectorURL\": \"%s\"}\n",
+                                          member(minted, "token"), fixture->token_url, member(minted, "url")),
+                                 0);
+                ck_assert_int_eq(base64_encode(answer, strlen(answer), &encoded), 0);
+                ck_assert_int_ge(asprintf(&option, "enrol_url: '%s', ", fixture->token_url), 0);
+                fixture_configure(fixture, ORDERS);
+                fixture_edit(fixture, option, "");
+                scratch_write(fixture->directory, "token", is_encoded ? encoded : answer, 0600);
+                ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+                fixture_expect_message(fixture, MESSAGE_WARNING, "which came with it: connector dev has no");
+                ck_assert_ptr_null(
+                        strstr(process_output(fixture->rekeyd, PROCESS_STDERR), member(minted, "token")));
+                json_decref(minted);
+                fixture_configure(fixture, ORDERS LARGER_KEY);
+                ck_assert_int_eq(fixture_run(fixture, "--once"), 2); /* by the URL that it has learnt */
+        }
+}
+END_TEST
+
 TEST_MAIN("life", enrols_and_renews_unattended, the_set_is_whole_and_private,
           the_key_is_on_disk_before_its_csr_leaves, a_lost_reply_costs_no_second_key,
           waits_for_a_token_that_comes_later, a_used_token_is_reported_and_a_fresh_one_helps,
           adopts_an_imported_pair_and_renews_it, adopts_plain_files_in_place, a_larger_key_is_made_at_once,
           never_below_what_the_connector_asks, the_director_may_be_down, follows_a_new_url_over_a_restart,
-          who_has_enrolled_knows_where_to_renew, no_secret_is_logged, ten_mistakes_are_reported_at_once,
-          nobody_calls_over_the_connection_of_another)
+          who_has_enrolled_knows_where_to_renew, the_director_s_answer_is_a_token, no_secret_is_logged,
+          ten_mistakes_are_reported_at_once, nobody_calls_over_the_connection_of_another)

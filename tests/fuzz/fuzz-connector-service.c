@@ -43,8 +43,8 @@ static void read_all(const struct protocol *protocol, const struct protocol_repl
 
         take(r, &error);
         require((r == 0) == !strempty(configuration.subject));
-        require(r != 0 || !reply->by_token || url_is_https(configuration.token));
-        require(r != 0 || reply->by_token || url_is_https(configuration.connection.renew_url));
+        require(r != 0 || !reply->token || url_is_https(configuration.token));
+        require(r != 0 || reply->token || url_is_https(configuration.connection.renew_url));
         r = protocol->read_certificates(reply, &certificates, &error);
         take(r, &error);
         require((r == 0) == (certificates.chain && certificates.ca && certificates.leaf));
@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (size < 1)
                 return 0;
         reply.status = statuses[(data[0] - 'a') & 7];
-        reply.by_token = (data[0] - 'a') & 8;
+        reply.token = (data[0] - 'a') & 8 ? "token" : NULL;
         reply.body = (const char *)data + 1;
         reply.size = size - 1;
         read_all(protocol_get(PROTOCOL_CONNECTOR_SERVICE), &reply);

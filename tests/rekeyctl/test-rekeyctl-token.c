@@ -85,8 +85,9 @@ START_TEST(what_is_no_token_is_refused_unseen) {
                 { TOKEN " " TOKEN, "without blanks" },
                 { TOKEN "\n" TOKEN "\n", "one line" },
                 { TOKEN "\t1", "without blanks" },
-                { TOKEN "\xc3\xa4", "printable ASCII" },
-                { TOKEN "\033", "printable ASCII" },
+                { TOKEN "\xc3\xa4", "of printable ASCII" },
+                { TOKEN "\033", "of printable ASCII" },
+                { "{\"token\": 1}", "JSON without a `token`" },
         };
         struct ctl_fixture fixture = ctl_fixture_new();
         _cleanup_(freep) char *requests = NULL, *large = NULL;
@@ -101,8 +102,8 @@ START_TEST(what_is_no_token_is_refused_unseen) {
                 ctl_fixture_check_says(process, PROCESS_STDERR, rows[i].says);
                 check_no_token(process);
         }
-        large = calloc(1, 5001);
-        memset(large, 'x', 5000);
+        large = calloc(1, 20001);
+        memset(large, 'x', 20000);
         scratch_write(fixture.directory, "large", large, 0600);
         for (unsigned is_file = 0; is_file < 2; is_file++) {
                 char line[256];

@@ -14,7 +14,6 @@ static struct request_facts facts_of_a_good_one(void) {
                 .has_set = true,
                 .is_usable = true,
                 .has_dependents = true,
-                .has_enrol_url = true,
                 .has_refused_subject = true,
                 .connector = "ucl",
                 .budget = 6,
@@ -82,7 +81,6 @@ START_TEST(each_state_refuses_what_it_must) {
                 { "no set", "renew revoke rollback notify probe", -EPERM, "orders has no certificate", true },
                 { "revoked", "renew revoke", -EPERM, "enrol it again", true },
                 { "in doubt", "renew", -EPERM, "orders is revoked", true },
-                { "no url", "enrol", -EPERM, "connector ucl has no `enrol_url`", false },
                 { "no force", "enrol", -EPERM, "renew it, or force", true },
                 { "no force, rejected", "", 0, "", false },
                 { "no force, expired", "", 0, "", false },
@@ -113,8 +111,6 @@ START_TEST(each_state_refuses_what_it_must) {
                         facts.is_revoked = true;
                 else if (streq(state, "in doubt"))
                         facts.is_revoked = facts.is_in_doubt = true;
-                else if (streq(state, "no url"))
-                        facts.has_enrol_url = false;
                 else if (streq(state, "no dependents"))
                         facts.has_dependents = false;
                 else if (streq(state, "no other subject"))

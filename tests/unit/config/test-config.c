@@ -70,8 +70,6 @@ START_TEST(mistakes) {
                   "1:30: 'issuances_per_hour' must be a whole number, not 'unlimited'\n" },
                 { "limits: {key_workers: 0}\n", "1:23: 'key_workers' must be between 1 and 64, not 0\n" },
 
-                { "connectors: {c: {protocol: compass}}\n",
-                  "1:14: connector 'c' has no URL: set 'url', 'enrol_url' or both\n" },
                 { "connectors: {c: {url: 'http://c/'}}\n",
                   "1:23: 'url' must begin with https://; a Connector is never called without TLS\n" },
                 { "connectors: {'c/d': {url: 'https://c/'}}\n",
@@ -125,9 +123,6 @@ START_TEST(mistakes) {
                 { "state_directory: /srv/a/state\n" HEAD,
                   "6:16: 'directory' holds 'state_directory' (/srv/a/state), which needs a directory of its "
                   "own\n" },
-                { HEAD "  b: {connector: old, directory: /b, token_file: /t}\n",
-                  "6:50: 'token_file' has no effect: connector 'old' has no 'enrol_url'; set one\n" },
-                /* ... but not when its enrol_url is only wrong. */
                 { "connectors: {c: {url: https://c/, enrol_url: http://c/}}\n"
                   "certificates: {a: {connector: c, directory: /a, token_file: /t}}\n",
                   "1:46: 'enrol_url' must begin with https://; a Connector is never called without TLS\n" },

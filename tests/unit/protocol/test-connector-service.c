@@ -58,11 +58,12 @@ static int read_as(enum call call, unsigned status, const char *body, const char
         _cleanup_(protocol_configuration_clear) struct protocol_configuration configuration = { 0 };
         _cleanup_(protocol_certificates_clear) struct protocol_certificates certificates = { 0 };
         _cleanup_(connection_clear) struct connection connection = { 0 };
-        const struct protocol_reply reply = { .status = status,
-                                              .body = body,
-                                              .size = strlen(body),
-                                              .by_token = call == CONFIGURATION_BY_TOKEN ||
-                                                          call == SIGNATURE_BY_TOKEN };
+        const struct protocol_reply reply = {
+                .status = status,
+                .body = body,
+                .size = strlen(body),
+                .token = call == CONFIGURATION_BY_TOKEN || call == SIGNATURE_BY_TOKEN ? TOKEN : NULL
+        };
 
         switch (call) {
         case CONFIGURATION:
@@ -197,7 +198,7 @@ END_TEST
 START_TEST(what_a_token_gets) {
         _cleanup_(protocol_configuration_clear) struct protocol_configuration found = { 0 };
         const struct protocol_reply reply = {
-                .status = 200, .body = INFO, .size = strlen(INFO), .by_token = true
+                .status = 200, .body = INFO, .size = strlen(INFO), .token = "token"
         };
 
         ck_assert_int_eq(protocol()->read_configuration(&reply, &found, NULL), 0);
@@ -231,7 +232,7 @@ START_TEST(extensions_are_mentioned) {
                 "{\"csrUrl\":\"" CSR_URL "\",\"certificate\":{\"subject\":\"CN=a\",\"extensions\":\"SAN\"}}";
         _cleanup_(protocol_configuration_clear) struct protocol_configuration found = { 0 };
         const struct protocol_reply reply = {
-                .status = 200, .body = body, .size = strlen(body), .by_token = true
+                .status = 200, .body = body, .size = strlen(body), .token = "token"
         };
 
         ck_assert_int_eq(protocol()->read_configuration(&reply, &found, NULL), 0);
@@ -317,18 +318,18 @@ START_TEST(tokens_and_where_they_go) {
                 _cleanup_(protocol_request_clear) struct protocol_request request = { 0 };
                 _cleanup_(error_clear) struct error error = ERROR_INIT;
                 const struct protocol_ask ask = { .url = rows[i].enrol_url, .token = rows[i].token };
-                int r = protocol_check_token(PROTOCOL_CONNECTOR_SERVICE, rows[i].token, rows[i].enrol_url,
-                                             &error);
+                _cleanup_(free_secretp) char *taken = NULL;
+                int r = protocol_take_token(PROTOCOL_CONNECTOR_SERVICE, rows[i].token, strlen(rows[i].token),
+                                            rows[i].enrol_url, &taken, &error);
 
                 ck_assert_msg((r == 0) == (rows[i].url != NULL), "row %zu: %s", i, error_text(&error));
+                ck_assert(r < 0 || streq(taken, rows[i].token));
                 ck_assert_int_eq(protocol()->ask_configuration(&ask, &request, &error), r);
                 ck_assert(streq_null(request.url, rows[i].url));
                 if (rows[i].error)
                         ck_assert_msg(strstr(error_text(&error), rows[i].error), "%s", error_text(&error));
                 ck_assert_ptr_null(strstr(error_text(&error), TOKEN));
         }
-        ck_assert(protocol_can_enrol(PROTOCOL_CONNECTOR_SERVICE, NULL));
-        ck_assert(!protocol_can_enrol(PROTOCOL_COMPASS, NULL));
 }
 END_TEST
 

@@ -142,14 +142,14 @@ START_TEST(what_every_protocol_makes_of_a_status) {
                         for (int by_token = 0; by_token < 2; by_token++) {
                                 _cleanup_(error_clear) struct error error = ERROR_INIT;
 
-                                reply.by_token = by_token;
+                                reply.token = by_token ? "token" : NULL;
                                 ck_assert_int_eq(protocol->read_configuration(&reply, &configuration, &error),
                                                  (int)rows[i].failure);
                                 ck_assert_int_lt(error.code, 0);
                                 ck_assert_int_eq(protocol->read_certificates(&reply, &certificates, NULL),
                                                  (int)rows[i].failure);
                         }
-                        reply.by_token = false;
+                        reply.token = NULL;
                         ck_assert_int_eq(protocol->read_revocation(&reply, NULL), (int)rows[i].failure);
                         ck_assert_int_eq(protocol->read_proof(&reply, "", &connection, NULL),
                                          (int)rows[i].failure);
@@ -159,7 +159,7 @@ END_TEST
 
 START_TEST(how_an_empty_400_is_taken) {
         struct protocol_configuration configuration;
-        const struct protocol_reply by_token = { .status = 400, .body = "", .by_token = true },
+        const struct protocol_reply by_token = { .status = 400, .body = "", .token = "token" },
                                     by_certificate = { .status = 400, .body = "" };
         const struct protocol *compass = protocol_get(PROTOCOL_COMPASS);
         _cleanup_(error_clear) struct error error = ERROR_INIT;
