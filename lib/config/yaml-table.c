@@ -302,7 +302,15 @@ static int read_events(struct reader *reader, yaml_parser_t *parser, const char 
         }
 }
 
+/* libyaml takes a byte order mark for a column of its own. */
+static size_t mark_size(const char *text, size_t size) {
+        static const char bom[] = "\xef\xbb\xbf";
+
+        return size >= strlen(bom) && memcmp(text, bom, strlen(bom)) == 0 ? strlen(bom) : 0;
+}
+
 int yaml_run_read(struct yaml_run *run, unsigned file, const char *text, size_t size) {
+        const size_t mark = mark_size(text, size);
         struct reader reader = { .run = run, .file = file };
         yaml_parser_t parser;
         int r;
@@ -310,8 +318,8 @@ int yaml_run_read(struct yaml_run *run, unsigned file, const char *text, size_t 
         if (!yaml_parser_initialize(&parser))
                 return run->fatal = -ENOMEM;
         yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING); /* no guessing at UTF-16 */
-        yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
-        r = read_events(&reader, &parser, text, size);
+        yaml_parser_set_input_string(&parser, (const unsigned char *)text + mark, size - mark);
+        r = read_events(&reader, &parser, text + mark, size - mark);
         yaml_parser_delete(&parser);
         free(reader.anchors);
         if (r < 0)

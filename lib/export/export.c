@@ -115,10 +115,24 @@ int export_validate(const struct export *export, struct error *error) {
 
 /* --- The passphrase --- */
 
+/* Of a file that an editor on Windows has written: the mark before the text is no part of it. */
+static void drop_byte_order_mark(struct export_bytes *bytes) {
+        static const char bom[] = "\xef\xbb\xbf";
+
+        if (bytes->size < strlen(bom) || memcmp(bytes->data, bom, strlen(bom)) != 0)
+                return;
+        bytes->size -= strlen(bom);
+        memmove(bytes->data, bytes->data + strlen(bom), bytes->size);
+        explicit_bzero(bytes->data + bytes->size, strlen(bom));
+}
+
 /* Cuts BYTES after its first line. */
 static int take_first_line(struct export_bytes *bytes, const char *path, struct error *error) {
         const char *newline = memchr(bytes->data, '\n', bytes->size);
         size_t length = newline ? (size_t)(newline - bytes->data) : bytes->size;
+
+        if (newline && length > 0 && bytes->data[length - 1] == '\r')
+                length--;
 
         if (length == 0)
                 return error_set(error, -EINVAL,
@@ -157,6 +171,7 @@ static int read_passphrase(const struct export *export, struct export_bytes *ret
                                  path, EXPORT_PASSPHRASE_MAX);
         if (r < 0)
                 return error_set_errno(error, r, "cannot read passphrase file %s", path);
+        drop_byte_order_mark(&bytes);
         r = take_first_line(&bytes, path, error);
         if (r < 0)
                 return r;
@@ -168,13 +183,28 @@ static int read_passphrase(const struct export *export, struct export_bytes *ret
         return 0;
 }
 
-static int passphrase_warning(const struct export *export, mode_t mode, char **ret, struct error *error) {
-        if (!(mode & S_IROTH))
-                return 0;
-        if (asprintf(ret, "passphrase file %s has mode %04o and is world-readable; chmod o-r",
-                     export->passphrase_file, mode) < 0)
-                return error_set(error, -ENOMEM, "out of memory");
-        return 0;
+/* Java's keytool takes no other characters. */
+static bool is_ascii(const struct export_bytes *bytes) {
+        for (size_t i = 0; i < bytes->size; i++)
+                if ((unsigned char)bytes->data[i] > 0x7f)
+                        return false;
+        return true;
+}
+
+static int passphrase_warning(const struct export *export, const struct export_bytes *passphrase, mode_t mode,
+                              char **ret, struct error *error) {
+        const char *path = export->passphrase_file;
+        int n = 0;
+
+        if (mode & S_IROTH)
+                n = asprintf(ret, "passphrase file %s has mode %04o and is world-readable; chmod o-r", path,
+                             mode);
+        else if (!is_ascii(passphrase))
+                n = asprintf(ret,
+                             "the passphrase in %s has characters beyond ASCII, with which Java cannot open "
+                             "the file; use ASCII if a Java program reads it",
+                             path);
+        return n < 0 ? error_set(error, -ENOMEM, "out of memory") : 0;
 }
 
 /* --- Check, compare, write --- */
@@ -209,7 +239,7 @@ static int could_be_written(const struct export *export, const struct set *set, 
         r = read_passphrase(export, &passphrase, &mode, error);
         if (r < 0)
                 return r;
-        return passphrase_warning(export, mode, ret_warning, error);
+        return passphrase_warning(export, &passphrase, mode, ret_warning, error);
 }
 
 int export_check(const struct export *export, const struct set *set, char **ret_warning,

@@ -11,8 +11,15 @@
 #include "tests/unit/config/yaml-thing.h"
 
 START_TEST(empty_is_defaults) {
-        static const char *const texts[] = { "",           "\n\n", "# only this\n", "---\n",
-                                             "---\n...\n", "{}\n", "\xef\xbb\xbf" };
+        static const char *const texts[] = { "",
+                                             "\n\n",
+                                             "# only this\n",
+                                             "---\n",
+                                             "---\n...\n",
+                                             "{}\n",
+                                             "\xef\xbb\xbf",
+                                             "\xef\xbb\xbf---\n{}\n",
+                                             "\xef\xbb\xbfnumber: 16\npath: /a\n" };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
                 _cleanup_(result_clear) struct result result = { 0 };

@@ -24,7 +24,7 @@ START_TEST(refuses_passphrase_files) {
                 { "", -EINVAL, "nothing in passphrase file" },
                 { "\n", -EINVAL, "there is no text in the first line" },
                 { "\nsesame\n", -EINVAL, "there is no text in the first line" },
-                { "sesame\r\n", -EINVAL, "at byte 7 (a line end from Windows)" },
+                { "ses\rame\n", -EINVAL, "at byte 4 (a line end from Windows)" },
                 { "se\tsame", -EINVAL, "a control character at byte 3;" },
                 { "se\x7fsame", -EINVAL, "a control character at byte 3;" },
         };
@@ -58,6 +58,25 @@ START_TEST(refuses_passphrase_files) {
 }
 END_TEST
 
+/* What Windows writes around a line is no part of the passphrase. */
+START_TEST(a_file_from_windows_has_the_same_passphrase) {
+        static const char *const texts[] = { PASSPHRASE, PASSPHRASE "\n", PASSPHRASE "\r\n",
+                                             "\xef\xbb\xbf" PASSPHRASE "\r\nmore\r\n" };
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(material_clear) struct material m = material_make(0);
+        _cleanup_(freep) char *path = scratch_path(scratch, "x.p12"), *pass = scratch_path(scratch, "pass");
+        struct export export = pkcs12_to(path, pass);
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+                for (size_t k = 0; k < ELEMENTSOF(texts); k++) {
+                        scratch_write(scratch, "pass", texts[i], 0600);
+                        assert_written(&export, &m.set);
+                        scratch_write(scratch, "pass", texts[k], 0600);
+                        ck_assert(export_is_current(&export, &m.set));
+                }
+}
+END_TEST
+
 START_TEST(warns_of_a_passphrase_that_everybody_can_read) {
         _cleanup_(scratch_freep) char *scratch = scratch_new();
         _cleanup_(freep) char *path = scratch_path(scratch, "x.p12"), *pass = scratch_path(scratch, "pass"),
@@ -70,6 +89,11 @@ START_TEST(warns_of_a_passphrase_that_everybody_can_read) {
         ck_assert_int_eq(export_check(&export, NULL, &warning, NULL), 0);
         ck_assert_ptr_nonnull(warning);
         ck_assert_msg(strstr(warning, pass) && strstr(warning, "0644") && !strstr(warning, "sesame"), "%s",
+                      warning);
+        free(take_ptr(warning));
+        scratch_write(scratch, "pass", "s\xc3\xa9same", 0600);
+        ck_assert_int_eq(export_check(&export, NULL, &warning, NULL), 0);
+        ck_assert_msg(warning && strstr(warning, "beyond ASCII") && !strstr(warning, "same\n"), "%s",
                       warning);
 }
 END_TEST
@@ -410,6 +434,7 @@ int main(void) {
 
         x509_key(3);
         TEST_CASE(suite, refuses_passphrase_files);
+        TEST_CASE(suite, a_file_from_windows_has_the_same_passphrase);
         TEST_CASE(suite, warns_of_a_passphrase_that_everybody_can_read);
         TEST_CASE(suite, tells_a_keystore_that_is_not_current);
         TEST_CASE(suite, counts_to_no_number_of_iterations_but_its_own);
