@@ -14,6 +14,7 @@
 
 #include "lib/protocol/connection.h"
 #include "lib/x509/cert-write.h"
+#include "lib/x509/pem-text.h"
 
 /* A sentence when the key is world-readable, since such a key may be disclosed already. */
 static int check_key_mode(int dir_fd, const char *name, const char *shown, char **ret_warning) {
@@ -31,6 +32,14 @@ static int check_key_mode(int dir_fd, const char *name, const char *shown, char 
                        : 0;
 }
 
+static int read_certificates(const char *path, char **ret) {
+        size_t size;
+        int r;
+
+        r = file_read_at(AT_FDCWD, path, FILE_FOLLOW, CERT_PEM_MAX, ret, &size);
+        return r < 0 ? r : pem_text_restore(ret, &size);
+}
+
 int store_adopt_files(struct store *store, const char *key, const char *certificate, const char *ca,
                       char **ret_warning, struct error *error) {
         _cleanup_(pair_clear) struct pair pair = { 0 };
@@ -45,11 +54,11 @@ int store_adopt_files(struct store *store, const char *key, const char *certific
         r = check_key_mode(AT_FDCWD, key, key, &warning);
         if (r < 0)
                 return error_set_errno(error, r, "cannot import key %s", key);
-        r = file_read_at(AT_FDCWD, certificate, FILE_FOLLOW, CERT_PEM_MAX, &pair.certificate_pem, NULL);
+        r = read_certificates(certificate, &pair.certificate_pem);
         if (r < 0)
                 return error_set_errno(error, r, "cannot import certificate %s", certificate);
         if (ca) {
-                r = file_read_at(AT_FDCWD, ca, FILE_FOLLOW, CERT_PEM_MAX, &pair.ca_pem, NULL);
+                r = read_certificates(ca, &pair.ca_pem);
                 if (r < 0)
                         return error_set_errno(error, r, "cannot import CA %s", ca);
         }

@@ -9,6 +9,7 @@
 #include "lib/x509/cert-rsa.h"
 #include "lib/x509/cert-text.h"
 #include "lib/x509/openssl-util.h"
+#include "lib/x509/pem-text.h"
 
 static int read_time(const ASN1_TIME *time, usec_t *ret) {
         struct tm tm;
@@ -159,7 +160,7 @@ int cert_list_parse(const char *pem, size_t size, struct cert_list *ret, struct 
                 list.n++;
         }
         if (list.n == 0)
-                return error_set(error, -EINVAL, "no certificate: %s", cert_text_kind(pem, size));
+                return error_set(error, -EINVAL, "no certificate: %s", pem_text_kind(pem, size, PEM_CERTIFICATE));
 
         *ret = list;
         list = (struct cert_list) { 0 };

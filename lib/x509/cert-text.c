@@ -1,11 +1,10 @@
 /*
- * The texts that people hand over: where certificates are in them, and what a text is that has none. Nothing
- * but blocks of certificates is ever decoded.
+ * The texts that people hand over: where certificates are in them. Nothing but blocks of certificates is ever
+ * decoded.
  */
 
 #include "lib/x509/cert-text.h"
 
-#include <ctype.h>
 #include <stdio.h>
 
 #include "lib/x509/openssl-util.h"
@@ -13,8 +12,6 @@
 #define DASHES "-----"
 #define BEGIN  DASHES "BEGIN "
 #define END    DASHES "END "
-
-/* --- Reading --- */
 
 static const char *find_text(const char *pem, size_t size, const char *text) {
         return memmem(pem, size, text, strlen(text));
@@ -81,74 +78,4 @@ long cert_text_der_size(const char *label, const unsigned char *der, long size) 
                 return size;
         }
         return content - der + length;
-}
-
-/* --- What a text without certificates is --- */
-
-/* What it starts with, once decoded; enough for a label. */
-static bool is_base64_of_pem(const char *pem, size_t size) {
-        static const char expected[] = "LS0tLS1CRUdJTi"; /* "-----BEGIN" */
-
-        while (size > 0 && isspace((unsigned char)*pem)) {
-                pem++;
-                size--;
-        }
-        return size >= strlen(expected) && memcmp(pem, expected, strlen(expected)) == 0;
-}
-
-/* The base64 of a DER SEQUENCE of 256 bytes or more. */
-static bool is_bare_base64(const char *pem, size_t size) {
-        return size > 4 && memcmp(pem, "MII", 3) == 0;
-}
-
-static bool is_der(const char *pem, size_t size) {
-        return size > 4 && pem[0] == 0x30 && (unsigned char)pem[1] == 0x82;
-}
-
-static bool is_utf16(const char *pem, size_t size) {
-        return size > 2 && (memcmp(pem, "\xff\xfe", 2) == 0 || memcmp(pem, "\xfe\xff", 2) == 0);
-}
-
-static bool is_pkcs7(const char *pem, size_t size) {
-        return find_text(pem, size, BEGIN "PKCS7");
-}
-
-static bool is_request(const char *pem, size_t size) {
-        return find_text(pem, size, BEGIN "CERTIFICATE REQUEST") ||
-               find_text(pem, size, BEGIN "NEW CERTIFICATE REQUEST");
-}
-
-static bool is_key(const char *pem, size_t size) {
-        return find_text(pem, size, "PRIVATE KEY-----");
-}
-
-static bool is_empty(const char *pem, size_t size) {
-        for (size_t i = 0; i < size; i++)
-                if (!isspace((unsigned char)pem[i]))
-                        return false;
-        return true;
-}
-
-const char *cert_text_kind(const char *pem, size_t size) {
-        static const struct {
-                bool (*is)(const char *pem, size_t size);
-                const char *kind;
-        } kinds[] = {
-                { is_empty, "it is empty" },
-                { is_base64_of_pem,
-                  "it is base64 of PEM, as a Connector's reply has it: decode it with `base64 -d`" },
-                { is_bare_base64,
-                  "it is base64 without the lines 'BEGIN CERTIFICATE' and 'END CERTIFICATE'" },
-                { is_der,
-                  "it is binary, maybe DER or PKCS#12: convert it with `openssl x509` or `openssl pkcs12`" },
-                { is_utf16, "it is UTF-16: convert it to plain text" },
-                { is_pkcs7, "it is PKCS#7: convert it with `openssl pkcs7 -print_certs`" },
-                { is_request, "it is a certificate signing request" },
-                { is_key, "it is a private key" },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
-                if (kinds[i].is(pem, size))
-                        return kinds[i].kind;
-        return "a PEM block 'BEGIN CERTIFICATE' is expected";
 }

@@ -5,9 +5,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Why there is no certificate in a text: a clause that says what it is. */
-const char *cert_text_kind(const char *pem, size_t size);
-
 /* What is left to read of a text. START, AT and END are borrowed. */
 struct cert_text {
         const char *start, *at, *end;

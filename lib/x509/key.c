@@ -17,6 +17,7 @@
 
 #include "lib/x509/key-rsa.h"
 #include "lib/x509/openssl-util.h"
+#include "lib/x509/pem-text.h"
 
 struct key {
         EVP_PKEY *handle;
@@ -183,7 +184,8 @@ static bool is_key_block(const struct pem_block *block) {
         static const char suffix[] = "PRIVATE KEY";
         size_t size = strlen(block->name);
 
-        return size >= sizeof(suffix) - 1 && streq(block->name + size - (sizeof(suffix) - 1), suffix);
+        return size >= sizeof(suffix) - 1 && streq(block->name + size - (sizeof(suffix) - 1), suffix) &&
+               !has_prefix(block->name, "OPENSSH"); /* which has a form of its own */
 }
 
 /* PKCS#8 says it in its label, the traditional form in its header. */
@@ -209,8 +211,7 @@ static int find_key_block(BIO *text, struct pem_block *block, struct error *erro
         if (r < 0)
                 return openssl_error(error, r, "its PEM is damaged");
         if (!block->name)
-                return error_set(error, -EINVAL,
-                                 "it holds no private key: a PEM block 'BEGIN PRIVATE KEY' is expected");
+                return -ENODATA;
         if (is_encrypted(block))
                 return error_set(error, -EINVAL,
                                  "the key is encrypted; decrypt it with `openssl pkey` and protect it by its "
@@ -232,6 +233,9 @@ int key_parse(const char *pem, size_t size, struct key **ret, struct error *erro
         if (!text)
                 return error_set_errno(error, -ENOMEM, "cannot read the private key");
         r = find_key_block(text, &block, error);
+        if (r == -ENODATA)
+                return error_set(error, -EINVAL, "it holds no private key: %s",
+                                 pem_text_kind(pem, size, PEM_KEY));
         if (r < 0)
                 return r;
 
@@ -263,7 +267,11 @@ int key_read_at(int dir_fd, const char *name, enum file_links links, struct key 
         if (r < 0)
                 return error_set_errno(error, r, "cannot read the private key %s", name);
 
-        r = key_parse(data, size, ret, error);
+        r = pem_text_restore(&data, &size);
+        if (r < 0)
+                error_set_errno(error, r, "it cannot be read");
+        else
+                r = key_parse(data, size, ret, error);
         explicit_bzero(data, size);
         free(data);
         if (r < 0)

@@ -118,34 +118,6 @@ START_TEST(what_is_not_clean) {
 }
 END_TEST
 
-START_TEST(a_text_without_certificates_is_named) {
-        static const struct {
-                const char *text, *error;
-        } cases[] = {
-                { "", "it is empty" },
-                { " \r\n", "it is empty" },
-                { "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSURF", "it is base64 of PEM" },
-                { "\nLS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSURF", "`base64 -d`" },
-                { "MIIDEzCCAfugAwIBAgIBAjAN\n", "without the lines" },
-                { "\x30\x82\x03\x13\x30", "it is binary" },
-                { "\xff\xfe-\1-", "it is UTF-16" },
-                { "-----BEGIN PKCS7-----\nMIID\n-----END PKCS7-----\n", "it is PKCS#7" },
-                { "-----BEGIN CERTIFICATE REQUEST-----\nMIID\n-----END CERTIFICATE REQUEST-----\n",
-                  "signing request" },
-                { "-----BEGIN PRIVATE KEY-----\nMIID\n-----END PRIVATE KEY-----\n", "it is a private key" },
-                { "hello\n", "'BEGIN CERTIFICATE' is expected" },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                _cleanup_(error_clear) struct error error = ERROR_INIT;
-                char *written;
-
-                ck_assert_int_eq(cert_text_rewrite(cases[i].text, &written, &error), -EINVAL);
-                ck_assert_msg(strstr(error_text(&error), cases[i].error), "%zu: %s", i, error_text(&error));
-        }
-}
-END_TEST
-
 /* Trust settings follow the certificate in its block. Elsewhere nothing may. */
 START_TEST(bytes_after_a_certificate) {
         static const char *const labels[] = { "CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE" };
@@ -182,7 +154,6 @@ int main(void) {
         leaf_cert = x509_make(&(struct x509_options) { .issuer = &ca_cert });
         TEST_CASE(suite, only_certificates_are_written);
         TEST_CASE(suite, what_is_not_clean);
-        TEST_CASE(suite, a_text_without_certificates_is_named);
         TEST_CASE(suite, bytes_after_a_certificate);
         return test_run(suite);
 }
