@@ -50,6 +50,12 @@ static inline const char *test_is_instrumented(void) {
 #endif
 }
 
+/* Rounds of what goes by chance, or through many combinations: N, or an eighth of it under valgrind, which
+ * takes thirty times as long and sees the same lines. */
+static inline unsigned test_rounds(unsigned n) {
+        return getenv("REKEYD_TEST_WRAPPER") ? n / 8 : n;
+}
+
 /* A test that cannot run here, and why. It is counted as skipped. */
 #define test_skip(format, ...) test_report("SKIP " format, ##__VA_ARGS__)
 

@@ -286,7 +286,7 @@ START_TEST(test_random_events) {
         bool csr_made = false, grant_staged = false, reply_proven = false, configured = false;
         unsigned commits = 0, pairs = 0;
 
-        for (unsigned i = 0; i < 200000; i++) {
+        for (unsigned i = 0; i < test_rounds(200000); i++) {
                 struct renewal_context now = context;
                 struct renewal_observation observation = { 0 };
                 struct renewal_event event = { .observation = &observation };
@@ -372,8 +372,8 @@ START_TEST(test_random_events) {
         for (size_t i = 0; i < RENEWAL_STATE_MAX; i++)
                 for (size_t j = 0; j < STEP_MAX; j++)
                         pairs += seen[i][j];
-        test_report("200000 events: %u commits, %u pairs of state and step", commits, pairs);
-        ck_assert_uint_gt(commits, 1000);
+        test_report("%u events: %u commits, %u pairs of state and step", test_rounds(200000), commits, pairs);
+        ck_assert_uint_gt(commits, test_rounds(1000));
         /* waiting, current, retrying x none, look; absent x look; enrolling, renewing x key ... commit */
         ck_assert_uint_eq(pairs, 3 * 2 + 1 + 2 * 7);
 }

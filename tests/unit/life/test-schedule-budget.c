@@ -62,7 +62,7 @@ START_TEST(test_budget_left) {
         ck_assert_uint_eq(schedule_budget_left(NULL, 0, 6, T), 6);
         ck_assert_uint_eq(schedule_budget_left(NULL, 0, 0, T), 0);
         ck_assert_uint_eq(schedule_budget_left((usec_t[]) { T, T + HOUR }, 2, 1, T), 0);
-        for (unsigned i = 0; i < 10000; i++) {
+        for (unsigned i = 0; i < test_rounds(10000); i++) {
                 unsigned per_hour = 1 + (seed = seed * 1664525 + 1013904223) % 8;
                 usec_t now = T;
                 size_t n = 0;
