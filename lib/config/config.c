@@ -12,7 +12,9 @@
 #include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "lib/config/config-internal.h"
 #include "lib/util/text-stream.h"
@@ -136,12 +138,44 @@ static int read_file(struct loading *loading, int dir_fd, const char *name, cons
 
 static int is_drop_in(const struct dirent *entry) {
         /* Names with a dot in front are an editor's or a volume's own. */
-        return entry->d_name[0] != '.' && has_suffix(entry->d_name, ".yaml");
+        const char *suffix = strrchr(entry->d_name, '.');
+
+        return entry->d_name[0] != '.' && suffix &&
+               (strcasecmp(suffix, ".yaml") == 0 || strcasecmp(suffix, ".yml") == 0);
 }
 
 static int compare_names(const struct dirent **a, const struct dirent **b) {
         return strcmp((*a)->d_name,
                       (*b)->d_name); /* bytes, so that the order does not depend on the locale */
+}
+
+static int complain_of_folder(struct loading *loading, const char *folder, int code) {
+        struct yaml_place place = { 0 };
+        int r;
+
+        if (code == ENOMEM)
+                return -ENOMEM;
+        r = yaml_run_file(loading->run, folder, &place.file);
+        if (r == 0)
+                yaml_complain(loading->run, place, "the directory of drop-ins cannot be read: %s",
+                              strerrordesc_np(code));
+        return r;
+}
+
+static int check_folder(struct loading *loading, const char *folder, int fd) {
+        struct yaml_place place = { 0 };
+        struct statvfs fs;
+        struct stat st;
+        int r;
+
+        if (fstat(fd, &st) == 0 && (st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & S_IWOTH))
+                return 0;
+        if (fstatvfs(fd, &fs) == 0 && fs.f_flag & ST_RDONLY)
+                return 0; /* as the volume of a ConfigMap, whose mode is 0777 */
+        r = yaml_run_file(loading->run, folder, &place.file);
+        if (r == 0)
+                (void)check_owner(loading->run, place, fd);
+        return r;
 }
 
 static int read_drop_ins(struct loading *loading, const char *path) {
@@ -156,21 +190,12 @@ static int read_drop_ins(struct loading *loading, const char *path) {
                 return -ENOMEM;
         }
         dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir_fd < 0 && errno == ENOENT)
+                return 0;
         n = dir_fd < 0 ? -1 : scandirat(dir_fd, ".", &entries, is_drop_in, compare_names);
-        if (n < 0) {
-                struct yaml_place place = { 0 };
-                int code = errno;
-
-                if (code == ENOMEM)
-                        return -ENOMEM;
-                if (code == ENOENT)
-                        return 0;
-                r = yaml_run_file(loading->run, folder, &place.file);
-                if (r == 0)
-                        yaml_complain(loading->run, place, "the directory of drop-ins cannot be read: %s",
-                                      strerrordesc_np(code));
-                return r;
-        }
+        if (n < 0)
+                return complain_of_folder(loading, folder, errno);
+        r = check_folder(loading, folder, dir_fd);
 
         for (int i = 0; i < n; i++) {
                 _cleanup_(freep) char *name = NULL;

@@ -151,6 +151,12 @@ START_TEST(untrusted_files) {
         check_load("rekeyd.yaml: is world-writable, so any user could make rekeyd run any command; remove "
                    "that permission (chmod o-w)\n");
         ck_assert_int_eq(chmod(path, 0644), 0);
+        snprintf(path, sizeof(path), "%s/conf.d", root);
+        ck_assert_int_eq(chmod(path, 0777), 0);
+        check_load("conf.d: is world-writable, so any user could make rekeyd run any command; remove "
+                   "that permission (chmod o-w)\n");
+        ck_assert_int_eq(chmod(path, 0755), 0);
+        snprintf(path, sizeof(path), "%s/rekeyd.yaml", root);
         if (geteuid() == 0) {
                 ck_assert_int_eq(chown(path, 4711, 0), 0);
                 check_load("rekeyd.yaml: is owned by user 4711, who could make rekeyd run any command; "
@@ -206,11 +212,12 @@ START_TEST(drop_ins) {
         write_file("conf.d/10-a.yaml",
                    "certificates: {a: {connector: c, directory: /a}}\ndefaults: {keep: 4}\n"
                    "log: {level: error}\n");
-        write_file("conf.d/30-c.yaml", "connectors: {c: {url: 'https://c/'}}\n");
+        write_file("conf.d/30-c.YML", "connectors: {c: {url: 'https://c/'}}\n");
         write_file("conf.d/empty.yaml", "");
         write_file("conf.d/.hidden.yaml", "no such option: 1\n");
         write_file("conf.d/b.yaml~", "no such option: 1\n");
         write_file("conf.d/README", "no such option: 1\n");
+        write_file("conf.d/a.json", "no such option: 1\n");
 
         found = load(&config);
         ck_assert_str_eq(found, "");
