@@ -18,6 +18,10 @@
 #include "lib/util/rights.h"
 #include "lib/util/user.h"
 
+static bool is_friend(gid_t gid, gid_t group) {
+        return gid == group || user_is_in_group(gid);
+}
+
 bool directory_admits_strangers(int fd, mode_t mode, gid_t gid, gid_t group) {
         struct rights rights;
 
@@ -25,7 +29,7 @@ bool directory_admits_strangers(int fd, mode_t mode, gid_t gid, gid_t group) {
                 return true;
         if (!(mode & S_IWGRP))
                 return false;
-        return rights_read(fd, &rights) < 0 || rights.has_acl || (gid != group && !user_is_in_group(gid));
+        return rights_read(fd, &rights) < 0 || rights.has_acl || !is_friend(gid, group);
 }
 
 static int judge_writers(int fd, const struct stat *st, gid_t group, const char *path, struct error *error) {
@@ -33,7 +37,9 @@ static int judge_writers(int fd, const struct stat *st, gid_t group, const char 
 
         if (!directory_admits_strangers(fd, st->st_mode, st->st_gid, group))
                 return 0;
-        if (!(st->st_mode & S_IWOTH))
+        if (!(st->st_mode & S_IWOTH) && is_friend(st->st_gid, group))
+                snprintf(which, sizeof(which), " (by an ACL)");
+        else if (!(st->st_mode & S_IWOTH))
                 snprintf(which, sizeof(which), " (group %u is not one of rekeyd's)", (unsigned)st->st_gid);
         return error_set(error, -EPERM,
                          "will not use directory %s: its mode %04o lets other users write to it and replace "

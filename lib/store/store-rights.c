@@ -12,6 +12,7 @@
 
 #include "lib/store/store-private.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ struct walk {
         const struct store *store;
         bool change;       /* else only look */
         bool is_lenient;   /* what is not configured is not known, and right */
+        struct stat root;  /* the store's own directory */
         struct rights own; /* those of a new file */
         uint64_t hash;     /* of what is not right; HASH_INIT: all is */
         unsigned n_changed;
@@ -161,9 +163,10 @@ static int visit(struct walk *walk, const struct spot *spot) {
 
 /* A generation, or the stage: a directory in the store. */
 struct folder {
-        int fd;
         char name[NUMBERED_NAME_MAX];
+        bool is_there;
         bool is_wide; /* its group or others may write there: of the files in it more is visited then */
+        int fd;       /* -1: nobody else can put another one in its place, so its name will do */
 };
 
 static void folder_clear(struct folder *folder) {
@@ -173,9 +176,13 @@ static void folder_clear(struct folder *folder) {
 static int visit_file(struct walk *walk, const struct folder *folder, const char *name,
                       struct file_access wanted) {
         char path[NUMBERED_NAME_MAX + 32];
-        const struct spot spot = { folder->fd, name, path, wanted, streq(name, STORE_KEY) };
+        struct spot spot = { folder->fd, name, path, wanted, streq(name, STORE_KEY) };
 
         snprintf(path, sizeof(path), "%s/%s", folder->name, name);
+        if (spot.fd < 0) {
+                spot.fd = walk->store->fd;
+                spot.name = path;
+        }
         return visit(walk, &spot);
 }
 
@@ -186,25 +193,34 @@ static int visit_folder(struct walk *walk, const struct folder *folder, mode_t m
         return visit(walk, &spot);
 }
 
-/* Not a link: what it leads to may be another user's. An own directory that this user may not read, MODE lets
- * it. 0, also where there is none: then fd is -1. */
-static int open_folder(struct walk *walk, const char *prefix, uint64_t number, mode_t mode,
-                       struct folder *ret) {
-        struct folder folder = { .fd = -1 };
-        struct stat st;
-        int r = 0;
+/* One that this user owns and may not read, MODE lets it. */
+static int open_folder(struct walk *walk, mode_t mode, struct folder *folder) {
+        int fd = dir_open_at(walk->store->fd, folder->name);
+        int r;
 
-        store_numbered_name(folder.name, prefix, number);
-        folder.fd = dir_open_at(walk->store->fd, folder.name);
-        if (folder.fd == -EACCES) {
-                r = visit_folder(walk, &folder, mode);
-                folder.fd = r < 0 ? -1 : dir_open_at(walk->store->fd, folder.name);
+        if (fd == -EACCES) {
+                r = visit_folder(walk, folder, mode);
+                if (r < 0)
+                        return r;
+                fd = dir_open_at(walk->store->fd, folder->name);
         }
-        if (r < 0)
-                return r;
-        folder.is_wide = folder.fd >= 0 && fstat(folder.fd, &st) == 0 && st.st_mode & (S_IWGRP | S_IWOTH);
-        *ret = folder;
+        folder->is_there = fd >= 0;
+        folder->fd = fd < 0 ? -1 : fd;
         return 0;
+}
+
+/* A link is none: what it leads to may be another user's. */
+static int find_folder(struct walk *walk, const char *prefix, uint64_t number, mode_t mode,
+                       struct folder *ret) {
+        struct stat st;
+
+        *ret = (struct folder) { .fd = -1 };
+        store_numbered_name(ret->name, prefix, number);
+        if (fstatat(walk->store->fd, ret->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+                return 0;
+        ret->is_there = true;
+        ret->is_wide = st.st_mode & (S_IWGRP | S_IWOTH);
+        return walk->root.st_mode & S_IWGRP ? open_folder(walk, mode, ret) : 0;
 }
 
 /* The key first: of several changes and problems, the first is told. The directory last: that it is wide is
@@ -215,8 +231,8 @@ static int visit_generation(struct walk *walk, uint64_t number, bool is_current)
         _cleanup_(folder_clear) struct folder folder = { .fd = -1 };
         int r;
 
-        r = open_folder(walk, GENERATION_PREFIX, number, 0755, &folder);
-        if (r < 0 || folder.fd < 0)
+        r = find_folder(walk, GENERATION_PREFIX, number, 0755, &folder);
+        if (r < 0 || !folder.is_there)
                 return r;
         r = visit_file(walk, &folder, STORE_KEY, walk->store->key_access);
         if (!is_current && !folder.is_wide)
@@ -234,8 +250,8 @@ static int visit_stage(struct walk *walk) {
         _cleanup_(folder_clear) struct folder folder = { .fd = -1 };
         int r;
 
-        r = open_folder(walk, STAGE_PREFIX, store_next(walk->store), 0700, &folder);
-        if (r < 0 || folder.fd < 0)
+        r = find_folder(walk, STAGE_PREFIX, store_next(walk->store), 0700, &folder);
+        if (r < 0 || !folder.is_there)
                 return r;
         r = visit_file(walk, &folder, STORE_KEY, walk->store->key_access);
         return r < 0 || !folder.is_wide ? r : visit_folder(walk, &folder, 0700);
@@ -243,17 +259,16 @@ static int visit_stage(struct walk *walk) {
 
 /* The store's own directory. That of root stays as it is, since this user cannot change it. */
 static int visit_root(struct walk *walk) {
-        struct spot spot = { walk->store->fd, ".", ".", FILE_ACCESS(0), false };
-        struct stat st;
-
-        if (walk->is_lenient || fstat(walk->store->fd, &st) < 0 || st.st_uid != geteuid() ||
-            !(st.st_mode & S_IWGRP))
-                return 0;
-        spot.wanted = (struct file_access) {
-                .uid = st.st_uid,
-                .gid = st.st_gid,
-                .mode = st.st_mode & 07777u & ~(mode_t)S_IWGRP,
+        const struct stat *st = &walk->root;
+        const struct spot spot = {
+                .fd = walk->store->fd,
+                .name = ".",
+                .path = ".",
+                .wanted = { st->st_uid, st->st_gid, st->st_mode & 07777u & ~(mode_t)S_IWGRP },
         };
+
+        if (walk->is_lenient || st->st_uid != geteuid() || !(st->st_mode & S_IWGRP))
+                return 0;
         return visit(walk, &spot);
 }
 
@@ -299,7 +314,7 @@ static int walk_through(const struct store *store, bool change, bool is_lenient,
         struct walk walk = { .store = store, .is_lenient = is_lenient, .result = &result };
         int r;
 
-        r = store_own_rights(store, &walk.own);
+        r = fstat(store->fd, &walk.root) < 0 ? -errno : store_own_rights(store, &walk.own);
         if (r == 0)
                 r = store_list_generations(store, &generations);
         if (r == 0)

@@ -118,6 +118,7 @@ START_TEST(an_acl_hides_no_stranger) {
         ck_assert_int_eq(setxattr(scratch, FILE_ACL, &acl, sizeof(acl), 0), 0);
         ck_assert_int_eq(directory_open(scratch, 0755, getegid(), &error), -EPERM);
         ck_assert_ptr_nonnull(strstr(error_text(&error), "lets other users write to it"));
+        ck_assert_ptr_nonnull(strstr(error_text(&error), "(by an ACL)"));
 }
 END_TEST
 
