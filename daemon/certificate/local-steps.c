@@ -327,7 +327,8 @@ static void see_what_can_be_seen(struct gathered *gathered) {
         struct renewal_observation *observation = &gathered->findings.observation;
         int r = gathered->findings.set
                         ? 0
-                        : store_view_current(gathered->config->directory, &gathered->set, NULL);
+                        : store_view_current(gathered->config->directory, gathered->config->key_access.gid,
+                                             &gathered->set, NULL);
 
         gathered->findings.set = r == 0 ? &gathered->set : NULL;
         *observation = (struct renewal_observation) { .set = r == 0         ? SET_KNOWN

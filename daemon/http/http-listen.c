@@ -8,8 +8,9 @@
  *
  * Whoever may write to the directory could put a link in the place of the name in between, and have another
  * file changed; or later put a socket of his own there, and get the tokens. So only root and our own user
- * may. A sticky bit is not enough: in /tmp everybody may take a name that is free. All but bind() and
- * connect() goes through a descriptor of the directory, whatever becomes of its path.
+ * may, and a group of ours at most for the moment: see lib/store/directory.h. A sticky bit is not enough: in
+ * /tmp everybody may take a name that is free. All but bind() and connect() goes through a descriptor of the
+ * directory, whatever becomes of its path.
  */
 
 #include <arpa/inet.h>
@@ -23,6 +24,7 @@
 
 #include "daemon/http/http-server.h"
 #include "lib/store/directory.h"
+#include "lib/util/log.h"
 #include "lib/util/parse.h"
 
 #define SOCKET_FLAGS (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
@@ -39,7 +41,7 @@ struct place {
 /* Opens the directory of the socket PATH; with MAKES it makes one that is not there. The descriptor, or
  * -errno with a sentence. */
 static int open_directory(const char *path, bool makes, struct error *error) {
-        _cleanup_(freep) char *parent = NULL, *real = NULL;
+        _cleanup_(freep) char *parent = NULL, *real = NULL, *change = NULL;
         const char *slash = strrchr(path, '/');
         int fd;
 
@@ -49,8 +51,13 @@ static int open_directory(const char *path, bool makes, struct error *error) {
         real = canonicalize_file_name(parent); /* it may be a link, as /var/run is: its target is judged */
         if (!real && (!makes || errno != ENOENT))
                 return error_set_errno(error, -errno, "cannot listen at %s: its directory", path);
-        fd = directory_open(real ? real : parent, 0755, error);
-        return fd < 0 ? error_prefix(error, "cannot listen at %s", path) : fd;
+        fd = directory_open(real ? real : parent, 0755, NO_GROUP, error);
+        if (fd < 0)
+                return error_prefix(error, "cannot listen at %s", path);
+        if (directory_tighten(fd, parent, &change) == 0 && change)
+                log_line(LOG_NOTICE, "control socket %s: its group may no longer write to its directory: %s",
+                         path, change);
+        return fd;
 }
 
 /* 0 where PLACE, in the directory DIR_FD, may be replaced: it is not there, or a socket at which no process

@@ -17,6 +17,7 @@
 #include "lib/report/history.h"
 #include "lib/store/directory.h"
 #include "lib/util/log.h"
+#include "lib/util/rights.h"
 
 static struct state_instant instant(const struct state_directory *directory) {
         struct state_instant now = {
@@ -37,6 +38,8 @@ static struct state_instant instant(const struct state_directory *directory) {
 
 struct sweep {
         int fd;
+        bool is_wide; /* the group of the directory may write there: kubelet gives it the files as well */
+        unsigned n_narrowed;
         bool (*is_known)(const char *name, void *userdata);
         void *userdata;
 };
@@ -53,8 +56,19 @@ static bool strip_suffix(char *text, const char *suffix) {
  */
 #define SWEEP_USEC (400 * USEC_PER_DAY)
 
+/* Back to 0600, as the file was made. */
+static void narrow(struct sweep *sweep, const char *entry) {
+        struct rights now, target;
+
+        if (rights_read_at(sweep->fd, entry, &now) < 0 || now.uid != geteuid() || !(now.mode & 0077u))
+                return;
+        target = (struct rights) { .uid = now.uid, .gid = now.gid, .mode = 0600 };
+        if (rights_change_at(sweep->fd, entry, &now, &target) == 0)
+                sweep->n_narrowed++;
+}
+
 static int sweep_one(const char *entry, void *userdata) {
-        const struct sweep *sweep = userdata;
+        struct sweep *sweep = userdata;
         _cleanup_(freep) char *name = strdup(entry);
         struct stat st;
 
@@ -63,10 +77,30 @@ static int sweep_one(const char *entry, void *userdata) {
         (void)strip_suffix(name, ".damaged");
         if (!strip_suffix(name, ".json") && !strip_suffix(name, ".history"))
                 return 0;
+        if (sweep->is_wide)
+                narrow(sweep, entry);
         if (sweep->is_known(name, sweep->userdata) || fstatat(sweep->fd, entry, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return 0;
         if (usec_add((usec_t)st.st_mtim.tv_sec * USEC_PER_SEC, SWEEP_USEC) < now_usec(CLOCK_REALTIME))
                 (void)unlinkat(sweep->fd, entry, 0);
+        return 0;
+}
+
+/* Before the directory itself, so that a crash in between loses nothing of it. */
+static int sweep_directory(const char *path, struct sweep *sweep) {
+        _cleanup_(freep) char *change = NULL;
+        struct stat st;
+        int r;
+
+        sweep->is_wide = fstat(sweep->fd, &st) == 0 && st.st_mode & S_IWGRP;
+        r = dir_for_each(sweep->fd, sweep_one, sweep);
+        if (r < 0 || !sweep->is_wide)
+                return r;
+        (void)directory_tighten(sweep->fd, path, &change);
+        if (change || sweep->n_narrowed > 0)
+                log_line(LOG_NOTICE,
+                         "state directory %s: its group may no longer write to %u of its files: %s", path,
+                         sweep->n_narrowed, change ? change : "its own rights are left as they are");
         return 0;
 }
 
@@ -76,7 +110,7 @@ int state_file_open_directory(const char *path, bool (*is_known)(const char *nam
         struct sweep sweep = { .is_known = is_known, .userdata = userdata };
         int r;
 
-        fd = directory_open(path, DIRECTORY_MODE, error);
+        fd = directory_open(path, DIRECTORY_MODE, NO_GROUP, error);
         if (fd < 0)
                 return error_prefix(error, "the state directory cannot be used");
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
@@ -90,7 +124,7 @@ int state_file_open_directory(const char *path, bool (*is_known)(const char *nam
                 return error_set_errno(error, -errno, "cannot write to state directory %s", path);
 
         sweep.fd = fd;
-        r = dir_for_each(fd, sweep_one, &sweep);
+        r = sweep_directory(path, &sweep);
         if (r < 0)
                 return error_set_errno(error, r, "cannot read state directory %s", path);
         return take_fd(&fd);
@@ -202,9 +236,10 @@ static bool is_at_path(const struct state_directory *directory) {
 static int follow_path(struct state_directory *directory, struct error *error) {
         _cleanup_(fd_closep) int fd = -1;
 
-        fd = directory_open(directory->path, DIRECTORY_MODE, error);
+        fd = directory_open(directory->path, DIRECTORY_MODE, NO_GROUP, error);
         if (fd < 0)
                 return error_prefix(error, "the state directory was removed or replaced");
+        (void)directory_tighten(fd, directory->path, NULL);
         if (flock(fd, LOCK_EX | LOCK_NB) < 0 || dup3(fd, directory->fd, O_CLOEXEC) < 0)
                 return error_set_errno(error, -errno,
                                        "the state directory was replaced, and cannot be used: %s",

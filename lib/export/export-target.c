@@ -6,7 +6,8 @@
  * A sticky directory, such as /tmp, is refused like every other directory that any user can write to: before
  * the first export exists any user could put a file with another key under its name. A subdirectory is fine.
  *
- * The owner of the export may own the directory: that user gets the key in any case. They could still offer
+ * The owner of the export may own the directory: that user gets the key in any case. So does the group of the
+ * export, or a group of rekeyd's own, to which kubelet gives whole volumes. They could still offer
  * us a link to another user's file, so a file that is written in place has one name only, and belongs to
  * them, to root or to us.
  */
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "lib/store/directory.h"
 #include "lib/util/rights.h"
 
 /* As file_replace_at() names what it renames. */
@@ -58,7 +60,7 @@ static int judge_directory(const struct export *export, struct export_target *ta
                                  "directory %s is owned by user %u, who could replace the key; change its "
                                  "owner to root, or set that user as the export's 'owner'",
                                  path, stx->stx_uid);
-        if (stx->stx_mode & (S_IWGRP | S_IWOTH))
+        if (directory_admits_strangers(target->dir_fd, stx->stx_mode, stx->stx_gid, export->access.gid))
                 return error_set(error, -EPERM,
                                  "the mode %04o of directory %s lets other users write to it and replace the "
                                  "key; chmod go-w, or use a subdirectory",

@@ -376,11 +376,8 @@ static int look_until_it_holds(struct view *view, struct inspection *ret) {
 }
 
 /* What rekeyd says of such a directory goes before all else that may be said of it. */
-static void look_at_directory(int fd, const char *path, struct inspection *inspection) {
-        struct stat st;
-
-        inspection->is_refused =
-                fstat(fd, &st) == 0 && directory_check_mode(st.st_mode, path, &inspection->problem) < 0;
+static void look_at_directory(int fd, gid_t group, const char *path, struct inspection *inspection) {
+        inspection->is_refused = directory_check_writers(fd, group, path, &inspection->problem) < 0;
 }
 
 /* CERTIFICATE may be NULL. */
@@ -405,7 +402,8 @@ static int inspect(const char *directory, const struct config_certificate *certi
         if (fd >= 0) {
                 view.store.fd = fd;
                 r = look_until_it_holds(&view, &inspection);
-                look_at_directory(fd, path, &inspection);
+                look_at_directory(fd, certificate ? certificate->key_access.gid : NO_GROUP, path,
+                                  &inspection);
         } else {
                 if (fd == -ELOOP || fd == -ENOTDIR)
                         error_set(&inspection.problem, fd,

@@ -192,7 +192,7 @@ int store_peek_current(const char *directory, struct set *ret, struct error *err
         return store_load_generation(&store, store.current, ret, error);
 }
 
-int store_view_current(const char *directory, struct set *ret, struct error *error) {
+int store_view_current(const char *directory, gid_t group, struct set *ret, struct error *error) {
         _cleanup_(generations_clear) struct generations generations = { 0 };
         _cleanup_(freep) char *path = strdup(directory);
         _cleanup_(fd_closep) int fd = -1;
@@ -201,7 +201,7 @@ int store_view_current(const char *directory, struct set *ret, struct error *err
 
         if (!path)
                 return error_set(error, -ENOMEM, "out of memory");
-        fd = store.fd = directory_view(directory, error);
+        fd = store.fd = directory_view(directory, group, error);
         if (fd < 0)
                 return fd;
         r = store_read_current(&store, &store.current);

@@ -7,7 +7,7 @@
  * commit that a crash cut off after the verification. Opening the store finishes it. There is no other
  * recovery and no state besides the names.
  *
- * The store refuses directories that another user could write to: a user who can rename our links can hand
+ * The store refuses directories that a stranger could write to: a user who can rename our links can hand
  * another key to every dependent.
  */
 
@@ -273,7 +273,7 @@ int store_open(const char *path, const struct store_options *options, struct sto
         if (!store->path)
                 return error_set(error, -ENOMEM, "out of memory");
 
-        store->fd = directory_open(path, 0755, error);
+        store->fd = directory_open(path, 0755, options->key_access.gid, error);
         if (store->fd < 0)
                 return store->fd;
         if (flock(store->fd, LOCK_EX | LOCK_NB) < 0) {

@@ -27,8 +27,9 @@ struct store_options {
 
 /*
  * Opens and locks the directory PATH, creating its last component (mode 0755) where it is missing. It must be
- * a real directory that is owned by this user or root and that no other user may write to. Then finishes or
- * removes what a crash left behind: a complete newer generation becomes current, temporary files go. 0;
+ * a real directory that is owned by this user or root and that no stranger may write to: the group of
+ * `key_access` is none, nor is a group of this process (lib/store/directory.h). Then finishes or removes what
+ * a crash left behind: a complete newer generation becomes current, temporary files go. 0;
  * -EWOULDBLOCK when another process works on it; -EPERM, -ELOOP, -ENOTDIR or another -errno with a sentence.
  */
 int store_open(const char *path, const struct store_options *options, struct store **ret,
@@ -75,9 +76,9 @@ int store_peek(const char *directory, uint64_t generation, struct set *ret, stru
 /* The same for the current one; -ENOENT also when there is none. */
 int store_peek_current(const char *directory, struct set *ret, struct error *error);
 
-/* The same, from a directory that store_open() would not refuse. -ENOENT only where there is certainly no
- * set: no directory, or no generation in it. */
-int store_view_current(const char *directory, struct set *ret, struct error *error);
+/* The same, from a directory that store_open() would not refuse; GROUP is that of `key_access`. -ENOENT only
+ * where there is certainly no set: no directory, or no generation in it. */
+int store_view_current(const char *directory, gid_t group, struct set *ret, struct error *error);
 
 /* What became of the rights of a store's files. */
 struct store_rights {
@@ -88,10 +89,11 @@ struct store_rights {
 void store_rights_clear(struct store_rights *rights);
 
 /*
- * Gives the files and the directory of the current generation, and the keys of the older ones, the owner,
- * group and mode of the options and no ACL: see lib/util/rights.h for the order. KNOWN is what `unchanged`
- * was before, or 0: what is still the same is not tried again, and `problem` then lacks the cause. 0 or
- * -errno.
+ * Gives the files and the directory of the current generation, and the keys and directories of the older
+ * ones, the owner, group and mode of the options and no ACL: see lib/util/rights.h for the order. Takes the
+ * right to write from the group of the store's own directory, where this user owns it. KNOWN is what
+ * `unchanged` was before, or 0: what is still the same is not tried again, and `problem` then lacks the
+ * cause. 0 or -errno.
  */
 int store_put_rights(const struct store *store, uint64_t known, struct store_rights *ret);
 

@@ -15,6 +15,20 @@ const char *user_name(uid_t uid, char buffer[USER_NAME_MAX]) {
         return buffer;
 }
 
+bool user_is_in_group(gid_t gid) {
+        _cleanup_(freep) gid_t *groups = NULL;
+        int n = getgroups(0, NULL);
+
+        if (gid == getegid())
+                return true;
+        groups = n > 0 ? calloc((size_t)n, sizeof(*groups)) : NULL;
+        n = groups ? getgroups(n, groups) : 0;
+        for (int i = 0; i < n; i++)
+                if (groups[i] == gid)
+                        return true;
+        return false;
+}
+
 void error_name_user(struct error *error) {
         _cleanup_(freep) char *text = NULL;
         char user[USER_NAME_MAX];

@@ -390,8 +390,12 @@ START_TEST(the_state_directory_is_its_own) {
         ck_assert_int_eq(unlink(path), 0);
 
         ck_assert_int_eq(mkdir(path, 0700), 0);
-        ck_assert_int_eq(chmod(path, 0770), 0);
+        ck_assert_int_eq(chmod(path, 0757), 0);
         assert_refused(fixture, "lets other users write to it");
+        if (chown(path, (uid_t)-1, 4711) == 0) { /* only root gives away */
+                ck_assert_int_eq(chmod(path, 02770), 0);
+                assert_refused(fixture, "group 4711 is not one of rekeyd's");
+        }
         ck_assert_int_eq(rmdir(path), 0);
 
         ck_assert_int_eq(symlink("orders", path), 0);

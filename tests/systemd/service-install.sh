@@ -7,6 +7,13 @@ clean_packages() {
 }
 check "lintian has nothing to say about the packages" clean_packages
 
+# Where nothing is installed yet, as in a container.
+wanted_without_systemd() {
+        apt-get -s -o Dir::State::status=/dev/null --no-install-recommends install "$packages"/rekeyd_*.deb |
+                sed -n 's/^Inst \(systemd[^ ]*\) .*/\1/p' | xargs
+}
+check "the package does not bring systemd" same "$(wanted_without_systemd)" systemd-standalone-sysusers
+
 milestone "the container boots" boot
 check "all of its units are well" same "$(inside systemctl is-system-running --wait)" running
 inside sh -c 'dpkg -i /root/packages/*.deb' >"$layer/dpkg.log" 2>&1

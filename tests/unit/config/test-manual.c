@@ -1,8 +1,8 @@
 /*
  * rekeyd.yaml(5) against the table of options: each option has its entry, each entry its option, and the line
  * below an entry's name says type, bounds and default as the row has them, in the words that errors and
- * `rekeyd --check-config` use. The examples are configurations that rekeyd takes; so is the one inside
- * conf/sidecar.yaml.
+ * `rekeyd --check-config` use. The examples are configurations that rekeyd takes; so are those of
+ * conf/kubernetes.
  */
 
 #include "lib/config/config.h"
@@ -256,25 +256,20 @@ START_TEST(examples_are_right) {
 }
 END_TEST
 
-/* What stands in a ConfigMap is indented; rekeyd gets it without that. */
-START_TEST(sidecar_is_right) {
-        static const char key[] = "\n  rekeyd.yaml: |\n", indent[] = "    ";
-        _cleanup_(freep) char *manifest = read_source("conf", "sidecar.yaml"), *yaml = strdup("");
-        const char *line = strstr(manifest, key);
+/* That of the overlay with the store is taken with the store. */
+START_TEST(configurations_of_kubernetes_are_right) {
+        static const char *const overlays[] = { "sidecar", "node" };
 
-        ck_assert_ptr_nonnull(line);
-        for (line += strlen(key); has_prefix(line, indent); line += strcspn(line, "\n") + 1) {
-                char *longer;
+        for (size_t i = 0; i < ELEMENTSOF(overlays); i++) {
+                _cleanup_(freep) char *folder = NULL, *yaml = NULL;
 
-                ck_assert_int_ge(asprintf(&longer, "%s%.*s\n", yaml, (int)strcspn(line, "\n") - 4, line + 4),
-                                 0);
-                free(yaml);
-                yaml = longer;
+                ck_assert_int_ge(asprintf(&folder, "conf/kubernetes/%s", overlays[i]), 0);
+                yaml = read_source(folder, "rekeyd.yaml");
+                ck_assert_ptr_nonnull(strstr(yaml, "certificates:"));
+                check_example("", yaml);
         }
-        ck_assert_ptr_nonnull(strstr(yaml, "certificates:"));
-        check_example("", yaml);
 }
 END_TEST
 
 TEST_MAIN("manual", every_option_as_the_table_has_it, no_option_is_invented, examples_are_right,
-          sidecar_is_right)
+          configurations_of_kubernetes_are_right)

@@ -16,8 +16,6 @@ START_TEST(refuses_directories) {
         assert_refused(&export, &m.set, -ENOTDIR, "Not a directory");
         ck_assert_int_eq(unlink(directory), 0);
         ck_assert_int_eq(mkdir(directory, 0700), 0);
-        ck_assert_int_eq(chmod(directory, 0775), 0);
-        assert_refused(&export, &m.set, -EPERM, "mode 0775");
         ck_assert_int_eq(chmod(directory, 0757), 0);
         assert_refused(&export, &m.set, -EPERM, "mode 0757");
         ck_assert_int_eq(chmod(directory, 01777), 0);
@@ -26,8 +24,35 @@ START_TEST(refuses_directories) {
 
         ck_assert_int_eq(chmod(directory, 0755), 0);
         assert_written(&export, &m.set);
-        ck_assert_int_eq(chmod(directory, 0775), 0);
+        ck_assert_int_eq(chmod(directory, 0757), 0);
         ck_assert_msg(!export_is_current(&export, &m.set), "what may have been replaced is not current");
+}
+END_TEST
+
+/* That of the export, which gets the key in any case, and this process's own; the rights stay as they are. */
+START_TEST(only_groups_that_are_no_strangers_may_write_to_the_directory) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(material_clear) struct material m = material_make(0);
+        _cleanup_(freep) char *directory = scratch_path(scratch, "d"),
+                              *path = scratch_path(directory, "x.pem");
+        struct export export = pem_to(path);
+        struct stat st;
+
+        ck_assert_int_eq(mkdir(directory, 0700), 0);
+        ck_assert_int_eq(chown(directory, (uid_t)-1, 4711), 0);
+        ck_assert_int_eq(chmod(directory, 02775), 0);
+        assert_refused(&export, &m.set, -EPERM, "mode 2775");
+        export.access.gid = 4711;
+        assert_written(&export, &m.set);
+        ck_assert_int_eq(stat(directory, &st), 0);
+        ck_assert_uint_eq(st.st_mode & 07777u, 02775);
+
+        export.access.gid = (gid_t)-1;
+        ck_assert_int_eq(chown(directory, (uid_t)-1, getegid()), 0);
+        ck_assert_int_eq(chmod(directory, 0775), 0);
+        assert_written(&export, &m.set);
+        ck_assert_int_eq(chmod(directory, 0777), 0);
+        assert_refused(&export, &m.set, -EPERM, "mode 0777");
 }
 END_TEST
 
@@ -350,6 +375,7 @@ int main(void) {
         TEST_CASE(suite, in_place_touches_no_file_with_other_names);
         if (geteuid() == 0) {
                 TEST_CASE(suite, refuses_directories_of_others_than_the_owner);
+                TEST_CASE(suite, only_groups_that_are_no_strangers_may_write_to_the_directory);
                 TEST_CASE(suite, owner_and_group_are_right_from_the_first_byte);
                 TEST_CASE(suite, an_owner_that_is_not_asked_for_any_more_is_noticed);
                 TEST_CASE(suite, in_place_touches_no_file_of_others);

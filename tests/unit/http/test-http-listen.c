@@ -82,17 +82,19 @@ START_TEST(only_root_and_we_may_write_to_the_directory) {
         static const struct {
                 mode_t mode;
                 uid_t uid; /* 0: our own */
+                gid_t gid; /* the same */
                 const char *refusal;
         } rows[] = {
-                { 0700, 0, NULL },
-                { 0755, 0, NULL },
-                { 02750, 0, NULL },
-                { 0770, 0, "its mode 0770 lets other users write to it" },
-                { 0757, 0, "its mode 0757 lets other users write to it" },
-                { 01777, 0, "its mode 1777 lets other users write to it" },
-                { 02777, 0, "its mode 2777 lets other users write to it" },
-                { 0700, 60010, "owned by user 60010" },
-                { 0755, 60010, "owned by user 60010" },
+                { 0700, 0, 0, NULL },
+                { 0755, 0, 0, NULL },
+                { 02750, 0, 0, NULL },
+                { 02775, 0, 0, NULL },
+                { 02770, 0, 60010, "its mode 2770 lets other users write to it" },
+                { 0757, 0, 0, "its mode 0757 lets other users write to it" },
+                { 01777, 0, 0, "its mode 1777 lets other users write to it" },
+                { 02777, 0, 0, "its mode 2777 lets other users write to it" },
+                { 0700, 60010, 0, "owned by user 60010" },
+                { 0755, 60010, 0, "owned by user 60010" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
@@ -102,18 +104,24 @@ START_TEST(only_root_and_we_may_write_to_the_directory) {
                 _cleanup_(freep) char *path = scratch_path(i % 2 == 0 ? directory : link, "socket");
                 _cleanup_(error_clear) struct error error = ERROR_INIT;
                 _cleanup_(fd_closep) int fd = -1;
+                struct stat st;
 
                 ck_assert_int_eq(mkdir(directory, 0700), 0);
                 ck_assert_int_eq(symlink("directory", link), 0);
-                ck_assert_int_eq(chmod(directory, rows[i].mode), 0);
-                if (rows[i].uid != 0 && chown(directory, rows[i].uid, (gid_t)-1) < 0)
+                if (chown(directory, rows[i].uid ? rows[i].uid : (uid_t)-1,
+                          rows[i].gid ? rows[i].gid : (gid_t)-1) < 0)
                         continue; /* only root gives away */
+                ck_assert_int_eq(chmod(directory, rows[i].mode), 0);
                 fd = http_listen_unix(path, &error);
                 ck_assert_msg(rows[i].refusal ? fd == -EPERM : fd >= 0, "row %zu: %d: %s", i, fd,
                               error_text(&error));
                 ck_assert(!rows[i].refusal || strstr(error_text(&error), rows[i].refusal));
                 names = scratch_list(directory);
                 ck_assert_str_eq(names, rows[i].refusal ? "" : "socket");
+                if (rows[i].refusal)
+                        continue;
+                ck_assert_int_eq(stat(directory, &st), 0); /* no group may from now on */
+                ck_assert_uint_eq(st.st_mode & 07777u, rows[i].mode & ~(mode_t)S_IWGRP);
         }
 }
 END_TEST

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
+#include "tests/support/kubelet.h"
 #include "tests/unit/store/store-checks.h"
 
 #define NO_ID  ((uint32_t)-1)
@@ -234,5 +235,76 @@ START_TEST(a_default_acl_opens_no_key) {
 }
 END_TEST
 
-TEST_MAIN("store rights", what_is_not_as_configured_is_put_right, what_may_not_be_changed_is_told,
+/* Another user of the group may have put it there while the group could write. */
+START_TEST(what_a_link_leads_to_is_left_alone) {
+        for (unsigned is_wide = 0; is_wide < 2; is_wide++) {
+                _cleanup_(scratch_freep) char *scratch = scratch_new();
+                _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
+                _cleanup_(freep) char *directory = scratch_path(scratch, "d"),
+                                      *link = scratch_path(directory, "..gen-000001"),
+                                      *elsewhere = scratch_path(scratch, "elsewhere"),
+                                      *key = scratch_path(elsewhere, "tls.key");
+                _cleanup_(store_rights_clear) struct store_rights rights = { 0 };
+                struct store *store = test_store_open(directory);
+
+                test_set_commit(store, &first);
+                test_set_commit(store, &second);
+                ck_assert_int_eq(rename(link, elsewhere), 0);
+                ck_assert_int_eq(symlink("../elsewhere", link), 0);
+                ck_assert_int_eq(chmod(key, 0644), 0);
+                ck_assert_int_eq(chmod(directory, is_wide ? 02775 : 0755), 0);
+                ck_assert_int_eq(store_put_rights(store, 0, &rights), 0);
+                assert_rights(key, 0644, geteuid(), getegid());
+                assert_rights(directory, is_wide ? 02755 : 0755, geteuid(), getegid());
+                store_close(store);
+        }
+}
+END_TEST
+
+/* What kubelet does when it mounts a volume, with a set that is staged. */
+START_TEST(a_mounted_volume_is_as_before) {
+        static const struct {
+                const char *name;
+                mode_t mode;
+        } rows[] = {
+                { ".", 02755 },
+                { "..gen-000001", 0755 },
+                { "..gen-000001/tls.key", 0600 },
+                { "..gen-000001/tls.crt", 0644 },
+                { "..gen-000001/ca.crt", 0644 },
+                { "..gen-000002", 0755 },
+                { "..gen-000002/tls.key", 0600 },
+                { "..gen-000002/tls.crt", 0644 },
+                { "..gen-000002/ca.crt", 0644 },
+                { "..stage-000003", 0700 },
+                { "..stage-000003/tls.key", 0600 },
+        };
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(test_set_clear) struct test_set first = test_set_make(0), second = test_set_make(1);
+        _cleanup_(store_rights_clear) struct store_rights rights = { 0 }, again = { 0 };
+        struct store *store = test_store_open(scratch);
+
+        ck_assert_int_eq(chmod(scratch, 0755), 0);
+        test_set_commit(store, &first);
+        test_set_commit(store, &second);
+        ck_assert_int_eq(store_stage_key(store, first.key, NULL), 0);
+        kubelet_mount(scratch, getegid());
+        ck_assert_int_eq(store_put_rights(store, 0, &rights), 0);
+        ck_assert_uint_eq(rights.unchanged, 0);
+        ck_assert_msg(rights.changes && strstr(rights.changes, "tls.key is now 0600") &&
+                              strstr(rights.changes, "and was 0660"),
+                      "%s", rights.changes);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(freep) char *path = scratch_path(scratch, rows[i].name);
+
+                assert_rights(path, rows[i].mode, geteuid(), getegid());
+        }
+        ck_assert_int_eq(store_put_rights(store, 0, &again), 0);
+        ck_assert_msg(!again.changes, "%s", again.changes);
+        store_close(store);
+}
+END_TEST
+
+TEST_MAIN("store rights", what_a_link_leads_to_is_left_alone, a_mounted_volume_is_as_before,
+          what_is_not_as_configured_is_put_right, what_may_not_be_changed_is_told,
           a_staged_key_is_committed_with_the_rights_of_now, a_default_acl_opens_no_key)
