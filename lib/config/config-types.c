@@ -101,7 +101,7 @@ static int key_mode_parse(_unused_ struct yaml_run *run, _unused_ const struct y
         return 0;
 }
 
-/* 0: none is given. */
+/* 0: none is given, and a Secret has none. */
 static const char *key_mode_format(const struct yaml_option *option, const void *field,
                                    char buffer[YAML_TEXT_MAX]) {
         return *(const mode_t *)field != 0 ? yaml_format_mode(option, field, buffer) : NULL;
@@ -135,7 +135,7 @@ const struct yaml_type config_export_mode = {
         .bare = true,
         .size = sizeof(mode_t),
         .parse = export_mode_parse,
-        .format = yaml_format_mode,
+        .format = key_mode_format,
 };
 
 /* A path that is compared with others, so that it must have one spelling. */
