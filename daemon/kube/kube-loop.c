@@ -6,11 +6,14 @@
 #include "lib/kube/kube-bytes.h"
 #include "lib/kubeconfig/kube-exec.h"
 
-/* A transfer under way. */
+/* A transfer: under way, or waiting for its turn. */
 struct moving {
         struct moving *next, **pprev;
         struct kube_loop *loop;
         CURL *easy;
+        char *url;
+        usec_t timeout_usec;
+        bool is_under_way;
         struct proxy proxy;
         kube_transfer_done_t done;
         void *userdata;
@@ -19,7 +22,8 @@ struct moving {
 struct kube_loop {
         struct kube_host host;
         const struct loop_services *services;
-        struct moving *first;
+        struct moving *first, **end; /* oldest first */
+        unsigned n_under_way;
 };
 
 struct kube_process {
@@ -40,49 +44,98 @@ static void moving_free(struct moving *moving) {
         *moving->pprev = moving->next;
         if (moving->next)
                 moving->next->pprev = moving->pprev;
+        else
+                moving->loop->end = moving->pprev;
+        if (moving->is_under_way)
+                moving->loop->n_under_way--;
         proxy_clear(&moving->proxy);
+        free(moving->url);
         free(moving);
 }
 
-static void on_transfer(CURL *easy, CURLcode result, const char *text, void *userdata) {
-        struct moving *moving = userdata;
-        const kube_transfer_done_t done = moving->done;
-        void *of_done = moving->userdata;
-
-        moving_free(moving);
-        done(easy, result, text, of_done);
-}
-
-static struct moving *moving_new(struct kube_loop *loop, CURL *easy) {
+static struct moving *moving_new(struct kube_loop *loop, const char *url) {
         struct moving *moving = calloc(1, sizeof(*moving));
 
         if (!moving)
                 return NULL;
         moving->loop = loop;
-        moving->easy = easy;
-        moving->next = loop->first;
-        moving->pprev = &loop->first;
-        if (moving->next)
-                moving->next->pprev = &moving->next;
-        loop->first = moving;
+        moving->pprev = loop->end;
+        *loop->end = moving;
+        loop->end = &moving->next;
+        moving->url = strdup(url);
+        if (moving->url)
+                return moving;
+        moving_free(moving);
+        return NULL;
+}
+
+/* The end of it, for its owner. */
+static void finish(struct moving *moving, CURLcode result, const char *text) {
+        const kube_transfer_done_t done = moving->done;
+        void *userdata = moving->userdata;
+        CURL *easy = moving->easy;
+
+        moving_free(moving);
+        done(easy, result, text, userdata);
+}
+
+static void on_transfer(CURL *easy, CURLcode result, const char *text, void *userdata);
+
+static int begin(struct moving *moving) {
+        const struct curl_target target = {
+                .url = moving->url,
+                .proxy = &moving->proxy,
+                .timeout_usec = moving->timeout_usec,
+        };
+        int r = curl_glue_start(moving->loop->services->curl, moving->easy, &target, on_transfer, moving);
+
+        if (r == 0) {
+                moving->is_under_way = true;
+                moving->loop->n_under_way++;
+        }
+        return r;
+}
+
+static struct moving *oldest_waiting(const struct kube_loop *loop) {
+        struct moving *moving = loop->first;
+
+        while (moving && moving->is_under_way)
+                moving = moving->next;
         return moving;
+}
+
+/* While there is room. What cannot begin has ended. */
+static void begin_waiting(struct kube_loop *loop) {
+        struct moving *moving;
+
+        while (loop->n_under_way < KUBE_TRANSFERS_MAX && (moving = oldest_waiting(loop)))
+                if (begin(moving) < 0)
+                        finish(moving, CURLE_OUT_OF_MEMORY, "it cannot begin");
+}
+
+static void on_transfer(_unused_ CURL *easy, CURLcode result, const char *text, void *userdata) {
+        struct moving *moving = userdata;
+        struct kube_loop *loop = moving->loop;
+
+        finish(moving, result, text);
+        begin_waiting(loop);
 }
 
 static int start_transfer(struct kube_host *host, CURL *easy, const char *url, usec_t timeout_usec,
                           kube_transfer_done_t done, void *userdata) {
         struct kube_loop *loop = loop_of(host);
-        struct moving *moving = moving_new(loop, easy);
-        struct curl_target target = { .url = url, .timeout_usec = timeout_usec };
+        struct moving *moving = moving_new(loop, url);
         int r;
 
         if (!moving)
                 return -ENOMEM;
+        moving->easy = easy;
+        moving->timeout_usec = timeout_usec;
         moving->done = done;
         moving->userdata = userdata;
-        target.proxy = &moving->proxy;
         r = proxy_find(url, &moving->proxy, NULL);
-        if (r == 0)
-                r = curl_glue_start(loop->services->curl, easy, &target, on_transfer, moving);
+        if (r == 0 && loop->n_under_way < KUBE_TRANSFERS_MAX)
+                r = begin(moving);
         if (r < 0)
                 moving_free(moving);
         return r;
@@ -90,13 +143,16 @@ static int start_transfer(struct kube_host *host, CURL *easy, const char *url, u
 
 static void cancel_transfer(struct kube_host *host, CURL *easy) {
         struct kube_loop *loop = loop_of(host);
+        struct moving *moving = loop->first;
 
-        for (struct moving *moving = loop->first; moving; moving = moving->next)
-                if (moving->easy == easy) {
-                        curl_glue_cancel(loop->services->curl, easy);
-                        moving_free(moving);
-                        return;
-                }
+        while (moving && moving->easy != easy)
+                moving = moving->next;
+        if (!moving)
+                return;
+        if (moving->is_under_way)
+                curl_glue_cancel(loop->services->curl, easy);
+        moving_free(moving);
+        begin_waiting(loop);
 }
 
 /* --- Processes */
@@ -233,6 +289,7 @@ int kube_loop_new(const struct loop_services *services, struct kube_loop **ret) 
                 return -ENOMEM;
         loop->host.ops = &ops;
         loop->services = services;
+        loop->end = &loop->first;
         *ret = loop;
         return 0;
 }

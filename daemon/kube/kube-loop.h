@@ -7,6 +7,10 @@
 
 struct kube_loop;
 
+/* Transfers at the same time: thousands of certificates may have something to be written at once. Others wait
+ * for their turn, and their time begins with it. */
+#define KUBE_TRANSFERS_MAX 8u
+
 /* SERVICES are borrowed. 0 or -ENOMEM. */
 int kube_loop_new(const struct loop_services *services, struct kube_loop **ret);
 

@@ -38,8 +38,8 @@ static char *run(const char *command, int *ret_status) {
         return text;
 }
 
-static char *kubectl(struct kube_fixture *fixture, const char *input, int *ret_status, const char *arguments,
-                     va_list args) {
+_printf_(4, 0) static char *kubectl(struct kube_fixture *fixture, const char *input, int *ret_status,
+                                    const char *arguments, va_list args) {
         _cleanup_(freep) char *text = NULL, *command = NULL, *file = strdup("/dev/null");
 
         must(file && vasprintf(&text, arguments, args) >= 0);

@@ -222,8 +222,8 @@ static size_t runs(struct kube_fixture *fixture) {
 
 START_TEST(test_plugin) {
         _cleanup_(kube_fixture_freep) struct kube_fixture *fixture = kube_fixture_new();
-        _cleanup_(freep) char *path = kube_user(fixture, "all", ALL, NULL), *text = NULL, *plugin = NULL,
-                              *server = kube_server(fixture);
+        _unused_ _cleanup_(freep) char *path = kube_user(fixture, "all", ALL, NULL);
+        _cleanup_(freep) char *text = NULL, *plugin = NULL, *server = kube_server(fixture);
         _cleanup_(kube_client_freep) struct kube_client *client = NULL;
         const struct kube_resource x = KUBE_SECRET(fixture->namespace, "x");
 
@@ -264,8 +264,8 @@ END_TEST
 
 START_TEST(test_account) {
         _cleanup_(kube_fixture_freep) struct kube_fixture *fixture = kube_fixture_new();
-        _cleanup_(freep) char *path = kube_user(fixture, "all", ALL, NULL), *port = NULL, *ca = NULL,
-                              *token = NULL, *namespace = NULL;
+        _unused_ _cleanup_(freep) char *path = kube_user(fixture, "all", ALL, NULL);
+        _cleanup_(freep) char *port = NULL, *ca = NULL, *token = NULL, *namespace = NULL;
         const struct kube_place place = { .account = fixture->directory };
         _cleanup_(kube_client_freep) struct kube_client *client = NULL;
 
