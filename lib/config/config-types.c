@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 
 #include "lib/config/config-internal.h"
+#include "lib/kube/kube-name.h"
 #include "lib/util/parse.h"
 #include "lib/x509/subject.h"
 
@@ -100,7 +101,7 @@ static int key_mode_parse(_unused_ struct yaml_run *run, _unused_ const struct y
         return 0;
 }
 
-/* 0: none is given. */
+/* 0: none is given, and a Secret has none. */
 static const char *key_mode_format(const struct yaml_option *option, const void *field,
                                    char buffer[YAML_TEXT_MAX]) {
         return *(const mode_t *)field != 0 ? yaml_format_mode(option, field, buffer) : NULL;
@@ -134,7 +135,7 @@ const struct yaml_type config_export_mode = {
         .bare = true,
         .size = sizeof(mode_t),
         .parse = export_mode_parse,
-        .format = yaml_format_mode,
+        .format = key_mode_format,
 };
 
 /* A path that is compared with others, so that it must have one spelling. */
@@ -177,6 +178,23 @@ const struct yaml_type config_file = {
         .expected = "an absolute path, one that begins with '/'",
         .size = sizeof(char *),
         .parse = file_parse,
+        .format = yaml_format_string,
+        .equal = yaml_equal_string,
+};
+
+static int secret_name_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
+                             void *field, struct error *error) {
+        struct kube_name name;
+
+        return kube_name_parse(text, &name) < 0 ? -EINVAL
+                                                : yaml_string.parse(run, option, text, field, error);
+}
+
+const struct yaml_type config_secret_name = {
+        .name = "Secret",
+        .expected = "NAMESPACE/NAME of a Secret, such as shop/orders-tls",
+        .size = sizeof(char *),
+        .parse = secret_name_parse,
         .format = yaml_format_string,
         .equal = yaml_equal_string,
 };

@@ -334,7 +334,10 @@ static const char full[] =
         " legacy: true, mode: 440}\n"
         "    - {path: /e4, format: pkcs12, passphrase_file: /pw}\n"
         "    - {path: /e5, contents: [leaf, chain, ca]}\n"
+        "    - {secret: shop/orders-tls, layout: tls, ca_overlap: 30d}\n"
+        "    - {secret: kyma-system/agent, layout: kyma}\n"
         "  y: {connector: one, directory: /d/y, jitter: 12.3456%}\n"
+        "kubernetes: {kubeconfig: /etc/rekeyd/kubeconfig, context: production}\n"
         "defaults: {renew_before: 12.5%, keep: 3, key: {bits: 2048}}\n";
 
 static void check_contents(const struct export *export, const char *expected) {
@@ -350,9 +353,15 @@ static void check_contents(const struct export *export, const char *expected) {
 static void check_full_exports(const struct config_certificate *x) {
         const struct export *e = x->exports;
 
-        ck_assert_uint_eq(x->n_exports, 5);
+        ck_assert_uint_eq(x->n_exports, 7);
         for (size_t i = 0; i < x->n_exports; i++)
                 ck_assert_int_eq(export_validate(&e[i], NULL), 0);
+
+        ck_assert_str_eq(e[5].secret, "shop/orders-tls");
+        ck_assert_int_eq(e[5].layout, EXPORT_TLS);
+        ck_assert_uint_eq(e[5].ca_overlap_usec, 30 * USEC_PER_DAY);
+        ck_assert_str_eq(e[6].secret, "kyma-system/agent");
+        ck_assert_int_eq(e[6].layout, EXPORT_KYMA);
 
         ck_assert_str_eq(e[0].path, "/e 1.pem");
         ck_assert_int_eq(e[0].format, EXPORT_PEM);
@@ -433,6 +442,8 @@ static void check_full(const struct config *config) {
         ck_assert_str_eq(x->notify[1].pid_file, "/p");
         ck_assert_uint_eq(x->notify[1].timeout_usec, 0);
         check_full_exports(x);
+        ck_assert_str_eq(config->kubernetes.kubeconfig, "/etc/rekeyd/kubeconfig");
+        ck_assert_str_eq(config->kubernetes.context, "production");
 
         /* What stands under `defaults`, though that comes last in the file; the rest as ever. */
         ck_assert(y->policy.renew_before.is_share && y->policy.renew_before.ppm == 125000);
