@@ -60,7 +60,9 @@ static int load(struct rotation *rotation, struct error *error) {
         if (r < 0)
                 return r;
         r = record_read(contents.texts[0], &rotation->record, error);
-        return r < 0 ? error_prefix(error, "cannot read %s", state->name) : 0;
+        if (r < 0)
+                (void)error_prefix(error, "cannot read %s", state->name);
+        return r == -EINVAL ? -EBADMSG : r;
 }
 
 static int save(struct rotation *rotation, struct error *error) {

@@ -119,5 +119,6 @@ int stage_make(struct record *record, const struct stage_ports *ports, struct er
         record->new_key = free_secret(record->new_key);
         free(record->new_certificate);
         record->new_certificate = NULL;
-        return error_prefix(error, "cannot make the new CA certificate");
+        (void)error_prefix(error, "cannot make the new CA certificate");
+        return r == -EINVAL ? -EPERM : r; /* the CA is wrong, not the command line */
 }

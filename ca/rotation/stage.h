@@ -13,7 +13,7 @@ struct stage_ports {
 
 /*
  * Makes them into RECORD, and checks with OpenSSL as the verifier that the bundles to come carry the leaves
- * that they must. Nothing where they are there already. 0; -EINVAL where a bundle does not, or the CA cannot
+ * that they must. Nothing where they are there already. 0; -EPERM where a bundle does not, or the CA cannot
  * be made again; or another -errno. RECORD is as before then.
  */
 int stage_make(struct record *record, const struct stage_ports *ports, struct error *error);
