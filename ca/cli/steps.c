@@ -5,7 +5,7 @@ static void print_step(struct session *session, enum reason reason, enum phase p
         const char *none = reason == REASON_NEW_KEY ? "none: the tutorial has no such rotation" : "none";
 
         session_say(session, "  %-9s %s", phase_names[phase], step_text(reason, phase));
-        session_say(session, "            why: %s", step_rows[phase].why);
+        session_say(session, "            why: %s", step_why(reason, phase));
         session_say(session, "            tutorial: %s", tutorial ? tutorial : none);
 }
 
@@ -15,7 +15,7 @@ static json_t *describe_steps(enum reason reason, enum phase from) {
         for (enum phase phase = from; phase <= PHASE_RETIRED; phase++)
                 json_array_append_new(list,
                                       json_pack("{s:s,s:s,s:s,s:s*}", "phase", phase_names[phase], "what",
-                                                step_text(reason, phase), "why", step_rows[phase].why,
+                                                step_text(reason, phase), "why", step_why(reason, phase),
                                                 "tutorial", step_rows[phase].tutorial[reason]));
         return list;
 }

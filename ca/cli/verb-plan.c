@@ -42,7 +42,7 @@ int verb_plan(struct session *session, struct error *error) {
         if (r == 0)
                 r = survey_judge(&survey, session->options->take_over, error);
         if (r == 0)
-                r = survey_times(survey.ca, site->ca_lifetime, site->leaf_lifetime, site->skew,
+                r = survey_times(terms.reason, survey.ca, site->ca_lifetime, site->leaf_lifetime, site->skew,
                                  now_usec(CLOCK_REALTIME), &terms.not_before, &terms.not_after, error);
         if (r < 0)
                 return r;

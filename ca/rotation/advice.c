@@ -33,7 +33,7 @@ int advice_print(const struct record *record, const char *connector, FILE *out, 
         uint8_t hash[FINGERPRINT_SIZE];
         int r;
 
-        if (record->phase != PHASE_RENEWING && record->phase != PHASE_RETIRED)
+        if (record->phase != PHASE_RENEWING)
                 return 0;
         r = states_read_cert(record->signer.before.texts[SIGNER_CERTIFICATE], &old, error);
         if (r < 0)

@@ -78,7 +78,7 @@ const struct step_row step_rows[PHASE_RETIRED + 1] = {
         [PHASE_RETIRED] = {
                 .what = { "take the old CA out of the bundles, and erase the keys from the state file",
                           "take the old CA out of the bundles, and erase the keys from the state file" },
-                .why = "only where no leaf is lost by it",
+                .why = "the old CA need not be trusted any more, once no leaf is lost by it",
                 .tutorial = { "11-13: edit the bundle, restart the gateway", NULL, NULL, NULL },
         },
 };
@@ -89,9 +89,21 @@ const char *step_text(enum reason reason, enum phase phase) {
         if (phase == PHASE_TRUSTED)
                 return row->replaces_bundle ? "replace the old CA by the new one in the bundles"
                                             : "add the new CA to the bundles, beside the old one";
+        if (phase == PHASE_RENEWING && row->costs_calls)
+                return "wait until the Connector signs with the new CA; the clients enrol again";
         if (phase == PHASE_RETIRED && row->replaces_bundle)
                 return "erase the keys from the state file; the bundles have the new CA alone already";
         return step_rows[phase].what[row->has_new_key];
+}
+
+const char *step_why(enum reason reason, enum phase phase) {
+        const struct reason_row *row = &reason_rows[reason];
+
+        if (phase == PHASE_TRUSTED && row->costs_calls)
+                return "no leaf of the old key may be accepted any longer";
+        if (phase == PHASE_RETIRED && row->replaces_bundle)
+                return "no key may stay there longer than a rollback needs it";
+        return step_rows[phase].why;
 }
 
 int reason_parse(const char *name, enum reason *ret) {

@@ -65,5 +65,6 @@ struct step_row {
 };
 extern const struct step_row step_rows[PHASE_RETIRED + 1];
 
-/* The sentence of the step to PHASE; borrowed. */
+/* What the step to PHASE does, and why; borrowed. */
 const char *step_text(enum reason reason, enum phase phase);
+const char *step_why(enum reason reason, enum phase phase);

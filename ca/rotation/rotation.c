@@ -215,7 +215,6 @@ static int tidy_place(const struct rotation *rotation, size_t i, struct error *e
 
 /* All places are as the phase has them, or the step after it has left them; no litter is there. */
 static int check_places(const struct rotation *rotation, struct error *error) {
-        struct backend *state = rotation->places.state;
         int r = 0;
 
         if (rotation->record->n_trusts != rotation->places.n_trusts)
@@ -229,9 +228,14 @@ static int check_places(const struct rotation *rotation, struct error *error) {
                 if (r == 0)
                         r = check_place(rotation, i, error);
         }
-        if (r == 0 && state->ops->tidy)
-                r = state->ops->tidy(state, NULL, 0, error);
         return r;
+}
+
+/* What an interrupted write of the state file has left has keys in it, also where it was the last one. */
+static int tidy_state(const struct rotation *rotation, struct error *error) {
+        struct backend *state = rotation->places.state;
+
+        return state->ops->tidy ? state->ops->tidy(state, NULL, 0, error) : 0;
 }
 
 /* Brings the place to the contents that TARGET names, from where it may come. */
@@ -324,6 +328,9 @@ int rotation_plan(struct rotation *rotation, const struct rotation_terms *terms,
         const struct record *old = rotation->record;
         int r;
 
+        r = tidy_state(rotation, error);
+        if (r < 0)
+                return r;
         if (old && !phase_is_end(old->phase) && old->phase != PHASE_PLANNED)
                 return refuse_plan(old, error);
         record = calloc(1, sizeof(*record));
@@ -382,7 +389,7 @@ static int step(struct rotation *rotation, enum phase next, struct error *error)
         if (r < 0)
                 return r;
         say(rotation, "%s: %s, since %s", phase_names[next], step_text(rotation->record->reason, next),
-            step_rows[next].why);
+            step_why(rotation->record->reason, next));
         if (steps[next])
                 r = steps[next](rotation, error);
         if (r == 0)
@@ -400,8 +407,11 @@ static int no_rotation(struct error *error) {
 }
 
 int rotation_apply(struct rotation *rotation, enum phase until, struct error *error) {
-        int r = 0;
+        int r;
 
+        r = tidy_state(rotation, error);
+        if (r < 0)
+                return r;
         if (!rotation->record)
                 return no_rotation(error);
         if (rotation->record->phase == PHASE_ROLLING_BACK)
@@ -465,6 +475,9 @@ static int go_back(struct rotation *rotation, struct error *error) {
 int rotation_rollback(struct rotation *rotation, struct error *error) {
         int r;
 
+        r = tidy_state(rotation, error);
+        if (r < 0)
+                return r;
         if (!rotation->record)
                 return no_rotation(error);
         if (rotation->record->phase == PHASE_ROLLED_BACK)
@@ -480,6 +493,9 @@ int rotation_rollback(struct rotation *rotation, struct error *error) {
 int rotation_abort(struct rotation *rotation, struct error *error) {
         int r;
 
+        r = tidy_state(rotation, error);
+        if (r < 0)
+                return r;
         if (!rotation->record)
                 return no_rotation(error);
         if (rotation->record->phase == PHASE_ROLLED_BACK)

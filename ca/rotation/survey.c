@@ -158,16 +158,17 @@ int survey_trust(struct survey *survey, const char *name, const struct contents 
 
 /* --- The new certificate --- */
 
-int survey_times(const struct cert *old, usec_t lifetime, usec_t leaf_lifetime, usec_t skew, usec_t now,
-                 usec_t *ret_not_before, usec_t *ret_not_after, struct error *error) {
+int survey_times(enum reason reason, const struct cert *old, usec_t lifetime, usec_t leaf_lifetime,
+                 usec_t skew, usec_t now, usec_t *ret_not_before, usec_t *ret_not_after,
+                 struct error *error) {
         const usec_t before = usec_sub(now, skew);
         usec_t after;
         char text[TIMESPAN_MAX];
 
         if (lifetime == 0)
-                lifetime = cert_not_after(old) == USEC_INFINITY
-                                   ? 3650 * USEC_PER_DAY
-                                   : usec_sub(cert_not_after(old), cert_not_before(old));
+                lifetime = skew + (cert_not_after(old) == USEC_INFINITY
+                                           ? 3650 * USEC_PER_DAY
+                                           : usec_sub(cert_not_after(old), cert_not_before(old)));
         after = usec_add(before, lifetime);
         if (after < usec_add(now, leaf_lifetime))
                 return error_set(
@@ -175,7 +176,7 @@ int survey_times(const struct cert *old, usec_t lifetime, usec_t leaf_lifetime, 
                         "the new CA certificate would live for %s, and expire before the leaves that it "
                         "issues; set ca_lifetime",
                         format_timespan(text, lifetime));
-        if (after <= cert_not_after(old) && cert_not_after(old) != USEC_INFINITY)
+        if (reason == REASON_EXPIRING && after <= cert_not_after(old) && cert_not_after(old) != USEC_INFINITY)
                 return error_set(error, -EINVAL,
                                  "the new CA certificate would expire before the old one; set ca_lifetime");
         *ret_not_before = before;

@@ -40,10 +40,11 @@ int survey_signer(struct survey *survey, const char *name, const struct contents
 /* A bundle, after the signer. 0 or -ENOMEM. */
 int survey_trust(struct survey *survey, const char *name, const struct contents *trust, usec_t now);
 
-/* Times for a CA certificate after OLD: notBefore is back-dated by SKEW; LIFETIME 0 is that of OLD. 0; or
+/* Times for a CA certificate after OLD: notBefore is back-dated by SKEW; LIFETIME 0 is that of OLD,
+ * from now on. 0; or
  * -EINVAL where it would not outlive a leaf, or, for an expiring CA, OLD. */
-int survey_times(const struct cert *old, usec_t lifetime, usec_t leaf_lifetime, usec_t skew, usec_t now,
-                 usec_t *ret_not_before, usec_t *ret_not_after, struct error *error);
+int survey_times(enum reason reason, const struct cert *old, usec_t lifetime, usec_t leaf_lifetime,
+                 usec_t skew, usec_t now, usec_t *ret_not_before, usec_t *ret_not_after, struct error *error);
 
 /* 0, or -EPERM with the first finding that prevents a rotation. */
 int survey_judge(const struct survey *survey, bool takes_over, struct error *error);

@@ -94,7 +94,8 @@ static void call_both(struct site *site, CURL *easy, unsigned i) {
         curl_easy_setopt(easy, CURLOPT_SSLCERT, certificate);
         snprintf(url, sizeof(url), "https://localhost:%u/", site->nginx_port);
         call(site, easy, url, NULL);
-        call(site, easy, site->fixture->certificate_url, "{\"query\": \"query { __typename }\"}");
+        call(site, easy, site->fixture->certificate_url,
+             by_protocol("{\"query\": \"query { __typename }\"}", NULL));
 }
 
 static void *run_traffic(void *userdata) {

@@ -128,15 +128,25 @@ START_TEST(a_new_certificate_outlives_what_it_issues) {
         usec_t from = 0, to = 0;
 
         look(&survey, &signer, NULL);
-        ck_assert_int_eq(survey_times(survey.ca, 89 * USEC_PER_DAY, LEAF, skew, X509_NOW, &from, &to, NULL),
+        ck_assert_int_eq(survey_times(REASON_EXPIRING, survey.ca, 89 * USEC_PER_DAY, LEAF, skew, X509_NOW,
+                                      &from, &to, NULL),
+                         -EINVAL);
+        ck_assert_int_eq(survey_times(REASON_EXPIRING, survey.ca, 20 * USEC_PER_DAY, USEC_PER_DAY, skew,
+                                      X509_NOW, &from, &to, NULL),
                          -EINVAL);
         ck_assert_int_eq(
-                survey_times(survey.ca, 20 * USEC_PER_DAY, USEC_PER_DAY, skew, X509_NOW, &from, &to, NULL),
-                -EINVAL);
-        ck_assert_int_eq(survey_times(survey.ca, 0, USEC_PER_DAY, skew, X509_NOW, &from, &to, NULL), 0);
+                survey_times(REASON_EXPIRING, survey.ca, 0, USEC_PER_DAY, skew, X509_NOW, &from, &to, NULL),
+                0);
         ck_assert_uint_eq(from, X509_NOW - skew);
-        ck_assert_uint_eq(to - from, 31 * USEC_PER_DAY); /* as long as the old one */
-        ck_assert_int_eq(survey_times(survey.ca, 3650 * USEC_PER_DAY, LEAF, skew, X509_NOW, &from, &to, NULL),
+        ck_assert_int_eq(survey_times(REASON_NEW_KEY, survey.ca, 20 * USEC_PER_DAY, USEC_PER_DAY, skew,
+                                      X509_NOW, &from, &to, NULL),
+                         0);
+        ck_assert_int_eq(
+                survey_times(REASON_EXPIRING, survey.ca, 0, USEC_PER_DAY, skew, X509_NOW, &from, &to, NULL),
+                0);
+        ck_assert_uint_eq(to - X509_NOW, 31 * USEC_PER_DAY); /* as long as the old one */
+        ck_assert_int_eq(survey_times(REASON_EXPIRING, survey.ca, 3650 * USEC_PER_DAY, LEAF, skew, X509_NOW,
+                                      &from, &to, NULL),
                          0);
 }
 END_TEST
