@@ -264,7 +264,7 @@ static int print_staged(const struct sheet *sheet) {
 }
 
 static int print_exports(const struct sheet *sheet) {
-        static const struct table_column columns[] = { { .title = "PATH" },
+        static const struct table_column columns[] = { { .title = "TARGET" },
                                                        { .title = "FORMAT" },
                                                        { .title = "STATE" } };
         const json_t *list = json_object_get(sheet->details, "exports");
@@ -277,7 +277,9 @@ static int print_exports(const struct sheet *sheet) {
         print_title(sheet, "Exports");
         table = table_new(&sheet->ctl->term, columns, ELEMENTSOF(columns));
         json_array_foreach(list, i, item) {
-                const char *path = view_string(item, "path"), *format = view_string(item, "format");
+                const bool is_secret = view_string(item, "secret");
+                const char *path = view_string(item, is_secret ? "secret" : "path");
+                const char *format = view_string(item, is_secret ? "layout" : "format");
                 const char *error = view_string(item, "error");
                 const json_t *current = json_object_get(item, "current");
 

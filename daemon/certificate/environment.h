@@ -13,6 +13,7 @@
 struct certificate;
 struct environment;
 struct issuers;
+struct kube_client;
 
 struct environment_ops {
         /* A certificate has inspected its files, or could not (HAS_FAILED). IS_FIRST: since the start. */
@@ -37,6 +38,7 @@ struct environment {
         struct slots slots;          /* `limits.concurrent_renewals` */
         struct places places;        /* of notifications */
         struct coarse_timers pulses; /* `pulse` */
+        struct kube_client *kube;    /* `kubernetes` */
         uint8_t machine_id[16];      /* derived for this application; the same after a restart */
         unsigned issuances_per_hour;
         bool once; /* one attempt for each certificate, then exit */

@@ -16,23 +16,25 @@ struct export_result {
 
 struct exports_run;
 
+struct kube_client;
 struct state;
 
 /*
  * STATE has the CAs that are out of use; what is needed of it is copied.
  *
- * For SET, the current one, NULL for none; all is borrowed until the run is freed. CLOSELY: could those that
- * are current be replaced, should they have to be? NULL where there is nothing to do, or memory is out: the
- * next run does it.
+ * KUBE calls the API server for exports to Secrets. For SET, the current one, NULL for none; all is borrowed
+ * until the run is freed. CLOSELY: could those that are current be replaced, should they have to be? NULL
+ * where there is nothing to do, or memory is out: the next run does it.
  */
-struct exports_run *exports_run_new(struct workers *workers, const struct config_certificate *config,
-                                    const struct set *set, const struct state *state, bool closely);
+struct exports_run *exports_run_new(struct workers *workers, struct kube_client *kube,
+                                    const struct config_certificate *config, const struct set *set,
+                                    const struct state *state, bool closely);
 
 /* No job may be under way. Accepts NULL, returns NULL. */
 struct exports_run *exports_run_free(struct exports_run *run);
 
-/* Finds out which exports are stale, and could be written; then writes those. On a worker thread; DONE is
- * called from the loop. */
+/* Finds out which exports are stale, and could be written; then writes those. Files on a worker thread,
+ * Secrets from the loop; DONE is called from the loop. */
 void exports_run_check(struct exports_run *run, void (*done)(void *userdata), void *userdata);
 void exports_run_write(struct exports_run *run, void (*done)(void *userdata), void *userdata);
 

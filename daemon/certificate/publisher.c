@@ -105,15 +105,16 @@ static usec_t arm_timer(struct publisher *publisher, bool has_failed) {
         return wait;
 }
 
-static void log_result(const struct publisher *publisher, const char *path,
+static void log_result(const struct publisher *publisher, const struct export *export,
                        const struct export_result *result, usec_t wait_usec) {
         const struct core *core = publisher->core;
+        const char *target = export_name(export);
         const char *name = core->config->name, *error = NULL;
         const bool has_set = facts_has_set(&core->facts);
         char generation[24], span[TIMESPAN_MAX];
         const struct log_field fields[] = {
                 { FIELD_CERTIFICATE, name },
-                { FIELD_EXPORT, path },
+                { FIELD_EXPORT, target },
                 { FIELD_GENERATION, has_set ? generation : NULL },
                 { FIELD_ERROR, result->error.code != 0 ? error_text(&result->error) : NULL },
         };
@@ -125,7 +126,7 @@ static void log_result(const struct publisher *publisher, const char *path,
                             fields, ELEMENTSOF(fields), "%s: %s", name, result->warning);
         if (result->is_written)
                 events_emit(core->env->observers.events, core->state_file, LOG_INFO, MESSAGE_EXPORTED, fields,
-                            ELEMENTSOF(fields), "%s: wrote export %s of generation %s", name, path,
+                            ELEMENTSOF(fields), "%s: wrote export %s of generation %s", name, target,
                             generation);
         else if (error && result->is_stale && wait_usec > 0)
                 events_emit(core->env->observers.events, core->state_file,
@@ -160,7 +161,7 @@ static void finish(struct publisher *publisher) {
         if (run && n_failed == 0)
                 arm_end(publisher, exports_run_end(run));
         for (size_t i = 0; run && i < core->config->n_exports; i++)
-                log_result(publisher, core->config->exports[i].path, exports_run_result(run, i), wait_usec);
+                log_result(publisher, &core->config->exports[i], exports_run_result(run, i), wait_usec);
         publisher->run = exports_run_free(publisher->run);
         if (facts_has_set(&core->facts))
                 publisher_start(publisher);
@@ -229,8 +230,8 @@ static void on_checked(void *userdata) {
 void publisher_publish(struct publisher *publisher, const struct set *set, bool closely) {
         const struct core *core = publisher->core;
 
-        publisher->run = exports_run_new(core->env->services.export_workers, core->config, set,
-                                         &core->state_file->state, closely);
+        publisher->run = exports_run_new(core->env->services.export_workers, core->env->kube, core->config,
+                                         set, &core->state_file->state, closely);
         if (publisher->run)
                 exports_run_check(publisher->run, on_checked, publisher);
         else

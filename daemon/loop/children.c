@@ -272,7 +272,9 @@ static int spawn(const struct child_options *options, int output_fd, pid_t *ret_
         r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
         if (r == 0)
                 r = posix_spawn_file_actions_adddup2(&actions, output_fd, STDOUT_FILENO);
-        if (r == 0)
+        if (r == 0 && options->drops_errors)
+                r = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+        else if (r == 0)
                 r = posix_spawn_file_actions_adddup2(&actions, output_fd, STDERR_FILENO);
         if (r == 0)
                 r = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);

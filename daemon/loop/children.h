@@ -32,6 +32,8 @@ struct child_options {
         char *const *command;     /* [0] is the path of the program; no shell sees the arguments */
         char *const *environment; /* NULL-terminated */
 
+        bool drops_errors; /* its standard error is no output, and is dropped */
+
         /* What the process wrote to its standard output or error; never after ENDED. */
         void (*output)(const char *data, size_t size, void *userdata);
 

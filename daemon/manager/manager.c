@@ -11,6 +11,7 @@
 #include "daemon/control/control.h"
 #include "daemon/fleet/fleet-change.h"
 #include "daemon/fleet/fleet-issuers.h"
+#include "daemon/kube/kube-loop.h"
 #include "daemon/loop/clock.h"
 #include "daemon/loop/service.h"
 #include "daemon/manager/reload.h"
@@ -19,6 +20,7 @@
 #include "daemon/observe/messages.h"
 #include "daemon/observe/metrics-file.h"
 #include "daemon/observe/state-file.h"
+#include "kube/kube-client.h"
 
 /* Threads for files, and for exports: enough that a slow disk under one certificate does not hold up the
  * others. */
@@ -45,7 +47,9 @@ struct manager {
         /* In use until the end, whatever a newer configuration says. */
         char *state_directory;
         unsigned key_workers;
+        char *kubeconfig, *context; /* NULL: none was named */
 
+        struct kube_loop *kube_loop;
         struct fleet fleet;
 
         /* --once: what is still to be heard of, and what was. */
@@ -181,6 +185,10 @@ static void warn_restart_needed(const struct manager *manager, const struct conf
         if (manager->key_workers != new->limits.key_workers)
                 events_emit(manager->env.observers.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
                             "limits.key_workers");
+        if (!streq_null(manager->kubeconfig, new->kubernetes.kubeconfig) ||
+            !streq_null(manager->context, new->kubernetes.context))
+                events_emit(manager->env.observers.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
+                            "kubernetes");
 }
 
 /* A file that is being copied, or that a full disk has cut off, reads like one with nothing in it. */
@@ -313,6 +321,21 @@ static int start_services(struct environment *env, struct config *config, struct
         return 0;
 }
 
+/* Whether there is an API server is found out when it is called. */
+static int start_kube(struct manager *manager, const struct config *config) {
+        struct kube_place place;
+
+        manager->kubeconfig = config->kubernetes.kubeconfig ? strdup(config->kubernetes.kubeconfig) : NULL;
+        manager->context = config->kubernetes.context ? strdup(config->kubernetes.context) : NULL;
+        if (!manager->kubeconfig != !config->kubernetes.kubeconfig ||
+            !manager->context != !config->kubernetes.context ||
+            kube_loop_new(&manager->env.services, &manager->kube_loop) < 0)
+                return -ENOMEM;
+        place = (struct kube_place) { .path = manager->kubeconfig, .context = manager->context };
+        return kube_client_new(kube_loop_host(manager->kube_loop), &place, "rekeyd/" REKEYD_VERSION,
+                               &manager->env.kube);
+}
+
 static void on_reload(void *userdata) {
         manager_reload(userdata);
 }
@@ -427,7 +450,7 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
         manager->key_workers = config->limits.key_workers;
         manager->env.state_directory.path = manager->state_directory = strdup(config->state_directory);
         manager->config_path = strdup(config_path);
-        if (!manager->state_directory || !manager->config_path)
+        if (!manager->state_directory || !manager->config_path || start_kube(manager, config) < 0)
                 return error_set(error, -ENOMEM, "out of memory");
         r = fleet_plan_make(&manager->fleet, &manager->env, config, &plan, error);
         if (r < 0)
@@ -499,6 +522,8 @@ struct manager *manager_free(struct manager *manager) {
         sd_event_source_disable_unref(manager->clock);
         sd_event_source_disable_unref(manager->extend);
         sd_event_source_disable_unref(manager->inspections);
+        kube_client_free(manager->env.kube);
+        kube_loop_free(manager->kube_loop);
         curl_glue_free(manager->env.services.curl);
         children_free(manager->env.services.children); /* what the certificates have released */
         events_free(manager->env.observers.events);
@@ -507,6 +532,8 @@ struct manager *manager_free(struct manager *manager) {
         config_free(manager->config);
         free(manager->state_directory);
         free(manager->config_path);
+        free(manager->kubeconfig);
+        free(manager->context);
         free(manager);
         return NULL;
 }

@@ -46,7 +46,10 @@ static bool is_read(const struct yaml_node *node, const char *key, const char *t
 
 /* Whether all is known that export_validate() goes by. */
 static bool is_judgeable(const struct export *export, const struct yaml_node *node) {
-        return export->path && is_read(node, "format", export_format_names[export->format]) &&
+        return (export->path || export->secret || export->layout != EXPORT_LAYOUT_NONE) &&
+               (export->secret || !yaml_find(node, "secret")) &&
+               (export->layout != EXPORT_LAYOUT_NONE || !yaml_find(node, "layout")) &&
+               is_read(node, "format", export_format_names[export->format]) &&
                (export->n_contents > 0 || !yaml_find(node, "contents")) &&
                (export->passphrase_file || !yaml_find(node, "passphrase_file"));
 }
@@ -67,6 +70,8 @@ static void complete_export(struct export *export) {
         static const enum export_part contents[] = { EXPORT_KEY, EXPORT_LEAF, EXPORT_CHAIN };
         bool has_key = false;
 
+        if (export->secret)
+                return;
         if (export->n_contents == 0) {
                 memcpy(export->contents, contents, sizeof(contents));
                 export->n_contents = ELEMENTSOF(contents);
@@ -82,9 +87,12 @@ void config_check_export(struct yaml_run *run, void *object, const struct yaml_n
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         struct export *export = object;
 
-        if (!is_judgeable(export, node))
+        if (!yaml_find(node, "path") && !yaml_find(node, "secret"))
+                yaml_complain(run, place,
+                              "the export lacks 'path', the file to write, or 'secret', the Secret to write");
+        else if (!is_judgeable(export, node))
                 return;
-        if (export_validate(export, &error) == 0)
+        else if (export_validate(export, &error) == 0)
                 complete_export(export);
         else
                 yaml_complain(run, place_of_option(node, error_text(&error), place), "%s",

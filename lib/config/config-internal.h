@@ -20,6 +20,7 @@ extern const struct yaml_type config_export_mode;    /* mode_t; 0: not set */
 extern const struct yaml_type config_directory;      /* char *; a path in its one spelling */
 extern const struct yaml_type config_file;           /* char *; the same for a file */
 extern const struct yaml_type config_secret_file;    /* char *; a path, or one of systemd's credentials */
+extern const struct yaml_type config_secret_name;    /* char *; NAMESPACE/NAME of a Kubernetes Secret */
 extern const struct yaml_type config_subject;        /* char *; one that subject_parse() reads */
 extern const struct yaml_type config_timestamp;      /* usec_t; 0: not set */
 extern const struct yaml_type config_unit;           /* char *; with its suffix */

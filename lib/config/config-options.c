@@ -173,8 +173,16 @@ static const struct yaml_option export_options[] = {
         { .key = "path",
           .type = &config_file,
           FIELD(export, path),
-          .required = true,
-          .help = "the file to write, in a directory that exists" },
+          .help = "the file to write, in a directory that exists; this or 'secret' is required" },
+        { .key = "secret",
+          .type = &config_secret_name,
+          FIELD(export, secret),
+          .help = "the Kubernetes Secret to write, as NAMESPACE/NAME" },
+        { .key = "layout",
+          .type = &yaml_word,
+          FIELD(export, layout),
+          WORDS(export_layout_names),
+          .help = "the values of the Secret; required with 'secret'" },
         { .key = "format",
           .type = &yaml_word,
           FIELD(export, format),
@@ -305,6 +313,19 @@ bool config_certificate_equal(const struct config_certificate *a, const struct c
         return streq(a->name, b->name) && yaml_equal(&certificate_table, a, b);
 }
 
+static const struct yaml_option kubernetes_options[] = {
+        { .key = "kubeconfig",
+          .type = &config_file,
+          FIELD(config, kubernetes.kubeconfig),
+          .help = "the kubeconfig file that names the API server; the account of the pod when absent" },
+        { .key = "context",
+          .type = &yaml_string,
+          FIELD(config, kubernetes.context),
+          .help = "the context in it; its current-context when absent" },
+};
+
+static const struct yaml_table kubernetes_table = { .name = "kubernetes", OPTIONS(kubernetes_options) };
+
 /* The order counts: connectors and defaults are complete before the first certificate refers to them. */
 static const struct yaml_option top_options[] = {
         { .key = "state_directory",
@@ -320,6 +341,10 @@ static const struct yaml_option top_options[] = {
           .help = "the control API, on a Unix socket" },
         { .key = "http", .type = &yaml_struct, .table = &http_table, .help = "metrics and health, on TCP" },
         { .key = "metrics", .type = &yaml_struct, .table = &metrics_table, .help = "metrics, in a file" },
+        { .key = "kubernetes",
+          .type = &yaml_struct,
+          .table = &kubernetes_table,
+          .help = "the API server, for exports to Secrets" },
         { .key = "connectors",
           .type = &yaml_map,
           FIELD(config, connectors),

@@ -89,6 +89,13 @@ static void add_export(struct claims *claims, struct claim claim, const struct e
         claim.option = "path";
         claim.value = yaml_find(item, "path");
         add_claim(claims, claim);
+
+        /* It is no path, and as such in nobody's directory; but two in one Secret take away what the other
+         * has. */
+        claim.path = export->secret;
+        claim.option = "secret";
+        claim.value = yaml_find(item, "secret");
+        add_claim(claims, claim);
 }
 
 /* Everything that CERTIFICATE names but its directory; file_claims() of them at most. */
@@ -127,7 +134,7 @@ static void add_files(struct claims *claims, const struct config_certificate *ce
 }
 
 static size_t file_claims(const struct config_certificate *certificate) {
-        return 4 + certificate->n_notify + 2 * certificate->n_exports;
+        return 4 + certificate->n_notify + 3 * certificate->n_exports;
 }
 
 static bool any_export(const struct config *config) {
@@ -209,9 +216,10 @@ static void check_export(struct yaml_run *run, const struct claim *export, const
                               streq(export->path, state->path) ? "is" : "is inside");
         else if (other && other->kind == CLAIM_EXPORT)
                 yaml_complain(run, place,
-                              "'path' is the same as that of another export, of certificate '%s' (%s); give "
-                              "each export a file of its own",
-                              other->name, yaml_place_text(run, other->value->place, place));
+                              "'%s' is the same as that of another export, of certificate '%s' (%s); give "
+                              "each export a %s of its own",
+                              export->option, other->name, yaml_place_text(run, other->value->place, place),
+                              streq(export->option, "path") ? "file" : "Secret");
         else if (other)
                 yaml_complain(run, place,
                               "'path' is a file that '%s' of %s '%s' (%s) names, and would be overwritten; "

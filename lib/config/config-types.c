@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 
 #include "lib/config/config-internal.h"
+#include "lib/kube/kube-name.h"
 #include "lib/util/parse.h"
 #include "lib/x509/subject.h"
 
@@ -177,6 +178,23 @@ const struct yaml_type config_file = {
         .expected = "an absolute path, one that begins with '/'",
         .size = sizeof(char *),
         .parse = file_parse,
+        .format = yaml_format_string,
+        .equal = yaml_equal_string,
+};
+
+static int secret_name_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
+                             void *field, struct error *error) {
+        struct kube_name name;
+
+        return kube_name_parse(text, &name) < 0 ? -EINVAL
+                                                : yaml_string.parse(run, option, text, field, error);
+}
+
+const struct yaml_type config_secret_name = {
+        .name = "Secret",
+        .expected = "NAMESPACE/NAME of a Secret, such as shop/orders-tls",
+        .size = sizeof(char *),
+        .parse = secret_name_parse,
         .format = yaml_format_string,
         .equal = yaml_equal_string,
 };

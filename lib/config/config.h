@@ -148,6 +148,10 @@ struct config {
         struct {
                 char *textfile; /* for node_exporter; NULL: none */
         } metrics;
+        struct {
+                char *kubeconfig; /* NULL: the account of the pod */
+                char *context;    /* NULL: its current-context */
+        } kubernetes;
         struct config_connector *connectors;
         size_t n_connectors;
         struct config_policy defaults;           /* applied to the certificates already */

@@ -30,6 +30,10 @@ struct yaml_run *yaml_run_free(struct yaml_run *run) {
         return NULL;
 }
 
+void yaml_run_cleanse(struct yaml_run *run) {
+        arena_cleanse(&run->scratch);
+}
+
 void *yaml_run_alloc(struct yaml_run *run, struct arena *arena, size_t n, size_t size) {
         void *memory = arena_alloc_array(arena, n, size);
 
@@ -239,6 +243,10 @@ const struct yaml_node *yaml_run_find(const struct yaml_run *run, const char *ta
                         return node;
         }
         return NULL;
+}
+
+const struct yaml_node *yaml_run_root(const struct yaml_run *run) {
+        return run->n_roots > 0 ? run->roots[run->n_roots - 1] : NULL;
 }
 
 const struct yaml_node *const *yaml_run_names(const struct yaml_run *run, const void *entries) {

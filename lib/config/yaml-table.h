@@ -153,6 +153,9 @@ struct yaml_run *yaml_run_new(struct arena *memory);
 struct yaml_run *yaml_run_free(struct yaml_run *run);
 DEFINE_CLEANUP(struct yaml_run *, yaml_run_free);
 
+/* Overwrites the documents of a run that nobody needs any more: they had secrets in them. */
+void yaml_run_cleanse(struct yaml_run *run);
+
 /* Registers a file by the name that errors shall show. 0 or -ENOMEM. */
 int yaml_run_file(struct yaml_run *run, const char *name, unsigned *ret_file);
 
@@ -188,6 +191,8 @@ char *yaml_run_string(struct yaml_run *run,
 const struct yaml_node *yaml_find(const struct yaml_node *node, const char *key);
 /* The same in the outermost mappings, KEY inside TABLE: the last file's that has it. */
 const struct yaml_node *yaml_run_find(const struct yaml_run *run, const char *table, const char *key);
+/* The outermost mapping of the last file; NULL where there is none: for documents that have no table. */
+const struct yaml_node *yaml_run_root(const struct yaml_run *run);
 /* What an alias stands for, or NODE itself. */
 const struct yaml_node *yaml_resolve(const struct yaml_node *node);
 /* For each struct of the array ENTRIES, made from a map: the node of its name, whose `next` is its mapping.

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "lib/export/export-pkcs12.h"
+#include "lib/export/export-secret.h"
 #include "lib/export/export-target.h"
 
 const char *const export_format_names[EXPORT_FORMAT_MAX] = {
@@ -102,6 +103,8 @@ int export_validate(const struct export *export, struct error *error) {
         const char *name = export->path ? strrchr(export->path, '/') : NULL;
         int r;
 
+        if (export->secret || export->layout != EXPORT_LAYOUT_NONE)
+                return export_secret_validate(export, error);
         if (!name || export->path[0] != '/' || !name[1] || streq(name, "/.") || streq(name, "/.."))
                 return error_set(error, -EINVAL,
                                  "'path' must be the absolute path of a file, one that begins with '/'");

@@ -24,9 +24,23 @@ enum export_part {
 };
 extern const char *const export_part_names[EXPORT_PART_MAX];
 
-/* One export as the configuration has it. Strings are borrowed. */
+/* The values of a Kubernetes Secret, for those who read it. */
+enum export_layout {
+        EXPORT_LAYOUT_NONE, /* it is a file */
+        EXPORT_TLS,  /* tls.key, tls.crt, ca.crt, of type kubernetes.io/tls: ingress controllers, most others
+                      */
+        EXPORT_KYMA, /* key, crt, crtChain: as Kyma's runtime agent writes them */
+        EXPORT_ISTIO_CA, /* cacert: the CA alone, for the gateways of Istio */
+        EXPORT_LAYOUT_MAX,
+};
+extern const char *const export_layout_names[EXPORT_LAYOUT_MAX];
+
+/* One export as the configuration has it: a file, or a Secret, for which only LAYOUT and ca_overlap count.
+ * Strings are borrowed. */
 struct export {
-        const char *path; /* absolute; the directory exists */
+        const char *path;   /* absolute; the directory exists; NULL: SECRET is set */
+        const char *secret; /* "NAMESPACE/NAME" */
+        enum export_layout layout;
         enum export_format format;
         enum export_part contents[EXPORT_PART_MAX];
         size_t n_contents;           /* 0: key, leaf, chain; not for DER */
@@ -40,9 +54,16 @@ struct export {
         bool in_place;             /* overwrite a file that is there instead of replacing it; not atomic */
 };
 
+/* What it is called in texts: the path, or the "NAMESPACE/NAME". Borrowed. */
+static inline const char *export_name(const struct export *export) {
+        return export->secret ? export->secret : export->path;
+}
+
 /*
  * What the options say together; touches no file. The text begins with the option, "'contents' must be ...".
  * An export with a key in it must keep others out. 0 or -EINVAL.
+ *
+ * All other functions here are for files; export-secret.h is for Secrets.
  */
 int export_validate(const struct export *export, struct error *error);
 

@@ -287,10 +287,13 @@ static int look_at_exports(const struct view *view, struct inspection *inspectio
         inspection->n_exports = view->n_exports;
 
         for (size_t i = 0; i < view->n_exports; i++) {
-                const struct export export = with_present_owner(&view->exports[i]);
                 struct inspected_export *seen = &inspection->exports[i];
+                struct export export;
                 int r;
 
+                if (view->exports[i].secret)
+                        continue; /* no file; only who can call the API server knows */
+                export = with_present_owner(&view->exports[i]);
                 if (!inspection->has_set) {
                         error_set(&seen->problem, -ENODATA, "there is no set to compare it with");
                         continue;

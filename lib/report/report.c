@@ -217,6 +217,14 @@ static json_t *staged(const struct inspection *inspection) {
         return finish(o, r);
 }
 
+static int put_target(json_t *o, const struct export *export) {
+        if (export->secret)
+                return put(o, "secret", text(export->secret)) |
+                       put(o, "layout", text(export_layout_names[export->layout]));
+        return put(o, "path", text(export->path)) |
+               put(o, "format", text(export_format_names[export->format]));
+}
+
 static json_t *exports(const struct config_certificate *config, const struct inspection *inspection) {
         json_t *list = json_array();
         int r = 0;
@@ -227,8 +235,7 @@ static json_t *exports(const struct config_certificate *config, const struct ins
                         i < inspection->n_exports ? &inspection->exports[i] : &unseen;
                 json_t *o = json_object();
 
-                r |= put(o, "path", text(config->exports[i].path));
-                r |= put(o, "format", text(export_format_names[config->exports[i].format]));
+                r |= put_target(o, &config->exports[i]);
                 r |= put(o, "current", seen->is_known ? json_boolean(seen->is_current) : json_null());
                 r |= put(o, "error", problem(&seen->problem));
                 r |= json_array_append_new(list, o);

@@ -68,6 +68,11 @@ char *arena_strndup(struct arena *arena, const char *data, size_t size) {
         return copy;
 }
 
+void arena_cleanse(struct arena *arena) {
+        for (struct arena_chunk *chunk = arena->chunks; chunk; chunk = chunk->next)
+                explicit_bzero(chunk->data, chunk->used);
+}
+
 void arena_clear(struct arena *arena) {
         while (arena->chunks) {
                 struct arena_chunk *chunk = arena->chunks;

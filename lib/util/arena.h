@@ -21,3 +21,6 @@ void *arena_alloc_array(struct arena *arena, size_t n, size_t size);
 char *arena_strndup(struct arena *arena, const char *data, size_t size);
 
 void arena_clear(struct arena *arena);
+
+/* Overwrites all that is in it, which then may not be used any more. For what was secret. */
+void arena_cleanse(struct arena *arena);

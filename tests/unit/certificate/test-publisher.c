@@ -31,8 +31,9 @@ struct exports_run {
 static struct exports_run run;
 static bool writable[N_EXPORTS], stale[N_EXPORTS], fails[N_EXPORTS];
 
-struct exports_run *exports_run_new(_unused_ struct workers *workers, const struct config_certificate *config,
-                                    const struct set *set, _unused_ const struct state *state, bool closely) {
+struct exports_run *exports_run_new(_unused_ struct workers *workers, _unused_ struct kube_client *kube,
+                                    const struct config_certificate *config, const struct set *set,
+                                    _unused_ const struct state *state, bool closely) {
         if (config->n_exports == 0 || !(set || closely))
                 return NULL;
         memset(&run, 0, sizeof(run));

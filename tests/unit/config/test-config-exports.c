@@ -17,7 +17,8 @@ START_TEST(export_mistakes) {
         } rows[] = {
                 { "{path: /e}", "6:14: 'exports': expected a list, found a mapping\n" },
                 { "[/e]", "6:15: 'exports': expected a mapping, found a single value\n" },
-                { "[{}]", "6:15: the export lacks 'path', the file to write, in a directory that exists\n" },
+                { "[{}]",
+                  "6:15: the export lacks 'path', the file to write, or 'secret', the Secret to write\n" },
                 { "[{path: e}]", "6:22: 'path' must be an absolute path, one that begins with '/'\n" },
                 { "[{path: /}]", "6:22: 'path' must be the path of a file, without '/' at its end\n" },
                 { "[{path: /e/}]", "6:22: 'path' must be the path of a file, without '/' at its end\n" },
@@ -28,6 +29,22 @@ START_TEST(export_mistakes) {
                   "6:26: unknown option 'passphrase'; did you mean 'passphrase_file'?\n" },
                 { "[{path: /e, contnets: [key]}]",
                   "6:26: unknown option 'contnets'; did you mean 'contents'?\n" },
+
+                { "[{secret: shop}]", "6:24: 'secret' must be NAMESPACE/NAME of a Secret, such as "
+                                      "shop/orders-tls, not 'shop'\n" },
+                { "[{secret: a/b, layout: nginx}]",
+                  "6:37: 'layout' must be tls, kyma or istio-ca, not 'nginx'\n" },
+                { "[{secret: a/b}]", "6:24: 'secret' needs 'layout': tls, kyma or istio-ca\n" },
+                { "[{path: /e, layout: tls}]", "6:34: 'layout' is for a Secret: set 'secret' as well\n" },
+                { "[{secret: a/b, layout: tls, mode: 0600}]",
+                  "6:48: 'mode' is for a file, and 'secret' names a Secret; remove it\n" },
+                { "[{secret: a/b, layout: tls, path: /e}]",
+                  "6:48: 'path' is for a file, and 'secret' names a Secret; remove it\n" },
+                { "[{secret: a/b, layout: tls}, {secret: a/b, layout: istio-ca}]",
+                  "6:52: 'secret' is the same as that of another export, of certificate 'a' (line 6); give "
+                  "each "
+                  "export a Secret of its own\n" },
+                { "[{secret: a/b, layout: tls}, {secret: a/c, layout: tls}, {path: /a/b}]", "" },
 
                 { "[{path: /e, format: jks}]", "6:34: 'format' must be pem, der or pkcs12, not 'jks'\n" },
                 { "[{path: /e, contents: key}]",
@@ -102,7 +119,7 @@ START_TEST(export_mistakes) {
                 { "[{path: /e, format: pkcs12, passphrase_file: /p, contents: [key, laef]}]",
                   "6:79: 'contents' must be a list of key, leaf, chain or ca, without 'laef'\n" },
                 { "[{format: pkcs12}]",
-                  "6:15: the export lacks 'path', the file to write, in a directory that exists\n" },
+                  "6:15: the export lacks 'path', the file to write, or 'secret', the Secret to write\n" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
