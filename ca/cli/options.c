@@ -42,14 +42,19 @@ const struct verb_row verb_rows[VERB_MAX] = {
 
 const struct option_row option_rows[] = {
         ROW("config", OPTION_TEXT, config, "FILE", ALL, "the site file [/etc/rekeyca/site.yaml]"),
-        ROW("signer", OPTION_TEXT, signer, "PLACE", ALL, "the CA that signs: files:KEY,CERTIFICATE"),
-        ROW("trust", OPTION_LIST, trust, "PLACE", ALL, "a trust bundle: files:PATH; may be repeated"),
-        ROW("state", OPTION_TEXT, state, "FILE", ALL, "the state file [/var/lib/rekeyca/rotation.json]"),
+        ROW("signer", OPTION_TEXT, signer, "PLACE", ALL,
+            "the CA that signs: files:KEY,CERTIFICATE or secret:NS/NAME[KEY,CERTIFICATE]"),
+        ROW("trust", OPTION_LIST, trust, "PLACE", ALL,
+            "a trust bundle: files:PATH or secret:NS/NAME[KEY]; may be repeated"),
+        ROW("state", OPTION_TEXT, state, "FILE", ALL,
+            "the state file, or secret:NS/NAME [/var/lib/rekeyca/rotation.json]"),
+        ROW("kubeconfig", OPTION_TEXT, kubeconfig, "FILE", ALL,
+            "how the cluster is called [$KUBECONFIG, or the account of the pod]"),
         ROW("gateway", OPTION_LIST, gateway, "URL", ALL, "a gateway to be probed; may be repeated"),
         ROW("gateway-trust", OPTION_TEXT, gateway_trust, "FILE", ALL,
             "CA of the gateways' server certificates [the system's]"),
         ROW("reload", OPTION_LIST, reload, "WHAT", ALL,
-            "unit:NAME or command:PROGRAM ARGUMENTS; may be repeated"),
+            "unit:NAME, deployment:NS/NAME or command:PROGRAM ARGUMENTS; may be repeated"),
         ROW("reason", OPTION_TEXT, reason, "REASON", BIT(VERB_PLAN),
             "expiring, certificate-compromised, key-compromised or new-key"),
         ROW("take-over", OPTION_FLAG, take_over, NULL, BIT(VERB_PLAN),
@@ -102,9 +107,9 @@ static void print_values(FILE *out) {
         fprintf(out, "' -- \"$cur\")); return ;;\n  --until) COMPREPLY=($(compgen -W '");
         for (enum phase phase = PHASE_STAGED; phase <= PHASE_RETIRED; phase++)
                 fprintf(out, "%s ", phase_names[phase]);
-        fprintf(out,
-                "' -- \"$cur\")); return ;;\n"
-                "  --config|--state|--gateway-trust) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n");
+        fprintf(out, "' -- \"$cur\")); return ;;\n"
+                     "  --config|--state|--kubeconfig|--gateway-trust) COMPREPLY=($(compgen -f -- "
+                     "\"$cur\")); return ;;\n");
 }
 
 int options_print_completion(const char *shell, FILE *out) {

@@ -43,7 +43,8 @@ extern const struct verb_row verb_rows[VERB_MAX];
 /* All texts are borrowed from the command line; NULL or empty where not given. */
 struct options {
         enum verb_id verb;
-        const char *config, *signer, *state, *gateway_trust, *reason, *until, *force, *prometheus, *shell;
+        const char *config, *signer, *state, *kubeconfig, *gateway_trust, *reason, *until, *force,
+                *prometheus, *shell;
         const char *trust[OPTIONS_REPEAT_MAX + 1], *gateway[OPTIONS_REPEAT_MAX + 1],
                 *reload[OPTIONS_REPEAT_MAX + 1];
         bool json, dry_run, take_over;

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <sys/stat.h>
 
+#include "ca/cluster/rollout.h"
+#include "ca/cluster/secret.h"
 #include "ca/live/reload.h"
 #include "ca/place/files.h"
 #include "lib/util/json.h"
@@ -68,6 +70,18 @@ static int port_guard(void *userdata, const struct record *record, bool is_rollb
         return live_guard(&session->live, record, is_rollback, error);
 }
 
+static int need_cluster(struct session *session, struct error *error) {
+        return session->cluster ? 0 : cluster_new(session->site.kubeconfig, &session->cluster, error);
+}
+
+static int port_reload(void *userdata, const char *spec, struct error *error) {
+        struct session *session = userdata;
+        int r;
+
+        r = need_cluster(session, error);
+        return r < 0 ? r : rollout_restart(session->cluster, spec, session->site.patience, error);
+}
+
 static usec_t port_now(_unused_ void *userdata) {
         return now_usec(CLOCK_REALTIME);
 }
@@ -101,6 +115,8 @@ static void override_site(struct session *session) {
                 site->signer = (char *)options->signer;
         if (options->state)
                 site->state = (char *)options->state;
+        if (options->kubeconfig)
+                site->kubeconfig = (char *)options->kubeconfig;
         if (options->prometheus)
                 site->prometheus = (char *)options->prometheus;
         if (options->trust[0])
@@ -120,18 +136,26 @@ static int check_site(const struct site *site, struct error *error) {
         if (site->canary.url && !site->canary.subject)
                 return error_set(error, -EINVAL, "the canary has a url and no subject");
         for (char **spec = site->reload; spec && *spec && r == 0; spec++)
-                r = reload_check(*spec, error);
+                r = rollout_is_spec(*spec) ? 0 : reload_check(*spec, error);
         return r;
 }
 
 /* --- Places --- */
 
 /* Each scheme has its back-end. */
-static int open_place(const char *spec, size_t n, struct backend **ret, struct error *error) {
+static int open_place(struct session *session, const char *spec, size_t n, struct backend **ret,
+                      struct error *error) {
+        int r;
+
         if (has_prefix(spec, "files:"))
                 return files_parse(spec, n, MODE_PLACE, ret, error);
-        return error_set(error, -EINVAL, "'%s' is no place that is known: files:PATH%s", spec,
-                         n == 2 ? ",PATH" : "");
+        if (!has_prefix(spec, "secret:"))
+                return error_set(error, -EINVAL,
+                                 "'%s' is no place that is known: it begins with files: or secret:", spec);
+        r = need_cluster(session, error);
+        return r < 0 ? r
+                     : secret_parse(session->cluster, spec, n == 2 ? SECRET_SIGNER : SECRET_TRUST, ret,
+                                    error);
 }
 
 static int open_trusts(struct session *session, struct error *error) {
@@ -141,7 +165,7 @@ static int open_trusts(struct session *session, struct error *error) {
                 if (session->n_trusts == SESSION_TRUSTS_MAX)
                         return error_set(error, -EINVAL, "there are more than %d bundles",
                                          SESSION_TRUSTS_MAX);
-                r = open_place(*spec, 1, &session->trusts[session->n_trusts], error);
+                r = open_place(session, *spec, 1, &session->trusts[session->n_trusts], error);
                 if (r < 0)
                         return r;
                 session->n_trusts++;
@@ -150,7 +174,7 @@ static int open_trusts(struct session *session, struct error *error) {
 }
 
 /* Its directory is made, one level deep, and for root or its owner alone. */
-static int open_state(struct session *session, enum session_mode mode, struct error *error) {
+static int open_state_file(struct session *session, struct error *error) {
         const char *path = session->site.state, *slash = strrchr(path, '/');
         _cleanup_(freep) char *directory = NULL;
         int r;
@@ -163,13 +187,28 @@ static int open_state(struct session *session, enum session_mode mode, struct er
                 return error_set_errno(error, -ENOMEM, "cannot use %s", path);
         if (mkdir(directory, 0700) < 0 && errno != EEXIST)
                 return error_set_errno(error, -errno, "cannot make the directory %s", directory);
-        return mode == SESSION_CHANGES ? session->state->ops->lock(session->state, error) : 0;
+        return 0;
+}
+
+static int open_state(struct session *session, enum session_mode mode, struct error *error) {
+        int r;
+
+        if (has_prefix(session->site.state, "secret:")) {
+                r = need_cluster(session, error);
+                if (r == 0)
+                        r = secret_parse(session->cluster, session->site.state, SECRET_STATE, &session->state,
+                                         error);
+        } else
+                r = open_state_file(session, error);
+        if (r == 0 && mode == SESSION_CHANGES)
+                r = session->state->ops->lock(session->state, error);
+        return r;
 }
 
 static int open_places(struct session *session, enum session_mode mode, struct error *error) {
         int r;
 
-        r = open_place(session->site.signer, 2, &session->signer, error);
+        r = open_place(session, session->site.signer, 2, &session->signer, error);
         if (r == 0)
                 r = open_trusts(session, error);
         if (r == 0)
@@ -182,9 +221,11 @@ int session_open(struct session *session, const struct options *options, enum se
         int r;
 
         *session = (struct session) { .options = options, .answer = json_object() };
-        session->live = (struct live) {
-                .site = &session->site, .generate = port_generate, .say = port_say, .userdata = session
-        };
+        session->live = (struct live) { .site = &session->site,
+                                        .generate = port_generate,
+                                        .say = port_say,
+                                        .reload_other = port_reload,
+                                        .userdata = session };
         r = site_read(options->config ? options->config : SITE_FILE, !options->config, &session->site, error);
         if (r < 0)
                 return r;
@@ -207,6 +248,7 @@ void session_close(struct session *session) {
         for (size_t i = 0; i < session->n_trusts; i++)
                 backend_free(session->trusts[i]);
         backend_free(session->state);
+        cluster_free(session->cluster);
         site_clear(&session->site);
         json_decref(session->answer);
 }

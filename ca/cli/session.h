@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "ca/cli/options.h"
+#include "ca/cluster/cluster.h"
 #include "ca/live/live.h"
 #include "ca/rotation/rotation.h"
 #include "ca/rotation/survey.h"
@@ -16,6 +17,7 @@ struct session {
         const struct options *options; /* borrowed */
         struct site site;
         struct site_gateway gateways[OPTIONS_REPEAT_MAX]; /* of the command line */
+        struct cluster *cluster;                          /* NULL until it is needed */
         struct backend *signer, *state;
         struct backend *trusts[SESSION_TRUSTS_MAX];
         size_t n_trusts;

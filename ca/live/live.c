@@ -110,7 +110,8 @@ static int reload_all(const struct live *live, struct error *error) {
 
         for (char **spec = live->site->reload; spec && *spec && r == 0; spec++) {
                 say(live, "reloading with %s, since a gateway has another bundle loaded", *spec);
-                r = reload_run(*spec, error);
+                r = reload_check(*spec, NULL) == 0 ? reload_run(*spec, error)
+                                                   : live->reload_other(live->userdata, *spec, error);
         }
         return r;
 }

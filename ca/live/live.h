@@ -12,6 +12,10 @@ struct live {
         const struct site *site;
         int (*generate)(void *userdata, unsigned bits, struct key **ret, struct error *error);
         void (*say)(void *userdata, const char *text); /* a line for the operator */
+
+        /* One of site->reload that is not for reload_run(). NULL: there is none. 0 or -errno with a sentence.
+         */
+        int (*reload_other)(void *userdata, const char *spec, struct error *error);
         void *userdata;
 };
 

@@ -29,8 +29,11 @@ int reload_check(const char *spec, struct error *error) {
         if ((has_prefix(spec, UNIT) && spec[strlen(UNIT)] && !strpbrk(spec, " \n")) ||
             (has_prefix(spec, COMMAND) && spec[strlen(COMMAND)] == '/'))
                 return 0;
-        return error_set(error, -EINVAL,
-                         "'%s' must be unit:NAME, or command: with an absolute path and arguments", spec);
+        return error_set(
+                error, -EINVAL,
+                "'%s' must be unit:NAME, deployment:NAMESPACE/NAME, or command: with an absolute path and "
+                "arguments",
+                spec);
 }
 
 static int start(char *const argv[], pid_t *ret) {

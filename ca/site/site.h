@@ -25,7 +25,7 @@ struct site_canary {
 
 /* All texts are in MEMORY, or borrowed from the command line. */
 struct site {
-        char *signer, *state;
+        char *signer, *state, *kubeconfig;
         char **trust; /* ends with NULL, as `reload`; NULL: none */
         char **reload;
         struct site_gateway *gateways;
