@@ -73,10 +73,11 @@ START_TEST(example_in_full) {
         whole = uncomment(text);
         config = parse_good(whole);
         ck_assert_str_eq(config->certificates[0].import.ca, "/root/ucl-ca.crt");
-        ck_assert_uint_eq(config->certificates[0].n_exports, 2);
+        ck_assert_uint_eq(config->certificates[0].n_exports, 3);
         ck_assert_str_eq(config->certificates[0].exports[0].path, "/etc/haproxy/orders.pem");
         ck_assert_uint_eq(config->certificates[0].exports[0].access.mode, 0640);
         ck_assert_str_eq(config->certificates[0].exports[1].friendly_name, "orders");
+        ck_assert_str_eq(config->certificates[0].exports[2].secret, "shop/orders-tls");
 }
 END_TEST
 
