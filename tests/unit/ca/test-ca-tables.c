@@ -110,9 +110,11 @@ END_TEST
 /* --- The command line --- */
 
 static int parse(const char *line, struct options *ret) {
-        char *copy = strdup(line), *argv[16], *rest = NULL; /* borrowed by what is parsed */
+        static char copy[256]; /* borrowed by what is parsed */
+        char *argv[16], *rest = NULL;
         int argc = 0;
 
+        snprintf(copy, sizeof(copy), "%s", line);
         for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
                 argv[argc++] = word;
         argv[argc] = NULL;
