@@ -20,8 +20,14 @@ static void free_cleansed(void *p) {
 }
 
 /* Process-wide, and harmless for all other code: the memory is malloc()'s still, and free() may take it. */
-static void cleanse_memory(void) {
+static void set_memory(void) {
         json_set_alloc_funcs(malloc, free_cleansed);
+}
+
+void json_cleanse_memory(void) {
+        static once_flag once = ONCE_FLAG_INIT;
+
+        call_once(&once, set_memory);
 }
 
 /* The deepest nesting in TEXT, whether it is valid or not. */
@@ -73,7 +79,6 @@ static const char *describe(enum json_error_code code) {
 }
 
 int json_read(const char *text, size_t size, size_t max, json_t **ret, struct error *error) {
-        static once_flag once = ONCE_FLAG_INIT;
         _cleanup_(json_decrefp) json_t *root = NULL;
         json_error_t json_error;
         size_t depth;
@@ -87,7 +92,7 @@ int json_read(const char *text, size_t size, size_t max, json_t **ret, struct er
                 return error_set(error, -EINVAL, "it is nested too deeply (%zu levels, at most %d)", depth,
                                  JSON_DEPTH_MAX);
 
-        call_once(&once, cleanse_memory);
+        json_cleanse_memory();
         root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &json_error);
         if (!root) {
                 const enum json_error_code code = json_error_code(&json_error);

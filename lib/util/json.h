@@ -15,6 +15,9 @@
  */
 int json_read(const char *text, size_t size, size_t max, json_t **ret, struct error *error);
 
+/* From now on the memory of all JSON values is cleansed when it is freed; json_read() does it by itself. */
+void json_cleanse_memory(void);
+
 /* TEXT as a string. What it quotes may be no UTF-8, the name of a file say, and the sentence is worth more
  * than the letter: each such byte becomes `?`. NULL when memory is out. */
 json_t *json_text(const char *text);

@@ -138,22 +138,28 @@ static int parse_block(const char *pem, size_t size, size_t number, struct cert 
         return r;
 }
 
-int cert_list_parse(const char *pem, size_t size, struct cert_list *ret, struct error *error) {
+/* How many certificates a text may have, and how many bytes. */
+struct limits {
+        size_t n, size;
+};
+
+static int parse_text(const char *pem, size_t size, struct limits max, struct cert_list *ret,
+                      struct error *error) {
         _cleanup_(cert_list_clear) struct cert_list list = { 0 };
         struct cert_text text = { .start = pem, .at = pem, .end = pem + size };
         const char *block;
         size_t block_size;
         int r;
 
-        if (size > CERT_PEM_MAX)
-                return error_set(error, -E2BIG, "the text is larger than %u KiB", CERT_PEM_MAX / 1024);
-        list.items = calloc(CERT_LIST_MAX, sizeof(list.items[0]));
+        if (size > max.size)
+                return error_set(error, -E2BIG, "the text is larger than %zu KiB", max.size / 1024);
+        list.items = calloc(max.n, sizeof(list.items[0]));
         if (!list.items)
                 return error_set_errno(error, -ENOMEM, "cannot read certificates");
 
         while (cert_text_next(&text, &block, &block_size)) {
-                if (list.n == CERT_LIST_MAX)
-                        return error_set(error, -E2BIG, "there are more than %d certificates", CERT_LIST_MAX);
+                if (list.n == max.n)
+                        return error_set(error, -E2BIG, "there are more than %zu certificates", max.n);
                 r = parse_block(block, block_size, list.n + 1, &list.items[list.n], error);
                 if (r < 0)
                         return r;
@@ -165,4 +171,12 @@ int cert_list_parse(const char *pem, size_t size, struct cert_list *ret, struct 
         *ret = list;
         list = (struct cert_list) { 0 };
         return 0;
+}
+
+int cert_list_parse(const char *pem, size_t size, struct cert_list *ret, struct error *error) {
+        return parse_text(pem, size, (struct limits) { CERT_LIST_MAX, CERT_PEM_MAX }, ret, error);
+}
+
+int cert_bundle_parse(const char *pem, size_t size, struct cert_list *ret, struct error *error) {
+        return parse_text(pem, size, (struct limits) { CERT_BUNDLE_MAX, CERT_BUNDLE_PEM_MAX }, ret, error);
 }

@@ -29,6 +29,11 @@ void cert_list_clear(struct cert_list *list);
  * (nothing readable, bytes after DER, a damaged block), -E2BIG, -ENOMEM. */
 int cert_list_parse(const char *pem, size_t size, struct cert_list *ret, struct error *error);
 
+/* The same for a trust bundle, which may be longer than any chain. */
+#define CERT_BUNDLE_MAX     1000
+#define CERT_BUNDLE_PEM_MAX (1024u * 1024)
+int cert_bundle_parse(const char *pem, size_t size, struct cert_list *ret, struct error *error);
+
 /* Times on CLOCK_REALTIME, 0 for those before 1970; notAfter "99991231235959Z" (RFC 5280 4.1.2.5: no expiry)
  * is USEC_INFINITY. */
 usec_t cert_not_before(const struct cert *cert);

@@ -6,6 +6,7 @@
 #include "tests/test.h"
 
 #include <fcntl.h>
+#include <openssl/pem.h>
 
 #include "devconnector/ca.h"
 #include "devconnector/registry.h"
@@ -186,6 +187,33 @@ START_TEST(ca_window) {
 }
 END_TEST
 
+/* As the real ones: the first certificate of the file counts, and the key may be PKCS#1 or PKCS#8. */
+START_TEST(ca_by_hand) {
+        _cleanup_(scratch_freep) char *directory = stage_directory();
+        _cleanup_(fd_closep) int dir_fd = dir_open_at(AT_FDCWD, directory);
+        struct settings settings = { .directory = directory,
+                                     .host = "localhost",
+                                     .ca_lifetime = USEC_PER_DAY };
+        _cleanup_(x509_cert_clear) struct x509_cert made =
+                x509_make(&(struct x509_options) { .ca = true, .subject = "CN=By hand" });
+        _cleanup_(ca_freep) struct ca *ca = NULL;
+        _cleanup_(freep) char *two = X509_JOIN(&made, &made);
+        BIO *bio = BIO_new(BIO_s_mem());
+        char *pem;
+
+        ck_assert_int_eq(ca_open(dir_fd, &settings, &ca, NULL), 0);
+        ck_assert_int_eq(PEM_write_bio_PrivateKey_traditional(bio, made.key, NULL, NULL, 0, NULL, NULL), 1);
+        ck_assert_int_ge(BIO_write(bio, "", 1), 0);
+        BIO_get_mem_data(bio, &pem);
+        ck_assert(has_prefix(pem, "-----BEGIN RSA PRIVATE KEY-----"));
+        scratch_write(directory, "ca.key", pem, 0600);
+        scratch_write(directory, "ca.crt", two, 0644);
+        BIO_free(bio);
+        ck_assert_int_eq(X509_cmp(ca_issuer(ca, now_usec(CLOCK_MONOTONIC))->certificate, made.handle), 0);
+        ck_assert_int_eq(sk_X509_num(ca_chain(ca)), 1);
+}
+END_TEST
+
 static void rotate(const struct stage *stage, const char *json) {
         json_decref(dev_admin(stage->dev, NULL, "/rotate", json));
 }
@@ -281,6 +309,7 @@ int main(void) {
         TEST_CASE(suite, revocation);
         TEST_CASE(suite, registry_of_disk);
         TEST_CASE(suite, ca_window);
+        TEST_CASE(suite, ca_by_hand);
         TEST_CASE(suite, rotation);
         TEST_CASE(suite, rotation_in_window);
         TEST_CASE(suite, root);

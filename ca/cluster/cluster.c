@@ -1,0 +1,88 @@
+#include "ca/cluster/cluster.h"
+
+#include "kube/kube-once.h"
+
+struct cluster {
+        struct kube_once *once;
+        struct kube_client *client;
+};
+
+int cluster_new(const char *kubeconfig, struct cluster **ret, struct error *error) {
+        _cleanup_(cluster_freep) struct cluster *cluster = calloc(1, sizeof(*cluster));
+        const struct kube_place place = { .path = kubeconfig ? kubeconfig : getenv("KUBECONFIG") };
+        int r;
+
+        if (!cluster)
+                return error_set_errno(error, -ENOMEM, "cannot call a cluster");
+        r = kube_once_new(&cluster->once);
+        if (r == 0)
+                r = kube_client_new(kube_once_host(cluster->once), &place, "rekeyca/" REKEYD_VERSION,
+                                    &cluster->client);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot call a cluster");
+        *ret = take_ptr(cluster);
+        return 0;
+}
+
+struct cluster *cluster_free(struct cluster *cluster) {
+        if (!cluster)
+                return NULL;
+        kube_client_free(cluster->client);
+        kube_once_free(cluster->once);
+        free(cluster);
+        return NULL;
+}
+
+int cluster_ask(struct cluster *cluster, const struct kube_ask *ask, json_t **ret, struct error *error) {
+        return kube_once_ask(cluster->once, cluster->client, ask, 0, ret, error);
+}
+
+int cluster_errno(int outcome) {
+        if (outcome <= 0)
+                return outcome;
+        switch ((enum kube_outcome)outcome) {
+        case KUBE_NOT_FOUND:
+                return -ENOENT;
+        case KUBE_CONFLICT:
+        case KUBE_EXISTS:
+                return -ESTALE;
+        case KUBE_FORBIDDEN:
+        case KUBE_UNAUTHORIZED:
+                return -EACCES;
+        default:
+                return -EIO;
+        }
+}
+
+/* "" and "v1", "apps" and "v1". */
+static json_t *attributes_of(enum kube_verb verb, const struct kube_resource *resource) {
+        const char *slash = strchr(resource->api, '/');
+
+        return json_pack("{s:s, s:s, s:s#, s:s, s:s}", "namespace", resource->namespace, "verb",
+                         kube_verb_names[verb], "group", resource->api,
+                         slash ? (int)(slash - resource->api) : 0, "resource", resource->plural, "name",
+                         resource->name);
+}
+
+int cluster_check_right(struct cluster *cluster, enum kube_verb verb, const struct kube_resource *resource,
+                        struct error *error) {
+        _cleanup_(json_decrefp) json_t *review = json_pack(
+                "{s:s, s:s, s:{s:o}}", "apiVersion", "authorization.k8s.io/v1", "kind",
+                "SelfSubjectAccessReview", "spec", "resourceAttributes", attributes_of(verb, resource));
+        const struct kube_ask ask = { .verb = KUBE_CREATE,
+                                      .resource = { .api = "authorization.k8s.io/v1",
+                                                    .plural = "selfsubjectaccessreviews" },
+                                      .body = review };
+        _cleanup_(json_decrefp) json_t *answer = NULL;
+        int r;
+
+        if (!review)
+                return error_set_errno(error, -ENOMEM, "cannot ask for rights");
+        r = cluster_ask(cluster, &ask, &answer, error);
+        if (r != KUBE_DONE)
+                return cluster_errno(r);
+        if (json_is_true(json_object_get(json_object_get(answer, "status"), "allowed")))
+                return 0;
+        return error_set(error, -EACCES, "this user may not %s the %s %s/%s", kube_verb_names[verb],
+                         resource->plural, resource->namespace, resource->name);
+}

@@ -1,0 +1,222 @@
+/*
+ * Each request of a rotation upon Secrets is spoiled: rekeyca is killed before and after it, its answer is
+ * lost, another writer is there while it is under way. A second run ends in the right state, or the first one
+ * has stopped with a sentence and left alone what the other one wrote.
+ */
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "lib/x509/identity.h"
+#include "tests/kube/fault-proxy.h"
+#include "tests/kube/kube-fixture.h"
+#include "tests/support/parallel.h"
+#include "tests/support/process.h"
+#include "tests/support/x509.h"
+#include "tests/test.h"
+
+enum { DONE = 0, CHANGED = 5 };
+
+#define RIGHTS   "--verb=get,update,create --resource=secrets,leases.coordination.k8s.io"
+#define STRANGER "of another"
+
+struct scene {
+        struct kube_fixture *fixture;
+        struct proxy_fault_server *proxy;
+        struct x509_cert ca;
+        char *kubeconfig, *signer, *trust, *state;
+        struct process *rekeyca;
+        unsigned n_kills, n_lost, n_strangers, n_violations;
+};
+
+static void make_secrets(const struct scene *scene) {
+        const char *d = scene->fixture->directory;
+
+        kube_do(scene->fixture, "delete secret,lease --all --wait=true");
+        kube_do(scene->fixture, "create secret generic signer --from-file=%s/ca.key --from-file=%s/ca.crt", d,
+                d);
+        kube_do(scene->fixture, "create secret generic trust --from-file=ca.crt=%s/ca.crt", d);
+}
+
+static void begin(struct scene *scene) {
+        const usec_t now = now_usec(CLOCK_REALTIME);
+        _cleanup_(freep) char *key = NULL;
+
+        *scene = (struct scene) { .fixture = kube_fixture_new() };
+        scene->proxy = fault_proxy_new(scene->fixture->server_directory);
+        scene->ca = x509_make(&(struct x509_options) {
+                .ca = true, .not_before = now - USEC_PER_DAY, .not_after = now + 30 * USEC_PER_DAY });
+        key = x509_key_pem(scene->ca.key);
+        scratch_write(scene->fixture->directory, "ca.key", key, 0600);
+        scratch_write(scene->fixture->directory, "ca.crt", scene->ca.pem, 0600);
+        scratch_write(scene->fixture->directory, "site.yaml",
+                      "ca_window: 0s\nca_lifetime: 3650d\nkey_bits: 2048\n", 0600);
+        scene->kubeconfig = kube_user(scene->fixture, "operator", RIGHTS, fault_proxy_url(scene->proxy));
+        ck_assert_int_ge(
+                asprintf(&scene->signer, "secret:%s/signer[ca.key,ca.crt]", scene->fixture->namespace), 0);
+        ck_assert_int_ge(asprintf(&scene->trust, "secret:%s/trust[ca.crt]", scene->fixture->namespace), 0);
+        ck_assert_int_ge(asprintf(&scene->state, "secret:%s/rotation", scene->fixture->namespace), 0);
+}
+
+static void end(struct scene *scene) {
+        process_free(scene->rekeyca);
+        fault_proxy_free(scene->proxy);
+        x509_cert_clear(&scene->ca);
+        free(scene->kubeconfig);
+        free(scene->signer);
+        free(scene->trust);
+        free(scene->state);
+        kube_fixture_free(scene->fixture);
+}
+
+static void start(struct scene *scene, const char *verb, const char *a, const char *b) {
+        _cleanup_(freep) char *config = scratch_path(scene->fixture->directory, "site.yaml");
+        const char *argv[] = { getenv("REKEYD_TEST_REKEYCA"),
+                               verb,
+                               "--config",
+                               config,
+                               "--kubeconfig",
+                               scene->kubeconfig,
+                               "--signer",
+                               scene->signer,
+                               "--trust",
+                               scene->trust,
+                               "--state",
+                               scene->state,
+                               a,
+                               b,
+                               NULL };
+
+        scene->rekeyca = process_free(scene->rekeyca);
+        scene->rekeyca = process_start(argv, true);
+}
+
+static void start_apply(struct scene *scene) {
+        start(scene, "apply", "--until=retired", "--force=orders");
+}
+
+static void plan(struct scene *scene) {
+        make_secrets(scene);
+        fault_proxy_arm(scene->proxy, 1, PROXY_NONE);
+        start(scene, "plan", "--reason=new-key", NULL);
+        ck_assert_int_eq(process_wait(scene->rekeyca), DONE);
+}
+
+static void violation(struct scene *scene, unsigned n, enum proxy_fault fault, const char *what) {
+        scene->n_violations++;
+        test_report("request %u, %s: %s: %s", n, proxy_fault_names[fault], what,
+                    process_output(scene->rekeyca, PROCESS_STDERR));
+}
+
+/* The signer's parts belong together, the bundle has its CA, and no key is left. */
+static const char *find_fault(const struct scene *scene) {
+        _cleanup_(freep) char *pem = kube_value(scene->fixture, "signer", "ca.key"),
+                              *certificate = kube_value(scene->fixture, "signer", "ca.crt"),
+                              *bundle = kube_value(scene->fixture, "trust", "ca.crt"),
+                              *state = kube_value(scene->fixture, "rotation", "rotation.json");
+        _cleanup_(key_freep) struct key *key = NULL;
+
+        if (key_parse(pem, strlen(pem), &key, NULL) < 0 || identity_check(key, certificate, NULL) < 0)
+                return "key and certificate of the signer do not belong together";
+        if (!streq(bundle, certificate))
+                return "the bundle does not have the new CA alone";
+        return strstr(state, "PRIVATE KEY") ? "a key is left" : NULL;
+}
+
+static void finish(struct scene *scene, unsigned n, enum proxy_fault fault) {
+        const char *fault_found;
+
+        fault_proxy_arm(scene->proxy, 1, PROXY_NONE);
+        start_apply(scene);
+        if (process_wait(scene->rekeyca) != DONE)
+                violation(scene, n, fault, "the second run fails");
+        fault_found = find_fault(scene);
+        if (fault_found)
+                violation(scene, n, fault, fault_found);
+}
+
+static void kill_at(struct scene *scene, unsigned n, enum proxy_fault fault) {
+        plan(scene);
+        fault_proxy_arm(scene->proxy, n, fault);
+        start_apply(scene);
+        fault_proxy_await_held(scene->proxy);
+        process_signal(scene->rekeyca, SIGKILL);
+        (void)process_wait(scene->rekeyca);
+        fault_proxy_release(scene->proxy);
+        scene->n_kills++;
+        finish(scene, n, fault);
+}
+
+static void lose(struct scene *scene, unsigned n, enum proxy_fault fault) {
+        plan(scene);
+        fault_proxy_arm(scene->proxy, n, fault);
+        start_apply(scene);
+        (void)process_wait(scene->rekeyca); /* what reads may have failed; what writes may not have */
+        scene->n_lost++;
+        finish(scene, n, fault);
+}
+
+static void be_a_stranger(struct scene *scene, unsigned n) {
+        _cleanup_(freep) char *bundle = NULL;
+        int status;
+
+        plan(scene);
+        fault_proxy_arm(scene->proxy, n, PROXY_HOLD_BEFORE);
+        start_apply(scene);
+        fault_proxy_await_held(scene->proxy);
+        kube_do(scene->fixture, "patch secret trust -p '{\"stringData\":{\"ca.crt\":\"" STRANGER "\"}}'");
+        fault_proxy_release(scene->proxy);
+        status = process_wait(scene->rekeyca);
+        bundle = kube_value(scene->fixture, "trust", "ca.crt");
+        scene->n_strangers++;
+        if (!streq(bundle, STRANGER))
+                violation(scene, n, PROXY_HOLD_BEFORE, "what another writer wrote is lost");
+        if (status != CHANGED && status != DONE) /* done: the bundle was not needed any more */
+                violation(scene, n, PROXY_HOLD_BEFORE, "another writer is not found");
+}
+
+/* How many requests one run has. */
+static unsigned count_requests(struct scene *scene) {
+        unsigned n;
+
+        plan(scene);
+        fault_proxy_arm(scene->proxy, 1, PROXY_NONE);
+        start_apply(scene);
+        ck_assert_int_eq(process_wait(scene->rekeyca), DONE);
+        n = fault_proxy_count(scene->proxy);
+        ck_assert_ptr_null(find_fault(scene));
+        return n;
+}
+
+START_TEST(each_request_is_spoiled) {
+        const unsigned stride = parallel_stride();
+        unsigned n_requests;
+        struct scene scene;
+
+        begin(&scene);
+        n_requests = count_requests(&scene);
+        for (unsigned n = 1; n <= n_requests; n += stride)
+                kill_at(&scene, n, PROXY_HOLD_BEFORE);
+        for (unsigned n = 1 + stride / 4; n <= n_requests; n += stride)
+                kill_at(&scene, n, PROXY_HOLD_AFTER);
+        for (unsigned n = 1 + stride / 2; n <= n_requests; n += stride)
+                lose(&scene, n, PROXY_CUT_AFTER);
+        for (unsigned n = 1 + stride / 3; n <= n_requests; n += stride)
+                be_a_stranger(&scene, n);
+        test_report("rekeyca: of %u requests upon Secrets, %u kill points, %u lost answers, %u strangers, %u "
+                    "violations",
+                    n_requests, scene.n_kills, scene.n_lost, scene.n_strangers, scene.n_violations);
+        ck_assert_uint_eq(scene.n_violations, 0);
+        ck_assert_uint_gt(n_requests, 20);
+        end(&scene);
+}
+END_TEST
+
+int main(void) {
+        Suite *suite = suite_create("kube-rekeyca-faults");
+
+        if (!kube_fixture_is_there())
+                return EXIT_SUCCESS;
+        TEST_CASE(suite, each_request_is_spoiled);
+        return test_run(suite);
+}
