@@ -7,8 +7,9 @@
 
 #include "lib/export/export-content.h"
 
-#define EXPORT_MANAGER "rekeyd" /* the field manager: what it applied is ours, and nothing else is touched \
-                                 */
+/* The field manager: what it applied is ours, and nothing else is touched. */
+#define EXPORT_MANAGER "rekeyd"
+
 #define EXPORT_VALUES_MAX 3
 
 /* The values of one Secret. */

@@ -100,7 +100,7 @@ int shared_read(const json_t *published, const json_t *private, struct shared_vi
                 view.has_key = has_part(private, SHARED_KEY);
                 view.has_csr = view.has_key && has_part(private, SHARED_CSR);
                 view.has_certificate = view.has_key && has_part(private, SHARED_CERTIFICATE);
-                if (read_mark(private, &view) < 0)
+                if (view.has_key && read_mark(private, &view) < 0)
                         return error_set(error, -EPROTO, MARK " is no mark of rekeyd");
         }
         *ret = view;

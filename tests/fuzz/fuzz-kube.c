@@ -1,13 +1,15 @@
 /*
  * Whatever an API server, a proxy in front of it, a credential plugin or a stranger's kubeconfig file says.
  * The first byte chooses who speaks, so that the files of a corpus stay readable: "a" and on an answer with a
- * status, "s" a stream of a watch, "l" a Lease, "p" a plugin, "k" a kubeconfig file.
+ * status, "s" a stream of a watch, "l" a Lease, "p" a plugin, "r" the Secrets of replicas, "k" a kubeconfig
+ * file.
  */
 
 #include "lib/kube/kube-answer.h"
 #include "lib/kube/kube-lease.h"
 #include "lib/kube/kube-object.h"
 #include "lib/kube/kube-request.h"
+#include "lib/kube/kube-shared.h"
 #include "lib/kube/kube-watch.h"
 #include "lib/kubeconfig/kube-exec.h"
 #include "lib/kubeconfig/kubeconfig.h"
@@ -91,6 +93,31 @@ static void lease(const char *text, size_t size) {
         require(kube_lease_see(&taken, object, 1, NULL) == 0 && kube_lease_is_held(&taken, "me", 2));
 }
 
+/* One Secret as both; then a generation is staged and published. */
+static void shared(const char *text, size_t size) {
+        _cleanup_(json_decrefp) json_t *secret = NULL, *published = NULL;
+        struct shared_view view;
+
+        if (json_read(text, size, KUBE_OBJECT_MAX, &secret, NULL) < 0 ||
+            shared_read(secret, secret, &view, NULL) < 0)
+                return;
+        require(view.has_key || !(view.has_csr || view.has_certificate || view.n_marks > 0));
+        published = json_deep_copy(secret);
+        if (!view.has_key)
+                require(shared_stage_key(secret, &view, "key") == 0);
+        require(shared_read(published, secret, &view, NULL) == 0 && view.has_key);
+        require(shared_mark(secret, &view, "me") == 0 &&
+                shared_stage(secret, &view, SHARED_CERTIFICATE, "crt") == 0);
+        require(shared_read(published, secret, &view, NULL) == 0 && view.has_certificate &&
+                streq(view.marked_by, "me"));
+        if (shared_publish(published, secret, &view, "f") == 0) {
+                const uint64_t before = view.generation;
+
+                require(shared_read(published, secret, &view, NULL) == 0);
+                require(view.generation == before + 1 && !view.has_key);
+        }
+}
+
 static void plugin(const char *text, size_t size) {
         const struct kube_exec exec = { .api = (char *)"client.authentication.k8s.io/v1" };
         _cleanup_(kube_credentials_clear) struct kube_credentials credentials = { 0 };
@@ -131,6 +158,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 break;
         case 'l':
                 lease(text, size - 1);
+                break;
+        case 'r':
+                shared(text, size - 1);
                 break;
         case 'p':
                 plugin(text, size - 1);

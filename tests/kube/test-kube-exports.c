@@ -244,5 +244,63 @@ START_TEST(an_export_waits_for_its_server) {
 }
 END_TEST
 
+/* The token comes from a credential plugin, which the loop runs, once. */
+START_TEST(a_plugin_has_the_token) {
+        _cleanup_(stage_clear) struct stage stage =
+                stage_make("    exports: [{secret: NS/pair, layout: tls}]\n", NAMED);
+        _cleanup_(freep) char *config = NULL, *plugin = NULL, *server = kube_server(stage.kube), *runs = NULL,
+                              *path = scratch_path(stage.kube->directory, "with-plugin");
+
+        kube_do(stage.kube, "create secret generic pair");
+        ck_assert(asprintf(&plugin,
+                           "#!/bin/sh\necho warning >&2; echo run >>%s/runs\n"
+                           "printf "
+                           "'{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\","
+                           "\"status\":{\"token\":\"%%s\"}}' \"$(cat %s/rekeyd.token)\"\n",
+                           stage.kube->directory, stage.kube->directory) > 0);
+        scratch_write(stage.kube->directory, "plugin", plugin, 0700);
+        ck_assert(
+                asprintf(&config,
+                         "current-context: x\ncontexts: [{name: x, context: {cluster: x, user: x}}]\n"
+                         "clusters: [{name: x, cluster: {server: '%s', certificate-authority: %s/ca.crt}}]\n"
+                         "users: [{name: x, user: {exec: {apiVersion: client.authentication.k8s.io/v1, "
+                         "command: "
+                         "./plugin}}}]\n",
+                         server, stage.kube->server_directory) > 0);
+        scratch_write(stage.kube->directory, "with-plugin", config, 0600);
+        use_kubeconfig(&stage, path);
+        ck_assert_int_eq(fixture_run(stage.rekeyd, "--once"), 2);
+        assert_value(&stage, "pair", "tls.key", "k");
+        runs = scratch_read(stage.kube->directory, "runs");
+        ck_assert_str_eq(runs, "run\n");
+        assert_no_key_logged(&stage);
+}
+END_TEST
+
+/* Without a kubeconfig file: what is missing of the account is named. The client's own test calls with one.
+ */
+START_TEST(the_account_of_the_pod) {
+        _cleanup_(stage_clear) struct stage stage =
+                stage_make("    exports: [{secret: NS/pair, layout: tls}]\n", NAMED);
+        _cleanup_(freep) char *path = NULL, *port = scratch_read(stage.kube->server_directory, "port");
+
+        kube_do(stage.kube, "create secret generic pair");
+        ck_assert(asprintf(&path, "%s/conf.d/kubernetes.yaml", stage.rekeyd->directory) > 0);
+        ck_assert_int_eq(unlink(path), 0);
+        ck_assert_int_eq(fixture_run(stage.rekeyd, "--once"), 1);
+        await_export(stage.rekeyd, MESSAGE_NOT_EXPORTED, "/pair", "this is no pod");
+
+        /* The directory of the account is the same for all, and is not there. */
+        port[strcspn(port, "\n")] = '\0';
+        setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1", 1);
+        setenv("KUBERNETES_SERVICE_PORT", port, 1);
+        ck_assert_int_eq(fixture_run(stage.rekeyd, "--once"), 1);
+        await_export(stage.rekeyd, MESSAGE_NOT_EXPORTED, "/pair",
+                     "/var/run/secrets/kubernetes.io/serviceaccount/");
+        ck_assert_uint_eq(fixture_calls(stage.rekeyd, "sign"), 1);
+}
+END_TEST
+
 TEST_MAIN("kube-exports", an_enrolment_and_a_renewal_reach_the_secrets, a_secret_that_is_missing_is_created,
-          a_strangers_values_are_replaced, missing_rights_are_reported, an_export_waits_for_its_server)
+          a_strangers_values_are_replaced, missing_rights_are_reported, an_export_waits_for_its_server,
+          a_plugin_has_the_token, the_account_of_the_pod)

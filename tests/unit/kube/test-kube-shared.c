@@ -40,6 +40,15 @@ START_TEST(test_refused) {
                 ck_assert_int_eq(kube_secret_set(private, "mark", marks[i], strlen(marks[i])), 0);
                 ck_assert_int_eq(shared_read(published, private, &view, NULL), -EPROTO);
         }
+        { /* A mark without a key counts as nothing, like all that is staged without one. */
+                _cleanup_(json_decrefp) json_t *published = secret(), *private = secret();
+
+                ck_assert_int_eq(kube_secret_set(private, "staged-for", "1", 1), 0);
+                ck_assert_int_eq(kube_secret_set(private, "staged.csr", "x", 1), 0);
+                ck_assert_int_eq(kube_secret_set(private, "mark", "2 me", 4), 0);
+                view = view_of(published, private);
+                ck_assert(!view.has_key && !view.has_csr && view.n_marks == 0 && !*view.marked_by);
+        }
         {
                 _cleanup_(json_decrefp) json_t *lease = kube_lease_new("s", "n"), *good = secret();
 
