@@ -4,16 +4,18 @@
 #include "ca/cli/steps.h"
 
 #include "ca/rotation/advice.h"
+#include "lib/util/text-stream.h"
 
 static void print_advice(struct session *session) {
         _cleanup_(freep) char *text = NULL;
         size_t size = 0;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
 
         if (!out)
                 return;
         (void)advice_print(rotation_record(session->rotation), session->site.connector, out, NULL);
-        fclose(out);
+        if (fclose(out) != 0)
+                return;
         if (size > 0 && session->options->json)
                 json_object_set_new(session->answer, "advice", json_string(text));
         else if (size > 0)

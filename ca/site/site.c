@@ -5,6 +5,7 @@
 
 #include "lib/config/yaml-table.h"
 #include "lib/util/files.h"
+#include "lib/util/text-stream.h"
 #include "lib/x509/key.h"
 
 #define SITE_MAX (256u * 1024)
@@ -164,17 +165,19 @@ static int complain(struct yaml_run *run, struct error *error) {
         _cleanup_(freep) char *text = NULL;
         char **items = NULL;
         size_t n = 0, size;
-        FILE *out = open_memstream(&text, &size);
+        FILE *out = text_stream_open(&text, &size);
 
-        if (!out || yaml_run_errors(run, &items, &n) < 0)
+        if (!out)
+                return error_set(error, -ENOMEM, "out of memory");
+        if (yaml_run_errors(run, &items, &n) < 0)
                 n = 0;
         for (size_t i = 0; i < n; i++) {
                 fprintf(out, "%s%s", i > 0 ? "\n" : "", items[i]);
                 free(items[i]);
         }
         free(items);
-        if (out)
-                fclose(out);
+        if (fclose(out) != 0)
+                return error_set(error, -ENOMEM, "out of memory");
         return n > 0 ? error_set(error, -EINVAL, "%s", text) : 0;
 }
 

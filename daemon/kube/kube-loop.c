@@ -150,7 +150,7 @@ static void cancel_transfer(struct kube_host *host, CURL *easy) {
         if (!moving)
                 return;
         if (moving->is_under_way)
-                curl_glue_cancel(loop->services->curl, easy);
+                curl_glue_cancel(easy);
         moving_free(moving);
         begin_waiting(loop);
 }

@@ -9,6 +9,7 @@
 
 #include "lib/kube/kube-name.h"
 #include "lib/kube/kube-object.h"
+#include "lib/util/text-stream.h"
 
 #define JSON_TYPE "application/json"
 
@@ -126,7 +127,7 @@ static void write_query(FILE *out, const struct kube_ask *ask) {
 
 static int make_path(const struct kube_ask *ask, char **ret) {
         size_t size;
-        FILE *out = open_memstream(ret, &size);
+        FILE *out = text_stream_open(ret, &size);
 
         if (!out)
                 return -ENOMEM;
