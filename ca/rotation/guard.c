@@ -3,8 +3,8 @@
 const char *const guard_texts[GUARD_MAX] = {
         [GUARD_REFUSED] = "leaves in use may be lost",
         [GUARD_CARRIED] =
-                "the key, the name and the key identifier are the same, so all leaves verify to the new "
-                "certificate alone",
+                ("the key, the name and the key identifier are the same, so all leaves verify to the new "
+                 "certificate alone"),
         [GUARD_REJECTED] = "the gateways reject the leaves of the old CA already",
         [GUARD_NONE_LEFT] = "no set is issued under the CA that leaves",
         [GUARD_EXPIRED] = "the last leaf of the CA that leaves has expired",

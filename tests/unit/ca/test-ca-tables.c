@@ -95,8 +95,8 @@ END_TEST
 
 START_TEST(a_damaged_state_file_is_refused) {
         static const char *const texts[] = { "", "{}", "{\"format\":2}", "{\"format\":1,\"reason\":\"x\"}",
-                                             "{\"format\":1,\"reason\":\"expiring\",\"phase\":\"staged\","
-                                             "\"leaf_lifetime_sec\":1,\"key_bits\":1}" };
+                                             ("{\"format\":1,\"reason\":\"expiring\",\"phase\":\"staged\","
+                                              "\"leaf_lifetime_sec\":1,\"key_bits\":1}") };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
                 struct record *record = NULL;
