@@ -3,8 +3,7 @@
 const char *const guard_texts[GUARD_MAX] = {
         [GUARD_REFUSED] = "leaves in use may be lost",
         [GUARD_CARRIED] =
-                "the key, the name and the key identifier are the same, so all leaves verify to the new "
-                "certificate alone",
+                "its leaves verify to the CA that stays, which has the same key, name and identifier",
         [GUARD_REJECTED] = "the gateways reject the leaves of the old CA already",
         [GUARD_NONE_LEFT] = "no set is issued under the CA that leaves",
         [GUARD_EXPIRED] = "the last leaf of the CA that leaves has expired",

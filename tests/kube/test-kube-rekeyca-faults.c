@@ -165,7 +165,10 @@ static void be_a_stranger(struct scene *scene, unsigned n) {
         start_apply(scene);
         fault_proxy_await_held(scene->proxy);
         kube_do(scene->fixture, "patch secret trust -p '{\"stringData\":{\"ca.crt\":\"" STRANGER "\"}}'");
-        fault_proxy_release(scene->proxy);
+        fault_proxy_release(scene->proxy); /* which cuts the connection: that run ends */
+        (void)process_wait(scene->rekeyca);
+        fault_proxy_arm(scene->proxy, 1, PROXY_NONE);
+        start_apply(scene);
         status = process_wait(scene->rekeyca);
         bundle = kube_value(scene->fixture, "trust", "ca.crt");
         scene->n_strangers++;

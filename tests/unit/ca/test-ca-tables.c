@@ -94,9 +94,10 @@ START_TEST(keys_are_erased_and_never_described) {
 END_TEST
 
 START_TEST(a_damaged_state_file_is_refused) {
-        static const char *const texts[] = { "", "{}", "{\"format\":2}", "{\"format\":1,\"reason\":\"x\"}",
-                                             "{\"format\":1,\"reason\":\"expiring\",\"phase\":\"staged\","
-                                             "\"leaf_lifetime_sec\":1,\"key_bits\":1}" };
+        static const char *const texts[] = {
+                "", "{}", "{\"format\":2}", "{\"format\":1,\"reason\":\"x\"}",
+                "{\"format\":1,\"reason\":\"expiring\",\"phase\":\"staged\",\"key_bits\":1}"
+        };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
                 struct record *record = NULL;
