@@ -178,10 +178,11 @@ struct yaml_table;
 extern const struct yaml_table config_table;
 
 /*
- * Reads PATH and then PATH's sibling folder conf.d, every *.yaml and *.yml in it in the order of names. 0; -EINVAL with
- * at least one item in ERRORS; or -ENOMEM. Reads files and the user database, touches nothing else; so it may
- * run in a daemon that keeps its present configuration when this fails. It may block on both, and is safe on
- * any thread beside a running loop: it shares nothing, and asks the databases through their re-entrant calls.
+ * Reads PATH and then PATH's sibling folder conf.d, every *.yaml and *.yml in it in the order of names. 0;
+ * -EINVAL with at least one item in ERRORS; or -ENOMEM. Reads files and the user database, touches nothing
+ * else; so it may run in a daemon that keeps its present configuration when this fails. It may block on both,
+ * and is safe on any thread beside a running loop: it shares nothing, and asks the databases through their
+ * re-entrant calls.
  */
 int config_load(const char *path, struct config **ret, struct config_errors *errors);
 

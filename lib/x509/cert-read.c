@@ -166,7 +166,8 @@ static int parse_text(const char *pem, size_t size, struct limits max, struct ce
                 list.n++;
         }
         if (list.n == 0)
-                return error_set(error, -EINVAL, "no certificate: %s", pem_text_kind(pem, size, PEM_CERTIFICATE));
+                return error_set(error, -EINVAL, "no certificate: %s",
+                                 pem_text_kind(pem, size, PEM_CERTIFICATE));
 
         *ret = list;
         list = (struct cert_list) { 0 };
