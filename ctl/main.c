@@ -2,7 +2,6 @@
 
 #include <curl/curl.h>
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -11,6 +10,7 @@
 #include "ctl/ctl.h"
 #include "lib/util/environment.h"
 #include "lib/util/files.h"
+#include "lib/util/secret.h"
 
 /* What was printed must have arrived: a full disk is no success. */
 static int flush(const struct ctl *ctl, int exit) {
@@ -20,26 +20,6 @@ static int flush(const struct ctl *ctl, int exit) {
                 return exit;
         return ctl_fail(ctl, exit == CTL_OK ? CTL_FAILED : exit, "cannot write the answer: %s",
                         strerrordesc_np(errno));
-}
-
-/* libcurl copies what it sends, and a one-time token may be in it: what it frees is cleansed. The memory is
- * malloc()'s still, so free() may take what the library returns. */
-static void free_cleansed(void *p) {
-        if (p)
-                explicit_bzero(p, malloc_usable_size(p));
-        free(p);
-}
-
-static void *realloc_cleansed(void *p, size_t size) {
-        const size_t before = p ? malloc_usable_size(p) : 0;
-        void *grown = malloc(size);
-
-        if (!grown)
-                return NULL;
-        if (p)
-                memcpy(grown, p, before < size ? before : size);
-        free_cleansed(p);
-        return grown;
 }
 
 int main(int argc, char *argv[]) {
@@ -54,6 +34,7 @@ int main(int argc, char *argv[]) {
         (void)prctl(PR_SET_DUMPABLE, 0); /* a one-time token may pass through */
 #endif
         signal(SIGPIPE, SIG_IGN);
+        /* libcurl copies what it sends, and a one-time token may be in it. */
         if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, free_cleansed, realloc_cleansed, strdup,
                                  calloc) != CURLE_OK)
                 return ctl_fail(&ctl, CTL_FAILED, "cannot start libcurl");

@@ -1,8 +1,9 @@
 #include "ca/live/call.h"
 
 #include <curl/curl.h>
-#include <malloc.h>
 #include <stdio.h>
+
+#include "lib/util/secret.h"
 
 #define CONNECT_SEC 10L
 #define ANSWER_SEC  30L
@@ -184,25 +185,7 @@ int call_make(const struct call_request *request, struct call_reply *ret, struct
         return 0;
 }
 
-/* libcurl copies bodies and headers: what it frees is cleansed. It is malloc()'s memory still. */
-static void free_cleansed(void *p) {
-        if (p)
-                explicit_bzero(p, malloc_usable_size(p));
-        free(p);
-}
-
-static void *realloc_cleansed(void *p, size_t size) {
-        const size_t before = p ? malloc_usable_size(p) : 0;
-        void *grown = malloc(size);
-
-        if (!grown)
-                return NULL;
-        if (p)
-                memcpy(grown, p, before < size ? before : size);
-        free_cleansed(p);
-        return grown;
-}
-
+/* libcurl copies bodies and headers. */
 int call_begin(void) {
         return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, free_cleansed, realloc_cleansed, strdup,
                                     calloc) == CURLE_OK

@@ -89,7 +89,7 @@ static void glue_run(struct curl_glue *glue, curl_socket_t socket, int events) {
         if (!glue->multi)
                 return;
         if (curl_multi_socket_action(glue->multi, socket, events, &running) != CURLM_OK)
-                broken(glue);
+                glue->is_broken = true;
         drain_later(glue);
 }
 

@@ -9,6 +9,7 @@
 #include <yaml.h>
 
 #include "lib/config/yaml-table-internal.h"
+#include "lib/util/utf8.h"
 
 struct level {
         struct yaml_node *node;
@@ -302,15 +303,8 @@ static int read_events(struct reader *reader, yaml_parser_t *parser, const char 
         }
 }
 
-/* libyaml takes a byte order mark for a column of its own. */
-static size_t mark_size(const char *text, size_t size) {
-        static const char bom[] = "\xef\xbb\xbf";
-
-        return size >= strlen(bom) && memcmp(text, bom, strlen(bom)) == 0 ? strlen(bom) : 0;
-}
-
 int yaml_run_read(struct yaml_run *run, unsigned file, const char *text, size_t size) {
-        const size_t mark = mark_size(text, size);
+        const size_t mark = utf8_mark_size(text, size); /* libyaml takes it for a column of its own */
         struct reader reader = { .run = run, .file = file };
         yaml_parser_t parser;
         int r;

@@ -18,6 +18,7 @@
 #include "lib/export/export-pkcs12.h"
 #include "lib/export/export-secret.h"
 #include "lib/export/export-target.h"
+#include "lib/util/utf8.h"
 
 const char *const export_format_names[EXPORT_FORMAT_MAX] = {
         [EXPORT_PEM] = "pem",
@@ -120,13 +121,11 @@ int export_validate(const struct export *export, struct error *error) {
 
 /* Of a file that an editor on Windows has written: the mark before the text is no part of it. */
 static void drop_byte_order_mark(struct export_bytes *bytes) {
-        static const char bom[] = "\xef\xbb\xbf";
+        const size_t mark = utf8_mark_size(bytes->data, bytes->size);
 
-        if (bytes->size < strlen(bom) || memcmp(bytes->data, bom, strlen(bom)) != 0)
-                return;
-        bytes->size -= strlen(bom);
-        memmove(bytes->data, bytes->data + strlen(bom), bytes->size);
-        explicit_bzero(bytes->data + bytes->size, strlen(bom));
+        bytes->size -= mark;
+        memmove(bytes->data, bytes->data + mark, bytes->size);
+        explicit_bzero(bytes->data + bytes->size, mark);
 }
 
 /* Cuts BYTES after its first line. */

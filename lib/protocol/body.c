@@ -6,19 +6,16 @@
 #include "lib/protocol/body.h"
 
 #include "lib/util/macro.h"
+#include "lib/util/utf8.h"
 
 #define BLANKS " \t\r\n"
-
-size_t body_mark_size(const char *body, size_t size) {
-        return size >= 3 && memcmp(body, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-}
 
 static bool begins_with(const char *body, size_t size, const char *text) {
         return size >= strlen(text) && strncasecmp(body, text, strlen(text)) == 0;
 }
 
 static size_t skip_blanks(const char *body, size_t size) {
-        size_t at = body_mark_size(body, size);
+        size_t at = utf8_mark_size(body, size);
 
         while (at < size && body[at] && strchr(BLANKS, body[at]))
                 at++;

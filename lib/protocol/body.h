@@ -5,9 +5,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* How many bytes of a byte order mark of UTF-8 there are at the beginning: 3 or 0. JSON may be behind one. */
-size_t body_mark_size(const char *body, size_t size);
-
 bool body_is_html(const char *body, size_t size);
 
 /* "an HTML page: ...", "compressed (gzip), ..."; static. NULL: none that is known. */

@@ -9,6 +9,7 @@
 
 #include "lib/protocol/body.h"
 #include "lib/util/base64.h"
+#include "lib/util/utf8.h"
 
 #define BEGIN_MAX  60 /* bytes of a reply that is not JSON */
 #define SECRET_RUN 40 /* so many base64 characters in a row may be a token (they have 88); a UUID has 36 */
@@ -69,7 +70,7 @@ bool reply_is_blank(const struct protocol_reply *reply) {
 }
 
 int reply_parse(const struct protocol_reply *reply, json_t **ret, struct error *error) {
-        const size_t mark = body_mark_size(reply->body, reply->size);
+        const size_t mark = utf8_mark_size(reply->body, reply->size);
 
         return json_read(reply->body + mark, reply->size - mark, PROTOCOL_REPLY_MAX, ret, error);
 }

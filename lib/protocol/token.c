@@ -15,6 +15,7 @@
 #include "lib/protocol/url.h"
 #include "lib/util/base64.h"
 #include "lib/util/json.h"
+#include "lib/util/utf8.h"
 
 #define TEXT_MAX  (16u * 1024)
 #define DEPTH_MAX 4u
@@ -216,19 +217,12 @@ static int read_json(const char *text, size_t size, const char *url_member, stru
 /* The base64 of a JSON object, on one line or several. 0: it was none. */
 static int read_base64(const char *text, size_t size, const char *url_member, struct token_text *ret,
                        struct error *error) {
-        char *joined = malloc(size + 1), *data = NULL;
-        size_t n = 0, data_size = 0;
+        char *data = NULL;
+        size_t data_size = 0;
         json_t *root;
         int r;
 
-        if (!joined)
-                return -ENOMEM;
-        for (size_t i = 0; i < size; i++)
-                if (!isspace((unsigned char)text[i]))
-                        joined[n++] = text[i];
-        joined[n] = '\0';
-        r = base64_decode(joined, n, &data, &data_size);
-        free_secret(joined);
+        r = base64_decode_lines(text, size, &data, &data_size);
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
         r = json_read(data, data_size, TEXT_MAX, &root, NULL);
@@ -239,12 +233,10 @@ static int read_base64(const char *text, size_t size, const char *url_member, st
 
 /* Blanks, a byte order mark and quotes around it are no part of a token. */
 static void trim(const char **text, size_t *size) {
-        static const char bom[] = "\xef\xbb\xbf";
+        const size_t mark = utf8_mark_size(*text, *size);
 
-        if (*size >= strlen(bom) && memcmp(*text, bom, strlen(bom)) == 0) {
-                *text += strlen(bom);
-                *size -= strlen(bom);
-        }
+        *text += mark;
+        *size -= mark;
         for (;;) {
                 for (; *size > 0 && isspace((unsigned char)**text); (*size)--)
                         (*text)++;

@@ -5,6 +5,7 @@
 
 #include "lib/util/base64.h"
 
+#include <ctype.h>
 #include <errno.h>
 
 #include "lib/util/macro.h"
@@ -88,4 +89,20 @@ int base64_decode(const char *text, size_t length, char **ret_data, size_t *ret_
         *ret_data = take_ptr(data);
         *ret_size = size;
         return 0;
+}
+
+int base64_decode_lines(const char *text, size_t length, char **ret_data, size_t *ret_size) {
+        char *joined = malloc(length + 1);
+        size_t n = 0;
+        int r;
+
+        if (!joined)
+                return -ENOMEM;
+        for (size_t i = 0; i < length; i++)
+                if (!isspace((unsigned char)text[i]))
+                        joined[n++] = text[i];
+        joined[n] = '\0';
+        r = base64_decode(joined, n, ret_data, ret_size);
+        free_secret(joined);
+        return r;
 }

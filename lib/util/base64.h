@@ -11,3 +11,6 @@ int base64_encode(const void *data, size_t size, char **ret_text);
  * even a line break. *RET_DATA is owned by the caller and has a NUL after its last byte. 0, -EINVAL or
  * -ENOMEM. */
 int base64_decode(const char *text, size_t length, char **ret_data, size_t *ret_size);
+
+/* The same with blanks and line breaks anywhere, as people copy it. The copy without them is cleansed. */
+int base64_decode_lines(const char *text, size_t length, char **ret_data, size_t *ret_size);

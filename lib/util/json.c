@@ -7,17 +7,10 @@
 
 #include "lib/util/json.h"
 
-#include <malloc.h>
 #include <threads.h>
 
+#include "lib/util/secret.h"
 #include "lib/util/utf8.h"
-
-static void free_cleansed(void *p) {
-        if (!p)
-                return;
-        explicit_bzero(p, malloc_usable_size(p));
-        free(p);
-}
 
 /* Process-wide, and harmless for all other code: the memory is malloc()'s still, and free() may take it. */
 static void set_memory(void) {

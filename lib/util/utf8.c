@@ -31,6 +31,12 @@ size_t utf8_size(const char *text, size_t size) {
         return 0;
 }
 
+size_t utf8_mark_size(const char *text, size_t size) {
+        static const char mark[] = "\xef\xbb\xbf";
+
+        return size >= strlen(mark) && memcmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0;
+}
+
 bool utf8_is_control(const char *text) {
         const unsigned char *p = (const unsigned char *)text;
 

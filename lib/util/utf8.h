@@ -11,6 +11,9 @@
 size_t utf8_size(const char *text, size_t size);
 #define UTF8_STRING 4u
 
+/* The size of a byte order mark at the beginning of the SIZE bytes at TEXT; 0: there is none. */
+size_t utf8_mark_size(const char *text, size_t size);
+
 /* C0, DEL and C1, which is U+0080 to U+009F: some of them steer a terminal as an escape sequence does. TEXT
  * begins with a valid character. */
 bool utf8_is_control(const char *text);

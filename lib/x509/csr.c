@@ -9,17 +9,10 @@
 
 static int request_to_pem(X509_REQ *request, char **ret_pem) {
         _cleanup_(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
-        char *data, *pem;
-        long size;
 
         if (!bio || PEM_write_bio_X509_REQ(bio, request) != 1)
                 return -EIO;
-        size = BIO_get_mem_data(bio, &data);
-        pem = strndup(data, (size_t)size);
-        if (!pem)
-                return -ENOMEM;
-        *ret_pem = pem;
-        return 0;
+        return bio_take_text(bio, ret_pem);
 }
 
 int csr_make(const struct key *key, const struct subject *subject, char **ret_pem, struct error *error) {

@@ -35,3 +35,14 @@ int openssl_error(struct error *error, int code, const char *format, ...) {
         return error_set(error, code, "%s: %s", what ? what : "out of memory",
                          reason ? reason : "OpenSSL gives no reason");
 }
+
+int bio_take_text(BIO *bio, char **ret_text) {
+        char *data, *text;
+        long size = BIO_get_mem_data(bio, &data);
+
+        text = strndup(data, (size_t)size);
+        if (!text)
+                return -ENOMEM;
+        *ret_text = text;
+        return 0;
+}

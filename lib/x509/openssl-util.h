@@ -37,6 +37,10 @@ int openssl_error(struct error *error, int code, const char *format, ...) _print
 /* Whether OpenSSL had no memory for something since the queue was empty, which it is afterwards. */
 bool openssl_lacked_memory(void);
 
+/* What was written to BIO, a text, owned by the caller. 0 or -ENOMEM. Not for keys, whose copies are
+ * cleansed. */
+int bio_take_text(BIO *bio, char **ret_text);
+
 /* SHA-256 of SIZE bytes. */
 static inline int sha256(const void *data, size_t size, uint8_t ret[32]) {
         if (EVP_Digest(data, size, ret, NULL, EVP_sha256(), NULL) == 1)

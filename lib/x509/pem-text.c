@@ -218,18 +218,11 @@ static int restore_utf16(char **text, size_t *size) {
 }
 
 static int restore_base64(char **text, size_t *size) {
-        char *joined = malloc(*size + 1), *data = NULL;
-        size_t n = 0, data_size = 0;
+        char *data = NULL;
+        size_t data_size = 0;
         int r;
 
-        if (!joined)
-                return -ENOMEM;
-        for (size_t i = 0; i < *size; i++)
-                if (!isspace((unsigned char)(*text)[i]))
-                        joined[n++] = (*text)[i];
-        joined[n] = '\0';
-        r = base64_decode(joined, n, &data, &data_size);
-        free_secret(joined);
+        r = base64_decode_lines(*text, *size, &data, &data_size);
         if (r == 0)
                 replace(text, size, data, data_size);
         return r == -ENOMEM ? r : 0;

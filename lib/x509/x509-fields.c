@@ -24,15 +24,8 @@ int x509_set_time(ASN1_TIME *time, usec_t when) {
 
 int x509_write_pem(X509 *handle, char **ret_pem) {
         _cleanup_(BIO_freep) BIO *bio = BIO_new(BIO_s_mem());
-        char *data, *pem;
-        long size;
 
         if (!bio || PEM_write_bio_X509(bio, handle) != 1)
                 return -EIO;
-        size = BIO_get_mem_data(bio, &data);
-        pem = strndup(data, (size_t)size);
-        if (!pem)
-                return -ENOMEM;
-        *ret_pem = pem;
-        return 0;
+        return bio_take_text(bio, ret_pem);
 }
