@@ -14,6 +14,7 @@
 #include "devconnector/description.h"
 #include "devconnector/reply.h"
 #include "devconnector/rest.h"
+#include "lib/util/json.h"
 #include "lib/util/parse.h"
 #include "lib/util/text-stream.h"
 
@@ -292,7 +293,7 @@ static void send_error(struct evhttp_request *request, unsigned status, const ch
         int n;
 
         json_object_set_new(reply, "error", graphql_string(text, strlen(text)));
-        body = json_dumps(reply, JSON_COMPACT);
+        body = json_format(reply, JSON_COMPACT);
         n = body ? asprintf(&line, "%s\n", body) : -1;
         if (n < 0)
                 line = NULL;
@@ -374,7 +375,7 @@ static void send_json(struct evhttp_request *request, const json_t *reply, bool 
         int n;
 
         if (!token)
-                body = json_dumps(reply, JSON_COMPACT);
+                body = json_format(reply, JSON_COMPACT);
         n = token || body ? asprintf(&line, "%s\n", token ? token : body) : -1;
         if (n < 0) {
                 line = NULL;

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <sys/stat.h>
 
+#include "lib/util/json.h"
 #include "lib/util/log.h"
 
 #define BACKLOG_MAX (4u * 1024 * 1024)
@@ -90,7 +91,7 @@ static void remember(struct events *events, json_t *event) {
 
 void events_emit(struct events *events, json_t *event) {
         _cleanup_(json_decrefp) json_t *owned = event;
-        _cleanup_(freep) char *line = owned ? json_dumps(owned, JSON_COMPACT) : NULL;
+        _cleanup_(freep) char *line = owned ? json_format(owned, JSON_COMPACT) : NULL;
 
         if (!line)
                 return;

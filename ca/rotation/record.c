@@ -7,6 +7,7 @@
 
 #include "lib/util/json.h"
 #include "lib/util/parse.h"
+#include "lib/util/secret.h"
 
 #define RECORD_FORMAT 1
 
@@ -86,19 +87,17 @@ static json_t *pack(const struct record *record) {
 
 int record_write(const struct record *record, char **ret_text) {
         _cleanup_(json_decrefp) json_t *json = NULL;
-        size_t size;
-        char *text;
+        char *text, *line;
 
         json_cleanse_memory();
         json = pack(record);
-        size = json ? json_dumpb(json, NULL, 0, JSON_INDENT(2)) : 0;
-        text = size > 0 ? malloc(size + 2) : NULL;
-        if (!text)
+        text = json ? json_format(json, JSON_INDENT(2)) : NULL;
+        line = text ? realloc_cleansed(text, strlen(text) + 2) : NULL;
+        if (!line) {
+                free_cleansed(text);
                 return -ENOMEM;
-        json_dumpb(json, text, size, JSON_INDENT(2));
-        text[size] = '\n';
-        text[size + 1] = '\0';
-        *ret_text = text;
+        }
+        *ret_text = strcat(line, "\n");
         return 0;
 }
 

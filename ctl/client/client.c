@@ -267,7 +267,7 @@ int client_call(struct client *client, const char *method, const char *path, con
         code = SET(CURLOPT_XFERINFOFUNCTION, on_progress);
         code = SET(CURLOPT_XFERINFODATA, client);
         if (!streq(method, "GET")) {
-                text = body ? json_dumps(body, JSON_COMPACT) : strdup("");
+                text = body ? json_format(body, JSON_COMPACT) : strdup("");
                 headers = curl_slist_append(NULL, "Content-Type: application/json");
                 if (!text || !headers)
                         return error_set(error, -ENOMEM, "out of memory");

@@ -12,11 +12,12 @@
 
 #include "daemon/observe/events.h"
 #include "lib/report/history.h"
+#include "lib/util/json.h"
 
 #define CONTENT_JSON "application/json"
 
 void control_reply_json(struct http_request *request, unsigned status, json_t *json) {
-        _cleanup_(freep) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL, *line = NULL;
+        _cleanup_(freep) char *text = json ? json_format(json, JSON_COMPACT) : NULL, *line = NULL;
         int n = -1;
 
         json_decref(json);
@@ -55,7 +56,7 @@ static char *next_entry(struct listing *listing) {
         }
         certificate_get_status(fleet->certificates[listing->next], &status);
         object = report_status(&status);
-        json = object ? json_dumps(object, JSON_COMPACT) : NULL;
+        json = object ? json_format(object, JSON_COMPACT) : NULL;
         json_decref(object);
         if (!json || asprintf(&text, "%s%s", listing->next == 0 ? "{\"certificates\":[\n" : ",\n", json) < 0)
                 return NULL;

@@ -55,7 +55,7 @@ void connection_enter(struct http_connection *connection, enum http_phase phase)
 
 char *http_error_body(const char *text, size_t *ret_size) {
         _cleanup_(json_decrefp) json_t *root = json_pack("{s:o}", "error", json_text(text));
-        _cleanup_(freep) char *object = root ? json_dumps(root, 0) : NULL;
+        _cleanup_(freep) char *object = root ? json_format(root, 0) : NULL;
         char *body;
         int n = object ? asprintf(&body, "%s\n", object) : -1;
 

@@ -171,7 +171,7 @@ static char *format_line(const char *event, const char *message_id, const struct
                 if (fields[i].value)
                         (void)json_object_set_new(object, member_name(fields[i].name, buffer),
                                                   field_value(&fields[i]));
-        text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+        text = object ? json_format(object, JSON_COMPACT) : NULL;
         json_decref(object);
         if (!text || asprintf(&line, "%s\n", text) < 0)
                 return NULL;

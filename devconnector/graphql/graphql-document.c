@@ -10,6 +10,8 @@
 
 #include "devconnector/graphql/graphql-ast.h"
 
+#include "lib/util/json.h"
+
 struct graphql_document *graphql_document_free(struct graphql_document *document) {
         if (!document)
                 return NULL;
@@ -143,7 +145,7 @@ json_t *graphql_string(const char *text, size_t size) {
 }
 
 char *graphql_format(const json_t *reply) {
-        _cleanup_(freep) char *plain = json_dumps(reply, JSON_COMPACT);
+        _cleanup_(freep) char *plain = json_format(reply, JSON_COMPACT);
         size_t n_escapes = 0;
         char *out, *to;
 

@@ -10,6 +10,7 @@
 
 #include "devconnector/graphql/graphql-ast.h"
 #include "devconnector/graphql/graphql-schema.h"
+#include "lib/util/json.h"
 
 struct execution {
         const struct graphql_document *document;
@@ -80,7 +81,7 @@ static json_t *coerce_value(const struct graphql_variable *variable, const json_
         if (json_is_string(given))
                 return json_stringn(json_string_value(given), json_string_length(given));
         if (json_is_number(given)) {
-                _cleanup_(freep) char *text = json_dumps(given, JSON_ENCODE_ANY);
+                _cleanup_(freep) char *text = json_format(given, JSON_ENCODE_ANY);
 
                 return text ? json_string(text) : NULL;
         }

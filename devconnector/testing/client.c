@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <strings.h>
 
+#include "lib/util/json.h"
 #include "lib/util/text-stream.h"
 
 #define ARGUMENTS_MAX 32
@@ -220,7 +221,7 @@ char *query_body(const char *query, const char *csr) {
 
         if (csr)
                 json_object_set_new(request, "variables", json_pack("{s:s}", "csr", csr));
-        return json_dumps(request, JSON_COMPACT);
+        return json_format(request, JSON_COMPACT);
 }
 
 struct response dev_call(const struct dev *dev, const struct identity *identity, const char *token,

@@ -9,6 +9,7 @@
 
 #include "lib/kube/kube-name.h"
 #include "lib/kube/kube-object.h"
+#include "lib/util/json.h"
 #include "lib/util/text-stream.h"
 
 #define JSON_TYPE "application/json"
@@ -150,7 +151,7 @@ int kube_request_make(const struct kube_ask *ask, struct kube_request *ret, stru
         if (r < 0)
                 return r;
         if (ask->body) {
-                request.body = json_dumps(ask->body, JSON_COMPACT);
+                request.body = json_format(ask->body, JSON_COMPACT);
                 if (!request.body)
                         return -ENOMEM;
         }

@@ -61,7 +61,7 @@ static int make_info(const struct kube_access *access, char **ret) {
         if (!root || (access->exec->wants_cluster &&
                       json_object_set_new(json_object_get(root, "spec"), "cluster", cluster_of(access)) < 0))
                 return -ENOMEM;
-        text = json_dumps(root, JSON_COMPACT);
+        text = json_format(root, JSON_COMPACT);
         if (!text || asprintf(ret, INFO "=%s", text) < 0) {
                 *ret = NULL;
                 return -ENOMEM;

@@ -119,7 +119,7 @@ int state_format(const struct state *state, const struct state_instant *now, cha
                 "other_subject_accepted", state->is_accepted, "copied", state->is_copied,
                 "replace_since_usec", known_time(state->rotation.since), "replace_asked_usec",
                 known_time(state->rotation.asked), "old_cas", old_cas);
-        text = root ? json_dumps(root, JSON_INDENT(4)) : NULL;
+        text = root ? json_format(root, JSON_INDENT(4)) : NULL;
         if (!text || asprintf(&line, "%s\n", text) < 0)
                 return error_set_errno(error, -ENOMEM, "cannot format it");
 

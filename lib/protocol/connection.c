@@ -142,7 +142,7 @@ static int format(const struct connection *connection, const json_t *others, cha
                         return -ENOMEM;
         if (!root || (others && json_object_update_missing(root, (json_t *)others) < 0))
                 return -ENOMEM;
-        text = json_dumps(root, JSON_INDENT(4));
+        text = json_format(root, JSON_INDENT(4));
         if (!text || asprintf(&line, "%s\n", text) < 0)
                 return -ENOMEM;
         *ret = line;

@@ -9,6 +9,7 @@
 
 #include "lib/protocol/body.h"
 #include "lib/util/base64.h"
+#include "lib/util/json.h"
 #include "lib/util/utf8.h"
 
 #define BEGIN_MAX  60 /* bytes of a reply that is not JSON */
@@ -18,7 +19,7 @@
 
 int reply_dump(json_t *root, char **ret_body) {
         _cleanup_(json_decrefp) json_t *owned = root;
-        char *body = owned ? json_dumps(owned, JSON_COMPACT) : NULL;
+        char *body = owned ? json_format(owned, JSON_COMPACT) : NULL;
 
         if (!body)
                 return -ENOMEM;

@@ -10,6 +10,7 @@
 #include <threads.h>
 
 #include "lib/util/secret.h"
+#include "lib/util/text-stream.h"
 #include "lib/util/utf8.h"
 
 /* Process-wide, and harmless for all other code: the memory is malloc()'s still, and free() may take it. */
@@ -110,4 +111,20 @@ json_t *json_text(const char *text) {
                 return NULL;
         utf8_mend(copy, true);
         return json_string(copy);
+}
+
+char *json_format(const json_t *json, size_t flags) {
+        char *text;
+        size_t size;
+        FILE *out = text_stream_open(&text, &size);
+        int r;
+
+        if (!out)
+                return NULL;
+        (void)setvbuf(out, NULL, _IONBF, 0); /* no copy that is not cleansed */
+        r = json_dumpf(json, out, flags);
+        if (fclose(out) == 0 && r == 0)
+                return text;
+        free_cleansed(text);
+        return NULL;
 }

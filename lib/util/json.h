@@ -21,3 +21,7 @@ void json_cleanse_memory(void);
 /* TEXT as a string. What it quotes may be no UTF-8, the name of a file say, and the sentence is worth more
  * than the letter: each such byte becomes `?`. NULL when memory is out. */
 json_t *json_text(const char *text);
+
+/* JSON as text, owned by the caller; FLAGS are those of json_dumps(). NULL when memory is out, at whichever
+ * byte: json_dumps() of jansson 2.14 leaves out a key that it has no room for, and says nothing. */
+char *json_format(const json_t *json, size_t flags);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/util/secret.h"
+
 #define ROOM_MIN 256u
 
 struct text_stream {
@@ -24,7 +26,7 @@ static bool grow(struct text_stream *stream, size_t more) {
                 room *= 2;
         if (room == stream->room)
                 return true;
-        data = realloc(stream->data, room);
+        data = realloc_cleansed(stream->data, room);
         if (!data)
                 return false;
         stream->data = data;
@@ -54,7 +56,7 @@ static int finish(void *cookie) {
                 *stream->text = stream->data;
                 *stream->size = stream->used;
         } else
-                free(stream->data);
+                free_cleansed(stream->data);
         free(stream);
         if (!is_whole)
                 errno = ENOMEM;

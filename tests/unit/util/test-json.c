@@ -2,6 +2,8 @@
 
 #include "lib/util/json.h"
 
+#include <sys/resource.h>
+
 #include "tests/test.h"
 
 #define SIZE_LIMIT 1000
@@ -129,4 +131,45 @@ START_TEST(test_depth) {
 }
 END_TEST
 
-TEST_MAIN("json", test_refused, test_quotes_nothing, test_size, test_depth)
+START_TEST(formatted) {
+        _cleanup_(json_decrefp) json_t *root = json_pack("{s:i, s:[s]}", "a", 1, "b", "c");
+        char *compact = json_format(root, JSON_COMPACT),
+             *any = json_format(json_array_get(json_object_get(root, "b"), 0), JSON_ENCODE_ANY);
+
+        ck_assert_str_eq(compact, "{\"a\":1,\"b\":[\"c\"]}");
+        ck_assert_str_eq(any, "\"c\"");
+        ck_assert_ptr_null(json_format(json_object_get(root, "a"), JSON_COMPACT));
+        free(compact);
+        free(any);
+}
+END_TEST
+
+/* For a key there is no room, for what follows it there is. */
+START_TEST(no_key_is_left_out) {
+        enum { SIZE = 64 << 20 };
+        _cleanup_(json_decrefp) json_t *root = json_object();
+        struct rlimit before, limit;
+        char *key, *text;
+
+        if (test_is_instrumented()) {
+                test_skip("no_key_is_left_out: %s", test_is_instrumented());
+                return;
+        }
+        key = calloc(1, SIZE + 1);
+        memset(key, 'a', SIZE);
+        json_object_set_new(root, key, json_integer(1));
+        ck_assert_int_eq(getrlimit(RLIMIT_AS, &before), 0);
+        limit = before;
+        limit.rlim_cur = 2ul * SIZE + SIZE / 2;
+        ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+        text = json_format(root, JSON_COMPACT);
+        ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+        ck_assert_ptr_null(text);
+        text = json_format(root, JSON_COMPACT);
+        ck_assert_uint_eq(strlen(text), SIZE + strlen("{\"\":1}"));
+        free(text);
+        free(key);
+}
+END_TEST
+
+TEST_MAIN("json", test_refused, test_quotes_nothing, test_size, test_depth, formatted, no_key_is_left_out)
