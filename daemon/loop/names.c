@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 
+#include "daemon/loop/workers.h"
 #include "lib/util/log.h"
 #include "lib/util/text-stream.h"
 #include "lib/util/time.h"
@@ -135,13 +136,11 @@ static void *lookup_main(void *userdata) {
 
 static int start_thread(struct lookup *lookup) {
         pthread_attr_t attributes;
-        sigset_t all, before;
+        sigset_t before;
         pthread_t thread;
         int r;
 
-        /* Signals are the loop's. */
-        sigfillset(&all);
-        pthread_sigmask(SIG_BLOCK, &all, &before);
+        workers_block_signals(&before);
         pthread_attr_init(&attributes);
         pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
         r = pthread_create(&thread, &attributes, lookup_main, lookup);

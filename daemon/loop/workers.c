@@ -109,13 +109,21 @@ static int on_finished(_unused_ sd_event_source *source, int fd, _unused_ uint32
         return 0;
 }
 
+void workers_block_signals(sigset_t *ret_before) {
+        static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS };
+        sigset_t signals;
+
+        sigfillset(&signals);
+        for (size_t i = 0; i < ELEMENTSOF(crashes); i++)
+                sigdelset(&signals, crashes[i]);
+        pthread_sigmask(SIG_BLOCK, &signals, ret_before);
+}
+
 static int start_threads(struct workers *workers, unsigned n_threads) {
-        sigset_t all, before;
+        sigset_t before;
         int r = 0;
 
-        /* Signals are the loop's. */
-        sigfillset(&all);
-        pthread_sigmask(SIG_BLOCK, &all, &before);
+        workers_block_signals(&before);
         for (; workers->n_threads < n_threads; workers->n_threads++) {
                 r = pthread_create(&workers->threads[workers->n_threads], NULL, worker_main, workers);
                 if (r != 0)

@@ -2,6 +2,7 @@
 
 /* Threads for whatever would hold up the loop: key generation, RSA signatures, fsync. */
 
+#include <signal.h>
 #include <systemd/sd-event.h>
 
 #include "lib/util/macro.h"
@@ -30,3 +31,7 @@ void workers_submit(struct workers *workers, struct job *job);
  * the owner frees its jobs after this. Accepts NULL, returns NULL. */
 struct workers *workers_free(struct workers *workers);
 DEFINE_CLEANUP(struct workers *, workers_free);
+
+/* For a thread that is started next: signals are the loop's, but for those of a crash, which must reach
+ * whoever handles them (a sanitizer). *RET_BEFORE goes to pthread_sigmask() again. */
+void workers_block_signals(sigset_t *ret_before);
