@@ -448,6 +448,23 @@ static void say_token_is_used(struct gathered *gathered) {
                   error_text(&error));
 }
 
+/* A staged key was read from disk, and only its use shows that it is whole. One that is not would fail for
+ * ever, so another takes its place. */
+static int make_request(struct gathered *gathered, const struct subject *subject, char **ret_pem) {
+        int r;
+
+        r = csr_make(gathered->stage.key, subject, ret_pem, &gathered->outcome.error);
+        if (r != -EKEYREJECTED)
+                return r;
+        error_prefix(&gathered->outcome.error, "another key takes the place of the staged one");
+        add_warning(gathered, error_text(&gathered->outcome.error));
+        error_clear(&gathered->outcome.error);
+        local_step_key(gathered);
+        if (gathered->outcome.failure != FAILURE_NONE)
+                return 0;
+        return csr_make(gathered->stage.key, subject, ret_pem, &gathered->outcome.error);
+}
+
 void local_step_csr(struct gathered *gathered) {
         _cleanup_(subject_freep) struct subject *subject = NULL;
         _cleanup_(freep) char *csr_pem = NULL;
@@ -464,7 +481,9 @@ void local_step_csr(struct gathered *gathered) {
                 gathered->outcome.failure = r == -ENOMEM ? FAILURE_LOCAL : FAILURE_REFUSED;
                 return;
         }
-        r = csr_make(gathered->stage.key, subject, &csr_pem, &gathered->outcome.error);
+        r = make_request(gathered, subject, &csr_pem);
+        if (gathered->outcome.failure != FAILURE_NONE)
+                return;
         if (r < 0) {
                 gathered->outcome.failure = r == -EINVAL ? FAILURE_BAD_REPLY : FAILURE_LOCAL;
                 return;

@@ -30,6 +30,10 @@ int csr_make(const struct key *key, const struct subject *subject, char **ret_pe
             X509_REQ_set_pubkey(request, key_handle(key)) != 1 ||
             X509_REQ_sign(request, key_handle(key), EVP_sha256()) <= 0)
                 return openssl_error(error, -EIO, "cannot build the CSR");
+        if (X509_REQ_verify(request, key_handle(key)) != 1)
+                return openssl_error(
+                        error, -EKEYREJECTED,
+                        "the private key is damaged: its public half does not verify what it has signed");
 
         r = request_to_pem(request, ret_pem);
         if (r < 0)

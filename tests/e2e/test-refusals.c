@@ -4,11 +4,13 @@
  * same, byte for byte, and the staged key too. When the fault is lifted the renewal goes through.
  */
 
+#include <openssl/pem.h>
 #include <sys/stat.h>
 
 #include "daemon/observe/messages.h"
 #include "lib/store/store.h"
 #include "tests/support/fixture.h"
+#include "tests/support/x509.h"
 #include "tests/test.h"
 
 static const struct {
@@ -181,6 +183,33 @@ START_TEST(nothing_bad_replaces_the_good) {
 }
 END_TEST
 
+/* Only its use shows that a key on disk is not whole. */
+START_TEST(a_damaged_staged_key_is_replaced) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_with_due_certificate();
+        _cleanup_(freep) char *staged = NULL, *damaged = NULL, *key = NULL;
+        EVP_PKEY *handle;
+        BIO *text;
+
+        fixture_fault(fixture, "{\"fault\":\"status\",\"at\":\"sign\",\"status\":500}");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+        fixture_lift_faults(fixture);
+        staged = scratch_read(fixture->directory, "orders/..stage-000002/tls.key");
+        text = BIO_new_mem_buf(staged, -1);
+        handle = PEM_read_bio_PrivateKey(text, NULL, NULL, NULL);
+        damaged = x509_damaged_key_pem(handle, x509_key(0));
+        scratch_write(fixture->directory, "orders/..stage-000002/tls.key", damaged, 0600);
+        BIO_free(text);
+        EVP_PKEY_free(handle);
+
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        ck_assert_ptr_nonnull(strstr(process_output(fixture->rekeyd, PROCESS_STDERR),
+                                     "another key takes the place of the staged one"));
+        key = scratch_read(fixture->directory, "orders/tls.key");
+        ck_assert_str_ne(key, damaged);
+        ck_assert_str_ne(key, staged);
+}
+END_TEST
+
 START_TEST(a_refused_proof_in_tls_keeps_the_old_set) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_with_due_certificate();
         _cleanup_(snapshot_clear) struct snapshot before = snapshot_take(fixture);
@@ -288,6 +317,6 @@ START_TEST(a_token_that_comes_during_an_attempt_is_not_missed) {
 END_TEST
 
 TEST_MAIN("refusals", nothing_bad_replaces_the_good, a_refused_proof_in_tls_keeps_the_old_set,
-          a_signature_is_asked_for_once, an_untrusted_connector_is_never_spoken_to,
-          a_trust_that_is_no_file_stops_nothing, a_new_token_goes_before_a_staged_one,
-          a_token_that_comes_during_an_attempt_is_not_missed)
+          a_damaged_staged_key_is_replaced, a_signature_is_asked_for_once,
+          an_untrusted_connector_is_never_spoken_to, a_trust_that_is_no_file_stops_nothing,
+          a_new_token_goes_before_a_staged_one, a_token_that_comes_during_an_attempt_is_not_missed)

@@ -6,6 +6,8 @@
 
 #include "tests/support/x509.h"
 
+#include <openssl/core_names.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
@@ -43,6 +45,38 @@ char *x509_key_pem(EVP_PKEY *key) {
 
         must(PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1);
         return bio_text(bio);
+}
+
+char *x509_damaged_key_pem(EVP_PKEY *public, EVP_PKEY *private) {
+        static const char *const members[] = {
+                OSSL_PKEY_PARAM_RSA_N,         OSSL_PKEY_PARAM_RSA_E,
+                OSSL_PKEY_PARAM_RSA_D,         OSSL_PKEY_PARAM_RSA_FACTOR1,
+                OSSL_PKEY_PARAM_RSA_FACTOR2,   OSSL_PKEY_PARAM_RSA_EXPONENT1,
+                OSSL_PKEY_PARAM_RSA_EXPONENT2, OSSL_PKEY_PARAM_RSA_COEFFICIENT1,
+        };
+        EVP_PKEY_CTX *maker = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+        OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+        BIGNUM *numbers[ELEMENTSOF(members)] = { NULL };
+        OSSL_PARAM *parameters;
+        EVP_PKEY *key = NULL;
+        char *pem;
+
+        for (size_t i = 0; i < ELEMENTSOF(members); i++) {
+                must(EVP_PKEY_get_bn_param(i < 2 ? public : private, members[i], &numbers[i]) == 1);
+                must(OSSL_PARAM_BLD_push_BN(builder, members[i], numbers[i]) == 1);
+        }
+        must(parameters = OSSL_PARAM_BLD_to_param(builder));
+        must(EVP_PKEY_fromdata_init(maker) == 1);
+        must(EVP_PKEY_fromdata(maker, &key, EVP_PKEY_KEYPAIR, parameters) == 1);
+        pem = x509_key_pem(key);
+
+        for (size_t i = 0; i < ELEMENTSOF(members); i++)
+                BN_free(numbers[i]);
+        EVP_PKEY_free(key);
+        OSSL_PARAM_free(parameters);
+        OSSL_PARAM_BLD_free(builder);
+        EVP_PKEY_CTX_free(maker);
+        return pem;
 }
 
 void x509_cert_clear(struct x509_cert *cert) {

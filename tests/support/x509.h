@@ -20,6 +20,9 @@ EVP_PKEY *x509_key(unsigned i);
 /* PKCS#8 PEM of any key, owned by the caller. */
 char *x509_key_pem(EVP_PKEY *key);
 
+/* PEM of an RSA key that is not whole: the public half of PUBLIC, the private one of PRIVATE. */
+char *x509_damaged_key_pem(EVP_PKEY *public, EVP_PKEY *private);
+
 /* A certificate and the key that belongs to it. */
 struct x509_cert {
         X509 *handle;

@@ -43,7 +43,8 @@ static BIGNUM *make_prime(unsigned bits, unsigned number, unsigned offset) {
                 char text[64];
                 int n = snprintf(text, sizeof(text), "rekeyd test prime %u %u %u", bits, number, i);
 
-                SHA512((const unsigned char *)text, (size_t)n, bytes + (size_t)i * SHA512_DIGEST_LENGTH);
+                if (!SHA512((const unsigned char *)text, (size_t)n, bytes + (size_t)i * SHA512_DIGEST_LENGTH))
+                        return NULL; /* libcrypto lacked memory when it was set up */
         }
         bytes[0] |= 0xc0; /* so that a product has all bits */
         bytes[bits / 8 - 1] |= 1;
@@ -120,7 +121,10 @@ EVP_PKEY *quick_key(unsigned bits) {
         BIGNUM *p = make_prime(bits / 2, first, offsets[first]),
                *q = make_prime(bits / 2, second, offsets[second]);
 
-        key = BN_cmp(p, q) > 0 ? make_key(p, q) : make_key(q, p);
+        if (!p || !q)
+                key = NULL;
+        else
+                key = BN_cmp(p, q) > 0 ? make_key(p, q) : make_key(q, p);
         BN_free(p);
         BN_free(q);
         pause_faults(false);

@@ -126,6 +126,19 @@ START_TEST(test_check_refuses_a_broken_signature) {
 }
 END_TEST
 
+START_TEST(test_make_refuses_a_damaged_key) {
+        _cleanup_(freep) char *damaged = x509_damaged_key_pem(x509_key(0), x509_key(1)), *pem = NULL;
+        _cleanup_(subject_freep) struct subject *subject = parsed(subject_text);
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(key_freep) struct key *key = NULL;
+
+        ck_assert_int_eq(key_parse(damaged, strlen(damaged), &key, NULL), 0);
+        ck_assert_int_eq(csr_make(key, subject, &pem, &error), -EKEYREJECTED);
+        ck_assert_ptr_null(pem);
+        ck_assert_msg(has_prefix(error_text(&error), "the private key is damaged"), "%s", error_text(&error));
+}
+END_TEST
+
 START_TEST(test_make_and_check) {
         _cleanup_(key_freep) struct key *key = key_number(0);
         _cleanup_(subject_freep) struct subject *subject = NULL, *asked = parsed(subject_text);
@@ -162,6 +175,7 @@ int main(void) {
         TEST_CASE(suite, test_check_refuses_another_key);
         TEST_CASE(suite, test_check_refuses_a_broken_signature);
         TEST_CASE(suite, test_make_and_check);
+        TEST_CASE(suite, test_make_refuses_a_damaged_key);
         TEST_CASE(suite, test_what_the_request_holds);
         return test_run(suite);
 }
