@@ -13,6 +13,7 @@
 #include "lib/kube/kube-object.h"
 #include "lib/kube/kube-watch.h"
 #include "lib/protocol/reply.h"
+#include "lib/x509/tls.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
 
@@ -100,6 +101,8 @@ static CURLcode set_options(struct kube_transfer *transfer, const struct kube_tr
         SET(CURLOPT_PROTOCOLS_STR, "https");
         SET(CURLOPT_FOLLOWLOCATION, 0L);
         SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+        SET(CURLOPT_SSL_CIPHER_LIST, TLS_CIPHERS);
+        SET(CURLOPT_SSL_EC_CURVES, TLS_GROUPS);
         SET(CURLOPT_SSL_VERIFYPEER, 1L);
         SET(CURLOPT_SSL_VERIFYHOST, 2L);
         SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);

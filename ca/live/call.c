@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "lib/util/secret.h"
+#include "lib/x509/tls.h"
 
 #define CONNECT_SEC 10L
 #define ANSWER_SEC  30L
@@ -95,6 +96,8 @@ static CURLcode set_options(struct call *call, const struct call_request *reques
         code = SET(CURLOPT_URL, request->url);
         code = SET(CURLOPT_PROTOCOLS_STR, request->key ? "https" : "http,https");
         code = SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+        code = SET(CURLOPT_SSL_CIPHER_LIST, TLS_CIPHERS);
+        code = SET(CURLOPT_SSL_EC_CURVES, TLS_GROUPS);
         code = SET(CURLOPT_PROXY, "");
         code = SET(CURLOPT_NOSIGNAL, 1L);
         code = SET(CURLOPT_CONNECTTIMEOUT, CONNECT_SEC);

@@ -23,6 +23,7 @@
 #include "lib/util/error.h"
 #include "lib/util/files.h"
 #include "lib/x509/identity.h"
+#include "lib/x509/tls.h"
 
 #define CONNECT_TIMEOUT_MS 20000L
 
@@ -481,6 +482,9 @@ static int set_options(struct connector_call *call, const struct connector_reque
         SET(CURLOPT_FOLLOWLOCATION, 0L);
         SET(CURLOPT_SSLVERSION, (long)(CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_3));
         SET(CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2); /* no highest one: on_tls() */
+        SET(CURLOPT_SSL_CIPHER_LIST, TLS_CIPHERS);
+        SET(CURLOPT_PROXY_SSL_CIPHER_LIST, TLS_CIPHERS);
+        SET(CURLOPT_SSL_EC_CURVES, TLS_GROUPS);
         SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
         SET(CURLOPT_SSL_CTX_DATA, call);
         SET(CURLOPT_SSL_VERIFYPEER, 1L);

@@ -316,7 +316,63 @@ START_TEST(a_token_that_comes_during_an_attempt_is_not_missed) {
 }
 END_TEST
 
+/* `openssl s_server` with the certificate of FIXTURE's Connector, on *RET_PORT. */
+static struct process *serve_tls(struct fixture *fixture, const char *const *options, unsigned *ret_port) {
+        _cleanup_(freep) char *certificate = scratch_path(fixture->directory, "connector/server.crt"),
+                              *key = scratch_path(fixture->directory, "connector/server.key"), *line = NULL;
+        const char *argv[16] = { "openssl", "s_server",  "-rev", "-accept", "127.0.0.1:0",
+                                 "-cert",   certificate, "-key", key };
+        struct process *server;
+
+        for (size_t n = 9; *options; options++)
+                argv[n++] = *options;
+        server = process_start(argv, false);
+        line = process_await(server, PROCESS_STDOUT, "ACCEPT");
+        ck_assert_ptr_nonnull(line);
+        *ret_port = (unsigned)atoi(strrchr(line, ':') + 1);
+        return server;
+}
+
+/* A group for DHE is the server's choice, and one of 10,000 bits would hold up the loop for a second. */
+START_TEST(keys_are_agreed_on_by_curves_alone) {
+        static const struct {
+                const char *options[5];
+                bool is_connected;
+        } rows[] = {
+                { { "-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256" }, false },
+                { { "-tls1_2", "-cipher", "AES128-GCM-SHA256" }, false },
+                { { "-tls1_3", "-groups", "ffdhe3072" }, false },
+                { { "-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256" }, true },
+                { { "-tls1_3", "-groups", "P-256" }, true },
+        };
+        static const char *const tokens[ELEMENTSOF(rows)] = { "a-token", "b-token", "c-token", "d-token",
+                                                              "e-token" };
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(process_freep) struct process *server = NULL;
+                _cleanup_(freep) char *line = NULL;
+                unsigned port;
+
+                server = serve_tls(fixture, rows[i].options, &port);
+                free(fixture->token_url);
+                ck_assert_int_gt(asprintf(&fixture->token_url, "https://localhost:%u/v1/call", port), 0);
+                fixture_configure(fixture, ORDERS);
+                scratch_write(fixture->directory, "token", tokens[i], 0600); /* a new one ends a back-off */
+                fixture_start(fixture, NULL);
+                fixture_expect_text(fixture, "fetching the configuration failed");
+                if (rows[i].is_connected)
+                        line = process_await(server, PROCESS_STDERR, "CONNECTION ESTABLISHED");
+                ck_assert(rows[i].is_connected
+                                  ? line != NULL
+                                  : !strstr(process_output(server, PROCESS_STDERR), "ESTABLISHED"));
+                ck_assert_int_eq(fixture_stop(fixture), 0);
+        }
+}
+END_TEST
+
 TEST_MAIN("refusals", nothing_bad_replaces_the_good, a_refused_proof_in_tls_keeps_the_old_set,
           a_damaged_staged_key_is_replaced, a_signature_is_asked_for_once,
           an_untrusted_connector_is_never_spoken_to, a_trust_that_is_no_file_stops_nothing,
-          a_new_token_goes_before_a_staged_one, a_token_that_comes_during_an_attempt_is_not_missed)
+          a_new_token_goes_before_a_staged_one, a_token_that_comes_during_an_attempt_is_not_missed,
+          keys_are_agreed_on_by_curves_alone)
