@@ -381,13 +381,14 @@ char *rotation_site_metrics(const struct rotation_site *site) {
         return url;
 }
 
-void rotation_site_distrust(const struct rotation_site *site) {
+void rotation_site_distrust(struct rotation_site *site) {
         const char *text = strstr(process_output(site->rekeyca, PROCESS_STDOUT), "distrust: ['");
         char line[160];
 
         ck_assert_ptr_nonnull(text);
         snprintf(line, sizeof(line), "renew_within: 1s, %.*s", (int)strcspn(text, "\n"), text);
-        fixture_edit(site->fixture, "renew_within: 1s", line);
+        fixture_edit(site->fixture, *site->distrust ? site->distrust : "renew_within: 1s", line);
+        snprintf(site->distrust, sizeof(site->distrust), "%s", line);
         fixture_reload(site->fixture);
 }
 

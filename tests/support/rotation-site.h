@@ -30,7 +30,8 @@ struct rotation_site {
         unsigned nginx_port, metrics_port;
         char *config; /* path of the site file */
         struct rotation_traffic traffic;
-        char *old_key; /* a line in the middle of the key, to be looked for */
+        char *old_key;      /* a line in the middle of the key, to be looked for */
+        char distrust[160]; /* the line that rekeyd has; "": none yet */
 };
 
 /* Starts all but rekeyca, with the control socket of rekeyd as control.sock. nginx has its bundle in
@@ -64,8 +65,8 @@ void rotation_site_expect_error(const struct rotation_site *site, const char *te
 /* "http://127.0.0.1:PORT/metrics" of rekeyd; owned. */
 char *rotation_site_metrics(const struct rotation_site *site);
 
-/* Gives rekeyd the `distrust` that the last rekeyca has printed. */
-void rotation_site_distrust(const struct rotation_site *site);
+/* Gives rekeyd the `distrust` that the last rekeyca has printed, in place of the one before. */
+void rotation_site_distrust(struct rotation_site *site);
 
 /* A line for SCENARIO since BEGUN (CLOCK_MONOTONIC): calls and failures, which are counted from 0 again;
  * where it WAS_PLANNED no call may have failed. */
