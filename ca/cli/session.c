@@ -255,6 +255,18 @@ void session_close(struct session *session) {
 
 /* --- What is there --- */
 
+/* Where it cannot be found out, rights that a rotation does not need are missing. */
+static int survey_doubt(struct backend *backend, struct survey *survey) {
+        _cleanup_(error_clear) struct error why = ERROR_INIT;
+        _cleanup_(freep) char *doubt = NULL;
+
+        if (!backend->ops->find_doubt)
+                return 0;
+        if (backend->ops->find_doubt(backend, &doubt, &why) < 0)
+                return survey_add(survey, FINDING_NOTE, "%s: %s", backend->name, error_text(&why));
+        return doubt ? survey_add(survey, FINDING_UNREAD, "%s: %s", backend->name, doubt) : 0;
+}
+
 static int survey_place(struct session *session, struct backend *backend, bool is_signer,
                         struct survey *survey, struct error *error) {
         const usec_t now = now_usec(CLOCK_REALTIME);
@@ -274,7 +286,7 @@ static int survey_place(struct session *session, struct backend *backend, bool i
                 r = backend->ops->find_writer(backend, &writer, error);
         if (r == 0 && writer)
                 r = survey_add(survey, FINDING_WRITER, "%s", writer);
-        return r;
+        return r == 0 && !is_signer ? survey_doubt(backend, survey) : r;
 }
 
 int session_survey(struct session *session, struct survey *ret, struct error *error) {
