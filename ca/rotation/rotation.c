@@ -65,6 +65,13 @@ static int load(struct rotation *rotation, struct error *error) {
         return r == -EINVAL ? -EBADMSG : r;
 }
 
+/* What an interrupted write of the state file has left has keys in it, also where it was the last one. */
+static int tidy_state(const struct rotation *rotation, struct error *error) {
+        struct backend *state = rotation->places.state;
+
+        return state->ops->tidy ? state->ops->tidy(state, NULL, 0, error) : 0;
+}
+
 static int save(struct rotation *rotation, struct error *error) {
         _cleanup_(contents_clear) struct contents contents = { 0 };
         char version[VERSION_MAX];
@@ -74,7 +81,8 @@ static int save(struct rotation *rotation, struct error *error) {
         if (r < 0)
                 return error_set_errno(error, r, "cannot write %s", rotation->places.state->name);
         memcpy(version, rotation->version, sizeof(version));
-        return move_write(rotation->places.state, &contents, version, rotation->version, error);
+        r = move_write(rotation->places.state, &contents, version, rotation->version, error);
+        return r < 0 ? r : tidy_state(rotation, error);
 }
 
 static int enter(struct rotation *rotation, enum phase phase, struct error *error) {
@@ -231,13 +239,6 @@ static int check_places(const struct rotation *rotation, struct error *error) {
         return r;
 }
 
-/* What an interrupted write of the state file has left has keys in it, also where it was the last one. */
-static int tidy_state(const struct rotation *rotation, struct error *error) {
-        struct backend *state = rotation->places.state;
-
-        return state->ops->tidy ? state->ops->tidy(state, NULL, 0, error) : 0;
-}
-
 /* Brings the place to the contents that TARGET names, from where it may come. */
 static int bring(struct rotation *rotation, size_t i, unsigned target, struct error *error) {
         const unsigned allowed = states_allowed(rotation->record->reason, rotation->record->phase, i == 0);
@@ -259,7 +260,9 @@ static int bring(struct rotation *rotation, size_t i, unsigned target, struct er
         if (!(sight.found & allowed))
                 return refuse_place(rotation, i, sight.found, error);
         say(rotation, "writing %s", place->name);
-        return move_write(backend_at(rotation, i), wanted, sight.version, place->version, error);
+        r = move_write(backend_at(rotation, i), wanted, sight.version, place->version, error);
+        return r < 0 ? r
+                     : tidy_place(rotation, i, error); /* a write may have failed behind its last rename */
 }
 
 static int bring_trusts(struct rotation *rotation, unsigned target, struct error *error) {
