@@ -7,7 +7,9 @@
 #include "ca/cluster/secret.h"
 #include "ca/live/reload.h"
 #include "ca/place/files.h"
+#include "ca/rotation/advice.h"
 #include "lib/util/json.h"
+#include "lib/util/text-stream.h"
 #include "lib/util/utf8.h"
 
 #define MODE_STATE 0600
@@ -121,6 +123,8 @@ static void override_site(struct session *session) {
                 site->prometheus = (char *)options->prometheus;
         if (options->trust[0])
                 site->trust = (char **)(void *)options->trust;
+        if (options->control[0])
+                site->control = (char **)(void *)options->control;
         if (options->reload[0])
                 site->reload = (char **)(void *)options->reload;
         override_gateways(session);
@@ -312,6 +316,23 @@ json_t *session_describe_cert(const struct cert *cert) {
                          "fingerprint", fingerprint, "spki", spki, "key", cert_key_text(cert, key),
                          "not_before", format_timestamp(from, cert_not_before(cert)), "not_after",
                          format_timestamp(to, cert_not_after(cert)), "serial", serial);
+}
+
+void session_advise(struct session *session) {
+        const struct record *record = rotation_record(session->rotation);
+        _cleanup_(freep) char *text = NULL;
+        size_t size = 0;
+        FILE *out = record ? text_stream_open(&text, &size) : NULL;
+
+        if (!out)
+                return;
+        (void)advice_print(record, session->site.connector, out, NULL);
+        if (fclose(out) != 0)
+                return;
+        if (size > 0 && session->options->json)
+                json_object_set_new(session->answer, "advice", json_string(text));
+        else if (size > 0)
+                printf("\n%s", text);
 }
 
 /* --- The end --- */

@@ -24,7 +24,8 @@ static void begin(struct rotation_site *site) {
                            d) >= 0 &&
                   asprintf(&state, "%s/rotation/rotation.json", d) >= 0 &&
                   asprintf(&more,
-                           "reload: ['command:/usr/sbin/nginx -c %s/nginx.conf -e %s/nginx.log -s reload']\n",
+                           "reload: ['command:/usr/sbin/nginx -c %s/nginx.conf -e %s/nginx.log -s reload']\n"
+                           "renew_within: 1s\n",
                            d, d) >= 0);
         rotation_site_configure(site, signer, trust, state, more);
 }
@@ -82,10 +83,11 @@ END_TEST
 /* All renew before the old CA goes, and it does not go before. */
 START_TEST(a_new_key_without_an_outage) {
         const usec_t begun = now_usec(CLOCK_MONOTONIC);
-        _cleanup_(freep) char *url = NULL;
+        _cleanup_(freep) char *url = NULL, *socket = NULL;
         struct rotation_site site;
 
         begin(&site);
+        socket = scratch_path(site.fixture->directory, "control.sock");
         url = rotation_site_metrics(&site);
         rotation_site_run(&site, DONE, "plan", "--reason", "new-key", NULL);
         rotation_site_run(&site, DONE, "apply", NULL, NULL, NULL);
@@ -95,10 +97,17 @@ START_TEST(a_new_key_without_an_outage) {
         rotation_site_expect_error(&site, "6 sets are issued under the CA that leaves");
         rotation_site_run(&site, DONE, "status", "--prometheus", url, NULL);
         rotation_site_expect(&site, "Fleet: 6 sets under CN=Kyma");
-        rotation_site_distrust(&site);
+        rotation_site_expect(&site, "renew_issued_before: 20");
+        rotation_site_expect(&site, "{\"spec\": {\"refreshCredentialsNow\": true}}");
+        rotation_site_run(&site, REFUSED, "retire", "--control", socket, NULL);
+        rotation_site_expect_error(&site, "6 sets are issued under the CA that leaves");
+        rotation_site_run(&site, DONE, "apply", "--control", socket, NULL);
+        rotation_site_expect(&site, "6 sets are under the old CA, 6 of them are renewed within 1s");
         rotation_fleet_await(site.fixture, N, MESSAGE_RENEWED);
         rotation_site_await_calls(&site, 4 * N);
-        rotation_site_run(&site, DONE, "retire", "--prometheus", url, NULL);
+        rotation_site_run(&site, DONE, "apply", "--control", socket, NULL);
+        rotation_site_expect(&site, "0 sets are under the old CA");
+        rotation_site_run(&site, DONE, "retire", "--control", socket, NULL);
         rotation_site_expect(&site, "no set is issued under");
         rotation_site_await_calls(&site, 4 * N);
         assert_no_key_left(&site);
@@ -181,16 +190,20 @@ END_TEST
 /* All leaves are rejected before the new CA signs; with tokens all work again. */
 START_TEST(a_key_that_is_compromised) {
         const usec_t begun = now_usec(CLOCK_MONOTONIC);
+        _cleanup_(freep) char *socket = NULL;
         struct rotation_site site;
         unsigned n_failed;
 
         begin(&site);
         rotation_site_run(&site, DONE, "plan", "--reason", "key-compromised", NULL);
         rotation_site_run(&site, DONE, "apply", NULL, NULL, NULL);
+        rotation_site_distrust(&site);
         n_failed = site.traffic.n_failed;
         rotation_site_await_calls(&site, 2 * N);
         ck_assert_uint_ge(site.traffic.n_failed, n_failed + 2 * N - 2);
-        rotation_site_distrust(&site);
+        socket = scratch_path(site.fixture->directory, "control.sock");
+        rotation_site_run(&site, DONE, "apply", "--control", socket, NULL);
+        rotation_site_expect(&site, "orders-05 needs a one-time token");
         rotation_fleet_tokens(site.fixture, N);
         rotation_fleet_await(site.fixture, N, MESSAGE_ENROLLED);
         rotation_site_await_calls(&site, 2); /* what was under way */
