@@ -177,21 +177,24 @@ static int open_trusts(struct session *session, struct error *error) {
         return 0;
 }
 
-/* Its directory is made, one level deep, and for root or its owner alone. */
-static int open_state_file(struct session *session, struct error *error) {
-        const char *path = session->site.state, *slash = strrchr(path, '/');
-        _cleanup_(freep) char *directory = NULL;
-        int r;
+/* One level deep, and for root or its owner alone. */
+static int make_state_directory(const char *path, struct error *error) {
+        const char *slash = strrchr(path, '/');
+        _cleanup_(freep) char *directory = strndup(path, slash > path ? (size_t)(slash - path) : 1);
 
-        r = files_new(path, &path, 1, MODE_STATE, &session->state, error);
-        if (r < 0)
-                return r;
-        directory = strndup(path, slash > path ? (size_t)(slash - path) : 1);
         if (!directory)
                 return error_set_errno(error, -ENOMEM, "cannot use %s", path);
         if (mkdir(directory, 0700) < 0 && errno != EEXIST)
                 return error_set_errno(error, -errno, "cannot make the directory %s", directory);
         return 0;
+}
+
+static int open_state_file(struct session *session, enum session_mode mode, struct error *error) {
+        const char *path = session->site.state;
+        int r;
+
+        r = files_new(path, &path, 1, MODE_STATE, &session->state, error);
+        return r == 0 && mode == SESSION_CHANGES ? make_state_directory(path, error) : r;
 }
 
 static int open_state(struct session *session, enum session_mode mode, struct error *error) {
@@ -203,7 +206,7 @@ static int open_state(struct session *session, enum session_mode mode, struct er
                         r = secret_parse(session->cluster, session->site.state, SECRET_STATE, &session->state,
                                          error);
         } else
-                r = open_state_file(session, error);
+                r = open_state_file(session, mode, error);
         if (r == 0 && mode == SESSION_CHANGES)
                 r = session->state->ops->lock(session->state, error);
         return r;

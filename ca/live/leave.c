@@ -58,20 +58,20 @@ static int count_for_guard(const struct live *live, const struct cert *leaving, 
         return 0;
 }
 
-static int refuse(const struct guard_facts *facts, const struct lost *lost, struct error *error) {
+static int refuse(const struct guard_facts *facts, const struct lost *lost, const char *which,
+                  struct error *error) {
         char when[TIMESTAMP_MAX];
 
         if (facts->is_counted)
-                return error_set(
-                        error, -EPERM,
-                        "%u sets are issued under the CA that leaves (%s%s) and would be rejected: renew "
-                        "them first, or give them up with --force and their names",
-                        lost->n, lost->names, lost->n > NAMES_MAX ? ", ..." : "");
+                return error_set(error, -EPERM,
+                                 "%u sets are issued under the %s CA (%s%s) and would be rejected: renew "
+                                 "them first, or give them up with --force and their names",
+                                 lost->n, which, lost->names, lost->n > NAMES_MAX ? ", ..." : "");
         return error_set(
                 error, -EPERM,
-                "leaves of the CA that leaves may be in use until %s, and the fleet is not counted: "
+                "leaves of the %s CA may be in use until %s, and the fleet is not counted: "
                 "set prometheus or control, wait, or give them up with --force and the names of the sets",
-                format_timestamp(when, usec_add(facts->last_issued, facts->leaf_lifetime)));
+                which, format_timestamp(when, usec_add(facts->last_issued, facts->leaf_lifetime)));
 }
 
 static struct guard_facts gather(const struct live *live, const struct record *record, bool is_rollback,
@@ -112,7 +112,7 @@ int live_guard(const struct live *live, const struct record *record, bool is_rol
                 answer = guard_find(&facts);
         }
         if (answer == GUARD_REFUSED)
-                return refuse(&facts, &lost, error);
+                return refuse(&facts, &lost, is_rollback ? "new" : "old", error);
         live_say(live, "the %s CA may leave: %s", is_rollback ? "new" : "old", guard_texts[answer]);
         return 0;
 }

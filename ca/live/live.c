@@ -10,6 +10,7 @@
 #include "ca/rotation/states.h"
 #include "lib/util/json.h"
 #include "lib/util/quote.h"
+#include "lib/x509/successor.h"
 
 #define ROUNDS_IN_A_ROW 3u /* a gateway may be several processes behind one address */
 #define PAUSE_MIN       (100 * USEC_PER_MSEC)
@@ -65,19 +66,27 @@ int live_read_cas(const struct record *record, struct live_cas *ret, struct erro
 
 /* GATEWAY_ANSWER_MAX: whatever it answers. */
 struct wish {
-        enum gateway_answer old, new;
+        enum gateway_answer old, new, in_use;
 };
+
+/* Leaves as the fleet has them: those of the same key are carried by the new certificate alone. */
+static enum gateway_answer wish_of_use(const struct live_cas *cas, enum gateway_answer old) {
+        return old == GATEWAY_REJECTS && successor_carries(cas->old_cert, cas->new_cert) ? GATEWAY_ACCEPTS
+                                                                                         : GATEWAY_ANSWER_MAX;
+}
 
 static struct wish wish_of(const struct record *record, const struct live_cas *cas, enum phase phase,
                            usec_t now) {
-        const enum gateway_answer old =
-                cert_not_after(cas->old_cert) <= now ? GATEWAY_ANSWER_MAX : GATEWAY_ACCEPTS;
+        struct wish wish = { .old = cert_not_after(cas->old_cert) <= now ? GATEWAY_ANSWER_MAX
+                                                                         : GATEWAY_ACCEPTS,
+                             .new = GATEWAY_ACCEPTS };
 
         if (phase == PHASE_ROLLED_BACK)
-                return (struct wish) { old, GATEWAY_REJECTS };
-        if (phase == PHASE_RETIRED || reason_rows[record->reason].replaces_bundle)
-                return (struct wish) { GATEWAY_REJECTS, GATEWAY_ACCEPTS };
-        return (struct wish) { old, GATEWAY_ACCEPTS };
+                wish.new = GATEWAY_REJECTS;
+        else if (phase == PHASE_RETIRED || reason_rows[record->reason].replaces_bundle)
+                wish.old = GATEWAY_REJECTS;
+        wish.in_use = wish_of_use(cas, wish.old);
+        return wish;
 }
 
 static int unmet(const struct round_answer *answer, const char *which, enum gateway_answer wish,
@@ -89,17 +98,23 @@ static int unmet(const struct round_answer *answer, const char *which, enum gate
         if (got == GATEWAY_UNREACHABLE)
                 return error_set(error, -EAGAIN, "the gateway %s at %s cannot be reached: %s",
                                  answer->gateway->url, answer->address, why ? quoted(why) : "?");
-        return error_set(error, -EAGAIN, "the gateway %s at %s %s leaves of the %s CA%s%s",
-                         answer->gateway->url, answer->address, verb, which, why ? ": " : "",
-                         why ? quoted(why) : "");
+        return error_set(error, -EAGAIN, "the gateway %s at %s %s %s%s%s", answer->gateway->url,
+                         answer->address, verb, which, why ? ": " : "", why ? quoted(why) : "");
 }
 
 static int check_answer(const struct round_answer *answer, void *userdata, struct error *error) {
         const struct wish *wish = userdata;
         int r;
 
-        r = unmet(answer, "new", wish->new, answer->new, answer->why_new, error);
-        return r < 0 ? r : unmet(answer, "old", wish->old, answer->old, answer->why_old, error);
+        r = unmet(answer, "leaves of the new CA", wish->new, answer->new, answer->why_new, error);
+        if (r == 0)
+                r = unmet(answer, "leaves of the old CA", wish->old, answer->old, answer->why_old, error);
+        if (r == 0)
+                r = unmet(answer,
+                          "the leaves in use, as the new certificate should (if that stays so, use rekeyca "
+                          "rollback)",
+                          wish->in_use, answer->in_use, answer->why_in_use, error);
+        return r;
 }
 
 static int reload_all(const struct live *live, struct error *error) {

@@ -167,7 +167,7 @@ static void rotate_to_new_key(struct scene *scene) {
         plan(scene, "new-key");
         rotation_site_run(site, DONE, "apply", NULL, NULL, NULL);
         rotation_site_run(site, REFUSED, "retire", "--prometheus", url, NULL);
-        rotation_site_expect_error(site, "6 sets are issued under the CA that leaves");
+        rotation_site_expect_error(site, "6 sets are issued under the old CA");
         rotation_site_run(site, DONE, "status", NULL, NULL, NULL);
         rotation_site_distrust(site);
         rotation_fleet_await(site->fixture, N, MESSAGE_RENEWED);

@@ -94,13 +94,13 @@ START_TEST(a_new_key_without_an_outage) {
         rotation_site_run(&site, REFUSED, "retire", NULL, NULL, NULL);
         rotation_site_expect_error(&site, "the fleet is not counted");
         rotation_site_run(&site, REFUSED, "retire", "--prometheus", url, NULL);
-        rotation_site_expect_error(&site, "6 sets are issued under the CA that leaves");
+        rotation_site_expect_error(&site, "6 sets are issued under the old CA");
         rotation_site_run(&site, DONE, "status", "--prometheus", url, NULL);
         rotation_site_expect(&site, "Fleet: 6 sets under CN=Kyma");
         rotation_site_expect(&site, "renew_issued_before: 20");
         rotation_site_expect(&site, "{\"spec\": {\"refreshCredentialsNow\": true}}");
         rotation_site_run(&site, REFUSED, "retire", "--control", socket, NULL);
-        rotation_site_expect_error(&site, "6 sets are issued under the CA that leaves");
+        rotation_site_expect_error(&site, "6 sets are issued under the old CA");
         rotation_site_run(&site, DONE, "apply", "--control", socket, NULL);
         rotation_site_expect(&site, "6 sets are under the old CA, 6 of them are renewed within 1s");
         rotation_fleet_await(site.fixture, N, MESSAGE_RENEWED);
