@@ -296,12 +296,44 @@ static int survey_place(struct session *session, struct backend *backend, bool i
         return r == 0 && !is_signer ? survey_doubt(backend, survey) : r;
 }
 
+/* Its directory is made by the first verb that changes something. */
+static int survey_state(struct session *session, struct survey *survey) {
+        _cleanup_(error_clear) struct error why = ERROR_INIT;
+        const int r = session->state->ops->check_rights(session->state, &why);
+
+        if (r == 0 || r == -ENOENT)
+                return 0;
+        return survey_add(survey, FINDING_WRONG, "%s: %s", session->state->name, error_text(&why));
+}
+
+/* What would stop a rotation in the middle. */
+static int survey_reloads(struct session *session, struct survey *survey) {
+        int r = 0;
+
+        for (char **spec = session->site.reload; spec && *spec && r == 0; spec++) {
+                _cleanup_(error_clear) struct error why = ERROR_INIT;
+
+                if (!rollout_is_spec(*spec))
+                        continue;
+                r = need_cluster(session, &why);
+                if (r == 0)
+                        r = rollout_check(session->cluster, *spec, &why);
+                if (r < 0)
+                        r = survey_add(survey, FINDING_WRONG, "%s: %s", *spec, error_text(&why));
+        }
+        return r;
+}
+
 int session_survey(struct session *session, struct survey *ret, struct error *error) {
         int r;
 
         r = survey_place(session, session->signer, true, ret, error);
         for (size_t i = 0; i < session->n_trusts && r == 0; i++)
                 r = survey_place(session, session->trusts[i], false, ret, error);
+        if (r == 0)
+                r = survey_state(session, ret);
+        if (r == 0)
+                r = survey_reloads(session, ret);
         return r == -ENOMEM ? error_set_errno(error, r, "cannot inspect") : r;
 }
 

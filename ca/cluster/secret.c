@@ -143,9 +143,9 @@ static int secret_check_rights(struct backend *backend, struct error *error) {
         _cleanup_(json_decrefp) json_t *object = NULL;
         int r;
 
-        r = cluster_check_right(secret->cluster, KUBE_GET, &resource, error);
-        if (r == 0)
-                r = cluster_check_right(secret->cluster, KUBE_REPLACE, &resource, error);
+        r = cluster_check_place(secret->cluster, &resource, error);
+        if (r == 0 && secret->kind == SECRET_STATE)
+                return lease_check_rights(secret->cluster, &secret->name, error);
         if (r < 0 || secret->kind != SECRET_TRUST)
                 return r;
         r = get(secret, &object, error);

@@ -263,6 +263,33 @@ START_TEST(a_right_that_is_missing) {
 }
 END_TEST
 
+/* Each right that a later step needs is missed before the first write. */
+START_TEST(rights_that_are_missing_later) {
+        static const struct {
+                const char *rights, *text;
+        } rows[] = {
+                { "--verb=get,update,create --resource=secrets", "may not get the leases" },
+                { "--verb=get,update --resource=secrets,leases.coordination.k8s.io",
+                  "may not create the leases" },
+                { "--verb=get,update,create --resource=secrets,leases.coordination.k8s.io,deployments.apps",
+                  "may not patch the deployments" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(freep) char *reload = NULL;
+                struct scene scene;
+
+                begin(&scene, rows[i].rights);
+                ck_assert_int_ge(
+                        asprintf(&reload, "--reload=deployment:%s/gateway", scene.fixture->namespace), 0);
+                run(&scene, DONE, "inspect", reload, NULL);
+                ck_assert_msg(strstr(process_output(scene.rotation.rekeyca, PROCESS_STDOUT), rows[i].text),
+                              "%s: %s", rows[i].text, process_output(scene.rotation.rekeyca, PROCESS_STDOUT));
+                end(&scene);
+        }
+}
+END_TEST
+
 START_TEST(one_operator_at_a_time) {
         struct process *first;
         struct scene scene;
@@ -288,6 +315,21 @@ static const char deployment[] = "apiVersion: apps/v1\nkind: Deployment\nmetadat
                                  "  replicas: 2\n  selector: {matchLabels: {app: x}}\n  template:\n"
                                  "    metadata: {labels: {app: x}}\n"
                                  "    spec: {containers: [{name: x, image: x}]}\n";
+
+START_TEST(an_outage_is_refused_at_once) {
+        _cleanup_(freep) char *reload = NULL;
+        struct scene scene;
+
+        begin(&scene, RIGHTS);
+        free(kube_kubectl(scene.fixture, deployment, "apply -f -"));
+        kube_do(scene.fixture, "patch deployment gateway -p '{\"spec\":{\"strategy\":{\"type\":\"Recreate\","
+                               "\"rollingUpdate\":null}}}'");
+        ck_assert_int_ge(asprintf(&reload, "--reload=deployment:%s/gateway", scene.fixture->namespace), 0);
+        run(&scene, REFUSED, "plan", "--reason=expiring", reload);
+        expect_error(&scene, "/gateway is not restarted: ");
+        end(&scene);
+}
+END_TEST
 
 START_TEST(a_rollout_is_awaited) {
         _cleanup_(freep) char *reload = NULL, *generation = NULL, *restarted = NULL;
@@ -334,7 +376,9 @@ int main(void) {
         TEST_CASE(suite, a_bundle_that_no_gateway_reads);
         TEST_CASE(suite, another_writer);
         TEST_CASE(suite, a_right_that_is_missing);
+        TEST_CASE(suite, rights_that_are_missing_later);
         TEST_CASE(suite, one_operator_at_a_time);
+        TEST_CASE(suite, an_outage_is_refused_at_once);
         TEST_CASE(suite, a_rollout_is_awaited);
         return test_run(suite);
 }
