@@ -8,6 +8,8 @@
 #include "ca/rotation/guard.h"
 #include "ca/rotation/record.h"
 
+struct fleet;
+
 struct live {
         const struct site *site;
         int (*generate)(void *userdata, unsigned bits, struct key **ret, struct error *error);
@@ -39,7 +41,6 @@ void live_say(const struct live *live, const char *format, ...) _printf_(2, 3);
 
 /* Whether the fleet can be counted, and all its sets, by Prometheus and by the control sockets. 0 or -errno
  * with a sentence. */
-struct fleet;
 bool live_counts(const struct live *live);
 int live_count(const struct live *live, struct fleet *ret, struct error *error);
 

@@ -96,7 +96,7 @@ static int renew_at(const struct live *live, const char *socket, const struct ma
 
         r = renew_all(live, mark, by_token, &renewals, error);
         if (r < 0) {
-                (void)error_prefix(error, "the fleet is not asked to the end");
+                (void)error_prefix(error, "not all sets of the fleet were asked to renew");
                 return r == -EIO ? -EAGAIN : r;
         }
         if (by_token)
