@@ -66,6 +66,8 @@ const struct option_row option_rows[] = {
             "sets that may be lost, by name, with commas between them"),
         ROW("prometheus", OPTION_TEXT, prometheus, "URL", COUNTING,
             "count the sets of the fleet there; or at one rekeyd's /metrics"),
+        ROW("control", OPTION_LIST, control, "SOCKET", COUNTING,
+            "a rekeyd's control socket: its sets are renewed, and counted; may be repeated"),
         ROW("json", OPTION_FLAG, json, NULL, ALL, "print one JSON object"),
 };
 const size_t n_option_rows = ELEMENTSOF(option_rows);
@@ -108,7 +110,7 @@ static void print_values(FILE *out) {
         for (enum phase phase = PHASE_STAGED; phase <= PHASE_RETIRED; phase++)
                 fprintf(out, "%s ", phase_names[phase]);
         fprintf(out, "' -- \"$cur\")); return ;;\n"
-                     "  --config|--state|--kubeconfig|--gateway-trust) COMPREPLY=($(compgen -f -- "
+                     "  --config|--state|--kubeconfig|--gateway-trust|--control) COMPREPLY=($(compgen -f -- "
                      "\"$cur\")); return ;;\n");
 }
 

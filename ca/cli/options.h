@@ -46,7 +46,7 @@ struct options {
         const char *config, *signer, *state, *kubeconfig, *gateway_trust, *reason, *until, *force,
                 *prometheus, *shell;
         const char *trust[OPTIONS_REPEAT_MAX + 1], *gateway[OPTIONS_REPEAT_MAX + 1],
-                *reload[OPTIONS_REPEAT_MAX + 1];
+                *reload[OPTIONS_REPEAT_MAX + 1], *control[OPTIONS_REPEAT_MAX + 1];
         bool json, dry_run, take_over;
 };
 

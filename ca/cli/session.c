@@ -7,7 +7,9 @@
 #include "ca/cluster/secret.h"
 #include "ca/live/reload.h"
 #include "ca/place/files.h"
+#include "ca/rotation/advice.h"
 #include "lib/util/json.h"
+#include "lib/util/text-stream.h"
 #include "lib/util/utf8.h"
 
 #define MODE_STATE 0600
@@ -121,6 +123,8 @@ static void override_site(struct session *session) {
                 site->prometheus = (char *)options->prometheus;
         if (options->trust[0])
                 site->trust = (char **)(void *)options->trust;
+        if (options->control[0])
+                site->control = (char **)(void *)options->control;
         if (options->reload[0])
                 site->reload = (char **)(void *)options->reload;
         override_gateways(session);
@@ -173,21 +177,24 @@ static int open_trusts(struct session *session, struct error *error) {
         return 0;
 }
 
-/* Its directory is made, one level deep, and for root or its owner alone. */
-static int open_state_file(struct session *session, struct error *error) {
-        const char *path = session->site.state, *slash = strrchr(path, '/');
-        _cleanup_(freep) char *directory = NULL;
-        int r;
+/* One level deep, and for root or its owner alone. */
+static int make_state_directory(const char *path, struct error *error) {
+        const char *slash = strrchr(path, '/');
+        _cleanup_(freep) char *directory = strndup(path, slash > path ? (size_t)(slash - path) : 1);
 
-        r = files_new(path, &path, 1, MODE_STATE, &session->state, error);
-        if (r < 0)
-                return r;
-        directory = strndup(path, slash > path ? (size_t)(slash - path) : 1);
         if (!directory)
                 return error_set_errno(error, -ENOMEM, "cannot use %s", path);
         if (mkdir(directory, 0700) < 0 && errno != EEXIST)
                 return error_set_errno(error, -errno, "cannot make the directory %s", directory);
         return 0;
+}
+
+static int open_state_file(struct session *session, enum session_mode mode, struct error *error) {
+        const char *path = session->site.state;
+        int r;
+
+        r = files_new(path, &path, 1, MODE_STATE, &session->state, error);
+        return r == 0 && mode == SESSION_CHANGES ? make_state_directory(path, error) : r;
 }
 
 static int open_state(struct session *session, enum session_mode mode, struct error *error) {
@@ -199,7 +206,7 @@ static int open_state(struct session *session, enum session_mode mode, struct er
                         r = secret_parse(session->cluster, session->site.state, SECRET_STATE, &session->state,
                                          error);
         } else
-                r = open_state_file(session, error);
+                r = open_state_file(session, mode, error);
         if (r == 0 && mode == SESSION_CHANGES)
                 r = session->state->ops->lock(session->state, error);
         return r;
@@ -255,6 +262,18 @@ void session_close(struct session *session) {
 
 /* --- What is there --- */
 
+/* Where it cannot be found out, rights that a rotation does not need are missing. */
+static int survey_doubt(struct backend *backend, struct survey *survey) {
+        _cleanup_(error_clear) struct error why = ERROR_INIT;
+        _cleanup_(freep) char *doubt = NULL;
+
+        if (!backend->ops->find_doubt)
+                return 0;
+        if (backend->ops->find_doubt(backend, &doubt, &why) < 0)
+                return survey_add(survey, FINDING_NOTE, "%s: %s", backend->name, error_text(&why));
+        return doubt ? survey_add(survey, FINDING_UNREAD, "%s: %s", backend->name, doubt) : 0;
+}
+
 static int survey_place(struct session *session, struct backend *backend, bool is_signer,
                         struct survey *survey, struct error *error) {
         const usec_t now = now_usec(CLOCK_REALTIME);
@@ -274,6 +293,34 @@ static int survey_place(struct session *session, struct backend *backend, bool i
                 r = backend->ops->find_writer(backend, &writer, error);
         if (r == 0 && writer)
                 r = survey_add(survey, FINDING_WRITER, "%s", writer);
+        return r == 0 && !is_signer ? survey_doubt(backend, survey) : r;
+}
+
+/* Its directory is made by the first verb that changes something. */
+static int survey_state(struct session *session, struct survey *survey) {
+        _cleanup_(error_clear) struct error why = ERROR_INIT;
+        const int r = session->state->ops->check_rights(session->state, &why);
+
+        if (r == 0 || r == -ENOENT)
+                return 0;
+        return survey_add(survey, FINDING_WRONG, "%s: %s", session->state->name, error_text(&why));
+}
+
+/* What would stop a rotation in the middle. */
+static int survey_reloads(struct session *session, struct survey *survey) {
+        int r = 0;
+
+        for (char **spec = session->site.reload; spec && *spec && r == 0; spec++) {
+                _cleanup_(error_clear) struct error why = ERROR_INIT;
+
+                if (!rollout_is_spec(*spec))
+                        continue;
+                r = need_cluster(session, &why);
+                if (r == 0)
+                        r = rollout_check(session->cluster, *spec, &why);
+                if (r < 0)
+                        r = survey_add(survey, FINDING_WRONG, "%s: %s", *spec, error_text(&why));
+        }
         return r;
 }
 
@@ -283,6 +330,10 @@ int session_survey(struct session *session, struct survey *ret, struct error *er
         r = survey_place(session, session->signer, true, ret, error);
         for (size_t i = 0; i < session->n_trusts && r == 0; i++)
                 r = survey_place(session, session->trusts[i], false, ret, error);
+        if (r == 0)
+                r = survey_state(session, ret);
+        if (r == 0)
+                r = survey_reloads(session, ret);
         return r == -ENOMEM ? error_set_errno(error, r, "cannot inspect") : r;
 }
 
@@ -300,6 +351,23 @@ json_t *session_describe_cert(const struct cert *cert) {
                          "fingerprint", fingerprint, "spki", spki, "key", cert_key_text(cert, key),
                          "not_before", format_timestamp(from, cert_not_before(cert)), "not_after",
                          format_timestamp(to, cert_not_after(cert)), "serial", serial);
+}
+
+void session_advise(struct session *session) {
+        const struct record *record = rotation_record(session->rotation);
+        _cleanup_(freep) char *text = NULL;
+        size_t size = 0;
+        FILE *out = record ? text_stream_open(&text, &size) : NULL;
+
+        if (!out)
+                return;
+        (void)advice_print(record, session->site.connector, out, NULL);
+        if (fclose(out) != 0)
+                return;
+        if (size > 0 && session->options->json)
+                json_object_set_new(session->answer, "advice", json_string(text));
+        else if (size > 0)
+                printf("\n%s", text);
 }
 
 /* --- The end --- */

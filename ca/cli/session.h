@@ -43,6 +43,9 @@ int session_survey(struct session *session, struct survey *ret, struct error *er
 /* A CA certificate for --json and for people. Owned; NULL: no memory. */
 json_t *session_describe_cert(const struct cert *cert);
 
+/* What the clients have to do in this phase, printed or for --json. */
+void session_advise(struct session *session);
+
 /* Ends a call: prints the answer, or the sentence of ERROR, and returns the exit status for R. */
 int session_end(struct session *session, int r, const struct error *error);
 

@@ -3,25 +3,6 @@
 #include "ca/cli/session.h"
 #include "ca/cli/steps.h"
 
-#include "ca/rotation/advice.h"
-#include "lib/util/text-stream.h"
-
-static void print_advice(struct session *session) {
-        _cleanup_(freep) char *text = NULL;
-        size_t size = 0;
-        FILE *out = text_stream_open(&text, &size);
-
-        if (!out)
-                return;
-        (void)advice_print(rotation_record(session->rotation), session->site.connector, out, NULL);
-        if (fclose(out) != 0)
-                return;
-        if (size > 0 && session->options->json)
-                json_object_set_new(session->answer, "advice", json_string(text));
-        else if (size > 0)
-                printf("\n%s", text);
-}
-
 static int until_of(const struct session *session, enum phase *ret, struct error *error) {
         *ret = PHASE_RENEWING;
         if (!session->options->until)
@@ -53,8 +34,10 @@ static int apply_until(struct session *session, enum phase until, struct error *
                 return r;
         session_say(session, "The phase %s is reached.",
                     phase_names[rotation_record(session->rotation)->phase]);
-        print_advice(session);
-        return 0;
+        session_advise(session);
+        return rotation_record(session->rotation)->phase == PHASE_RENEWING
+                       ? live_renew(&session->live, rotation_record(session->rotation), error)
+                       : 0;
 }
 
 int verb_apply(struct session *session, struct error *error) {

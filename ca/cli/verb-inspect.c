@@ -33,7 +33,7 @@ static int inspect_trust(struct session *session, struct backend *backend, json_
                 list, json_pack("{s:o,s:o}", "place", json_text(backend->name), "certificates", items));
         if (session->options->json)
                 return 0;
-        session_say(session, "bundle %s: %zu certificates", backend->name, certs.n);
+        session_say(session, "bundle %s: %zu certificate%s", backend->name, certs.n, certs.n == 1 ? "" : "s");
         for (size_t i = 0; i < certs.n; i++)
                 print_cert(session, "  trusts", certs.items[i]);
         return 0;
@@ -71,7 +71,7 @@ int verb_inspect(struct session *session, struct error *error) {
         print_findings(session, &survey);
         if (survey.has_reason)
                 json_object_set_new(session->answer, "reason", json_string(reason_rows[survey.reason].name));
-        else if (!session->options->json)
+        else if (survey.ca && !session->options->json)
                 session_say(session, "No rotation is due by the expiry of the CA.");
         return 0;
 }

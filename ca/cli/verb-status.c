@@ -3,7 +3,6 @@
 #include "ca/cli/session.h"
 
 #include "ca/live/fleet.h"
-#include "ca/rotation/advice.h"
 #include "lib/util/json.h"
 
 static void print_phases(struct session *session, const struct record *record) {
@@ -60,12 +59,12 @@ static int print_fleet(struct session *session, struct error *error) {
         json_t *list = json_array();
         int r;
 
-        r = fleet_count(session->site.prometheus, &fleet, error);
+        r = live_count(&session->live, &fleet, error);
         json_object_set_new(session->answer, "fleet", list);
         if (r < 0)
                 return r;
         if (fleet.n == 0 && !session->options->json)
-                session_say(session, "Fleet: no set is counted at %s.", session->site.prometheus);
+                session_say(session, "Fleet: no set is counted.");
         for (size_t i = 0; i < fleet.n; i++) {
                 const struct fleet_set *set = &fleet.sets[i];
                 unsigned n;
@@ -83,12 +82,6 @@ static int print_fleet(struct session *session, struct error *error) {
         return 0;
 }
 
-static int print_advice(struct session *session, const struct record *record, struct error *error) {
-        return session->options->json || phase_is_end(record->phase)
-                       ? 0
-                       : advice_print(record, session->site.connector, stdout, error);
-}
-
 int verb_status(struct session *session, struct error *error) {
         const struct record *record = rotation_record(session->rotation);
         int r = 0;
@@ -99,9 +92,9 @@ int verb_status(struct session *session, struct error *error) {
                 print_phases(session, record);
         if (record)
                 r = print_places(session, error);
-        if (r == 0 && session->site.prometheus)
+        if (r == 0 && live_counts(&session->live))
                 r = print_fleet(session, error);
-        if (r == 0 && record)
-                r = print_advice(session, record, error);
+        if (r == 0)
+                session_advise(session);
         return r;
 }

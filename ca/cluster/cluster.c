@@ -86,3 +86,17 @@ int cluster_check_right(struct cluster *cluster, enum kube_verb verb, const stru
         return error_set(error, -EACCES, "this user may not %s the %s %s/%s", kube_verb_names[verb],
                          resource->plural, resource->namespace, resource->name);
 }
+
+int cluster_check_place(struct cluster *cluster, const struct kube_resource *resource, struct error *error) {
+        const struct kube_ask ask = { .verb = KUBE_GET, .resource = *resource };
+        int r;
+
+        r = cluster_check_right(cluster, KUBE_GET, resource, error);
+        if (r == 0)
+                r = cluster_check_right(cluster, KUBE_REPLACE, resource, error);
+        if (r < 0)
+                return r;
+        return cluster_ask(cluster, &ask, NULL, NULL) == KUBE_NOT_FOUND
+                       ? cluster_check_right(cluster, KUBE_CREATE, resource, error)
+                       : 0;
+}

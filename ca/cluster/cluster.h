@@ -24,3 +24,7 @@ int cluster_errno(int outcome);
 /* Whether this user may VERB the object (SelfSubjectAccessReview). 0, or -EACCES with a sentence. */
 int cluster_check_right(struct cluster *cluster, enum kube_verb verb, const struct kube_resource *resource,
                         struct error *error);
+
+/* Whether this user may get and update it; and create it, where it is not there. 0, or -EACCES with a
+ * sentence, or -errno. */
+int cluster_check_place(struct cluster *cluster, const struct kube_resource *resource, struct error *error);

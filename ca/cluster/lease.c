@@ -86,6 +86,12 @@ static int take(struct lease *lease, struct error *error) {
         return store(lease, KUBE_REPLACE, object, error);
 }
 
+int lease_check_rights(struct cluster *cluster, const struct kube_name *name, struct error *error) {
+        const struct kube_resource resource = KUBE_LEASE(name->namespace, name->name);
+
+        return cluster_check_place(cluster, &resource, error);
+}
+
 int lease_take(struct cluster *cluster, const struct kube_name *name, struct lease **ret,
                struct error *error) {
         struct lease *lease = calloc(1, sizeof(*lease));

@@ -7,6 +7,10 @@
 
 struct lease;
 
+/* Whether this user may take the Lease NAME, and make it where there is none. 0, or -EACCES with a sentence,
+ * or -errno. */
+int lease_check_rights(struct cluster *cluster, const struct kube_name *name, struct error *error);
+
 /* Takes the Lease NAME, and makes it where there is none. One that a process of this machine has left, which
  * does not run any more, is taken at once. 0, or -EBUSY with a sentence that names the holder and when its
  * lease ends, or -errno. */

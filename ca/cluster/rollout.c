@@ -90,20 +90,48 @@ static int await(struct cluster *cluster, const struct kube_name *name, usec_t t
         }
 }
 
-int rollout_restart(struct cluster *cluster, const char *spec, usec_t timeout_usec, struct error *error) {
+static int parse(const char *spec, struct kube_name *ret, struct error *error) {
+        if (kube_name_parse(spec + strlen(PREFIX), ret) < 0)
+                return error_set(error, -EINVAL, "'%s' must be " PREFIX "NAMESPACE/NAME", spec);
+        return 0;
+}
+
+static int check_strategy(struct cluster *cluster, const char *spec, const struct kube_name *name,
+                          struct error *error) {
         _cleanup_(json_decrefp) json_t *deployment = NULL;
-        struct kube_name name;
         const char *objection;
         int r;
 
-        if (kube_name_parse(spec + strlen(PREFIX), &name) < 0)
-                return error_set(error, -EINVAL, "'%s' must be " PREFIX "NAMESPACE/NAME", spec);
-        r = get(cluster, &name, &deployment, error);
+        r = get(cluster, name, &deployment, error);
         if (r < 0)
                 return r;
         objection = rollout_objection(deployment);
-        if (objection)
-                return error_set(error, -EPERM, "%s is not restarted: %s", spec, objection);
-        r = annotate(cluster, &name, error);
+        return objection ? error_set(error, -EPERM, "%s is not restarted: %s", spec, objection) : 0;
+}
+
+int rollout_check(struct cluster *cluster, const char *spec, struct error *error) {
+        struct kube_resource resource;
+        struct kube_name name;
+        int r;
+
+        r = parse(spec, &name, error);
+        if (r < 0)
+                return r;
+        resource = resource_of(&name);
+        r = cluster_check_right(cluster, KUBE_GET, &resource, error);
+        if (r == 0)
+                r = cluster_check_right(cluster, KUBE_MERGE, &resource, error);
+        return r < 0 ? r : check_strategy(cluster, spec, &name, error);
+}
+
+int rollout_restart(struct cluster *cluster, const char *spec, usec_t timeout_usec, struct error *error) {
+        struct kube_name name;
+        int r;
+
+        r = parse(spec, &name, error);
+        if (r == 0)
+                r = check_strategy(cluster, spec, &name, error);
+        if (r == 0)
+                r = annotate(cluster, &name, error);
         return r < 0 ? r : await(cluster, &name, timeout_usec, error);
 }

@@ -7,6 +7,10 @@
 /* Whether SPEC is "deployment:NAMESPACE/NAME". */
 bool rollout_is_spec(const char *spec);
 
+/* Whether this user may restart SPEC, and whether that would be no outage. 0; -EACCES; -EPERM; or -errno;
+ * with a sentence. */
+int rollout_check(struct cluster *cluster, const char *spec, struct error *error);
+
 /*
  * Sets kubectl.kubernetes.io/restartedAt in the Deployment's template, as `kubectl rollout restart` does, and
  * awaits that all replicas are new and available. One whose strategy is Recreate, or that has no replica

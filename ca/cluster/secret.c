@@ -2,15 +2,14 @@
 
 #include <stdio.h>
 
+#include "ca/cluster/istio.h"
 #include "ca/cluster/lease.h"
 #include "ca/cluster/marks.h"
 #include "lib/kube/kube-name.h"
 #include "lib/kube/kube-object.h"
 
-#define PREFIX       "secret:"
-#define STATE_KEY    "rotation.json"
-#define ISTIO_KEY    "cacert"
-#define ISTIO_SUFFIX "-cacert"
+#define PREFIX    "secret:"
+#define STATE_KEY "rotation.json"
 
 struct secret {
         struct backend base;
@@ -138,37 +137,20 @@ static int secret_write(struct backend *backend, const struct contents *contents
 
 /* --- What is in the way of a write --- */
 
-static int check_istio(const struct secret *secret, const json_t *object, struct error *error) {
-        char other[KUBE_NAME_MAX + sizeof(ISTIO_SUFFIX)];
-        const struct kube_ask ask = { .verb = KUBE_GET,
-                                      .resource = KUBE_SECRET(secret->name.namespace, other) };
-
-        if (!streq(secret->keys[0], ISTIO_KEY) && !kube_secret_has(object, ISTIO_KEY, NULL))
-                return error_set(error, -EEXIST,
-                                 "the Secret has the key " ISTIO_KEY
-                                 " as well, which Istio reads instead of %s",
-                                 secret->keys[0]);
-        snprintf(other, sizeof(other), "%s" ISTIO_SUFFIX, secret->name.name);
-        if (!has_suffix(secret->name.name, ISTIO_SUFFIX) && kube_is_name(other) &&
-            cluster_ask(secret->cluster, &ask, NULL, NULL) == KUBE_DONE)
-                return error_set(error, -EEXIST,
-                                 "there is a Secret %s, which Istio reads instead of this one", other);
-        return 0;
-}
-
 static int secret_check_rights(struct backend *backend, struct error *error) {
         const struct secret *secret = of(backend);
         const struct kube_resource resource = resource_of(secret);
         _cleanup_(json_decrefp) json_t *object = NULL;
         int r;
 
-        r = cluster_check_right(secret->cluster, KUBE_GET, &resource, error);
-        if (r == 0)
-                r = cluster_check_right(secret->cluster, KUBE_REPLACE, &resource, error);
+        r = cluster_check_place(secret->cluster, &resource, error);
+        if (r == 0 && secret->kind == SECRET_STATE)
+                return lease_check_rights(secret->cluster, &secret->name, error);
         if (r < 0 || secret->kind != SECRET_TRUST)
                 return r;
         r = get(secret, &object, error);
-        return r < 0 ? r : check_istio(secret, object, error);
+        return r < 0 ? r
+                     : istio_check_precedence(secret->cluster, &secret->name, secret->keys[0], object, error);
 }
 
 static int secret_find_writer(struct backend *backend, char **ret, struct error *error) {
@@ -185,6 +167,14 @@ static int secret_find_writer(struct backend *backend, char **ret, struct error 
         if (writer && asprintf(ret, "%s is written by %s", backend->name, writer) < 0)
                 return -ENOMEM;
         return 0;
+}
+
+static int secret_find_doubt(struct backend *backend, char **ret, struct error *error) {
+        const struct secret *secret = of(backend);
+
+        *ret = NULL;
+        return secret->kind == SECRET_TRUST ? istio_find_doubt(secret->cluster, secret->name.name, ret, error)
+                                            : 0;
 }
 
 static int secret_lock(struct backend *backend, struct error *error) {
@@ -210,6 +200,7 @@ static const struct backend_ops secret_ops = {
         .write = secret_write,
         .check_rights = secret_check_rights,
         .find_writer = secret_find_writer,
+        .find_doubt = secret_find_doubt,
         .lock = secret_lock,
         .free = secret_free,
 };

@@ -14,7 +14,7 @@ enum secret_kind { SECRET_SIGNER, SECRET_TRUST, SECRET_STATE };
  *
  * A write is one PUT with the resourceVersion that was read; all else in the Secret stays. Checking rights
  * also finds what Istio would read instead of a bundle: `cacert` beside `ca.crt`, and NAME-cacert beside
- * NAME.
+ * NAME. A bundle is in doubt where there are Gateways and none has it as its credentialName.
  */
 int secret_parse(struct cluster *cluster, const char *spec, enum secret_kind kind, struct backend **ret,
                  struct error *error);

@@ -108,6 +108,8 @@ static CURLcode set_options(struct call *call, const struct call_request *reques
         code = SET(CURLOPT_WRITEDATA, call);
         if (request->trust)
                 code = SET(CURLOPT_CAINFO, request->trust);
+        if (request->socket)
+                code = SET(CURLOPT_UNIX_SOCKET_PATH, request->socket);
         if (request->address && code == CURLE_OK)
                 code = set_address(call, request->address);
         if (request->body && code == CURLE_OK)

@@ -10,6 +10,7 @@
 /* All is borrowed; NULL where it is not needed. */
 struct call_request {
         const char *url;     /* https, or http without a client certificate */
+        const char *socket;  /* path of a Unix socket that is called instead; NULL: none */
         const char *address; /* numeric: where to connect to instead of the host of URL */
         const char *trust;   /* PEM file; NULL: the system's */
         const char *body;    /* JSON of a POST; NULL: a GET */

@@ -58,6 +58,28 @@ static int add(struct fleet *fleet, struct fleet_set *set) {
         return 0;
 }
 
+int fleet_add(struct fleet *fleet, const char *certificate, const char *instance, const char *issuer,
+              const char *issuer_key, const char *issuer_subject) {
+        struct fleet_set set = { .certificate = strdup(certificate),
+                                 .instance = strdup(instance),
+                                 .issuer = strdup(issuer),
+                                 .issuer_key = strdup(issuer_key),
+                                 .issuer_subject = strdup(issuer_subject) };
+        const int r = add(fleet, &set);
+
+        clear_set(&set);
+        return r;
+}
+
+int fleet_move(struct fleet *to, struct fleet *from) {
+        int r = 0;
+
+        for (size_t i = 0; i < from->n && r == 0; i++)
+                r = add(to, &from->sets[i]);
+        fleet_clear(from);
+        return r;
+}
+
 /* VALUE is taken over. */
 static void put(struct fleet_set *set, const char *label, size_t size, char *value) {
         for (size_t i = 0; i < ELEMENTSOF(labels); i++)

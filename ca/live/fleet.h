@@ -19,6 +19,13 @@ struct fleet {
 };
 void fleet_clear(struct fleet *fleet);
 
+/* One more; all texts are copied. 0, -ENOMEM or -E2BIG. */
+int fleet_add(struct fleet *fleet, const char *certificate, const char *instance, const char *issuer,
+              const char *issuer_key, const char *issuer_subject);
+
+/* Takes over all sets of FROM, which is empty then. 0, -ENOMEM or -E2BIG. */
+int fleet_move(struct fleet *to, struct fleet *from);
+
 /* From a Prometheus, or, where URL ends with /metrics, from one rekeyd. 0, or -errno with a sentence. */
 int fleet_count(const char *url, struct fleet *ret, struct error *error);
 

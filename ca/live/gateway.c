@@ -82,8 +82,8 @@ int gateway_addresses(const char *url, char ***ret, struct error *error) {
         return 0;
 }
 
-int gateway_leaf(const struct carry_ca *ca, const struct key *leaf_key, const char *subject, usec_t skew,
-                 usec_t now, char **ret_pem, struct error *error) {
+int gateway_leaf(const struct carry_ca *ca, const struct key *leaf_key, const char *subject,
+                 enum leaf_mark mark, usec_t skew, usec_t now, char **ret_pem, struct error *error) {
         _cleanup_(subject_freep) struct subject *parsed = NULL;
         int r;
 
@@ -94,7 +94,7 @@ int gateway_leaf(const struct carry_ca *ca, const struct key *leaf_key, const ch
                                                 .issuer_key = ca->key,
                                                 .key = leaf_key,
                                                 .subject = parsed,
-                                                .mark = LEAF_BY_CERTIFICATE,
+                                                .mark = mark,
                                                 .not_before = usec_sub(now, skew),
                                                 .not_after = usec_add(now, LEAF_LIFETIME) },
                          ret_pem, error);

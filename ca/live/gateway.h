@@ -4,6 +4,7 @@
 
 #include "ca/rotation/carry.h"
 #include "ca/site/site.h"
+#include "lib/x509/leaf.h"
 
 enum gateway_answer { GATEWAY_UNREACHABLE, GATEWAY_REJECTS, GATEWAY_ACCEPTS, GATEWAY_ANSWER_MAX };
 extern const char *const gateway_answer_names[GATEWAY_ANSWER_MAX];
@@ -14,9 +15,10 @@ int gateway_addresses(const char *url, char ***ret, struct error *error);
 char **gateway_addresses_free(char **addresses);
 DEFINE_CLEANUP(char **, gateway_addresses_free);
 
-/* A leaf of CA that only this certificate of the CA carries, for LEAF_KEY. PEM, owned. 0 or -errno. */
-int gateway_leaf(const struct carry_ca *ca, const struct key *leaf_key, const char *subject, usec_t skew,
-                 usec_t now, char **ret_pem, struct error *error);
+/* A leaf of CA for LEAF_KEY: with LEAF_BY_CERTIFICATE only this certificate of the CA carries it. PEM, owned.
+ * 0 or -errno. */
+int gateway_leaf(const struct carry_ca *ca, const struct key *leaf_key, const char *subject,
+                 enum leaf_mark mark, usec_t skew, usec_t now, char **ret_pem, struct error *error);
 
 /* Calls GATEWAY at ADDRESS with that leaf. *RET_WHY, a clause, is owned, and NULL where it accepts. 0 or
  * -errno. */

@@ -5,7 +5,6 @@
 #include <time.h>
 
 #include "ca/live/canary.h"
-#include "ca/live/fleet.h"
 #include "ca/live/reload.h"
 #include "ca/live/round.h"
 #include "ca/rotation/states.h"
@@ -17,9 +16,8 @@
 #define PAUSE_MIN       (100 * USEC_PER_MSEC)
 #define PAUSE_MAX       (2 * USEC_PER_SEC)
 #define GRACE_PART      40u /* of the patience: for gateways that notice a bundle by themselves */
-#define NAMES_MAX       5u
 
-_printf_(2, 3) static void say(const struct live *live, const char *format, ...) {
+void live_say(const struct live *live, const char *format, ...) {
         _cleanup_(freep) char *text = NULL;
         va_list args;
         int n;
@@ -68,19 +66,27 @@ int live_read_cas(const struct record *record, struct live_cas *ret, struct erro
 
 /* GATEWAY_ANSWER_MAX: whatever it answers. */
 struct wish {
-        enum gateway_answer old, new;
+        enum gateway_answer old, new, in_use;
 };
+
+/* Leaves as the fleet has them: those of the same key are carried by the new certificate alone. */
+static enum gateway_answer wish_of_use(const struct live_cas *cas, enum gateway_answer old) {
+        return old == GATEWAY_REJECTS && successor_carries(cas->old_cert, cas->new_cert) ? GATEWAY_ACCEPTS
+                                                                                         : GATEWAY_ANSWER_MAX;
+}
 
 static struct wish wish_of(const struct record *record, const struct live_cas *cas, enum phase phase,
                            usec_t now) {
-        const enum gateway_answer old =
-                cert_not_after(cas->old_cert) <= now ? GATEWAY_ANSWER_MAX : GATEWAY_ACCEPTS;
+        struct wish wish = { .old = cert_not_after(cas->old_cert) <= now ? GATEWAY_ANSWER_MAX
+                                                                         : GATEWAY_ACCEPTS,
+                             .new = GATEWAY_ACCEPTS };
 
         if (phase == PHASE_ROLLED_BACK)
-                return (struct wish) { old, GATEWAY_REJECTS };
-        if (phase == PHASE_RETIRED || reason_rows[record->reason].replaces_bundle)
-                return (struct wish) { GATEWAY_REJECTS, GATEWAY_ACCEPTS };
-        return (struct wish) { old, GATEWAY_ACCEPTS };
+                wish.new = GATEWAY_REJECTS;
+        else if (phase == PHASE_RETIRED || reason_rows[record->reason].replaces_bundle)
+                wish.old = GATEWAY_REJECTS;
+        wish.in_use = wish_of_use(cas, wish.old);
+        return wish;
 }
 
 static int unmet(const struct round_answer *answer, const char *which, enum gateway_answer wish,
@@ -92,24 +98,30 @@ static int unmet(const struct round_answer *answer, const char *which, enum gate
         if (got == GATEWAY_UNREACHABLE)
                 return error_set(error, -EAGAIN, "the gateway %s at %s cannot be reached: %s",
                                  answer->gateway->url, answer->address, why ? quoted(why) : "?");
-        return error_set(error, -EAGAIN, "the gateway %s at %s %s leaves of the %s CA%s%s",
-                         answer->gateway->url, answer->address, verb, which, why ? ": " : "",
-                         why ? quoted(why) : "");
+        return error_set(error, -EAGAIN, "the gateway %s at %s %s %s%s%s", answer->gateway->url,
+                         answer->address, verb, which, why ? ": " : "", why ? quoted(why) : "");
 }
 
 static int check_answer(const struct round_answer *answer, void *userdata, struct error *error) {
         const struct wish *wish = userdata;
         int r;
 
-        r = unmet(answer, "new", wish->new, answer->new, answer->why_new, error);
-        return r < 0 ? r : unmet(answer, "old", wish->old, answer->old, answer->why_old, error);
+        r = unmet(answer, "leaves of the new CA", wish->new, answer->new, answer->why_new, error);
+        if (r == 0)
+                r = unmet(answer, "leaves of the old CA", wish->old, answer->old, answer->why_old, error);
+        if (r == 0)
+                r = unmet(answer,
+                          "the leaves in use, as the new certificate should (if that stays so, use rekeyca "
+                          "rollback)",
+                          wish->in_use, answer->in_use, answer->why_in_use, error);
+        return r;
 }
 
 static int reload_all(const struct live *live, struct error *error) {
         int r = 0;
 
         for (char **spec = live->site->reload; spec && *spec && r == 0; spec++) {
-                say(live, "reloading with %s, since a gateway has another bundle loaded", *spec);
+                live_say(live, "reloading with %s, since a gateway has another bundle loaded", *spec);
                 r = reload_check(*spec, NULL) == 0 ? reload_run(*spec, error)
                                                    : live->reload_other(live->userdata, *spec, error);
         }
@@ -166,7 +178,7 @@ static int verify_gateways(const struct live *live, const struct record *record,
         int r;
 
         if (live->site->n_gateways == 0) {
-                say(live, "no gateway is configured, so none is probed");
+                live_say(live, "no gateway is configured, so none is probed");
                 return reload_all(live, error);
         }
         r = live_read_cas(record, &cas, error);
@@ -176,8 +188,8 @@ static int verify_gateways(const struct live *live, const struct record *record,
                 r = await_gateways(live, &leaves, wish_of(record, &cas, phase, now_usec(CLOCK_REALTIME)),
                                    error);
         if (r == 0)
-                say(live,
-                    "all gateways have the bundle loaded: each address was probed with leaves of both CAs");
+                live_say(live, "all gateways have the bundle loaded: each address was probed with leaves of "
+                               "both CAs");
         return r;
 }
 
@@ -216,8 +228,8 @@ static int wait_for_window(const struct live *live, const struct record *record)
         char text[TIMESPAN_MAX];
 
         if (left > 0) {
-                say(live, "no canary is configured: waiting for %s, the rest of the Connector's window",
-                    format_timespan(text, left));
+                live_say(live, "no canary is configured: waiting for %s, the rest of the Connector's window",
+                         format_timespan(text, left));
                 pause_for(left < live->site->ca_window + USEC_PER_SEC ? left : live->site->ca_window);
         }
         return 0;
@@ -272,7 +284,7 @@ static int verify_connector(const struct live *live, const struct record *record
                 (void)error_move(error, &why);
                 return r;
         }
-        say(live, "the Connector signs with the new CA: the canary was signed with it");
+        live_say(live, "the Connector signs with the new CA: the canary was signed with it");
         return 0;
 }
 
@@ -287,114 +299,4 @@ int live_verify(const struct live *live, const struct record *record, enum phase
         default:
                 return 0;
         }
-}
-
-/* --- The guard --- */
-
-static void hex_key(const struct cert *cert, char ret[FINGERPRINT_HEX]) {
-        uint8_t hash[SPKI_HASH_SIZE];
-
-        cert_spki(cert, hash);
-        hex_format(ret, hash, sizeof(hash));
-}
-
-/* Of the sets under the key of CERT: how many, some of their names, and one that FORCED does not name. */
-struct lost {
-        unsigned n;
-        char names[256];
-        char unnamed[128];
-};
-
-static void count_lost(const struct fleet *fleet, const struct cert *cert, const char *forced,
-                       struct lost *ret) {
-        char key[FINGERPRINT_HEX];
-        size_t end = 0;
-
-        hex_key(cert, key);
-        for (size_t i = 0; i < fleet->n; i++) {
-                const struct fleet_set *set = &fleet->sets[i];
-
-                if (!streq(set->issuer_key, key))
-                        continue;
-                if (ret->n++ < NAMES_MAX)
-                        end += (size_t)snprintf(ret->names + end, sizeof(ret->names) - end, "%s%.40s",
-                                                end > 0 ? ", " : "", set->certificate);
-                if (!*ret->unnamed && !guard_has_name(forced, set->certificate))
-                        snprintf(ret->unnamed, sizeof(ret->unnamed), "%s", set->certificate);
-        }
-}
-
-static int count_for_guard(const struct live *live, const struct cert *leaving, struct guard_facts *facts,
-                           struct lost *lost, struct error *error) {
-        _cleanup_(fleet_clear) struct fleet fleet = { 0 };
-        int r;
-
-        if (!live->site->prometheus)
-                return 0;
-        r = fleet_count(live->site->prometheus, &fleet, error);
-        if (r < 0)
-                return r;
-        count_lost(&fleet, leaving, facts->forced, lost);
-        facts->is_counted = fleet.n > 0; /* a page without any set is one that counts nothing */
-        facts->n_left = lost->n;
-        facts->unnamed = *lost->unnamed ? lost->unnamed : NULL;
-        return 0;
-}
-
-static int refuse(const struct guard_facts *facts, const struct lost *lost, struct error *error) {
-        char when[TIMESTAMP_MAX];
-
-        if (facts->is_counted)
-                return error_set(
-                        error, -EPERM,
-                        "%u sets are issued under the CA that leaves (%s%s) and would be rejected: renew "
-                        "them first, or give them up with --force and their names",
-                        lost->n, lost->names, lost->n > NAMES_MAX ? ", ..." : "");
-        return error_set(error, -EPERM,
-                         "leaves of the CA that leaves may be in use until %s, and the fleet is not counted: "
-                         "set prometheus, wait, or give them up with --force and the names of the sets",
-                         format_timestamp(when, usec_add(facts->last_issued, facts->leaf_lifetime)));
-}
-
-static struct guard_facts gather(const struct live *live, const struct record *record, bool is_rollback,
-                                 const struct live_cas *cas) {
-        const struct cert *leaving = is_rollback ? cas->new_cert : cas->old_cert,
-                          *staying = is_rollback ? cas->old_cert : cas->new_cert;
-        const usec_t now = now_usec(CLOCK_REALTIME);
-
-        return (struct guard_facts) {
-                .is_carried = successor_carries(leaving, staying) && cert_not_after(staying) > now,
-                .is_rejected = !is_rollback && reason_rows[record->reason].replaces_bundle,
-                .last_issued = is_rollback ? now
-                               : record->entered[PHASE_RENEWING] != 0
-                                       ? usec_add(record->entered[PHASE_RENEWING], live->site->skew)
-                                       : now,
-                .leaf_lifetime = record->leaf_lifetime,
-                .forced = record->forced,
-                .now = now,
-        };
-}
-
-int live_guard(const struct live *live, const struct record *record, bool is_rollback, struct error *error) {
-        _cleanup_(live_cas_clear) struct live_cas cas = { 0 };
-        struct guard_facts facts;
-        struct lost lost = { 0 };
-        enum guard_answer answer;
-        int r;
-
-        r = live_read_cas(record, &cas, error);
-        if (r < 0)
-                return r;
-        facts = gather(live, record, is_rollback, &cas);
-        answer = guard_find(&facts);
-        if (answer != GUARD_CARRIED && answer != GUARD_REJECTED) {
-                r = count_for_guard(live, is_rollback ? cas.new_cert : cas.old_cert, &facts, &lost, error);
-                if (r < 0)
-                        return r;
-                answer = guard_find(&facts);
-        }
-        if (answer == GUARD_REFUSED)
-                return refuse(&facts, &lost, error);
-        say(live, "the %s CA may leave: %s", is_rollback ? "new" : "old", guard_texts[answer]);
-        return 0;
 }

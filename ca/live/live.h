@@ -8,6 +8,8 @@
 #include "ca/rotation/guard.h"
 #include "ca/rotation/record.h"
 
+struct fleet;
+
 struct live {
         const struct site *site;
         int (*generate)(void *userdata, unsigned bits, struct key **ret, struct error *error);
@@ -33,6 +35,18 @@ void live_cas_clear(struct live_cas *cas);
  * past the Connector's window. 0; -EAGAIN with a sentence after the site's patience; -errno.
  */
 int live_verify(const struct live *live, const struct record *record, enum phase phase, struct error *error);
+
+/* What LIVE says to the operator. */
+void live_say(const struct live *live, const char *format, ...) _printf_(2, 3);
+
+/* Whether the fleet can be counted, and all its sets, by Prometheus and by the control sockets. 0 or -errno
+ * with a sentence. */
+bool live_counts(const struct live *live);
+int live_count(const struct live *live, struct fleet *ret, struct error *error);
+
+/* Has each rekeyd whose control socket was given renew its sets of the old CA; names those that need a token,
+ * where they cannot be renewed. 0; -EAGAIN with a sentence where not all of them are; -errno. */
+int live_renew(const struct live *live, const struct record *record, struct error *error);
 
 /* Whether a CA may leave: the old one, or the new one with IS_ROLLBACK. 0, or -EPERM with a sentence. */
 int live_guard(const struct live *live, const struct record *record, bool is_rollback, struct error *error);

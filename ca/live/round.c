@@ -7,16 +7,17 @@ void round_leaves_clear(struct round_leaves *leaves) {
         key_free(leaves->key);
         free(leaves->of_old);
         free(leaves->of_new);
+        free(leaves->in_use);
 }
 
 static int make(const struct live *live, const struct cert *cert, const struct key *key,
-                const struct key *leaf_key, char **ret, struct error *error) {
+                const struct key *leaf_key, enum leaf_mark mark, char **ret, struct error *error) {
         const struct carry_ca ca = { cert, key };
         const char *subject = live->site->canary.subject;
 
         if (!cert || !key)
                 return 0;
-        return gateway_leaf(&ca, leaf_key, subject ? subject : SUBJECT, live->site->skew,
+        return gateway_leaf(&ca, leaf_key, subject ? subject : SUBJECT, mark, live->site->skew,
                             now_usec(CLOCK_REALTIME), ret, error);
 }
 
@@ -26,9 +27,13 @@ int round_leaves_make(const struct live *live, const struct live_cas *cas, struc
 
         r = live->generate(live->userdata, LEAF_KEY_BITS, &ret->key, error);
         if (r == 0)
-                r = make(live, cas->old_cert, cas->old_key, ret->key, &ret->of_old, error);
+                r = make(live, cas->old_cert, cas->old_key, ret->key, LEAF_BY_CERTIFICATE, &ret->of_old,
+                         error);
         if (r == 0)
-                r = make(live, cas->new_cert, cas->new_key, ret->key, &ret->of_new, error);
+                r = make(live, cas->new_cert, cas->new_key, ret->key, LEAF_BY_CERTIFICATE, &ret->of_new,
+                         error);
+        if (r == 0)
+                r = make(live, cas->old_cert, cas->old_key, ret->key, LEAF_BY_KEY, &ret->in_use, error);
         return r;
 }
 
@@ -44,16 +49,19 @@ static int run_address(const struct site_gateway *gateway, const char *address,
                                        struct error *error),
                        void *userdata, struct error *error) {
         struct round_answer answer = { .gateway = gateway, .address = address };
-        _cleanup_(freep) char *why_old = NULL, *why_new = NULL;
+        _cleanup_(freep) char *why_old = NULL, *why_new = NULL, *why_in_use = NULL;
         int r;
 
         r = ask(gateway, address, leaves->key, leaves->of_new, &answer.new, &why_new, error);
         if (r == 0)
                 r = ask(gateway, address, leaves->key, leaves->of_old, &answer.old, &why_old, error);
+        if (r == 0)
+                r = ask(gateway, address, leaves->key, leaves->in_use, &answer.in_use, &why_in_use, error);
         if (r < 0)
                 return r;
         answer.why_old = why_old;
         answer.why_new = why_new;
+        answer.why_in_use = why_in_use;
         return function(&answer, userdata, error);
 }
 

@@ -6,12 +6,12 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "ca/place/pair.h"
+#include "ca/place/part.h"
 #include "ca/place/swap.h"
-#include "lib/util/files.h"
 #include "lib/x509/cert.h"
 
 #define PREFIX   "files:"
-#define TEXT_MAX (4u * 1024 * 1024)
 #define LOCK_MAX (NAME_MAX + 1)
 
 struct files {
@@ -40,7 +40,7 @@ static int read_all(const struct files *files, int dir_fd, struct contents *ret,
         int r;
 
         for (size_t i = 0; i < files->n; i++) {
-                r = file_read_at(dir_fd, files->names[i], FILE_FOLLOW, TEXT_MAX, &ret->texts[i], &size);
+                r = file_read_at(dir_fd, files->names[i], FILE_FOLLOW, PART_MAX, &ret->texts[i], &size);
                 if (r < 0)
                         return error_set_errno(error, r, "cannot read %s/%s", files->directory,
                                                files->names[i]);
@@ -98,45 +98,80 @@ static bool is_known(const char *text, size_t i, const struct contents *const *k
         return false;
 }
 
-static int tidy_file(const struct files *files, int dir_fd, size_t i, const struct contents *const *known,
-                     size_t n, struct error *error) {
-        char name[NAME_MAX + 1];
+struct tidying {
+        const struct files *files;
+        const struct contents *const *known;
+        size_t n;
+        int dir_fd;
+        struct error *error;
+};
+
+/* A link of ours that leads nowhere any more is read as no file, or as a loop. */
+static int check_left(void *userdata, const char *path, size_t i) {
+        const struct tidying *tidying = userdata;
+        const struct files *files = tidying->files;
         char *text = NULL;
         bool knows;
         int r;
 
-        r = swap_name(files->names[i], name);
-        if (r == 0)
-                r = file_read_at(dir_fd, name, FILE_NOFOLLOW, TEXT_MAX, &text, NULL);
-        if (r == -ENOENT)
-                return 0;
-        if (r < 0)
-                return error_set_errno(error, r, "cannot read %s/%s, which an interrupted write has left",
-                                       files->directory, name);
-        knows = !known || is_known(text, i, known, n);
+        r = part_read(tidying->dir_fd, path, &text);
+        if (r < 0 && r != -ELOOP)
+                return error_set_errno(tidying->error, r,
+                                       "cannot read %s/%s, which an interrupted write has left",
+                                       files->directory, path);
+        knows = !text || !tidying->known || is_known(text, i, tidying->known, tidying->n);
         free_secret(text);
-        if (!knows)
-                return error_set(
-                        error, -ESTALE,
-                        "%s/%s has what another writer had in %s when it was replaced; put it back or "
-                        "remove it",
-                        files->directory, name, files->names[i]);
-        return unlinkat(dir_fd, name, 0) < 0
-                       ? error_set_errno(error, -errno, "cannot remove %s/%s", files->directory, name)
+        return knows ? 0
+                     : error_set(tidying->error, -ESTALE,
+                                 "%s/%s has what another writer had in %s when it was replaced; put it back "
+                                 "or remove it",
+                                 files->directory, path, files->names[i]);
+}
+
+static int tidy_file(struct tidying *tidying, size_t i) {
+        const struct files *files = tidying->files;
+        char name[NAME_MAX + 1];
+        int r;
+
+        r = part_name_beside(files->names[i], name);
+        if (r == 0)
+                r = check_left(tidying, name, i);
+        if (r < 0)
+                return r;
+        return unlinkat(tidying->dir_fd, name, 0) < 0 && errno != ENOENT
+                       ? error_set_errno(tidying->error, -errno, "cannot remove %s/%s", files->directory,
+                                         name)
                        : 0;
+}
+
+/* The directory of links goes last. */
+static int tidy_pair(struct tidying *tidying) {
+        const char *const *names = (const char *const *)tidying->files->names;
+        int r;
+
+        r = pair_clear(tidying->dir_fd, names, check_left, tidying);
+        return r < 0 && r != -ESTALE
+                       ? error_set_errno(tidying->error, r, "cannot tidy %s", tidying->files->directory)
+                       : r;
 }
 
 static int files_tidy(struct backend *backend, const struct contents *const *known, size_t n,
                       struct error *error) {
         const struct files *files = of(backend);
         _cleanup_(fd_closep) int dir_fd = open_directory(files, error);
+        struct tidying tidying = { .files = files, .known = known, .n = n, .dir_fd = dir_fd, .error = error };
+        const bool is_pair = files->n == PAIR_FILES;
         int r = 0;
 
         if (dir_fd < 0)
                 return dir_fd;
+        if (is_pair)
+                r = pair_settle(dir_fd, (const char *const *)files->names);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot tidy %s", files->directory);
         for (size_t i = 0; i < files->n && r == 0; i++)
-                r = tidy_file(files, dir_fd, i, known, n, error);
-        return r;
+                r = tidy_file(&tidying, i);
+        return r == 0 && is_pair ? tidy_pair(&tidying) : r;
 }
 
 /* --- What is in the way of a write --- */
@@ -165,20 +200,27 @@ static int files_check_rights(struct backend *backend, struct error *error) {
         return 0;
 }
 
+/* A write of ours that was interrupted has left it. */
+static bool is_ours(const struct files *files, size_t i, const char *target) {
+        return files->n == PAIR_FILES && pair_is_link((const char *const *)files->names, i, target);
+}
+
 /* A link is what a kubelet, or rekeyd, makes of a directory that it swaps. */
 static int files_find_writer(struct backend *backend, char **ret, struct error *error) {
         const struct files *files = of(backend);
         _cleanup_(fd_closep) int dir_fd = open_directory(files, error);
-        _cleanup_(freep) char *target = NULL;
 
         if (dir_fd < 0)
                 return dir_fd;
-        for (size_t i = 0; i < files->n; i++)
-                if (link_read_at(dir_fd, files->names[i], &target) == 0)
+        for (size_t i = 0; i < files->n; i++) {
+                _cleanup_(freep) char *target = NULL;
+
+                if (link_read_at(dir_fd, files->names[i], &target) == 0 && !is_ours(files, i, target))
                         return asprintf(ret, "%s/%s is a symbolic link to %s: another program replaces it",
                                         files->directory, files->names[i], target) < 0
                                        ? -ENOMEM
                                        : 0;
+        }
         *ret = NULL;
         return 0;
 }

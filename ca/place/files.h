@@ -11,9 +11,9 @@
  *
  * A write prepares all files beside the old ones, with their owner and mode, and then exchanges each with one
  * rename (RENAME_EXCHANGE, renameat2(2)), so that it holds in its hand what it has displaced: where that is
- * not what was read, another writer was faster, and all is exchanged back. Between the two renames of a
- * signer, a reader may find a key and a certificate that do not belong together; Connectors keep what they
- * have read before then.
+ * not what was read, another writer was faster, and all is exchanged back. Where key and certificate of a
+ * signer both change, one rename changes both: pair.h says how. File systems without that exchange get two
+ * renames, and a reader may find a key and a certificate between them that do not belong together.
  */
 int files_new(const char *name, const char *const *paths, size_t n, mode_t mode, struct backend **ret,
               struct error *error);

@@ -8,18 +8,10 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
-#include "lib/util/files.h"
+#include "ca/place/pair.h"
+#include "ca/place/part.h"
 #include "lib/x509/digest.h"
-
-#define TEXT_MAX (4u * 1024 * 1024)
-
-int swap_name(const char *name, char ret[NAME_MAX + 1]) {
-        const int n = snprintf(ret, NAME_MAX + 1, ".%s.rekeyca", name);
-
-        return n < 0 || n > NAME_MAX ? -ENAMETOOLONG : 0;
-}
 
 int swap_version(const struct contents *contents, char ret[VERSION_MAX]) {
         char hashes[CONTENTS_MAX * FINGERPRINT_HEX] = "", *end = hashes;
@@ -54,33 +46,18 @@ static void parts_clear(struct parts *parts) {
                 free_secret(parts->items[i].before);
 }
 
-static int read_text(int dir_fd, const char *name, char **ret) {
-        const int r = file_read_at(dir_fd, name, FILE_FOLLOW, TEXT_MAX, ret, NULL);
-
-        return r == -ENOENT ? 0 : r;
-}
-
 /* --- Beside the old files --- */
-
-static struct file_access access_of(const struct swap *swap, const char *name) {
-        struct stat st;
-
-        if (fstatat(swap->dir_fd, name, &st, 0) < 0)
-                return FILE_ACCESS(swap->mode);
-        return (struct file_access) { .uid = st.st_uid != geteuid() ? st.st_uid : (uid_t)-1,
-                                      .gid = st.st_gid != getegid() ? st.st_gid : (gid_t)-1,
-                                      .mode = st.st_mode & 0777 };
-}
 
 static int prepare(const struct swap *swap, struct part *part, const char *text) {
         int r;
 
-        r = swap_name(part->name, part->beside);
+        r = part_name_beside(part->name, part->beside);
         if (r < 0)
                 return r;
         if (part->before && streq(part->before, text))
                 return 0;
-        r = file_create_at(swap->dir_fd, part->beside, text, strlen(text), access_of(swap, part->name));
+        r = file_create_at(swap->dir_fd, part->beside, text, strlen(text),
+                           part_access(swap->dir_fd, part->name, swap->mode));
         part->is_changed = r == 0;
         return r;
 }
@@ -92,7 +69,7 @@ static int read_before(const struct swap *swap, struct parts *ret, const char *e
 
         for (size_t i = 0; i < swap->n; i++) {
                 ret->items[i].name = swap->names[i];
-                r = read_text(swap->dir_fd, swap->names[i], &ret->items[i].before);
+                r = part_read(swap->dir_fd, swap->names[i], &ret->items[i].before);
                 if (r < 0)
                         return r;
                 now.texts[i] = ret->items[i].before;
@@ -118,16 +95,7 @@ static int exchange(const struct swap *swap, struct part *part) {
 
 /* What was displaced must be what was read. */
 static int check_displaced(const struct swap *swap, const struct part *part) {
-        char *text = NULL;
-        int r;
-
-        if (!part->is_exchanged || !part->before)
-                return 0;
-        r = read_text(swap->dir_fd, part->beside, &text);
-        if (r == 0 && !streq_null(text, part->before))
-                r = -ESTALE;
-        free_secret(text);
-        return r;
+        return part->is_exchanged && part->before ? part_check(swap->dir_fd, part->beside, part->before) : 0;
 }
 
 static void take_back(const struct swap *swap, const struct part *part) {
@@ -165,10 +133,29 @@ static int write_all(const struct swap *swap, struct parts *parts) {
         return r < 0 ? r : dir_sync(swap->dir_fd);
 }
 
+/* --- Both at once --- */
+
+static bool is_pair(const struct swap *swap, const struct parts *parts) {
+        bool is = swap->n == PAIR_FILES;
+
+        for (size_t i = 0; i < swap->n && is; i++)
+                is = parts->items[i].before && !streq(parts->items[i].before, swap->contents->texts[i]);
+        return is;
+}
+
+static int write_pair(const struct swap *swap, const struct parts *parts) {
+        const struct contents before = { { parts->items[0].before, parts->items[1].before } };
+
+        return pair_swap(swap->dir_fd, swap->names, &before, swap->contents);
+}
+
 int swap_files(const struct swap *swap, const char *expected) {
         _cleanup_(parts_clear) struct parts parts = { 0 };
         int r;
 
         r = read_before(swap, &parts, expected);
-        return r < 0 ? r : write_all(swap, &parts);
+        if (r < 0)
+                return r;
+        r = is_pair(swap, &parts) ? write_pair(swap, &parts) : -EOPNOTSUPP;
+        return r == -EOPNOTSUPP ? write_all(swap, &parts) : r;
 }

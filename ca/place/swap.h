@@ -2,7 +2,6 @@
 
 /* Files that are replaced on condition. */
 
-#include <limits.h>
 #include <sys/types.h>
 
 #include "ca/rotation/backend.h"
@@ -21,6 +20,3 @@ int swap_files(const struct swap *swap, const char *expected);
 
 /* The version of CONTENTS; "" of none. 0 or -EIO. */
 int swap_version(const struct contents *contents, char ret[VERSION_MAX]);
-
-/* What NAME is called while it is prepared, or after it was displaced. 0 or -ENAMETOOLONG. */
-int swap_name(const char *name, char ret[NAME_MAX + 1]);

@@ -2,28 +2,56 @@
 
 #include "ca/rotation/states.h"
 
+/* How a runtime is told; rekeyca has no rights in its cluster. */
+static void print_token_request(FILE *out) {
+        fprintf(out, "    kubectl apply -f - <<END\n"
+                     "    apiVersion: applicationconnector.kyma-project.io/v1alpha1\n"
+                     "    kind: CertificateRequest\n"
+                     "    metadata: {name: rotation}\n"
+                     "    spec: {csrInfoUrl: \"URL WITH A ONE-TIME TOKEN\"}\n"
+                     "    END\n\n");
+}
+
 static void print_runtimes(const struct record *record, FILE *out) {
-        if (reason_rows[record->reason].costs_calls)
-                fprintf(out, "Kyma runtimes need a one-time token as well: a CertificateRequest resource "
-                             "with the URL "
-                             "of the token in each,\nor a new pairing.\n");
-        else
-                fprintf(out, "Kyma runtimes: set spec.refreshCredentialsNow of the CompassConnection, or "
-                             "spec.renewNow of the CentralConnection,\nto true; or create a "
-                             "CertificateRequest.\n");
+        if (reason_rows[record->reason].costs_calls) {
+                fprintf(out,
+                        "Kyma runtimes need a one-time token as well. In the cluster of each, or by a new "
+                        "pairing:\n\n");
+                print_token_request(out);
+                return;
+        }
+        fprintf(out, "Kyma runtimes: in the cluster of each, one of these:\n\n"
+                     "    kubectl patch compassconnections.compass.kyma-project.io compass-connection \\\n"
+                     "        --type merge -p '{\"spec\": {\"refreshCredentialsNow\": true}}'\n\n"
+                     "    kubectl patch centralconnections.applicationconnector.kyma-project.io NAME \\\n"
+                     "        --type merge -p '{\"spec\": {\"renewNow\": true}}'\n\n");
+        print_token_request(out);
 }
 
 static void print_tokens(FILE *out) {
-        fprintf(out,
-                "Then give each client a one-time token, which this consumes:\n\n    rekeyctl enrol NAME "
-                "--token-file FILE\n\n");
+        fprintf(out, "Then give each client a one-time token, which this consumes:\n\n"
+                     "    rekeyctl enrol NAME --token-file FILE\n\n");
 }
 
-static void print_rekeyd(const char *id, const char *connector, FILE *out) {
+static void print_distrust(const char *id, const char *connector, FILE *out) {
         fprintf(out,
                 "rekeyd: distribute this, and reload (rekeyctl reload):\n\n"
                 "    connectors:\n      %s:\n        distrust: ['%s']\n\n",
                 connector, id);
+}
+
+/* Where the sets of the old CA can still renew, there are other ways. */
+static void print_renewals(const struct record *record, const char *id, const char *connector, FILE *out) {
+        char when[TIMESTAMP_MAX];
+
+        fprintf(out,
+                "or, since all that was signed before is of the old CA, this:\n\n"
+                "    connectors:\n      %s:\n        renew_issued_before: %s\n\n",
+                connector, format_timestamp(when, record->entered[PHASE_RENEWING]));
+        fprintf(out,
+                "or on one machine, once (with --control SOCKET rekeyca apply does the same):\n\n"
+                "    rekeyctl renew --issuer %s --within 6h\n\n",
+                id);
 }
 
 int advice_print(const struct record *record, const char *connector, FILE *out, struct error *error) {
@@ -44,9 +72,11 @@ int advice_print(const struct record *record, const char *connector, FILE *out, 
                 cert_fingerprint(old, hash);
         hex_format(hex, hash, sizeof(hash));
         snprintf(id, sizeof(id), "%s%s", reason->has_new_key ? "spki:" : "", hex);
-        print_rekeyd(id, connector, out);
+        print_distrust(id, connector, out);
         if (reason->costs_calls)
                 print_tokens(out);
+        else
+                print_renewals(record, id, connector, out);
         print_runtimes(record, out);
         return 0;
 }

@@ -36,6 +36,10 @@ struct backend_ops {
         /* *RET: a clause that names another writer, owned, or NULL. 0 or -errno. */
         int (*find_writer)(struct backend *backend, char **ret, struct error *error);
 
+        /* *RET: a clause where nobody is known to read the bundle, owned, or NULL. 0, or -errno where it
+         * cannot be found out, with a sentence. NULL: no back-end knows its readers. */
+        int (*find_doubt)(struct backend *backend, char **ret, struct error *error);
+
         /* Keeps other operators out until the back-end is freed; for state files only. 0, or -EBUSY with a
          * sentence that names the holder. */
         int (*lock)(struct backend *backend, struct error *error);

@@ -6,8 +6,8 @@ const char *const guard_texts[GUARD_MAX] = {
                 ("the key, the name and the key identifier are the same, so all leaves verify to the new "
                  "certificate alone"),
         [GUARD_REJECTED] = "the gateways reject the leaves of the old CA already",
-        [GUARD_NONE_LEFT] = "no set is issued under the CA that leaves",
-        [GUARD_EXPIRED] = "the last leaf of the CA that leaves has expired",
+        [GUARD_NONE_LEFT] = "no set is issued under it any more",
+        [GUARD_EXPIRED] = "its last leaf has expired",
         [GUARD_FORCED] = "the operator gives up the leaves by name",
 };
 

@@ -65,6 +65,13 @@ static int load(struct rotation *rotation, struct error *error) {
         return r == -EINVAL ? -EBADMSG : r;
 }
 
+/* What an interrupted write of the state file has left has keys in it, also where it was the last one. */
+static int tidy_state(const struct rotation *rotation, struct error *error) {
+        struct backend *state = rotation->places.state;
+
+        return state->ops->tidy ? state->ops->tidy(state, NULL, 0, error) : 0;
+}
+
 static int save(struct rotation *rotation, struct error *error) {
         _cleanup_(contents_clear) struct contents contents = { 0 };
         char version[VERSION_MAX];
@@ -74,7 +81,8 @@ static int save(struct rotation *rotation, struct error *error) {
         if (r < 0)
                 return error_set_errno(error, r, "cannot write %s", rotation->places.state->name);
         memcpy(version, rotation->version, sizeof(version));
-        return move_write(rotation->places.state, &contents, version, rotation->version, error);
+        r = move_write(rotation->places.state, &contents, version, rotation->version, error);
+        return r < 0 ? r : tidy_state(rotation, error);
 }
 
 static int enter(struct rotation *rotation, enum phase phase, struct error *error) {
@@ -231,13 +239,6 @@ static int check_places(const struct rotation *rotation, struct error *error) {
         return r;
 }
 
-/* What an interrupted write of the state file has left has keys in it, also where it was the last one. */
-static int tidy_state(const struct rotation *rotation, struct error *error) {
-        struct backend *state = rotation->places.state;
-
-        return state->ops->tidy ? state->ops->tidy(state, NULL, 0, error) : 0;
-}
-
 /* Brings the place to the contents that TARGET names, from where it may come. */
 static int bring(struct rotation *rotation, size_t i, unsigned target, struct error *error) {
         const unsigned allowed = states_allowed(rotation->record->reason, rotation->record->phase, i == 0);
@@ -259,7 +260,9 @@ static int bring(struct rotation *rotation, size_t i, unsigned target, struct er
         if (!(sight.found & allowed))
                 return refuse_place(rotation, i, sight.found, error);
         say(rotation, "writing %s", place->name);
-        return move_write(backend_at(rotation, i), wanted, sight.version, place->version, error);
+        r = move_write(backend_at(rotation, i), wanted, sight.version, place->version, error);
+        return r < 0 ? r
+                     : tidy_place(rotation, i, error); /* a write may have failed behind its last rename */
 }
 
 static int bring_trusts(struct rotation *rotation, unsigned target, struct error *error) {
@@ -406,14 +409,19 @@ static int no_rotation(struct error *error) {
         return error_set(error, -EPERM, "there is no rotation; begin with rekeyca plan --reason REASON");
 }
 
+/* What any change of a rotation begins with. */
+static int begin_change(const struct rotation *rotation, struct error *error) {
+        const int r = tidy_state(rotation, error);
+
+        return r < 0 ? r : rotation->record ? 0 : no_rotation(error);
+}
+
 int rotation_apply(struct rotation *rotation, enum phase until, struct error *error) {
         int r;
 
-        r = tidy_state(rotation, error);
+        r = begin_change(rotation, error);
         if (r < 0)
                 return r;
-        if (!rotation->record)
-                return no_rotation(error);
         if (rotation->record->phase == PHASE_ROLLING_BACK)
                 return refuse(rotation, "apply", "rekeyca rollback has begun and must end first", error);
         if (rotation->record->phase == PHASE_ROLLED_BACK)
@@ -439,8 +447,24 @@ static int trust_both(struct rotation *rotation, struct error *error) {
         return r;
 }
 
+/* Whether a leaf of the new CA may be in use: in the phase trusted, where the write of the signer was cut
+ * off. */
+static int has_signed(const struct rotation *rotation, bool *ret, struct error *error) {
+        _cleanup_(sight_clear) struct sight sight = { 0 };
+        int r;
+
+        *ret = rotation->record->phase > PHASE_TRUSTED;
+        if (rotation->record->phase != PHASE_TRUSTED)
+                return 0;
+        r = see(rotation, 0, &sight, error);
+        if (r == 0)
+                *ret = !(sight.found & STATE_BEFORE);
+        return r;
+}
+
 static int begin_rollback(struct rotation *rotation, struct error *error) {
         const struct record *record = rotation->record;
+        bool signs;
         int r;
 
         r = check_places(rotation, error);
@@ -448,12 +472,10 @@ static int begin_rollback(struct rotation *rotation, struct error *error) {
                 return r;
         if (record->phase == PHASE_ROLLING_BACK)
                 return 0;
-        if (record->phase >= PHASE_TRUSTED) {
+        r = has_signed(rotation, &signs, error);
+        if (r == 0 && signs)
                 r = rotation->ports->guard(rotation->userdata, record, true, error);
-                if (r < 0)
-                        return r;
-        }
-        return enter(rotation, PHASE_ROLLING_BACK, error);
+        return r < 0 ? r : enter(rotation, PHASE_ROLLING_BACK, error);
 }
 
 static int go_back(struct rotation *rotation, struct error *error) {
@@ -475,13 +497,9 @@ static int go_back(struct rotation *rotation, struct error *error) {
 int rotation_rollback(struct rotation *rotation, struct error *error) {
         int r;
 
-        r = tidy_state(rotation, error);
-        if (r < 0)
+        r = begin_change(rotation, error);
+        if (r < 0 || rotation->record->phase == PHASE_ROLLED_BACK)
                 return r;
-        if (!rotation->record)
-                return no_rotation(error);
-        if (rotation->record->phase == PHASE_ROLLED_BACK)
-                return 0;
         if (rotation->record->phase == PHASE_PLANNED)
                 return refuse(rotation, "roll back", "nothing was written yet; use rekeyca abort", error);
         if (rotation->record->phase == PHASE_RETIRED)
@@ -493,13 +511,11 @@ int rotation_rollback(struct rotation *rotation, struct error *error) {
 int rotation_abort(struct rotation *rotation, struct error *error) {
         int r;
 
-        r = tidy_state(rotation, error);
-        if (r < 0)
+        r = begin_change(rotation, error);
+        if (r < 0 || rotation->record->phase == PHASE_ROLLED_BACK)
                 return r;
-        if (!rotation->record)
-                return no_rotation(error);
-        if (rotation->record->phase == PHASE_ROLLED_BACK)
-                return 0;
+        if (rotation->record->phase == PHASE_RETIRED)
+                return refuse(rotation, "abort", "it has ended", error);
         if (rotation->record->phase > PHASE_STAGED)
                 return refuse(rotation, "abort", "it has written already; use rekeyca rollback", error);
         for (size_t i = 1; i <= rotation->places.n_trusts; i++) {

@@ -8,6 +8,7 @@
 const char *const finding_names[FINDING_MAX] = {
         [FINDING_NOTE] = "note",
         [FINDING_WRITER] = "writer",
+        [FINDING_UNREAD] = "unread",
         [FINDING_WRONG] = "wrong",
 };
 
@@ -190,7 +191,7 @@ int survey_judge(const struct survey *survey, bool takes_over, struct error *err
 
                 if (finding->kind == FINDING_WRONG)
                         return error_set(error, -EPERM, "cannot begin a rotation: %s", finding->text);
-                if (finding->kind == FINDING_WRITER && !takes_over)
+                if (finding->kind != FINDING_NOTE && !takes_over)
                         return error_set(error, -EPERM,
                                          "cannot begin a rotation: %s; with --take-over it is written anyway",
                                          finding->text);

@@ -11,6 +11,7 @@
 enum finding_kind {
         FINDING_NOTE,   /* good to know */
         FINDING_WRITER, /* another program writes there: refused unless the operator takes over */
+        FINDING_UNREAD, /* no gateway is known to read it: refused in the same way */
         FINDING_WRONG,  /* must be put right first */
         FINDING_MAX,
 };

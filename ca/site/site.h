@@ -26,14 +26,16 @@ struct site_canary {
 /* All texts are in MEMORY, or borrowed from the command line. */
 struct site {
         char *signer, *state, *kubeconfig;
-        char **trust; /* ends with NULL, as `reload`; NULL: none */
+        char **trust; /* ends with NULL, as `reload` and `control`; NULL: none */
         char **reload;
+        char **control; /* sockets of rekeyds */
         struct site_gateway *gateways;
         size_t n_gateways;
         struct site_canary canary;
         char *prometheus; /* NULL: the fleet is not counted */
         char *connector;  /* what rekeyd's configuration calls the Connector */
         usec_t leaf_lifetime, ca_lifetime, ca_window, skew, patience; /* ca_lifetime 0: as before */
+        usec_t renew_within;                                          /* for those of `control` */
         unsigned key_bits;
         struct arena memory;
 };

@@ -9,9 +9,8 @@
 
 #include "lib/x509/identity.h"
 #include "tests/kube/fault-proxy.h"
-#include "tests/kube/kube-fixture.h"
+#include "tests/kube/kube-rotation.h"
 #include "tests/support/parallel.h"
-#include "tests/support/process.h"
 #include "tests/support/x509.h"
 #include "tests/test.h"
 
@@ -24,8 +23,7 @@ struct scene {
         struct kube_fixture *fixture;
         struct proxy_fault_server *proxy;
         struct x509_cert ca;
-        char *kubeconfig, *signer, *trust, *state;
-        struct process *rekeyca;
+        struct kube_rotation rotation;
         unsigned n_kills, n_lost, n_strangers, n_violations;
 };
 
@@ -49,63 +47,31 @@ static void begin(struct scene *scene) {
         key = x509_key_pem(scene->ca.key);
         scratch_write(scene->fixture->directory, "ca.key", key, 0600);
         scratch_write(scene->fixture->directory, "ca.crt", scene->ca.pem, 0600);
-        scratch_write(scene->fixture->directory, "site.yaml",
-                      "ca_window: 0s\nca_lifetime: 3650d\nkey_bits: 2048\n", 0600);
-        scene->kubeconfig = kube_user(scene->fixture, "operator", RIGHTS, fault_proxy_url(scene->proxy));
-        ck_assert_int_ge(
-                asprintf(&scene->signer, "secret:%s/signer[ca.key,ca.crt]", scene->fixture->namespace), 0);
-        ck_assert_int_ge(asprintf(&scene->trust, "secret:%s/trust[ca.crt]", scene->fixture->namespace), 0);
-        ck_assert_int_ge(asprintf(&scene->state, "secret:%s/rotation", scene->fixture->namespace), 0);
+        kube_rotation_begin(&scene->rotation, scene->fixture, RIGHTS, fault_proxy_url(scene->proxy), "");
 }
 
 static void end(struct scene *scene) {
-        process_free(scene->rekeyca);
+        kube_rotation_end(&scene->rotation);
         fault_proxy_free(scene->proxy);
         x509_cert_clear(&scene->ca);
-        free(scene->kubeconfig);
-        free(scene->signer);
-        free(scene->trust);
-        free(scene->state);
         kube_fixture_free(scene->fixture);
 }
 
-static void start(struct scene *scene, const char *verb, const char *a, const char *b) {
-        _cleanup_(freep) char *config = scratch_path(scene->fixture->directory, "site.yaml");
-        const char *argv[] = { getenv("REKEYD_TEST_REKEYCA"),
-                               verb,
-                               "--config",
-                               config,
-                               "--kubeconfig",
-                               scene->kubeconfig,
-                               "--signer",
-                               scene->signer,
-                               "--trust",
-                               scene->trust,
-                               "--state",
-                               scene->state,
-                               a,
-                               b,
-                               NULL };
-
-        scene->rekeyca = process_free(scene->rekeyca);
-        scene->rekeyca = process_start(argv, true);
-}
-
 static void start_apply(struct scene *scene) {
-        start(scene, "apply", "--until=retired", "--force=orders");
+        kube_rotation_start(&scene->rotation, "apply", "--until=retired", "--force=orders");
 }
 
 static void plan(struct scene *scene) {
         make_secrets(scene);
         fault_proxy_arm(scene->proxy, 1, PROXY_NONE);
-        start(scene, "plan", "--reason=new-key", NULL);
-        ck_assert_int_eq(process_wait(scene->rekeyca), DONE);
+        kube_rotation_start(&scene->rotation, "plan", "--reason=new-key", NULL);
+        ck_assert_int_eq(process_wait(scene->rotation.rekeyca), DONE);
 }
 
 static void violation(struct scene *scene, unsigned n, enum proxy_fault fault, const char *what) {
         scene->n_violations++;
         test_report("request %u, %s: %s: %s", n, proxy_fault_names[fault], what,
-                    process_output(scene->rekeyca, PROCESS_STDERR));
+                    process_output(scene->rotation.rekeyca, PROCESS_STDERR));
 }
 
 /* The signer's parts belong together, the bundle has its CA, and no key is left. */
@@ -128,7 +94,7 @@ static void finish(struct scene *scene, unsigned n, enum proxy_fault fault) {
 
         fault_proxy_arm(scene->proxy, 1, PROXY_NONE);
         start_apply(scene);
-        if (process_wait(scene->rekeyca) != DONE)
+        if (process_wait(scene->rotation.rekeyca) != DONE)
                 violation(scene, n, fault, "the second run fails");
         fault_found = find_fault(scene);
         if (fault_found)
@@ -140,8 +106,8 @@ static void kill_at(struct scene *scene, unsigned n, enum proxy_fault fault) {
         fault_proxy_arm(scene->proxy, n, fault);
         start_apply(scene);
         fault_proxy_await_held(scene->proxy);
-        process_signal(scene->rekeyca, SIGKILL);
-        (void)process_wait(scene->rekeyca);
+        process_signal(scene->rotation.rekeyca, SIGKILL);
+        (void)process_wait(scene->rotation.rekeyca);
         fault_proxy_release(scene->proxy);
         scene->n_kills++;
         finish(scene, n, fault);
@@ -151,7 +117,8 @@ static void lose(struct scene *scene, unsigned n, enum proxy_fault fault) {
         plan(scene);
         fault_proxy_arm(scene->proxy, n, fault);
         start_apply(scene);
-        (void)process_wait(scene->rekeyca); /* what reads may have failed; what writes may not have */
+        (void)process_wait(
+                scene->rotation.rekeyca); /* what reads may have failed; what writes may not have */
         scene->n_lost++;
         finish(scene, n, fault);
 }
@@ -166,10 +133,10 @@ static void be_a_stranger(struct scene *scene, unsigned n) {
         fault_proxy_await_held(scene->proxy);
         kube_do(scene->fixture, "patch secret trust -p '{\"stringData\":{\"ca.crt\":\"" STRANGER "\"}}'");
         fault_proxy_release(scene->proxy); /* which cuts the connection: that run ends */
-        (void)process_wait(scene->rekeyca);
+        (void)process_wait(scene->rotation.rekeyca);
         fault_proxy_arm(scene->proxy, 1, PROXY_NONE);
         start_apply(scene);
-        status = process_wait(scene->rekeyca);
+        status = process_wait(scene->rotation.rekeyca);
         bundle = kube_value(scene->fixture, "trust", "ca.crt");
         scene->n_strangers++;
         if (!streq(bundle, STRANGER))
@@ -185,7 +152,7 @@ static unsigned count_requests(struct scene *scene) {
         plan(scene);
         fault_proxy_arm(scene->proxy, 1, PROXY_NONE);
         start_apply(scene);
-        ck_assert_int_eq(process_wait(scene->rekeyca), DONE);
+        ck_assert_int_eq(process_wait(scene->rotation.rekeyca), DONE);
         n = fault_proxy_count(scene->proxy);
         ck_assert_ptr_null(find_fault(scene));
         return n;

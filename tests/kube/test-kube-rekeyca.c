@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "tests/kube/kube-fixture.h"
-#include "tests/support/process.h"
+#include "tests/kube/kube-rotation.h"
 #include "tests/support/x509.h"
 #include "tests/test.h"
 
@@ -21,8 +20,7 @@ enum { DONE = 0, REFUSED = 3, BUSY = 4, CHANGED = 5 };
 struct scene {
         struct kube_fixture *fixture;
         struct x509_cert ca, other;
-        char *kubeconfig, *signer, *trust, *state;
-        struct process *rekeyca;
+        struct kube_rotation rotation;
 };
 
 static void make_secrets(const struct scene *scene) {
@@ -53,62 +51,26 @@ static void begin(struct scene *scene, const char *rights) {
         scene->other = x509_make(&(struct x509_options) {
                 .ca = true, .subject = "CN=Other", .key = x509_key(2), .not_before = now - USEC_PER_DAY });
         make_secrets(scene);
-        scene->kubeconfig = kube_user(scene->fixture, "operator", rights, NULL);
-        ck_assert_int_ge(
-                asprintf(&scene->signer, "secret:%s/signer[ca.key,ca.crt]", scene->fixture->namespace), 0);
-        ck_assert_int_ge(asprintf(&scene->trust, "secret:%s/trust[ca.crt]", scene->fixture->namespace), 0);
-        ck_assert_int_ge(asprintf(&scene->state, "secret:%s/rotation", scene->fixture->namespace), 0);
-        scratch_write(scene->fixture->directory, "site.yaml",
-                      "ca_window: 0s\nca_lifetime: 3650d\nkey_bits: 2048\npatience: 60s\n", 0600);
+        kube_rotation_begin(&scene->rotation, scene->fixture, rights, NULL, "patience: 60s\n");
 }
 
 static void end(struct scene *scene) {
-        process_free(scene->rekeyca);
+        kube_rotation_end(&scene->rotation);
         x509_cert_clear(&scene->ca);
         x509_cert_clear(&scene->other);
-        free(scene->kubeconfig);
-        free(scene->signer);
-        free(scene->trust);
-        free(scene->state);
         kube_fixture_free(scene->fixture);
 }
 
 static void start(struct scene *scene, const char *verb, const char *a, const char *b) {
-        _cleanup_(freep) char *config = scratch_path(scene->fixture->directory, "site.yaml");
-        const char *argv[] = { getenv("REKEYD_TEST_REKEYCA"),
-                               verb,
-                               "--config",
-                               config,
-                               "--kubeconfig",
-                               scene->kubeconfig,
-                               "--signer",
-                               scene->signer,
-                               "--trust",
-                               scene->trust,
-                               "--state",
-                               scene->state,
-                               a,
-                               b,
-                               NULL };
-
-        scene->rekeyca = process_free(scene->rekeyca);
-        scene->rekeyca = process_start(argv, true);
+        kube_rotation_start(&scene->rotation, verb, a, b);
 }
 
 static void run(struct scene *scene, int expected, const char *verb, const char *a, const char *b) {
-        int status;
-
-        start(scene, verb, a, b);
-        status = process_wait(scene->rekeyca);
-        ck_assert_msg(status == expected, "rekeyca %s ends with %d: %s%s", verb, status,
-                      process_output(scene->rekeyca, PROCESS_STDOUT),
-                      process_output(scene->rekeyca, PROCESS_STDERR));
-        ck_assert_ptr_null(strstr(process_output(scene->rekeyca, PROCESS_STDOUT), "PRIVATE KEY"));
+        kube_rotation_run(&scene->rotation, expected, verb, a, b);
 }
 
 static void expect_error(const struct scene *scene, const char *text) {
-        ck_assert_msg(strstr(process_output(scene->rekeyca, PROCESS_STDERR), text), "%s",
-                      process_output(scene->rekeyca, PROCESS_STDERR));
+        kube_rotation_expect_error(&scene->rotation, text);
 }
 
 static void assert_kept(const struct scene *scene) {
@@ -130,10 +92,11 @@ static void assert_no_key_left(const struct scene *scene) {
 
 /* --- From beginning to end --- */
 
-static const char *const reasons[] = { "expiring", "certificate-compromised", "key-compromised", "new-key" };
+/* One that adds to the bundle and one that replaces it; test-kube-rekeyca-live.c has all. */
+static const char *const reasons[] = { "expiring", "key-compromised" };
 
-START_TEST(each_reason_ends) {
-        const bool has_new_key = _i >= 2;
+START_TEST(a_reason_ends) {
+        const bool has_new_key = _i == 1;
         _cleanup_(freep) char *old_key = NULL, *new_key = NULL, *bundle = NULL, *holder = NULL;
         struct scene scene;
 
@@ -189,15 +152,15 @@ START_TEST(a_kill_is_no_dead_end) {
                 start(&scene, "apply", NULL, NULL);
                 for (unsigned i = 0; i < n && (i == 0 || line); i++) {
                         free(line);
-                        line = process_await(scene.rekeyca, PROCESS_STDOUT, "");
+                        line = process_await(scene.rotation.rekeyca, PROCESS_STDOUT, "");
                 }
                 is_done = !line || strstr(line, "is reached");
                 free(line);
                 if (!is_done) {
-                        process_signal(scene.rekeyca, SIGKILL);
+                        process_signal(scene.rotation.rekeyca, SIGKILL);
                         n_kills++;
                 }
-                (void)process_wait(scene.rekeyca);
+                (void)process_wait(scene.rotation.rekeyca);
         }
         run(&scene, DONE, "apply", NULL, NULL);
         run(&scene, DONE, "retire", "--force", "orders");
@@ -226,6 +189,52 @@ START_TEST(what_istio_would_read_instead) {
 }
 END_TEST
 
+static const char gateway_kind[] =
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n"
+        "metadata: {name: gateways.networking.istio.io}\nspec:\n  group: networking.istio.io\n"
+        "  scope: Namespaced\n  names: {kind: Gateway, plural: gateways, singular: gateway}\n"
+        "  versions:\n  - {name: v1beta1, served: true, storage: true, schema: {openAPIV3Schema: "
+        "{type: object, x-kubernetes-preserve-unknown-fields: true}}}\n";
+static const char gateway[] =
+        "apiVersion: networking.istio.io/v1beta1\nkind: Gateway\nmetadata: {name: kyma}\n"
+        "spec: {servers: [{tls: {mode: MUTUAL, credentialName: elsewhere}}]}\n";
+
+static void allow_gateways(struct scene *scene) {
+        const char *namespace = scene->fixture->namespace;
+
+        kube_do(scene->fixture, "create clusterrole %s --verb=list --resource=gateways.networking.istio.io",
+                namespace);
+        kube_do(scene->fixture, "create clusterrolebinding %s --clusterrole=%s --serviceaccount=%s:operator",
+                namespace, namespace, namespace);
+}
+
+START_TEST(a_bundle_that_no_gateway_reads) {
+        struct scene scene;
+
+        begin(&scene, RIGHTS);
+        run(&scene, DONE, "plan", "--dry-run", "--reason=expiring");
+        ck_assert_ptr_nonnull(strstr(process_output(scene.rotation.rekeyca, PROCESS_STDOUT),
+                                     "cannot find out which Secrets the Gateways of Istio read"));
+        free(kube_kubectl(scene.fixture, gateway_kind, "apply -f -"));
+        kube_do(scene.fixture, "wait --for=condition=Established crd/gateways.networking.istio.io");
+        allow_gateways(&scene);
+        run(&scene, DONE, "plan", "--dry-run", "--reason=expiring");
+        free(kube_kubectl(scene.fixture, gateway, "apply -f -"));
+        run(&scene, REFUSED, "plan", "--dry-run", "--reason=expiring");
+        expect_error(&scene,
+                     "no Gateway verifies its clients with the Secret trust; by credentialName they do "
+                     "with elsewhere of the Gateway");
+        start(&scene, "plan", "--take-over", "--reason=expiring");
+        ck_assert_int_eq(process_wait(scene.rotation.rekeyca), DONE);
+        kube_do(scene.fixture, "patch gateway kyma --type=json -p "
+                               "'[{\"op\":\"replace\",\"path\":\"/spec/servers/0/tls/credentialName\","
+                               "\"value\":\"trust\"}]'");
+        run(&scene, DONE, "plan", "--reason", "expiring");
+        kube_do(scene.fixture, "delete crd gateways.networking.istio.io");
+        end(&scene);
+}
+END_TEST
+
 START_TEST(another_writer) {
         struct scene scene;
 
@@ -234,7 +243,7 @@ START_TEST(another_writer) {
         run(&scene, REFUSED, "plan", "--reason", "expiring");
         expect_error(&scene, "is written by Helm");
         start(&scene, "plan", "--take-over", "--reason=expiring");
-        ck_assert_int_eq(process_wait(scene.rekeyca), DONE);
+        ck_assert_int_eq(process_wait(scene.rotation.rekeyca), DONE);
         run(&scene, DONE, "apply", "--until", "trusted");
         kube_do(scene.fixture, "patch secret trust -p '{\"stringData\":{\"ca.crt\":\"x\"}}'");
         run(&scene, CHANGED, "apply", NULL, NULL);
@@ -249,8 +258,35 @@ START_TEST(a_right_that_is_missing) {
         begin(&scene, "--verb=get --resource=secrets,leases.coordination.k8s.io");
         run(&scene, DONE, "inspect", NULL, NULL);
         ck_assert_ptr_nonnull(
-                strstr(process_output(scene.rekeyca, PROCESS_STDOUT), "may not update the secrets"));
+                strstr(process_output(scene.rotation.rekeyca, PROCESS_STDOUT), "may not update the secrets"));
         end(&scene);
+}
+END_TEST
+
+/* Each right that a later step needs is missed before the first write. */
+START_TEST(rights_that_are_missing_later) {
+        static const struct {
+                const char *rights, *text;
+        } rows[] = {
+                { "--verb=get,update,create --resource=secrets", "may not get the leases" },
+                { "--verb=get,update --resource=secrets,leases.coordination.k8s.io",
+                  "may not create the leases" },
+                { "--verb=get,update,create --resource=secrets,leases.coordination.k8s.io,deployments.apps",
+                  "may not patch the deployments" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(freep) char *reload = NULL;
+                struct scene scene;
+
+                begin(&scene, rows[i].rights);
+                ck_assert_int_ge(
+                        asprintf(&reload, "--reload=deployment:%s/gateway", scene.fixture->namespace), 0);
+                run(&scene, DONE, "inspect", reload, NULL);
+                ck_assert_msg(strstr(process_output(scene.rotation.rekeyca, PROCESS_STDOUT), rows[i].text),
+                              "%s: %s", rows[i].text, process_output(scene.rotation.rekeyca, PROCESS_STDOUT));
+                end(&scene);
+        }
 }
 END_TEST
 
@@ -261,9 +297,9 @@ START_TEST(one_operator_at_a_time) {
         begin(&scene, RIGHTS);
         run(&scene, DONE, "plan", "--reason", "expiring");
         start(&scene, "apply", NULL, NULL);
-        free(process_await(scene.rekeyca, PROCESS_STDOUT, "staged:"));
-        process_signal(scene.rekeyca, SIGSTOP);
-        first = take_ptr(scene.rekeyca);
+        free(process_await(scene.rotation.rekeyca, PROCESS_STDOUT, "staged:"));
+        process_signal(scene.rotation.rekeyca, SIGSTOP);
+        first = take_ptr(scene.rotation.rekeyca);
         run(&scene, BUSY, "apply", NULL, NULL);
         expect_error(&scene, "another rekeyca is at work as rekeyca/");
         process_signal(first, SIGCONT);
@@ -280,6 +316,21 @@ static const char deployment[] = "apiVersion: apps/v1\nkind: Deployment\nmetadat
                                  "    metadata: {labels: {app: x}}\n"
                                  "    spec: {containers: [{name: x, image: x}]}\n";
 
+START_TEST(an_outage_is_refused_at_once) {
+        _cleanup_(freep) char *reload = NULL;
+        struct scene scene;
+
+        begin(&scene, RIGHTS);
+        free(kube_kubectl(scene.fixture, deployment, "apply -f -"));
+        kube_do(scene.fixture, "patch deployment gateway -p '{\"spec\":{\"strategy\":{\"type\":\"Recreate\","
+                               "\"rollingUpdate\":null}}}'");
+        ck_assert_int_ge(asprintf(&reload, "--reload=deployment:%s/gateway", scene.fixture->namespace), 0);
+        run(&scene, REFUSED, "plan", "--reason=expiring", reload);
+        expect_error(&scene, "/gateway is not restarted: ");
+        end(&scene);
+}
+END_TEST
+
 START_TEST(a_rollout_is_awaited) {
         _cleanup_(freep) char *reload = NULL, *generation = NULL, *restarted = NULL;
         struct scene scene;
@@ -288,9 +339,9 @@ START_TEST(a_rollout_is_awaited) {
         free(kube_kubectl(scene.fixture, deployment, "apply -f -"));
         ck_assert_int_ge(asprintf(&reload, "--reload=deployment:%s/gateway", scene.fixture->namespace), 0);
         start(&scene, "plan", "--reason=expiring", reload);
-        ck_assert_int_eq(process_wait(scene.rekeyca), DONE);
+        ck_assert_int_eq(process_wait(scene.rotation.rekeyca), DONE);
         start(&scene, "apply", "--until=trusted", reload);
-        free(process_await(scene.rekeyca, PROCESS_STDOUT, "reloading with deployment:"));
+        free(process_await(scene.rotation.rekeyca, PROCESS_STDOUT, "reloading with deployment:"));
         do {
                 free(generation);
                 generation = kube_kubectl(scene.fixture, NULL,
@@ -301,7 +352,7 @@ START_TEST(a_rollout_is_awaited) {
                 "'{\"status\":{\"observedGeneration\":%s,"
                 "\"replicas\":2,\"updatedReplicas\":2,\"readyReplicas\":2,\"availableReplicas\":2}}'",
                 generation);
-        ck_assert_int_eq(process_wait(scene.rekeyca), DONE);
+        ck_assert_int_eq(process_wait(scene.rotation.rekeyca), DONE);
         restarted = kube_kubectl(scene.fixture, NULL,
                                  "get deployment gateway -o "
                                  "jsonpath='{.spec.template.metadata.annotations}'");
@@ -317,14 +368,17 @@ int main(void) {
         if (!kube_fixture_is_there())
                 return EXIT_SUCCESS;
         tcase_set_timeout(tcase, 0);
-        tcase_add_loop_test(tcase, each_reason_ends, 0, ELEMENTSOF(reasons));
+        tcase_add_loop_test(tcase, a_reason_ends, 0, ELEMENTSOF(reasons));
         suite_add_tcase(suite, tcase);
         TEST_CASE(suite, the_bytes_from_before_come_back);
         TEST_CASE(suite, a_kill_is_no_dead_end);
         TEST_CASE(suite, what_istio_would_read_instead);
+        TEST_CASE(suite, a_bundle_that_no_gateway_reads);
         TEST_CASE(suite, another_writer);
         TEST_CASE(suite, a_right_that_is_missing);
+        TEST_CASE(suite, rights_that_are_missing_later);
         TEST_CASE(suite, one_operator_at_a_time);
+        TEST_CASE(suite, an_outage_is_refused_at_once);
         TEST_CASE(suite, a_rollout_is_awaited);
         return test_run(suite);
 }

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "lib/x509/cert.h"
-#include "tests/support/fixture.h"
+#include "tests/support/rotation-site.h"
 #include "tests/test.h"
 
 #define N        30u
@@ -136,36 +136,6 @@ static void write_reload(const struct site *site) {
         free(text);
 }
 
-static char *certificates_yaml(void) {
-        char *text = NULL;
-        size_t size = 0;
-        FILE *out = open_memstream(&text, &size);
-
-        for (unsigned i = 0; i < N; i++)
-                fprintf(out,
-                        "  orders-%02u: {connector: dev, directory: '@/orders-%02u', token_file: "
-                        "'@/token-%02u'"
-                        ", notify: [{command: ['@/reload-nginx']}]}\n",
-                        i, i, i);
-        fclose(out);
-        return text;
-}
-
-static void mint_tokens(const struct site *site) {
-        char client[16], file[16];
-
-        for (unsigned i = 0; i < N; i++) {
-                snprintf(client, sizeof(client), "client-%02u", i);
-                snprintf(file, sizeof(file), "token-%02u", i);
-                fixture_token(site->fixture, client, file);
-        }
-}
-
-static void await(const struct site *site, const char *message_id, unsigned n) {
-        for (unsigned i = 0; i < n; i++)
-                fixture_expect(site->fixture, message_id);
-}
-
 /* devconnector only remembers its last calls, and nginx makes many. */
 static unsigned count_signatures(const struct site *site) {
         const char *log = process_output(site->fixture->rekeyd, PROCESS_STDERR);
@@ -192,19 +162,20 @@ static void await_nginx(const struct site *site) {
 
 static void begin(struct site *site) {
         static const char *const options[] = { "--lifetime", LIFETIME, "--ca-window", ITS_WINDOW, NULL };
-        _cleanup_(freep) char *yaml = certificates_yaml(), *conf = NULL, *log = NULL;
+        _cleanup_(freep) char *yaml = rotation_fleet_yaml(N, ", notify: [{command: ['@/reload-nginx']}]"),
+                              *conf = NULL, *log = NULL;
         const char *argv[] = { "nginx", "-c", NULL, "-e", NULL, NULL };
 
         *site = (struct site) { .fixture = fixture_new(options) };
         site->fixture->connector_options = ", renew_within: 2s";
-        mint_tokens(site);
+        rotation_fleet_tokens(site->fixture, N);
         write_reload(site);
         fixture_configure(site->fixture, yaml);
         fixture_edit(site->fixture, "@", site->fixture->directory);
         fixture_edit(site->fixture, "ca_window: 1s", "ca_window: " OUR_WINDOW);
         fixture_add_control(site->fixture);
         fixture_start(site->fixture, NULL);
-        await(site, MESSAGE_ENROLLED, N);
+        rotation_fleet_await(site->fixture, N, MESSAGE_ENROLLED);
 
         write_nginx(site);
         argv[2] = conf = path_of(site, "nginx.conf");
@@ -412,12 +383,12 @@ START_TEST(a_compromised_key_costs_what_it_must) {
         fixture_release(site.fixture);
         (void)process_wait(renewal);
         n_left = N - count_under(&site, &new); /* all, unless the Connector had read its new CA by then */
-        await(&site, MESSAGE_WAITING, n_left);
+        rotation_fleet_await(site.fixture, n_left, MESSAGE_WAITING);
         while (now_usec(CLOCK_MONOTONIC) < rotated + WINDOW_SECONDS * USEC_PER_SEC)
                 usleep(PACE_USEC); /* the Connector's window is time, and nothing else */
         begun = now_usec(CLOCK_MONOTONIC);
-        mint_tokens(&site);
-        await(&site, MESSAGE_ENROLLED, n_left);
+        rotation_fleet_tokens(site.fixture, N);
+        rotation_fleet_await(site.fixture, n_left, MESSAGE_ENROLLED);
         await_calls(&site, N);
         report(&site, "new key, bundle replaced, tokens handed in", &new, begun, false);
         ck_assert_uint_gt(site.traffic.n_failed, 0);

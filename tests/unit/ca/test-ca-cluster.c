@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 
+#include "ca/cluster/istio.h"
 #include "ca/cluster/marks.h"
 #include "ca/cluster/rollout.h"
 #include "ca/cluster/secret.h"
@@ -43,6 +44,54 @@ START_TEST(a_spec_is_read_or_refused) {
                 ck_assert_msg(secret_parse(NULL, rows[i].spec, rows[i].kind, &backend, NULL) == rows[i].r,
                               "%s", rows[i].spec);
         }
+}
+END_TEST
+
+#define GATEWAY(tls)                                                                                      \
+        "{\"items\":[{\"metadata\":{\"namespace\":\"a\",\"name\":\"g\"},\"spec\":{\"servers\":[{\"tls\":" \
+        "{" tls "}}]}}]}"
+
+START_TEST(a_gateway_reads_a_bundle_by_its_name) {
+        static const struct {
+                const char *list, *doubt; /* NULL: none */
+        } rows[] = {
+                { "{}", NULL },
+                { "{\"items\":[{}, {\"spec\":{\"servers\":[{}, {\"tls\":{}}, 7]}}]}", NULL },
+                { GATEWAY("\"mode\":\"MUTUAL\",\"credentialName\":\"trust\""), NULL },
+                { GATEWAY("\"mode\":\"SIMPLE\",\"credentialName\":\"other\""), NULL },
+                { GATEWAY("\"mode\":\"MUTUAL\",\"caCertificates\":\"/etc/x\""), NULL },
+                { GATEWAY("\"mode\":\"MUTUAL\",\"credentialName\":\"other\""),
+                  "no Gateway verifies its clients with the Secret trust; by credentialName they do with "
+                  "other of "
+                  "the Gateway a/g" },
+                { GATEWAY("\"mode\":\"OPTIONAL_MUTUAL\",\"credentialName\":\"trus\""), "trus of" },
+                { GATEWAY("\"mode\":\"MUTUAL\",\"credentialName\":\"trust-cacert\""), "trust-cacert of" },
+                { GATEWAY("\"mode\":\"MUTUAL\",\"credentialName\":\"other\",\"caCertCredentialName\":"
+                          "\"trust\""),
+                  NULL },
+                { GATEWAY("\"mode\":\"MUTUAL\",\"credentialName\":\"trust\",\"caCertCredentialName\":\"x\""),
+                  "x of" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(json_decrefp) json_t *list = parse(rows[i].list);
+                _cleanup_(freep) char *doubt = NULL;
+
+                ck_assert_int_eq(istio_judge_gateways(list, "trust", &doubt), 0);
+                ck_assert_msg(rows[i].doubt ? doubt && strstr(doubt, rows[i].doubt) != NULL : !doubt,
+                              "%s: %s", rows[i].list, doubt ? doubt : "-");
+        }
+}
+END_TEST
+
+/* Istio reads X-cacert before X. */
+START_TEST(a_gateway_reads_the_bundle_beside_its_credential) {
+        _cleanup_(json_decrefp) json_t *list =
+                parse(GATEWAY("\"mode\":\"MUTUAL\",\"credentialName\":\"kyma-gateway-certs\""));
+        _cleanup_(freep) char *doubt = NULL;
+
+        ck_assert_int_eq(istio_judge_gateways(list, "kyma-gateway-certs-cacert", &doubt), 0);
+        ck_assert_ptr_null(doubt);
 }
 END_TEST
 
@@ -123,5 +172,6 @@ START_TEST(an_outage_is_refused) {
 }
 END_TEST
 
-TEST_MAIN("ca-cluster", a_spec_is_read_or_refused, other_writers_leave_marks, a_rollout_ends_when_all_are_new,
-          an_outage_is_refused)
+TEST_MAIN("ca-cluster", a_spec_is_read_or_refused, a_gateway_reads_a_bundle_by_its_name,
+          a_gateway_reads_the_bundle_beside_its_credential, other_writers_leave_marks,
+          a_rollout_ends_when_all_are_new, an_outage_is_refused)

@@ -157,6 +157,47 @@ START_TEST(litter_is_told_from_what_was_displaced) {
 }
 END_TEST
 
+/* A kill while the key is a link, as pair.h has it. */
+static void leave_links(const struct scene *scene, const char *before) {
+        _cleanup_(freep) char *room = scratch_path(scene->directory, ".ca.key.rekeyca.d"),
+                              *name = scratch_path(scene->directory, "ca.key"),
+                              *old = scratch_path(room, "before"), *new = scratch_path(room, "after"),
+                              *now = scratch_path(room, "now");
+
+        ck_assert(mkdir(room, 0755) == 0 && mkdir(old, 0755) == 0 && mkdir(new, 0755) == 0);
+        scratch_write(old, "ca.key", before, 0600);
+        scratch_write(new, "ca.key", "key 2\n", 0600);
+        ck_assert(symlink("after", now) == 0 && unlink(name) == 0 &&
+                  symlink(".ca.key.rekeyca.d/now/ca.key", name) == 0);
+}
+
+START_TEST(links_that_a_kill_has_left_become_files) {
+        _cleanup_(scene_end) struct scene scene;
+        _cleanup_(freep) char *names = NULL, *writer = NULL;
+
+        scene_begin(&scene);
+        leave_links(&scene, "key 1\n");
+        ck_assert_int_eq(scene.backend->ops->find_writer(scene.backend, &writer, NULL), 0);
+        ck_assert_ptr_null(writer);
+        ck_assert_int_eq(tidy(&scene, "key 1\n"), 0);
+        assert_file(&scene, "ca.key", "key 2\n");
+        names = scratch_list(scene.directory);
+        ck_assert_str_eq(names, "ca.crt ca.key");
+}
+END_TEST
+
+/* Another writer wrote through the link before it was led elsewhere. */
+START_TEST(what_was_written_through_a_link_is_kept) {
+        _cleanup_(scene_end) struct scene scene;
+
+        scene_begin(&scene);
+        leave_links(&scene, "key of another\n");
+        ck_assert_int_eq(tidy(&scene, "key 1\n"), -ESTALE);
+        assert_file(&scene, "ca.key", "key 2\n");
+        assert_file(&scene, ".ca.key.rekeyca.d/before/ca.key", "key of another\n");
+}
+END_TEST
+
 START_TEST(a_link_has_another_writer) {
         _cleanup_(scene_end) struct scene scene;
         _cleanup_(freep) char *path = NULL, *writer = NULL, *none = NULL;
@@ -191,4 +232,5 @@ END_TEST
 
 TEST_MAIN("ca-files", a_spec_that_is_none, what_is_there_is_replaced_with_its_rights,
           another_version_is_left_alone, what_is_not_there_is_created_for_its_owner,
-          litter_is_told_from_what_was_displaced, a_link_has_another_writer, one_operator_at_a_time)
+          litter_is_told_from_what_was_displaced, links_that_a_kill_has_left_become_files,
+          what_was_written_through_a_link_is_kept, a_link_has_another_writer, one_operator_at_a_time)

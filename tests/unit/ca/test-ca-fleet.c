@@ -1,4 +1,4 @@
-#include "ca/live/fleet.h"
+#include "ca/live/control.h"
 
 #include "tests/test.h"
 
@@ -89,6 +89,42 @@ START_TEST(many_sets_are_kept) {
 }
 END_TEST
 
-TEST_MAIN("ca-fleet", the_text_of_one_rekeyd_is_read, what_is_cut_off_is_refused,
-          a_page_without_sets_counts_none, the_answer_of_a_prometheus_is_read, another_answer_is_refused,
-          many_sets_are_kept)
+static const char control_cas[] =
+        "{\"cas\":[{\"fingerprint\":\"aa\",\"spki\":\"11\",\"subject\":\"CN=Kyma\"}]}";
+
+START_TEST(the_control_api_of_one_rekeyd_is_read) {
+        _cleanup_(fleet_clear) struct fleet fleet = { 0 }, all = { 0 };
+
+        ck_assert_int_eq(control_read("{\"certificates\":[{\"name\":\"orders\",\"issuers\":[\"aa\",\"bb\"]},"
+                                      "{\"name\":\"empty\",\"issuers\":[]},{\"name\":\"none\"}]}",
+                                      control_cas, "/run/x", &fleet, NULL),
+                         0);
+        ck_assert_uint_eq(fleet.n, 2);
+        ck_assert_str_eq(fleet.sets[0].certificate, "orders");
+        ck_assert_str_eq(fleet.sets[0].instance, "/run/x");
+        ck_assert_str_eq(fleet.sets[0].issuer_key, "11");
+        ck_assert_str_eq(fleet.sets[0].issuer_subject, "CN=Kyma");
+        ck_assert_str_eq(fleet.sets[1].issuer, "bb");
+        ck_assert_str_eq(fleet.sets[1].issuer_key, ""); /* it is not known any more */
+        ck_assert_int_eq(fleet_move(&all, &fleet), 0);
+        ck_assert_uint_eq(fleet.n, 0);
+        ck_assert_uint_eq(all.n, 2);
+}
+END_TEST
+
+START_TEST(another_control_api_is_refused) {
+        static const char *const texts[] = { "", "{}", "{\"certificates\":7}",
+                                             "{\"certificates\":[{\"name\":\"a\",\"issuers\":[7]}]}" };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                struct fleet fleet = { 0 };
+
+                ck_assert_int_eq(control_read(texts[i], control_cas, "/run/x", &fleet, NULL), -EINVAL);
+        }
+        ck_assert_int_eq(control_renew("/run/none", "../cas", 0, NULL), -EINVAL);
+}
+END_TEST
+
+TEST_MAIN("ca-fleet", the_control_api_of_one_rekeyd_is_read, another_control_api_is_refused,
+          the_text_of_one_rekeyd_is_read, what_is_cut_off_is_refused, a_page_without_sets_counts_none,
+          the_answer_of_a_prometheus_is_read, another_answer_is_refused, many_sets_are_kept)

@@ -117,6 +117,9 @@ START_TEST(what_cannot_be_done_now_is_refused) {
         ck_assert_int_eq(world_open(&world, &rotation, NULL), 0);
         assert_fails(rotation_abort(rotation, &error), &error, -EPERM, "use rekeyca rollback");
         apply(&world, PHASE_RETIRED);
+        rotation = rotation_free(rotation);
+        ck_assert_int_eq(world_open(&world, &rotation, NULL), 0);
+        assert_fails(rotation_abort(rotation, &error), &error, -EPERM, "it has ended");
         assert_fails(world_rollback(&world, &error), &error, -EPERM, "the old key was erased");
         plan(&world, REASON_EXPIRING);
 }
@@ -134,6 +137,26 @@ START_TEST(what_has_not_written_is_given_up) {
         assert_no_key(&world);
         assert_phase(&world, PHASE_ROLLED_BACK);
         plan(&world, REASON_NEW_KEY);
+}
+END_TEST
+
+/* No leaf of a CA is lost that has never signed. */
+START_TEST(a_rollback_before_the_signing_needs_no_guard) {
+        for (enum reason reason = 0; reason < REASON_MAX; reason++) {
+                _cleanup_(error_clear) struct error error = ERROR_INIT;
+                _cleanup_(world_end) struct world world;
+
+                world_begin(&world);
+                world.guard_result = -EPERM;
+                plan(&world, reason);
+                apply(&world, PHASE_TRUSTED);
+                ck_assert_int_eq(world_rollback(&world, NULL), 0);
+                ck_assert_uint_eq(world.n_guarded, 0);
+                plan(&world, reason);
+                apply(&world, PHASE_SIGNING);
+                ck_assert_int_eq(world_rollback(&world, &error), -EPERM);
+                ck_assert_uint_eq(world.n_guarded, 1);
+        }
 }
 END_TEST
 
@@ -337,6 +360,7 @@ int main(void) {
         suite_add_tcase(suite, tcase);
         TEST_CASE(suite, what_cannot_be_done_now_is_refused);
         TEST_CASE(suite, what_has_not_written_is_given_up);
+        TEST_CASE(suite, a_rollback_before_the_signing_needs_no_guard);
         TEST_CASE(suite, a_guard_stops_before_the_write);
         TEST_CASE(suite, what_is_not_verified_is_not_reached);
         TEST_CASE(suite, a_bundle_that_is_set_back_stops_the_signing);

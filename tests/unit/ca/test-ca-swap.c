@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "ca/place/swap.h"
+#include "lib/util/files.h"
 #include "tests/support/scratch.h"
 #include "tests/test.h"
 #include "tests/unit/ca/rotations.h"
@@ -20,9 +21,33 @@ int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, u
 static struct {
         unsigned n_calls, strange_at, exit_before, exit_after; /* calls count from 1; 0: never */
         const char *stranger;                                  /* what another writer has in the file then */
+        const char *strange_name; /* another file than the one of the call; NULL */
+        bool replaces;            /* it makes a new file */
+        bool keeps_pair;          /* before and after each call there is a pair */
         bool is_unsupported;
         unsigned widest; /* mode of the files beside that were renamed */
 } wrap;
+
+/* The number at the end of both texts. */
+static void check_pair(int dir_fd) {
+        char *key = NULL, *crt = NULL;
+
+        ck_assert_int_eq(file_read_at(dir_fd, "ca.key", FILE_FOLLOW, 100, &key, NULL), 0);
+        ck_assert_int_eq(file_read_at(dir_fd, "ca.crt", FILE_FOLLOW, 100, &crt, NULL), 0);
+        ck_assert_str_eq(strpbrk(key, "12"), strpbrk(crt, "12"));
+        free(key);
+        free(crt);
+}
+
+static void be_a_stranger(int dir_fd, const char *name) {
+        int fd;
+
+        if (wrap.replaces)
+                ck_assert_int_eq(unlinkat(dir_fd, name, 0), 0);
+        fd = openat(dir_fd, name, O_WRONLY | O_TRUNC | O_CREAT | O_CLOEXEC, 0600);
+        ck_assert_int_eq(write(fd, wrap.stranger, strlen(wrap.stranger)), (ssize_t)strlen(wrap.stranger));
+        close(fd);
+}
 
 int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags) {
         struct stat st;
@@ -33,18 +58,17 @@ int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, u
                 wrap.widest |= st.st_mode & 07777;
         if (wrap.n_calls == wrap.exit_before)
                 _exit(7);
-        if (wrap.n_calls == wrap.strange_at) {
-                const int fd = openat(to_fd, to, O_WRONLY | O_TRUNC | O_CREAT | O_CLOEXEC, 0600);
-
-                ck_assert_int_eq(write(fd, wrap.stranger, strlen(wrap.stranger)),
-                                 (ssize_t)strlen(wrap.stranger));
-                close(fd);
-        }
+        if (wrap.keeps_pair)
+                check_pair(to_fd);
+        if (wrap.n_calls == wrap.strange_at)
+                be_a_stranger(to_fd, wrap.strange_name ? wrap.strange_name : to);
         if (wrap.is_unsupported && flags != 0) {
                 errno = EINVAL;
                 return -1;
         }
         r = __real_renameat2(from_fd, from, to_fd, to, flags);
+        if (wrap.keeps_pair)
+                check_pair(to_fd);
         if (wrap.n_calls == wrap.exit_after)
                 _exit(7);
         return r;
@@ -112,7 +136,47 @@ START_TEST(a_key_is_never_readable_for_others) {
         ck_assert_int_eq(swap(&scene), 0);
         assert_is(&scene, "key 2\n", "crt 2\n");
         ck_assert_uint_eq(wrap.widest, 0600);
-        ck_assert_uint_eq(wrap.n_calls, 2);
+}
+END_TEST
+
+/* Each name becomes a link and a file again, and all that a reader gets changes between the two. */
+START_TEST(key_and_certificate_change_at_once) {
+        _cleanup_(scene_end) struct scene scene;
+
+        scene_begin(&scene);
+        wrap.keeps_pair = true;
+        ck_assert_int_eq(swap(&scene), 0);
+        assert_is(&scene, "key 2\n", "crt 2\n");
+        ck_assert_uint_eq(wrap.n_calls, 4);
+}
+END_TEST
+
+/* The key is a link already: it is written through, or replaced. */
+START_TEST(a_writer_meets_a_link) {
+        for (unsigned i = 0; i < 2; i++) {
+                _cleanup_(scene_end) struct scene scene;
+
+                scene_begin(&scene);
+                wrap.strange_at = 2;
+                wrap.strange_name = "ca.key";
+                wrap.replaces = i == 1;
+                ck_assert_int_eq(swap(&scene), -ESTALE);
+                assert_is(&scene, "of another\n", "crt 1\n");
+        }
+}
+END_TEST
+
+/* What another writer does after the change is done to the new pair, and stays. */
+START_TEST(a_writer_comes_after_the_change) {
+        for (unsigned i = 0; i < 2; i++) {
+                _cleanup_(scene_end) struct scene scene;
+
+                scene_begin(&scene);
+                wrap.strange_at = 3;
+                wrap.replaces = i == 1;
+                ck_assert_int_eq(swap(&scene), 0);
+                assert_is(&scene, "of another\n", "crt 2\n");
+        }
 }
 END_TEST
 
@@ -144,7 +208,6 @@ static bool apply_killed(struct world *world, unsigned at, bool is_before) {
         return WEXITSTATUS(status) == 7;
 }
 
-/* Between the two renames of a signer its parts do not belong together; that is for the next run to mend. */
 static bool check_end(struct world *world, enum reason reason) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         _cleanup_(freep) char *names = NULL, *key = NULL;
@@ -187,6 +250,9 @@ int main(void) {
         x509_key(4);
         TEST_CASE(suite, a_writer_in_the_gap_gets_its_file_back);
         TEST_CASE(suite, a_key_is_never_readable_for_others);
+        TEST_CASE(suite, key_and_certificate_change_at_once);
+        TEST_CASE(suite, a_writer_meets_a_link);
+        TEST_CASE(suite, a_writer_comes_after_the_change);
         TEST_CASE(suite, a_file_system_without_the_exchange);
         TEST_CASE(suite, no_rename_is_a_dead_end);
         return test_run(suite);
