@@ -587,6 +587,7 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .next_attempt = renewer_next_attempt(&certificate->renewer),
                 .failures = renewal->failures,
                 .failure = renewal->failure,
+                .renewable.cause = renewal->failures > 0 ? state->cause : CAUSE_NONE,
                 .subjects.last = state->subject,
                 .subjects.refused = state_refused_subject(state),
                 .subjects.accepted = state_accepted_subject(state),
