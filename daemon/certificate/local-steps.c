@@ -24,8 +24,8 @@ static void fail_local(struct gathered *gathered, int code) {
                 error_set_errno(&gathered->outcome.error, code, "cannot work in %s",
                                 gathered->config->directory);
         error_name_user(&gathered->outcome.error);
-        gathered->outcome.cause = cause_of_errno(code);
-        cause_explain(gathered->outcome.cause, gathered->config->directory, &gathered->outcome.error);
+        gathered->outcome.cause = cause_explain(gathered->config->directory, gathered->config->key_access.uid,
+                                                gathered->config->key_access.gid, &gathered->outcome.error);
         gathered->outcome.failure = FAILURE_LOCAL;
 }
 

@@ -227,8 +227,8 @@ static void take_token_rejection(struct remote *remote, bool is_doubtful) {
 }
 
 /* The call has met no Connector that could have used a token up. */
-static bool has_no_endpoint(const struct protocol_reply *reply) {
-        return reply->status == 404 || reply->status == 405;
+static bool has_no_endpoint(const struct gathered *gathered, const struct protocol_reply *reply) {
+        return gathered->outcome.step == STEP_CONFIGURATION && (reply->status == 404 || reply->status == 405);
 }
 
 /* Judges what reading a reply has resulted in. */
@@ -247,9 +247,10 @@ static void take_result(struct remote *remote, const struct protocol_reply *repl
         }
         error_prefix(&gathered->outcome.error, "%s", remote->shown);
         gathered->outcome.failure = (enum failure)r;
-        gathered->outcome.cause = has_no_endpoint(reply) ? CAUSE_URL : CAUSE_NONE;
-        gathered->outcome.is_token_good = r == FAILURE_REFUSED && reply->token &&
-                                          (protocol_of(remote)->keeps_token || has_no_endpoint(reply));
+        gathered->outcome.cause = has_no_endpoint(gathered, reply) ? CAUSE_URL : CAUSE_NONE;
+        gathered->outcome.is_token_good =
+                r == FAILURE_REFUSED && reply->token &&
+                (protocol_of(remote)->keeps_token || has_no_endpoint(gathered, reply));
         if (r == FAILURE_REJECTED || (reply->status == 400 && reply->size == 0))
                 mention_clones(gathered);
 }

@@ -3,7 +3,10 @@
 
 #include "lib/life/cause.h"
 
+#include <stdio.h>
 #include <unistd.h>
+
+#include "lib/util/user.h"
 
 #define DOCTOR "rekeyctl doctor %s"
 #define UNIT   "systemctl edit rekeyd"
@@ -30,6 +33,8 @@ static const struct mend mends[CAUSE_MAX] = {
         [CAUSE_TOKEN] = { "get a new one-time token from the Director", NULL },
         [CAUSE_DISK_FULL] = { "make room on the file system", DOCTOR },
         [CAUSE_READ_ONLY] = { "let the service write there", UNIT },
+        [CAUSE_GROUP] = { "put the service into the group that `group` names", UNIT },
+        [CAUSE_OWNER] = { "let the service set the owner of files, or do without `owner`", UNIT },
         [CAUSE_RIGHTS] = { "give the service the right that it lacks", DOCTOR },
 };
 
@@ -50,6 +55,8 @@ const char *const cause_names[CAUSE_MAX] = {
         [CAUSE_TOKEN] = "token",
         [CAUSE_DISK_FULL] = "disk-full",
         [CAUSE_READ_ONLY] = "read-only",
+        [CAUSE_GROUP] = "group",
+        [CAUSE_OWNER] = "owner",
         [CAUSE_RIGHTS] = "rights",
 };
 
@@ -85,19 +92,68 @@ static void cut_to_existing(char *path) {
                 slash[slash == path ? 1 : 0] = '\0';
 }
 
-void cause_explain(enum cause cause, const char *path, struct error *error) {
-        _cleanup_(error_clear) struct error before = ERROR_INIT;
-        _cleanup_(freep) char *existing = NULL;
+/* SETTING, owned by this function, goes under [Service]. */
+static char *fix_unit(char *setting) {
+        char *fix;
+        int n = setting ? asprintf(&fix,
+                                   "fix: " UNIT ", with %s under [Service], then systemctl restart rekeyd",
+                                   setting)
+                        : -1;
 
-        if (cause != CAUSE_READ_ONLY)
-                return;
-        existing = strdup(path);
+        free(setting);
+        return n < 0 ? NULL : fix;
+}
+
+char *cause_fix_directory(const char *path) {
+        _cleanup_(freep) char *existing = strdup(path);
+        char *setting;
+
         if (!existing)
-                return;
+                return NULL;
         cut_to_existing(existing);
+        return asprintf(&setting, "ReadWritePaths=%s", existing) < 0 ? NULL : fix_unit(setting);
+}
+
+char *cause_fix_group(gid_t gid) {
+        char name[USER_NAME_MAX], *setting;
+
+        return asprintf(&setting, "SupplementaryGroups=%s", group_name(gid, name)) < 0 ? NULL
+                                                                                       : fix_unit(setting);
+}
+
+char *cause_fix_owner(void) {
+        return fix_unit(strdup("CapabilityBoundingSet= and AmbientCapabilities=CAP_CHOWN CAP_FOWNER "
+                               "CAP_DAC_OVERRIDE"));
+}
+
+enum cause cause_explain(const char *path, uid_t uid, gid_t gid, struct error *error) {
+        _cleanup_(error_clear) struct error before = ERROR_INIT;
+        _cleanup_(freep) char *fix = NULL;
+        enum cause cause = cause_of_errno(error->code);
+        char name[USER_NAME_MAX];
+
+        if (error->code == -EPERM && !user_may_set_owner(uid))
+                cause = CAUSE_OWNER;
+        else if (error->code == -EPERM && !user_may_set_group(gid))
+                cause = CAUSE_GROUP;
+        fix = cause == CAUSE_READ_ONLY ? cause_fix_directory(path)
+              : cause == CAUSE_GROUP   ? cause_fix_group(gid)
+              : cause == CAUSE_OWNER   ? cause_fix_owner()
+                                       : NULL;
+        if (!fix)
+                return cause;
         error_move(&before, error);
-        error_set(error, before.code,
-                  "%s; the service may write only to ReadWritePaths= of its unit; fix: " UNIT
-                  ", with ReadWritePaths=%s under [Service], then systemctl restart rekeyd",
-                  error_text(&before), existing);
+        if (cause == CAUSE_READ_ONLY)
+                error_set(error, before.code,
+                          "%s; the service may write only to ReadWritePaths= of its unit; %s",
+                          error_text(&before), fix);
+        else if (cause == CAUSE_GROUP)
+                error_set(error, before.code, "%s; the service is not in the group %s that `group` names; %s",
+                          error_text(&before), group_name(gid, name), fix);
+        else
+                error_set(error, before.code,
+                          "%s; the service may not give files to the user that `owner` "
+                          "names; %s",
+                          error_text(&before), fix);
+        return cause;
 }

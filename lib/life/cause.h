@@ -3,6 +3,8 @@
 /* What has made an attempt fail, as far as somebody can mend it, and how. The class of a failure
  * (lib/life/failure.h) says what rekeyd does next; the cause says what its operator does. */
 
+#include <sys/types.h>
+
 #include "lib/util/error.h"
 
 enum cause {
@@ -30,6 +32,8 @@ enum cause {
         /* This machine's files. */
         CAUSE_DISK_FULL,
         CAUSE_READ_ONLY,
+        CAUSE_GROUP,
+        CAUSE_OWNER,
         CAUSE_RIGHTS,
         CAUSE_MAX,
 };
@@ -51,6 +55,13 @@ struct mend {
 };
 const struct mend *cause_mend(enum cause cause);
 
-/* ERROR, about PATH, names what gives the service the right that it lacks: the option of the unit, and the
- * command that sets it. What is mended in another way stays as it is. */
-void cause_explain(enum cause cause, const char *path, struct error *error);
+/* What to put into the unit of the service, and how, "fix: systemctl edit rekeyd, with ..."; owned, NULL when
+ * memory is out. A directory that is not there yet is cut to what there is of it. */
+char *cause_fix_directory(const char *path);
+char *cause_fix_group(gid_t gid);
+char *cause_fix_owner(void);
+
+/* ERROR is about files below PATH, which are to have GID and UID, -1 for any: names the fix where the service
+ * lacks a right that only its unit can give. The cause, which may be a closer one than cause_of_errno() has.
+ */
+enum cause cause_explain(const char *path, uid_t uid, gid_t gid, struct error *error);

@@ -21,25 +21,30 @@ static const struct {
         const char *before,
                 *after; /* in the configuration; %T, %R, %D: URL, trust and directory of the fixture */
         const char *cause, *advice;
+        const char *foreseen; /* by `reload` and `check-config`; NULL: only the network tells */
 } rows[] = {
         { "%T", "%Tx", "no endpoint at this URL",
           "correct the URL of the Connector in the configuration: rekeyctl reload; then: rekeyctl enrol "
-          "orders" },
+          "orders",
+          NULL },
         { "%T", "https://no.such.invalid/connector/graphql", "the name no.such.invalid cannot be looked up",
-          "or the DNS of this machine: rekeyctl doctor orders; then: rekeyctl enrol orders" },
+          "or the DNS of this machine: rekeyctl doctor orders; then: rekeyctl enrol orders", NULL },
         { "%T", "https://127.0.0.1:1/connector/graphql",
           "connection refused: no program listens at that port",
-          "correct the host and port in the URL, or ask the operators of the Connector" },
-        { "%T", "%A", "the server does not speak TLS at that port", "correct the host and port in the URL" },
-        { "%T", "%I", "it is for other host names", "to one that the server's certificate has" },
+          "correct the host and port in the URL, or ask the operators of the Connector", NULL },
+        { "%T", "%A", "the server does not speak TLS at that port", "correct the host and port in the URL",
+          NULL },
+        { "%T", "%I", "it is for other host names", "to one that the server's certificate has", NULL },
         { "trust: %R", "trust: %D/none.pem", "none.pem: No such file or directory",
-          "let the service read its file: rekeyctl check-config; then: rekeyctl enrol orders" },
+          "let the service read its file: rekeyctl check-config; then: rekeyctl enrol orders",
+          "connector dev: cannot read `trust`," },
         { "trust: %R", "trust: %D/other.pem", "its CA is not among the trusted CA certificates",
-          "set `trust` to a file with the CA that has issued" },
+          "set `trust` to a file with the CA that has issued", NULL },
         { "directory: %D/orders", "directory: %D/read-only", "Read-only file system",
-          "systemctl edit rekeyd; then: rekeyctl enrol orders" },
+          "systemctl edit rekeyd; then: rekeyctl enrol orders", "orders: cannot write to" },
         { "directory: %D/orders", "directory: %D/full", "No space left on device",
-          "make room on the file system: rekeyctl doctor orders; then: rekeyctl enrol orders" },
+          "make room on the file system: rekeyctl doctor orders; then: rekeyctl enrol orders",
+          "orders: only 0 KiB are free on the file system" },
 };
 
 /* Owned. */
@@ -96,6 +101,16 @@ static void mount_bad_places(const char *directory) {
         fclose(filler);
 }
 
+/* Before a token is under way. */
+static void check_foreseen(struct operator_fixture *console, const char *problem) {
+        _cleanup_(freep) char *check = operator_run(console, "check-config", problem ? 1 : 0);
+        _cleanup_(freep) char *reload = operator_run(console, "reload", 0);
+
+        ck_assert_msg(strstr(check, problem ? problem : "can use all files"), "%s", check);
+        ck_assert_msg(!problem || strstr(reload, problem), "%s: %s", problem, reload);
+        ck_assert_msg(strstr(reload, "configuration reloaded"), "%s", reload);
+}
+
 static void check_row(struct operator_fixture *console, size_t i) {
         struct fixture *fixture = console->fixture;
         _cleanup_(freep) char *yaml = scratch_read(fixture->directory, "rekeyd.yaml");
@@ -104,7 +119,7 @@ static void check_row(struct operator_fixture *console, size_t i) {
         _cleanup_(freep) char *text = NULL, *status = NULL;
 
         fixture_edit(fixture, before, after);
-        free(operator_run(console, "reload", 0));
+        check_foreseen(console, rows[i].foreseen);
         text = operator_run(console, "enrol orders -", 1);
         ck_assert_msg(strstr(text, rows[i].cause), "%s: %s", rows[i].cause, text);
         ck_assert_msg(strstr(text, rows[i].advice), "%s: %s", rows[i].advice, text);

@@ -43,7 +43,7 @@ START_TEST(a_read_only_place_names_the_drop_in) {
         _cleanup_(error_clear) struct error error = ERROR_INIT, full = ERROR_INIT;
 
         error_set_errno(&error, -EROFS, "cannot create directory /srv/orders");
-        cause_explain(CAUSE_READ_ONLY, "/proc/self/a/b", &error);
+        ck_assert_int_eq(cause_explain("/proc/self/a/b", (uid_t)-1, (gid_t)-1, &error), CAUSE_READ_ONLY);
         ck_assert_int_eq(error.code, -EROFS);
         ck_assert_str_eq(error_text(&error),
                          "cannot create directory /srv/orders: Read-only file system; the service may write "
@@ -51,7 +51,7 @@ START_TEST(a_read_only_place_names_the_drop_in) {
                          "ReadWritePaths=/proc/self under [Service], then systemctl restart rekeyd");
 
         error_set_errno(&full, -ENOSPC, "cannot write");
-        cause_explain(CAUSE_DISK_FULL, "/srv/orders", &full);
+        ck_assert_int_eq(cause_explain("/srv/orders", (uid_t)-1, (gid_t)-1, &full), CAUSE_DISK_FULL);
         ck_assert_str_eq(error_text(&full), "cannot write: No space left on device");
 }
 END_TEST
