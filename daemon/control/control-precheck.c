@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "daemon/loop/proxy.h"
 #include "lib/report/precheck.h"
 #include "lib/util/json.h"
 #include "lib/util/user.h"
@@ -60,6 +61,23 @@ static json_t *list_checks(const struct prechecks *prechecks) {
         return list;
 }
 
+/* Through which proxies the service calls; those that it calls without are left out. */
+static json_t *list_proxies(const struct config *config) {
+        json_t *list = json_array();
+
+        for (size_t i = 0; config && i < config->n_connectors; i++) {
+                const struct config_connector *connector = &config->connectors[i];
+                const char *url = connector->url ? connector->url : connector->enrol_url;
+                _cleanup_(proxy_clear) struct proxy proxy = { 0 };
+
+                if (url && proxy_find(url, &proxy, NULL) == 0 && proxy.url)
+                        json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "connector", connector->name,
+                                                              "proxy", json_text(proxy.url), "variable",
+                                                              proxy.variable));
+        }
+        return list;
+}
+
 static void on_done(struct job *job) {
         struct inquiry *inquiry = container_of(job, struct inquiry, job);
         char user[USER_NAME_MAX];
@@ -73,11 +91,12 @@ static void on_done(struct job *job) {
         else if (inquiry->result == -ENOMEM)
                 http_reply_error(inquiry->request, 500, NULL, "out of memory");
         else
-                control_reply_json(inquiry->request, 200,
-                                   json_pack("{s:s, s:s, s:o, s:o}", "config", inquiry->options->config_path,
-                                             "user", user_name(geteuid(), user), "errors",
-                                             list_errors(&inquiry->errors), "checks",
-                                             list_checks(&inquiry->prechecks)));
+                control_reply_json(
+                        inquiry->request, 200,
+                        json_pack("{s:s, s:s, s:o, s:o, s:o}", "config", inquiry->options->config_path,
+                                  "user", user_name(geteuid(), user), "errors", list_errors(&inquiry->errors),
+                                  "checks", list_checks(&inquiry->prechecks), "proxies",
+                                  list_proxies(inquiry->config)));
         inquiry_free(inquiry);
 }
 

@@ -86,7 +86,8 @@ static const struct row {
         { CURLE_PEER_FAILED_VERIFICATION, 0, NULL, CAUSE_UNTRUSTED, NULL },
 
         /* TLS. */
-        { CURLE_SSL_CACERT_BADFILE, 0, NULL, CAUSE_TRUST_FILE, NULL },
+        { CURLE_SSL_CACERT_BADFILE, 0, NULL, CAUSE_TRUST_FILE,
+          "the file cannot be read, or has no certificate in PEM" },
         { ANY_CODE, 0, "error:0A00010B", CAUSE_TLS,
           "the server does not speak TLS at that port" }, /* wrong version number */
         { ANY_CODE, 0, "error:0A000102", CAUSE_TLS,

@@ -86,7 +86,7 @@ static const struct {
         { CURLE_UNSUPPORTED_PROTOCOL, 0, "Received HTTP/0.9 when not allowed", CAUSE_URL,
           "does not speak HTTP" },
         { CURLE_SSL_CACERT_BADFILE, 0, "error setting certificate verify locations:  CAfile: /x",
-          CAUSE_TRUST_FILE, NULL },
+          CAUSE_TRUST_FILE, "no certificate in PEM" },
         { CURLE_TOO_MANY_REDIRECTS, 0, "a text that nobody has seen", CAUSE_NONE, NULL },
 };
 
