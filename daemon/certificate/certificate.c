@@ -306,7 +306,10 @@ static struct certificate *publisher_owner(struct publisher *publisher) {
 }
 
 static void on_published(struct publisher *publisher) {
-        renewer_continue(&publisher_owner(publisher)->renewer);
+        struct renewer *renewer = &publisher_owner(publisher)->renewer;
+
+        waits_settle_files(&renewer->waits);
+        renewer_continue(renewer);
 }
 
 static void on_export_retry(struct publisher *publisher) {

@@ -634,6 +634,8 @@ int renewer_configure(struct renewer *renewer, bool has_changed, bool url_change
                 slots_leave(&renewer->slot);
         renewer->slot.group = group;
         renewer->is_news_to_us = renewer->is_news_to_us || has_changed;
+        if (has_changed)
+                waits_forget_files(&renewer->waits);
         /* What the operator has corrected goes before what `configuration` once said. */
         renewer->wish.configured_url_first = renewer->wish.configured_url_first || url_changed;
         return 0;
