@@ -134,7 +134,7 @@ static void check_row(struct operator_fixture *console, size_t i) {
 START_TEST(each_cause_is_named_and_fixed) {
         const bool has_places = mounts_enter("places where nothing can be written");
         struct operator_fixture console;
-        _cleanup_(freep) char *trust = NULL, *yaml = NULL;
+        _cleanup_(freep) char *trust = NULL;
 
         operator_init(&console, CERTIFICATES);
         trust = scratch_read(console.fixture->directory, "connector/ca.crt");

@@ -87,6 +87,7 @@ START_TEST(a_token_comes_through_a_pipe) {
         fake_api_answer(fixture.api, ENROL, 202, ACCEPTED);
         for (unsigned is_late = 0; is_late < 2; is_late++) {
                 _cleanup_(process_freep) struct process *process = NULL;
+                const char token[] = TOKEN "\n";
                 int fds[2], fd;
 
                 ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
@@ -100,8 +101,8 @@ START_TEST(a_token_comes_through_a_pipe) {
                 fd = is_late ? open(fifo, O_WRONLY) : dup(fds[1]);
                 close(fds[0]);
                 close(fds[1]);
-                ck_assert_int_eq(write(fd, TOKEN, 4), 4);
-                ck_assert_int_eq(write(fd, TOKEN "\n" + 4, sizeof(TOKEN) - 4), sizeof(TOKEN) - 4);
+                ck_assert_int_eq(write(fd, token, 4), 4);
+                ck_assert_int_eq(write(fd, &token[4], strlen(token) - 4), (ssize_t)strlen(token) - 4);
                 close(fd);
                 ctl_fixture_check_exit(process, 0);
                 check_no_token(process);
