@@ -1,7 +1,7 @@
 /*
- * Completions for bash and zsh, written from the table of commands: what can be typed is what the table has.
- * Names of certificates and numbers of generations come from `rekeyctl complete` at the time of completion,
- * which is silent on errors.
+ * Completions for bash, zsh and fish (completion-fish.c), written from the table of commands: what can be
+ * typed is what the table has. Names of certificates and numbers of generations come from `rekeyctl complete`
+ * at the time of completion, which is silent on errors.
  *
  * The scripts are the generic part as it stands here, with functions in the middle that answer, for a command
  * and an option or a position, what may come there.
@@ -9,9 +9,10 @@
 
 #include <errno.h>
 
+#include "ctl/completion-fish.h"
 #include "ctl/help.h"
 
-const char *const completion_shells[] = { "bash", "zsh", NULL };
+const char *const completion_shells[] = { "bash", "zsh", "fish", NULL };
 
 /* What the script calls a kind. */
 static const char *kind_name(enum ctl_kind kind) {
@@ -322,7 +323,7 @@ int completion_write(FILE *out, const struct ctl_table *table, const char *shell
         static const struct {
                 const char *shell;
                 void (*write)(FILE *out, const struct ctl_table *table);
-        } rows[] = { { "bash", write_bash }, { "zsh", write_zsh } };
+        } rows[] = { { "bash", write_bash }, { "zsh", write_zsh }, { "fish", completion_write_fish } };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 if (streq(rows[i].shell, shell)) {

@@ -242,7 +242,11 @@ int overview_print_finding(FILE *out, const struct term *term, const char *name,
         if (r < 0 || !command)
                 return r;
         fputs("    ", out);
-        return print_clean(out, term, TERM_STRONG, command, 4, 4);
+        r = print_clean(out, term, TERM_STRONG, command, 4, 4);
+        if (r < 0 || !finding->then)
+                return r;
+        fputs("    ", out);
+        return print_clean(out, term, TERM_STRONG, finding->then, 4, 4);
 }
 
 static int print_findings(const struct overview *overview, const struct term *term, bool is_folded,

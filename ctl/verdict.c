@@ -2,7 +2,7 @@
  * The judgement that `status`, `show` and `check` share, as a table: when a row applies, its level, its text,
  * and the fix. Rows of one group exclude each other, the first that applies counts: an expired certificate is
  * expired, whatever the state of its renewal. A request that has just failed leads to the same rows, by the
- * class of its failure.
+ * class of its failure. What mends a cause that is known (lib/life/cause.h) goes before what a row advises.
  *
  * A failure that may be temporary raises no alarm until half of the time between the planned renewal and the
  * expiry is gone.
@@ -12,6 +12,7 @@
 
 #include "ctl/terminal/format.h"
 #include "ctl/terminal/text.h"
+#include "lib/life/cause.h"
 #include "lib/util/text-stream.h"
 
 #include <errno.h>
@@ -423,13 +424,36 @@ void verdict_clear(struct verdict *verdict) {
         for (size_t i = 0; i < verdict->n_findings; i++) {
                 free(verdict->findings[i].sentence);
                 free(verdict->findings[i].command);
+                free(verdict->findings[i].then);
         }
         *verdict = (struct verdict) { 0 };
+}
+
+/* Its sentence has the last error, and what makes that error go away comes before a new attempt. */
+static bool tells_cause(const struct row *row) {
+        return row->command && (row->say == say_failing || row->say == say_fails || row->say == say_expired ||
+                                row->say == say_cannot_enrol);
+}
+
+/* False when memory is out. */
+static bool advise(const struct row *row, const struct judge *judge, struct finding *finding) {
+        const char *name = judge->view->name;
+        const struct mend *mend = cause_mend(cause_by_name(judge->view->renewable.cause));
+
+        if (judge->view->failures > 0 && mend->text && tells_cause(row)) {
+                finding->advice = mend->text;
+                finding->command = text_fill(mend->command ? mend->command : row->command, name);
+                finding->then = mend->command ? text_fill(row->command, name) : NULL;
+                return finding->command && (finding->then || !mend->command);
+        }
+        finding->command = row->command ? text_fill(row->command, name) : NULL;
+        return finding->command || !row->command;
 }
 
 static int add_finding(struct verdict *verdict, const struct row *row, const struct judge *judge) {
         struct finding finding = { .level = row->level, .advice = row->advice };
         size_t size = 0, at = verdict->n_findings;
+        bool is_advised;
         FILE *out = text_stream_open(&finding.sentence, &size);
 
         if (!out)
@@ -437,10 +461,10 @@ static int add_finding(struct verdict *verdict, const struct row *row, const str
         fputs(row->text, out);
         if (row->say)
                 row->say(out, judge);
-        if (row->command)
-                finding.command = text_fill(row->command, judge->view->name);
-        if (fclose(out) != 0 || (row->command && !finding.command)) {
+        is_advised = advise(row, judge, &finding);
+        if (fclose(out) != 0 || !is_advised) {
                 free(finding.command);
+                free(finding.then);
                 free(finding.sentence);
                 return -ENOMEM;
         }
@@ -481,12 +505,19 @@ char *verdict_advise(const json_t *event, const char *name, const char *try_agai
                                     ? "over-budget"
                                     : view_string(event, "failure");
         const struct row *row = &rows[ELEMENTSOF(rows) - 1]; /* of no class, or of one that is not known */
-        _cleanup_(freep) char *command = NULL;
+        const struct mend *mend = cause_mend(cause_by_name(view_string(event, "cause")));
+        _cleanup_(freep) char *command = NULL, *first = NULL;
         char *text;
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++)
                 if (class && streq_null(rows[i].class, class))
                         row = &rows[i];
         command = text_fill(row->command == again ? try_again : row->command, name);
-        return command && asprintf(&text, "%s: %s", row->advice, command) >= 0 ? text : NULL;
+        if (!command || !mend->text)
+                return command && asprintf(&text, "%s: %s", row->advice, command) >= 0 ? text : NULL;
+        first = mend->command ? text_fill(mend->command, name) : strdup("");
+        if (!first || asprintf(&text, "%s%s%s%sthen: %s", mend->text, mend->command ? ": " : "", first,
+                               mend->command ? "; " : ", ", command) < 0)
+                return NULL;
+        return text;
 }

@@ -21,6 +21,7 @@ struct finding {
         char *sentence;     /* without the name and a full stop */
         const char *advice; /* what goes before the command, without a colon; NULL: nothing */
         char *command;      /* NULL: to wait */
+        char *then;         /* the command after that one; NULL: none */
 };
 
 #define VERDICT_FINDINGS_MAX 12 /* one of each group, with room to grow */
@@ -36,6 +37,7 @@ void verdict_clear(struct verdict *verdict);
 /* IS_OFFLINE: no rekeyd runs. 0 or -ENOMEM. Pure. */
 int verdict_judge(const struct view *view, usec_t now, bool is_offline, struct verdict *ret);
 
-/* The advice after a failed request, by its EVENT: "ADVICE: COMMAND". TRY_AGAIN is the command that has
- * failed, with "%s" for the name. Owned; NULL when memory is out. */
+/* The advice after a failed request, by its EVENT: "ADVICE: COMMAND", with "; then: COMMAND" where its cause
+ * is to be mended first. TRY_AGAIN is the command that has failed, with "%s" for the name. Owned; NULL when
+ * memory is out. */
 char *verdict_advise(const json_t *event, const char *name, const char *try_again);

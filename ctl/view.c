@@ -61,6 +61,7 @@ void view_read(const json_t *status, struct view *ret) {
                 .state = or_else(view_string(status, "state"), "unknown"),
                 .step = view_string(status, "step"),
                 .failure = view_string(status, "failure"),
+                .renewable.cause = view_string(status, "cause"),
                 .last_error = view_string(status, "last_error"),
                 .last_result = view_string(status, "last_result"),
                 .last_operation = view_string(status, "last_operation"),

@@ -34,6 +34,7 @@ struct view_renewable {
         const char *doubt;       /* why not; NULL: nothing is known */
         const char *answer;      /* to the last probe; NULL: none */
         usec_t probed_at;        /* 0: never */
+        const char *cause;       /* of the last failure in a row, by its name; NULL: not known */
         const char *replacement; /* why it is due before its age makes it so; NULL: it is not */
 };
 

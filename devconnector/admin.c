@@ -77,9 +77,10 @@ static int get_attribute(const json_t *body, const char *name, const char **ret,
         r = get_text(body, name, ret, error);
         if (r < 0)
                 return r;
-        if (*ret && strpbrk(*ret, ",\n"))
+        if (*ret && (strchr(*ret, '\n') || pki_attribute_size(*ret) < strlen(*ret)))
                 return error_set(error, -EINVAL,
-                                 "\"%s\" becomes an attribute of a subject: it must hold no comma or newline",
+                                 "\"%s\" becomes an attribute of a subject: it must hold no newline, and no "
+                                 "comma that another attribute follows",
                                  name);
         return 0;
 }

@@ -64,25 +64,60 @@ int pki_generate_key(unsigned bits, EVP_PKEY **ret, struct error *error) {
         return 0;
 }
 
+static bool begins_attribute(const char *text) {
+        char name[32];
+        size_t size = strcspn(text, "=");
+
+        if (text[size] != '=' || size == 0 || size >= sizeof(name))
+                return false;
+        snprintf(name, sizeof(name), "%.*s", (int)size, text);
+        return OBJ_sn2nid(name) != NID_undef || OBJ_ln2nid(name) != NID_undef;
+}
+
+size_t pki_attribute_size(const char *text) {
+        for (const char *comma = strchr(text, ','); comma; comma = strchr(comma + 1, ','))
+                if (begins_attribute(comma + 1 + strspn(comma + 1, " ")))
+                        return (size_t)(comma - text);
+        return strlen(text);
+}
+
+/* As X509_NAME_add_entry_by_txt() does, but for the bounds. */
+static bool add_entry(X509_NAME *name, const char *key, const char *value, size_t size) {
+        const int nid = OBJ_txt2nid(key);
+        const ASN1_STRING_TABLE *rule = ASN1_STRING_TABLE_get(nid);
+        const unsigned long mask = rule && !(rule->mask & B_ASN1_UTF8STRING) ? rule->mask : B_ASN1_UTF8STRING;
+        ASN1_STRING *string = NULL;
+        bool is_added;
+
+        if (nid == NID_undef ||
+            ASN1_mbstring_copy(&string, (const unsigned char *)value, (int)size, MBSTRING_UTF8, mask) < 0)
+                return false;
+        is_added =
+                X509_NAME_add_entry_by_NID(name, nid, ASN1_STRING_type(string), ASN1_STRING_get0_data(string),
+                                           ASN1_STRING_length(string), -1, 0) == 1;
+        ASN1_STRING_free(string);
+        return is_added;
+}
+
 int pki_parse_name(const char *text, X509_NAME **ret, struct error *error) {
         _cleanup_(X509_NAME_freep) X509_NAME *name = X509_NAME_new();
-        _cleanup_(freep) char *copy = strdup(text);
-        char *rest = copy, *item;
 
-        if (!name || !copy)
+        if (!name)
                 return error_set_errno(error, -ENOMEM, "cannot read the name \"%s\"", text);
-        while ((item = strsep(&rest, ","))) {
-                char *value = strchr(item, '=');
+        for (const char *item = text; item;) {
+                const size_t size = pki_attribute_size(item), key_size = strcspn(item, "=");
+                _cleanup_(freep) char *key = NULL;
 
-                if (!value || value == item || !value[1])
+                if (key_size == 0 || key_size + 1 >= size)
                         return error_set(
                                 error, -EINVAL,
-                                "cannot read the name \"%s\": \"%s\" is not an attribute like CN=Kyma", text,
-                                item);
-                *value++ = '\0';
-                if (X509_NAME_add_entry_by_txt(name, item, MBSTRING_UTF8, (unsigned char *)value, -1, -1,
-                                               0) != 1)
-                        return pki_error(error, "cannot read the name \"%s\": attribute \"%s\"", text, item);
+                                "cannot read the name \"%s\": \"%.*s\" is not an attribute like CN=Kyma",
+                                text, (int)size, item);
+                key = strndup(item, key_size);
+                if (!key || !add_entry(name, key, item + key_size + 1, size - key_size - 1))
+                        return pki_error(error, "cannot read the name \"%s\": attribute \"%s\"", text,
+                                         key ? key : "?");
+                item = item[size] ? item + size + 1 + strspn(item + size + 1, " ") : NULL;
         }
         *ret = take_ptr(name);
         return 0;

@@ -39,7 +39,12 @@ int pki_error(struct error *error, const char *format, ...) _printf_(2, 3);
 /* A new RSA key of BITS. */
 int pki_generate_key(unsigned bits, EVP_PKEY **ret, struct error *error);
 
-/* "CN=Kyma" or "O=Org,OU=OrgUnit,C=DE": short attribute names, no escaping. The values become UTF8String. */
+/* How many bytes of TEXT, "O=SAP SE, Walldorf,OU=x", are its first attribute: there is no escaping, so a
+ * comma ends it only where the name of another attribute and '=' follow. Pure. */
+size_t pki_attribute_size(const char *text);
+
+/* "CN=Kyma" or "O=Org,OU=OrgUnit,C=DE": short attribute names, no escaping. Values have the string types of
+ * X.520, and no bounds: Go, in which real Connectors are written, knows none. */
 int pki_parse_name(const char *text, X509_NAME **ret, struct error *error);
 
 /* What pki_issue() makes. */

@@ -257,11 +257,9 @@ static int subject_read(const struct connector_call *call, struct subject *subje
         out = text_stream_open(&subject->text, &size);
         if (!subject->common_name || !out)
                 return -ENOMEM;
-        for (const char *item = call->connector->settings->subject; item; item = strchr(item, ',')) {
-                size_t length;
+        for (const char *item = call->connector->settings->subject; *item;) {
+                const size_t length = pki_attribute_size(item);
 
-                item += *item == ',';
-                length = strcspn(item, ",");
                 if (read_attribute(item, length, "O=", caller->tenant, &subject->tenant) < 0 ||
                     read_attribute(item, length, "OU=", caller->group, &subject->group) < 0)
                         break;
@@ -271,6 +269,8 @@ static int subject_read(const struct connector_call *call, struct subject *subje
                         fprintf(out, "OU=%s,", subject->group);
                 else
                         fprintf(out, "%.*s,", (int)length, item);
+                item += length;
+                item += *item == ',';
         }
         fprintf(out, "CN=%s", name);
         return fclose(out) == 0 ? 0 : -ENOMEM;

@@ -66,13 +66,16 @@ static const struct {
 static void expected_value(const char *expected, const char *key, const char **ret, size_t *ret_size) {
         size_t key_size = strlen(key);
 
-        for (const char *item = expected; item; item = strchr(item, ',')) {
-                item += *item == ',';
+        for (const char *item = expected; *item;) {
+                const size_t size = pki_attribute_size(item);
+
                 if (has_prefix(item, key) && item[key_size] == '=') {
                         *ret = item + key_size + 1;
-                        *ret_size = strcspn(*ret, ",");
+                        *ret_size = size - key_size - 1;
                         return;
                 }
+                item += size;
+                item += *item == ',';
         }
         *ret = "";
         *ret_size = 0;

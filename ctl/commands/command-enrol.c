@@ -68,7 +68,7 @@ static int run(struct ctl *ctl) {
                 if (exit != CTL_OK)
                         return exit;
         }
-        r = token_read(file, ctl->arguments[0], &token, &error);
+        r = token_read(file, ctl->arguments[0], ctl_usec(ctl, "timeout"), &token, &error);
         if (r < 0)
                 return ctl_fail(ctl,
                                 r == -ENOTTY   ? CTL_USAGE

@@ -50,10 +50,50 @@ static void run_discard(struct job *job) {
         local_step_discard(&job_attempt(job)->gathered);
 }
 
+/* What a failure of STEP_CONFIGURATION leaves of the token that was sent with it. */
+static const char *fate_after_call(const struct outcome *outcome) {
+        if (outcome->cause == CAUSE_TOKEN)
+                return NULL; /* the sentence says it */
+        if (!outcome->is_token_sent || outcome->is_unheard || outcome->is_token_good)
+                return "the one-time token was not used";
+        return outcome->failure == FAILURE_TRANSIENT ? "the one-time token may be used up"
+                                                     : "the one-time token is used up";
+}
+
+/* What a failure leaves of the one-time token on offer; NULL: there is none, or nothing is to be said. */
+static const char *fate_of_token(const struct gathered *gathered) {
+        const struct outcome *outcome = &gathered->outcome;
+        const bool keeps_token = protocol_get(gathered->config->connector->protocol)->keeps_token;
+
+        if (outcome->failure == FAILURE_NONE ||
+            (!gathered->offered_token && !(gathered->by_token && gathered->token)))
+                return NULL;
+        if (outcome->step < STEP_CONFIGURATION)
+                return "the one-time token was not used";
+        if (outcome->step == STEP_CONFIGURATION)
+                return fate_after_call(outcome);
+        return keeps_token ? NULL : "the one-time token is used up by now";
+}
+
+static void mention_token(struct gathered *gathered) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        const char *fate = fate_of_token(gathered);
+
+        if (!fate)
+                return;
+        error_move(&error, &gathered->outcome.error);
+        error_set(&gathered->outcome.error, error.code, "%s; %s", error_text(&error), fate);
+}
+
+static void end_step(struct attempt *attempt) {
+        mention_token(&attempt->gathered);
+        attempt->done(attempt->userdata);
+}
+
 static void on_worked(struct job *job) {
         struct attempt *attempt = job_attempt(job);
 
-        attempt->done(attempt->userdata);
+        end_step(attempt);
 }
 
 static void submit(struct attempt *attempt, struct workers *workers, void (*run)(struct job *job)) {
@@ -86,7 +126,7 @@ static void on_called(void *userdata) {
         if (must_discard(&attempt->gathered))
                 submit(attempt, attempt->services->disk_workers, run_discard);
         else
-                attempt->done(attempt->userdata);
+                end_step(attempt);
 }
 
 /* False when memory is out. */
@@ -176,6 +216,7 @@ void attempt_fail(struct attempt *attempt, enum renewal_step step, int code, con
         outcome->failure = FAILURE_LOCAL;
         outcome->retry_after_usec = retry_after_usec;
         error_set(&outcome->error, code, "%s", sentence);
+        mention_token(&attempt->gathered);
 }
 
 const struct outcome *attempt_outcome(const struct attempt *attempt) {

@@ -5,6 +5,7 @@
 
 #include "daemon/loop/services.h"
 #include "lib/config/config.h"
+#include "lib/life/cause.h"
 #include "lib/life/renewal.h"
 #include "lib/report/doubt.h"
 #include "lib/store/store.h"
@@ -37,13 +38,15 @@ struct attempt_input {
 struct outcome {
         enum renewal_step step;
         enum failure failure; /* FAILURE_NONE: it is done */
+        enum cause cause;     /* of a failure */
         struct error error;   /* the sentence of a failure */
         usec_t retry_after_usec;
         char request_id[40];
         bool key_too_small;    /* STEP_CONFIGURATION: a larger key is asked for */
         bool is_doubtful;      /* rejected, if it was not the Director that is down */
         bool is_unheard;       /* refused by a proxy: the Connector has heard nothing */
-        bool is_token_good;    /* refused by the Connector, which has not used up the token */
+        bool is_token_good;    /* refused, and the token is not used up */
+        bool is_token_sent;    /* STEP_CONFIGURATION: the Connector may have heard of it */
         bool not_longer;       /* STEP_GATE: valid, but it expires no later than what there is */
         bool is_old_ca;        /* STEP_GATE: it is issued under a CA that is not trusted any more */
         bool is_other_subject; /* STEP_CSR: than the last set has; refused, or somebody asks for it */

@@ -306,7 +306,10 @@ static struct certificate *publisher_owner(struct publisher *publisher) {
 }
 
 static void on_published(struct publisher *publisher) {
-        renewer_continue(&publisher_owner(publisher)->renewer);
+        struct renewer *renewer = &publisher_owner(publisher)->renewer;
+
+        waits_settle_files(&renewer->waits);
+        renewer_continue(renewer);
 }
 
 static void on_export_retry(struct publisher *publisher) {
@@ -587,6 +590,7 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .next_attempt = renewer_next_attempt(&certificate->renewer),
                 .failures = renewal->failures,
                 .failure = renewal->failure,
+                .renewable.cause = renewal->failures > 0 ? state->cause : CAUSE_NONE,
                 .subjects.last = state->subject,
                 .subjects.refused = state_refused_subject(state),
                 .subjects.accepted = state_accepted_subject(state),

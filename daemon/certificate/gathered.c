@@ -30,8 +30,9 @@ void gathered_begin_step(struct gathered *gathered, enum renewal_step step) {
         error_clear(&outcome->error);
         outcome->step = step;
         outcome->failure = FAILURE_NONE;
+        outcome->cause = CAUSE_NONE;
         outcome->retry_after_usec = 0;
         outcome->not_longer = outcome->is_doubtful = outcome->is_unheard = outcome->key_too_small = false;
-        outcome->is_other_subject = outcome->is_token_good = false;
+        outcome->is_other_subject = outcome->is_token_good = outcome->is_token_sent = false;
         gathered->key_cpu_usec = 0;
 }

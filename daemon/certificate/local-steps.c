@@ -24,6 +24,8 @@ static void fail_local(struct gathered *gathered, int code) {
                 error_set_errno(&gathered->outcome.error, code, "cannot work in %s",
                                 gathered->config->directory);
         error_name_user(&gathered->outcome.error);
+        gathered->outcome.cause = cause_explain(gathered->config->directory, gathered->config->key_access.uid,
+                                                gathered->config->key_access.gid, &gathered->outcome.error);
         gathered->outcome.failure = FAILURE_LOCAL;
 }
 
@@ -437,17 +439,6 @@ static int stage_request(struct gathered *gathered, const char *csr_pem) {
         return store_stage_csr(gathered->store, csr_pem, &gathered->outcome.error);
 }
 
-/* The Connector names the subject only to whom shows the token. */
-static void say_token_is_used(struct gathered *gathered) {
-        _cleanup_(error_clear) struct error error = ERROR_INIT;
-
-        if (!gathered->by_token)
-                return;
-        error_move(&error, &gathered->outcome.error);
-        error_set(&gathered->outcome.error, error.code, "%s; the one-time token is used up by now",
-                  error_text(&error));
-}
-
 /* A staged key was read from disk, and only its use shows that it is whole. One that is not would fail for
  * ever, so another takes its place. */
 static int make_request(struct gathered *gathered, const struct subject *subject, char **ret_pem) {
@@ -477,7 +468,6 @@ void local_step_csr(struct gathered *gathered) {
         }
         r = subjects_check_next(gathered, subject);
         if (r < 0) {
-                say_token_is_used(gathered);
                 gathered->outcome.failure = r == -ENOMEM ? FAILURE_LOCAL : FAILURE_REFUSED;
                 return;
         }
@@ -562,7 +552,7 @@ void local_step_commit(struct gathered *gathered) {
                 r = store_commit(gathered->store, &gathered->generation, &gathered->outcome.error);
         if (r < 0) {
                 error_prefix(&gathered->outcome.error, "could not make the verified certificate current");
-                gathered->outcome.failure = FAILURE_LOCAL;
+                fail_local(gathered, r);
                 return;
         }
         /* What is current now, as a reader would find it: for the log, and the last check of our own work. */

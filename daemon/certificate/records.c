@@ -20,18 +20,21 @@ static struct state *saved(const struct core *core) {
 void records_failure(const struct core *core, unsigned failures, enum failure failure, usec_t backoff_usec) {
         struct state *state = saved(core);
 
-        if (failures == 0)
+        if (failures == 0) {
                 state_keep_error(&state->error, NULL);
+                state->cause = CAUSE_NONE;
+        }
         state->failures = failures;
         state->failure = failure;
         state->next_attempt_usec =
                 backoff_usec == USEC_INFINITY ? 0 : usec_add(now_usec(CLOCK_REALTIME), backoff_usec);
 }
 
-void records_error(const struct core *core, const struct error *error) {
+void records_error(const struct core *core, const struct error *error, enum cause cause) {
         struct state *state = saved(core);
 
         state_keep_error(&state->error, error_text(error));
+        state->cause = cause;
         state->failed_usec = now_usec(CLOCK_REALTIME);
 }
 

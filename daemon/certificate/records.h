@@ -8,7 +8,7 @@
 /* So many failures in a row, and the class of the last one. BACKOFF_USEC is a span from now, or USEC_INFINITY
  * for none. The sentence of the last failure stays while there is one. */
 void records_failure(const struct core *core, unsigned failures, enum failure failure, usec_t backoff_usec);
-void records_error(const struct core *core, const struct error *error);
+void records_error(const struct core *core, const struct error *error, enum cause cause);
 
 /* An attempt is about to make its first call: it has failed, unless its end says otherwise. */
 void records_attempt(const struct core *core, const struct renewal *renewal,

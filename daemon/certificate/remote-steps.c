@@ -64,6 +64,8 @@ static void fail_unstarted(struct remote *remote, int r) {
         struct gathered *gathered = remote->gathered;
         if (gathered->outcome.error.code == 0)
                 error_set_errno(&gathered->outcome.error, r, "cannot call the Connector");
+        if (gathered->outcome.cause == CAUSE_NONE)
+                gathered->outcome.cause = cause_of_errno(r);
         gathered->outcome.failure = FAILURE_LOCAL;
         end_call(remote);
 }
@@ -111,6 +113,7 @@ static void start_call(struct remote *remote, struct connector_request *request,
         int r;
 
         if (!to.url && !(to.token && token_is_url(to.token))) {
+                gathered->outcome.cause = CAUSE_URL;
                 fail_unstarted(remote, urls_explain_none(connector, &gathered->outcome.error));
                 return;
         }
@@ -123,6 +126,13 @@ static void start_call(struct remote *remote, struct connector_request *request,
         remote->shown = url_shown(request->asked.url);
         if (gathered->outcome.step == STEP_CONFIGURATION)
                 mention_server(remote);
+        r = connector_check_trust(connector->trust, &gathered->outcome.error);
+        if (r < 0) {
+                protocol_request_clear(&request->asked);
+                gathered->outcome.cause = CAUSE_TRUST_FILE;
+                fail_unstarted(remote, r);
+                return;
+        }
         request->protocol = protocol_of(remote);
         request->trust = connector->trust;
         request->timeout_usec = connector->timeout_usec;
@@ -187,10 +197,12 @@ static bool take_answer(struct gathered *gathered, const struct connector_answer
         snprintf(gathered->outcome.request_id, sizeof(gathered->outcome.request_id), "%s",
                  answer->request_id);
         gathered->outcome.retry_after_usec = answer->retry_after_usec;
+        gathered->outcome.is_token_sent = gathered->by_token && answer->was_sent;
         if (answer->failure == FAILURE_NONE)
                 return true;
         error_set(&gathered->outcome.error, -EIO, "%s", answer->error);
         gathered->outcome.failure = answer->failure;
+        gathered->outcome.cause = answer->cause;
         gathered->outcome.is_unheard = answer->failure == FAILURE_REFUSED;
         if (answer->may_be_revoked)
                 mention_clones(gathered);
@@ -210,7 +222,13 @@ static void take_token_rejection(struct remote *remote, bool is_doubtful) {
                                                  : "the stage",
                   error_text(&why));
         gathered->outcome.failure = FAILURE_REJECTED;
+        gathered->outcome.cause = CAUSE_TOKEN;
         gathered->outcome.is_doubtful = is_doubtful;
+}
+
+/* The call has met no Connector that could have used a token up. */
+static bool has_no_endpoint(const struct gathered *gathered, const struct protocol_reply *reply) {
+        return gathered->outcome.step == STEP_CONFIGURATION && (reply->status == 404 || reply->status == 405);
 }
 
 /* Judges what reading a reply has resulted in. */
@@ -229,8 +247,10 @@ static void take_result(struct remote *remote, const struct protocol_reply *repl
         }
         error_prefix(&gathered->outcome.error, "%s", remote->shown);
         gathered->outcome.failure = (enum failure)r;
+        gathered->outcome.cause = has_no_endpoint(gathered, reply) ? CAUSE_URL : CAUSE_NONE;
         gathered->outcome.is_token_good =
-                r == FAILURE_REFUSED && reply->token && protocol_of(remote)->keeps_token;
+                r == FAILURE_REFUSED && reply->token &&
+                (protocol_of(remote)->keeps_token || has_no_endpoint(gathered, reply));
         if (r == FAILURE_REJECTED || (reply->status == 400 && reply->size == 0))
                 mention_clones(gathered);
 }
@@ -441,6 +461,7 @@ static void verify_at_next(struct remote *remote) {
         };
 
         gathered->outcome.failure = FAILURE_NONE;
+        gathered->outcome.cause = CAUSE_NONE;
         error_clear(&gathered->outcome.error);
         start_call(remote, &request, on_verified);
 }

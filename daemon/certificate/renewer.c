@@ -135,7 +135,7 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
             !(outcome->is_doubtful && renewal->failures <= RENEWAL_DOUBTS))
                 facts_burn_token(&renewer->core->facts);
         records_failure(renewer->core, renewal->failures, renewal->failure, renewal->backoff_usec);
-        records_error(renewer->core, &outcome->error);
+        records_error(renewer->core, &outcome->error, outcome->cause);
         records_named_subject(renewer->core, outcome, attempt_findings(renewer->attempt)->next_subject);
         if (outcome->not_longer)
                 saved(renewer)->rotation.asked = 0; /* there is nothing better to be had */
@@ -277,7 +277,7 @@ static void log_rest(struct renewer *renewer, const struct renewal *next, enum r
                              "the clock is "
                              "right",
                              0);
-                records_error(renewer->core, &attempt_outcome(renewer->attempt)->error);
+                records_error(renewer->core, &attempt_outcome(renewer->attempt)->error, CAUSE_CLOCK);
                 log_failure(renewer, false);
                 renewer->result.failed = true;
         } else if (next->state == RENEWAL_WAITING_FOR_TOKEN) {
@@ -634,6 +634,8 @@ int renewer_configure(struct renewer *renewer, bool has_changed, bool url_change
                 slots_leave(&renewer->slot);
         renewer->slot.group = group;
         renewer->is_news_to_us = renewer->is_news_to_us || has_changed;
+        if (has_changed)
+                waits_forget_files(&renewer->waits);
         /* What the operator has corrected goes before what `configuration` once said. */
         renewer->wish.configured_url_first = renewer->wish.configured_url_first || url_changed;
         return 0;
@@ -665,7 +667,7 @@ void renewer_take_probe(struct renewer *renewer, const struct probe_result *resu
         if (is_rejected) {
                 error_set(&error, -EACCES, "%s", result->error);
                 records_failure(renewer->core, 1, FAILURE_REJECTED, USEC_INFINITY);
-                records_error(renewer->core, &error);
+                records_error(renewer->core, &error, CAUSE_NONE);
                 state_file_save(state_file(renewer));
         }
         renewer_request(renewer, RENEWER_TRY);

@@ -94,6 +94,7 @@ static void emit(struct reporter *reporter, int priority, const char *message_id
                 { FIELD_STEP, failed ? renewal_step_names[outcome->step] : NULL },
                 /* As the machine has it: a new certificate that the edge rejects is a bad reply to us. */
                 { FIELD_FAILURE, failed ? failure_names[renewal->failure] : NULL },
+                { FIELD_CAUSE, failed && outcome->cause != CAUSE_NONE ? cause_names[outcome->cause] : NULL },
                 { FIELD_ERROR, failed ? error_text(&outcome->error) : NULL },
                 { FIELD_REQUEST_ID, outcome && outcome->request_id[0] ? outcome->request_id : NULL },
                 { FIELD_OPERATION, operation_names[ended_operation(reporter, message_id)] },

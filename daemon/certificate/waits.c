@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "daemon/certificate/file-watches.h"
 #include "daemon/loop/path-watch.h"
 #include "daemon/loop/place.h"
 #include "daemon/loop/set-watch.h"
@@ -123,6 +124,28 @@ static void on_set_event(void *userdata) {
         waits->ops->files_changed(waits);
 }
 
+/* An export that was deleted, or a new passphrase, is found at once, as a change of the set is. One that
+ * cannot be watched is looked for from time to time. */
+static void watch_files(struct waits *waits) {
+        const struct core *core = waits->core;
+
+        if (!waits->has_files && file_watches_new(core->env->services.event, core->config, on_set_event,
+                                                  waits, &waits->file_watches) < 0)
+                log_error("%s: out of memory; a change of its exports is found at the next inspection",
+                          core->config->name);
+        waits->has_files = true;
+        file_watches_note(waits->file_watches);
+}
+
+void waits_settle_files(struct waits *waits) {
+        file_watches_settle(waits->file_watches);
+}
+
+void waits_forget_files(struct waits *waits) {
+        waits->file_watches = file_watches_free(waits->file_watches);
+        waits->has_files = false;
+}
+
 void waits_watch_set(struct waits *waits) {
         const struct core *core = waits->core;
         int r = 0;
@@ -137,6 +160,7 @@ void waits_watch_set(struct waits *waits) {
         if (r == 0)
                 r = set_watch_problem(waits->set_watch);
         note_problem(waits, "directory", core->config->directory, r, &waits->is_unwatched);
+        watch_files(waits);
 }
 
 void waits_set_backoff(struct waits *waits, usec_t span) {
@@ -151,4 +175,5 @@ void waits_stop(struct waits *waits) {
         waits->timer = sd_event_source_disable_unref(waits->timer);
         waits->token_watch = path_watch_free(waits->token_watch);
         waits->set_watch = set_watch_free(waits->set_watch);
+        waits_forget_files(waits);
 }

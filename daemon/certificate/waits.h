@@ -8,6 +8,7 @@
 #include "daemon/certificate/core.h"
 #include "lib/life/renewal.h"
 
+struct file_watches;
 struct path_watch;
 struct set_watch;
 struct waits;
@@ -26,9 +27,11 @@ struct waits {
         sd_event_source *timer;
         struct path_watch *token_watch;
         struct set_watch *set_watch;
-        usec_t backoff_until; /* CLOCK_BOOTTIME; 0: no back-off */
-        bool is_paused;       /* during an attempt: what comes is looked at when it ends */
-        bool token_came;      /* while it was paused */
+        struct file_watches *file_watches; /* NULL: there are no exports to files, or none are watched yet */
+        bool has_files;                    /* FILE_WATCHES are those of the configuration of now */
+        usec_t backoff_until;              /* CLOCK_BOOTTIME; 0: no back-off */
+        bool is_paused;                    /* during an attempt: what comes is looked at when it ends */
+        bool token_came;                   /* while it was paused */
         bool is_unwatched,
                 token_is_unwatched; /* the files, and the token: they are inspected from time to time */
 };
@@ -43,9 +46,15 @@ void waits_arm(struct waits *waits, const struct renewal *renewal);
 /* An attempt begins. */
 void waits_pause(struct waits *waits);
 
-/* Watches the files of the set, and where they are to be. To be called before they are inspected: what
- * changes after the inspection is then an event. */
+/* Watches the files of the set, where they are to be, and its exports. To be called before they are
+ * inspected: what changes after the inspection is then an event. */
 void waits_watch_set(struct waits *waits);
+
+/* The exports were written, as far as they could be: that is no change by others. */
+void waits_settle_files(struct waits *waits);
+
+/* The configuration is another one: the next waits_watch_set() watches other files. */
+void waits_forget_files(struct waits *waits);
 
 /* A back-off of the last run: SPAN is left of it. And what is left of the present one; 0 for none. */
 void waits_set_backoff(struct waits *waits, usec_t span);

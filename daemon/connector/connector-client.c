@@ -20,8 +20,11 @@
 #include <stdio.h>
 #include <systemd/sd-id128.h>
 
+#include "lib/protocol/transport-error.h"
 #include "lib/util/error.h"
 #include "lib/util/files.h"
+#include "lib/util/log.h"
+#include "lib/util/user.h"
 #include "lib/x509/identity.h"
 #include "lib/x509/tls.h"
 
@@ -54,6 +57,7 @@ struct connector_call {
         bool reply_too_large, has_trust;
         bool was_sent;     /* something of the body; not that of a second call */
         CURLcode doubtful; /* how the call ended, while a second one finds out why; CURLE_OK otherwise */
+        int first_errno;
         char request_id[SD_ID128_UUID_STRING_MAX];
         char first_error[CURL_ERROR_SIZE];
 };
@@ -70,56 +74,6 @@ CURLSH *connector_share_free(CURLSH *share) {
         if (share)
                 curl_share_cleanup(share);
         return NULL;
-}
-
-enum { ALERT_EXPIRED = 45, ALERT_UNKNOWN_CA = 48, ALERT_REQUIRED = 116 };
-
-/* RFC 8446 section 6.2 and RFC 5246 section 7.2.2: alerts by which a server refuses a client certificate, in
- * words that follow "does not accept the client certificate: ". NULL for all others. */
-static const char *alert_meaning(unsigned alert) {
-        switch (alert) {
-        case 40: /* handshake_failure: what TLS 1.2 servers send when there is no certificate */
-                return "the handshake failed (TLS alert 40)";
-        case 42: /* bad_certificate */
-                return "it is damaged, or a signature is wrong (TLS alert 42)";
-        case 43: /* unsupported_certificate */
-                return "its type is not supported there (TLS alert 43)";
-        case 44: /* certificate_revoked */
-                return "it is revoked (TLS alert 44)";
-        case ALERT_EXPIRED:
-                return "it has expired (TLS alert 45)";
-        case 46: /* certificate_unknown */
-                return "the reason is unknown (TLS alert 46)";
-        case ALERT_UNKNOWN_CA:
-                return "its CA is not trusted there (TLS alert 48); was the CA rotated?";
-        case 49: /* access_denied */
-                return "access is denied (TLS alert 49)";
-        case ALERT_REQUIRED:
-                return "it was not presented (TLS alert 116)";
-        default:
-                return NULL;
-        }
-}
-
-static unsigned alert_in_text(const char *text) {
-        const char *p = strstr(text, "error:0A");
-        unsigned reason;
-
-        if (!p || sscanf(p, "error:0A%6x", &reason) != 1)
-                return 0;
-        return reason > 1000 && reason < 1256 ? reason - 1000 : 0;
-}
-
-/* The alert that has ended the call, or 0. libcurl 7.88 folds two into texts of its own (lib/vtls/openssl.c,
- * ossl_connect_step2): alert 45 into the code for a bad server certificate, but without a verify result to
- * name; and alert 116 into a code. */
-static unsigned alert_of(const struct connector_end *end) {
-        if (end->code == CURLE_SSL_CLIENTCERT)
-                return ALERT_REQUIRED;
-        if (end->code == CURLE_PEER_FAILED_VERIFICATION &&
-            streq(end->text, "SSL certificate verification failed"))
-                return ALERT_EXPIRED;
-        return alert_in_text(end->text);
 }
 
 /* 407 again and again may lock an account; and what a proxy forbids it forbids for long. */
@@ -147,7 +101,7 @@ enum failure connector_classify(const struct connector_end *end) {
         }
         if (end->is_at_proxy)
                 return classify_at_proxy(end);
-        if (alert_meaning(alert_of(end)))
+        if (transport_alert_meaning(transport_alert(end->code, end->text)))
                 return FAILURE_REJECTED;
 
         switch (end->code) {
@@ -221,7 +175,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
 
 /* What did not get past the proxy is the proxy's. */
 static void describe_at_proxy(const struct connector_call *call, const struct connector_end *end,
-                              struct error *error) {
+                              const char *detail, struct error *error) {
         const struct proxy *proxy = &call->proxy;
 
         if (end->proxy_status == 407)
@@ -242,18 +196,34 @@ static void describe_at_proxy(const struct connector_call *call, const struct co
                         error, -EPROTO,
                         "the certificate of the proxy %s, which the environment variable %s names, cannot be "
                         "trusted: %s; the system's CA certificates count for it, and `trust` does not",
-                        proxy->url, proxy->variable, end->text);
+                        proxy->url, proxy->variable, detail);
         else
                 error_set(error, -EIO,
                           "the proxy %s, which the environment variable %s names, cannot be used to call %s: "
                           "%s",
-                          proxy->url, proxy->variable, call->url, end->text);
+                          proxy->url, proxy->variable, call->url, detail);
+}
+
+static struct transport_meaning explain(const struct connector_end *end) {
+        return transport_explain(
+                &(struct transport_end) { .code = end->code, .text = end->text, .os_errno = end->os_errno });
+}
+
+/* What can be mended; the classes for which nobody but the Connector's operators can do something have none.
+ */
+static enum cause find_cause(const struct connector_end *end, enum failure failure) {
+        if (end->is_at_proxy)
+                return CAUSE_PROXY;
+        return failure == FAILURE_TRANSIENT || failure == FAILURE_LOCAL ? explain(end).cause : CAUSE_NONE;
 }
 
 static void describe(const struct connector_call *call, const struct connector_end *end, enum failure failure,
                      struct error *error) {
-        const char *detail = end->text;
+        const struct transport_meaning meaning = explain(end);
+        const char *detail = meaning.sentence;
 
+        if (meaning.is_translated)
+                log_debug("call to %s: libcurl says: %s", call->url, end->text);
         if (call->identity_error.code < 0)
                 error_set(error, call->identity_error.code, "cannot call %s: %s", call->url,
                           error_text(&call->identity_error));
@@ -264,7 +234,7 @@ static void describe(const struct connector_call *call, const struct connector_e
                           call->url, detail,
                           call->has_trust ? "" : "; without it the package ca-certificates is needed");
         else if (end->is_at_proxy)
-                describe_at_proxy(call, end, error);
+                describe_at_proxy(call, end, detail, error);
         else if (call->reply_too_large)
                 error_set(error, -EFBIG, "the reply of %s is larger than %u bytes", call->url,
                           PROTOCOL_REPLY_MAX);
@@ -277,15 +247,12 @@ static void describe(const struct connector_call *call, const struct connector_e
                           call->url);
         else if (failure == FAILURE_REJECTED)
                 error_set(error, -EACCES, "%s does not accept the client certificate: %s", call->url,
-                          alert_meaning(alert_of(end)));
+                          transport_alert_meaning(transport_alert(end->code, end->text)));
         else if (end->code == CURLE_PEER_FAILED_VERIFICATION)
                 error_set(error, -EPROTO,
                           "the certificate of %s cannot be trusted: %s; is `trust` the CA of the Connector's "
                           "server certificate? (ca.crt is not: it is the CA of the clients)",
                           call->url, detail);
-        else if (end->code == CURLE_SEND_FAIL_REWIND)
-                error_set(error, -EIO, "the call to %s failed: the connection ended without an answer",
-                          call->url);
         else
                 error_set(error, -EIO, "the call to %s failed: %s", call->url, detail);
 }
@@ -322,6 +289,7 @@ static int look_into(struct connector_call *call, const struct connector_end *en
             curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L) != CURLE_OK)
                 return -EIO;
         snprintf(call->first_error, sizeof(call->first_error), "%s", end->text);
+        call->first_errno = end->os_errno;
         if (call->reply)
                 explicit_bzero(call->reply, call->reply_size); /* half of one, which may hold a token */
         call->reply_size = 0;
@@ -344,8 +312,10 @@ static bool is_sent(const struct connector_call *call) {
 /* A connection that was kept has passed the proxy long ago. */
 static struct connector_end find_end(const struct connector_call *call, CURLcode code, const char *text) {
         struct connector_end end = { .code = code, .text = text, .was_sent = is_sent(call) };
-        long status = 0, n_new = 0;
+        long status = 0, n_new = 0, os_errno = 0;
 
+        curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno);
+        end.os_errno = (int)os_errno;
         if (code == CURLE_OK || !call->proxy.url)
                 return end;
         curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &status);
@@ -362,6 +332,7 @@ static void on_done(CURL *easy, CURLcode code, const char *text, void *userdata)
         struct connector_answer answer = { .request_id = call->request_id, .was_sent = is_sent(call) };
         curl_off_t retry_after = 0;
         char *content_type = NULL;
+        unsigned alert;
         long status = 0;
 
         answer.failure = connector_classify(&end);
@@ -369,11 +340,14 @@ static void on_done(CURL *easy, CURLcode code, const char *text, void *userdata)
                 return;
         if (call->doubtful != CURLE_OK && answer.failure != FAILURE_REJECTED) {
                 /* It was the network, then. What the second call heard is no answer to the first. */
-                end = (struct connector_end) { .code = call->doubtful, .text = call->first_error };
+                end = (struct connector_end) { .code = call->doubtful,
+                                               .text = call->first_error,
+                                               .os_errno = call->first_errno };
                 answer.failure = FAILURE_TRANSIENT;
         }
-        answer.may_be_revoked = answer.failure == FAILURE_REJECTED && alert_of(&end) != ALERT_UNKNOWN_CA &&
-                                alert_of(&end) != ALERT_EXPIRED;
+        alert = transport_alert(end.code, end.text);
+        answer.may_be_revoked = answer.failure == FAILURE_REJECTED && alert != TLS_ALERT_UNKNOWN_CA &&
+                                alert != TLS_ALERT_EXPIRED;
         if (answer.failure == FAILURE_NONE) {
                 curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
                 curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);
@@ -388,6 +362,7 @@ static void on_done(CURL *easy, CURLcode code, const char *text, void *userdata)
                         answer.retry_after_usec = usec_add(0, (usec_t)retry_after * USEC_PER_SEC);
         } else {
                 describe(call, &end, answer.failure, &error);
+                answer.cause = find_cause(&end, answer.failure);
                 answer.error = error_text(&error);
         }
         call->done(&answer, call->userdata);
@@ -520,10 +495,14 @@ static int set_options(struct connector_call *call, const struct connector_reque
 }
 
 /* OpenSSL opens it on the loop, where a FIFO would be waited for without an end. */
-static int check_trust(const char *path, struct error *error) {
-        _cleanup_(fd_closep) int fd = file_open_at(AT_FDCWD, path, FILE_FOLLOW);
+int connector_check_trust(const char *path, struct error *error) {
+        _cleanup_(fd_closep) int fd = path ? file_open_at(AT_FDCWD, path, FILE_FOLLOW) : -1;
 
-        return fd < 0 ? error_set_errno(error, fd, "cannot read `trust`, %s", path) : 0;
+        if (!path || fd >= 0)
+                return 0;
+        error_set_errno(error, fd, "cannot read `trust`, %s", path);
+        error_name_user(error);
+        return fd;
 }
 
 int connector_call_new(struct curl_glue *glue, struct connector_request *request, connector_done_t done,
@@ -533,7 +512,7 @@ int connector_call_new(struct curl_glue *glue, struct connector_request *request
         int r;
 
         request->asked = (struct protocol_request) { 0 };
-        r = request->trust ? check_trust(request->trust, error) : 0;
+        r = connector_check_trust(request->trust, error);
         if (r < 0)
                 return r;
         call = calloc(1, sizeof(*call));

@@ -3,6 +3,7 @@
 /* One HTTPS call to a Connector, and the meaning of its outcome before the body is read. */
 
 #include "daemon/loop/curl-glue.h"
+#include "lib/life/cause.h"
 #include "lib/protocol/protocol.h"
 #include "lib/util/time.h"
 #include "lib/x509/key.h"
@@ -46,6 +47,7 @@ struct connector_answer {
         usec_t retry_after_usec;     /* from Retry-After; 0: none */
         const char *request_id;      /* sent as x-request-id: the Connector's log has it */
         const char *error;           /* one sentence when there is a failure */
+        enum cause cause;            /* of a failure */
 };
 
 typedef void (*connector_done_t)(const struct connector_answer *answer, void *userdata);
@@ -54,6 +56,10 @@ typedef void (*connector_done_t)(const struct connector_answer *answer, void *us
  * -errno, for which ERROR is filled where errno does not say enough. */
 int connector_call_new(struct curl_glue *glue, struct connector_request *request, connector_done_t done,
                        void *userdata, struct connector_call **ret, struct error *error);
+
+/* Whether the file of `trust` at PATH, which may be NULL, can be read: 0, or -errno with a sentence. The call
+ * checks it too. */
+int connector_check_trust(const char *path, struct error *error);
 
 /* Ends the call if it is under way. May be called from its own callback, last thing. Accepts NULL, returns
  * NULL. */
@@ -64,6 +70,7 @@ DEFINE_CLEANUP(struct connector_call *, connector_call_free);
 struct connector_end {
         CURLcode code;
         const char *text; /* curl's, of the error */
+        int os_errno;     /* of the last system call that failed; 0: none did */
         bool was_sent;    /* the body: what was left is the reply */
 
         /* It did not get past the proxy, whose STATUS is not 2xx, or 0: none came. */

@@ -15,6 +15,10 @@ void control_reply_history(const struct control_options *options, struct http_re
                            struct certificate *certificate);
 void control_reply_events(const struct control_options *options, struct http_request *request);
 
+/* Reads the configuration as a reload would, and tells what is wrong with it and what will fail later; for
+ * the certificate that the query names, if it names one. */
+void control_reply_precheck(const struct control_options *options, struct http_request *request);
+
 /* CONNECTIONS: how many peers the control socket has. */
 void control_reply_metrics(const struct control_options *options, struct http_request *request,
                            unsigned connections);

@@ -80,6 +80,11 @@ static void get_events(struct control *control, struct http_request *request,
         control_reply_events(&control->options, request);
 }
 
+static void get_precheck(struct control *control, struct http_request *request,
+                         _unused_ struct certificate *certificate) {
+        control_reply_precheck(&control->options, request);
+}
+
 static void get_metrics(struct control *control, struct http_request *request,
                         _unused_ struct certificate *certificate) {
         const unsigned connections = control->control ? http_server_connections(control->control) : 0;
@@ -154,6 +159,7 @@ static const struct route {
         { "/v1/version", NULL, "GET", get_version, false, OPERATION_NONE },
         { "/v1/certificates", NULL, "GET", get_list, false, OPERATION_NONE },
         { "/v1/cas", NULL, "GET", get_issuers, false, OPERATION_NONE },
+        { "/v1/check-config", NULL, "GET", get_precheck, false, OPERATION_NONE },
         { NULL, "", "GET", get_details, false, OPERATION_NONE },
         { NULL, "/history", "GET", get_history, false, OPERATION_NONE },
         { NULL, "/renew", "POST", NULL, false, OPERATION_RENEW },

@@ -23,6 +23,7 @@
 #include <stdio.h>
 
 #include "daemon/loop/names.h"
+#include "lib/protocol/transport-error.h"
 #include "lib/util/log.h"
 
 /* Connections that are kept between two calls of a renewal. By itself curl keeps four for each call under
@@ -354,7 +355,7 @@ static void on_name(struct name_waiter *waiter, const char *addresses, int code)
 
         if (!addresses) {
                 snprintf(transfer->error, sizeof(transfer->error), "the name %.120s cannot be looked up: %s",
-                         transfer->host, gai_strerror(code));
+                         transfer->host, transport_lookup_problem(code));
                 transfer_end(transfer, CURLE_COULDNT_RESOLVE_HOST);
         } else if (use_addresses(transfer, addresses) < 0 || begin(transfer) < 0)
                 transfer_end(transfer, CURLE_OUT_OF_MEMORY);

@@ -52,8 +52,8 @@ static void print_help(void) {
                          options[i].argument ? options[i].argument : "");
                 printf("  %-20s  %s\n", left, options[i].help);
         }
-        puts("\nSIGTERM and SIGINT stop it cleanly, SIGHUP reloads the configuration. See rekeyd.yaml(5) "
-             "for every option.");
+        puts("\nSIGTERM and SIGINT stop it cleanly, SIGHUP reloads the configuration. See rekeyd(8), "
+             "and rekeyd.yaml(5) for the options of the configuration.");
 }
 
 /* 0 to continue, 1 to exit successfully, -EINVAL. */

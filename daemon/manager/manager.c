@@ -497,6 +497,8 @@ void manager_start(struct manager *manager) {
                                                  0, on_extend, NULL);
         for (size_t i = 0; i < fleet->n; i++)
                 certificate_start(fleet->certificates[i]);
+        if (manager->reload)
+                reload_check(manager->reload, manager->config);
 }
 
 struct metrics *manager_metrics(struct manager *manager) {

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "daemon/loop/service.h"
+#include "daemon/manager/precheck-log.h"
 #include "daemon/observe/events.h"
 #include "daemon/observe/messages.h"
 
@@ -22,6 +23,14 @@ struct reload {
         int result;
         struct config *config;
         struct config_errors errors;
+        struct prechecks prechecks; /* of it: what will fail later */
+
+        /* The same of what is in use from the start on. */
+        struct {
+                struct job job;
+                struct config *config; /* a reference */
+                struct prechecks prechecks;
+        } first;
 };
 
 /* Of the line that ends a reload. */
@@ -51,6 +60,7 @@ static void log_failure(const struct reload *reload, const struct error *error) 
 }
 
 static void forget(struct reload *reload) {
+        prechecks_clear(&reload->prechecks);
         reload->config = config_free(reload->config);
         config_errors_clear(&reload->errors);
 }
@@ -59,6 +69,8 @@ static void read_configuration(struct job *job) {
         struct reload *reload = container_of(job, struct reload, job);
 
         reload->result = config_load(reload->options.config_path, &reload->config, &reload->errors);
+        if (reload->result == 0)
+                reload->result = precheck_run(reload->config, NULL, PRECHECK_ALL, &reload->prechecks);
 }
 
 static void on_configuration(struct job *job);
@@ -90,6 +102,7 @@ static void on_configuration(struct job *job) {
                 r = options->apply(reload->config, &changes, options->userdata, &error);
         if (r == 0) {
                 reload->config = NULL;
+                precheck_log(&reload->prechecks, options->events);
                 log_success(reload, &changes);
         } else if (error.code == 0)
                 log_mistakes(reload);
@@ -107,6 +120,32 @@ void reload_request(struct reload *reload) {
                 begin(reload);
 }
 
+/* --- The first configuration --- */
+
+static void check_first(struct job *job) {
+        struct reload *reload = container_of(job, struct reload, first.job);
+
+        (void)precheck_run(reload->first.config, NULL, PRECHECK_QUICK, &reload->first.prechecks);
+}
+
+static void forget_first(struct reload *reload) {
+        prechecks_clear(&reload->first.prechecks);
+        reload->first.config = config_free(reload->first.config);
+}
+
+static void on_checked_first(struct job *job) {
+        struct reload *reload = container_of(job, struct reload, first.job);
+
+        precheck_log(&reload->first.prechecks, reload->options.events);
+        forget_first(reload);
+}
+
+void reload_check(struct reload *reload, struct config *config) {
+        reload->first.config = config_ref(config);
+        reload->first.job = (struct job) { .run = check_first, .done = on_checked_first };
+        workers_submit(reload->options.workers, &reload->first.job);
+}
+
 int reload_new(const struct reload_options *options, struct reload **ret) {
         struct reload *reload = calloc(1, sizeof(*reload));
 
@@ -121,6 +160,7 @@ struct reload *reload_free(struct reload *reload) {
         if (!reload)
                 return NULL;
         forget(reload);
+        forget_first(reload);
         free(reload);
         return NULL;
 }

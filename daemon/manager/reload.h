@@ -31,5 +31,8 @@ int reload_new(const struct reload_options *options, struct reload **ret);
 struct reload *reload_free(struct reload *reload);
 DEFINE_CLEANUP(struct reload *, reload_free);
 
+/* Checks CONFIG, which is in use from the start on, on a worker, and warns of what will fail later. Once. */
+void reload_check(struct reload *reload, struct config *config);
+
 /* Reads the files, and applies them if they have no error. During a reload it starts over. */
 void reload_request(struct reload *reload);

@@ -19,8 +19,10 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "lib/life/cause.h"
 #include "lib/store/directory.h"
 #include "lib/util/rights.h"
+#include "lib/util/user.h"
 
 /* As file_replace_at() names what it renames. */
 static const char temporary_format[] = ".%s.rekeyd";
@@ -174,15 +176,19 @@ int export_target_read(const struct export *export, const struct export_target *
 
 /* Where errno alone does not lead an operator to the fix. */
 static int explain(const struct export *export, int r, struct error *error) {
+        _cleanup_(freep) char *directory = NULL;
+        char name[USER_NAME_MAX];
+
         if (r == -EBUSY || r == -EXDEV)
                 return error_set(error, r, "%s", mounted_advice);
-        if (r == -EPERM && (export->access.uid != (uid_t)-1 || export->access.gid != (gid_t)-1))
-                return error_set_errno(error, r,
-                                       "rekeyd needs the right to set its 'owner' and 'group' (CAP_CHOWN)");
         if (r == -EACCES)
-                return error_set_errno(error, r, "rekeyd runs as user %u, who may not write there",
-                                       (unsigned)geteuid());
-        return error_set(error, r, "%s", error_code_text(r));
+                return error_set_errno(error, r, "rekeyd runs as user %s, who may not write there",
+                                       user_name(geteuid(), name));
+        error_set(error, r, "%s", error_code_text(r));
+        directory = strndup(export->path, (size_t)(strrchr(export->path, '/') - export->path));
+        if (error && directory)
+                (void)cause_explain(directory, export->access.uid, export->access.gid, error);
+        return r;
 }
 
 /* Only what differs, since an owner without rights may do that much. */

@@ -85,6 +85,19 @@ static int validate_mode(const struct export *export, struct error *error) {
         return 0;
 }
 
+/* PKCS#12 keeps it as a BMPString, which has the first 65536 characters of Unicode only. */
+static bool has_bmp_name(const struct export *export) {
+        const char *name = export->friendly_name ? export->friendly_name : "";
+        size_t size;
+
+        for (; *name; name += size) {
+                size = utf8_size(name, UTF8_STRING);
+                if (size == 0 || size > 3)
+                        return false;
+        }
+        return true;
+}
+
 static int validate_pkcs12_options(const struct export *export, struct error *error) {
         const char *stray = export->passphrase_file ? "passphrase_file"
                             : export->friendly_name ? "friendly_name"
@@ -94,6 +107,11 @@ static int validate_pkcs12_options(const struct export *export, struct error *er
         if (export->format == EXPORT_PKCS12 && !export->passphrase_file)
                 return error_set(error, -EINVAL,
                                  "'passphrase_file' is missing: format pkcs12 requires a passphrase");
+        if (export->format == EXPORT_PKCS12 && !has_bmp_name(export))
+                return error_set(
+                        error, -EINVAL,
+                        "'friendly_name' must be of characters up to U+FFFF: PKCS#12 has no others, such "
+                        "as emoji");
         if (export->format != EXPORT_PKCS12 && stray)
                 return error_set(error, -EINVAL, "'%s' is for format pkcs12 only, not for %s", stray,
                                  export_format_names[export->format]);

@@ -101,19 +101,20 @@ int state_format(const struct state *state, const struct state_instant *now, cha
         if (!issuances || !revoked || !pending || !old_cas)
                 return error_set_errno(error, -ENOMEM, "cannot format it");
         root = json_pack(
-                "{s:i, s:{s:s, s:s, s:I, s:I}, s:I, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:I, s:I, s:s, s:I, "
+                "{s:i, s:{s:s, s:s, s:I, s:I}, s:I, s:s, s:s, s:I, s:s?, s:I, s:O, s:s, s:I, s:I, s:I, s:s, "
+                "s:I, "
                 "s:I, "
                 "s:o, s:o, s:O, s:o, s:O, s:s?, s:s?, s:b, s:b, s:o, s:o, s:O}",
                 "version", STATE_VERSION, "saved", "boot_id", boot_id, "machine_id", machine_id,
                 "boottime_usec", time_value(now->boottime), "realtime_usec", time_value(now->realtime),
-                "failures", (json_int_t)state->failures, "failure", failure_names[state->failure],
-                "next_attempt_usec", time_value(state->next_attempt_usec), "error", state->error,
-                "failed_usec", time_value(state->failed_usec), "issuances_boottime_usec", issuances, "token",
-                token, "reply", (json_int_t)state->reply, "reply_tries", (json_int_t)state->reply_tries,
-                "generation", (json_int_t)state->generation, "fingerprint", state->fingerprint, "revoke_usec",
-                time_value(state->revoke_usec), "revoke_generation", (json_int_t)state->revoke_generation,
-                "not_before_usec", known_time(state->not_before), "expiry_usec", known_time(state->expiry),
-                "revoked", revoked, "revoking_generation",
+                "failures", (json_int_t)state->failures, "failure", failure_names[state->failure], "cause",
+                cause_names[state->cause], "next_attempt_usec", time_value(state->next_attempt_usec), "error",
+                state->error, "failed_usec", time_value(state->failed_usec), "issuances_boottime_usec",
+                issuances, "token", token, "reply", (json_int_t)state->reply, "reply_tries",
+                (json_int_t)state->reply_tries, "generation", (json_int_t)state->generation, "fingerprint",
+                state->fingerprint, "revoke_usec", time_value(state->revoke_usec), "revoke_generation",
+                (json_int_t)state->revoke_generation, "not_before_usec", known_time(state->not_before),
+                "expiry_usec", known_time(state->expiry), "revoked", revoked, "revoking_generation",
                 state->is_revoking ? json_integer((json_int_t)state->revoking_generation) : json_null(),
                 "owed", pending, "subject", state->subject, "other_subject", state->other_subject,
                 "other_subject_accepted", state->is_accepted, "copied", state->is_copied,
@@ -460,6 +461,7 @@ int state_parse(const char *json, size_t size, struct state *ret, struct state_i
                 r = take_count(root, "failures", &state.failures, error);
         if (r == 0)
                 r = take_failure(root, &state.failure, error);
+        state.cause = cause_by_name(string_of(root, "cause")); /* it came later */
         if (r == 0)
                 r = take_time(root, "next_attempt_usec", &state.next_attempt_usec, error);
         if (r == 0)

@@ -278,6 +278,8 @@ int state_check(const struct state *state, struct error *error) {
 
         if (state->failure < FAILURE_NONE || state->failure >= FAILURE_MAX)
                 return error_set(error, -EINVAL, "failure class %d is invalid", (int)state->failure);
+        if (state->cause < CAUSE_NONE || state->cause >= CAUSE_MAX)
+                return error_set(error, -EINVAL, "cause %d is invalid", (int)state->cause);
         if (state->n_issuances > SCHEDULE_BUDGET_MAX)
                 return error_set(error, -EINVAL, "%zu issuances are too many, at most %u", state->n_issuances,
                                  SCHEDULE_BUDGET_MAX);

@@ -3,6 +3,7 @@
 /* What must survive a restart besides the certificates themselves: failures, the issuance budget, the token
  * that was tried, and pending notifications. */
 
+#include "lib/life/cause.h"
 #include "lib/life/failure.h"
 #include "lib/life/schedule.h"
 #include "lib/util/error.h"
@@ -52,6 +53,7 @@ struct state_rotation {
 struct state {
         unsigned failures;    /* in a row */
         enum failure failure; /* the class of the last one */
+        enum cause cause;     /* of the last one */
         usec_t next_attempt_usec;
         char *error; /* its sentence, or NULL */
         usec_t failed_usec;

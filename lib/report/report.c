@@ -116,6 +116,8 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "next_attempt", instant(status->next_attempt));
         r |= put(o, "failures", number(status->failures));
         r |= put(o, "failure", text(status->failure == FAILURE_NONE ? NULL : failure_names[status->failure]));
+        r |= put(o, "cause",
+                 text(status->renewable.cause == CAUSE_NONE ? NULL : cause_names[status->renewable.cause]));
         r |= put(o, "subject", text(status->subjects.last));
         r |= put(o, "refused_subject", text(status->subjects.refused));
         r |= put(o, "accepted_subject", text(status->subjects.accepted));
@@ -374,6 +376,7 @@ void report_offline(const struct config *config, const struct config_certificate
                                                                                     : USEC_INFINITY,
                 .failures = state->failures,
                 .failure = state->failure,
+                .renewable.cause = state->failures > 0 ? state->cause : CAUSE_NONE,
                 .is_copied = state->is_copied,
                 .subjects.last = state->subject,
                 .subjects.refused = state_refused_subject(state),

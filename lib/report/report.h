@@ -33,6 +33,7 @@ struct report_renewable {
         const char *doubt;        /* why it cannot be; NULL: nothing is known */
         enum probe_answer answer; /* of the last probe since the start */
         usec_t probed_at;         /* CLOCK_REALTIME */
+        enum cause cause;         /* of the last failure in a row */
 };
 
 /* The notifications of a certificate. */

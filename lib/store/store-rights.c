@@ -17,7 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/life/cause.h"
 #include "lib/util/hash.h"
+#include "lib/util/user.h"
 
 void store_rights_clear(struct store_rights *rights) {
         free(rights->changes);
@@ -108,25 +110,25 @@ static void hash_problem(struct walk *walk, const char *path, const struct right
 /* R is why NOW could not be changed; 0: it was not tried, or was in vain. */
 static void note_problem(struct walk *walk, const struct spot *spot, const struct rights *now,
                          const struct rights *target, int r) {
-        _cleanup_(freep) char *path = NULL, *commands = NULL, *why = NULL;
+        _cleanup_(freep) char *path = NULL, *commands = NULL, *why = NULL, *fix = NULL;
         const bool needs_right = r == -EPERM && now->gid != target->gid;
-        char is[RIGHTS_TEXT], should[RIGHTS_TEXT];
+        char is[RIGHTS_TEXT], should[RIGHTS_TEXT], group[USER_NAME_MAX];
 
         hash_problem(walk, spot->path, now, target);
         if (walk->result->problem.code != 0)
                 return;
         path = spot_path(walk, spot);
         commands = path ? rights_commands(now, target, path) : NULL;
-        if (r < 0 &&
-            asprintf(&why, ", and could not be changed: %s%s", error_code_text(r),
-                     needs_right ? " (without CAP_CHOWN, rekeyd can set only groups that its user is in)"
-                                 : "") < 0)
+        if (r < 0 && asprintf(&why, ", and could not be changed: %s%s%s", error_code_text(r),
+                              needs_right ? ", since the service is not in group " : "",
+                              needs_right ? group_name(target->gid, group) : "") < 0)
                 why = NULL;
-        if (!path || !commands) {
+        fix = needs_right && why ? cause_fix_group(target->gid) : NULL;
+        if (!path || !commands || (needs_right && !fix)) {
                 error_set(&walk->result->problem, -ENOMEM, "out of memory");
                 return;
         }
-        error_set(&walk->result->problem, r < 0 ? r : -EPERM, "%s: %s is %s instead of %s%s; fix: %s",
+        error_set(&walk->result->problem, r < 0 ? r : -EPERM, "%s: %s is %s instead of %s%s; %s%s%s",
                   spot->is_key && rights_are_wider(now, target)
                           ? "users who should not can read a key"
                           : "the files do not have the configured rights",
@@ -134,7 +136,7 @@ static void note_problem(struct walk *walk, const struct spot *spot, const struc
                   why            ? why
                   : walk->change ? ", and stays so where it is stored"
                                  : "",
-                  commands);
+                  fix ? fix : "fix", fix ? "; until then: " : ": ", commands);
 }
 
 static int visit(struct walk *walk, const struct spot *spot) {

@@ -412,6 +412,28 @@ static bool is_country(const char *value) {
         return strlen(value) == 2 && strspn(value, letters) == 2;
 }
 
+/* OpenSSL picks the string type by attribute: PrintableString for C, UTF8String for O. It also has the bounds
+ * of X.520, 64 characters for CN, O and OU. Connectors do not: what they issue beyond them must be renewed.
+ */
+static bool add_entry(X509_NAME *name, const struct attribute *attribute) {
+        const int nid = OBJ_txt2nid(attribute->name);
+        const ASN1_STRING_TABLE *rule = ASN1_STRING_TABLE_get(nid);
+        const unsigned long mask = rule ? rule->mask : B_ASN1_UTF8STRING;
+        ASN1_STRING *value = NULL;
+        bool is_added;
+
+        if (nid == NID_undef ||
+            ASN1_mbstring_copy(
+                    &value, (const unsigned char *)attribute->value, -1, MBSTRING_UTF8,
+                    rule && rule->flags & STABLE_NO_MASK ? mask : mask & ASN1_STRING_get_default_mask()) < 0)
+                return false;
+        is_added =
+                X509_NAME_add_entry_by_NID(name, nid, ASN1_STRING_type(value), ASN1_STRING_get0_data(value),
+                                           ASN1_STRING_length(value), -1, 0) == 1;
+        ASN1_STRING_free(value);
+        return is_added;
+}
+
 int subject_to_name(const struct subject *subject, X509_NAME **ret, struct error *error) {
         _cleanup_(X509_NAME_freep) X509_NAME *name = X509_NAME_new();
 
@@ -424,10 +446,7 @@ int subject_to_name(const struct subject *subject, X509_NAME **ret, struct error
                         return error_set(error, -EINVAL,
                                          "the subject's C is '%s': a country is two letters, as in C=DE",
                                          quoted(attribute->value));
-                /* OpenSSL picks the string type and the bounds by attribute: PrintableString for C,
-                 * UTF8String for O. */
-                if (X509_NAME_add_entry_by_txt(name, attribute->name, MBSTRING_UTF8,
-                                               (const unsigned char *)attribute->value, -1, -1, 0) != 1)
+                if (!add_entry(name, attribute))
                         return openssl_error(error, -EINVAL, "X.509 cannot hold the subject's %s '%s'",
                                              attribute->name, quoted(attribute->value));
         }

@@ -147,6 +147,68 @@ START_TEST(who_failed_for_want_of_an_export_is_told_when_it_is_there) {
 }
 END_TEST
 
+/* Within the moment, not at the next renewal; and whoever uses the copy learns of it. */
+START_TEST(an_export_that_is_gone_is_written_again) {
+        _cleanup_(fixture_freep) struct fixture *fixture =
+                prepare(FIXTURE_LASTING("1h"), EXPORTING "    exports: [{path: '@/out/a.pem'}]\n" TELL);
+        _cleanup_(freep) char *path = scratch_path(fixture->directory, "out/a.pem"), *before = NULL,
+                              *after = NULL;
+
+        make_directory(fixture, "out", 0755);
+        fixture_start(fixture, NULL);
+        await_export(fixture, MESSAGE_EXPORTED, "out/a.pem", "generation 1");
+        await_message(fixture, MESSAGE_CURRENT);
+        before = scratch_read(fixture->directory, "out/a.pem");
+        scratch_write(fixture->directory, "out/noise", "x", 0644);
+        ck_assert_int_eq(unlink(path), 0);
+        await_export(fixture, MESSAGE_EXPORTED, "out/a.pem", "generation 1");
+        await_message(fixture, MESSAGE_NOTIFIED);
+        after = scratch_read(fixture->directory, "out/a.pem");
+        ck_assert_str_eq(before, after);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        ck_assert_uint_eq(logged(fixture, MESSAGE_EXPORTED), 2);
+        ck_assert_uint_eq(fixture_calls(fixture, "sign"), 1);
+}
+END_TEST
+
+START_TEST(a_new_passphrase_counts_at_once) {
+        _cleanup_(fixture_freep) struct fixture *fixture =
+                prepare(FIXTURE_LASTING("1h"),
+                        EXPORTING "    exports: [{path: '@/out/a.p12', format: pkcs12, passphrase_file: "
+                                  "'@/pass'}]\n");
+
+        make_directory(fixture, "out", 0755);
+        scratch_write(fixture->directory, "pass", "the first one\n", 0600);
+        fixture_start(fixture, NULL);
+        await_export(fixture, MESSAGE_EXPORTED, "out/a.p12", "generation 1");
+        await_message(fixture, MESSAGE_CURRENT);
+        scratch_write(fixture->directory, "pass.new", "the second one\n", 0600);
+        free(shell("mv %s/pass.new %s/pass", fixture->directory, fixture->directory));
+        await_export(fixture, MESSAGE_EXPORTED, "out/a.p12", "generation 1");
+        free(shell("openssl pkcs12 -in %s/out/a.p12 -passin 'pass:the second one' -noout",
+                   fixture->directory));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
+/* A program that moves each copy away as soon as it hears of it does not keep rekeyd busy. */
+START_TEST(who_takes_each_copy_away_is_served_more_and_more_rarely) {
+        _cleanup_(fixture_freep) struct fixture *fixture =
+                prepare(FIXTURE_LASTING("1h"),
+                        EXPORTING "    exports: [{path: '@/out/a.pem'}]\n"
+                                  "    notify: [{command: [/bin/mv, '@/out/a.pem', '@/mine']}]\n");
+        const usec_t begin = now_usec(CLOCK_MONOTONIC);
+
+        make_directory(fixture, "out", 0755);
+        fixture_start(fixture, NULL);
+        for (unsigned i = 0; i < 4; i++)
+                await_export(fixture, MESSAGE_EXPORTED, "out/a.pem", "generation 1");
+        /* At 0 s, at once, 1 s and 2 s after that. */
+        ck_assert_uint_ge(now_usec(CLOCK_MONOTONIC) - begin, 3 * USEC_PER_SEC - USEC_PER_SEC / 10);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
 START_TEST(what_the_set_lacks_is_tried_until_a_renewal_brings_it) {
         _cleanup_(fixture_freep) struct fixture *fixture = prepare(FIXTURE_LASTING("1h"), EXPORTING);
         _cleanup_(freep) char *key = NULL, *certificate = NULL;
@@ -204,8 +266,9 @@ START_TEST(an_unprivileged_rekeyd_says_what_it_may_not_do) {
         fixture_start(fixture, NULL);
         unsetenv("REKEYD_TEST_WRAPPER");
         await_message(fixture, MESSAGE_ENROLLED);
-        await_export(fixture, MESSAGE_NOT_EXPORTED, "out/a.pem", "user 65534, who may not write there");
-        await_export(fixture, MESSAGE_NOT_EXPORTED, "own/b.pem", "CAP_CHOWN");
+        await_export(fixture, MESSAGE_NOT_EXPORTED, "out/a.pem", "who may not write there");
+        await_export(fixture, MESSAGE_NOT_EXPORTED, "own/b.pem",
+                     "SupplementaryGroups=daemon under [Service]");
         await_message(fixture, MESSAGE_NOTIFIED);
 
         ck_assert_int_eq(chown(out, NOBODY, NOBODY), 0);
@@ -356,6 +419,9 @@ int main(void) {
         TEST_CASE(suite, what_cannot_be_written_keeps_nobody_from_the_certificate);
         TEST_CASE(suite, what_cannot_be_written_keeps_nobody_from_a_renewal);
         TEST_CASE(suite, who_failed_for_want_of_an_export_is_told_when_it_is_there);
+        TEST_CASE(suite, an_export_that_is_gone_is_written_again);
+        TEST_CASE(suite, a_new_passphrase_counts_at_once);
+        TEST_CASE(suite, who_takes_each_copy_away_is_served_more_and_more_rarely);
         TEST_CASE(suite, what_the_set_lacks_is_tried_until_a_renewal_brings_it);
         TEST_CASE(suite, a_passphrase_for_everybody_is_warned_of_once);
         TEST_CASE(suite, an_export_that_comes_with_a_reload_is_written);

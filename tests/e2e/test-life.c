@@ -320,6 +320,38 @@ START_TEST(who_has_enrolled_knows_where_to_renew) {
 }
 END_TEST
 
+/* As real Connectors issue them: no bounds of X.520, and commas in names. */
+START_TEST(subjects_beyond_x520_are_renewed) {
+        static const char *const options[] = {
+                "--subject",
+                "O=SAP SE, Walldorf,"
+                "OU=Cloud Integration Platform and the Business Technology of everybody who has a long name "
+                "here,"
+                "L=locality,ST=province,C=DE",
+                NULL,
+        };
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(options);
+        _cleanup_(set_clear) struct set set = { 0 };
+        _cleanup_(subject_freep) struct subject *subject = NULL;
+        _cleanup_(freep) char *text = NULL;
+        char client[201] = { 0 };
+
+        memset(client, 'c', sizeof(client) - 1);
+        fixture_configure(fixture, ORDERS);
+        fixture_token(fixture, client, "token");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        fixture_configure(fixture, ORDERS LARGER_KEY);
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+        load(fixture, &set);
+        ck_assert_uint_eq(set.generation, 2);
+        ck_assert_int_eq(cert_subject(set.leaf, &subject, NULL), 0);
+        text = subject_format(subject);
+        ck_assert_ptr_nonnull(strstr(text, client));
+        ck_assert_ptr_nonnull(strstr(text, "O=SAP SE, Walldorf,"));
+        ck_assert_ptr_nonnull(strstr(text, "who has a long name here"));
+}
+END_TEST
+
 START_TEST(no_secret_is_logged) {
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
         _cleanup_(freep) char *token = NULL, *key = NULL;
@@ -439,5 +471,6 @@ TEST_MAIN("life", enrols_and_renews_unattended, the_set_is_whole_and_private,
           waits_for_a_token_that_comes_later, a_used_token_is_reported_and_a_fresh_one_helps,
           adopts_an_imported_pair_and_renews_it, adopts_plain_files_in_place, a_larger_key_is_made_at_once,
           never_below_what_the_connector_asks, the_director_may_be_down, follows_a_new_url_over_a_restart,
-          who_has_enrolled_knows_where_to_renew, the_director_s_answer_is_a_token, no_secret_is_logged,
-          ten_mistakes_are_reported_at_once, nobody_calls_over_the_connection_of_another)
+          who_has_enrolled_knows_where_to_renew, the_director_s_answer_is_a_token,
+          subjects_beyond_x520_are_renewed, no_secret_is_logged, ten_mistakes_are_reported_at_once,
+          nobody_calls_over_the_connection_of_another)

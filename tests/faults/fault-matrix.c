@@ -87,6 +87,12 @@ const char *const remedies[REMEDY_MAX] = {
         AT(REFUSED_TOKEN, REFUSED_TOKEN, BAD_REPLY_TOKEN, REFUSED, REFUSED, BAD_REPLY),           \
         SERVICE(REFUSED_AGAIN, REFUSED_AGAIN, BAD_REPLY_TOKEN, REFUSED, REFUSED, BAD_REPLY)
 
+/* There is no Connector at that path: the first call has burnt nothing. Of a second one that finds none where the
+ * first did a client cannot know. */
+#define NO_ROUTE                                                                                  \
+        AT(REFUSED_AGAIN, REFUSED_TOKEN, BAD_REPLY_TOKEN, REFUSED, REFUSED, BAD_REPLY),           \
+        SERVICE(REFUSED_AGAIN, REFUSED_AGAIN, BAD_REPLY_TOKEN, REFUSED, REFUSED, BAD_REPLY)
+
 /* 400 with nothing in it: mostly a used token at the token endpoint, never final at the other; and the one thing
  * that a revoked certificate hears when it proves itself. The older service says what it has to say. */
 #define EMPTY_400                                                                                 \
@@ -140,7 +146,7 @@ const struct fault_case fault_cases[] = {
         { "status", "\"status\":408", UNHEARD },
         { "status", "\"status\":401", SAYS_NO },
         { "status", "\"status\":403", SAYS_NO },
-        { "status", "\"status\":404", SAYS_NO },
+        { "status", "\"status\":404", NO_ROUTE },
         { "status", "\"status\":200", GATEWAY_UNREADABLE }, /* and no body */
         { "status", "\"status\":204", GATEWAY_UNREADABLE },
         { "timeout-503", NULL, UNANSWERED, .not_in_service = NO_TIME_LIMIT },

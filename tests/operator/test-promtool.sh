@@ -107,6 +107,15 @@ commands_exist() {
         return $bad
 }
 
+# Each alert links to its section of the runbook, and no section is without an alert. Commands are those that there are.
+runbook_fits() {
+        local page=$conf/rekeyd-runbook.md
+
+        diff --label alerts <(alert_names) --label runbook <(sed -n 's/^## //p' "$page") &&
+                diff --label links <(sed -n 's/^ *runbook_url: .*#//p' "$alerts") --label alerts <(alert_names | tr 'A-Z' 'a-z') &&
+                alerts=$page commands_exist
+}
+
 dashboard_expressions() {
         jq -r '.. | objects | .expr // .definition // empty' "$dashboard"
 }
@@ -159,6 +168,7 @@ check "alerts fire when they should, and only then" promtool test rules "$tests"
 check "every alert has a case for and one against" has_both_cases
 check "every alert says how urgent it is, and what to do" says_what_to_do
 check "rekeyctl has the commands that alerts name" commands_exist
+check "every alert has its section of the runbook" runbook_fits
 check "the alerts know the metrics" none "no such metric" < <(grep -v '^ *#' "$alerts" | unknown_names)
 check "the alerts' tests know the metrics" none "no such metric" < <(unknown_names <"$tests")
 check "the dashboard is well formed" dashboard_is_well_formed

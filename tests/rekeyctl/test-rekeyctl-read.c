@@ -354,7 +354,73 @@ START_TEST(versions_and_names) {
 }
 END_TEST
 
+/* --- The configuration --- */
+
+static void answer_check(struct ctl_fixture *fixture, const char *config, const char *checks) {
+        _cleanup_(freep) char *body = NULL;
+
+        ck_assert_int_ge(asprintf(&body,
+                                  "{\"config\":\"%s\",\"user\":\"'rekeyd'\",\"errors\":[],\"checks\":[%s]}",
+                                  config, checks),
+                         0);
+        fake_api_answer(fixture->api, "GET /v1/check-config", 200, body);
+}
+
+#define CHECK(certificate, ok, text)                                                            \
+        "{\"check\":\"trust\",\"connector\":\"ucl\",\"certificate\":" certificate ",\"ok\":" ok \
+        ",\"text\":\"" text "\"}"
+
+/* What only the service knows is asked of it, and only of its own configuration. */
+START_TEST(the_service_judges_its_configuration) {
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+        char line[256];
+
+        scratch_write(fixture.directory, "rekeyd.yaml", "connectors: {}\n", 0600);
+        scratch_write(fixture.directory, "other.yaml", "connectors: {}\n", 0600);
+        answer_check(&fixture, fixture.config, CHECK("null", "true", "all right"));
+        CHECK_RUN(&fixture, "check-config",
+                  .out = { "is valid: 0 certificates", "rekeyd, as user 'rekeyd', can use all files" });
+        answer_check(
+                &fixture, fixture.config,
+                CHECK("null", "false", "it cannot be read") "," CHECK("\"orders\"", "false", "it rains"));
+        CHECK_RUN(&fixture, "check-config", .exit = 1, .out = { "is valid" },
+                  .err = { "connector ucl: it cannot be read", "orders: it rains",
+                           "2 problems, judged by rekeyd as user 'rekeyd'" });
+        snprintf(line, sizeof(line), "check-config %s/other.yaml", fixture.directory);
+        CHECK_RUN(&fixture, line, .out = { "not judged: ", "rekeyd runs with another configuration" });
+        fake_api_answer(fixture.api, "GET /v1/check-config", 404, "{\"error\":\"no such endpoint\"}");
+        CHECK_RUN(&fixture, "check-config", .out = { "not judged: ", "older than rekeyctl" });
+}
+END_TEST
+
+/* From standard input, which is no file that rekeyd reads. */
+START_TEST(a_configuration_comes_through_a_pipe) {
+        static const struct {
+                const char *yaml;
+                int exit;
+                const char *says;
+        } rows[] = {
+                { "connectors: {}\n", 0, "standard input is valid: 0 certificates, 0 connectors." },
+                { "connectors: {}\n", 0, "not judged: " },
+                { "nonsense: 1\n", 1, "<stdin>:1:1: unknown option 'nonsense'" },
+                { "", 0, "standard input is valid" },
+        };
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(process_freep) struct process *process = NULL;
+
+                scratch_write(fixture.directory, "input", rows[i].yaml, 0600);
+                process = ctl_fixture_start_with(&fixture, "input", "check-config -");
+                ctl_fixture_check_exit(process, rows[i].exit);
+                ctl_fixture_check_says(process, rows[i].exit == 0 ? PROCESS_STDOUT : PROCESS_STDERR,
+                                       rows[i].says);
+        }
+}
+END_TEST
+
 TEST_MAIN("rekeyctl-read", refusals_have_their_exit_status, unknown_certificates,
           mistakes_on_the_command_line, what_is_wrong_stands_first, status_in_parts, status_as_json,
           a_terminal_has_colours_and_an_end, watching, showing_one, looking_back, checking,
-          what_the_sets_hang_on, versions_and_names)
+          what_the_sets_hang_on, the_service_judges_its_configuration, a_configuration_comes_through_a_pipe,
+          versions_and_names)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include "tests/rekeyctl/ctl-fixture.h"
 #include "tests/support/scratch.h"
@@ -72,6 +73,70 @@ START_TEST(a_token_is_read_from_file_and_pipe_and_shown_nowhere) {
                 requests = fake_api_requests(fixture.api);
                 ck_assert_msg(strstr(requests, bodies[i]), "%s", requests);
         }
+        ctl_fixture_clear(&fixture);
+}
+END_TEST
+
+/* As <(COMMAND) of a shell: /dev/fd/N is a pipe. And a FIFO whose writer comes late. */
+START_TEST(a_token_comes_through_a_pipe) {
+        struct ctl_fixture fixture = ctl_fixture_new();
+        _cleanup_(freep) char *fifo = scratch_path(fixture.directory, "fifo"), *requests = NULL;
+        char line[256];
+
+        ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+        fake_api_answer(fixture.api, ENROL, 202, ACCEPTED);
+        for (unsigned is_late = 0; is_late < 2; is_late++) {
+                _cleanup_(process_freep) struct process *process = NULL;
+                const char token[] = TOKEN "\n";
+                int fds[2], fd;
+
+                ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+                ck_assert_int_eq(fcntl(fds[0], F_SETFD, 0), 0);
+                if (is_late)
+                        snprintf(line, sizeof(line), "enrol orders --no-wait --token-file %s", fifo);
+                else
+                        snprintf(line, sizeof(line), "enrol orders --no-wait --token-file /dev/fd/%d",
+                                 fds[0]);
+                process = ctl_fixture_start(&fixture, line);
+                fd = is_late ? open(fifo, O_WRONLY) : dup(fds[1]);
+                close(fds[0]);
+                close(fds[1]);
+                ck_assert_int_eq(write(fd, token, 4), 4);
+                ck_assert_int_eq(write(fd, &token[4], strlen(token) - 4), (ssize_t)strlen(token) - 4);
+                close(fd);
+                ctl_fixture_check_exit(process, 0);
+                check_no_token(process);
+        }
+        requests = fake_api_requests(fixture.api);
+        ck_assert_uint_eq(count_text(requests, "{\"token\":\"" TOKEN "\"}"), 2);
+        ctl_fixture_clear(&fixture);
+}
+END_TEST
+
+/* Neither is one waited for that nobody writes to, nor is more read than a token has. */
+START_TEST(a_pipe_has_limits) {
+        struct ctl_fixture fixture = ctl_fixture_new();
+        _cleanup_(freep) char *fifo = scratch_path(fixture.directory, "fifo"), *requests = NULL;
+        _cleanup_(process_freep) struct process *silent = NULL, *endless = NULL;
+        char line[256], much[20000];
+        int fd;
+
+        ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+        snprintf(line, sizeof(line), "enrol orders --timeout 50ms --token-file %s", fifo);
+        silent = ctl_fixture_start(&fixture, line);
+        ctl_fixture_check_exit(silent, 1);
+        ctl_fixture_check_says(silent, PROCESS_STDERR, "is a pipe, and its writer has not ended in time");
+
+        snprintf(line, sizeof(line), "enrol orders --token-file %s", fifo);
+        endless = ctl_fixture_start(&fixture, line);
+        fd = open(fifo, O_WRONLY);
+        memset(much, 'x', sizeof(much));
+        ck_assert_int_eq(write(fd, much, sizeof(much)), sizeof(much));
+        ctl_fixture_check_exit(endless, 1);
+        close(fd);
+        ctl_fixture_check_says(endless, PROCESS_STDERR, "too long for a one-time token");
+        requests = fake_api_requests(fixture.api);
+        ck_assert_str_eq(requests, "");
         ctl_fixture_clear(&fixture);
 }
 END_TEST
@@ -295,5 +360,5 @@ START_TEST(a_revocation_takes_a_yes) {
 END_TEST
 
 TEST_MAIN("rekeyctl-token", a_token_is_read_from_file_and_pipe_and_shown_nowhere,
-          what_is_no_token_is_refused_unseen, a_token_is_asked_for_without_echo, a_token_stays_in_no_memory,
-          a_revocation_takes_a_yes)
+          a_token_comes_through_a_pipe, a_pipe_has_limits, what_is_no_token_is_refused_unseen,
+          a_token_is_asked_for_without_echo, a_token_stays_in_no_memory, a_revocation_takes_a_yes)

@@ -83,6 +83,9 @@ START_TEST(export_mistakes) {
                   "6:43: 'passphrase_file' is for format pkcs12 only, not for pem\n" },
                 { "[{path: /e, friendly_name: x}]",
                   "6:41: 'friendly_name' is for format pkcs12 only, not for pem\n" },
+                { "[{path: /e, format: pkcs12, passphrase_file: /p, friendly_name: \"a\xf0\x9f\x98\x80\"}]",
+                  "6:78: 'friendly_name' must be of characters up to U+FFFF: PKCS#12 has no others, such as "
+                  "emoji\n" },
                 { "[{path: /e, format: der, contents: [key], legacy: true}]",
                   "6:64: 'legacy' is for format pkcs12 only, not for der\n" },
                 /* A passphrase where its file belongs does not end up in a log. */

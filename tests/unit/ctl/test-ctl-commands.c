@@ -95,7 +95,7 @@ START_TEST(mistakes_are_refused) {
                 { "history", "orders", "-n", "0" },
                 { "history", "orders", "-n", "1000001" },
                 { "help", "nothing" },
-                { "completion", "fish" },
+                { "completion", "csh" },
                 { "version", "more" },
         };
 
@@ -195,7 +195,7 @@ static char *completion_of(const char *shell) {
 }
 
 START_TEST(shells_take_the_completions) {
-        ck_assert_int_eq(completion_write(stdout, &commands, "fish"), -EINVAL);
+        ck_assert_int_eq(completion_write(stdout, &commands, "csh"), -EINVAL);
         ck_assert_int_ne(ask_shell("sh", "if then ("), 0); /* the test can fail */
         for (const char *const *shell = completion_shells; *shell; shell++) {
                 _cleanup_(freep) char *script = completion_of(*shell);
@@ -210,7 +210,8 @@ START_TEST(shells_take_the_completions) {
 END_TEST
 
 START_TEST(completions_have_all_that_help_has) {
-        _cleanup_(freep) char *bash = completion_of("bash"), *zsh = completion_of("zsh");
+        _cleanup_(freep) char *bash = completion_of("bash"), *zsh = completion_of("zsh"),
+                              *fish = completion_of("fish");
 
         for (size_t i = 0; i < commands.n; i++) {
                 const struct ctl_command *command = commands.commands[i];
@@ -218,12 +219,20 @@ START_TEST(completions_have_all_that_help_has) {
 
                 ck_assert_int_ge(asprintf(&row, "        '%s:", command->name), 0);
                 ck_assert_msg(!strstr(zsh, row) == command->is_hidden, "%s", command->name);
+                free(take_ptr(row));
+                ck_assert_int_ge(asprintf(&row, "-n __fish_use_subcommand -a %s -d ", command->name), 0);
+                ck_assert_msg(!strstr(fish, row) == command->is_hidden, "fish: %s", command->name);
                 for (size_t k = 0; !command->is_hidden && k < command->n_options; k++) {
                         _cleanup_(freep) char *option = NULL;
 
                         ck_assert_int_ge(asprintf(&option, "--%s", command->options[k].name), 0);
                         ck_assert_msg(strstr(bash, option), "bash: %s", option);
                         ck_assert_msg(strstr(zsh, option), "zsh: %s", option);
+                        free(take_ptr(option));
+                        ck_assert_int_ge(asprintf(&option, "-n '__fish_seen_subcommand_from %s' -l %s ",
+                                                  command->name, command->options[k].name),
+                                         0);
+                        ck_assert_msg(strstr(fish, option), "fish: %s", option);
                 }
         }
 }

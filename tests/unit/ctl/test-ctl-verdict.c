@@ -2,6 +2,7 @@
 
 #include "ctl/plugin.h"
 #include "ctl/verdict.h"
+#include "lib/life/cause.h"
 #include "tests/test.h"
 
 #define NOW (1795198013 * USEC_PER_SEC) /* 2026-11-20T18:06:53Z */
@@ -335,4 +336,61 @@ START_TEST(plugin_line) {
 }
 END_TEST
 
-TEST_MAIN("ctl-verdict", judged, the_worst_comes_first, plugin_statuses, plugin_thresholds, plugin_line)
+/* --- Causes --- */
+
+/* What is tried again comes after what mends the cause. */
+START_TEST(each_cause_is_mended_first) {
+        for (enum cause cause = CAUSE_NONE + 1; cause < CAUSE_MAX; cause++) {
+                const struct mend *mend = cause_mend(cause);
+                _cleanup_(verdict_clear) struct verdict verdict = { 0 };
+                _cleanup_(freep) char *members = NULL, *advice = NULL;
+                _cleanup_(json_decrefp) json_t *status = NULL, *event = NULL;
+                struct view view;
+
+                ck_assert_int_ge(asprintf(&members,
+                                          NONE FAILED("transient") STATE("retrying") ",\"cause\":\"%s\"",
+                                          cause_names[cause]),
+                                 0);
+                status = status_of(members);
+                view_read(status, &view);
+                ck_assert_int_eq(verdict_judge(&view, NOW, false, &verdict), 0);
+                ck_assert_str_eq(verdict.findings[0].advice, mend->text);
+                ck_assert_str_eq(mend->command ? verdict.findings[0].then : verdict.findings[0].command,
+                                 "rekeyctl enrol orders");
+                ck_assert(!mend->command || !strstr(verdict.findings[0].command, "%"));
+
+                event = json_pack("{s:s, s:s, s:s}", "event", "failed", "failure", "transient", "cause",
+                                  cause_names[cause]);
+                advice = verdict_advise(event, "orders", "rekeyctl enrol %s");
+                ck_assert_msg(has_prefix(advice, mend->text), "%s", advice);
+                ck_assert_msg(has_suffix(advice, "then: rekeyctl enrol orders"), "%s", advice);
+                if (mend->command)
+                        ck_assert_ptr_nonnull(strstr(advice, verdict.findings[0].command));
+        }
+}
+END_TEST
+
+/* As before; and so is a cause of a later rekeyd. */
+START_TEST(no_cause_is_no_advice_of_its_own) {
+        static const char *const causes[] = { "null", "\"none\"", "\"a cause of the future\"", "7" };
+
+        for (size_t i = 0; i < ELEMENTSOF(causes); i++) {
+                _cleanup_(verdict_clear) struct verdict verdict = { 0 };
+                _cleanup_(freep) char *members = NULL;
+                _cleanup_(json_decrefp) json_t *status = NULL;
+                struct view view;
+
+                ck_assert_int_ge(
+                        asprintf(&members, NONE FAILED("local") STATE("retrying") ",\"cause\":%s", causes[i]),
+                        0);
+                status = status_of(members);
+                view_read(status, &view);
+                ck_assert_int_eq(verdict_judge(&view, NOW, false, &verdict), 0);
+                ck_assert_ptr_null(verdict.findings[0].advice);
+                ck_assert_ptr_null(verdict.findings[0].then);
+        }
+}
+END_TEST
+
+TEST_MAIN("ctl-verdict", judged, each_cause_is_mended_first, no_cause_is_no_advice_of_its_own,
+          the_worst_comes_first, plugin_statuses, plugin_thresholds, plugin_line)

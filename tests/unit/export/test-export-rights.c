@@ -29,7 +29,8 @@ static void without_rights(const struct child *child) {
         must(fails_with(export_write(&export, &child->material->set, &error), -EPERM, &error, "CAP_CHOWN"));
         export.access.uid = (uid_t)-1;
         export.access.gid = 1;
-        must(fails_with(export_check(&export, NULL, &warning, &error), -EPERM, &error, "CAP_CHOWN"));
+        must(fails_with(export_check(&export, NULL, &warning, &error), -EPERM, &error,
+                        "with SupplementaryGroups=daemon under [Service]"));
         export.access.gid = getegid();
         must(export_check(&export, NULL, &warning, NULL) == 0);
         must(export_write(&export, &child->material->set, NULL) == 0);

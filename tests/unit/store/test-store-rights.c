@@ -132,8 +132,9 @@ static int told_and_not_tried_again(const char *scratch) {
         if (store_put_rights(store, 0, &first) < 0 || first.unchanged == 0 || first.problem.code != -EPERM)
                 return 3;
         if (!strstr(error_text(&first.problem), "the files do not have the configured rights") ||
-            !strstr(error_text(&first.problem), "only groups that its user is in") ||
-            !strstr(error_text(&first.problem), "fix: chgrp 4711 ") ||
+            !strstr(error_text(&first.problem), "the service is not in group 4711; fix: ") ||
+            !strstr(error_text(&first.problem), "SupplementaryGroups=4711 under [Service]") ||
+            !strstr(error_text(&first.problem), "until then: chgrp 4711 ") ||
             !strstr(error_text(&first.problem), "chmod 0640"))
                 return 4;
         if (store_put_rights(store, first.unchanged, &second) < 0 || second.unchanged != first.unchanged ||

@@ -54,6 +54,68 @@ START_TEST(test_make_refuses_a_subject_that_x509_cannot_hold) {
 }
 END_TEST
 
+/* What Connectors issue beyond the bounds of X.520, 64 characters for most, must come back as it is: as many
+ * of each kind of string, also of more bytes than characters. */
+START_TEST(test_subjects_beyond_the_bounds) {
+        static const struct {
+                const char *name;
+                size_t size;
+                const char *character;
+        } rows[] = {
+                { "CN", 64, "c" },      { "CN", 65, "c" },           { "CN", 200, "c" },
+                { "OU", 100, "o" },     { "O", 300, "\xc3\xa4" },    { "L", 129, "l" },
+                { "ST", 129, "s" },     { "serialNumber", 80, "7" }, { "emailAddress", 140, "e" },
+                { "UID", 300, "u" },    { "DC", 70, "d" },           { "title", 65, "\xe2\x82\xac" },
+                { "street", 200, "x" },
+        };
+        _cleanup_(key_freep) struct key *key = key_number(0);
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(subject_freep) struct subject *subject = NULL, *back = NULL;
+                _cleanup_(error_clear) struct error error = ERROR_INIT;
+                _cleanup_(freep) char *pem = NULL;
+                char text[2048] = "O=SAP SE, Walldorf,";
+
+                strcat(strcat(text, rows[i].name), "=");
+                for (size_t k = 0; k < rows[i].size; k++)
+                        strcat(text, rows[i].character);
+                subject = parsed(text);
+                ck_assert_msg(csr_make(key, subject, &pem, &error) == 0, "%s of %zu: %s", rows[i].name,
+                              rows[i].size, error_text(&error));
+                ck_assert_int_eq(csr_check(pem, strlen(pem), key, &back, NULL), 0);
+                ck_assert(subject_equal(subject, back));
+        }
+}
+END_TEST
+
+/* Within the bounds each string has the type that OpenSSL gives it. */
+START_TEST(test_strings_have_the_types_of_x520) {
+        static const struct {
+                int nid, type;
+        } rows[] = {
+                { NID_countryName, V_ASN1_PRINTABLESTRING },  { NID_organizationName, V_ASN1_UTF8STRING },
+                { NID_commonName, V_ASN1_UTF8STRING },        { NID_serialNumber, V_ASN1_PRINTABLESTRING },
+                { NID_pkcs9_emailAddress, V_ASN1_IA5STRING }, { NID_domainComponent, V_ASN1_IA5STRING },
+        };
+        _cleanup_(key_freep) struct key *key = key_number(0);
+        _cleanup_(subject_freep) struct subject *subject =
+                parsed("C=DE,O=Org,CN=c,serialNumber=7,E=a@example.com,DC=d");
+        _cleanup_(freep) char *pem = NULL;
+        X509_REQ *made_request;
+
+        ck_assert_int_eq(csr_make(key, subject, &pem, NULL), 0);
+        made_request = request(pem);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                X509_NAME *name = X509_REQ_get_subject_name(made_request);
+                const int at = X509_NAME_get_index_by_NID(name, rows[i].nid, -1);
+
+                ck_assert_int_eq(ASN1_STRING_type(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at))),
+                                 rows[i].type);
+        }
+        X509_REQ_free(made_request);
+}
+END_TEST
+
 START_TEST(test_check_refuses) {
         static const struct {
                 const char *pem;
@@ -170,6 +232,8 @@ int main(void) {
 
         x509_key(1);
         TEST_CASE(suite, test_make_refuses_a_subject_that_x509_cannot_hold);
+        TEST_CASE(suite, test_subjects_beyond_the_bounds);
+        TEST_CASE(suite, test_strings_have_the_types_of_x520);
         TEST_CASE(suite, test_check_refuses);
         TEST_CASE(suite, test_check_refuses_too_much);
         TEST_CASE(suite, test_check_refuses_another_key);

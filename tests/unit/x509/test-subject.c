@@ -187,8 +187,6 @@ START_TEST(test_name_refuses) {
                 { "C=D,CN=x", "a country is two letters" },
                 { "C=D1,CN=x", "a country is two letters" },
                 { "C=Ä,CN=x", "a country is two letters" },
-                { "CN=0123456789012345678901234567890123456789012345678901234567890123x",
-                  "X.509 cannot hold the subject's CN" },
                 { "serialNumber=ü", "X.509 cannot hold the subject's serialNumber" },
         };
 

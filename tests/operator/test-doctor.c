@@ -1,0 +1,98 @@
+/* `rekeyctl doctor` against a real Connector, healthy and spoilt in one place after the other: the line of
+ * that place is the only one that fails, and has its fix below. */
+
+#include "tests/operator/operator-fixture.h"
+#include "tests/test.h"
+
+#define CERTIFICATES                 \
+        "  orders:\n"                \
+        "    connector: dev\n"       \
+        "    directory: %s/orders\n" \
+        "    notify:\n"              \
+        "      - {command: [/bin/true]}\n"
+
+/* %s is the scratch directory. */
+static const struct {
+        const char *before, *after; /* in the configuration; "%T" is the URL of the fixture */
+        const char *line, *fix;
+} rows[] = {
+        { "%T", "https://no.such.invalid/connector/graphql",
+          ": dns: the name no.such.invalid cannot be looked up", "fix: correct the host name in the URL" },
+        { "%T", "https://127.0.0.1:1/connector/graphql", ": tcp: connection refused",
+          "fix: correct the host and port in the URL" },
+        { "%T", "%A", ": tls: the server does not speak TLS at that port", "fix: correct the host and port" },
+        { "%T", "%C", ": tls: the server requires a client certificate",
+          "fix: set `enrol_url` to the token-secured" },
+        { "trust: %R", "trust: /etc/ssl/certs/ca-certificates.crt", ": tls: its CA is not among the trusted",
+          "fix: set `trust` to a file with the CA" },
+        { "trust: %R", "trust: /nonexistent", "trust: cannot read `trust`, /nonexistent",
+          "fix: correct `trust`" },
+        { "/bin/true", "/bin/no-such-command", "dependent: the command /bin/no-such-command cannot be run",
+          "fix: correct `command`" },
+};
+
+/* Owned. */
+static char *expand(const struct fixture *fixture, const char *text) {
+        const char *hole = strchr(text, '%');
+        const char *value = !hole            ? ""
+                            : hole[1] == 'T' ? fixture->token_url
+                            : hole[1] == 'C' ? fixture->certificate_url
+                            : hole[1] == 'R' ? fixture->trust
+                                             : fixture->admin_url + strlen("http");
+        char *expanded;
+
+        ck_assert_int_ge(asprintf(&expanded, "%.*s%s%s%s", hole ? (int)(hole - text) : (int)strlen(text),
+                                  text, hole && hole[1] == 'A' ? "https" : "", value, hole ? hole + 2 : ""),
+                         0);
+        return expanded;
+}
+
+static void check_row(struct operator_fixture *console, size_t i) {
+        struct fixture *fixture = console->fixture;
+        _cleanup_(freep) char *yaml = scratch_read(fixture->directory, "rekeyd.yaml");
+        _cleanup_(freep) char *before = expand(fixture, rows[i].before),
+                              *after = expand(fixture, rows[i].after);
+        _cleanup_(freep) char *text = NULL;
+        const char *line;
+
+        fixture_edit(fixture, before, after);
+        text = operator_run(console, "doctor orders", 1);
+        line = strstr(text, rows[i].line);
+        ck_assert_msg(line, "%s: %s", rows[i].line, text);
+        ck_assert_msg(strstr(line, rows[i].fix), "%s: %s", rows[i].fix, text);
+        ck_assert_ptr_null(strstr(text, "error:"));
+        scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);
+}
+
+START_TEST(each_fault_has_its_line) {
+        struct operator_fixture console;
+        _cleanup_(freep) char *healthy = NULL, *json = NULL;
+
+        operator_init(&console, CERTIFICATES);
+        operator_check(&console, "doctor", 1, "fix: rekeyctl enrol orders");
+        operator_enrol(&console);
+        operator_settle(&console);
+        healthy = operator_run(&console, "doctor orders", 0);
+        ck_assert_ptr_nonnull(strstr(healthy, "issued by 'CN=Connector for development'"));
+        ck_assert_ptr_nonnull(strstr(healthy, ": clock: this machine and the server agree"));
+        ck_assert_ptr_nonnull(strstr(healthy, "and it asks for a client certificate"));
+        ck_assert_ptr_nonnull(strstr(healthy, " checks: 0 failed, 0 could not be judged."));
+        json = operator_run(&console, "doctor --json orders", 0);
+        ck_assert_msg(has_prefix(json, "{\"ok\":true,\"checks\":[{"), "%s", json);
+        ck_assert_uint_eq(fixture_calls(console.fixture, "sign"), 1);
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                check_row(&console, i);
+        fixture_fault(console.fixture, "{\"fault\":\"tls-close\",\"when\":\"during\"}");
+        operator_check(&console, "doctor orders", 1, ": tls: ");
+        fixture_lift_faults(console.fixture);
+
+        operator_check(&console, "doctor billing", 5, "there is no certificate 'billing'");
+        ck_assert_int_eq(fixture_stop(console.fixture), 0);
+        operator_check(&console, "doctor orders", 1, "fix: systemctl start rekeyd");
+        operator_check(&console, "doctor orders", 1, "files, rights and programs are judged by rekeyd only");
+        operator_clear(&console);
+}
+END_TEST
+
+TEST_MAIN("doctor", each_fault_has_its_line)
