@@ -163,6 +163,8 @@ static const struct route {
         { NULL, "/notify", "POST", NULL, false, OPERATION_NOTIFY },
         { NULL, "/accept", "POST", NULL, false, OPERATION_ACCEPT },
         { NULL, "/probe", "POST", NULL, false, OPERATION_PROBE },
+        { NULL, "/adopt", "POST", NULL, false, OPERATION_ADOPT },
+        { NULL, "/export", "POST", NULL, false, OPERATION_EXPORT },
         { "/v1/events", NULL, "GET", get_events, false, OPERATION_NONE },
         { "/v1/reload", NULL, "POST", post_reload, false, OPERATION_NONE },
         { "/metrics", NULL, "GET", get_metrics, true, OPERATION_NONE },
