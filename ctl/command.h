@@ -28,6 +28,7 @@ enum ctl_kind {
         CTL_NONE, /* an option without a value */
         CTL_TEXT,
         CTL_CERTIFICATE, /* a name; its characters are checked, so it may go into a path as it is */
+        CTL_NEW_NAME,    /* the same, of one that is not there yet */
         CTL_GENERATION,  /* a number; completed with those of the certificate before it */
         CTL_NUMBER,
         CTL_DURATION, /* "90s" */
