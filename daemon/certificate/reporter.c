@@ -132,6 +132,8 @@ static void emit(struct reporter *reporter, int priority, const char *message_id
         events_emit(core->env->observers.events, core->state_file, priority, message_id, fields,
                     ELEMENTSOF(fields), "%s: %s", core->config->name, text);
         reporter->is_delivering = reporter->is_delivering || is_delivering;
+        if (streq(message_id, MESSAGE_RENEWED) || streq(message_id, MESSAGE_ENROLLED))
+                reporter->has_described_set = true;
         remember_result(reporter, message_id, text);
 }
 
@@ -406,6 +408,13 @@ void reporter_log_current(struct reporter *reporter) {
         if (reporter->logged_due_usec == renewal->due_usec)
                 return;
         reporter->logged_due_usec = renewal->due_usec;
+        if (reporter->has_described_set) {
+                reporter->has_described_set = false;
+                reporter_log(reporter, LOG_INFO, MESSAGE_CURRENT, "will be renewed at %s, in %s",
+                             format_timestamp(due, renewal->due_usec),
+                             format_timespan(span, usec_sub(renewal->due_usec, now)));
+                return;
+        }
         reporter_log(reporter, LOG_INFO, MESSAGE_CURRENT,
                      "generation %" PRIu64
                      " is current until %s, sha256 %.16s...; will be renewed at %s, in %s",
@@ -415,6 +424,7 @@ void reporter_log_current(struct reporter *reporter) {
 }
 
 void reporter_forget_current(struct reporter *reporter) {
+        reporter->has_described_set = false;
         reporter->logged_due_usec = 0;
 }
 

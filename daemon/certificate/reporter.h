@@ -28,6 +28,7 @@ struct reporter {
         unsigned n_same_failures;
         uint64_t failure_hash;  /* of the last failure's text */
         usec_t logged_due_usec; /* of the last "is current" */
+        bool has_described_set; /* the last line has said all of it but when it is renewed */
 };
 
 /* All is borrowed. */

@@ -295,8 +295,8 @@ START_TEST(looking_back) {
                 "{\"time\":\"2026-11-20T18:06:59Z\",\"event\":\"failed\",\"message\":\"no \\u001b[2J\"}]}");
         setenv("TZ", "UTC", 1);
         CHECK_RUN(&fixture, "history orders",
-                  .out = { "2026-11-20 18:06:53 UTC  begun              begins\n",
-                           "2026-11-20 18:06:59 UTC  failed             no \\x1b[2J\n" });
+                  .out = { "2026-11-20T18:06:53Z  begun              begins\n",
+                           "2026-11-20T18:06:59Z  failed             no \\x1b[2J\n" });
         CHECK_RUN(&fixture, "history orders --json", .out = { "{\"events\":[{\"time\":" });
         CHECK_RUN(&fixture, "history orders --json -n 1",
                   .out = { "{\"events\":[{\"time\":\"2026-11-20T18:06:59Z\"" });
