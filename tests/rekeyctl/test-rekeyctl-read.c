@@ -325,6 +325,13 @@ START_TEST(what_the_sets_hang_on) {
         _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
 
         CHECK_RUN(&fixture, "cas", .exit = 5, .err = { "rekeyctl: " });
+        fake_api_answer(fixture.api, "GET /v1/connectors", 200, "{\"connectors\":[{}]}");
+        CHECK_RUN(&fixture, "connectors", .out = { "?\n" }); /* of another version */
+        fake_api_answer(fixture.api, "GET /v1/connectors", 200,
+                        "{\"connectors\":[{\"name\":\"ucl\",\"certificates\":2,\"usable\":1,\"failing\":1,"
+                        "\"silent_at\":\"2026-11-20T18:06:53Z\",\"last_error\":\"no \\u001b answer\"}]}");
+        CHECK_RUN(&fixture, "connectors",
+                  .out = { "ucl\n", "2: 1 usable, 1 failing", "2026-11-20T18:06:53Z", "no \\x1b answer" });
         fake_api_answer(fixture.api, "GET /v1/cas", 200, "{\"cas\":[]}");
         CHECK_RUN(&fixture, "cas", .out = { "There is no set" });
         fake_api_answer(fixture.api, "GET /v1/cas", 200, "{\"cas\":[{}]}"); /* another version */
