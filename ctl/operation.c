@@ -172,8 +172,8 @@ static void finish_task(struct tasks *tasks, struct task *task, const json_t *ev
         usec_t took;
 
         if (streq_null(name, "failed") || streq_null(name, "over-budget")) {
-                _cleanup_(freep) char *advice =
-                        verdict_advise(event, task->name, tasks->operation->try_again);
+                const char *again = tasks->operation->try_again;
+                _cleanup_(freep) char *advice = again ? verdict_advise(event, task->name, again) : NULL;
 
                 progress_print(tasks->progress, true, task->name, "%s%s%s", message ? message : "it failed",
                                advice ? "; " : "", advice ? advice : "");

@@ -5,6 +5,7 @@
  */
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "ctl/change.h"
 #include "ctl/drop-in.h"
@@ -90,6 +91,14 @@ static int check_text(struct ctl *ctl, const char *path, const char *text) {
         return CTL_OK;
 }
 
+/* A relative path of rekeyd's says nothing here. */
+static bool is_another_file(const char *a, const char *b) {
+        struct stat x, y;
+
+        return a[0] == '/' && stat(a, &x) == 0 && stat(b, &y) == 0 &&
+               (x.st_dev != y.st_dev || x.st_ino != y.st_ino);
+}
+
 /* A rekeyd with another configuration would not read what is written here. */
 static int check_rekeyd(struct ctl *ctl, bool *ret_runs) {
         _cleanup_(freep) char *sentence = NULL;
@@ -102,7 +111,7 @@ static int check_rekeyd(struct ctl *ctl, bool *ret_runs) {
                 return CTL_OK;
         if (exit != CTL_OK)
                 return ctl_fail(ctl, exit, "%s", sentence ? sentence : "out of memory");
-        if (config && !streq(config, ctl_config_path(ctl)))
+        if (config && is_another_file(config, ctl_config_path(ctl)))
                 return ctl_fail(
                         ctl, CTL_FAILED,
                         "rekeyd runs with another configuration; use --config %s, or another --socket",

@@ -118,7 +118,6 @@ static int hand_over(struct ctl *ctl, json_t **body, bool is_waiting) {
         exit = operation_run(ctl, &(struct operation) {
                                           .name = "adopt",
                                           .asked = "adoption requested",
-                                          .try_again = "rekeyctl adopt %s",
                                           .is_quiet = ctl_has(ctl, "json"),
                                           .body = body,
                                           .certificates = ctl->arguments,

@@ -220,9 +220,10 @@ static void on_probed(const struct probe_result *result, void *userdata) {
                 adoption->result = error_set(&adoption->error, -EKEYREJECTED,
                                              "the Connector rejects the certificate: %s", result->error);
         else
-                adoption->result = error_set(
-                        &adoption->error, -EIO,
-                        "it is unknown whether the Connector accepts the certificate: %s", result->error);
+                adoption->result =
+                        error_set(&adoption->error, -EIO,
+                                  "it is unknown whether the Connector accepts the certificate: %s%s",
+                                  result->error, result->url ? "" : ", or use --url");
         adoption->probe = probe_free(adoption->probe);
         if (adoption->result < 0) {
                 end(adoption);
