@@ -339,9 +339,11 @@ static int print_absence(const struct overview *overview, const struct term *ter
         for (size_t i = 0; i < overview->n_rows; i++)
                 if (overview->rows[i].view.files.saved_at > saved)
                         saved = overview->rows[i].view.files.saved_at;
-        if (asprintf(&line, "Read from the disk; nothing is renewed until rekeyd runs. %s%s%s",
-                     saved > 0 ? "It last saved its state at " : "It has left no state",
-                     saved > 0 ? format_moment(moment, saved, overview->now) : "", ".") < 0) {
+        if (asprintf(&line,
+                     "Read from the disk%s%s. Nothing is renewed while rekeyd is not running; start it: "
+                     "systemctl start rekeyd",
+                     saved > 0 ? "; rekeyd last saved its state at " : "; rekeyd has left no state",
+                     saved > 0 ? format_moment(moment, saved, overview->now) : "") < 0) {
                 line = NULL;
                 return -ENOMEM;
         }

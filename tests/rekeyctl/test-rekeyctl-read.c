@@ -213,6 +213,53 @@ START_TEST(a_terminal_has_colours_and_an_end) {
 }
 END_TEST
 
+/* The widest line of a terminal, in columns: all of it is ASCII but the marks and the bars. */
+static size_t widest_line(const char *text) {
+        size_t widest = 0, n = 0;
+        bool is_escape = false;
+
+        for (; *text; text++) {
+                if (*text == '\n')
+                        n = 0;
+                else if (*text == '\033' || is_escape)
+                        is_escape = *text != 'm';
+                else if (*text != '\r' && (*text & 0xc0) != 0x80 && ++n > widest)
+                        widest = n;
+        }
+        return widest;
+}
+
+START_TEST(every_width_is_used) {
+        static const struct {
+                unsigned columns;
+                bool has_percent;
+        } rows[] = { { 60, false }, { 80, true }, { 120, true }, { 240, true } };
+        static const char *const lines[] = { "status", "status --wide", "history orders" };
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+
+        answer_list(&fixture, 2, false);
+        fake_api_answer(
+                fixture.api, "GET /v1/certificates/orders/history", 200,
+                "{\"events\":[{\"time\":\"2026-11-20T18:06:53Z\",\"event\":\"waiting-for-token\","
+                "\"message\":\"one two three four five six seven eight nine ten eleven twelve thirteen "
+                "fourteen fifteen sixteen seventeen eighteen nineteen twenty\"}]}");
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                for (size_t k = 0; k < ELEMENTSOF(lines); k++) {
+                        _cleanup_(pty_freep) struct pty *pty =
+                                ctl_fixture_start_on_terminal(&fixture, rows[i].columns, lines[k]);
+
+                        ck_assert_int_eq(pty_wait(pty), 0);
+                        ck_assert_msg(widest_line(pty_output(pty)) <= rows[i].columns, "%s in %u:\n%s",
+                                      lines[k], rows[i].columns, pty_output(pty));
+                        if (k == 0)
+                                ck_assert_msg(!strchr(pty_output(pty), '%') != rows[i].has_percent,
+                                              "in %u:\n%s", rows[i].columns, pty_output(pty));
+                        if (k == 2)
+                                ck_assert_ptr_nonnull(strstr(pty_output(pty), "twenty"));
+                }
+}
+END_TEST
+
 START_TEST(watching) {
         _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
         _cleanup_(pty_freep) struct pty *pty = NULL;
@@ -363,5 +410,5 @@ END_TEST
 
 TEST_MAIN("rekeyctl-read", refusals_have_their_exit_status, unknown_certificates,
           mistakes_on_the_command_line, what_is_wrong_stands_first, status_in_parts, status_as_json,
-          a_terminal_has_colours_and_an_end, watching, showing_one, looking_back, checking,
-          what_the_sets_hang_on, versions_and_names)
+          a_terminal_has_colours_and_an_end, every_width_is_used, watching, showing_one, looking_back,
+          checking, what_the_sets_hang_on, versions_and_names)
