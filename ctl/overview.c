@@ -356,7 +356,9 @@ int overview_print(const struct overview *overview, const struct term *term, boo
         int r;
 
         if (overview->n_rows == 0) {
-                fputs("The configuration has no certificates; see rekeyd.yaml(5) on how to add one.\n", out);
+                fputs("The configuration has no certificates. To add one: rekeyctl help add, or "
+                      "rekeyd.yaml(5).\n",
+                      out);
                 return 0;
         }
         /* With titles, the blank line and the summary. */

@@ -341,7 +341,7 @@ enum group {
 #define ENROL         "rekeyctl enrol %s"
 #define ACCEPT        "rekeyctl accept %s"
 #define OTHER_SUBJECT "the Connector names another subject for the next certificate: "
-#define IF_MEANT      "if it is to be another client's"
+#define IF_MEANT      "if the change is intended"
 
 static const char again[] = "rekeyctl renew %s"; /* or whatever was just tried */
 

@@ -89,8 +89,8 @@ static void print_next(const struct ctl *ctl, const json_t *details) {
         if (json_array_size(json_object_get(set, "ca")) > 0)
                 ctl_print(ctl, "  CA:           %s/" STORE_CA, directory);
         ctl_print(ctl,
-                  "Then remove %s and %s: the next renewal has a new key, and these files stay old. For an "
-                  "application of another user, set `group` and `mode: 0640` of %s.",
+                  "Then delete %s and %s: after the next renewal they are out of date. If the application "
+                  "runs as another user, set `group` and `mode: 0640` for %s.",
                   ctl_text(ctl, "key"), ctl_text(ctl, "certificate"), ctl->arguments[0]);
 }
 

@@ -81,7 +81,7 @@ static const struct ctl_option options[] = {
 const struct ctl_command command_needs_renewal = {
         .name = "needs-renewal",
         .section = CTL_INSPECT,
-        .help = "say by the exit status whether a renewal is due",
+        .help = "report by exit status whether a renewal is due",
         .more = "0: yes, or there is no usable certificate; 1: no; 2: that cannot be determined; others as "
                 "for "
                 "all commands.\nrekeyd renews by itself; this is for scripts that want to know.",

@@ -380,7 +380,7 @@ START_TEST(what_the_sets_hang_on) {
         CHECK_RUN(&fixture, "connectors",
                   .out = { "ucl\n", "2: 1 usable, 1 failing", "2026-11-20T18:06:53Z", "no \\x1b answer" });
         fake_api_answer(fixture.api, "GET /v1/cas", 200, "{\"cas\":[]}");
-        CHECK_RUN(&fixture, "cas", .out = { "There is no set" });
+        CHECK_RUN(&fixture, "cas", .out = { "No set has a known CA" });
         fake_api_answer(fixture.api, "GET /v1/cas", 200, "{\"cas\":[{}]}"); /* another version */
         CHECK_RUN(&fixture, "cas", .out = { "?\n" });
         fake_api_answer(fixture.api, "GET /v1/cas", 200,
