@@ -31,6 +31,8 @@ static int read_file(const struct ctl *ctl, const char *name, char **ret, struct
                                  CERT_PEM_MAX / 1024);
         if (r < 0)
                 return error_set_errno(error, r, "cannot read %s", path);
+        if (pem_text_restore(ret, &size) < 0) /* UTF-16 has a NUL in each letter */
+                return error_set(error, -ENOMEM, "out of memory");
         if (strlen(*ret) != size) /* what is binary is named by its beginning */
                 return error_set(error, -EINVAL, "cannot use %s: %s", path,
                                  pem_text_kind(*ret, size, streq(name, "key") ? PEM_KEY : PEM_CERTIFICATE));

@@ -161,6 +161,34 @@ START_TEST(what_is_refused_changes_nothing) {
 }
 END_TEST
 
+/* As an editor of another system has saved it. */
+static void write_utf16(struct fixture *fixture, const char *name, const char *text) {
+        _cleanup_(freep) char *path = scratch_path(fixture->directory, name);
+        FILE *out = fopen(path, "we");
+
+        ck_assert_ptr_nonnull(out);
+        fwrite("\xff\xfe", 1, 2, out);
+        for (; *text; text++) {
+                fputc(*text, out);
+                fputc(0, out);
+        }
+        ck_assert_int_eq(fclose(out), 0);
+}
+
+START_TEST(what_is_beyond_doubt_is_taken) {
+        _cleanup_(freep) char *certificate = NULL, *url = NULL, *key = NULL;
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_with_pair("", &certificate);
+
+        key = scratch_read(fixture->directory, "my.key");
+        write_utf16(fixture, "my.key", key);
+        write_utf16(fixture, "my.crt", certificate);
+        ck_assert_int_ge(asprintf(&url, PAIR " --url=%s", "%s", "%s", fixture->certificate_url), 0);
+        ctl(fixture, "adopt", url, 0, "/taken/tls.key");
+        expect_file(fixture, "taken/tls.crt", certificate);
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
 START_TEST(a_key_of_another_certificate_is_refused) {
         _cleanup_(freep) char *certificate = NULL;
         _cleanup_(fixture_freep) struct fixture *fixture = fixture_with_pair("", &certificate);
@@ -207,5 +235,6 @@ START_TEST(exports_are_written_when_asked) {
 END_TEST
 
 TEST_MAIN("adopt", a_pair_is_taken_over_and_delivered, a_good_set_is_replaced_only_by_force,
-          what_is_refused_changes_nothing, a_key_of_another_certificate_is_refused,
-          a_dependent_that_fails_has_an_exit_status, exports_are_written_when_asked)
+          what_is_refused_changes_nothing, what_is_beyond_doubt_is_taken,
+          a_key_of_another_certificate_is_refused, a_dependent_that_fails_has_an_exit_status,
+          exports_are_written_when_asked)
