@@ -78,6 +78,7 @@ static const char *mistake(const struct ctl *ctl, enum ctl_kind kind, const char
 
         switch (kind) {
         case CTL_CERTIFICATE:
+        case CTL_NEW_NAME:
                 return is_name(text) ? NULL
                                      : "it must begin with a letter or digit and contain at most 64 letters, "
                                        "digits, '.', '_' and '-'";

@@ -18,6 +18,7 @@ enum ctl_exit {
         CTL_NOT_NOW = 6,        /* 409: not in this state */
         CTL_OVER_BUDGET = 7,    /* 429 */
         CTL_TIMED_OUT = 8,      /* rekeyctl stopped waiting; the operation continues */
+        CTL_NOT_DELIVERED = 9,  /* the set is in use, and not all of its dependents and exports have it */
         CTL_EXIT_MAX,
 };
 extern const char *const ctl_exit_help[CTL_EXIT_MAX]; /* for help and the manual */
@@ -27,6 +28,7 @@ enum ctl_kind {
         CTL_NONE, /* an option without a value */
         CTL_TEXT,
         CTL_CERTIFICATE, /* a name; its characters are checked, so it may go into a path as it is */
+        CTL_NEW_NAME,    /* the same, of one that is not there yet */
         CTL_GENERATION,  /* a number; completed with those of the certificate before it */
         CTL_NUMBER,
         CTL_DURATION, /* "90s" */

@@ -23,6 +23,7 @@ const char *const ctl_exit_help[CTL_EXIT_MAX] = {
                 "not in this state: for example a renewal is under way, or the certificate is still usable",
         [CTL_OVER_BUDGET] = "the budget of signatures is used up for now",
         [CTL_TIMED_OUT] = "rekeyctl stopped waiting; the operation continues",
+        [CTL_NOT_DELIVERED] = "the set is in use, but a dependent was not notified or an export not written",
 };
 
 void ctl_clear(struct ctl *ctl) {

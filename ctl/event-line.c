@@ -8,7 +8,9 @@
 #include "ctl/terminal/text.h"
 #include "ctl/view.h"
 
-#define KIND_WIDTH 17 /* of "waiting-for-token", the longest */
+#define BESIDE_MIN   36u /* columns of text that are worth a column of their own */
+#define BELOW_INDENT 4u
+#define KIND_WIDTH   17 /* of "waiting-for-token", the longest */
 
 static enum term_style style_of(const char *kind) {
         static const struct {
@@ -54,11 +56,9 @@ void event_print_line(const struct ctl *ctl, const json_t *event, bool with_name
 
         printf("%s  %s%-*s%s  ", time, term_begin(term, style_of(kind)), KIND_WIDTH, clean_kind,
                term_end(term, style_of(kind)));
-        /* Broken beside the columns, unless these take most of the line. */
+        /* Broken beside the columns, or, where these take most of the line, below them. */
         indent = strlen(time) + KIND_WIDTH + 4;
-        if (term->width > 2 * indent)
-                text_wrap(stdout, clean, term->width, indent, indent);
-        else
-                fputs(clean, stdout);
+        text_wrap(stdout, clean, term->width, indent,
+                  term->width > indent + BESIDE_MIN ? indent : BELOW_INDENT);
         putchar('\n');
 }

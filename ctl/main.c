@@ -11,6 +11,7 @@
 #include "lib/util/environment.h"
 #include "lib/util/files.h"
 #include "lib/util/secret.h"
+#include "lib/x509/key.h"
 
 /* What was printed must have arrived: a full disk is no success. */
 static int flush(const struct ctl *ctl, int exit) {
@@ -34,6 +35,8 @@ int main(int argc, char *argv[]) {
         (void)prctl(PR_SET_DUMPABLE, 0); /* a one-time token may pass through */
 #endif
         signal(SIGPIPE, SIG_IGN);
+        if (!key_cleanse_memory()) /* `adopt` reads one */
+                return ctl_fail(&ctl, CTL_FAILED, "cannot have OpenSSL cleanse its memory");
         /* libcurl copies what it sends, and a one-time token may be in it. */
         if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, free_cleansed, realloc_cleansed, strdup,
                                  calloc) != CURLE_OK)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "lib/life/state.h"
 #include "lib/report/history.h"
@@ -99,6 +100,28 @@ static bool read_state(struct offline *offline, const char *name, struct state *
         return r == 0;
 }
 
+/* When rekeyd has last saved what it knows of NAME; 0: never, as far as is known. */
+static usec_t saved_at(const struct offline *offline, const char *name) {
+        _cleanup_(freep) char *file = NULL;
+        struct stat st;
+
+        if (asprintf(&file, "%s.json", name) < 0) {
+                file = NULL;
+                return 0;
+        }
+        if (offline->state_fd < 0 || fstatat(offline->state_fd, file, &st, 0) < 0)
+                return 0;
+        return (usec_t)st.st_mtim.tv_sec * USEC_PER_SEC;
+}
+
+static int put_saved_at(const struct offline *offline, const char *name, json_t *answer) {
+        const usec_t when = saved_at(offline, name);
+        char text[TIMESTAMP_MAX];
+
+        return when == 0 ? 0
+                         : json_object_set_new(answer, "saved_at", json_string(format_timestamp(text, when)));
+}
+
 /* Then it is unknown whether they were notified. */
 static void forget_dependents(json_t *answer) {
         json_t *dependent;
@@ -130,6 +153,8 @@ int offline_read(struct offline *offline, const struct config_certificate *certi
         if (!answer)
                 return -ENOMEM;
 
+        if (put_saved_at(offline, certificate->name, answer) < 0)
+                return -ENOMEM;
         if (!is_remembered)
                 forget_dependents(answer);
         /* rekeyd says it in the details only; but here it may be why there is no more to say. */

@@ -20,7 +20,8 @@ const struct config_certificate *offline_find(const struct offline *offline, con
 
 /*
  * As GET /v1/certificates/NAME answers; without WITH_DETAILS only its status. What cannot be read is its
- * member "problem", also in a status. 0 or -ENOMEM.
+ * member "problem", also in a status; "saved_at" is when rekeyd has last written its state file, where there
+ * is one. 0 or -ENOMEM.
  */
 int offline_read(struct offline *offline, const struct config_certificate *certificate, bool with_details,
                  json_t **ret);

@@ -16,7 +16,7 @@
 
 struct task {
         const char *name;
-        enum task_state { TASK_NEW, TASK_ASKED, TASK_OVER } state;
+        enum task_state { TASK_NEW, TASK_ASKED, TASK_DELIVERING, TASK_OVER } state;
         const char *doing; /* NULL: it waits for its turn */
         usec_t since;
         int exit;
@@ -156,14 +156,24 @@ static void fail_task(struct tasks *tasks, struct task *task, int exit, const ch
         end_task(tasks, task, exit);
 }
 
+/* rekeyd says where there is somebody to be told; the end of that is an event of its own. */
+static void end_or_deliver(struct tasks *tasks, struct task *task, const json_t *event) {
+        if (!streq_null(view_string(event, "delivery"), "pending")) {
+                end_task(tasks, task, CTL_OK);
+                return;
+        }
+        task->state = TASK_DELIVERING;
+        task->doing = "notifying dependents";
+}
+
 static void finish_task(struct tasks *tasks, struct task *task, const json_t *event) {
         const char *message = view_string(event, "message"), *name = view_string(event, "event");
         char span[TIMESPAN_MAX];
         usec_t took;
 
         if (streq_null(name, "failed") || streq_null(name, "over-budget")) {
-                _cleanup_(freep) char *advice =
-                        verdict_advise(event, task->name, tasks->operation->try_again);
+                const char *again = tasks->operation->try_again;
+                _cleanup_(freep) char *advice = again ? verdict_advise(event, task->name, again) : NULL;
 
                 progress_print(tasks->progress, true, task->name, "%s%s%s", message ? message : "it failed",
                                advice ? "; " : "", advice ? advice : "");
@@ -176,18 +186,36 @@ static void finish_task(struct tasks *tasks, struct task *task, const json_t *ev
                 return;
         }
         took = usec_sub(now_usec(CLOCK_MONOTONIC), task->since);
+        if (tasks->operation->is_quiet) {
+                end_or_deliver(tasks, task, event);
+                return;
+        }
         if (tasks->ctl->term.is_terminal && took >= USEC_PER_SEC)
                 progress_print(tasks->progress, false, task->name, "%s; took %s", message ? message : "done",
                                format_timespan(span, took));
         else
                 progress_print(tasks->progress, false, task->name, "%s", message ? message : "done");
-        end_task(tasks, task, CTL_OK);
+        end_or_deliver(tasks, task, event);
+}
+
+static void finish_delivery(struct tasks *tasks, struct task *task, const json_t *event, bool has_failed) {
+        const char *message = view_string(event, "message");
+
+        if (has_failed)
+                progress_print(tasks->progress, true, task->name, "%s; see: rekeyctl show %s",
+                               message ? message : "not delivered", task->name);
+        else if (!tasks->operation->is_quiet)
+                progress_print(tasks->progress, false, task->name, "%s", message ? message : "delivered");
+        end_task(tasks, task, has_failed ? CTL_NOT_DELIVERED : CTL_OK);
 }
 
 static void take_event(struct tasks *tasks, const json_t *event) {
         struct task *task = find_task(tasks, view_string(event, "certificate"));
         const char *name = view_string(event, "event");
 
+        if (task && task->state == TASK_DELIVERING &&
+            (streq_null(name, "delivered") || streq_null(name, "not-delivered")))
+                finish_delivery(tasks, task, event, streq(name, "not-delivered"));
         if (!task || task->state != TASK_ASKED)
                 return;
         if (streq_null(view_string(event, "operation"), tasks->operation->name))
@@ -221,6 +249,9 @@ static void give_up_state(struct tasks *tasks, enum task_state state, int exit, 
 /* The tasks that are left when no more events will come. */
 static void give_up(struct tasks *tasks, enum follow_result result) {
         give_up_state(tasks, TASK_ASKED, follow_exit(result), follow_reason(result),
+                      "; see: rekeyctl status");
+        give_up_state(tasks, TASK_DELIVERING, follow_exit(result),
+                      "the set is in use; it is unknown whether all dependents have it",
                       "; see: rekeyctl status");
         give_up_state(tasks, TASK_NEW, follow_exit(result), "not requested", "");
 }

@@ -7,7 +7,9 @@
 struct operation {
         const char *name;      /* the last part of the path, and `operation` of the event that ends it */
         const char *asked;     /* "renewal requested", for --no-wait */
-        const char *try_again; /* the command, "rekeyctl renew %s"; for what to do after a failure */
+        const char *try_again; /* the command, "rekeyctl renew %s"; for what to do after a failure; NULL: the
+                                * message says all */
+        bool is_quiet;         /* only what fails is printed */
         bool is_planned;       /* no event ends it, so nothing is waited for */
         json_t **body;         /* may be NULL; is released as soon as all requests are sent */
         const char *const *certificates;

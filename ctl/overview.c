@@ -23,7 +23,7 @@ struct row {
 struct overview {
         json_t *list;
         usec_t now;
-        bool is_offline;
+        bool is_offline, is_wide;
         struct row *rows;
         size_t n_rows;
         size_t counts[VERDICT_LEVEL_MAX];
@@ -76,6 +76,10 @@ struct overview *overview_free(struct overview *overview) {
         return NULL;
 }
 
+void overview_widen(struct overview *overview) {
+        overview->is_wide = true;
+}
+
 size_t overview_count(const struct overview *overview, enum verdict_level level) {
         return overview->counts[level];
 }
@@ -108,7 +112,11 @@ static const struct table_column columns[] = {
         { .title = "RENEWS IN", .drop = 1 },
         { .title = "LAST RESULT", .drop = 2 },
         { .title = "LIFETIME", .drop = 3 },
+        { .title = "", .is_right = true, .drop = 4 }, /* in percent */
+        { .title = "SUBJECT", .min = 20 },            /* from here on with --wide */
+        { .title = "ISSUER", .min = 12 },
 };
+#define N_WIDE_COLUMNS 2u
 
 static void cell_state(struct table *table, enum term_style style, const struct view *view) {
         if (view->knowledge == SET_UNREADABLE)
@@ -133,7 +141,8 @@ static void cell_expiry(struct table *table, enum term_style style, const struct
                 table_cell(table, TERM_BAD, "%s ago%s", format_short_span(span, now - view->not_after),
                            known);
         else
-                table_cell(table, style, "%s%s", format_timespan(span, view->not_after - now), known);
+                table_cell(table, style, "%s%s%s", format_timespan(span, view->not_after - now),
+                           view->renewable.expires_first ? " (CA)" : "", known);
 }
 
 static bool is_narrow(const struct term *term) {
@@ -180,34 +189,52 @@ static void cell_result(struct table *table, const struct view *view, usec_t now
                            when > 0 ? " " : "", when > 0 ? format_short_span(span, usec_sub(now, when)) : "");
 }
 
-/* A wider terminal has a longer bar, and the number. */
+/* A wider terminal has a longer bar. */
 static void cell_lifetime(struct table *table, enum term_style style, const struct view *view, usec_t now,
                           const struct term *term) {
         const unsigned used = view_used(view, now);
         const unsigned width = is_narrow(term) || term->width == 0 ? 8 : term->width < 120 ? 12 : 20;
         char bar[3 * BAR_COLUMNS_MAX + 1];
 
-        if (!view_expires(view))
-                table_cell(table, TERM_PLAIN, "%s", "");
-        else if (is_narrow(term))
-                table_cell(table, style, "%s", format_bar(bar, used, width, term->is_utf8));
+        table_cell(table, style, "%s", view_expires(view) ? format_bar(bar, used, width, term->is_utf8) : "");
+        if (view_expires(view))
+                table_cell(table, style, "%u%%", used);
         else
-                table_cell(table, style, "%s %u%%", format_bar(bar, used, width, term->is_utf8), used);
+                table_cell(table, style, "%s", "");
 }
 
-static void add_row(struct table *table, const struct row *row, usec_t now, const struct term *term) {
+/* Where no rekeyd runs nobody renews it: no tick. */
+static void cell_mark(struct table *table, enum verdict_level level, bool is_offline,
+                      const struct term *term) {
+        if (is_offline && level == VERDICT_FINE)
+                table_cell(table, TERM_FAINT, "?");
+        else
+                table_cell(table, inspections[level].style, "%s", overview_mark(level, term->is_utf8));
+}
+
+static void cell_name(struct table *table, const char *name) {
+        table_cell(table, name ? TERM_PLAIN : TERM_FAINT, "%s", name ? name : "-");
+}
+
+static void add_row(struct table *table, const struct row *row, const struct overview *overview,
+                    const struct term *term) {
+        const usec_t now = overview->now;
         const struct view *view = &row->view;
         const enum verdict_level level = row->verdict.level;
         const enum term_style style = level == VERDICT_FINE ? TERM_PLAIN : inspections[level].style;
 
         table_row(table);
-        table_cell(table, inspections[level].style, "%s", overview_mark(level, term->is_utf8));
+        cell_mark(table, level, overview->is_offline, term);
         table_cell(table, level == VERDICT_FINE ? TERM_PLAIN : TERM_STRONG, "%s", view->name);
         cell_state(table, style, view);
         cell_expiry(table, TERM_PLAIN, view, now);
         cell_renewal(table, view, now, term);
         cell_result(table, view, now);
         cell_lifetime(table, inspections[level].style, view, now, term);
+        if (overview->is_wide) {
+                cell_name(table, view->subjects.current);
+                cell_name(table, view->renewable.issuer);
+        }
 }
 
 /* --- What is wrong, in words --- */
@@ -293,11 +320,38 @@ static void print_summary(const struct overview *overview, const struct term *te
 
                 if (n == 0)
                         continue;
+                if (overview->is_offline && parts[i].level == VERDICT_FINE) {
+                        fprintf(out, "%s%zu valid, but not managed", is_first ? "" : ", ", n);
+                        is_first = false;
+                        continue;
+                }
                 fprintf(out, "%s%s%zu %s%s", is_first ? "" : ", ", term_begin(term, style), n,
                         n == 1 ? parts[i].one : parts[i].many, term_end(term, style));
                 is_first = false;
         }
         fputs(".\n", out);
+}
+
+/* What is shown without rekeyd is old, and nobody works on it. */
+static int print_absence(const struct overview *overview, const struct term *term, FILE *out) {
+        _cleanup_(freep) char *line = NULL;
+        char moment[MOMENT_MAX];
+        usec_t saved = 0;
+
+        if (!overview->is_offline)
+                return 0;
+        for (size_t i = 0; i < overview->n_rows; i++)
+                if (overview->rows[i].view.files.saved_at > saved)
+                        saved = overview->rows[i].view.files.saved_at;
+        if (asprintf(&line,
+                     "Read from the disk%s%s. Nothing is renewed while rekeyd is not running; start it: "
+                     "systemctl start rekeyd",
+                     saved > 0 ? "; rekeyd last saved its state at " : "; rekeyd has left no state",
+                     saved > 0 ? format_moment(moment, saved, overview->now) : "") < 0) {
+                line = NULL;
+                return -ENOMEM;
+        }
+        return print_clean(out, term, TERM_WARNING, line, 0, 0);
 }
 
 int overview_print(const struct overview *overview, const struct term *term, bool is_folded, FILE *out) {
@@ -306,20 +360,22 @@ int overview_print(const struct overview *overview, const struct term *term, boo
         int r;
 
         if (overview->n_rows == 0) {
-                fputs("The configuration has no certificates; see rekeyd.yaml(5) on how to add one.\n", out);
+                fputs("The configuration has no certificates. To add one: rekeyctl help add, or "
+                      "rekeyd.yaml(5).\n",
+                      out);
                 return 0;
         }
         /* With titles, the blank line and the summary. */
         is_folded = is_folded && term->height > 0 && overview->n_rows + 4 > term->height;
 
-        table = table_new(term, columns, ELEMENTSOF(columns));
+        table = table_new(term, columns, ELEMENTSOF(columns) - (overview->is_wide ? 0 : N_WIDE_COLUMNS));
         for (size_t i = 0; i < overview->n_rows; i++) {
                 const struct row *row = &overview->rows[i];
 
                 if (is_folded && row->verdict.level == VERDICT_FINE)
                         hidden++;
                 else
-                        add_row(table, row, overview->now, term);
+                        add_row(table, row, overview, term);
         }
         if (hidden < overview->n_rows) {
                 r = table_print(table, out, 0);
@@ -333,5 +389,5 @@ int overview_print(const struct overview *overview, const struct term *term, boo
         if (r < 0)
                 return r;
         print_summary(overview, term, out);
-        return 0;
+        return print_absence(overview, term, out);
 }

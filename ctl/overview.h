@@ -15,6 +15,9 @@ int overview_new(json_t *list, usec_t now, bool is_offline, struct overview **re
 struct overview *overview_free(struct overview *overview);
 DEFINE_CLEANUP(struct overview *, overview_free);
 
+/* Has the table show subjects and issuers as well. */
+void overview_widen(struct overview *overview);
+
 /* How many certificates are as bad as LEVEL. */
 size_t overview_count(const struct overview *overview, enum verdict_level level);
 

@@ -72,7 +72,11 @@ static int judge_one(const struct view *view, usec_t now, bool is_offline, const
         }
 
         if (is_short)
-                n = asprintf(&problem, "%s: expires in %s%s%s%s", view->name, format_timespan(span, left),
+                n = asprintf(&problem, "%s: expires in %s%s%s%s%s%s%s", view->name,
+                             format_timespan(span, left),
+                             view->renewable.expires_first ? " with its CA '" : "",
+                             view->renewable.expires_first ? view->renewable.expires_first : "",
+                             view->renewable.expires_first ? "'" : "",
                              view->knowledge == SET_UNREADABLE ? ", last known" : "",
                              verdict.n_findings > 0 ? ", " : "",
                              verdict.n_findings > 0 ? verdict.findings[0].sentence : "");
@@ -87,7 +91,8 @@ static int judge_one(const struct view *view, usec_t now, bool is_offline, const
 /* What all certificates come to. */
 struct sum {
         size_t n, usable, failing, by_status[PLUGIN_STATUS_MAX];
-        const char *first; /* to expire */
+        const char *first;    /* to expire */
+        const char *first_ca; /* the CA that ends it; NULL: its own certificate does */
         usec_t first_left;
         struct plugin_limits first_limits;
 };
@@ -107,11 +112,13 @@ static void write_words(FILE *out, const struct sum *sum, const struct result *r
         if (said == 0) {
                 char span[TIMESPAN_MAX];
 
-                fprintf(out, "%s%zu certificate%s OK", is_offline ? "; " : "", sum->n,
-                        sum->n == 1 ? "" : "s");
+                fprintf(out, "%s%zu certificate%s %s", is_offline ? "; " : "", sum->n, sum->n == 1 ? "" : "s",
+                        is_offline ? "valid, but not managed" : "OK");
                 if (sum->first)
                         fprintf(out, ", %s is the first to expire, in %s", sum->first,
                                 format_timespan(span, sum->first_left));
+                if (sum->first && sum->first_ca)
+                        fprintf(out, ", with its CA '%s'", sum->first_ca);
         }
 }
 
@@ -165,6 +172,7 @@ static int judge_all(const json_t *list, usec_t now, bool is_offline, const stru
                 sum->failing += view.failures > 0;
                 if (view_expires(&view) && (!sum->first || left < sum->first_left)) {
                         sum->first = view.name;
+                        sum->first_ca = view.renewable.expires_first;
                         sum->first_left = left;
                         sum->first_limits = limits;
                 }

@@ -306,7 +306,7 @@ static void say_exports(FILE *out, const struct judge *judge) {
         const unsigned n = judge->view->files.exports_failed;
 
         fprintf(out, "%u export%s could not be written and %s out of date", n, n == 1 ? "" : "s",
-                n == 1 ? "has" : "have");
+                n == 1 ? "is" : "are");
 }
 
 static void say_notices(FILE *out, const struct judge *judge) {
@@ -342,7 +342,7 @@ enum group {
 #define ENROL         "rekeyctl enrol %s"
 #define ACCEPT        "rekeyctl accept %s"
 #define OTHER_SUBJECT "the Connector names another subject for the next certificate: "
-#define IF_MEANT      "if it is to be another client's"
+#define IF_MEANT      "if the change is intended"
 
 static const char again[] = "rekeyctl renew %s"; /* or whatever was just tried */
 
@@ -405,7 +405,8 @@ static const struct row {
         { GROUP_DOUBT, VERDICT_CALL, has_doubtful_answer, NULL, "", say_doubtful_answer, "to ask again",
           "rekeyctl probe %s" },
         { GROUP_RIGHTS, VERDICT_CALL, has_wrong_rights, NULL, "", say_rights, NULL, "rekeyctl show %s" },
-        { GROUP_EXPORTS, VERDICT_CALL, has_failed_exports, NULL, "", say_exports, NULL, "rekeyctl show %s" },
+        { GROUP_EXPORTS, VERDICT_CALL, has_failed_exports, NULL, "", say_exports,
+          "fix the cause, which `rekeyctl show` names, then", "rekeyctl export %s" },
         { GROUP_NOTICES, VERDICT_CALL, has_failed_notices, NULL, "", say_notices, NULL,
           "rekeyctl notify %s" },
         { GROUP_WATCH, VERDICT_CALL, is_unwatched, NULL,

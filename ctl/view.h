@@ -27,15 +27,18 @@ struct view_files {
         const char *rights_error; /* NULL: they are as configured */
         unsigned exports_failed;
         bool is_unwatched;
+        usec_t saved_at; /* the state file, where no rekeyd runs; 0: unknown */
 };
 
 /* Whether it can be renewed when it is due. */
 struct view_renewable {
-        const char *doubt;       /* why not; NULL: nothing is known */
-        const char *answer;      /* to the last probe; NULL: none */
-        usec_t probed_at;        /* 0: never */
-        const char *cause;       /* of the last failure in a row, by its name; NULL: not known */
-        const char *replacement; /* why it is due before its age makes it so; NULL: it is not */
+        const char *doubt;         /* why not; NULL: nothing is known */
+        const char *answer;        /* to the last probe; NULL: none */
+        usec_t probed_at;          /* 0: never */
+        const char *cause;         /* of the last failure in a row, by its name; NULL: not known */
+        const char *replacement;   /* why it is due before its age makes it so; NULL: it is not */
+        const char *issuer;        /* the CA that has signed the leaf; NULL: unknown */
+        const char *expires_first; /* the CA in its chain that sets not_after; NULL: the leaf does */
 };
 
 struct view {

@@ -22,10 +22,10 @@ static const struct ctl_option options[] = { CHANGE_OPTIONS };
 const struct ctl_command command_accept = {
         .name = "accept",
         .section = CTL_CHANGE,
-        .help = "let a certificate get another subject",
+        .help = "allow a certificate to change its subject",
         .more = "rekeyd refuses a new certificate for another client until an operator accepts it. `rekeyctl "
                 "status` "
-                "and\n`rekeyctl show` have the two subjects. The next attempt requests the new one, and no "
+                "and\n`rekeyctl show` show both subjects. The next attempt requests the new one, and no "
                 "other.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),

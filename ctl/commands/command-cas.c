@@ -81,7 +81,7 @@ static int print_cas(struct ctl *ctl, const json_t *cas) {
         if (!sorted)
                 return ctl_fail(ctl, CTL_FAILED, "out of memory");
         if (n == 0)
-                ctl_print(ctl, "There is no set, or none whose CA is known.");
+                ctl_print(ctl, "No set has a known CA.");
         for (size_t i = 0; i < n; i++)
                 sorted[i] = json_array_get(cas, i);
         qsort(sorted, n, sizeof(*sorted), compare_cas);

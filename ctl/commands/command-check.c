@@ -33,6 +33,8 @@ static int run(struct ctl *ctl) {
         source_be_quiet(source);
         if (source_list(source, ctl->arguments, ctl->n_arguments, &list) != CTL_OK)
                 return unknown(source_error(source));
+        if (json_array_size(list) == 0)
+                return unknown("the configuration has no certificates");
         status = plugin_judge(list, now_usec(CLOCK_REALTIME), source_is_offline(source), &limits, &line);
         if (status < 0)
                 return unknown("out of memory");

@@ -102,7 +102,7 @@ static const struct ctl_option options[] = {
           .help = "read the one-time token from FILE; - is standard input" },
         { .name = "force",
           .letter = 'f',
-          .help = "enrol even if the current certificate is usable, or another client's" },
+          .help = "enrol even if the certificate is usable, or the token another client's" },
         CHANGE_OPTIONS,
 };
 

@@ -120,7 +120,7 @@ static int renew_selected(struct ctl *ctl, const struct selection *selection) {
         if (!names)
                 return ctl_fail(ctl, CTL_FAILED, "out of memory");
         if (n == 0 && !ctl_has(ctl, "all")) {
-                ctl_print(ctl, "No certificate is meant by that: nothing to renew.");
+                ctl_print(ctl, "No certificate matches: nothing to renew.");
                 return CTL_OK;
         }
         return renew(ctl, names, n);
@@ -209,8 +209,9 @@ const struct ctl_command command_renew = {
         .section = CTL_CHANGE,
         .help = "renew certificates now, even if they are not due",
         .more = "Shows each step on a terminal, otherwise one line for each certificate. If the renewal "
-                "fails, the old\ncertificate stays in use. Dependents are notified after the swap; rekeyctl "
-                "does not wait for that:\n`rekeyctl show` lists pending notifications.",
+                "fails, the old\ncertificate stays in use. The "
+                "exports are\nwritten and the dependents are notified before rekeyctl returns; --no-wait "
+                "waits for nothing.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

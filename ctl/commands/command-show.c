@@ -147,6 +147,7 @@ static int print_set(const struct sheet *sheet) {
         pair(table, "Key", view_string(set, "key"));
         pair_time(table, "Valid from", view->not_before, sheet->now);
         pair_time(table, "Valid until", view->not_after, sheet->now);
+        pair_as(table, TERM_WARNING, "  limited by CA", view->renewable.expires_first);
         snprintf(text, sizeof(text), "%" PRIu64, view->generation);
         pair(table, "Generation", text);
         pair(table, "SHA-256", view->fingerprint);
@@ -317,7 +318,9 @@ static int print_dependents(const struct sheet *sheet) {
 
                 table_row(table);
                 table_cell(table, TERM_PLAIN, "%s", name ? name : "?");
-                if (!json_object_get(item, "pending"))
+                if (!view_has_set(&sheet->view))
+                        table_cell(table, TERM_FAINT, "no certificate yet");
+                else if (!json_object_get(item, "pending"))
                         table_cell(table, TERM_FAINT, "unknown");
                 else if (!json_is_integer(json_object_get(item, "pending")))
                         table_cell(table, TERM_GOOD, "notified");

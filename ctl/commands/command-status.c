@@ -33,8 +33,11 @@ static int run(struct ctl *ctl) {
                 return exit;
         if (ctl_has(ctl, "json"))
                 return print_json(ctl, list);
-        if (overview_new(list, now_usec(CLOCK_REALTIME), source_is_offline(source), &overview) < 0 ||
-            overview_print(overview, &ctl->term, ctl->n_arguments == 0 && !ctl_has(ctl, "all"), stdout) < 0)
+        if (overview_new(list, now_usec(CLOCK_REALTIME), source_is_offline(source), &overview) < 0)
+                return ctl_fail(ctl, CTL_FAILED, "out of memory");
+        if (ctl_has(ctl, "wide"))
+                overview_widen(overview);
+        if (overview_print(overview, &ctl->term, ctl->n_arguments == 0 && !ctl_has(ctl, "all"), stdout) < 0)
                 return ctl_fail(ctl, CTL_FAILED, "out of memory");
         return CTL_OK;
 }
@@ -47,6 +50,7 @@ static const struct ctl_option options[] = {
         { .name = "all",
           .letter = 'a',
           .help = "also show the certificates that are OK when they do not fit on the screen" },
+        { .name = "wide", .help = "also show the subject and the issuer of each" },
         { .name = "watch",
           .letter = 'w',
           .help = "keep running, and redraw after every change; Ctrl-C ends it" },

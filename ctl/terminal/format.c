@@ -10,14 +10,26 @@ const char *format_short_span(char buffer[TIMESPAN_MAX], usec_t span) {
         return buffer;
 }
 
+/* RFC 3339, as rekeyd's own texts and the API have it. */
+static bool format_iso(char buffer[LOCAL_TIME_MAX], const struct tm *tm) {
+        const long minutes = tm->tm_gmtoff / 60, size = minutes < 0 ? -minutes : minutes;
+        const size_t n = strftime(buffer, LOCAL_TIME_MAX - 7, "%Y-%m-%dT%H:%M:%S", tm);
+
+        if (minutes == 0)
+                snprintf(buffer + n, LOCAL_TIME_MAX - n, "Z");
+        else
+                snprintf(buffer + n, LOCAL_TIME_MAX - n, "%c%02ld:%02ld", minutes < 0 ? '-' : '+',
+                         size / 60 % 100, size % 60);
+        return n > 0;
+}
+
 const char *format_local_time(char buffer[LOCAL_TIME_MAX], usec_t when) {
         const time_t sec = (time_t)(when / USEC_PER_SEC);
         struct tm tm;
 
         if (when == 0)
                 snprintf(buffer, LOCAL_TIME_MAX, "unknown");
-        else if (when == USEC_INFINITY || !localtime_r(&sec, &tm) ||
-                 strftime(buffer, LOCAL_TIME_MAX, "%Y-%m-%d %H:%M:%S %Z", &tm) == 0)
+        else if (when == USEC_INFINITY || !localtime_r(&sec, &tm) || !format_iso(buffer, &tm))
                 snprintf(buffer, LOCAL_TIME_MAX, "never");
         return buffer;
 }

@@ -8,9 +8,8 @@
 /* As format_timespan(), with its first unit only, and none below seconds: "89d". */
 const char *format_short_span(char buffer[TIMESPAN_MAX], usec_t span);
 
-/* WHEN (CLOCK_REALTIME) as "2026-11-20 18:06:53 UTC" in the zone of TZ; "never" for USEC_INFINITY, "unknown"
- * for 0.
- */
+/* WHEN (CLOCK_REALTIME) as "2026-11-20T18:06:53Z"; with another zone in TZ, "2026-11-20T19:06:53+01:00".
+ * "never" for USEC_INFINITY, "unknown" for 0. */
 #define LOCAL_TIME_MAX 48
 const char *format_local_time(char buffer[LOCAL_TIME_MAX], usec_t when);
 
@@ -18,7 +17,7 @@ const char *format_local_time(char buffer[LOCAL_TIME_MAX], usec_t when);
 #define DISTANCE_MAX (TIMESPAN_MAX + 8)
 const char *format_distance(char buffer[DISTANCE_MAX], usec_t when, usec_t now);
 
-/* Both: "2026-11-20 18:06:53 UTC, in 3d 4h". */
+/* Both: "2026-11-20T18:06:53Z, in 3d 4h". */
 #define MOMENT_MAX (LOCAL_TIME_MAX + DISTANCE_MAX)
 const char *format_moment(char buffer[MOMENT_MAX], usec_t when, usec_t now);
 

@@ -194,7 +194,7 @@ static void write_row(const struct table *table, FILE *out, const struct cell *c
 
         /* Nothing is written after the last cell that has a text, so that no line ends in blanks. */
         for (size_t i = 0; i < table->n_columns; i++)
-                if (widths[i] != DROPPED && (cells ? cells[i].width > 0 : table->columns[i].title != NULL))
+                if (widths[i] != DROPPED && (cells ? cells[i].width > 0 : !strempty(table->columns[i].title)))
                         last = i;
 
         fprintf(out, "%*s", (int)indent, "");

@@ -30,6 +30,7 @@ struct certificate {
                 bool is_named; /* of a rollback: the generation is */
                 uint64_t generation;
                 struct rollback *rollback;
+                struct adoption *adoption; /* with what was handed over, from the request on */
         } operation;
 
         /* What waits until nothing is under way: another configuration. NULL: none. The other is
@@ -38,22 +39,24 @@ struct certificate {
         const struct config_certificate *next_config;
         bool next_has_changed;
 
-        bool is_settled; /* --once: it has nothing more to do */
+        bool is_exporting; /* an operator waits for the exports */
+        bool is_settled;   /* --once: it has nothing more to do */
 };
 
 static void dispatch(struct certificate *certificate);
 
 /* --- Operations --- */
 
-/* The operation is over. FILES_CHANGED: the set may be another one. */
-static void end_operation(struct certificate *certificate, bool files_changed) {
+/* The operation is over, and THEN comes next: RENEWER_TRY where the set may be another one. */
+static void end_operation(struct certificate *certificate, enum renewer_request then) {
         struct renewer *renewer = &certificate->renewer;
 
         certificate->operation.rollback = rollback_free(certificate->operation.rollback);
+        certificate->operation.adoption = adoption_free(certificate->operation.adoption);
         certificate->operation.kind = OPERATION_NONE;
         certificate->operation.is_running = false;
-        if (files_changed)
-                renewer_request(renewer, RENEWER_TRY);
+        if (then != RENEWER_NOTHING)
+                renewer_request(renewer, then);
         else if (!certificate->core.is_retired)
                 renewer_request(renewer, renewer->pending);
         dispatch(certificate);
@@ -68,7 +71,7 @@ static void on_rollback(int r, uint64_t generation, const char *error, void *use
         else
                 reporter_log(&certificate->reporter, LOG_NOTICE, MESSAGE_ROLLED_BACK,
                              "a copy of generation %" PRIu64 " is now current", generation);
-        end_operation(certificate, r == 0);
+        end_operation(certificate, r == 0 ? RENEWER_TRY : RENEWER_NOTHING);
 }
 
 static void start_rollback(struct certificate *certificate) {
@@ -81,7 +84,29 @@ static void start_rollback(struct certificate *certificate) {
                 return;
         reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
                      "not rolled back: out of memory");
-        end_operation(certificate, false);
+        end_operation(certificate, RENEWER_NOTHING);
+}
+
+static void on_adoption(int r, uint64_t generation, const char *text, void *userdata) {
+        struct certificate *certificate = userdata;
+        struct reporter *reporter = &certificate->reporter;
+
+        if (r < 0)
+                reporter_log(reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
+                             "not adopted, and nothing was changed: %s", text);
+        else
+                reporter_log(reporter, LOG_NOTICE, MESSAGE_ADOPTED,
+                             "adopted the given key and certificate as generation %" PRIu64
+                             ", which %s accepts",
+                             generation, text);
+        end_operation(certificate, r == 0 ? RENEWER_TRY : RENEWER_NOTHING);
+}
+
+static void start_adoption(struct certificate *certificate) {
+        const struct core *core = &certificate->core;
+
+        adoption_start(certificate->operation.adoption, core->env, core->owner, core->config,
+                       &core->state_file->state, on_adoption, certificate);
 }
 
 static void start_notification(struct certificate *certificate) {
@@ -93,7 +118,7 @@ static void start_notification(struct certificate *certificate) {
                              "notifying all dependents of generation %" PRIu64 " again",
                              certificate->core.facts.generation);
         publisher_start(&certificate->publisher);
-        end_operation(certificate, false);
+        end_operation(certificate, RENEWER_NOTHING);
 }
 
 static void start_revocation(struct certificate *certificate) {
@@ -103,7 +128,7 @@ static void start_revocation(struct certificate *certificate) {
 /* The inspection that was under way knew nothing of the token. */
 static void start_enrolment(struct certificate *certificate) {
         reporter_begin(&certificate->reporter);
-        end_operation(certificate, true);
+        end_operation(certificate, RENEWER_TRY);
 }
 
 /* Whoever has heard of it finds it so after a restart. What could not be saved is in the log. */
@@ -113,7 +138,7 @@ static void on_accepted(_unused_ int r, _unused_ const char *error, void *userda
         reporter_log(&certificate->reporter, LOG_NOTICE, MESSAGE_ACCEPTED,
                      "the subject '%s' is accepted; the next attempt requests it",
                      quoted(state_accepted_subject(certificate_state(certificate))));
-        end_operation(certificate, true);
+        end_operation(certificate, RENEWER_TRY);
 }
 
 static void start_acceptance(struct certificate *certificate) {
@@ -123,7 +148,7 @@ static void start_acceptance(struct certificate *certificate) {
         if (!state_refused_subject(&state_file->state)) {
                 reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_OPERATION_FAILED,
                              "nothing accepted: the subject is the usual one again");
-                end_operation(certificate, false);
+                end_operation(certificate, RENEWER_NOTHING);
                 return;
         }
         state_file->state.is_accepted = true;
@@ -134,10 +159,35 @@ static void start_probe(struct certificate *certificate) {
         prober_ask(&certificate->prober);
 }
 
+/* Every inspection brings the exports up to date; this one is reported. */
+static void start_export(struct certificate *certificate) {
+        publisher_stop_waiting(&certificate->publisher);
+        certificate->is_exporting = true;
+        end_operation(certificate, RENEWER_REFRESH);
+}
+
+static void end_export(struct certificate *certificate, const char *why) {
+        const unsigned n = (unsigned)certificate->core.config->n_exports;
+        const unsigned n_failed = certificate->publisher.n_exports_failed;
+
+        if (!certificate->is_exporting)
+                return;
+        certificate->is_exporting = false;
+        if (why || n_failed > 0)
+                reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
+                             "%u of %u exports could not be written%s%s; see: rekeyctl show %s",
+                             why ? n : n_failed, n, why ? ": " : "", why ? why : "",
+                             certificate_name(certificate));
+        else
+                reporter_log(&certificate->reporter, LOG_INFO, MESSAGE_EXPORTED, "%u export%s %s current", n,
+                             n == 1 ? "" : "s", n == 1 ? "is" : "are");
+}
+
 static void (*const starts[OPERATION_MAX])(struct certificate *certificate) = {
         [OPERATION_ENROL] = start_enrolment,   [OPERATION_REVOKE] = start_revocation,
         [OPERATION_ROLLBACK] = start_rollback, [OPERATION_NOTIFY] = start_notification,
         [OPERATION_ACCEPT] = start_acceptance, [OPERATION_PROBE] = start_probe,
+        [OPERATION_ADOPT] = start_adoption,    [OPERATION_EXPORT] = start_export,
 };
 
 static void start_operation(struct certificate *certificate) {
@@ -145,7 +195,7 @@ static void start_operation(struct certificate *certificate) {
                 renewer_forget_token(&certificate->renewer);
                 reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_OPERATION_FAILED,
                              "request dropped: certificate was removed from the configuration");
-                end_operation(certificate, false);
+                end_operation(certificate, RENEWER_NOTHING);
                 return;
         }
         certificate->operation.is_running = true;
@@ -200,6 +250,7 @@ static void take_configuration(struct certificate *certificate) {
 static void finish(struct certificate *certificate) {
         struct core *core = &certificate->core;
 
+        end_export(certificate, "the certificate was removed from the configuration");
         if (state_file_is_saved(core->state_file))
                 core->env->ops->retired(core->env, certificate);
         else
@@ -239,6 +290,9 @@ static void dispatch(struct certificate *certificate) {
                 prober_begin(&certificate->prober);
         if (publisher_is_busy(&certificate->publisher))
                 return;
+        reporter_log_delivered(&certificate->reporter, publisher_n_pending(&certificate->publisher),
+                               state_pending_error(certificate_state(certificate)),
+                               certificate->publisher.n_exports_failed);
         if (prober_is_busy(&certificate->prober) && core->is_retired)
                 return;
         if (core->is_retired)
@@ -260,6 +314,7 @@ static bool renewer_is_blocked(struct renewer *renewer) {
 static void on_inspected(struct renewer *renewer, bool is_first, bool has_failed) {
         struct environment *env = renewer->core->env;
 
+        end_export(renewer_owner(renewer), has_failed ? "the set cannot be inspected" : NULL);
         env->ops->inspected(env, renewer_owner(renewer), is_first, has_failed);
 }
 
@@ -339,7 +394,7 @@ static void on_revoker_ended(struct revoker *revoker, enum revoker_end end) {
         struct renewer *renewer = &certificate->renewer;
 
         if (end == REVOKER_ASKED) {
-                end_operation(certificate, true);
+                end_operation(certificate, RENEWER_TRY);
                 return;
         }
         if (end == REVOKER_LATE_NEWS) {
@@ -372,7 +427,7 @@ static void on_probe_ended(struct prober *prober, bool was_asked) {
         struct certificate *certificate = prober_owner(prober);
 
         if (was_asked)
-                end_operation(certificate, false);
+                end_operation(certificate, RENEWER_NOTHING);
         else
                 dispatch(certificate);
 }
@@ -442,6 +497,7 @@ struct certificate *certificate_free(struct certificate *certificate) {
         if (certificate->core.state_file) {
                 renewer_clear(&certificate->renewer);
                 rollback_free(certificate->operation.rollback);
+                adoption_free(certificate->operation.adoption);
                 revoker_clear(&certificate->revoker);
                 prober_clear(&certificate->prober);
                 publisher_clear(&certificate->publisher);
@@ -647,6 +703,7 @@ static int check_request(const struct certificate *certificate, enum operation o
                 .is_token_offered = renewer->renewal.token_offered,
                 .is_revoking = revoker_is_busy(&certificate->revoker),
                 .has_dependents = publisher_has_dependents(&certificate->publisher),
+                .has_exports = core->config->n_exports > 0,
                 .has_refused_subject = state_refused_subject(state),
                 .connector = core->config->connector->name,
                 .expiry = core->facts.expiry,
@@ -703,6 +760,8 @@ int certificate_operate(struct certificate *certificate, enum operation operatio
         r = check_request(certificate, operation, arguments, ret_wait_usec, error);
         if (r == 0 && operation == OPERATION_ENROL)
                 r = take_token(certificate, arguments, error);
+        if (r == 0 && operation == OPERATION_ADOPT)
+                r = adoption_new(&arguments->handed, &certificate->operation.adoption, error);
         if (r < 0)
                 return r;
         if (operation == OPERATION_RENEW && arguments->within_usec > 0) {

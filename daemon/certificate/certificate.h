@@ -2,6 +2,7 @@
 
 /* One tracked certificate, from its configuration to its end. */
 
+#include "daemon/certificate/adoption.h"
 #include "daemon/certificate/environment.h"
 #include "daemon/certificate/requests.h"
 #include "lib/config/config.h"
@@ -80,11 +81,12 @@ void certificate_retire(struct certificate *certificate);
 /* What an operation may be given; see rekeyd-api(7). Borrowed. */
 struct operation_arguments {
         enum request_look look;
-        bool force;         /* OPERATION_RENEW, OPERATION_ENROL */
+        bool force;         /* OPERATION_RENEW, OPERATION_ENROL, OPERATION_ADOPT */
         usec_t within_usec; /* OPERATION_RENEW: at some time within it; 0: now */
         const char *token;  /* OPERATION_ENROL */
         bool has_generation;
-        uint64_t generation; /* OPERATION_ROLLBACK; without one, the newest that is still valid */
+        uint64_t generation;          /* OPERATION_ROLLBACK; without one, the newest that is still valid */
+        struct adoption_texts handed; /* OPERATION_ADOPT */
 };
 
 /*
@@ -92,8 +94,8 @@ struct operation_arguments {
  * way. 0: it will be done, which is on record, and the event with REKEYD_OPERATION says later what came of
  * it. Otherwise -errno with a sentence: -EBUSY when something is under way, -EDQUOT beyond the budget, with
  * *RET_WAIT_USEC until there is one again, -EPERM where the state of the certificate does not allow it,
- * -EINVAL for what is no token; -EAGAIN where that state is only remembered of the disk, and no look was
- * made: to be asked again, with another `look`, after certificate_look().
+ * -EINVAL for what is no token, or no URL; -EAGAIN where that state is only remembered of the disk, and no
+ * look was made: to be asked again, with another `look`, after certificate_look().
  */
 int certificate_operate(struct certificate *certificate, enum operation operation,
                         const struct operation_arguments *arguments, const char *peer, usec_t *ret_wait_usec,

@@ -23,7 +23,8 @@ struct probe {
         bool has_slot, is_reading;
         struct job job;
         int result; /* of reading */
-        struct set set;
+        struct set own;
+        const struct set *set; /* `own`, or one that was given */
         char fingerprint[FINGERPRINT_HEX];
         struct connection connection;
         size_t n_tried; /* URLs where nobody answered */
@@ -82,7 +83,7 @@ static void on_answer(const struct connector_answer *answer, void *userdata) {
         if (failure != FAILURE_NONE)
                 error_set(&probe->error, -EIO, "%s", answer->error);
         else {
-                r = protocol_of(probe)->read_proof(&answer->reply, probe->set.certificate_pem, &named,
+                r = protocol_of(probe)->read_proof(&answer->reply, probe->set->certificate_pem, &named,
                                                    &probe->error);
                 failure = r < 0 ? FAILURE_LOCAL : (enum failure)r;
                 if (r != 0)
@@ -98,8 +99,8 @@ static void call_next(struct probe *probe) {
                 .protocol = protocol_of(probe),
                 .trust = connector->trust,
                 .timeout_usec = connector->timeout_usec,
-                .key = probe->set.key,
-                .certificate_pem = probe->set.certificate_pem,
+                .key = probe->set->key,
+                .certificate_pem = probe->set->certificate_pem,
                 .fresh = true,
         };
         int r;
@@ -128,11 +129,12 @@ static void read_set(struct job *job) {
         struct probe *probe = container_of(job, struct probe, job);
         const char *json;
 
-        probe->result = store_peek_current(probe->config->directory, &probe->set, &probe->error);
+        if (probe->set == &probe->own)
+                probe->result = store_peek_current(probe->config->directory, &probe->own, &probe->error);
         if (probe->result < 0)
                 return;
-        hex_format(probe->fingerprint, probe->set.fingerprint, FINGERPRINT_SIZE);
-        json = probe->set.connection_json;
+        hex_format(probe->fingerprint, probe->set->fingerprint, FINGERPRINT_SIZE);
+        json = probe->set->connection_json;
         if (json)
                 (void)connection_parse(json, strlen(json), &probe->connection, NULL);
 }
@@ -155,8 +157,8 @@ static void on_slot(struct slot_waiter *slot) {
         workers_submit(probe->env->services.disk_workers, &probe->job);
 }
 
-int probe_new(struct environment *env, struct config *owner, const struct config_certificate *config,
-              probe_done_t done, void *userdata, struct probe **ret) {
+int probe_new_of(struct environment *env, struct config *owner, const struct config_certificate *config,
+                 const struct set *set, probe_done_t done, void *userdata, struct probe **ret) {
         struct probe *probe = calloc(1, sizeof(*probe));
         int r;
 
@@ -166,6 +168,7 @@ int probe_new(struct environment *env, struct config *owner, const struct config
                 .env = env,
                 .owner = config_ref(owner),
                 .config = config,
+                .set = set ? set : &probe->own,
                 .done = done,
                 .userdata = userdata,
                 .slot.granted = on_slot,
@@ -181,6 +184,11 @@ int probe_new(struct environment *env, struct config *owner, const struct config
         return 0;
 }
 
+int probe_new(struct environment *env, struct config *owner, const struct config_certificate *config,
+              probe_done_t done, void *userdata, struct probe **ret) {
+        return probe_new_of(env, owner, config, NULL, done, userdata, ret);
+}
+
 bool probe_is_waiting(const struct probe *probe) {
         return !probe->is_reading;
 }
@@ -193,7 +201,7 @@ struct probe *probe_free(struct probe *probe) {
         /* At the end of rekeyd nobody gets it: there is no worker any more. */
         if (!atomic_load(&probe->env->services.stopping))
                 return_slot(probe);
-        set_clear(&probe->set);
+        set_clear(&probe->own);
         connection_clear(&probe->connection);
         error_clear(&probe->error);
         free(probe->shown);

@@ -8,6 +8,7 @@
 #include "lib/life/probe-answer.h"
 
 struct probe;
+struct set;
 
 struct probe_result {
         enum probe_answer answer;
@@ -24,6 +25,10 @@ typedef void (*probe_done_t)(const struct probe_result *result, void *userdata);
  * loop, later. */
 int probe_new(struct environment *env, struct config *owner, const struct config_certificate *config,
               probe_done_t done, void *userdata, struct probe **ret);
+
+/* The same with SET, which is borrowed and is not on disk: would it be accepted? */
+int probe_new_of(struct environment *env, struct config *owner, const struct config_certificate *config,
+                 const struct set *set, probe_done_t done, void *userdata, struct probe **ret);
 
 /* It is waiting, for its turn or for an answer, and may be freed. */
 bool probe_is_waiting(const struct probe *probe);

@@ -21,7 +21,8 @@ static const struct {
 } results[] = {
         { MESSAGE_RENEWED, ATTEMPTS, DONE },
         { MESSAGE_ENROLLED, ATTEMPTS, DONE },
-        { MESSAGE_ADOPTED, 0, DONE },
+        { MESSAGE_ADOPTED, 1u << OPERATION_ADOPT, DONE },
+        { MESSAGE_EXPORTED, 1u << OPERATION_EXPORT, DONE },
         { MESSAGE_BUDGET, ATTEMPTS, ATTEMPT_FAILED },
         { MESSAGE_FAILED_TRANSIENT, ATTEMPTS, ATTEMPT_FAILED },
         { MESSAGE_FAILED_REFUSED, ATTEMPTS, ATTEMPT_FAILED },
@@ -57,6 +58,15 @@ static enum operation ended_operation(const struct reporter *reporter, const cha
         return reporter->operation;
 }
 
+/* What changes no set: that it was done is no result of the certificate's, unless it mends a request that has
+ * failed. */
+#define CHANGES_NO_SET (1u << OPERATION_NOTIFY | 1u << OPERATION_EXPORT | 1u << OPERATION_PROBE)
+
+static bool is_passing(const struct reporter *reporter, size_t i, enum operation operation) {
+        return CHANGES_NO_SET & 1u << operation && results[i].outcome == DONE && reporter->last_result &&
+               !(reporter->last_error && reporter->last_operation != OPERATION_NONE);
+}
+
 /* The text of the last failure stays until something newer succeeds, also where nothing was due. */
 static void remember_result(struct reporter *reporter, const char *message_id, const char *text) {
         const enum operation operation = ended_operation(reporter, message_id);
@@ -69,6 +79,8 @@ static void remember_result(struct reporter *reporter, const char *message_id, c
         else if (results[i].operations == 1u << OPERATION_REVOKE ||
                  results[i].operations == 1u << OPERATION_PROBE)
                 return; /* of the set before this one; and nothing that rekeyd has done */
+        if (is_passing(reporter, i, operation))
+                return;
         reporter->last_result = events_name(message_id);
         reporter->last_operation = operation;
         reporter->last_usec = now_usec(CLOCK_REALTIME);
@@ -77,12 +89,26 @@ static void remember_result(struct reporter *reporter, const char *message_id, c
         state_keep_error(&reporter->last_error, results[i].outcome != DONE ? text : NULL);
 }
 
+/* After these the set is another one, which is delivered. */
+#define CHANGES_SET (ATTEMPTS | 1u << OPERATION_ADOPT | 1u << OPERATION_ROLLBACK)
+
+/* MESSAGE_ID ends an operation by a set that has somebody to be delivered to. */
+static bool begins_delivery(const struct reporter *reporter, const char *message_id) {
+        const struct config_certificate *config = reporter->core->config;
+        const enum operation operation = ended_operation(reporter, message_id);
+        const size_t i = find_result(message_id);
+
+        return operation != OPERATION_NONE && results[i].outcome == DONE && CHANGES_SET & 1u << operation &&
+               (config->n_notify > 0 || config->n_exports > 0);
+}
+
 static void emit(struct reporter *reporter, int priority, const char *message_id, const char *text) {
         const struct core *core = reporter->core;
         const struct renewal *renewal = reporter->renewal;
         const struct outcome *outcome = reporter->outcome;
         const bool has_set = facts_remember_set(&core->facts);
         const bool failed = outcome && outcome->failure != FAILURE_NONE;
+        const bool is_delivering = begins_delivery(reporter, message_id);
         char not_after[TIMESTAMP_MAX], generation[24], failures[16];
         const struct log_field fields[] = {
                 { FIELD_CERTIFICATE, core->config->name },
@@ -98,6 +124,7 @@ static void emit(struct reporter *reporter, int priority, const char *message_id
                 { FIELD_ERROR, failed ? error_text(&outcome->error) : NULL },
                 { FIELD_REQUEST_ID, outcome && outcome->request_id[0] ? outcome->request_id : NULL },
                 { FIELD_OPERATION, operation_names[ended_operation(reporter, message_id)] },
+                { FIELD_DELIVERY, is_delivering ? "pending" : NULL },
         };
 
         format_timestamp(not_after, core->facts.expiry);
@@ -105,6 +132,9 @@ static void emit(struct reporter *reporter, int priority, const char *message_id
         snprintf(failures, sizeof(failures), "%u", renewal->failures);
         events_emit(core->env->observers.events, core->state_file, priority, message_id, fields,
                     ELEMENTSOF(fields), "%s: %s", core->config->name, text);
+        reporter->is_delivering = reporter->is_delivering || is_delivering;
+        if (streq(message_id, MESSAGE_RENEWED) || streq(message_id, MESSAGE_ENROLLED))
+                reporter->has_described_set = true;
         remember_result(reporter, message_id, text);
 }
 
@@ -128,7 +158,8 @@ void reporter_log_step(struct reporter *reporter, enum renewal_step step) {
         };
 
         log_debug("%s: %s done", core->config->name, renewal_step_names[step]);
-        events_step(core->env->observers.events, fields, ELEMENTSOF(fields));
+        events_stream(core->env->observers.events, "step", fields, ELEMENTSOF(fields),
+                      renewal_step_names[step]);
 }
 
 void reporter_log(struct reporter *reporter, int priority, const char *message_id, const char *format, ...) {
@@ -140,6 +171,42 @@ void reporter_log(struct reporter *reporter, int priority, const char *message_i
                 text = NULL;
         va_end(args);
         emit(reporter, priority, message_id, text ? text : "out of memory");
+}
+
+#define COUNT_MAX 64
+
+/* "2 dependents notified", "1 of 2 exports could not be written"; "" for none. */
+static const char *count_text(char buffer[COUNT_MAX], unsigned n_failed, unsigned n, const char *what,
+                              const char *done) {
+        if (n == 0 || n_failed > n)
+                return "";
+        if (n_failed == 0)
+                snprintf(buffer, COUNT_MAX, "%u %s%s %s", n, what, n == 1 ? "" : "s", done);
+        else
+                snprintf(buffer, COUNT_MAX, "%u of %u %ss not %s", n_failed, n, what, done);
+        return buffer;
+}
+
+void reporter_log_delivered(struct reporter *reporter, unsigned n_pending, const char *error,
+                            unsigned n_exports_failed) {
+        const struct config_certificate *config = reporter->core->config;
+        const struct log_field fields[] = { { FIELD_CERTIFICATE, config->name } };
+        const bool has_failed = n_pending > 0 || n_exports_failed > 0;
+        char notices[COUNT_MAX], exports[COUNT_MAX];
+        _cleanup_(freep) char *text = NULL;
+
+        if (!reporter->is_delivering)
+                return;
+        reporter->is_delivering = false;
+        if (asprintf(&text, "%s%s%s%s%s%s%s", has_failed ? "the set is in use, but not delivered: " : "",
+                     count_text(notices, n_pending, (unsigned)config->n_notify, "dependent", "notified"),
+                     config->n_notify > 0 && config->n_exports > 0 ? ", " : "",
+                     count_text(exports, n_exports_failed, (unsigned)config->n_exports, "export", "written"),
+                     has_failed && error ? ": " : "", has_failed && error ? error : "",
+                     has_failed ? "; retrying" : "") < 0)
+                text = NULL;
+        events_stream(reporter->core->env->observers.events, has_failed ? "not-delivered" : "delivered",
+                      fields, ELEMENTSOF(fields), text ? text : "out of memory");
 }
 
 /* --- Operations --- */
@@ -342,6 +409,13 @@ void reporter_log_current(struct reporter *reporter) {
         if (reporter->logged_due_usec == renewal->due_usec)
                 return;
         reporter->logged_due_usec = renewal->due_usec;
+        if (reporter->has_described_set) {
+                reporter->has_described_set = false;
+                reporter_log(reporter, LOG_INFO, MESSAGE_CURRENT, "will be renewed at %s, in %s",
+                             format_timestamp(due, renewal->due_usec),
+                             format_timespan(span, usec_sub(renewal->due_usec, now)));
+                return;
+        }
         reporter_log(reporter, LOG_INFO, MESSAGE_CURRENT,
                      "generation %" PRIu64
                      " is current until %s, sha256 %.16s...; will be renewed at %s, in %s",
@@ -351,6 +425,7 @@ void reporter_log_current(struct reporter *reporter) {
 }
 
 void reporter_forget_current(struct reporter *reporter) {
+        reporter->has_described_set = false;
         reporter->logged_due_usec = 0;
 }
 

@@ -22,11 +22,13 @@ struct reporter {
         /* What an operator asked for, until the line that ends it. It may have to wait before it begins. */
         enum operation operation;
         bool has_begun;
+        bool is_delivering; /* the set by which one has ended, and a client may wait for that */
 
         /* So as not to repeat itself. */
         unsigned n_same_failures;
         uint64_t failure_hash;  /* of the last failure's text */
         usec_t logged_due_usec; /* of the last "is current" */
+        bool has_described_set; /* the last line has said all of it but when it is renewed */
 };
 
 /* All is borrowed. */
@@ -47,6 +49,10 @@ void reporter_log_begun(struct reporter *reporter, const struct renewal_observat
 void reporter_log_waiting(struct reporter *reporter); /* for a one-time token */
 void reporter_log_current(struct reporter *reporter); /* once for each due time */
 void reporter_log_held(struct reporter *reporter);    /* the back-off of the last run goes on */
+/* Nothing more is to be delivered for now. The first time after an operation, those who watch are told. ERROR
+ * may be NULL. */
+void reporter_log_delivered(struct reporter *reporter, unsigned n_pending, const char *error,
+                            unsigned n_exports_failed);
 void reporter_log_step(struct reporter *reporter, enum renewal_step step);
 
 /* What an inspection made of the rights of the files, NULL where that is unknown. IS_NEWS: what it could not

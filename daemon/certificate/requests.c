@@ -9,7 +9,7 @@
 const char *const operation_names[OPERATION_MAX] = {
         [OPERATION_RENEW] = "renew",       [OPERATION_ENROL] = "enrol",   [OPERATION_REVOKE] = "revoke",
         [OPERATION_ROLLBACK] = "rollback", [OPERATION_NOTIFY] = "notify", [OPERATION_ACCEPT] = "accept",
-        [OPERATION_PROBE] = "probe",
+        [OPERATION_PROBE] = "probe",       [OPERATION_ADOPT] = "adopt",   [OPERATION_EXPORT] = "export",
 };
 
 bool operation_is_attempt(enum operation operation) {
@@ -64,6 +64,17 @@ static int check_enrolment_needed(const struct request_facts *facts, struct erro
                          facts->name, format_timestamp(until, facts->expiry));
 }
 
+static int check_adoption_needed(const struct request_facts *facts, struct error *error) {
+        char until[TIMESTAMP_MAX];
+
+        if (!facts->is_usable || facts->is_rejected || facts->force)
+                return 0;
+        return error_set(error, -EPERM,
+                         "%s has a certificate that is valid until %s; renew it, or force the adoption to "
+                         "replace it",
+                         facts->name, format_timestamp(until, facts->expiry));
+}
+
 /* It may be whole, and nothing is known that could be changed. */
 static int check_readable(const struct request_facts *facts, struct error *error) {
         if (!facts->unreadable || facts->force)
@@ -76,6 +87,19 @@ static int check_dependents(const struct request_facts *facts, struct error *err
         if (facts->has_dependents)
                 return 0;
         return error_set(error, -EPERM, "%s has no dependents: its configuration has no `notify`",
+                         facts->name);
+}
+
+static int check_exports(const struct request_facts *facts, struct error *error) {
+        if (facts->has_exports)
+                return 0;
+        return error_set(error, -EPERM, "%s has no exports: its configuration has no `exports`", facts->name);
+}
+
+static int check_exportable(const struct request_facts *facts, struct error *error) {
+        if (facts->has_set)
+                return 0;
+        return error_set(error, -EPERM, "%s has no certificate yet, so there is nothing to export",
                          facts->name);
 }
 
@@ -147,7 +171,10 @@ enum {
         NOTIFY = 1u << OPERATION_NOTIFY,
         ACCEPT = 1u << OPERATION_ACCEPT,
         PROBE = 1u << OPERATION_PROBE,
-        ALL = RENEW | ENROL | REVOKE | ROLLBACK | NOTIFY | ACCEPT | PROBE,
+        ADOPT = 1u << OPERATION_ADOPT,
+        EXPORT = 1u << OPERATION_EXPORT,
+        NOT_RENEW = ENROL | REVOKE | ROLLBACK | NOTIFY | ACCEPT | PROBE | ADOPT | EXPORT,
+        ALL = RENEW | NOT_RENEW,
 };
 
 static const struct {
@@ -155,21 +182,15 @@ static const struct {
         rule_t rule;
         bool of_disk; /* what lies there may be another set by now, without an event that tells of it */
 } rules[] = {
-        { ENROL | REVOKE | ROLLBACK | NOTIFY | ACCEPT | PROBE, check_attempt, false },
-        { ALL, check_retired, false },
-        { ALL, check_under_way, false },
-        { RENEW, check_not_revoked, true },
-        { RENEW, check_renewable, true },
-        { ENROL | REVOKE | ROLLBACK, check_readable, true },
-        { ENROL, check_enrolment_needed, true },
-        { NOTIFY, check_dependents, false },
-        { NOTIFY, check_notifiable, true },
-        { REVOKE, check_revocable, true },
-        { REVOKE, check_not_revoked_for_sure, true },
-        { ROLLBACK, check_restorable, true },
-        { PROBE, check_probeable, true },
-        { ACCEPT, check_subject_refused, false },
-        { REVOKE | ROLLBACK, check_not_revoking, false },
+        { NOT_RENEW, check_attempt, false },      { ALL, check_retired, false },
+        { ALL, check_under_way, false },          { RENEW, check_not_revoked, true },
+        { RENEW, check_renewable, true },         { ENROL | REVOKE | ROLLBACK | ADOPT, check_readable, true },
+        { ENROL, check_enrolment_needed, true },  { ADOPT, check_adoption_needed, true },
+        { EXPORT, check_exports, false },         { EXPORT, check_exportable, true },
+        { NOTIFY, check_dependents, false },      { NOTIFY, check_notifiable, true },
+        { REVOKE, check_revocable, true },        { REVOKE, check_not_revoked_for_sure, true },
+        { ROLLBACK, check_restorable, true },     { PROBE, check_probeable, true },
+        { ACCEPT, check_subject_refused, false }, { REVOKE | ROLLBACK | ADOPT, check_not_revoking, false },
         { RENEW | ENROL, check_budget, false },
 };
 

@@ -14,6 +14,8 @@ enum operation {
         OPERATION_NOTIFY,
         OPERATION_ACCEPT,
         OPERATION_PROBE,
+        OPERATION_ADOPT,
+        OPERATION_EXPORT,
         OPERATION_MAX,
 };
 extern const char *const operation_names[OPERATION_MAX]; /* "renew"; NULL for OPERATION_NONE */
@@ -52,6 +54,7 @@ struct request_facts {
         bool is_token_offered;
         bool is_revoking; /* a revocation is under way, of whichever set */
         bool has_dependents;
+        bool has_exports;
         bool has_refused_subject;
         const char *connector; /* its name */
         usec_t expiry;         /* CLOCK_REALTIME */

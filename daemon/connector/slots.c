@@ -199,10 +199,19 @@ void slots_resize(struct slots *slots, unsigned n_total) {
         grant(slots);
 }
 
+const struct slot_group *slots_find_group(const struct slots *slots, const char *name) {
+        const struct slot_group *group = slots->groups;
+
+        while (group && !streq(group->name, name))
+                group = group->next;
+        return group;
+}
+
 void slots_report_result(struct slots *slots, struct slot_group *group, bool answer) {
         bool was_doubtful = group->is_doubtful;
 
         group->is_doubtful = !answer;
+        *(answer ? &group->answered_usec : &group->silent_usec) = now_usec(CLOCK_REALTIME);
         if (was_doubtful && answer)
                 grant(slots);
 }

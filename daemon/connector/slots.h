@@ -11,7 +11,8 @@ struct slot_waiter;
 struct slot_group {
         char *name;
         unsigned n_used, n_waiting;
-        bool is_doubtful; /* slots_report_result() */
+        bool is_doubtful;                  /* slots_report_result() */
+        usec_t answered_usec, silent_usec; /* the last report of either kind, CLOCK_REALTIME; 0: none yet */
 
         /* Private to slots.c. */
         struct slot_waiter *first; /* the heap's root: who goes next */
@@ -48,6 +49,9 @@ struct slots {
 /* The group called NAME, made at the first call for it; 0 or -ENOMEM. A group stays until slots_clear(), so
  * that neither what it uses nor what is thought of it is lost when a configuration is replaced. */
 int slots_group(struct slots *slots, const char *name, struct slot_group **ret);
+
+/* The group called NAME, or NULL. */
+const struct slot_group *slots_find_group(const struct slots *slots, const char *name);
 
 /* Frees the groups, last of all: waiters are not called. */
 void slots_clear(struct slots *slots);

@@ -65,7 +65,7 @@ static void reply_result(struct http_request *request, const char *what, struct 
                          NULL, "%s", error_text(error));
 }
 
-enum { TAKES_FORCE = 1, TAKES_TOKEN = 2, TAKES_GENERATION = 4, TAKES_WITHIN = 8 };
+enum { TAKES_FORCE = 1, TAKES_TOKEN = 2, TAKES_GENERATION = 4, TAKES_WITHIN = 8, TAKES_PAIR = 16 };
 
 #define WITHIN_MAX_SEC (30 * 24 * 3600)
 
@@ -74,7 +74,27 @@ static const unsigned operation_takes[OPERATION_MAX] = {
         [OPERATION_RENEW] = TAKES_FORCE | TAKES_WITHIN,
         [OPERATION_ENROL] = TAKES_FORCE | TAKES_TOKEN,
         [OPERATION_ROLLBACK] = TAKES_GENERATION,
+        [OPERATION_ADOPT] = TAKES_FORCE | TAKES_PAIR,
 };
+
+/* Whether KEY is a member of what is handed over, with its text. */
+static bool read_handed(const char *key, const json_t *value, struct adoption_texts *ret) {
+        const struct {
+                const char *key, **text;
+        } members[] = {
+                { "key", &ret->key },
+                { "certificate", &ret->certificate },
+                { "ca", &ret->ca },
+                { "url", &ret->url },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(members); i++)
+                if (streq(key, members[i].key) && json_is_string(value)) {
+                        *members[i].text = json_string_value(value);
+                        return true;
+                }
+        return false;
+}
 
 /* Fills RET from BODY, which it borrows from; anything else in BODY is refused. False: it was answered. */
 static bool read_arguments(struct http_request *request, json_t *body, unsigned takes,
@@ -87,6 +107,8 @@ static bool read_arguments(struct http_request *request, json_t *body, unsigned 
                         ret->force = json_is_true(value);
                 else if (takes & TAKES_TOKEN && streq(key, "token") && json_is_string(value))
                         ret->token = json_string_value(value);
+                else if (takes & TAKES_PAIR && read_handed(key, value, &ret->handed))
+                        continue;
                 else if (takes & TAKES_WITHIN && streq(key, "within") && json_is_integer(value) &&
                          json_integer_value(value) >= 1 && json_integer_value(value) <= WITHIN_MAX_SEC)
                         ret->within_usec = (usec_t)json_integer_value(value) * USEC_PER_SEC;
@@ -113,6 +135,13 @@ static bool read_arguments(struct http_request *request, json_t *body, unsigned 
                                  "the body must have the one-time token: {\"token\": \"...\"}");
                 return false;
         }
+        if (takes & TAKES_PAIR && (!ret->handed.key || !ret->handed.certificate)) {
+                http_reply_error(request, 400, NULL,
+                                 "the body must have the PEM texts of both: {\"key\": \"...\", "
+                                 "\"certificate\": \"...\"}");
+                return false;
+        }
+        ret->handed.force = ret->force;
         return true;
 }
 

@@ -12,6 +12,7 @@
 
 #include "daemon/control/control-ask.h"
 #include "daemon/control/control-reply.h"
+#include "daemon/fleet/fleet-connectors.h"
 #include "daemon/fleet/fleet-issuers.h"
 #include "daemon/loop/path-watch.h"
 #include "lib/config/yaml-table.h"
@@ -63,6 +64,11 @@ static void get_list(struct control *control, struct http_request *request,
 static void get_issuers(struct control *control, struct http_request *request,
                         _unused_ struct certificate *certificate) {
         control_reply_json(request, 200, fleet_issuers(control->options.fleet));
+}
+
+static void get_connectors(struct control *control, struct http_request *request,
+                           _unused_ struct certificate *certificate) {
+        control_reply_json(request, 200, fleet_connectors(control->options.fleet, control->options.slots));
 }
 
 static void get_details(struct control *control, struct http_request *request,
@@ -160,6 +166,7 @@ static const struct route {
         { "/v1/certificates", NULL, "GET", get_list, false, OPERATION_NONE },
         { "/v1/cas", NULL, "GET", get_issuers, false, OPERATION_NONE },
         { "/v1/check-config", NULL, "GET", get_precheck, false, OPERATION_NONE },
+        { "/v1/connectors", NULL, "GET", get_connectors, false, OPERATION_NONE },
         { NULL, "", "GET", get_details, false, OPERATION_NONE },
         { NULL, "/history", "GET", get_history, false, OPERATION_NONE },
         { NULL, "/renew", "POST", NULL, false, OPERATION_RENEW },
@@ -169,6 +176,8 @@ static const struct route {
         { NULL, "/notify", "POST", NULL, false, OPERATION_NOTIFY },
         { NULL, "/accept", "POST", NULL, false, OPERATION_ACCEPT },
         { NULL, "/probe", "POST", NULL, false, OPERATION_PROBE },
+        { NULL, "/adopt", "POST", NULL, false, OPERATION_ADOPT },
+        { NULL, "/export", "POST", NULL, false, OPERATION_EXPORT },
         { "/v1/events", NULL, "GET", get_events, false, OPERATION_NONE },
         { "/v1/reload", NULL, "POST", post_reload, false, OPERATION_NONE },
         { "/metrics", NULL, "GET", get_metrics, true, OPERATION_NONE },

@@ -12,6 +12,7 @@ struct control;
 struct events;
 struct fleet;
 struct metrics;
+struct slots;
 
 /* What it shows, and what it may set off. All of it is borrowed. */
 struct control_options {
@@ -21,6 +22,7 @@ struct control_options {
         int state_fd;                /* `state_directory` */
         const char *config_path;
         const struct fleet *fleet;
+        const struct slots *slots;
         struct events *events;
         const struct metrics *metrics;
         void (*reload)(

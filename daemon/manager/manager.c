@@ -349,6 +349,7 @@ static int start_serving(struct manager *manager, struct error *error) {
                 .state_fd = manager->env.state_directory.fd,
                 .config_path = manager->config_path,
                 .fleet = &manager->fleet,
+                .slots = &manager->env.slots,
                 .events = manager->env.observers.events,
                 .metrics = &manager->metrics,
                 .reload = on_reload,

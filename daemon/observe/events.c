@@ -314,12 +314,13 @@ void events_emit(struct events *events, struct state_file *state_file, int prior
                 state_file_add_history(state_file, line);
 }
 
-void events_step(struct events *events, const struct log_field *fields, size_t n_fields) {
+void events_stream(struct events *events, const char *event, const struct log_field *fields, size_t n_fields,
+                   const char *message) {
         _cleanup_(freep) char *line = NULL;
 
         if (!events || !events->watchers)
                 return;
-        line = format_line("step", NULL, fields, n_fields, field_of(fields, n_fields, FIELD_STEP));
+        line = format_line(event, NULL, fields, n_fields, message);
         if (line)
                 tell_watchers(events, field_of(fields, n_fields, FIELD_CERTIFICATE), line);
 }

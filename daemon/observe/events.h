@@ -22,8 +22,9 @@ DEFINE_CLEANUP(struct events *, events_free);
 void events_emit(struct events *events, struct state_file *state_file, int priority, const char *message_id,
                  const struct log_field *fields, size_t n_fields, const char *format, ...) _printf_(7, 8);
 
-/* A step is done: for those who watch only. */
-void events_step(struct events *events, const struct log_field *fields, size_t n_fields);
+/* EVENT, such as "step": for those who watch only. */
+void events_stream(struct events *events, const char *event, const struct log_field *fields, size_t n_fields,
+                   const char *message);
 
 /* The name of the event that MESSAGE_ID is; "message" for one that has none. */
 const char *events_name(const char *message_id);

@@ -17,6 +17,8 @@
 #define FIELD_EXPORT      "REKEYD_EXPORT"
 #define FIELD_OPERATION   "REKEYD_OPERATION" /* the operator's request that ends with this line */
 
+#define FIELD_DELIVERY "REKEYD_DELIVERY" /* "pending": an event says when it has ended */
+
 #define MESSAGE_STARTED "f5a350c2dca549c1bb2bd0d28e9bb899"
 #define MESSAGE_STOPPED "8c9df623b66c47c4b1dbf87287f8392d"
 #define MESSAGE_CURRENT \

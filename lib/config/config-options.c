@@ -154,15 +154,15 @@ static const struct yaml_table key_table = { .name = "key", OPTIONS(key_options)
 
 static const struct yaml_option import_options[] = {
         { .key = "key",
-          .type = &yaml_path,
+          .type = &config_secret_file,
           FIELD(config_certificate, import.key),
           .help = "PEM file with the private key" },
         { .key = "certificate",
-          .type = &yaml_path,
+          .type = &config_secret_file,
           FIELD(config_certificate, import.certificate),
           .help = "PEM file with the leaf and its intermediates, if any" },
         { .key = "ca",
-          .type = &yaml_path,
+          .type = &config_secret_file,
           FIELD(config_certificate, import.ca),
           .help = "PEM file with the CA" },
 };

@@ -234,7 +234,23 @@ static int loading_end(struct loading *loading, struct config **ret, struct conf
         return 0;
 }
 
-static int load(const char *path, struct config **ret, struct config_errors *errors) {
+/* One more document, as if it were a file of that name. */
+struct extra {
+        const char *name, *text;
+};
+
+static int read_extra(struct loading *loading, const struct extra *extra) {
+        unsigned file;
+        int r;
+
+        if (!extra)
+                return 0;
+        r = yaml_run_file(loading->run, extra->name, &file);
+        return r < 0 ? r : read_text(loading, file, extra->text, strlen(extra->text));
+}
+
+static int load(const char *path, const struct extra *extra, struct config **ret,
+                struct config_errors *errors) {
         _cleanup_(loading_clear) struct loading loading = { 0 };
         int r;
 
@@ -245,15 +261,24 @@ static int load(const char *path, struct config **ret, struct config_errors *err
         if (r < 0)
                 return r;
         r = read_drop_ins(&loading, path);
+        if (r == 0)
+                r = read_extra(&loading, extra);
         if (r < 0)
                 return r;
         return loading_end(&loading, ret, errors);
 }
 
+int config_load_with(const char *path, const char *name, const char *text, struct config **ret,
+                     struct config_errors *errors) {
+        const struct extra extra = { .name = name, .text = text };
+
+        return load(path, &extra, ret, errors);
+}
+
 int config_load(const char *path, struct config **ret, struct config_errors *errors) {
         int r;
 
-        r = load(path, ret, errors);
+        r = load(path, NULL, ret, errors);
         /* Reading takes five times what stays. malloc() would keep it for the next time, on a worker thread
          * in an arena of its own: 18 MB with 10,000 certificates. */
         malloc_trim(0);

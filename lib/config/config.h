@@ -186,6 +186,11 @@ extern const struct yaml_table config_table;
  */
 int config_load(const char *path, struct config **ret, struct config_errors *errors);
 
+/* The same with one more document after the files, TEXT, for which NAME stands in ERRORS: whether a drop-in
+ * fits before it is written. */
+int config_load_with(const char *path, const char *name, const char *text, struct config **ret,
+                     struct config_errors *errors);
+
 /* The same for one document in memory; NAME stands for the file in ERRORS. */
 int config_parse(const char *name, const char *text, size_t size, struct config **ret,
                  struct config_errors *errors);

@@ -69,6 +69,18 @@ static json_t *fingerprints(const struct issuers *issuers) {
         return list;
 }
 
+static const char *issuer_name(const struct issuers *issuers) {
+        return issuers ? issuers->items[0].subject : NULL;
+}
+
+/* The CA by whose end the set ends; NULL: the leaf's own end comes first, or that is not known. */
+static const char *first_to_expire(const struct issuers *issuers, usec_t expiry) {
+        for (size_t i = 0; issuers && i < issuers->n; i++)
+                if (issuers->items[i].not_after == expiry && expiry != USEC_INFINITY)
+                        return issuers->items[i].subject;
+        return NULL;
+}
+
 /* OBJECT, unless R says that something did not fit into memory. */
 static json_t *finish(json_t *object, int r) {
         if (r == 0)
@@ -109,8 +121,10 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "generation", has_set ? number(status->generation) : json_null());
         r |= put(o, "fingerprint", text(status->fingerprint));
         r |= put(o, "issuers", fingerprints(status->renewable.issuers));
+        r |= put(o, "issuer", text(issuer_name(status->renewable.issuers)));
         r |= put(o, "not_before", instant(status->not_before));
         r |= put(o, "not_after", expiry(status->not_after));
+        r |= put(o, "expires_first", text(first_to_expire(status->renewable.issuers, status->not_after)));
         r |= put(o, "renew_at", instant(status->renew_at));
         r |= put(o, "replacement", text(status->renewable.replacement));
         r |= put(o, "next_attempt", instant(status->next_attempt));

@@ -81,8 +81,7 @@ static int read_parts(int dir_fd, bool is_view, struct set *set, struct error *e
         return read_part(dir_fd, STORE_CONNECTION, CONNECTION_JSON_MAX, true, &set->connection_json, error);
 }
 
-/* Fills in what follows from the parts, and checks that they belong together. */
-static int examine_set(struct set *set, struct error *error) {
+int store_examine_set(struct set *set, struct error *error) {
         _cleanup_(cert_list_clear) struct cert_list certs = { 0 }, anchors = { 0 };
         uint8_t spki[SPKI_HASH_SIZE];
         int r;
@@ -132,7 +131,7 @@ static int load_generation(const struct store *store, uint64_t number, bool is_v
         }
         r = read_parts(dir_fd, is_view, &set, error);
         if (r == 0)
-                r = examine_set(&set, error);
+                r = store_examine_set(&set, error);
         if (r < 0)
                 return tell(store, name, r, error);
 

@@ -75,6 +75,10 @@ int store_publish_pair(struct store *store, const struct pair *pair, uint64_t nu
 /* Makes a copy of SET the next generation, which remembers that it is one. */
 int store_publish_copy(struct store *store, const struct set *set, struct error *error);
 
+/* Fills in what follows from the parts of SET, and checks that they belong together. 0, -EBADMSG or another
+ * -errno. */
+int store_examine_set(struct set *set, struct error *error);
+
 /* store_load() for any generation. */
 int store_load_generation(const struct store *store, uint64_t number, struct set *ret, struct error *error);
 

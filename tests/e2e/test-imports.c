@@ -1,5 +1,7 @@
 /* A pair that somebody else has made is taken over as it is. What is doubtful about it is said at once. */
 
+#include <stdlib.h>
+
 #include "tests/support/fixture.h"
 #include "tests/support/x509.h"
 #include "tests/test.h"
@@ -41,6 +43,34 @@ static void write_strangers_pair(struct fixture *fixture, bool is_self_signed, c
 
         write_pair(fixture, key, leaf.pem);
 }
+
+#define CREDENTIALS                  \
+        "  orders:\n"                \
+        "    connector: dev\n"       \
+        "    directory: %s/orders\n" \
+        "    import: {key: $CREDENTIALS_DIRECTORY/my.key, certificate: $CREDENTIALS_DIRECTORY/my.crt}\n"
+
+/* As the service manager passes them: a directory that the variable names. */
+START_TEST(credentials_are_imported) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(NULL);
+        _cleanup_(freep) char *key = NULL, *certificate = NULL, *found = NULL;
+
+        fixture_enrol(fixture, ORDERS);
+        key = scratch_read(fixture->directory, "orders/tls.key");
+        certificate = scratch_read(fixture->directory, "orders/tls.crt");
+        write_pair(fixture, key, certificate);
+        ck_assert_int_eq(setenv("CREDENTIALS_DIRECTORY", fixture->directory, 1), 0);
+        fixture_configure(fixture, CREDENTIALS);
+        fixture_edit(fixture, "/orders", "/imported");
+        fixture_add_control(fixture);
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_ADOPTED);
+        found = scratch_read(fixture->directory, "imported/tls.crt");
+        ck_assert(streq_null(found, certificate));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+        unsetenv("CREDENTIALS_DIRECTORY");
+}
+END_TEST
 
 enum place { PLACE_NONE, PLACE_CERTIFICATE, PLACE_TOKEN };
 
@@ -113,5 +143,6 @@ int main(void) {
         tcase_add_loop_test(tcase, what_cannot_be_renewed_is_said_at_once, 0, ELEMENTSOF(doubtful));
         suite_add_tcase(suite, tcase);
         TEST_CASE(suite, a_good_pair_is_beyond_doubt);
+        TEST_CASE(suite, credentials_are_imported);
         return test_run(suite);
 }

@@ -105,7 +105,8 @@ START_TEST(without_a_socket_nobody_is_asked) {
                   .err = { "has no control.socket (usual: /run/rekeyd/control.sock)" });
         CHECK_RUN(&fixture, "events", .exit = 3, .err = { "has no control.socket" });
         CHECK_RUN(&fixture, "version", .exit = 3, .out = { "rekeyctl" }, .err = { "has no control.socket" });
-        CHECK_RUN(&fixture, "check", .exit = 1, .out = { "REKEYD WARNING - rekeyd is not running" });
+        CHECK_RUN(&fixture, "check", .exit = 3,
+                  .out = { "REKEYD UNKNOWN - the configuration has no certificates" });
 }
 END_TEST
 
@@ -148,7 +149,7 @@ START_TEST(files_say_what_they_can) {
         CHECK_RUN(&fixture, "status order", .exit = 5,
                   .err = { "showing what", "'order'; did you mean 'orders'?" });
         CHECK_RUN(&fixture, "check orders", .exit = 1,
-                  .out = { "REKEYD WARNING - rekeyd is not running; 1 certificate OK" });
+                  .out = { "REKEYD WARNING - rekeyd is not running; 1 certificate valid, but not managed" });
         CHECK_RUN(&fixture, "check", .exit = 2,
                   .out = { "REKEYD CRITICAL - rekeyd is not running; shop: no certificate yet" });
         CHECK_RUN(&fixture, "complete names", .out = { "orders\nshop\n" });
@@ -215,8 +216,8 @@ START_TEST(the_history_of_files) {
                       "{\"time\":\"2026-11-20T18:07",
                       0600);
         CHECK_RUN(&fixture, "history orders",
-                  .out = { "2026-11-20 18:06:53 UTC  begun              begins\n"
-                           "2026-11-20 18:06:59 UTC  renewed            done\n" },
+                  .out = { "2026-11-20T18:06:53Z  begun              begins\n"
+                           "2026-11-20T18:06:59Z  renewed            done\n" },
                   .err = { "showing what" });
         CHECK_RUN(&fixture, "history nobody", .exit = 5,
                   .err = { "showing what", "no certificate 'nobody'" });
@@ -253,7 +254,7 @@ START_TEST(a_directory_that_rekeyd_refuses_is_not_current) {
         CHECK_RUN(&fixture, "show orders", .out = { "Cannot be read  ", "O=Org,CN=orders" }, .err = { "" });
         CHECK_RUN(&fixture, "check orders", .exit = 2, .out = { "REKEYD CRITICAL" });
         ck_assert_int_eq(chmod(orders, 0755), 0);
-        CHECK_RUN(&fixture, "check orders", .exit = 1, .out = { "1 certificate OK" });
+        CHECK_RUN(&fixture, "check orders", .exit = 1, .out = { "1 certificate valid, but not managed" });
 }
 END_TEST
 

@@ -213,6 +213,53 @@ START_TEST(a_terminal_has_colours_and_an_end) {
 }
 END_TEST
 
+/* The widest line of a terminal, in columns: all of it is ASCII but the marks and the bars. */
+static size_t widest_line(const char *text) {
+        size_t widest = 0, n = 0;
+        bool is_escape = false;
+
+        for (; *text; text++) {
+                if (*text == '\n')
+                        n = 0;
+                else if (*text == '\033' || is_escape)
+                        is_escape = *text != 'm';
+                else if (*text != '\r' && (*text & 0xc0) != 0x80 && ++n > widest)
+                        widest = n;
+        }
+        return widest;
+}
+
+START_TEST(every_width_is_used) {
+        static const struct {
+                unsigned columns;
+                bool has_percent;
+        } rows[] = { { 60, false }, { 80, true }, { 120, true }, { 240, true } };
+        static const char *const lines[] = { "status", "status --wide", "history orders" };
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+
+        answer_list(&fixture, 2, false);
+        fake_api_answer(
+                fixture.api, "GET /v1/certificates/orders/history", 200,
+                "{\"events\":[{\"time\":\"2026-11-20T18:06:53Z\",\"event\":\"waiting-for-token\","
+                "\"message\":\"one two three four five six seven eight nine ten eleven twelve thirteen "
+                "fourteen fifteen sixteen seventeen eighteen nineteen twenty\"}]}");
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++)
+                for (size_t k = 0; k < ELEMENTSOF(lines); k++) {
+                        _cleanup_(pty_freep) struct pty *pty =
+                                ctl_fixture_start_on_terminal(&fixture, rows[i].columns, lines[k]);
+
+                        ck_assert_int_eq(pty_wait(pty), 0);
+                        ck_assert_msg(widest_line(pty_output(pty)) <= rows[i].columns, "%s in %u:\n%s",
+                                      lines[k], rows[i].columns, pty_output(pty));
+                        if (k == 0)
+                                ck_assert_msg(!strchr(pty_output(pty), '%') != rows[i].has_percent,
+                                              "in %u:\n%s", rows[i].columns, pty_output(pty));
+                        if (k == 2)
+                                ck_assert_ptr_nonnull(strstr(pty_output(pty), "twenty"));
+                }
+}
+END_TEST
+
 START_TEST(watching) {
         _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
         _cleanup_(pty_freep) struct pty *pty = NULL;
@@ -295,8 +342,8 @@ START_TEST(looking_back) {
                 "{\"time\":\"2026-11-20T18:06:59Z\",\"event\":\"failed\",\"message\":\"no \\u001b[2J\"}]}");
         setenv("TZ", "UTC", 1);
         CHECK_RUN(&fixture, "history orders",
-                  .out = { "2026-11-20 18:06:53 UTC  begun              begins\n",
-                           "2026-11-20 18:06:59 UTC  failed             no \\x1b[2J\n" });
+                  .out = { "2026-11-20T18:06:53Z  begun              begins\n",
+                           "2026-11-20T18:06:59Z  failed             no \\x1b[2J\n" });
         CHECK_RUN(&fixture, "history orders --json", .out = { "{\"events\":[{\"time\":" });
         CHECK_RUN(&fixture, "history orders --json -n 1",
                   .out = { "{\"events\":[{\"time\":\"2026-11-20T18:06:59Z\"" });
@@ -325,8 +372,15 @@ START_TEST(what_the_sets_hang_on) {
         _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
 
         CHECK_RUN(&fixture, "cas", .exit = 5, .err = { "rekeyctl: " });
+        fake_api_answer(fixture.api, "GET /v1/connectors", 200, "{\"connectors\":[{}]}");
+        CHECK_RUN(&fixture, "connectors", .out = { "?\n" }); /* of another version */
+        fake_api_answer(fixture.api, "GET /v1/connectors", 200,
+                        "{\"connectors\":[{\"name\":\"ucl\",\"certificates\":2,\"usable\":1,\"failing\":1,"
+                        "\"silent_at\":\"2026-11-20T18:06:53Z\",\"last_error\":\"no \\u001b answer\"}]}");
+        CHECK_RUN(&fixture, "connectors",
+                  .out = { "ucl\n", "2: 1 usable, 1 failing", "2026-11-20T18:06:53Z", "no \\x1b answer" });
         fake_api_answer(fixture.api, "GET /v1/cas", 200, "{\"cas\":[]}");
-        CHECK_RUN(&fixture, "cas", .out = { "There is no set" });
+        CHECK_RUN(&fixture, "cas", .out = { "No set has a known CA" });
         fake_api_answer(fixture.api, "GET /v1/cas", 200, "{\"cas\":[{}]}"); /* another version */
         CHECK_RUN(&fixture, "cas", .out = { "?\n" });
         fake_api_answer(fixture.api, "GET /v1/cas", 200,
@@ -421,6 +475,6 @@ END_TEST
 
 TEST_MAIN("rekeyctl-read", refusals_have_their_exit_status, unknown_certificates,
           mistakes_on_the_command_line, what_is_wrong_stands_first, status_in_parts, status_as_json,
-          a_terminal_has_colours_and_an_end, watching, showing_one, looking_back, checking,
-          what_the_sets_hang_on, the_service_judges_its_configuration, a_configuration_comes_through_a_pipe,
-          versions_and_names)
+          a_terminal_has_colours_and_an_end, every_width_is_used, watching, showing_one, looking_back,
+          checking, what_the_sets_hang_on, the_service_judges_its_configuration,
+          a_configuration_comes_through_a_pipe, versions_and_names)

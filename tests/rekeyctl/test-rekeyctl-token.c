@@ -343,7 +343,7 @@ START_TEST(a_revocation_takes_a_yes) {
 
                 pty_await(pty, "CN=orders,O=Org");
                 pty_await(pty, "3f1c0123");
-                pty_await(pty, "2027-01-30 09:00:00");
+                pty_await(pty, "2027-01-30T09:00:00");
                 pty_await(pty, "[y/N] ");
                 pty_type(pty, rows[i].typed);
                 status = pty_wait(pty);

@@ -576,6 +576,66 @@ END_TEST
 
 #define RELOAD(event, message, ...) "{\"event\":\"" event "\",\"message\":\"" message "\"" __VA_ARGS__ "}\n"
 
+/* What rekeyd refuses does not stay, and what it refuses to do without comes back. */
+START_TEST(a_drop_in_that_rekeyd_refuses_is_gone) {
+        static const char config[] = "connectors: {dev: {url: 'https://x/'}}\n";
+        static const char refusal[] = RELOAD("not-reloaded", "/etc/r.yaml:3:1: one")
+                RELOAD("not-reloaded", "1 error", ",\"final\":true");
+        struct ctl_fixture fixture = ctl_fixture_new();
+        _cleanup_(freep) char *folder = scratch_path(fixture.directory, "conf.d"), *empty = NULL,
+                              *back = NULL;
+
+        scratch_write(fixture.directory, "rekeyd.yaml", config, 0600);
+        fake_api_answer(fixture.api, "GET /v1/version", 200, "{\"version\":\"9\"}");
+        fake_api_answer_then(fixture.api, "POST /v1/reload", 202, ACCEPTED, refusal);
+        ctl_fixture_check_run(&fixture, "add orders --connector dev --directory /srv/orders", 1,
+                              "orders was not added");
+        empty = scratch_list(folder);
+        ck_assert_str_eq(empty, "");
+
+        fake_api_answer_then(fixture.api, "POST /v1/reload", 202, ACCEPTED, RELOAD("reloaded", "1 added"));
+        ctl_fixture_check_run(&fixture, "add orders --connector dev --directory /srv/orders", 0, "added in");
+        fake_api_answer_then(fixture.api, "POST /v1/reload", 202, ACCEPTED, refusal);
+        ctl_fixture_check_run(&fixture, "remove orders", 1, "nothing was removed");
+        back = scratch_list(folder);
+        ck_assert_str_eq(back, "orders.yaml");
+
+        /* Nobody waits for --no-wait, so nothing can be taken back. */
+        ctl_fixture_check_run(&fixture, "remove orders --no-wait", 0, "orders: removed");
+        ctl_fixture_clear(&fixture);
+}
+END_TEST
+
+/* Delivery is awaited where rekeyd says that there is some. */
+START_TEST(an_operation_ends_with_its_delivery) {
+        static const struct {
+                const char *events;
+                int exit;
+                const char *says;
+        } rows[] = {
+                { EVENT("orders", "renewed", "renewed", OVER("renew")), 0, "renewed" },
+                { EVENT("orders", "renewed", "renewed", OVER("renew") ",\"delivery\":\"pending\"")
+                          EVENT("orders", "notified", "notified x") EVENT("orders", "delivered", "all of it"),
+                  0, "orders: all of it" },
+                { EVENT("orders", "renewed", "renewed", OVER("renew") ",\"delivery\":\"pending\"")
+                          EVENT("orders", "not-delivered", "half of it"),
+                  9, "orders: half of it; see: rekeyctl show orders" },
+        };
+        struct ctl_fixture fixture = ctl_fixture_new();
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                fake_api_answer_then(fixture.api, "POST /v1/certificates/orders/renew", 202, ACCEPTED,
+                                     rows[i].events);
+                ctl_fixture_check_run(&fixture, "renew orders", rows[i].exit, rows[i].says);
+        }
+        fake_api_answer_then(
+                fixture.api, "POST /v1/certificates/orders/renew", 202, ACCEPTED,
+                EVENT("orders", "renewed", "renewed", OVER("renew") ",\"delivery\":\"pending\""));
+        ctl_fixture_check_run(&fixture, "renew orders --timeout 300ms", 8, "the set is in use");
+        ctl_fixture_clear(&fixture);
+}
+END_TEST
+
 START_TEST(a_reload_prints_every_mistake) {
         struct ctl_fixture fixture = ctl_fixture_new();
         _cleanup_(process_freep) struct process *process = NULL;
@@ -660,4 +720,5 @@ TEST_MAIN("rekeyctl-write", without_rekeyd_each_says_how_to_start_it, each_refus
           no_wait_returns_at_once, a_rekeyd_that_goes_leaves_its_result_unknown, what_was_lost_is_not_guessed,
           a_time_limit_is_kept, an_interrupt_says_that_it_goes_on, what_comes_from_outside_steers_no_terminal,
           steps_are_shown_as_they_happen, many_fit_the_terminal, each_dependent_is_shown,
+          a_drop_in_that_rekeyd_refuses_is_gone, an_operation_ends_with_its_delivery,
           a_reload_prints_every_mistake, events_are_printed_until_an_interrupt)

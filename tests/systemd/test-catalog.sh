@@ -98,7 +98,7 @@ listed_events() {
         sed -n '/^# EVENTS/,/^# SEE ALSO/p' "$sources/man/rekeyd-api.7.scd" | sed -n '/^|/,/^:/p' | grep -v '^:' |
                 grep -o '\*[a-z-]*\*' | tr -d '*' | sort
 }
-{ cut -d ' ' -f 2 "$work/events" | sort -u; printf '%s\n' hello lost step; } | sort >"$work/streamed"
+{ cut -d ' ' -f 2 "$work/events" | sort -u; printf '%s\n' delivered hello lost not-delivered step; } | sort >"$work/streamed"
 listed_events >"$work/listed"
 check "rekeyd-api(7) lists every event, and no other" nothing diff "$work/streamed" "$work/listed"
 

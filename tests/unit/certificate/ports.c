@@ -151,8 +151,9 @@ void events_emit(_unused_ struct events *events, _unused_ struct state_file *sta
         n_lines++;
 }
 
-void events_step(_unused_ struct events *events, _unused_ const struct log_field *fields,
-                 _unused_ size_t n_fields) {
+void events_stream(_unused_ struct events *events, _unused_ const char *event,
+                   _unused_ const struct log_field *fields, _unused_ size_t n_fields,
+                   _unused_ const char *message) {
 }
 
 const char *events_name(const char *message_id) {

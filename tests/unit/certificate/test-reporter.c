@@ -170,6 +170,39 @@ START_TEST(current_is_said_once_for_each_due_time) {
 }
 END_TEST
 
+/* One line of a renewal has it all; the other has only when the next one is. */
+START_TEST(a_set_is_described_once) {
+        ports_set_current(&ports, 1, USEC_PER_DAY);
+        renewal.expiry = renewal.due_usec = now_usec(CLOCK_REALTIME) + USEC_PER_DAY;
+        reporter_forget_current(&reporter);
+        reporter_log(&reporter, LOG_NOTICE, MESSAGE_RENEWED, "renewed: all of it");
+        reporter_log_current(&reporter);
+        ck_assert_ptr_nonnull(strstr(logged(MESSAGE_CURRENT), "will be renewed at "));
+        ck_assert_ptr_null(strstr(logged(MESSAGE_CURRENT), "sha256"));
+        reporter_forget_current(&reporter);
+        reporter_log_current(&reporter);
+        ck_assert_ptr_nonnull(strstr(logged(MESSAGE_CURRENT), "sha256"));
+}
+END_TEST
+
+/* What changes no set leaves the last result, unless that is a request that failed. */
+START_TEST(a_notification_is_no_result) {
+        reporter_accept(&reporter, OPERATION_RENEW, "uid 0");
+        reporter_log(&reporter, LOG_INFO, MESSAGE_RENEWED, "renewed");
+        reporter_accept(&reporter, OPERATION_NOTIFY, "uid 0");
+        reporter_log(&reporter, LOG_INFO, MESSAGE_NOTIFYING, "notifying");
+        ck_assert_str_eq(reporter.last_result, MESSAGE_RENEWED);
+        ck_assert_int_eq(reporter.operation, OPERATION_NONE);
+
+        reporter_accept(&reporter, OPERATION_EXPORT, "uid 0");
+        reporter_log(&reporter, LOG_ERR, MESSAGE_OPERATION_FAILED, "1 of 1 exports");
+        ck_assert_ptr_nonnull(reporter.last_error);
+        reporter_accept(&reporter, OPERATION_EXPORT, "uid 0");
+        reporter_log(&reporter, LOG_INFO, MESSAGE_EXPORTED, "1 export is current");
+        ck_assert_ptr_null(reporter.last_error);
+}
+END_TEST
+
 START_TEST(waiting_names_the_way_to_enrol) {
         reporter_log_waiting(&reporter);
         ck_assert_ptr_nonnull(strstr(logged(MESSAGE_WAITING), "no certificate yet; "));
@@ -203,6 +236,9 @@ START_TEST(an_operation_ends_with_its_line_only) {
                 { OPERATION_ROLLBACK, MESSAGE_ROLLED_BACK, true },
                 { OPERATION_ROLLBACK, MESSAGE_NOTIFIED, false },
                 { OPERATION_NOTIFY, MESSAGE_NOTIFYING, true },
+                { OPERATION_ADOPT, MESSAGE_ADOPTED, true },
+                { OPERATION_ADOPT, MESSAGE_OPERATION_FAILED, true },
+                { OPERATION_EXPORT, MESSAGE_EXPORTED, true },
                 { OPERATION_NOTIFY, MESSAGE_OPERATION_FAILED, true },
         };
 
@@ -214,7 +250,8 @@ START_TEST(an_operation_ends_with_its_line_only) {
                 ck_assert_msg(streq_null(logged_field(rows[i].message_id, FIELD_OPERATION),
                                          rows[i].ends ? operation_names[rows[i].operation] : NULL),
                               "row %zu", i);
-                if (rows[i].ends)
+                if (rows[i].ends && rows[i].operation != OPERATION_EXPORT &&
+                    !streq(rows[i].message_id, MESSAGE_NOTIFYING))
                         ck_assert_int_eq(reporter.last_operation, rows[i].operation);
                 reporter.operation = OPERATION_NONE;
         }
@@ -253,6 +290,8 @@ int main(void) {
         TEST_CASE_IN(suite, what_cannot_be_read_is_told_as_last_known, set_up, tear_down);
         TEST_CASE_IN(suite, times_and_ports_make_no_other_failure, set_up, tear_down);
         TEST_CASE_IN(suite, current_is_said_once_for_each_due_time, set_up, tear_down);
+        TEST_CASE_IN(suite, a_set_is_described_once, set_up, tear_down);
+        TEST_CASE_IN(suite, a_notification_is_no_result, set_up, tear_down);
         TEST_CASE_IN(suite, waiting_names_the_way_to_enrol, set_up, tear_down);
         TEST_CASE_IN(suite, an_operation_ends_with_its_line_only, set_up, tear_down);
         TEST_CASE_IN(suite, an_enrolment_that_waits_outlives_the_failure_before_it, set_up, tear_down);

@@ -14,6 +14,7 @@ static struct request_facts facts_of_a_good_one(void) {
                 .has_set = true,
                 .is_usable = true,
                 .has_dependents = true,
+                .has_exports = true,
                 .has_refused_subject = true,
                 .connector = "ucl",
                 .budget = 6,
@@ -32,8 +33,8 @@ START_TEST(a_good_certificate_may_do_all) {
 }
 END_TEST
 
-#define ALL     "renew enrol revoke rollback notify accept probe"
-#define NOT_NEW "enrol revoke rollback notify accept probe"
+#define ALL     "renew enrol revoke rollback notify accept probe adopt export"
+#define NOT_NEW "enrol revoke rollback notify accept probe adopt export"
 
 /* OPERATION is answered with CODE and TEXT after a look. Without one it is refused by nothing that lies on
  * the disk; where the look was in vain, the sentence says so. */
@@ -76,17 +77,19 @@ START_TEST(each_state_refuses_what_it_must) {
                 { "operation", ALL, -EBUSY, "a `revoke` of orders is under way", false },
                 { "attempt", NOT_NEW, -EBUSY, "an attempt to renew orders is under way", false },
                 { "waiting attempt", NOT_NEW, -EBUSY, "an attempt to enrol orders is under way", false },
-                { "unreadable set", "enrol revoke rollback", -EPERM, "cannot be read, and may be whole: no",
+                { "unreadable set", "enrol revoke rollback adopt", -EPERM,
+                  "cannot be read, and may be whole: no", true },
+                { "no set", "renew revoke rollback notify probe export", -EPERM, "orders has no certificate",
                   true },
-                { "no set", "renew revoke rollback notify probe", -EPERM, "orders has no certificate", true },
                 { "revoked", "renew revoke", -EPERM, "enrol it again", true },
                 { "in doubt", "renew", -EPERM, "orders is revoked", true },
-                { "no force", "enrol", -EPERM, "renew it, or force", true },
+                { "no force", "enrol adopt", -EPERM, "renew it, or force", true },
                 { "no force, rejected", "", 0, "", false },
                 { "no force, expired", "", 0, "", false },
                 { "no dependents", "notify", -EPERM, "no `notify`", false },
+                { "no exports", "export", -EPERM, "no `exports`", false },
                 { "no other subject", "accept", -EPERM, "nothing to accept", false },
-                { "revoking", "revoke rollback", -EBUSY, "try again in a moment", false },
+                { "revoking", "revoke rollback adopt", -EBUSY, "try again in a moment", false },
                 { "budget", "renew enrol", -EDQUOT, "limit of `limits.issuances_per_hour`", false },
         };
 
@@ -113,6 +116,8 @@ START_TEST(each_state_refuses_what_it_must) {
                         facts.is_revoked = facts.is_in_doubt = true;
                 else if (streq(state, "no dependents"))
                         facts.has_dependents = false;
+                else if (streq(state, "no exports"))
+                        facts.has_exports = false;
                 else if (streq(state, "no other subject"))
                         facts.has_refused_subject = false;
                 else if (streq(state, "revoking"))

@@ -72,7 +72,7 @@ START_TEST(example_in_full) {
         ck_assert_int_eq(file_read_at(AT_FDCWD, path, FILE_FOLLOW, CONFIG_SIZE_MAX, &text, NULL), 0);
         whole = uncomment(text);
         config = parse_good(whole);
-        ck_assert_str_eq(config->certificates[0].import.ca, "/root/ucl-ca.crt");
+        ck_assert_str_eq(config->certificates[0].import.ca, "/etc/rekeyd/import/orders-ca.crt");
         ck_assert_uint_eq(config->certificates[0].n_exports, 3);
         ck_assert_str_eq(config->certificates[0].exports[0].path, "/etc/haproxy/orders.pem");
         ck_assert_uint_eq(config->certificates[0].exports[0].access.mode, 0640);

@@ -114,11 +114,19 @@ START_TEST(spans) {
         ck_assert_str_eq(format_distance(distance, now - 90 * USEC_PER_SEC, now), "1m 30s ago");
 
         setenv("TZ", "UTC", 1);
-        ck_assert_str_eq(format_local_time(time, now), "2026-11-20 18:06:53 UTC");
+        ck_assert_str_eq(format_local_time(time, now), "2026-11-20T18:06:53Z");
+        setenv("TZ", "XXX-05:45", 1); /* east, as POSIX has it */
+        tzset();
+        ck_assert_str_eq(format_local_time(time, now), "2026-11-20T23:51:53+05:45");
+        setenv("TZ", "XXX3", 1);
+        tzset();
+        ck_assert_str_eq(format_local_time(time, now), "2026-11-20T15:06:53-03:00");
+        setenv("TZ", "UTC", 1);
+        tzset();
         ck_assert_str_eq(format_local_time(time, 0), "unknown");
         ck_assert_str_eq(format_local_time(time, USEC_INFINITY), "never");
         ck_assert_str_eq(format_moment(moment, now + 90 * USEC_PER_SEC, now),
-                         "2026-11-20 18:08:23 UTC, in 1m 30s");
+                         "2026-11-20T18:08:23Z, in 1m 30s");
         ck_assert_str_eq(format_moment(moment, 0, now), "unknown");
         ck_assert_str_eq(format_moment(moment, USEC_INFINITY, now), "never");
 }

@@ -147,7 +147,7 @@ static const struct {
           VERDICT_CALL, ": it rains; the certificate expires in", "rekeyctl renew orders", PLUGIN_WARNING },
         /* around it */
         { GOOD FINE STATE("current") ",\"exports_failed\":2", false, VERDICT_CALL,
-          "2 exports could not be written", "rekeyctl show orders", PLUGIN_WARNING },
+          "2 exports could not be written", "rekeyctl export orders", PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"rights_error\":\"users who should not can read a key: it snows\"",
           false, VERDICT_CALL, "users who should not can read a key: it snows", "rekeyctl show orders",
           PLUGIN_WARNING },

@@ -1,6 +1,7 @@
 /* The list of certificates, with certificates that only take down what is done to them. */
 
 #include "daemon/fleet/fleet-change.h"
+#include "daemon/fleet/fleet-connectors.h"
 #include "daemon/fleet/fleet-issuers.h"
 
 #include "tests/unit/config/config-text.h"
@@ -404,6 +405,57 @@ START_TEST(each_ca_is_listed_once) {
 }
 END_TEST
 
+static const char *member_text(const json_t *object, const char *name) {
+        return json_string_value(json_object_get(object, name));
+}
+
+static int64_t member_number(const json_t *object, const char *name) {
+        return json_integer_value(json_object_get(object, name));
+}
+
+START_TEST(a_connector_is_what_its_certificates_say) {
+        _cleanup_(json_decrefp) json_t *json = NULL;
+        struct slots slots = { .n_total = 1 };
+        const json_t *connector;
+        struct slot_group *group;
+
+        begin(ENTRY("a", "") ENTRY("b", "") ENTRY("c", ""));
+        fleet.certificates[0]->status.is_usable = true;
+        fleet.certificates[0]->status.last_result = "renewed";
+        fleet.certificates[0]->status.last_result_at = 300 * USEC_PER_SEC;
+        fleet.certificates[1]->status.failures = 2;
+        fleet.certificates[1]->status.failure = FAILURE_TRANSIENT;
+        fleet.certificates[1]->status.last_error = "no answer";
+        fleet.certificates[1]->status.last_error_at = 200 * USEC_PER_SEC;
+        fleet.certificates[1]->status.next_attempt = 400 * USEC_PER_SEC;
+        fleet.certificates[2]->status.failures = 1;
+        fleet.certificates[2]->status.failure = FAILURE_LOCAL; /* is none of the Connector's */
+        fleet.certificates[2]->status.last_error = "disk full";
+        fleet.certificates[2]->status.last_error_at = 250 * USEC_PER_SEC;
+
+        json = fleet_connectors(&fleet, &slots);
+        ck_assert_uint_eq(n_of(json, "connectors"), 1);
+        connector = json_array_get(json_object_get(json, "connectors"), 0);
+        ck_assert_int_eq(member_number(connector, "certificates"), 3);
+        ck_assert_int_eq(member_number(connector, "usable"), 1);
+        ck_assert_int_eq(member_number(connector, "failing"), 2);
+        ck_assert_str_eq(member_text(connector, "last_error"), "no answer");
+        ck_assert_str_eq(member_text(connector, "last_error_of"), "b");
+        ck_assert_str_eq(member_text(connector, "accepted_at"), "1970-01-01T00:05:00Z");
+        ck_assert_str_eq(member_text(connector, "next_attempt"), "1970-01-01T00:06:40Z");
+        ck_assert(json_is_null(json_object_get(connector, "answered_at")));
+        ck_assert_int_eq(slots_group(&slots, member_text(connector, "name"), &group), 0);
+        json_decref(json);
+
+        slots_report_result(&slots, group, true);
+        json = fleet_connectors(&fleet, &slots);
+        connector = json_array_get(json_object_get(json, "connectors"), 0);
+        ck_assert_ptr_nonnull(member_text(connector, "answered_at"));
+        ck_assert(json_is_null(json_object_get(connector, "silent_at")));
+        slots_clear(&slots);
+}
+END_TEST
+
 START_TEST(a_rotation_is_found_once) {
         _cleanup_(freep) struct issuers *old = make_issuers(1, 3), *new = make_issuers(2, 3),
                                         *part = make_issuers(1, 0);
@@ -447,6 +499,7 @@ int main(void) {
         TEST_CASE_IN(suite, trouble_has_a_name, set_up, tear_down);
         TEST_CASE_IN(suite, metrics_are_of_the_list, set_up, tear_down);
         TEST_CASE_IN(suite, each_ca_is_listed_once, set_up, tear_down);
+        TEST_CASE_IN(suite, a_connector_is_what_its_certificates_say, set_up, tear_down);
         TEST_CASE_IN(suite, a_rotation_is_found_once, set_up, tear_down);
         return test_run(suite);
 }

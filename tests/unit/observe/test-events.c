@@ -182,7 +182,7 @@ START_TEST(steps_are_for_those_who_watch) {
         const struct log_field fields[] = { { FIELD_CERTIFICATE, "orders" }, { FIELD_STEP, "sign" } };
         struct watcher *watcher = watch("orders");
 
-        events_step(events, fields, ELEMENTSOF(fields));
+        events_stream(events, "step", fields, ELEMENTSOF(fields), "sign");
         json_t *line = next_line(watcher);
         ck_assert_str_eq(member(line, "event"), "step");
         ck_assert_str_eq(member(line, "step"), "sign");

@@ -291,6 +291,36 @@ START_TEST(details_of_everything) {
 }
 END_TEST
 
+/* The CA that ends the chain is named, and one that lasts longer is not. */
+START_TEST(what_ends_first_is_named) {
+        static const struct {
+                usec_t ends[2], expiry;
+                const char *first;
+        } rows[] = {
+                { { 9 * USEC_PER_DAY, 9 * USEC_PER_DAY }, 5 * USEC_PER_DAY, NULL },
+                { { 5 * USEC_PER_DAY, 9 * USEC_PER_DAY }, 5 * USEC_PER_DAY, "CN=Kyma" },
+                { { 9 * USEC_PER_DAY, 5 * USEC_PER_DAY }, 5 * USEC_PER_DAY, "CN=Root" },
+                { { USEC_INFINITY, USEC_INFINITY }, USEC_INFINITY, NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct issuers *issuers = calloc(1, sizeof(*issuers) + 2 * sizeof(issuers->items[0]));
+                struct report_status status = { .not_after = rows[i].expiry, .renewable.issuers = issuers };
+                json_t *json;
+
+                issuers->n = 2;
+                issuers->items[0] = (struct issuer) { .subject = "CN=Kyma", .not_after = rows[i].ends[0] };
+                issuers->items[1] = (struct issuer) { .subject = "CN=Root", .not_after = rows[i].ends[1] };
+                json = report_status(&status);
+                ck_assert_str_eq(json_string_value(json_object_get(json, "issuer")), "CN=Kyma");
+                ck_assert(
+                        streq_null(json_string_value(json_object_get(json, "expires_first")), rows[i].first));
+                json_decref(json);
+                free(issuers);
+        }
+}
+END_TEST
+
 START_TEST(what_is_no_utf8_is_told_nevertheless) {
         const struct report_status status = { .last_error = "cannot read /srv/\xe4\xff: \xc3\xa4" };
         json_t *json = report_status(&status);
@@ -607,6 +637,7 @@ int main(void) {
         TEST_CASE(suite, a_status_of_nothing);
         TEST_CASE(suite, details_of_nothing);
         TEST_CASE(suite, details_of_everything);
+        TEST_CASE(suite, what_ends_first_is_named);
         TEST_CASE(suite, states_steps_and_failures_have_their_names);
         TEST_CASE(suite, states_without_a_daemon);
         TEST_CASE(suite, a_set_that_cannot_be_read_is_last_known);

@@ -1,0 +1,140 @@
+/* `rekeyctl remove`: what `rekeyctl add` has written goes, and its files stay. What a person has written is
+ * named, with its line, and left to that person. */
+
+#include <stdio.h>
+
+#include "ctl/change.h"
+#include "ctl/drop-in.h"
+#include "ctl/reload.h"
+#include "ctl/view.h"
+
+/* Where NAME is defined, by the error that a second definition gives: "the first is in FILE:LINE". Owned;
+ * NULL where it is nowhere. */
+static char *find_place(const struct ctl *ctl, const char *name) {
+        static const char before[] = "is defined twice; the first is in ";
+        _cleanup_(config_errors_clear) struct config_errors errors = { 0 };
+        _cleanup_(config_freep) struct config *config = NULL;
+        _cleanup_(freep) char *text = NULL;
+
+        if (asprintf(&text, "certificates: {'%s': {}}\n", name) < 0) {
+                text = NULL;
+                return NULL;
+        }
+        (void)config_load_with(ctl_config_path(ctl), "-", text, &config, &errors);
+        for (size_t i = 0; i < errors.n; i++) {
+                const char *found = strstr(errors.items[i], before);
+
+                if (found && strstr(errors.items[i], name))
+                        return strdup(found + strlen(before));
+        }
+        return NULL;
+}
+
+static int refuse(const struct ctl *ctl, const char *name, const char *path) {
+        _cleanup_(freep) char *place = find_place(ctl, name);
+
+        if (!place)
+                return ctl_fail(ctl, CTL_NO_CERTIFICATE,
+                                "there is no certificate '%s' in %s and its drop-ins", name,
+                                ctl_config_path(ctl));
+        return ctl_fail(ctl, CTL_NOT_NOW,
+                        "%s was not written by `rekeyctl add`, so it is not removed: edit %s, then: rekeyctl "
+                        "reload",
+                        access(path, F_OK) == 0 ? path : name, place);
+}
+
+static char *find_directory(struct ctl *ctl, const char *name) {
+        const struct config *config;
+
+        if (ctl_config(ctl, &config) < 0)
+                return NULL;
+        for (size_t i = 0; i < config->n_certificates; i++)
+                if (streq(config->certificates[i].name, name))
+                        return strdup(config->certificates[i].directory);
+        return NULL;
+}
+
+static bool is_running(struct ctl *ctl) {
+        _cleanup_(freep) char *sentence = NULL;
+
+        return change_ask_quietly(ctl, "GET", "/v1/version", NULL, NULL, &sentence) != CTL_UNREACHABLE;
+}
+
+/* It is hidden until rekeyd has taken the rest. */
+static int remove_it(struct ctl *ctl, const char *path, enum reload_mode mode) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        int r, exit;
+
+        r = drop_in_hide(path, &error);
+        if (r < 0)
+                return ctl_fail(ctl, r == -EACCES || r == -EPERM ? CTL_DENIED : CTL_FAILED, "%s",
+                                error_text(&error));
+        exit = is_running(ctl) ? reload_run(ctl, mode) : CTL_OK;
+        if (exit == CTL_FAILED || exit == CTL_DENIED) {
+                r = drop_in_restore(path, &error);
+                return ctl_fail(ctl, exit, "nothing was removed%s%s", r < 0 ? ": " : "", error_text(&error));
+        }
+        if (drop_in_forget(path, &error) < 0)
+                return ctl_fail(ctl, CTL_FAILED, "%s", error_text(&error));
+        return exit;
+}
+
+static int show_result(const struct ctl *ctl, const char *path, const char *directory) {
+        _cleanup_(json_decrefp) json_t *result = NULL;
+
+        if (ctl_has(ctl, "json")) {
+                result = json_pack("{s:s, s:s, s:s?}", "certificate", ctl->arguments[0], "file", path,
+                                   "directory", directory);
+                return ctl_print_json(ctl, result);
+        }
+        ctl_print(ctl, "%s: removed, with %s", ctl->arguments[0], path);
+        if (directory)
+                ctl_print(ctl,
+                          "Its key and certificate stay in %s, and the certificate is valid until it "
+                          "expires. Delete them when no program uses them any more.",
+                          directory);
+        return CTL_OK;
+}
+
+static int run(struct ctl *ctl) {
+        const char *name = ctl->arguments[0];
+        _cleanup_(freep) char *path = drop_in_path(ctl, name), *directory = NULL;
+        bool is_waiting;
+        int r, exit;
+
+        if (!change_wants_wait(ctl, &is_waiting))
+                return CTL_USAGE;
+        if (!path)
+                return ctl_fail(ctl, CTL_FAILED, "out of memory");
+        r = drop_in_is_ours(path);
+        if (r < 0)
+                return ctl_fail(ctl, r == -EACCES ? CTL_DENIED : CTL_FAILED, "cannot read %s: %s", path,
+                                strerrordesc_np(-r));
+        if (r == 0)
+                return refuse(ctl, name, path);
+        directory = find_directory(ctl, name);
+        exit = remove_it(ctl, path, is_waiting ? RELOAD_QUIET : RELOAD_NO_WAIT);
+        return exit == CTL_OK ? show_result(ctl, path, directory) : exit;
+}
+
+static const struct ctl_argument arguments[] = {
+        { .name = "NAME", .kind = CTL_CERTIFICATE },
+};
+
+static const struct ctl_option options[] = {
+        { .name = "json", .letter = 'j', .help = "print the result as JSON" },
+        CHANGE_OPTIONS,
+};
+
+const struct ctl_command command_remove = {
+        .name = "remove",
+        .section = CTL_CHANGE,
+        .help = "remove a certificate that `rekeyctl add` has added",
+        .more = "Deletes the drop-in and reloads rekeyd. Key and certificate remain in place. Of a "
+                "certificate that\nis configured elsewhere, the file and line to be edited are printed.",
+        .arguments = arguments,
+        .n_arguments = ELEMENTSOF(arguments),
+        .options = options,
+        .n_options = ELEMENTSOF(options),
+        .run = run,
+};
