@@ -168,17 +168,22 @@ static int transfer(struct kube_call *call) {
                 .request = &call->request,
         };
         struct kube_host *host = call->client->host;
+        struct kube_transfer *to = &call->transfer;
+        struct kube_target target = { .timeout_usec = call->timeout_usec };
         int r;
 
-        kube_transfer_clear(&call->transfer);
+        kube_transfer_clear(to);
         if (call->is_watch) {
-                call->transfer.line = on_line;
-                call->transfer.userdata = call;
+                to->line = on_line;
+                to->userdata = call;
         }
-        r = kube_transfer_init(&call->transfer, &options);
-        return r < 0 ? r
-                     : host->ops->transfer(host, call->transfer.easy, call->transfer.url, call->timeout_usec,
-                                           on_transfer, call);
+        r = kube_transfer_init(to, &options);
+        if (r < 0)
+                return r;
+        target.url = to->url;
+        target.connect_url = to->connect_url;
+        target.proxy_url = to->proxy_url;
+        return host->ops->transfer(host, to->easy, &target, on_transfer, call);
 }
 
 static int take_output(struct kube_call *call, const char *output, size_t size, struct error *error) {

@@ -103,11 +103,11 @@ START_TEST(a_few_at_a_time_in_their_order) {
 
         server_start();
         for (unsigned i = 0; i < N; i++) {
+                const struct kube_target target = { .url = server.url, .timeout_usec = USEC_PER_MINUTE };
+
                 easy[i] = curl_easy_init();
                 number[i] = i;
-                ck_assert_int_eq(
-                        host->ops->transfer(host, easy[i], server.url, USEC_PER_MINUTE, on_done, &number[i]),
-                        0);
+                ck_assert_int_eq(host->ops->transfer(host, easy[i], &target, on_done, &number[i]), 0);
         }
         await(&server.n, KUBE_TRANSFERS_MAX);
         ck_assert_int_ge(sd_event_run(services.event, 100 * USEC_PER_MSEC), 0);
