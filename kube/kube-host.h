@@ -31,6 +31,12 @@ struct kube_program {
 };
 #define KUBE_PROGRAM_USEC USEC_PER_MINUTE
 
+/* What may block: embedded in the owner's struct, who frees it in DONE. RUN may touch nothing but that. */
+struct kube_work {
+        void (*run)(struct kube_work *work);
+        void (*done)(struct kube_work *work);
+};
+
 struct kube_host;
 struct kube_process;
 
@@ -41,6 +47,10 @@ struct kube_host_ops {
         int (*transfer)(struct kube_host *host, CURL *easy, const struct kube_target *target,
                         kube_transfer_done_t done, void *userdata);
         void (*cancel)(struct kube_host *host, CURL *easy); /* nothing happens to one that is not under way */
+
+        /* Calls RUN on another thread, then DONE from the loop. There is no way back: DONE is called even at
+         * the end of the host. NULL: the program may block. */
+        int (*work)(struct kube_host *host, struct kube_work *work);
 
         int (*start)(struct kube_host *host, const struct kube_program *program, struct kube_process **ret);
         void (*stop)(struct kube_process *process); /* frees it: also after its end */

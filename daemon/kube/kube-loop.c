@@ -19,11 +19,19 @@ struct moving {
         void *userdata;
 };
 
+/* What may block, on a worker. */
+struct working {
+        struct job job;
+        struct working *next, **pprev;
+        struct kube_work *work;
+};
+
 struct kube_loop {
         struct kube_host host;
         const struct loop_services *services;
         struct moving *first, **end; /* oldest first */
         unsigned n_under_way;
+        struct working *working;
 };
 
 struct kube_process {
@@ -164,6 +172,42 @@ static void cancel_transfer(struct kube_host *host, CURL *easy) {
         begin_waiting(loop);
 }
 
+/* --- Files */
+
+static void run_work(struct job *job) {
+        struct kube_work *work = container_of(job, struct working, job)->work;
+
+        work->run(work);
+}
+
+static void end_work(struct job *job) {
+        struct working *working = container_of(job, struct working, job);
+        struct kube_work *work = working->work;
+
+        *working->pprev = working->next;
+        if (working->next)
+                working->next->pprev = working->pprev;
+        free(working);
+        work->done(work);
+}
+
+static int start_work(struct kube_host *host, struct kube_work *work) {
+        struct kube_loop *loop = loop_of(host);
+        struct working *working = calloc(1, sizeof(*working));
+
+        if (!working)
+                return -ENOMEM;
+        working->job = (struct job) { .run = run_work, .done = end_work };
+        working->work = work;
+        working->next = loop->working;
+        working->pprev = &loop->working;
+        if (working->next)
+                working->next->pprev = &working->next;
+        loop->working = working;
+        workers_submit(loop->services->export_workers, &working->job);
+        return 0;
+}
+
 /* --- Processes */
 
 static void stop_process(struct kube_process *process) {
@@ -287,6 +331,7 @@ static int start_process(struct kube_host *host, const struct kube_program *prog
 static const struct kube_host_ops ops = {
         .transfer = start_transfer,
         .cancel = cancel_transfer,
+        .work = start_work,
         .start = start_process,
         .stop = stop_process,
 };
@@ -304,6 +349,9 @@ int kube_loop_new(const struct loop_services *services, struct kube_loop **ret) 
 }
 
 struct kube_loop *kube_loop_free(struct kube_loop *loop) {
+        /* What the workers have dropped. */
+        while (loop && loop->working)
+                end_work(&loop->working->job);
         free(loop);
         return NULL;
 }
