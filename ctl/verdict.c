@@ -305,7 +305,9 @@ static void say_exports(FILE *out, const struct judge *judge) {
         const unsigned n = judge->view->files.exports_failed;
 
         fprintf(out, "%u export%s could not be written and %s out of date", n, n == 1 ? "" : "s",
-                n == 1 ? "has" : "have");
+                n == 1 ? "is" : "are");
+        if (judge->view->files.export_error)
+                fprintf(out, "%s: %s", n == 1 ? "" : ", the first", judge->view->files.export_error);
 }
 
 static void say_notices(FILE *out, const struct judge *judge) {

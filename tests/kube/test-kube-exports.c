@@ -230,9 +230,14 @@ START_TEST(an_export_waits_for_its_server) {
                               *server = kube_server(stage.kube);
 
         kube_do(stage.kube, "create secret generic pair");
+        fixture_add_control(stage.rekeyd);
         use_kubeconfig(&stage, closed);
         fixture_start(stage.rekeyd, NULL);
+        await_message(stage.rekeyd, MESSAGE_ENROLLED);
         await_export(stage.rekeyd, MESSAGE_NOT_EXPORTED, "/pair", "no answer from https://127.0.0.1:1");
+        fixture_ctl(stage.rekeyd, "show", "orders", NULL, 0, "; next attempt in ");
+        fixture_ctl(stage.rekeyd, "show", "orders", "--json", 0, "\"current\":null");
+        fixture_ctl(stage.rekeyd, "status", "orders", NULL, 0, "is out of date: cannot get Secret ");
 
         scratch_write(stage.kube->directory, "rekeyd.token", "no-token-of-this-server", 0600);
         use_kubeconfig(&stage, open);
@@ -241,6 +246,8 @@ START_TEST(an_export_waits_for_its_server) {
         kube_user_rotate(stage.kube, "rekeyd");
         await_export(stage.rekeyd, MESSAGE_EXPORTED, "/pair", "generation 1");
         assert_value(&stage, "pair", "tls.key", "k");
+        fixture_ctl(stage.rekeyd, "show", "orders", NULL, 0, "current: generation 1, written ");
+        fixture_ctl(stage.rekeyd, "show", "orders", "--json", 0, "\"written_at\":\"20");
 
         /* What is current at one server is not at the next, as far as is known. */
         kube_do(stage.kube, "delete secret pair");
@@ -252,6 +259,7 @@ START_TEST(an_export_waits_for_its_server) {
         await_export(stage.rekeyd, MESSAGE_EXPORTED, "/pair", "generation 1");
         ck_assert_ptr_null(strstr(process_output(stage.rekeyd->rekeyd, PROCESS_STDERR), "restart rekeyd"));
         ck_assert_int_eq(fixture_stop(stage.rekeyd), 0);
+        fixture_ctl(stage.rekeyd, "show", "orders", NULL, 0, "unknown until rekeyd has read it");
         assert_value(&stage, "pair", "tls.key", "k");
         ck_assert_uint_eq(fixture_calls(stage.rekeyd, "sign"), 1);
 }
