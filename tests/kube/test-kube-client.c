@@ -349,7 +349,8 @@ END_TEST
 
 START_TEST(test_impersonation) {
         _cleanup_(kube_fixture_freep) struct kube_fixture *fixture = kube_fixture_new();
-        _cleanup_(freep) char *own = kube_server(fixture), *path = kube_user(fixture, "all", ALL, NULL);
+        _unused_ _cleanup_(freep) char *path = kube_user(fixture, "all", ALL, NULL);
+        _cleanup_(freep) char *own = kube_server(fixture);
         _cleanup_(freep) char *nobody = as_admin(fixture, ", as: nobody, as-uid: '7'"),
                               *member = as_admin(fixture, ", as: nobody, as-groups: [x, 'system:masters']"),
                               *more = NULL, *account = NULL;
