@@ -307,6 +307,8 @@ static void say_exports(FILE *out, const struct judge *judge) {
 
         fprintf(out, "%u export%s could not be written and %s out of date", n, n == 1 ? "" : "s",
                 n == 1 ? "is" : "are");
+        if (judge->view->files.export_error)
+                fprintf(out, "%s: %s", n == 1 ? "" : ", the first", judge->view->files.export_error);
 }
 
 static void say_notices(FILE *out, const struct judge *judge) {

@@ -93,6 +93,7 @@ void view_read(const json_t *status, struct view *ret) {
                 .last_result_at = view_member_time(status, "last_result_at"),
                 .failures = count(status, "failures"),
                 .files.exports_failed = count(status, "exports_failed"),
+                .files.export_error = view_string(status, "export_error"),
                 .notices.pending = count(status, "notifications_pending"),
                 .notices.failed = count(status, "notifications_failed"),
                 .budget_left = json_is_integer(json_object_get(status, "budget_left"))

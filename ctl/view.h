@@ -26,6 +26,7 @@ struct view_subjects {
 struct view_files {
         const char *rights_error; /* NULL: they are as configured */
         unsigned exports_failed;
+        const char *export_error; /* of the first; NULL: none is known */
         bool is_unwatched;
         usec_t saved_at; /* the state file, where no rekeyd runs; 0: unknown */
 };

@@ -25,6 +25,7 @@ struct kube_call {
         char text[KUBE_TEXT_MAX + 16]; /* "get Secret a/b" */
         bool is_watch;
 
+        struct reading *reading; /* under way; NULL: none */
         struct kube_access access;
         char **environment;
         struct kube_process *process;
@@ -36,6 +37,16 @@ struct kube_call {
         bool is_enough;            /* nobody wants more of it */
         enum kube_outcome outcome; /* of an error in the stream */
         struct error error;
+};
+
+/* The files that a call needs are read. It outlives the call: what is read on another thread ends there. */
+struct reading {
+        struct kube_work work;
+        struct kube_call *call;  /* NULL: it was freed */
+        struct kube_login login; /* a copy of the place */
+        struct kube_access access;
+        struct error error;
+        int result;
 };
 
 int kube_client_new(struct kube_host *host, const struct kube_place *place, const char *agent,
@@ -51,6 +62,20 @@ int kube_client_new(struct kube_host *host, const struct kube_place *place, cons
         if (r < 0)
                 return r;
         *ret = take_ptr(client);
+        return 0;
+}
+
+int kube_client_move(struct kube_client *client, const struct kube_place *place) {
+        struct kube_login login;
+        int r;
+
+        r = kube_login_init(&login, place);
+        if (r < 0) {
+                kube_login_clear(&login);
+                return r;
+        }
+        kube_login_clear(&client->login);
+        client->login = login;
         return 0;
 }
 
@@ -168,17 +193,22 @@ static int transfer(struct kube_call *call) {
                 .request = &call->request,
         };
         struct kube_host *host = call->client->host;
+        struct kube_transfer *to = &call->transfer;
+        struct kube_target target = { .timeout_usec = call->timeout_usec };
         int r;
 
-        kube_transfer_clear(&call->transfer);
+        kube_transfer_clear(to);
         if (call->is_watch) {
-                call->transfer.line = on_line;
-                call->transfer.userdata = call;
+                to->line = on_line;
+                to->userdata = call;
         }
-        r = kube_transfer_init(&call->transfer, &options);
-        return r < 0 ? r
-                     : host->ops->transfer(host, call->transfer.easy, call->transfer.url, call->timeout_usec,
-                                           on_transfer, call);
+        r = kube_transfer_init(to, &options);
+        if (r < 0)
+                return r;
+        target.url = to->url;
+        target.connect_url = to->connect_url;
+        target.proxy_url = to->proxy_url;
+        return host->ops->transfer(host, to->easy, &target, on_transfer, call);
 }
 
 static int take_output(struct kube_call *call, const char *output, size_t size, struct error *error) {
@@ -236,6 +266,73 @@ static int begin(struct kube_call *call, struct error *error) {
         return r < 0 ? error_set_errno(error, r, "cannot run the credential plugin %s", exec->command[0]) : 0;
 }
 
+/* --- What it needs from files */
+
+static void reading_free(struct reading *reading) {
+        kube_login_clear(&reading->login);
+        kube_access_clear(&reading->access);
+        error_clear(&reading->error);
+        free(reading);
+}
+
+static void run_reading(struct kube_work *work) {
+        struct reading *reading = container_of(work, struct reading, work);
+
+        reading->result = kube_login_read(&reading->login, &reading->access, &reading->error);
+}
+
+static void on_read(struct kube_work *work) {
+        struct reading *reading = container_of(work, struct reading, work);
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct kube_call *call = reading->call;
+        int r = reading->result;
+
+        if (call) {
+                call->reading = NULL;
+                call->access = reading->access;
+                reading->access = (struct kube_access) { 0 };
+                (void)error_move(&error, &reading->error);
+        }
+        reading_free(reading);
+        if (!call)
+                return;
+        if (r == 0)
+                r = begin(call, &error);
+        if (r < 0)
+                finish(call, r, NULL, 0, &error);
+}
+
+/* On another thread; the call begins when that has ended. */
+static int start_reading(struct kube_call *call) {
+        const struct kube_login *login = &call->client->login;
+        const struct kube_place place = { login->path, login->context, login->account };
+        struct kube_host *host = call->client->host;
+        struct reading *reading = calloc(1, sizeof(*reading));
+        int r;
+
+        if (!reading)
+                return -ENOMEM;
+        reading->work = (struct kube_work) { .run = run_reading, .done = on_read };
+        reading->call = call;
+        r = kube_login_init(&reading->login, &place);
+        if (r == 0)
+                r = host->ops->work(host, &reading->work);
+        if (r < 0)
+                reading_free(reading);
+        else
+                call->reading = reading;
+        return r;
+}
+
+static int read_and_begin(struct kube_call *call, struct error *error) {
+        int r;
+
+        if (call->client->host->ops->work)
+                return start_reading(call);
+        r = kube_login_read(&call->client->login, &call->access, error);
+        return r < 0 ? r : begin(call, error);
+}
+
 static const char *verb_text(enum kube_verb verb) {
         return verb == KUBE_APPLY ? "write" : verb == KUBE_MERGE ? "change" : kube_verb_names[verb];
 }
@@ -256,9 +353,7 @@ int kube_call_new(struct kube_client *client, const struct kube_ask *ask, usec_t
                  kube_resource_text(&ask->resource, text));
         r = kube_request_make(ask, &call->request, error);
         if (r == 0)
-                r = kube_login_read(&client->login, &call->access, error);
-        if (r == 0)
-                r = begin(call, error);
+                r = read_and_begin(call, error);
         if (r < 0)
                 return error && error->code != 0 ? error_prefix(error, "cannot %s", call->text) : r;
         *ret = take_ptr(call);
@@ -270,6 +365,8 @@ struct kube_call *kube_call_free(struct kube_call *call) {
 
         if (!call)
                 return NULL;
+        if (call->reading)
+                call->reading->call = NULL;
         if (call->process)
                 host->ops->stop(call->process);
         if (call->transfer.easy)

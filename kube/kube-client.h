@@ -26,6 +26,9 @@ struct kube_call;
 int kube_client_new(struct kube_host *host, const struct kube_place *place, const char *agent,
                     struct kube_client **ret);
 
+/* From the next call on, another place. 0; or -ENOMEM, and nothing has changed. */
+int kube_client_move(struct kube_client *client, const struct kube_place *place);
+
 /* No call may be under way. Accepts NULL, returns NULL. */
 struct kube_client *kube_client_free(struct kube_client *client);
 DEFINE_CLEANUP(struct kube_client *, kube_client_free);
@@ -51,8 +54,8 @@ struct kube_callbacks {
 
 /*
  * Begins a call; ASK is used before it returns only. TIMEOUT_USEC, KUBE_TIMEOUT_USEC where it is 0, is for
- * all of it, but for the credential plugin. 0; or -errno with a sentence, where what the call needs cannot be
- * read.
+ * all of it, but for files that are read and the credential plugin. 0; or -errno with a sentence, where what
+ * the call needs cannot be read; with a host that has `work` that is an outcome, KUBE_UNREACHED.
  */
 int kube_call_new(struct kube_client *client, const struct kube_ask *ask, usec_t timeout_usec,
                   const struct kube_callbacks *callbacks, struct kube_call **ret, struct error *error);

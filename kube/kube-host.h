@@ -10,6 +10,15 @@
 /* EASY is the caller's again. TEXT says more of a failure. */
 typedef void (*kube_transfer_done_t)(CURL *easy, CURLcode result, const char *text, void *userdata);
 
+/* Where a transfer goes. Borrowed until the operation has returned. */
+struct kube_target {
+        const char *url;
+        const char *connect_url; /* whose host is called: CURLOPT_CONNECT_TO names it; NULL: that of URL */
+        const char *proxy_url;   /* as libcurl has it, with a port; it may have a password. NULL: by the
+                                    environment */
+        usec_t timeout_usec;
+};
+
 /* All is borrowed until the end of it. */
 struct kube_program {
         char *const *command;     /* NULL-terminated; [0] without a slash is looked for in PATH */
@@ -22,6 +31,12 @@ struct kube_program {
 };
 #define KUBE_PROGRAM_USEC USEC_PER_MINUTE
 
+/* What may block: embedded in the owner's struct, who frees it in DONE. RUN may touch nothing but that. */
+struct kube_work {
+        void (*run)(struct kube_work *work);
+        void (*done)(struct kube_work *work);
+};
+
 struct kube_host;
 struct kube_process;
 
@@ -29,9 +44,13 @@ struct kube_process;
 struct kube_host_ops {
         /* EASY is complete but for CURLOPT_URL, the proxy, the time-out, the error buffer and
          * CURLOPT_PRIVATE. */
-        int (*transfer)(struct kube_host *host, CURL *easy, const char *url, usec_t timeout_usec,
+        int (*transfer)(struct kube_host *host, CURL *easy, const struct kube_target *target,
                         kube_transfer_done_t done, void *userdata);
         void (*cancel)(struct kube_host *host, CURL *easy); /* nothing happens to one that is not under way */
+
+        /* Calls RUN on another thread, then DONE from the loop. There is no way back: DONE is called even at
+         * the end of the host. NULL: the program may block. */
+        int (*work)(struct kube_host *host, struct kube_work *work);
 
         int (*start)(struct kube_host *host, const struct kube_program *program, struct kube_process **ret);
         void (*stop)(struct kube_process *process); /* frees it: also after its end */

@@ -46,7 +46,26 @@ static void forget(CURL *easy) {
         curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
 }
 
-static int start_transfer(struct kube_host *host, CURL *easy, const char *url, usec_t timeout_usec,
+static CURLcode set_target(CURL *easy, const struct kube_target *target, struct pending *pending) {
+        CURLcode code = CURLE_OK;
+
+#define SET(option, value)    \
+        if (code == CURLE_OK) \
+        code = curl_easy_setopt(easy, option, value)
+
+        SET(CURLOPT_URL, target->url);
+        SET(CURLOPT_TIMEOUT_MS, (long)((target->timeout_usec + USEC_PER_MSEC - 1) / USEC_PER_MSEC));
+        SET(CURLOPT_ERRORBUFFER, pending->error);
+        SET(CURLOPT_PRIVATE, pending);
+        if (target->proxy_url) {
+                SET(CURLOPT_PROXY, target->proxy_url);
+                SET(CURLOPT_NOPROXY, ""); /* what the file names goes before the environment */
+        }
+#undef SET
+        return code;
+}
+
+static int start_transfer(struct kube_host *host, CURL *easy, const struct kube_target *target,
                           kube_transfer_done_t done, void *userdata) {
         struct pending *pending = calloc(1, sizeof(*pending));
 
@@ -54,11 +73,7 @@ static int start_transfer(struct kube_host *host, CURL *easy, const char *url, u
                 return -ENOMEM;
         pending->done = done;
         pending->userdata = userdata;
-        if (curl_easy_setopt(easy, CURLOPT_URL, url) != CURLE_OK ||
-            curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
-                             (long)((timeout_usec + USEC_PER_MSEC - 1) / USEC_PER_MSEC)) != CURLE_OK ||
-            curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, pending->error) != CURLE_OK ||
-            curl_easy_setopt(easy, CURLOPT_PRIVATE, pending) != CURLE_OK ||
+        if (set_target(easy, target, pending) != CURLE_OK ||
             curl_multi_add_handle(once_of(host)->multi, easy) != CURLM_OK) {
                 curl_easy_setopt(easy, CURLOPT_PRIVATE, NULL);
                 curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);

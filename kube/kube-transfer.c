@@ -4,10 +4,14 @@
  * libcurl sends a request again by itself when a connection that was kept turns out to be dead. For a change
  * that would be a repetition nobody knows of: its second answer might be a conflict with its own first. So
  * changes go over new connections, where libcurl does not.
+ *
+ * With `tls-server-name` the URL has that name, which is all that libcurl verifies, and is connected to the
+ * host of the server; the Host header stays the server's.
  */
 
 #include "kube/kube-transfer.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "lib/kube/kube-object.h"
@@ -46,6 +50,19 @@ static int add_header(struct kube_transfer *transfer, const char *name, const ch
         return 0;
 }
 
+static int add_impersonation(struct kube_transfer *transfer, const struct kube_access *access) {
+        int r;
+
+        if (!access->as)
+                return 0;
+        r = add_header(transfer, "Impersonate-User", access->as);
+        if (r == 0 && access->as_uid)
+                r = add_header(transfer, "Impersonate-Uid", access->as_uid);
+        for (char **group = access->as_groups; r == 0 && group && *group; group++)
+                r = add_header(transfer, "Impersonate-Group", *group);
+        return r;
+}
+
 static int make_headers(struct kube_transfer *transfer, const struct kube_transfer_options *options) {
         const char *token = options->credentials ? options->credentials->token : options->access->token;
         _cleanup_(free_secretp) char *bearer = NULL;
@@ -56,6 +73,8 @@ static int make_headers(struct kube_transfer *transfer, const struct kube_transf
                 r = add_header(transfer, "Content-Type", options->request->content_type);
         if (r == 0)
                 r = add_header(transfer, "Expect", "");
+        if (r == 0)
+                r = add_impersonation(transfer, options->access);
         if (r < 0 || !token)
                 return r;
         if (asprintf(&bearer, "Bearer %s", token) < 0) {
@@ -81,6 +100,8 @@ static CURLcode set_identity(CURL *easy, const struct kube_transfer_options *opt
                 code = set_blob(easy, CURLOPT_CAINFO_BLOB, options->access->ca_pem);
                 if (code == CURLE_OK)
                         code = curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* no other CA */
+                if (code == CURLE_OK && options->access->proxy_url)          /* as kubectl has it */
+                        code = set_blob(easy, CURLOPT_PROXY_CAINFO_BLOB, options->access->ca_pem);
         }
         if (code == CURLE_OK && certificate)
                 code = set_blob(easy, CURLOPT_SSLCERT_BLOB, certificate);
@@ -110,6 +131,7 @@ static CURLcode set_options(struct kube_transfer *transfer, const struct kube_tr
         SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
         SET(CURLOPT_USERAGENT, options->agent);
         SET(CURLOPT_HTTPHEADER, transfer->headers);
+        SET(CURLOPT_CONNECT_TO, transfer->connect_to);
         SET(CURLOPT_WRITEFUNCTION, on_body);
         SET(CURLOPT_WRITEDATA, transfer);
         if (request->body) {
@@ -123,13 +145,95 @@ static CURLcode set_options(struct kube_transfer *transfer, const struct kube_tr
         return code == CURLE_OK ? set_identity(easy, options) : code;
 }
 
+/* --- Where it goes */
+
+DEFINE_CLEANUP(CURLU *, curl_url_cleanup);
+
+static void curl_freep(char **text) {
+        curl_free(*text);
+}
+
+static int print(char **ret, const char *format, ...) _printf_(2, 3);
+static int print(char **ret, const char *format, ...) {
+        va_list arguments;
+        int r;
+
+        va_start(arguments, format);
+        r = vasprintf(ret, format, arguments);
+        va_end(arguments);
+        if (r < 0)
+                *ret = NULL;
+        return r < 0 ? -ENOMEM : 0;
+}
+
+/* For libcurl: "::HOST:PORT", whatever the URL names. */
+static int connect_to(struct kube_transfer *transfer, CURLU *parts) {
+        _cleanup_(curl_freep) char *host = NULL, *port = NULL;
+        _cleanup_(freep) char *text = NULL;
+
+        if (curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
+            curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK)
+                return -EIO;
+        if (print(&text, "::%s:%s", host, port) < 0)
+                return -ENOMEM;
+        transfer->connect_to = curl_slist_append(NULL, text);
+        return transfer->connect_to ? 0 : -ENOMEM;
+}
+
+/* The URL has NAME for the host of the server. */
+static int rename_server(struct kube_transfer *transfer, const char *name) {
+        _cleanup_(curl_url_cleanupp) CURLU *parts = curl_url();
+        _cleanup_(curl_freep) char *url = NULL;
+        _cleanup_(freep) char *host = NULL;
+        const char *authority = transfer->server + strlen("https://");
+        int r;
+
+        transfer->connect_url = take_ptr(transfer->url);
+        if (!parts || print(&host, strchr(name, ':') ? "[%s]" : "%s", name) < 0)
+                return -ENOMEM;
+        if (curl_url_set(parts, CURLUPART_URL, transfer->connect_url, 0) != CURLUE_OK)
+                return -EIO;
+        r = connect_to(transfer, parts);
+        if (r < 0)
+                return r;
+        if (curl_url_set(parts, CURLUPART_HOST, host, 0) != CURLUE_OK ||
+            curl_url_get(parts, CURLUPART_URL, &url, 0) != CURLUE_OK)
+                return -EIO;
+        transfer->url = strdup(url);
+        free(take_ptr(host));
+        if (!transfer->url || print(&host, "%.*s", (int)strcspn(authority, "/"), authority) < 0)
+                return -ENOMEM;
+        return add_header(transfer, "Host", host);
+}
+
+/* kubectl leaves names to a SOCKS proxy, which libcurl calls socks5h. */
+static int make_proxy(struct kube_transfer *transfer, const char *proxy_url) {
+        static const char socks[] = "socks5://";
+
+        if (!proxy_url)
+                return 0;
+        return has_prefix(proxy_url, socks)
+                       ? print(&transfer->proxy_url, "socks5h://%s", proxy_url + strlen(socks))
+                       : print(&transfer->proxy_url, "%s", proxy_url);
+}
+
+static int make_urls(struct kube_transfer *transfer, const struct kube_transfer_options *options) {
+        const struct kube_access *access = options->access;
+        int r;
+
+        transfer->server = access->server;
+        r = print(&transfer->url, "%s%s", access->server, options->request->path);
+        if (r == 0 && access->tls_server_name)
+                r = rename_server(transfer, access->tls_server_name);
+        return r == 0 ? make_proxy(transfer, access->proxy_url) : r;
+}
+
 int kube_transfer_init(struct kube_transfer *transfer, const struct kube_transfer_options *options) {
         int r;
 
-        if (asprintf(&transfer->url, "%s%s", options->access->server, options->request->path) < 0) {
-                transfer->url = NULL;
-                return -ENOMEM;
-        }
+        r = make_urls(transfer, options);
+        if (r < 0)
+                return r;
         transfer->easy = curl_easy_init();
         if (!transfer->easy)
                 return -ENOMEM;
@@ -144,8 +248,11 @@ void kube_transfer_clear(struct kube_transfer *transfer) {
         for (struct curl_slist *header = transfer->headers; header; header = header->next)
                 explicit_bzero(header->data, strlen(header->data));
         curl_slist_free_all(transfer->headers);
+        curl_slist_free_all(transfer->connect_to);
         kube_bytes_clear(&transfer->answer);
         free(transfer->url);
+        free(transfer->connect_url);
+        free_secret(transfer->proxy_url);
         *transfer = (struct kube_transfer) { 0 };
 }
 
@@ -160,7 +267,6 @@ static bool may_have_been_sent(const struct kube_transfer *transfer) {
 
 static int explain(const struct kube_transfer *transfer, const struct kube_request *request, CURLcode code,
                    const char *text, struct error *error) {
-        const size_t server = strlen(transfer->url) - strlen(request->path);
         char quote[REPLY_QUOTE_MAX + 1];
 
         if (code == CURLE_OUT_OF_MEMORY)
@@ -169,7 +275,7 @@ static int explain(const struct kube_transfer *transfer, const struct kube_reque
                 (void)error_set(error, -EPROTO,
                                 "the API server's answer is larger than any that it should give");
         else
-                (void)error_set(error, -EIO, "no answer from %.*s: %s", (int)server, transfer->url,
+                (void)error_set(error, -EIO, "no answer from %s: %s", transfer->server,
                                 reply_quote(text, quote));
         if (request->changes && may_have_been_sent(transfer))
                 return KUBE_UNCERTAIN;

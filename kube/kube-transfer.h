@@ -13,7 +13,10 @@ struct kube_transfer {
         CURL *easy;
         struct curl_slist *headers; /* one of them may be a token */
         struct kube_bytes answer;   /* of a watch: what has come of a line */
-        char *url;
+        struct curl_slist *connect_to;
+        char *url, *connect_url; /* the second is NULL without `tls-server-name` */
+        char *proxy_url;         /* secret; NULL: by the environment */
+        const char *server;      /* for texts; borrowed */
 
         /* Of a watch, each line of an answer with status 200; negative ends it. */
         int (*line)(const char *line, size_t size, void *userdata);

@@ -264,6 +264,29 @@ static int print_staged(const struct sheet *sheet) {
         return 0;
 }
 
+/* "current: generation 3, written 5m ago". */
+static void print_current(const struct sheet *sheet, struct table *table, const json_t *item) {
+        const usec_t written = view_member_time(item, "written_at");
+        const uint64_t generation = view_number(item, "generation");
+        char distance[DISTANCE_MAX];
+
+        if (generation == 0)
+                table_cell(table, TERM_GOOD, "current");
+        else
+                table_cell(table, TERM_GOOD, "current: generation %" PRIu64 "%s%s", generation,
+                           written > 0 ? ", written " : "",
+                           written > 0 ? format_distance(distance, written, sheet->now) : "");
+}
+
+static void print_failed(const struct sheet *sheet, struct table *table, const json_t *item,
+                         enum term_style style) {
+        const usec_t next = view_member_time(item, "next_attempt");
+        char distance[DISTANCE_MAX];
+
+        table_cell(table, style, "%s%s%s", view_string(item, "error"), next > 0 ? "; next attempt " : "",
+                   next > 0 ? format_distance(distance, next, sheet->now) : "");
+}
+
 static int print_exports(const struct sheet *sheet) {
         static const struct table_column columns[] = { { .title = "TARGET" },
                                                        { .title = "FORMAT" },
@@ -288,13 +311,14 @@ static int print_exports(const struct sheet *sheet) {
                 table_cell(table, TERM_PLAIN, "%s", path ? path : "?");
                 table_cell(table, TERM_PLAIN, "%s", format ? format : "?");
                 if (error)
-                        table_cell(table, json_is_true(current) ? TERM_WARNING : TERM_BAD, "%s", error);
+                        print_failed(sheet, table, item, json_is_true(current) ? TERM_WARNING : TERM_BAD);
                 else if (json_is_true(current))
-                        table_cell(table, TERM_GOOD, "current");
+                        print_current(sheet, table, item);
                 else if (json_is_false(current))
                         table_cell(table, TERM_BAD, "not current");
                 else
-                        table_cell(table, TERM_FAINT, "unknown");
+                        table_cell(table, TERM_FAINT,
+                                   is_secret ? "unknown until rekeyd has read it" : "unknown");
         }
         return table_print(table, stdout, INDENT);
 }

@@ -114,6 +114,7 @@ static void on_secret(const struct secret_export_result *found, void *userdata) 
         struct exports_run *run = userdata;
         struct export_result *result = &run->results[run->next];
 
+        result->is_seen = found->is_seen;
         result->is_stale = found->is_stale || run->is_writing;
         result->is_writable = found->is_writable;
         result->is_written = found->is_written;

@@ -7,6 +7,7 @@
 
 /* What came of one export. An error says that it could not be written, or could not be if it had to. */
 struct export_result {
+        bool is_seen;     /* of a Secret: it was read */
         bool is_stale;    /* it was not what it should be */
         bool is_writable; /* and could be written, as far as can be told beforehand */
         bool is_written;  /* and is what it should be now */

@@ -31,6 +31,7 @@ void publisher_init(struct publisher *publisher, const struct core *core, const 
 void publisher_clear(struct publisher *publisher) {
         publisher_stop_waiting(publisher);
         publisher->run = exports_run_free(publisher->run);
+        export_notes_clear(&publisher->notes);
         publisher->notifications = notifications_free(publisher->notifications);
 }
 
@@ -148,16 +149,11 @@ static void log_result(const struct publisher *publisher, const struct export *e
 static void finish(struct publisher *publisher) {
         const struct core *core = publisher->core;
         const struct exports_run *run = publisher->run;
-        unsigned n_failed = 0;
+        const unsigned n_failed = export_notes_count(run, core);
         usec_t wait_usec;
 
-        for (size_t i = 0; run && i < core->config->n_exports; i++) {
-                const struct export_result *result = exports_run_result(run, i);
-
-                n_failed += result->is_stale && !result->is_written ? 1 : 0;
-        }
-        publisher->n_exports_failed = n_failed;
         wait_usec = arm_timer(publisher, n_failed > 0);
+        export_notes_take(&publisher->notes, run, core, wait_usec);
         if (run && n_failed == 0)
                 arm_end(publisher, exports_run_end(run));
         for (size_t i = 0; run && i < core->config->n_exports; i++)

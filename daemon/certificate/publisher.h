@@ -5,6 +5,7 @@
 #include <systemd/sd-event.h>
 
 #include "daemon/certificate/core.h"
+#include "daemon/certificate/export-notes.h"
 #include "daemon/delivery/notifications.h"
 
 struct exports_run;
@@ -23,7 +24,7 @@ struct publisher {
         struct exports_run *run;             /* under way */
         sd_event_source *export_timer;
         unsigned n_failures;       /* of exports, in a row */
-        unsigned n_exports_failed; /* as the last run left it */
+        struct export_notes notes; /* as the last run left it */
         bool is_news;              /* the set being published is one that no dependent was notified of yet */
         bool has_failed;           /* an export, ever: for --once */
 };

@@ -21,7 +21,7 @@ struct secret_export {
         struct kube_call *call;
         enum step step;
         json_t *current; /* the Secret as it was read; NULL: there is none */
-        bool is_current;
+        bool is_seen, is_current;
         struct error unknown; /* what left the outcome unknown */
 };
 
@@ -29,6 +29,7 @@ static int begin(struct secret_export *run, enum step step, struct error *error)
 
 /* The run may be freed. */
 static void finish(struct secret_export *run, struct secret_export_result result) {
+        result.is_seen = run->is_seen;
         run->options.done(&result, run->options.userdata);
 }
 
@@ -51,6 +52,7 @@ static void on_read(struct secret_export *run, const struct kube_result *result)
                 finish_failed(run, result->error);
                 return;
         }
+        run->is_seen = true;
         run->current = json_incref(result->object);
         run->is_current = run->options.values && run->current &&
                           export_values_are_in(run->options.values, run->current);
@@ -73,14 +75,16 @@ static void on_written(struct secret_export *run, const struct kube_result *resu
                 (void)error_set(&run->unknown, -EIO, "%s", result->error);
                 go_on(run, STEP_AGAIN);
         } else if (result->outcome == KUBE_DONE)
-                finish(run, (struct secret_export_result) { true, true, true, NULL });
+                finish(run, (struct secret_export_result) {
+                                    .is_stale = true, .is_writable = true, .is_written = true });
         else
                 finish_failed(run, result->error);
 }
 
 static void on_read_again(struct secret_export *run, const struct kube_result *result) {
         if (result->outcome == KUBE_DONE && export_values_are_in(run->options.values, result->object))
-                finish(run, (struct secret_export_result) { true, true, true, NULL });
+                finish(run, (struct secret_export_result) {
+                                    .is_stale = true, .is_writable = true, .is_written = true });
         else
                 finish_failed(run, error_text(&run->unknown));
 }

@@ -9,6 +9,7 @@ struct secret_export;
 
 /* As struct export_result has it. */
 struct secret_export_result {
+        bool is_seen; /* it was read: the rest is known */
         bool is_stale, is_writable, is_written;
         const char *error; /* one sentence; borrowed for the length of the callback; NULL: none */
 };

@@ -127,7 +127,8 @@ struct detail_request {
         struct report_status status;
         char fingerprint[FINGERPRINT_HEX];
         struct issuers *issuers;
-        char *last_result_error, *state_json;
+        char *last_result_error, *export_error, *state_json;
+        struct report_exports secrets;
 
         json_t *answer;
         struct error error;
@@ -137,6 +138,8 @@ static void detail_request_free(struct detail_request *detail_request) {
         config_free(detail_request->owner);
         issuers_free(detail_request->issuers);
         free(detail_request->last_result_error);
+        free(detail_request->export_error);
+        report_exports_clear(&detail_request->secrets);
         free(detail_request->state_json);
         json_decref(detail_request->answer);
         error_clear(&detail_request->error);
@@ -227,6 +230,10 @@ static void inquire(const struct control_options *options, struct http_request *
                 detail_request->issuers =
                         issuers_ref((struct issuers *)detail_request->status.renewable.issuers);
                 copy_text(&detail_request->status.last_result_error, &detail_request->last_result_error);
+                copy_text(&detail_request->status.files.export_error, &detail_request->export_error);
+                /* Out of memory: nothing is known of Secrets. */
+                (void)report_exports_copy(detail_request->status.files.secrets, &detail_request->secrets);
+                detail_request->status.files.secrets = &detail_request->secrets;
                 detail_request->status.name = detail_request->config->name;
                 detail_request->status.connector = detail_request->config->connector->name;
                 detail_request->status.directory = detail_request->config->directory;

@@ -11,7 +11,7 @@ struct moving {
         struct moving *next, **pprev;
         struct kube_loop *loop;
         CURL *easy;
-        char *url;
+        char *url, *connect_url; /* the second may be NULL */
         usec_t timeout_usec;
         bool is_under_way;
         struct proxy proxy;
@@ -19,11 +19,19 @@ struct moving {
         void *userdata;
 };
 
+/* What may block, on a worker. */
+struct working {
+        struct job job;
+        struct working *next, **pprev;
+        struct kube_work *work;
+};
+
 struct kube_loop {
         struct kube_host host;
         const struct loop_services *services;
         struct moving *first, **end; /* oldest first */
         unsigned n_under_way;
+        struct working *working;
 };
 
 struct kube_process {
@@ -50,10 +58,23 @@ static void moving_free(struct moving *moving) {
                 moving->loop->n_under_way--;
         proxy_clear(&moving->proxy);
         free(moving->url);
+        free(moving->connect_url);
         free(moving);
 }
 
-static struct moving *moving_new(struct kube_loop *loop, const char *url) {
+static int take_target(struct moving *moving, const struct kube_target *target) {
+        const char *from = target->connect_url ? target->connect_url : target->url;
+
+        moving->timeout_usec = target->timeout_usec;
+        moving->url = strdup(target->url);
+        moving->connect_url = target->connect_url ? strdup(target->connect_url) : NULL;
+        if (!moving->url || !moving->connect_url != !target->connect_url)
+                return -ENOMEM;
+        return target->proxy_url ? proxy_read(target->proxy_url, &moving->proxy)
+                                 : proxy_find(from, &moving->proxy, NULL);
+}
+
+static struct moving *moving_new(struct kube_loop *loop) {
         struct moving *moving = calloc(1, sizeof(*moving));
 
         if (!moving)
@@ -62,11 +83,7 @@ static struct moving *moving_new(struct kube_loop *loop, const char *url) {
         moving->pprev = loop->end;
         *loop->end = moving;
         loop->end = &moving->next;
-        moving->url = strdup(url);
-        if (moving->url)
-                return moving;
-        moving_free(moving);
-        return NULL;
+        return moving;
 }
 
 /* The end of it, for its owner. */
@@ -84,6 +101,7 @@ static void on_transfer(CURL *easy, CURLcode result, const char *text, void *use
 static int begin(struct moving *moving) {
         const struct curl_target target = {
                 .url = moving->url,
+                .connect_url = moving->connect_url,
                 .proxy = &moving->proxy,
                 .timeout_usec = moving->timeout_usec,
         };
@@ -121,19 +139,18 @@ static void on_transfer(_unused_ CURL *easy, CURLcode result, const char *text, 
         begin_waiting(loop);
 }
 
-static int start_transfer(struct kube_host *host, CURL *easy, const char *url, usec_t timeout_usec,
+static int start_transfer(struct kube_host *host, CURL *easy, const struct kube_target *target,
                           kube_transfer_done_t done, void *userdata) {
         struct kube_loop *loop = loop_of(host);
-        struct moving *moving = moving_new(loop, url);
+        struct moving *moving = moving_new(loop);
         int r;
 
         if (!moving)
                 return -ENOMEM;
         moving->easy = easy;
-        moving->timeout_usec = timeout_usec;
         moving->done = done;
         moving->userdata = userdata;
-        r = proxy_find(url, &moving->proxy, NULL);
+        r = take_target(moving, target);
         if (r == 0 && loop->n_under_way < KUBE_TRANSFERS_MAX)
                 r = begin(moving);
         if (r < 0)
@@ -153,6 +170,42 @@ static void cancel_transfer(struct kube_host *host, CURL *easy) {
                 curl_glue_cancel(easy);
         moving_free(moving);
         begin_waiting(loop);
+}
+
+/* --- Files */
+
+static void run_work(struct job *job) {
+        struct kube_work *work = container_of(job, struct working, job)->work;
+
+        work->run(work);
+}
+
+static void end_work(struct job *job) {
+        struct working *working = container_of(job, struct working, job);
+        struct kube_work *work = working->work;
+
+        *working->pprev = working->next;
+        if (working->next)
+                working->next->pprev = working->pprev;
+        free(working);
+        work->done(work);
+}
+
+static int start_work(struct kube_host *host, struct kube_work *work) {
+        struct kube_loop *loop = loop_of(host);
+        struct working *working = calloc(1, sizeof(*working));
+
+        if (!working)
+                return -ENOMEM;
+        working->job = (struct job) { .run = run_work, .done = end_work };
+        working->work = work;
+        working->next = loop->working;
+        working->pprev = &loop->working;
+        if (working->next)
+                working->next->pprev = &working->next;
+        loop->working = working;
+        workers_submit(loop->services->export_workers, &working->job);
+        return 0;
 }
 
 /* --- Processes */
@@ -278,6 +331,7 @@ static int start_process(struct kube_host *host, const struct kube_program *prog
 static const struct kube_host_ops ops = {
         .transfer = start_transfer,
         .cancel = cancel_transfer,
+        .work = start_work,
         .start = start_process,
         .stop = stop_process,
 };
@@ -295,6 +349,9 @@ int kube_loop_new(const struct loop_services *services, struct kube_loop **ret) 
 }
 
 struct kube_loop *kube_loop_free(struct kube_loop *loop) {
+        /* What the workers have dropped. */
+        while (loop && loop->working)
+                end_work(&loop->working->job);
         free(loop);
         return NULL;
 }

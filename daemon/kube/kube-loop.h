@@ -11,10 +11,10 @@ struct kube_loop;
  * for their turn, and their time begins with it. */
 #define KUBE_TRANSFERS_MAX 8u
 
-/* SERVICES are borrowed. 0 or -ENOMEM. */
+/* SERVICES are borrowed; files are read by their export workers. 0 or -ENOMEM. */
 int kube_loop_new(const struct loop_services *services, struct kube_loop **ret);
 
-/* No call may be under way. Accepts NULL, returns NULL. */
+/* No call may be under way, and the workers have stopped. Accepts NULL, returns NULL. */
 struct kube_loop *kube_loop_free(struct kube_loop *loop);
 DEFINE_CLEANUP(struct kube_loop *, kube_loop_free);
 

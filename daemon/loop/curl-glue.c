@@ -438,6 +438,13 @@ static int set_target(struct transfer *transfer, const struct curl_target *targe
         return code == CURLE_OK ? 0 : -ENOMEM;
 }
 
+/* Whose host is connected to. */
+static const char *first_url(const struct curl_target *target) {
+        if (target->proxy->url)
+                return target->proxy->url;
+        return target->connect_url ? target->connect_url : target->url;
+}
+
 int curl_glue_start(struct curl_glue *glue, CURL *easy, const struct curl_target *target,
                     curl_glue_done_t done, void *userdata) {
         struct transfer *transfer = calloc(1, sizeof(*transfer));
@@ -453,7 +460,7 @@ int curl_glue_start(struct curl_glue *glue, CURL *easy, const struct curl_target
 
         r = set_target(transfer, target);
         if (r == 0)
-                r = find_name(transfer, target->proxy->url ? target->proxy->url : target->url);
+                r = find_name(transfer, first_url(target));
         if (r == 0)
                 r = needs_lookup(transfer->host) ? look_up(transfer) : begin(transfer);
         if (r < 0)

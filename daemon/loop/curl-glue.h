@@ -13,6 +13,7 @@ struct curl_glue;
 /* Where a transfer goes. All is borrowed until it is done or cancelled. */
 struct curl_target {
         const char *url;
+        const char *connect_url;   /* whose host CURLOPT_CONNECT_TO names; NULL: none */
         const struct proxy *proxy; /* may be that of no proxy */
         usec_t timeout_usec;       /* for all of it: the lookup of the name, too */
 };

@@ -192,6 +192,18 @@ static int host_of(const char *url, char **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
+int proxy_read(const char *value, struct proxy *ret) {
+        _cleanup_(proxy_clear) struct proxy proxy = { 0 };
+        int r;
+
+        r = parse(value, &proxy);
+        if (r < 0)
+                return r;
+        *ret = proxy;
+        proxy = (struct proxy) { 0 };
+        return 0;
+}
+
 int proxy_find(const char *url, struct proxy *ret, struct error *error) {
         const char *exceptions = value_of("no_proxy") ? value_of("no_proxy") : value_of("NO_PROXY");
         _cleanup_(proxy_clear) struct proxy proxy = { .variable = find_variable() };

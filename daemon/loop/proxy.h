@@ -6,11 +6,15 @@
 
 /* All NULL: none. */
 struct proxy {
-        const char *variable; /* which names it; static */
+        const char *variable; /* which names it; static; NULL: none does */
         char *url;            /* "http://proxy.example.com:3128": without user and password, with the port */
         char *user, *password;
 };
 void proxy_clear(struct proxy *proxy);
+
+/* Reads VALUE, "http://user:password@host:port". 0, -ENOMEM, or -EINVAL, which is not to be explained by
+ * VALUE: it may hold a password. */
+int proxy_read(const char *value, struct proxy *ret);
 
 /*
  * Finds the proxy for the https URL, by the rules of libcurl: a variable in small letters goes before the

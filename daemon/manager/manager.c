@@ -47,7 +47,6 @@ struct manager {
         /* In use until the end, whatever a newer configuration says. */
         char *state_directory;
         unsigned key_workers;
-        char *kubeconfig, *context; /* NULL: none was named */
 
         struct kube_loop *kube_loop;
         struct fleet fleet;
@@ -185,10 +184,6 @@ static void warn_restart_needed(const struct manager *manager, const struct conf
         if (manager->key_workers != new->limits.key_workers)
                 events_emit(manager->env.observers.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
                             "limits.key_workers");
-        if (!streq_null(manager->kubeconfig, new->kubernetes.kubeconfig) ||
-            !streq_null(manager->context, new->kubernetes.context))
-                events_emit(manager->env.observers.events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, later,
-                            "kubernetes");
 }
 
 /* A file that is being copied, or that a full disk has cut off, reads like one with nothing in it. */
@@ -200,11 +195,36 @@ static int check_emptied(const struct manager *manager, const struct config *con
                          manager->config_path);
 }
 
+/* Borrowed from CONFIG. */
+static struct kube_place kube_place(const struct config *config) {
+        return (struct kube_place) { .path = config->kubernetes.kubeconfig,
+                                     .context = config->kubernetes.context };
+}
+
+static bool has_same_kube(const struct config *a, const struct config *b) {
+        return streq_null(a->kubernetes.kubeconfig, b->kubernetes.kubeconfig) &&
+               streq_null(a->kubernetes.context, b->kubernetes.context);
+}
+
+static bool has_secret_export(const struct config_certificate *certificate) {
+        for (size_t i = 0; i < certificate->n_exports; i++)
+                if (certificate->exports[i].secret)
+                        return true;
+        return false;
+}
+
+/* Another API server has none of the Secrets yet. */
+static void inspect_secret_exports(const struct fleet *fleet) {
+        for (size_t i = 0; i < fleet->n; i++)
+                if (has_secret_export(certificate_config(fleet->certificates[i])))
+                        certificate_inspect(fleet->certificates[i]);
+}
+
 /* Nothing in here can fail. */
 static struct fleet_changes commit_plan(struct manager *manager, struct config *config,
                                         struct fleet_plan *plan) {
         const bool is_budget_raised = config->limits.issuances_per_hour > manager->env.issuances_per_hour;
-        _unused_ _cleanup_(config_freep) struct config *before = manager->config;
+        _cleanup_(config_freep) struct config *before = manager->config;
         struct fleet *fleet = &manager->fleet;
         struct fleet_changes changes;
 
@@ -213,6 +233,8 @@ static struct fleet_changes commit_plan(struct manager *manager, struct config *
         log_configure(config->log.format, config->log.level);
         apply_limits(manager);
         changes = fleet_change(fleet, plan, config);
+        if (!has_same_kube(before, config))
+                inspect_secret_exports(fleet);
         for (size_t i = 0; is_budget_raised && i < fleet->n; i++)
                 certificate_raise_budget(fleet->certificates[i]);
 
@@ -229,6 +251,7 @@ static int apply_config(struct config *config, struct fleet_changes *ret, void *
         struct control_sockets sockets = CONTROL_SOCKETS_NONE;
         _cleanup_(fleet_plan_clear) struct fleet_plan plan = { 0 };
         _cleanup_(error_clear) struct error late = ERROR_INIT;
+        const struct kube_place place = kube_place(config);
         int r;
 
         r = check_emptied(manager, config, error);
@@ -238,9 +261,11 @@ static int apply_config(struct config *config, struct fleet_changes *ret, void *
         if (r < 0)
                 return r;
         r = fleet_plan_make(&manager->fleet, &manager->env, config, &plan, error);
+        if (r == 0 && !has_same_kube(manager->config, config))
+                r = kube_client_move(manager->env.kube, &place);
         if (r < 0) {
                 control_cancel(config, &sockets);
-                return r;
+                return error->code != 0 ? r : error_set(error, r, "out of memory");
         }
         if (control_use(manager->control, config, &sockets, &late) < 0)
                 log_error("%s", error_text(&late));
@@ -323,15 +348,10 @@ static int start_services(struct environment *env, struct config *config, struct
 
 /* Whether there is an API server is found out when it is called. */
 static int start_kube(struct manager *manager, const struct config *config) {
-        struct kube_place place;
+        const struct kube_place place = kube_place(config);
 
-        manager->kubeconfig = config->kubernetes.kubeconfig ? strdup(config->kubernetes.kubeconfig) : NULL;
-        manager->context = config->kubernetes.context ? strdup(config->kubernetes.context) : NULL;
-        if (!manager->kubeconfig != !config->kubernetes.kubeconfig ||
-            !manager->context != !config->kubernetes.context ||
-            kube_loop_new(&manager->env.services, &manager->kube_loop) < 0)
+        if (kube_loop_new(&manager->env.services, &manager->kube_loop) < 0)
                 return -ENOMEM;
-        place = (struct kube_place) { .path = manager->kubeconfig, .context = manager->context };
         return kube_client_new(kube_loop_host(manager->kube_loop), &place, "rekeyd/" REKEYD_VERSION,
                                &manager->env.kube);
 }
@@ -535,8 +555,6 @@ struct manager *manager_free(struct manager *manager) {
         config_free(manager->config);
         free(manager->state_directory);
         free(manager->config_path);
-        free(manager->kubeconfig);
-        free(manager->context);
         free(manager);
         return NULL;
 }

@@ -25,6 +25,11 @@ void kube_access_clear(struct kube_access *access) {
         free_secret(access->key_pem);
         free_secret(access->token);
         kube_exec_free(access->exec);
+        free(access->tls_server_name);
+        free_secret(access->proxy_url);
+        free(access->as);
+        free(access->as_uid);
+        kube_strings_free(access->as_groups);
         *access = (struct kube_access) { 0 };
 }
 
@@ -33,6 +38,15 @@ bool kube_token_is_sendable(const char *text) {
                 return false;
         for (; *text; text++)
                 if (*text <= ' ' || *text > '~')
+                        return false;
+        return true;
+}
+
+bool kube_header_is_sendable(const char *text) {
+        if (strempty(text) || *text == ' ' || text[strlen(text) - 1] == ' ')
+                return false;
+        for (; *text; text++)
+                if (*text < ' ' || *text > '~')
                         return false;
         return true;
 }

@@ -39,15 +39,20 @@ int kube_credentials_copy(const struct kube_credentials *from, struct kube_crede
 
 /* --- What it is given */
 
+static int put_text(json_t *object, const char *name, const char *text) {
+        return text ? json_object_set_new(object, name, json_string(text)) : 0;
+}
+
 /* NULL when memory is out. */
 static json_t *cluster_of(const struct kube_access *access) {
         _cleanup_(json_decrefp) json_t *cluster = json_pack("{s:s}", "server", access->server);
         _cleanup_(freep) char *ca = NULL;
 
-        if (!cluster || !access->ca_pem)
-                return take_ptr(cluster);
-        if (base64_encode(access->ca_pem, strlen(access->ca_pem), &ca) < 0 ||
-            json_object_set_new(cluster, "certificate-authority-data", json_string(ca)) < 0)
+        if (!cluster || put_text(cluster, "tls-server-name", access->tls_server_name) < 0 ||
+            put_text(cluster, "proxy-url", access->proxy_url) < 0)
+                return NULL;
+        if (access->ca_pem && (base64_encode(access->ca_pem, strlen(access->ca_pem), &ca) < 0 ||
+                               put_text(cluster, "certificate-authority-data", ca) < 0))
                 return NULL;
         return take_ptr(cluster);
 }

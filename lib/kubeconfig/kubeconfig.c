@@ -1,7 +1,7 @@
 /*
  * kubectl passes over what it does not know, and newer ones write more, so unknown keys are passed over here
- * as well. Not so the few that are known and not supported: to pass over `as`, or over a proxy, would call
- * the server as another user, or by another way, than the file says.
+ * as well. Not so the few that are known and not supported: to pass over `as-user-extra` would call the
+ * server as another user than the file says.
  */
 
 #include "lib/kubeconfig/kubeconfig.h"
@@ -11,6 +11,7 @@
 #include "lib/config/yaml-table.h"
 #include "lib/kube/kube-name.h"
 #include "lib/kubeconfig/kube-exec.h"
+#include "lib/kubeconfig/kube-proxy.h"
 #include "lib/protocol/url.h"
 #include "lib/util/base64.h"
 #include "lib/util/quote.h"
@@ -78,6 +79,17 @@ static int take_text(const char *text, char **ret) {
                 return 0;
         *ret = strdup(text);
         return *ret ? 0 : -ENOMEM;
+}
+
+static int add_string(char ***strings, size_t *n, const char *text) {
+        char **grown = reallocarray(*strings, *n + 2, sizeof(*grown));
+
+        if (!grown)
+                return -ENOMEM;
+        *strings = grown;
+        grown[*n] = strdup(text);
+        grown[*n + 1] = NULL;
+        return grown[(*n)++] ? 0 : -ENOMEM;
 }
 
 /* KEY of NODE, a path that may begin at the directory of the file. */
@@ -155,11 +167,39 @@ static int refuse(const struct reading *reading, const struct yaml_node *node, c
         return 0;
 }
 
+static bool is_server_name(const char *text) {
+        const size_t n = strlen(text);
+
+        return n <= 253 &&
+               strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:") == n;
+}
+
+/* By which name, and by which way. */
+static int read_way(const struct reading *reading, const struct yaml_node *cluster) {
+        struct kube_access *access = &reading->to->access;
+        const char *name = text_of(cluster, "tls-server-name"), *proxy = text_of(cluster, "proxy-url");
+        int r;
+
+        if (name && !is_server_name(name))
+                return error_set(reading->error, -EINVAL, "%s: 'tls-server-name' is no name of a server",
+                                 reading->path);
+        r = take_text(name, &access->tls_server_name);
+        if (r < 0 || !proxy)
+                return r;
+        r = kube_proxy_read(proxy, &access->proxy_url);
+        return r == -EINVAL ? error_set(reading->error, r,
+                                        "%s: 'proxy-url' must be http://HOST:PORT, https://HOST:PORT or "
+                                        "socks5://HOST:PORT, maybe with USER:PASSWORD@ before the host",
+                                        reading->path)
+                            : r;
+}
+
 static int read_cluster(const struct reading *reading, const struct yaml_node *cluster) {
         static const struct unsupported rows[] = {
-                { "insecure-skip-tls-verify", "is not supported: set 'certificate-authority-data'" },
-                { "tls-server-name", "is not supported: name the server as its certificate does" },
-                { "proxy-url", "is not supported: set https_proxy in the environment" },
+                { "insecure-skip-tls-verify",
+                  "is not supported: any server in between would get the credentials and the private keys; "
+                  "set "
+                  "'certificate-authority-data', and 'tls-server-name' where only the name differs" },
         };
         struct kube_access *access = &reading->to->access;
         const char *server = text_of(cluster, "server");
@@ -176,21 +216,13 @@ static int read_cluster(const struct reading *reading, const struct yaml_node *c
                 return r;
         for (size = strlen(server); server[size - 1] == '/'; size--)
                 access->server[size - 1] = '\0';
+        r = read_way(reading, cluster);
+        if (r < 0)
+                return r;
         return take_data(reading, cluster, "certificate-authority", &access->ca_pem, &reading->to->ca_file);
 }
 
 /* --- A credential plugin */
-
-static int add_string(char ***strings, size_t *n, const char *text) {
-        char **grown = reallocarray(*strings, *n + 2, sizeof(*grown));
-
-        if (!grown)
-                return -ENOMEM;
-        *strings = grown;
-        grown[*n] = strdup(text);
-        grown[*n + 1] = NULL;
-        return grown[(*n)++] ? 0 : -ENOMEM;
-}
 
 /* Begins at the directory of the file where it has a slash and is no absolute path; as kubectl has it. */
 static int read_command(const struct reading *reading, const struct yaml_node *node, struct kube_exec *exec) {
@@ -269,11 +301,60 @@ static int read_exec(const struct reading *reading, const struct yaml_node *node
         return r;
 }
 
+/* --- As another user */
+
+/* KEY of NODE, which becomes a header. */
+static int take_header(const struct reading *reading, const struct yaml_node *node, const char *key,
+                       char **ret) {
+        const char *text = text_of(node, key);
+
+        if (text && !kube_header_is_sendable(text))
+                return error_set(reading->error, -EINVAL, "%s: '%s' has characters that no header has",
+                                 reading->path, key);
+        return take_text(text, ret);
+}
+
+static int read_groups(const struct reading *reading, const struct yaml_node *user) {
+        const struct yaml_node *found = yaml_find(user, "as-groups");
+        size_t n = 0;
+        int r = 0;
+
+        found = found ? yaml_resolve(found) : NULL;
+        if (!found || (found->kind == YAML_SCALAR && !text_of(user, "as-groups")))
+                return 0;
+        if (found->kind != YAML_LIST)
+                return error_set(reading->error, -EINVAL, "%s: 'as-groups' must be a list", reading->path);
+        for (const struct yaml_node *item = found->first; r == 0 && item; item = item->next) {
+                const struct yaml_node *group = yaml_resolve(item);
+
+                if (group->kind != YAML_SCALAR || !kube_header_is_sendable(group->text) ||
+                    n == KUBE_EXEC_VARIABLES_MAX)
+                        return error_set(reading->error, -EINVAL,
+                                         "%s: 'as-groups' must be names of groups, at most %u", reading->path,
+                                         KUBE_EXEC_VARIABLES_MAX);
+                r = add_string(&reading->to->access.as_groups, &n, group->text);
+        }
+        return r;
+}
+
+static int read_impersonation(const struct reading *reading, const struct yaml_node *user) {
+        struct kube_access *access = &reading->to->access;
+        int r;
+
+        r = take_header(reading, user, "as", &access->as);
+        if (r == 0)
+                r = take_header(reading, user, "as-uid", &access->as_uid);
+        if (r == 0)
+                r = read_groups(reading, user);
+        if (r == 0 && !access->as && (access->as_uid || access->as_groups))
+                return error_set(reading->error, -EINVAL, "%s: '%s' needs 'as'", reading->path,
+                                 access->as_uid ? "as-uid" : "as-groups");
+        return r;
+}
+
 static int read_user(const struct reading *reading, const struct yaml_node *user) {
         static const struct unsupported rows[] = {
-                { "as", "is not supported: give the user the rights itself" },
-                { "as-uid", "is not supported: give the user the rights itself" },
-                { "as-groups", "is not supported: give the user the rights itself" },
+                { "as-user-extra", "is not supported: only 'as', 'as-uid' and 'as-groups' are" },
                 { "auth-provider", "is not supported, and no longer by kubectl either: use 'exec'" },
                 { "username", "is not supported: API servers have no passwords since 1.19" },
         };
@@ -283,6 +364,8 @@ static int read_user(const struct reading *reading, const struct yaml_node *user
         int r;
 
         r = refuse(reading, user, rows, ELEMENTSOF(rows));
+        if (r == 0)
+                r = read_impersonation(reading, user);
         if (r == 0)
                 r = take_data(reading, user, "client-certificate", &to->access.certificate_pem,
                               &to->certificate_file);

@@ -143,6 +143,7 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "last_operation", text(status->last_operation));
         r |= put(o, "rights_error", text(status->files.rights_error));
         r |= put(o, "exports_failed", number(status->files.n_exports_failed));
+        r |= put(o, "export_error", text(status->files.export_error));
         r |= put(o, "notifications_pending", number(status->notices.n_pending));
         r |= put(o, "notifications_failed", number(status->notices.n_failed));
         r |= put(o, "notification_error", text(status->notices.error));
@@ -241,7 +242,22 @@ static int put_target(json_t *o, const struct export *export) {
                put(o, "format", text(export_format_names[export->format]));
 }
 
-static json_t *exports(const struct config_certificate *config, const struct inspection *inspection) {
+static int put_secret(json_t *o, const struct report_export *seen) {
+        static const struct report_export unseen;
+        int r = 0;
+
+        if (!seen)
+                seen = &unseen;
+        r |= put(o, "current", seen->is_known ? json_boolean(seen->is_current) : json_null());
+        r |= put(o, "error", text(seen->error));
+        r |= put(o, "generation", seen->is_current ? number(seen->generation) : json_null());
+        r |= put(o, "written_at", instant(seen->written_at));
+        r |= put(o, "next_attempt", instant(seen->next_attempt));
+        return r;
+}
+
+static json_t *exports(const struct report_status *status, const struct config_certificate *config,
+                       const struct inspection *inspection) {
         json_t *list = json_array();
         int r = 0;
 
@@ -252,8 +268,12 @@ static json_t *exports(const struct config_certificate *config, const struct ins
                 json_t *o = json_object();
 
                 r |= put_target(o, &config->exports[i]);
-                r |= put(o, "current", seen->is_known ? json_boolean(seen->is_current) : json_null());
-                r |= put(o, "error", problem(&seen->problem));
+                if (config->exports[i].secret) {
+                        r |= put_secret(o, report_exports_find(status->files.secrets, &config->exports[i]));
+                } else {
+                        r |= put(o, "current", seen->is_known ? json_boolean(seen->is_current) : json_null());
+                        r |= put(o, "error", problem(&seen->problem));
+                }
                 r |= json_array_append_new(list, o);
         }
         return finish(list, r);
@@ -319,7 +339,7 @@ json_t *report_details(const struct report_status *status, const struct config_c
         r |= put(o, "set", set(config, inspection));
         r |= put(o, "generations", generations(inspection));
         r |= put(o, "staged", staged(inspection));
-        r |= put(o, "exports", exports(config, inspection));
+        r |= put(o, "exports", exports(status, config, inspection));
         r |= put(o, "dependents", notifications(config, state));
         r |= put(o, "attempts_before_expiry", attempts_before_expiry(status, config, now));
         r |= put(o, "problem", reason(status, inspection));
@@ -354,6 +374,18 @@ static void count_debts(const struct config_certificate *certificate, const stru
                 status->notices.n_failed += pending && pending->failures > 0;
                 if (pending && !status->notices.error)
                         status->notices.error = pending->error;
+        }
+}
+
+static void count_exports(const struct inspection *inspection, struct report_status *status) {
+        for (size_t i = 0; i < inspection->n_exports; i++) {
+                const struct inspected_export *seen = &inspection->exports[i];
+
+                if (!seen->is_known || seen->is_current)
+                        continue;
+                status->files.n_exports_failed++;
+                if (!status->files.export_error && seen->problem.code < 0)
+                        status->files.export_error = error_text(&seen->problem);
         }
 }
 
@@ -428,9 +460,7 @@ void report_offline(const struct config *config, const struct config_certificate
         }
         if (status.is_usable)
                 plan_renewal(certificate, state, now, &status);
-        for (size_t i = 0; i < inspection->n_exports; i++)
-                status.files.n_exports_failed +=
-                        inspection->exports[i].is_known && !inspection->exports[i].is_current;
+        count_exports(inspection, &status);
         if (inspection->rights.code < 0)
                 status.files.rights_error = error_text(&inspection->rights);
         count_debts(certificate, state, &status);

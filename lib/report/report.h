@@ -10,12 +10,16 @@
 #include "lib/life/renewal.h"
 #include "lib/life/state.h"
 #include "lib/report/inspect.h"
+#include "lib/report/report-export.h"
 
-/* Of its files: what rights are not as configured, NULL for none; exports that could not be written; and that
- * changes are found late (never when rekeyd is not running). */
+/* Of its files: what rights are not as configured, NULL for none; exports that could not be written, and why
+ * the first could not; what is known of Secrets, for report_details(), NULL for nothing; and that changes are
+ * found late (never when rekeyd is not running). */
 struct report_files {
         const char *rights_error;
         unsigned n_exports_failed;
+        const char *export_error;
+        const struct report_exports *secrets;
         bool is_unwatched;
 };
 

@@ -12,6 +12,7 @@
 #include "lib/kube/kube-shared.h"
 #include "lib/kube/kube-watch.h"
 #include "lib/kubeconfig/kube-exec.h"
+#include "lib/kubeconfig/kube-proxy.h"
 #include "lib/kubeconfig/kubeconfig.h"
 #include "lib/protocol/url.h"
 #include "lib/util/json.h"
@@ -141,6 +142,16 @@ static void file(const char *text, size_t size) {
                 return;
         }
         require(url_is_https(config.access.server) && !strempty(config.access.namespace));
+        require(!config.access.as || kube_header_is_sendable(config.access.as));
+        require(config.access.as || !(config.access.as_uid || config.access.as_groups));
+        for (char **group = config.access.as_groups; group && *group; group++)
+                require(kube_header_is_sendable(*group));
+        if (config.access.proxy_url) {
+                _cleanup_(freep) char *again = NULL;
+
+                require(kube_proxy_read(config.access.proxy_url, &again) == 0 &&
+                        streq(again, config.access.proxy_url));
+        }
         require(!config.access.token || kube_token_is_sendable(config.access.token));
         require(!config.access.exec || config.access.exec->command[0]);
         require(!config.token_file || *config.token_file == '/');

@@ -20,6 +20,8 @@ const char *const proxy_fault_names[PROXY_FAULT_MAX] = {
         [PROXY_CUT_AFTER] = "cut after",
         [PROXY_HOLD_BEFORE] = "held before",
         [PROXY_HOLD_AFTER] = "held after",
+        [PROXY_UNAUTHORIZED] = "401",
+        [PROXY_FORBIDDEN] = "403",
         [PROXY_CONFLICT] = "409",
         [PROXY_BUSY] = "429",
         [PROXY_ERROR] = "500",
@@ -133,6 +135,10 @@ static void hold(struct proxy_fault_server *proxy) {
 
 static const char *own_answer(enum proxy_fault fault) {
         switch (fault) {
+        case PROXY_UNAUTHORIZED:
+                return "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
+        case PROXY_FORBIDDEN:
+                return "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
         case PROXY_CONFLICT:
                 return "HTTP/1.1 409 Conflict\r\nContent-Length: 21\r\n\r\n{\"reason\":\"Conflict\"}";
         case PROXY_BUSY:

@@ -11,7 +11,10 @@ enum proxy_fault {
         PROXY_CUT_AFTER,   /* the API server has done it, and its answer is lost */
         PROXY_HOLD_BEFORE, /* as these two, once proxy_release() is called */
         PROXY_HOLD_AFTER,
-        PROXY_CONFLICT, /* 409, 429, 500, 503 instead of the API server's answer, which hears nothing */
+        PROXY_UNAUTHORIZED, /* 401, 403, 409, 429, 500, 503 instead of the API server's, which hears nothing
+                             */
+        PROXY_FORBIDDEN,
+        PROXY_CONFLICT,
         PROXY_BUSY,
         PROXY_ERROR,
         PROXY_UNAVAILABLE,

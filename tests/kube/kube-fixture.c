@@ -152,23 +152,31 @@ void kube_user_rotate(struct kube_fixture *fixture, const char *name) {
         scratch_write(fixture->directory, file, token, 0600);
 }
 
+char *kube_config(struct kube_fixture *fixture, const char *name, const char *server, const char *cluster,
+                  const char *user) {
+        _cleanup_(freep) char *text = NULL, *file = NULL;
+
+        must(asprintf(&text,
+                      "current-context: x\ncontexts: [{name: x, context: {cluster: x, user: x, namespace: "
+                      "%s}}]\n"
+                      "clusters: [{name: x, cluster: {server: '%s', certificate-authority: %s/ca.crt%s}}]\n"
+                      "users: [{name: x, user: {%s}}]\n",
+                      fixture->namespace, server, fixture->server_directory, cluster, user) >= 0);
+        must(asprintf(&file, "%s.yaml", name) >= 0);
+        scratch_write(fixture->directory, file, text, 0600);
+        return scratch_path(fixture->directory, file);
+}
+
 char *kube_user(struct kube_fixture *fixture, const char *name, const char *allowed, const char *server) {
-        _cleanup_(freep) char *own = kube_server(fixture), *text = NULL, *file = NULL;
+        _cleanup_(freep) char *own = kube_server(fixture), *user = NULL;
 
         kube_do(fixture, "create serviceaccount %s", name);
         kube_do(fixture, "create role %s %s", name, allowed);
         kube_do(fixture, "create rolebinding %s --role=%s --serviceaccount=%s:%s", name, name,
                 fixture->namespace, name);
         kube_user_rotate(fixture, name);
-        must(asprintf(&text,
-                      "current-context: x\ncontexts: [{name: x, context: {cluster: x, user: x, namespace: "
-                      "%s}}]\n"
-                      "clusters: [{name: x, cluster: {server: '%s', certificate-authority: %s/ca.crt}}]\n"
-                      "users: [{name: x, user: {tokenFile: %s.token}}]\n",
-                      fixture->namespace, server ? server : own, fixture->server_directory, name) >= 0);
-        must(asprintf(&file, "%s.yaml", name) >= 0);
-        scratch_write(fixture->directory, file, text, 0600);
-        return scratch_path(fixture->directory, file);
+        must(asprintf(&user, "tokenFile: %s.token", name) >= 0);
+        return kube_config(fixture, name, server ? server : own, "", user);
 }
 
 /* --- The server */

@@ -42,6 +42,11 @@ char *kube_value(struct kube_fixture *fixture, const char *secret, const char *k
  */
 char *kube_user(struct kube_fixture *fixture, const char *name, const char *allowed, const char *server);
 
+/* A kubeconfig file NAME with this server, these other members of the cluster, ", tls-server-name: x", and
+ * this user. Its path, owned by the caller. */
+char *kube_config(struct kube_fixture *fixture, const char *name, const char *server, const char *cluster,
+                  const char *user);
+
 /* Another token for that user. */
 void kube_user_rotate(struct kube_fixture *fixture, const char *name);
 

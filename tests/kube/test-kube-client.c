@@ -5,6 +5,7 @@
 #include "lib/kube/kube-lease.h"
 #include "lib/kube/kube-object.h"
 #include "tests/kube/kube-fixture.h"
+#include "tests/support/proxy-server.h"
 #include "tests/test.h"
 
 #define ALL "--verb=get,update,patch,create,delete,watch --resource=secrets,leases.coordination.k8s.io"
@@ -286,6 +287,86 @@ START_TEST(test_account) {
 }
 END_TEST
 
+/* The administrator's certificate, and more of a user. Owned by the caller. */
+static char *as_admin(const struct kube_fixture *fixture, const char *more) {
+        char *user;
+
+        ck_assert(asprintf(&user, "client-certificate: %s/admin.crt, client-key: %s/admin.key%s",
+                           fixture->server_directory, fixture->server_directory, more) > 0);
+        return user;
+}
+
+/* What a kubeconfig file with SERVER, more of its CLUSTER, and this USER gets. */
+static int try_config(struct kube_fixture *fixture, const char *server, const char *cluster, const char *user,
+                      struct kube_resource resource) {
+        _cleanup_(freep) char *path = kube_config(fixture, "tried", server, cluster, user);
+        _cleanup_(kube_client_freep) struct kube_client *client = client_new(path);
+
+        return ask(client, KUBE_GET, resource, NULL, NULL);
+}
+
+/* Under names that its certificate has not, which libcurl knows to be this machine. */
+START_TEST(test_server_name) {
+        _cleanup_(kube_fixture_freep) struct kube_fixture *fixture = kube_fixture_new();
+        _cleanup_(freep) char *user = as_admin(fixture, ""), *own = kube_server(fixture), *server = NULL;
+        const struct kube_resource all = KUBE_SECRET("default", NULL);
+
+        ck_assert(asprintf(&server, "https://other.localhost%s", strrchr(own, ':')) > 0);
+        ck_assert_int_eq(try_config(fixture, server, "", user, all), KUBE_UNREACHED);
+        ck_assert_int_eq(try_config(fixture, server, ", tls-server-name: localhost", user, all), KUBE_DONE);
+        ck_assert_int_eq(try_config(fixture, server, ", tls-server-name: 127.0.0.1", user, all), KUBE_DONE);
+        ck_assert_int_eq(try_config(fixture, own, ", tls-server-name: other", user, all), KUBE_UNREACHED);
+        ck_assert_int_eq(try_config(fixture, own, ", insecure-skip-tls-verify: true", user, all), -EINVAL);
+}
+END_TEST
+
+START_TEST(test_proxy) {
+        static const struct proxy_server_options answers = { .answer = NULL },
+                                                 refuses = { .answer = "HTTP/1.1 407 No\r\n" };
+        _cleanup_(kube_fixture_freep) struct kube_fixture *fixture = kube_fixture_new();
+        _cleanup_(proxy_server_stopp) struct proxy_server *proxy = proxy_server_start(&answers),
+                                                          *closed = proxy_server_start(&refuses);
+        _cleanup_(freep) char *user = as_admin(fixture, ""), *own = kube_server(fixture);
+        const struct kube_resource all = KUBE_SECRET("default", NULL);
+        char cluster[200];
+
+        setenv("no_proxy", "*", 1); /* the file goes first */
+        snprintf(cluster, sizeof(cluster), ", proxy-url: 'http://u:p@127.0.0.1:%u/'",
+                 proxy_server_port(proxy));
+        ck_assert_int_eq(try_config(fixture, own, cluster, user, all), KUBE_DONE);
+        ck_assert_uint_eq(proxy_server_connects(proxy), 1);
+        snprintf(cluster, sizeof(cluster), ", proxy-url: 'http://127.0.0.1:%u', tls-server-name: localhost",
+                 proxy_server_port(proxy));
+        ck_assert_int_eq(try_config(fixture, own, cluster, user, all), KUBE_DONE);
+        ck_assert_uint_eq(proxy_server_connects(proxy), 2);
+        snprintf(cluster, sizeof(cluster), ", proxy-url: 'http://127.0.0.1:%u'", proxy_server_port(closed));
+        ck_assert_int_eq(try_config(fixture, own, cluster, user, all), KUBE_UNREACHED);
+        snprintf(cluster, sizeof(cluster), ", proxy-url: 'socks5://127.0.0.1:1'");
+        ck_assert_int_eq(try_config(fixture, own, cluster, user, all), KUBE_UNREACHED);
+        unsetenv("no_proxy");
+}
+END_TEST
+
+START_TEST(test_impersonation) {
+        _cleanup_(kube_fixture_freep) struct kube_fixture *fixture = kube_fixture_new();
+        _unused_ _cleanup_(freep) char *path = kube_user(fixture, "all", ALL, NULL);
+        _cleanup_(freep) char *own = kube_server(fixture);
+        _cleanup_(freep) char *nobody = as_admin(fixture, ", as: nobody, as-uid: '7'"),
+                              *member = as_admin(fixture, ", as: nobody, as-groups: [x, 'system:masters']"),
+                              *more = NULL, *account = NULL;
+        const struct kube_resource x = KUBE_SECRET(fixture->namespace, "x"),
+                                   other = KUBE_SECRET("default", "x");
+
+        kube_do(fixture, "create secret generic x --from-literal=a=b");
+        ck_assert(asprintf(&more, ", as: 'system:serviceaccount:%s:all'", fixture->namespace) > 0);
+        account = as_admin(fixture, more);
+        ck_assert_int_eq(try_config(fixture, own, "", nobody, x), KUBE_FORBIDDEN);
+        ck_assert_int_eq(try_config(fixture, own, "", member, x), KUBE_DONE);
+        ck_assert_int_eq(try_config(fixture, own, "", account, x), KUBE_DONE);
+        ck_assert_int_eq(try_config(fixture, own, "", account, other), KUBE_FORBIDDEN);
+}
+END_TEST
+
 /* --- Watches */
 
 struct watch {
@@ -393,9 +474,9 @@ END_TEST
 
 int main(void) {
         const TTest *const tests[] = {
-                test_verbs,   test_apply,         test_refusals,     test_invalid,
-                test_lease,   test_rotated_token, test_certificates, test_plugin,
-                test_account, test_watch,         test_server_gone,
+                test_verbs,         test_apply,        test_refusals, test_invalid,       test_lease,
+                test_rotated_token, test_certificates, test_plugin,   test_account,       test_watch,
+                test_server_gone,   test_server_name,  test_proxy,    test_impersonation,
         };
         int r;
 

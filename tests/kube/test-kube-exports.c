@@ -220,25 +220,46 @@ START_TEST(missing_rights_are_reported) {
 }
 END_TEST
 
-/* A token of 401, a server that is away and comes back: tried again, and no other certificate for it. */
+/* A server that is away, another one at the next reload, a token of 401: tried again, and no other
+ * certificate for it. */
 START_TEST(an_export_waits_for_its_server) {
         _cleanup_(stage_clear) struct stage stage =
                 stage_make("    exports: [{secret: NS/pair, layout: tls}]\n", NAMED);
         _cleanup_(freep) char *closed = kube_user(stage.kube, "closed", NAMED, "https://127.0.0.1:1"),
-                              *open = scratch_path(stage.kube->directory, "rekeyd.yaml");
+                              *open = scratch_path(stage.kube->directory, "rekeyd.yaml"), *other = NULL,
+                              *server = kube_server(stage.kube);
 
         kube_do(stage.kube, "create secret generic pair");
+        fixture_add_control(stage.rekeyd);
         use_kubeconfig(&stage, closed);
-        ck_assert_int_eq(fixture_run(stage.rekeyd, "--once"), 1); /* enrolled, and an export failed */
-        await_export(stage.rekeyd, MESSAGE_NOT_EXPORTED, "/pair", "no answer from https://127.0.0.1:1");
-
-        use_kubeconfig(&stage, open);
-        scratch_write(stage.kube->directory, "rekeyd.token", "no-token-of-this-server", 0600);
         fixture_start(stage.rekeyd, NULL);
+        await_message(stage.rekeyd, MESSAGE_ENROLLED);
+        await_export(stage.rekeyd, MESSAGE_NOT_EXPORTED, "/pair", "no answer from https://127.0.0.1:1");
+        fixture_ctl(stage.rekeyd, "show", "orders", NULL, 0, "; next attempt in ");
+        fixture_ctl(stage.rekeyd, "show", "orders", "--json", 0, "\"current\":null");
+        fixture_ctl(stage.rekeyd, "status", "orders", NULL, 0, "is out of date: cannot get Secret ");
+
+        scratch_write(stage.kube->directory, "rekeyd.token", "no-token-of-this-server", 0600);
+        use_kubeconfig(&stage, open);
+        fixture_reload(stage.rekeyd);
         await_export(stage.rekeyd, MESSAGE_NOT_EXPORTED, "/pair", "401");
         kube_user_rotate(stage.kube, "rekeyd");
         await_export(stage.rekeyd, MESSAGE_EXPORTED, "/pair", "generation 1");
+        assert_value(&stage, "pair", "tls.key", "k");
+        fixture_ctl(stage.rekeyd, "show", "orders", NULL, 0, "current: generation 1, written ");
+        fixture_ctl(stage.rekeyd, "show", "orders", "--json", 0, "\"written_at\":\"20");
+
+        /* What is current at one server is not at the next, as far as is known. */
+        kube_do(stage.kube, "delete secret pair");
+        kube_do(stage.kube, "create secret generic pair");
+        other = kube_config(stage.kube, "other", server, ", tls-server-name: localhost",
+                            "tokenFile: rekeyd.token");
+        use_kubeconfig(&stage, other);
+        fixture_reload(stage.rekeyd);
+        await_export(stage.rekeyd, MESSAGE_EXPORTED, "/pair", "generation 1");
+        ck_assert_ptr_null(strstr(process_output(stage.rekeyd->rekeyd, PROCESS_STDERR), "restart rekeyd"));
         ck_assert_int_eq(fixture_stop(stage.rekeyd), 0);
+        fixture_ctl(stage.rekeyd, "show", "orders", NULL, 0, "unknown until rekeyd has read it");
         assert_value(&stage, "pair", "tls.key", "k");
         ck_assert_uint_eq(fixture_calls(stage.rekeyd, "sign"), 1);
 }

@@ -27,6 +27,8 @@ START_TEST(what_the_client_says_of_each_fault) {
                 [PROXY_NONE] = { KUBE_DONE, KUBE_DONE },
                 [PROXY_CUT_BEFORE] = { KUBE_UNREACHED, KUBE_UNCERTAIN },
                 [PROXY_CUT_AFTER] = { KUBE_UNREACHED, KUBE_UNCERTAIN },
+                [PROXY_UNAUTHORIZED] = { KUBE_UNAUTHORIZED, KUBE_UNAUTHORIZED },
+                [PROXY_FORBIDDEN] = { KUBE_FORBIDDEN, KUBE_FORBIDDEN },
                 [PROXY_CONFLICT] = { KUBE_CONFLICT, KUBE_CONFLICT },
                 [PROXY_BUSY] = { KUBE_BUSY, KUBE_BUSY },
                 [PROXY_ERROR] = { KUBE_BUSY, KUBE_UNCERTAIN },

@@ -29,7 +29,7 @@ struct exports_run {
 };
 
 static struct exports_run run;
-static bool writable[N_EXPORTS], stale[N_EXPORTS], fails[N_EXPORTS];
+static bool writable[N_EXPORTS], stale[N_EXPORTS], fails[N_EXPORTS], unseen[N_EXPORTS];
 
 struct exports_run *exports_run_new(_unused_ struct workers *workers, _unused_ struct kube_client *kube,
                                     const struct config_certificate *config, const struct set *set,
@@ -49,6 +49,7 @@ struct exports_run *exports_run_free(struct exports_run *r) {
 void exports_run_check(struct exports_run *r, void (*when_done)(void *userdata), void *userdata) {
         note('c');
         for (size_t i = 0; i < N_EXPORTS; i++) {
+                r->results[i].is_seen = !unseen[i];
                 r->results[i].is_stale = stale[i];
                 r->results[i].is_writable = writable[i];
                 if (stale[i] && !writable[i])
@@ -156,11 +157,12 @@ static void set_up(void) {
         memset(done, 0, sizeof(done));
         memset(stale, 0, sizeof(stale));
         memset(fails, 0, sizeof(fails));
+        memset(unseen, 0, sizeof(unseen));
         writable[0] = writable[1] = true;
         run_end = USEC_INFINITY;
         n_published = n_retries = 0;
         exports[0].path = (char *)"/a.pem";
-        exports[1].path = (char *)"/b.pem";
+        exports[1] = (struct export) { .path = (char *)"/b.pem" };
         publisher_init(&publisher, &ports.core, &ops);
 }
 
@@ -194,7 +196,7 @@ START_TEST(a_new_set_is_written_down_exported_and_notified_of) {
         ck_assert_str_eq(done, "cswn.");
         ck_assert_uint_eq(n_logged(MESSAGE_EXPORTED), 2);
         ck_assert_str_eq(ports.state_file->state.fingerprint, ports.core.facts.fingerprint);
-        ck_assert_uint_eq(publisher.n_exports_failed, 0);
+        ck_assert_uint_eq(publisher.notes.n_failed, 0);
 
         /* the next inspection finds nothing to do */
         stale[0] = stale[1] = false;
@@ -213,6 +215,58 @@ START_TEST(what_cannot_be_saved_is_published_all_the_same) {
 }
 END_TEST
 
+/* What is known of the second export, which is a Secret now. */
+static const struct report_export *secret(void) {
+        const struct report_export *found = report_exports_find(&publisher.notes.secrets, &exports[1]);
+
+        ck_assert_ptr_nonnull(found);
+        return found;
+}
+
+START_TEST(where_a_secret_stands) {
+        usec_t written;
+
+        exports[1] = (struct export) { .secret = (char *)"a/b", .layout = EXPORT_TLS };
+        configure(true, false);
+        ck_assert_ptr_null(report_exports_find(&publisher.notes.secrets, &exports[1]));
+        ports_set_current(&ports, 1, USEC_PER_DAY);
+
+        unseen[1] = stale[1] = true;
+        writable[1] = false;
+        publish();
+        ck_assert(!secret()->is_known && !secret()->is_current);
+        ck_assert_str_eq(secret()->error, "cannot write it");
+        ck_assert_str_eq(publisher.notes.error, "cannot write it");
+        ck_assert_uint_gt(secret()->next_attempt, now_usec(CLOCK_REALTIME) - USEC_PER_SEC);
+
+        unseen[1] = false;
+        publish();
+        ck_assert(secret()->is_known && !secret()->is_current);
+
+        writable[1] = true;
+        publish();
+        ck_assert(secret()->is_known && secret()->is_current);
+        ck_assert_uint_eq(secret()->generation, 1);
+        ck_assert_uint_eq(secret()->next_attempt, 0);
+        ck_assert(!secret()->error && !publisher.notes.error);
+        written = secret()->written_at;
+        ck_assert_uint_gt(written, 0);
+
+        /* It stays so; what the Secret has of the next generation rekeyd has not written. */
+        stale[1] = false;
+        publish();
+        ck_assert_uint_eq(secret()->written_at, written);
+        ports_set_current(&ports, 2, USEC_PER_DAY);
+        publish();
+        ck_assert_uint_eq(secret()->generation, 2);
+        ck_assert_uint_eq(secret()->written_at, 0);
+
+        /* Another layout is another export. */
+        exports[1].layout = EXPORT_KYMA;
+        ck_assert_ptr_null(report_exports_find(&publisher.notes.secrets, &exports[1]));
+}
+END_TEST
+
 START_TEST(a_repaired_export_notifies_again) {
         configure(true, true);
         ports_set_current(&ports, 1, USEC_PER_DAY);
@@ -224,7 +278,7 @@ START_TEST(a_repaired_export_notifies_again) {
         fails[0] = true; /* nothing was written: nothing is new to the dependents */
         publish();
         ck_assert_str_eq(done, "cswxn.");
-        ck_assert_uint_eq(publisher.n_exports_failed, 1);
+        ck_assert_uint_eq(publisher.notes.n_failed, 1);
 }
 END_TEST
 
@@ -328,6 +382,7 @@ int main(void) {
 
         TEST_CASE_IN(suite, a_new_set_is_written_down_exported_and_notified_of, set_up, tear_down);
         TEST_CASE_IN(suite, what_cannot_be_saved_is_published_all_the_same, set_up, tear_down);
+        TEST_CASE_IN(suite, where_a_secret_stands, set_up, tear_down);
         TEST_CASE_IN(suite, a_repaired_export_notifies_again, set_up, tear_down);
         TEST_CASE_IN(suite, a_failing_export_is_tried_again, set_up, tear_down);
         TEST_CASE_IN(suite, once_and_retired_try_nothing_again, set_up, tear_down);

@@ -148,6 +148,9 @@ static const struct {
         /* around it */
         { GOOD FINE STATE("current") ",\"exports_failed\":2", false, VERDICT_CALL,
           "2 exports could not be written", "rekeyctl export orders", PLUGIN_WARNING },
+        { GOOD FINE STATE("current") ",\"exports_failed\":1,\"export_error\":\"it hails\"", false,
+          VERDICT_CALL, "1 export could not be written and is out of date: it hails",
+          "rekeyctl export orders", PLUGIN_WARNING },
         { GOOD FINE STATE("current") ",\"rights_error\":\"users who should not can read a key: it snows\"",
           false, VERDICT_CALL, "users who should not can read a key: it snows", "rekeyctl show orders",
           PLUGIN_WARNING },

@@ -4,7 +4,9 @@
 #include "daemon/kube/kube-loop.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -30,11 +32,13 @@ static void set_up(void) {
         ck_assert_int_ge(sd_event_new(&services.event), 0);
         ck_assert_int_eq(curl_glue_new(services.event, &services.curl), 0);
         ck_assert_int_eq(children_new(services.event, &services.children), 0);
+        ck_assert_int_eq(workers_new(services.event, 1, &services.export_workers), 0);
         ck_assert_int_eq(kube_loop_new(&services, &loop), 0);
         host = kube_loop_host(loop);
 }
 
 static void tear_down(void) {
+        workers_free(services.export_workers);
         kube_loop_free(loop);
         curl_glue_free(services.curl);
         children_free(services.children);
@@ -103,11 +107,11 @@ START_TEST(a_few_at_a_time_in_their_order) {
 
         server_start();
         for (unsigned i = 0; i < N; i++) {
+                const struct kube_target target = { .url = server.url, .timeout_usec = USEC_PER_MINUTE };
+
                 easy[i] = curl_easy_init();
                 number[i] = i;
-                ck_assert_int_eq(
-                        host->ops->transfer(host, easy[i], server.url, USEC_PER_MINUTE, on_done, &number[i]),
-                        0);
+                ck_assert_int_eq(host->ops->transfer(host, easy[i], &target, on_done, &number[i]), 0);
         }
         await(&server.n, KUBE_TRANSFERS_MAX);
         ck_assert_int_ge(sd_event_run(services.event, 100 * USEC_PER_MSEC), 0);
@@ -205,11 +209,69 @@ START_TEST(a_program_that_is_stopped) {
 }
 END_TEST
 
+/* --- What may block */
+
+static struct {
+        pthread_t thread;
+        int release[2]; /* a pipe that the work waits for; -1: it does not */
+        unsigned n_done;
+} working;
+
+static void run_work(_unused_ struct kube_work *work) {
+        char byte;
+
+        working.thread = pthread_self();
+        if (working.release[0] >= 0)
+                ck_assert_int_ge(read(working.release[0], &byte, 1), 0);
+}
+
+static void on_work(struct kube_work *work) {
+        working.n_done++;
+        free(work);
+}
+
+static void submit_work(void) {
+        struct kube_work *work = calloc(1, sizeof(*work));
+
+        *work = (struct kube_work) { .run = run_work, .done = on_work };
+        ck_assert_int_eq(host->ops->work(host, work), 0);
+}
+
+START_TEST(what_blocks_is_on_another_thread) {
+        working.n_done = 0;
+        working.release[0] = -1;
+        for (unsigned i = 0; i < 3; i++)
+                submit_work();
+        ck_assert_uint_eq(working.n_done, 0); /* not before it has returned */
+        await(&working.n_done, 3);
+        ck_assert(!pthread_equal(working.thread, pthread_self()));
+}
+END_TEST
+
+/* One is under way and one has not begun when the workers stop; tear_down() frees both. */
+START_TEST(what_blocks_at_the_end) {
+        working.n_done = 0;
+        ck_assert_int_eq(pipe2(working.release, O_CLOEXEC), 0);
+        submit_work();
+        submit_work();
+        ck_assert_int_ge(sd_event_run(services.event, 0), 0);
+        fd_close(working.release[1]);
+}
+END_TEST
+
+static void tear_down_at_the_end(void) {
+        tear_down();
+        ck_assert_uint_eq(working.n_done, 2);
+        fd_close(working.release[0]);
+}
+
 int main(void) {
         Suite *suite = suite_create("kube-loop");
 
         TEST_CASE_IN(suite, a_few_at_a_time_in_their_order, set_up, tear_down);
         TEST_CASE_IN(suite, what_a_program_prints, set_up, tear_down);
         TEST_CASE_IN(suite, a_program_that_is_stopped, set_up, tear_down);
+        TEST_CASE_IN(suite, what_blocks_is_on_another_thread, set_up, tear_down);
+        TEST_CASE_IN(suite, what_blocks_at_the_end, set_up, tear_down_at_the_end);
         return test_run(suite);
 }

@@ -96,6 +96,8 @@ START_TEST(test_environment) {
                 const struct kube_access access = {
                         .server = (char *)"https://a",
                         .ca_pem = (char *)"PEM",
+                        .tls_server_name = (char *)"b",
+                        .proxy_url = (char *)"http://p:80",
                         .exec = &plugin,
                 };
                 char **environment;
@@ -115,6 +117,9 @@ START_TEST(test_environment) {
                         ck_assert_str_eq(
                                 json_string_value(json_object_get(cluster, "certificate-authority-data")),
                                 "UEVN");
+                        ck_assert_str_eq(json_string_value(json_object_get(cluster, "tls-server-name")), "b");
+                        ck_assert_str_eq(json_string_value(json_object_get(cluster, "proxy-url")),
+                                         "http://p:80");
                 }
                 json_decref(info);
                 kube_exec_environment_free(environment);

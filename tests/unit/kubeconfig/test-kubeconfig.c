@@ -31,15 +31,29 @@ START_TEST(test_refused) {
                 { CONTEXTS "clusters: [{name: k, cluster: {server: 'https://a/?b'}}]\n" USER(""),
                   "'server' must be an https URL" },
                 { CONTEXTS CLUSTER(", insecure-skip-tls-verify: true") USER(""),
+                  "config:6:65: 'insecure-skip-tls-verify' is not supported: any server in between would "
+                  "get" },
+                { CONTEXTS CLUSTER(", insecure-skip-tls-verify: true, tls-server-name: b") USER(""),
                   "'insecure-skip-tls-verify' is not" },
-                { CONTEXTS CLUSTER(", tls-server-name: b") USER(""),
-                  "config:6:56: 'tls-server-name' is not" },
-                { CONTEXTS CLUSTER(", proxy-url: 'http://p'") USER(""), "'proxy-url' is not" },
+                { CONTEXTS CLUSTER(", tls-server-name: a/b") USER(""), "'tls-server-name' is no name" },
+                { CONTEXTS CLUSTER(", tls-server-name: 'a b'") USER(""), "'tls-server-name' is no name" },
+                { CONTEXTS CLUSTER(", proxy-url: 'ftp://u:secret@p'") USER(""), "'proxy-url' must be http" },
+                { CONTEXTS CLUSTER(", proxy-url: p") USER(""), "'proxy-url' must be http" },
                 { CONTEXTS CLUSTER(", certificate-authority-data: '?'") USER(""), "is not base64 of a text" },
                 { CONTEXTS CLUSTER(", certificate-authority-data: 'YQBi'") USER(""),
                   "is not base64 of a text" },
-                { CONTEXTS CLUSTER("") USER("as: admin"), "'as' is not supported" },
-                { CONTEXTS CLUSTER("") USER("as-groups: [admin]"), "'as-groups' is not supported" },
+                { CONTEXTS CLUSTER("") USER("as: \"a\\r\\nb\""), "'as' has characters" },
+                { CONTEXTS CLUSTER("") USER("as: ' a'"), "'as' has characters" },
+                { CONTEXTS CLUSTER("") USER("as: \"\\xFC\""), "'as' has characters" },
+                { CONTEXTS CLUSTER("") USER("as: a, as-uid: 'b '"), "'as-uid' has characters" },
+                { CONTEXTS CLUSTER("") USER("as-uid: a"), "'as-uid' needs 'as'" },
+                { CONTEXTS CLUSTER("") USER("as-groups: [admin]"), "'as-groups' needs 'as'" },
+                { CONTEXTS CLUSTER("") USER("as: a, as-groups: b"), "'as-groups' must be a list" },
+                { CONTEXTS CLUSTER("") USER("as: a, as-groups: {b: c}"), "'as-groups' must be a list" },
+                { CONTEXTS CLUSTER("") USER("as: a, as-groups: [[b]]"), "'as-groups' must be names" },
+                { CONTEXTS CLUSTER("") USER("as: a, as-groups: ['']"), "'as-groups' must be names" },
+                { CONTEXTS CLUSTER("") USER("as: a, as-user-extra: {b: [c]}"),
+                  "'as-user-extra' is not supported" },
                 { CONTEXTS CLUSTER("") USER("username: a, password: b"), "'username' is not supported" },
                 { CONTEXTS CLUSTER("") USER("auth-provider: {name: gcp}"),
                   "'auth-provider' is not supported" },
@@ -77,6 +91,7 @@ START_TEST(test_refused) {
                 ck_assert_msg(strstr(error_text(&error), rows[i].error), "%s: %s", rows[i].text,
                               error_text(&error));
                 ck_assert_msg(has_prefix(error_text(&error), "/etc/kube/config"), "%s", error_text(&error));
+                ck_assert_ptr_null(strstr(error_text(&error), "secret"));
         }
 }
 END_TEST
@@ -86,7 +101,7 @@ START_TEST(test_passed_over) {
                 "apiVersion: v1\nkind: Config\npreferences: {colors: true}\nextensions: [{name: x, "
                 "extension: {a: [1]}}]\n" CONTEXTS CLUSTER(
                         ", insecure-skip-tls-verify: false, tls-server-name: '', disable-compression: true")
-                        USER("token: abc, new-thing: {a: b}, as: null") "future: 1\n";
+                        USER("token: abc, new-thing: {a: b}, as: null, as-groups: null") "future: 1\n";
         _cleanup_(kubeconfig_clear) struct kubeconfig config = { 0 };
 
         ck_assert_int_eq(parse(text, NULL, &config, NULL), 0);
@@ -94,6 +109,7 @@ START_TEST(test_passed_over) {
         ck_assert_str_eq(config.access.namespace, "default");
         ck_assert_str_eq(config.access.token, "abc");
         ck_assert(!config.access.ca_pem && !config.ca_file && !config.access.exec);
+        ck_assert(!config.access.as && !config.access.as_groups && !config.access.tls_server_name);
 }
 END_TEST
 
@@ -134,6 +150,24 @@ START_TEST(test_data_first) {
 }
 END_TEST
 
+START_TEST(test_by_another_way) {
+        _cleanup_(kubeconfig_clear) struct kubeconfig config = { 0 };
+
+        ck_assert_int_eq(
+                parse(CONTEXTS CLUSTER(", tls-server-name: kubernetes.default, proxy-url: 'socks5://u:p@h'")
+                              USER("as: 'system:serviceaccount:a:b', as-uid: '7', as-groups: [c, 'd e']"),
+                      NULL, &config, NULL),
+                0);
+        ck_assert_str_eq(config.access.tls_server_name, "kubernetes.default");
+        ck_assert_str_eq(config.access.proxy_url, "socks5://u:p@h:1080");
+        ck_assert_str_eq(config.access.as, "system:serviceaccount:a:b");
+        ck_assert_str_eq(config.access.as_uid, "7");
+        ck_assert_str_eq(config.access.as_groups[0], "c");
+        ck_assert_str_eq(config.access.as_groups[1], "d e");
+        ck_assert_ptr_null(config.access.as_groups[2]);
+}
+END_TEST
+
 START_TEST(test_exec) {
         static const struct {
                 const char *command, *wanted;
@@ -167,4 +201,5 @@ START_TEST(test_exec) {
 }
 END_TEST
 
-TEST_MAIN("kubeconfig", test_refused, test_passed_over, test_files, test_data_first, test_exec)
+TEST_MAIN("kubeconfig", test_refused, test_passed_over, test_files, test_data_first, test_by_another_way,
+          test_exec)

@@ -611,6 +611,49 @@ START_TEST(where_it_is_renewed) {
 }
 END_TEST
 
+/* --- Secrets --- */
+
+START_TEST(a_secret_is_what_rekeyd_knows_of_it) {
+        static const struct {
+                struct report_export known;
+                const char *wanted;
+        } rows[] = {
+                { { .is_known = false }, "\"current\":null,\"error\":null,\"generation\":null," },
+                { { .is_known = false, .error = (char *)"it rains", .next_attempt = NOW },
+                  "\"current\":null,\"error\":\"it rains\",\"generation\":null,\"written_at\":null,"
+                  "\"next_attempt\":\"20" },
+                { { .is_known = true, .generation = 7 },
+                  "\"current\":false,\"error\":null,\"generation\":null," },
+                { { .is_known = true, .is_current = true, .generation = 7, .written_at = NOW },
+                  "\"current\":true,\"error\":null,\"generation\":7,\"written_at\":\"20" },
+        };
+        _cleanup_(config_freep) struct config *config =
+                parse_good("connectors: {ucl: {enrol_url: https://c/g}}\n"
+                           "certificates: {orders: {connector: ucl, directory: /srv/x, "
+                           "exports: [{secret: a/b, layout: kyma}]}}\n");
+        const struct inspection inspection = { .has_set = false };
+        const struct state state = { 0 };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                struct report_export known = rows[i].known;
+                struct report_exports secrets = { .items = &known, .n = 1 }, copied = { 0 };
+                struct report_status status = { .name = "orders", .directory = "/srv/x" };
+                _cleanup_(freep) char *text = NULL;
+                json_t *json;
+
+                known.secret = (char *)"a/b";
+                known.layout = EXPORT_KYMA;
+                ck_assert_int_eq(report_exports_copy(&secrets, &copied), 0);
+                status.files.secrets = &copied;
+                json = report_details(&status, &config->certificates[0], &inspection, &state, NOW);
+                report_exports_clear(&copied);
+                text = json_dumps(json_object_get(json, "exports"), JSON_COMPACT);
+                json_decref(json);
+                ck_assert_msg(strstr(text, rows[i].wanted), "case %zu: %s", i, text);
+        }
+}
+END_TEST
+
 /* --- Dependents --- */
 
 /* Journals on disk have these. */
@@ -644,6 +687,7 @@ int main(void) {
         TEST_CASE(suite, numbers_without_a_daemon);
         TEST_CASE(suite, attempts_are_counted_from_the_next_one);
         TEST_CASE(suite, where_it_is_renewed);
+        TEST_CASE(suite, a_secret_is_what_rekeyd_knows_of_it);
         TEST_CASE(suite, keys_of_dependents_stay_what_they_are);
         return test_run(suite);
 }
