@@ -6,6 +6,7 @@
 #include "daemon/connector/slots.h"
 #include "daemon/delivery/places.h"
 #include "daemon/loop/coarse-timers.h"
+#include "daemon/loop/exact-timers.h"
 #include "daemon/loop/services.h"
 #include "daemon/observe/observers.h"
 #include "daemon/observe/state-file.h"
@@ -38,8 +39,10 @@ struct environment {
         struct slots slots;          /* `limits.concurrent_renewals` */
         struct places places;        /* of notifications */
         struct coarse_timers pulses; /* `pulse` */
-        struct kube_client *kube;    /* `kubernetes` */
-        uint8_t machine_id[16];      /* derived for this application; the same after a restart */
+        struct exact_timers due;     /* renewals, on the wall clock */
+        struct exact_timers backoffs;
+        struct kube_client *kube; /* `kubernetes` */
+        uint8_t machine_id[16];   /* derived for this application; the same after a restart */
         unsigned issuances_per_hour;
         bool once; /* one attempt for each certificate, then exit */
         const struct environment_ops *ops;

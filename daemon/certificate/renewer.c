@@ -638,6 +638,7 @@ int renewer_configure(struct renewer *renewer, bool has_changed, bool url_change
                 waits_forget_files(&renewer->waits);
         /* What the operator has corrected goes before what `configuration` once said. */
         renewer->wish.configured_url_first = renewer->wish.configured_url_first || url_changed;
+        (void)waits_prepare(&renewer->waits); /* tried again when it watches */
         return 0;
 }
 

@@ -12,33 +12,30 @@
 #include "daemon/loop/set-watch.h"
 #include "lib/util/log.h"
 
-void waits_init(struct waits *waits, const struct core *core, const struct waits_ops *ops) {
-        *waits = (struct waits) { .core = core, .ops = ops };
-}
-
-static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
-        struct waits *waits = userdata;
+static void on_timer(struct exact_timer *timer) {
+        struct waits *waits = container_of(timer, struct waits, timer);
 
         waits->ops->time_came(waits);
-        return 0;
+}
+
+void waits_init(struct waits *waits, const struct core *core, const struct waits_ops *ops) {
+        *waits = (struct waits) { .core = core, .ops = ops, .timer.came = on_timer };
 }
 
 static void arm_timer(struct waits *waits, const struct renewal *renewal) {
-        sd_event *event = waits->core->env->services.event;
+        struct environment *env = waits->core->env;
         int r = 0;
 
-        waits->timer = sd_event_source_disable_unref(waits->timer);
+        exact_timer_stop(&waits->timer);
         waits->backoff_until = 0;
         if (renewal->backoff_usec != USEC_INFINITY) {
                 waits->backoff_until = usec_add(now_usec(CLOCK_BOOTTIME), renewal->backoff_usec);
-                r = sd_event_add_time(event, &waits->timer, CLOCK_BOOTTIME, waits->backoff_until, 0, on_timer,
-                                      waits);
+                r = exact_timer_set(&env->backoffs, &waits->timer, waits->backoff_until);
         } else if (renewal->due_usec != USEC_INFINITY)
-                r = sd_event_add_time(event, &waits->timer, CLOCK_REALTIME, renewal->due_usec, 0, on_timer,
-                                      waits);
+                r = exact_timer_set(&env->due, &waits->timer, renewal->due_usec);
         if (r < 0) {
                 log_error("%s: cannot set a timer: %s", waits->core->config->name, strerrordesc_np(-r));
-                sd_event_exit(event, EXIT_FAILURE);
+                sd_event_exit(env->services.event, EXIT_FAILURE);
         }
 }
 
@@ -115,7 +112,7 @@ void waits_arm(struct waits *waits, const struct renewal *renewal) {
 
 void waits_pause(struct waits *waits) {
         waits->is_paused = true;
-        waits->timer = sd_event_source_disable_unref(waits->timer);
+        exact_timer_stop(&waits->timer);
 }
 
 static void on_set_event(void *userdata) {
@@ -146,17 +143,24 @@ void waits_forget_files(struct waits *waits) {
         waits->has_files = false;
 }
 
+int waits_prepare(struct waits *waits) {
+        const struct core *core = waits->core;
+
+        if (core->env->once || waits->set_watch)
+                return 0;
+        return set_watch_new(core->env->services.event, core->config->directory, on_set_event, waits,
+                             &waits->set_watch);
+}
+
 void waits_watch_set(struct waits *waits) {
         const struct core *core = waits->core;
-        int r = 0;
+        int r;
 
         if (core->env->once)
                 return;
-        if (waits->set_watch)
-                set_watch_follow(waits->set_watch);
-        else
-                r = set_watch_new(core->env->services.event, core->config->directory, on_set_event, waits,
-                                  &waits->set_watch);
+        r = waits_prepare(waits);
+        if (r == 0)
+                r = set_watch_follow(waits->set_watch);
         if (r == 0)
                 r = set_watch_problem(waits->set_watch);
         note_problem(waits, "directory", core->config->directory, r, &waits->is_unwatched);
@@ -172,7 +176,7 @@ usec_t waits_backoff_left(const struct waits *waits) {
 }
 
 void waits_stop(struct waits *waits) {
-        waits->timer = sd_event_source_disable_unref(waits->timer);
+        exact_timer_stop(&waits->timer);
         waits->token_watch = path_watch_free(waits->token_watch);
         waits->set_watch = set_watch_free(waits->set_watch);
         waits_forget_files(waits);

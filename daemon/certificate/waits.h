@@ -3,8 +3,6 @@
 /* What a certificate waits for between its attempts: an instant or the end of a back-off, a one-time token, a
  * change of its files. None of them is polled, as long as it can be watched. */
 
-#include <systemd/sd-event.h>
-
 #include "daemon/certificate/core.h"
 #include "lib/life/renewal.h"
 
@@ -24,7 +22,7 @@ struct waits_ops {
 struct waits {
         const struct core *core;
         const struct waits_ops *ops;
-        sd_event_source *timer;
+        struct exact_timer timer; /* of env.due, or of env.backoffs */
         struct path_watch *token_watch;
         struct set_watch *set_watch;
         struct file_watches *file_watches; /* NULL: there are no exports to files, or none are watched yet */
@@ -45,6 +43,10 @@ void waits_arm(struct waits *waits, const struct renewal *renewal);
 
 /* An attempt begins. */
 void waits_pause(struct waits *waits);
+
+/* Takes the memory for waits_watch_set() where there is none. Best before an inspection takes its own, which
+ * it gives back: nothing that stays is then in between. 0 or -ENOMEM. */
+int waits_prepare(struct waits *waits);
 
 /* Watches the files of the set, where they are to be, and its exports. To be called before they are
  * inspected: what changes after the inspection is then an event. */

@@ -44,6 +44,11 @@ int place_watch(sd_event *event, struct watched_place *place, const char *path, 
 /* Does nothing to one that is not watched. */
 void place_unwatch(struct watched_place *place);
 
+/* Since place_watch(), as long as it was not unwatched. */
+static inline bool place_is_watched(const struct watched_place *place) {
+        return place->spot.parent;
+}
+
 /* Watches what is there now. Whether it is something else than before. */
 bool place_look(struct watched_place *place);
 

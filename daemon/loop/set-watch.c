@@ -21,6 +21,7 @@
 struct set_watch {
         struct watched_place place; /* the directory */
         struct inotify_watch generation;
+        sd_event *event; /* borrowed */
         void (*function)(void *userdata);
         void *userdata;
         char directory[];
@@ -42,11 +43,6 @@ static void follow_generation(struct set_watch *watch) {
                 place_set_problem(&watch->place, r);
 }
 
-void set_watch_follow(struct set_watch *watch) {
-        (void)place_look(&watch->place);
-        follow_generation(watch);
-}
-
 static void on_directory(struct watched_place *place) {
         struct set_watch *watch = container_of(place, struct set_watch, place);
 
@@ -61,27 +57,34 @@ static void on_generation(struct inotify_watch *generation, _unused_ uint32_t ma
         watch->function(watch->userdata);
 }
 
+int set_watch_follow(struct set_watch *watch) {
+        int r = 0;
+
+        if (place_is_watched(&watch->place))
+                (void)place_look(&watch->place);
+        else
+                r = place_watch(watch->event, &watch->place, watch->directory, DIRECTORY_EVENTS, false);
+        if (r == 0)
+                follow_generation(watch);
+        return r;
+}
+
 int set_watch_new(sd_event *event, const char *directory, void (*function)(void *userdata), void *userdata,
                   struct set_watch **ret) {
-        _cleanup_(set_watch_freep) struct set_watch *watch = NULL;
         size_t size = strlen(directory) + 1;
-        int r;
+        struct set_watch *watch;
 
         watch = calloc(1, sizeof(*watch) + size);
         if (!watch)
                 return -ENOMEM;
         watch->place.changed = on_directory;
         watch->generation.function = on_generation;
+        watch->event = event;
         watch->function = function;
         watch->userdata = userdata;
         memcpy(watch->directory, directory, size);
         place_tidy(watch->directory);
-        r = place_watch(event, &watch->place, watch->directory, DIRECTORY_EVENTS, false);
-        if (r < 0)
-                return r;
-        follow_generation(watch);
-
-        *ret = take_ptr(watch);
+        *ret = watch;
         return 0;
 }
 

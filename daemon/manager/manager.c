@@ -444,6 +444,8 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                                      .userdata = manager,
                                      .lock = PTHREAD_MUTEX_INITIALIZER },
                 .pulses = { .event = event, .slack_usec = USEC_PER_MINUTE },
+                .due = { .event = event, .clock = CLOCK_REALTIME },
+                .backoffs = { .event = event, .clock = CLOCK_BOOTTIME },
                 .once = once,
                 .ops = &environment_ops,
         };
@@ -542,6 +544,8 @@ struct manager *manager_free(struct manager *manager) {
         status_line_free(manager->status_line);
         slots_clear(&manager->env.slots);
         coarse_timers_clear(&manager->env.pulses);
+        exact_timers_clear(&manager->env.due);
+        exact_timers_clear(&manager->env.backoffs);
         sd_event_source_disable_unref(manager->clock);
         sd_event_source_disable_unref(manager->extend);
         sd_event_source_disable_unref(manager->inspections);

@@ -47,6 +47,35 @@ sd_event_source *sd_event_source_disable_unref(sd_event_source *s) {
         return NULL;
 }
 
+static struct sd_event_source *source_of(const struct exact_timer *timer) {
+        for (size_t i = 0; i < TIMERS_MAX; i++)
+                if (timers[i].is_used && timers[i].userdata == timer)
+                        return &timers[i];
+        return NULL;
+}
+
+int exact_timer_set(struct exact_timers *clock, struct exact_timer *timer, usec_t when) {
+        sd_event_source *source;
+
+        exact_timer_stop(timer);
+        timer->when = when;
+        return sd_event_add_time(NULL, &source, clock->clock, when, 0, NULL, timer);
+}
+
+void exact_timer_stop(struct exact_timer *timer) {
+        sd_event_source_disable_unref(source_of(timer));
+}
+
+clockid_t exact_timer_clock(const struct exact_timer *timer) {
+        return timer_clock(source_of(timer));
+}
+
+void exact_timer_fire(struct exact_timer *timer) {
+        ck_assert_ptr_nonnull(source_of(timer));
+        exact_timer_stop(timer);
+        timer->came(timer);
+}
+
 int sd_event_exit(_unused_ sd_event *e, _unused_ int code) {
         has_ended = true;
         return 0;
@@ -216,6 +245,8 @@ void ports_init(struct ports *ports) {
         ports->config.connector = &ports->connector;
         ports->config.policy.key.bits = 2048;
         ports->core.env = &ports->env;
+        ports->env.due.clock = CLOCK_REALTIME;
+        ports->env.backoffs.clock = CLOCK_BOOTTIME;
         ports->core.config = &ports->config;
         ports->state_file = calloc(1, sizeof(*ports->state_file) + 1);
         ck_assert_ptr_nonnull(ports->state_file);

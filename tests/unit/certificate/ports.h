@@ -33,6 +33,8 @@ const char *ports_fingerprint(uint64_t number, char buffer[FINGERPRINT_HEX]);
 clockid_t timer_clock(sd_event_source *timer);
 usec_t timer_due(sd_event_source *timer);
 void timer_fire(sd_event_source *timer);
+clockid_t exact_timer_clock(const struct exact_timer *timer);
+void exact_timer_fire(struct exact_timer *timer);
 
 /* Timers that are armed; each test ends with none. */
 unsigned n_timers(void);

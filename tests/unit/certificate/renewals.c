@@ -32,7 +32,8 @@ int set_watch_problem(_unused_ const struct set_watch *watch) {
         return 0;
 }
 
-void set_watch_follow(_unused_ struct set_watch *watch) {
+int set_watch_follow(_unused_ struct set_watch *watch) {
+        return 0;
 }
 
 struct set_watch *set_watch_free(_unused_ struct set_watch *watch) {

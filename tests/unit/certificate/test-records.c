@@ -52,7 +52,7 @@ START_TEST(each_failure_backs_off_and_is_remembered) {
                 ck_assert_int_eq(STATE.failure, failures[i]);
                 ck_assert_str_eq(STATE.error, "no");
                 ck_assert_uint_eq(ports.metrics.failures[failures[i]], 1);
-                ck_assert_int_eq(timer_clock(renewer.waits.timer), CLOCK_BOOTTIME);
+                ck_assert_int_eq(exact_timer_clock(&renewer.waits.timer), CLOCK_BOOTTIME);
                 ck_assert_uint_lt(renewer_next_attempt(&renewer), USEC_INFINITY);
         }
         ck_assert(renewer.result.failed);
@@ -137,7 +137,7 @@ START_TEST(another_subject_waits_for_an_operator) {
         ck_assert_ptr_null(state_accepted_subject(&STATE));
         ck_assert_uint_eq(STATE.n_issuances, 0);
         ck_assert_int_eq(renewer.renewal.state, RENEWAL_RETRYING);
-        ck_assert_int_eq(timer_clock(renewer.waits.timer),
+        ck_assert_int_eq(exact_timer_clock(&renewer.waits.timer),
                          CLOCK_BOOTTIME); /* it may be the usual one again */
 
         /* A restart knows. */

@@ -54,8 +54,9 @@ int set_watch_new(_unused_ sd_event *event, _unused_ const char *directory, void
         return 0;
 }
 
-void set_watch_follow(_unused_ struct set_watch *watch) {
+int set_watch_follow(_unused_ struct set_watch *watch) {
         n_followed++;
+        return 0;
 }
 
 int set_watch_problem(_unused_ const struct set_watch *watch) {
@@ -122,10 +123,10 @@ static const struct renewal is_waiting = { .state = RENEWAL_WAITING_FOR_TOKEN,
 
 START_TEST(an_instant_is_on_the_wall_clock) {
         waits_arm(&waits, &is_current);
-        ck_assert_int_eq(timer_clock(waits.timer), CLOCK_REALTIME);
-        ck_assert_uint_eq(timer_due(waits.timer), 1234 * USEC_PER_DAY);
+        ck_assert_int_eq(exact_timer_clock(&waits.timer), CLOCK_REALTIME);
+        ck_assert_uint_eq(waits.timer.when, 1234 * USEC_PER_DAY);
         ck_assert_uint_eq(waits_backoff_left(&waits), 0);
-        timer_fire(waits.timer);
+        exact_timer_fire(&waits.timer);
         ck_assert_uint_eq(n_times, 1);
 }
 END_TEST
@@ -134,11 +135,11 @@ START_TEST(a_back_off_is_a_span) {
         const usec_t before = now_usec(CLOCK_BOOTTIME);
 
         waits_arm(&waits, &is_retrying);
-        ck_assert_int_eq(timer_clock(waits.timer), CLOCK_BOOTTIME);
-        ck_assert_uint_ge(timer_due(waits.timer), before + 40 * USEC_PER_SEC);
+        ck_assert_int_eq(exact_timer_clock(&waits.timer), CLOCK_BOOTTIME);
+        ck_assert_uint_ge(waits.timer.when, before + 40 * USEC_PER_SEC);
         ck_assert_uint_gt(waits_backoff_left(&waits), 30 * USEC_PER_SEC);
         waits_arm(&waits, &is_waiting);
-        ck_assert_ptr_null(waits.timer);
+        ck_assert_int_eq(exact_timer_clock(&waits.timer), -1);
         ck_assert_uint_eq(waits_backoff_left(&waits), 0);
 }
 END_TEST
@@ -220,7 +221,7 @@ START_TEST(files_are_watched_once_and_followed) {
         set_watch.function(set_watch.userdata);
         ck_assert_uint_eq(n_changes, 1);
         waits_watch_set(&waits);
-        ck_assert_uint_eq(n_followed, 1);
+        ck_assert_uint_eq(n_followed, 2);
 }
 END_TEST
 

@@ -106,12 +106,13 @@ START_TEST(a_set_that_somebody_changes) {
 
         ck_assert_int_ge(sd_event_new(&event), 0);
         ck_assert_int_eq(set_watch_new(event, directory, on_call, NULL, &watch), 0);
+        ck_assert_int_eq(set_watch_follow(watch), 0);
         ck_assert_int_eq(mkdir(directory, 0755), 0);
         await_call(event);
 
         make_current(directory, 1);
         await_call(event);
-        set_watch_follow(watch);
+        (void)set_watch_follow(watch);
         drain(event);
         scratch_write(directory, "..data/tls.key", "another key", 0600); /* through the link */
         await_call(event);
@@ -119,7 +120,7 @@ START_TEST(a_set_that_somebody_changes) {
         /* After a swap it is the new generation that counts, and the old one no longer does. */
         make_current(directory, 2);
         await_call(event);
-        set_watch_follow(watch);
+        (void)set_watch_follow(watch);
         drain(event);
         scratch_write(old, "tls.key", "an old key", 0600);
         drain(event);
@@ -147,6 +148,7 @@ START_TEST(a_generation_that_comes_back_under_the_same_number) {
         ck_assert_int_eq(mkdir(directory, 0755), 0);
         make_current(directory, 1);
         ck_assert_int_eq(set_watch_new(event, directory, on_call, NULL, &watch), 0);
+        ck_assert_int_eq(set_watch_follow(watch), 0);
         ck_assert_int_eq(stat(generation, &before), 0);
         ck_assert_int_eq(unlink(key), 0);
         ck_assert_int_eq(rmdir(generation), 0);
@@ -158,7 +160,7 @@ START_TEST(a_generation_that_comes_back_under_the_same_number) {
                 test_report("watch: this file system gives another number, nothing was tried");
         await_call(event);
         drain(event);
-        set_watch_follow(watch);
+        (void)set_watch_follow(watch);
         scratch_write(directory, "..data/tls.key", "another key", 0600);
         await_call(event);
 }
@@ -224,6 +226,7 @@ START_TEST(nobody_misses_that_events_were_lost) {
                 _cleanup_(freep) char *directory = scratch_path(scratch, name);
                 ck_assert_int_eq(mkdir(directory, 0755), 0);
                 ck_assert_int_eq(set_watch_new(event, directory, on_told, &told[i], &watches[i]), 0);
+                ck_assert_int_eq(set_watch_follow(watches[i]), 0);
         }
         /* Only the first directory is changed, until no more events fit; two in turn, since equal ones that
          * follow each other count once. */

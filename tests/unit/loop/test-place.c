@@ -25,7 +25,7 @@ static unsigned calls;
 static void on_call(_unused_ void *userdata) {
         calls++;
         if (watch)
-                set_watch_follow(watch); /* as each inspection does */
+                (void)set_watch_follow(watch); /* as each inspection does */
 }
 
 static void set_up(void) {
@@ -123,6 +123,7 @@ START_TEST(whatever_happens_to_the_path) {
         }
         shell("%s", disturbances[_i].before);
         ck_assert_int_eq(set_watch_new(event, directory, on_call, NULL, &watch), 0);
+        ck_assert_int_eq(set_watch_follow(watch), 0);
         drain();
         shell("%s", disturbances[_i].then);
         await_call(what);
@@ -143,6 +144,7 @@ START_TEST(silence) {
         _cleanup_(freep) char *directory = scratch_path(scratch, "a/b/orders");
 
         ck_assert_int_eq(set_watch_new(event, directory, on_call, NULL, &watch), 0);
+        ck_assert_int_eq(set_watch_follow(watch), 0);
         shell(MAKE("a/b/orders"));
         await_call("it is made");
         drain();
@@ -189,6 +191,7 @@ START_TEST(a_limit_of_the_kernel) {
                 return;
         }
         ck_assert_int_eq(set_watch_new(event, directory, on_call, NULL, &watch), 0);
+        ck_assert_int_eq(set_watch_follow(watch), 0);
         ck_assert_int_eq(path_watch_new(event, token, PATH_COMES, on_call, NULL, &token_watch), 0);
         ck_assert_int_eq(set_watch_problem(watch), limits[_i].problem);
         ck_assert_int_eq(path_watch_problem(token_watch), low ? limits[_i].problem : 0);
