@@ -22,6 +22,7 @@
 
 #include "lib/util/error.h"
 #include "lib/util/files.h"
+#include "lib/x509/handshake.h"
 #include "lib/x509/identity.h"
 
 #define CONNECT_TIMEOUT_MS 20000L
@@ -448,6 +449,8 @@ static CURLcode on_tls(_unused_ CURL *easy, void *context, void *userdata) {
         if (!identity_has_version_limit(context))
                 return CURLE_OK; /* the proxy */
         call->has_reached = true;
+        if (handshake_limit(context) < 0)
+                return CURLE_OUT_OF_MEMORY;
         if (!call->key)
                 return CURLE_OK;
         return identity_use(context, call->key, call->certificate_pem, &call->identity_error) == 0
