@@ -17,7 +17,7 @@
 #include "lib/kube/kube-object.h"
 #include "lib/kube/kube-watch.h"
 #include "lib/protocol/reply.h"
-#include "lib/x509/tls.h"
+#include "lib/x509/handshake.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
 
@@ -110,6 +110,10 @@ static CURLcode set_identity(CURL *easy, const struct kube_transfer_options *opt
         return code;
 }
 
+static CURLcode on_tls(_unused_ CURL *easy, void *context, _unused_ void *userdata) {
+        return handshake_limit(context) < 0 ? CURLE_OUT_OF_MEMORY : CURLE_OK;
+}
+
 static CURLcode set_options(struct kube_transfer *transfer, const struct kube_transfer_options *options) {
         const struct kube_request *request = options->request;
         CURL *easy = transfer->easy;
@@ -122,8 +126,7 @@ static CURLcode set_options(struct kube_transfer *transfer, const struct kube_tr
         SET(CURLOPT_PROTOCOLS_STR, "https");
         SET(CURLOPT_FOLLOWLOCATION, 0L);
         SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-        SET(CURLOPT_SSL_CIPHER_LIST, TLS_CIPHERS);
-        SET(CURLOPT_SSL_EC_CURVES, TLS_GROUPS);
+        SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
         SET(CURLOPT_SSL_VERIFYPEER, 1L);
         SET(CURLOPT_SSL_VERIFYHOST, 2L);
         SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);

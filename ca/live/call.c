@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "lib/util/secret.h"
-#include "lib/x509/tls.h"
+#include "lib/x509/handshake.h"
 
 #define CONNECT_SEC 10L
 #define ANSWER_SEC  30L
@@ -90,14 +90,17 @@ static CURLcode set_body(struct call *call, const char *body) {
         return SET(CURLOPT_POSTFIELDS, body);
 }
 
+static CURLcode on_tls(_unused_ CURL *easy, void *context, _unused_ void *userdata) {
+        return handshake_limit(context) < 0 ? CURLE_OUT_OF_MEMORY : CURLE_OK;
+}
+
 static CURLcode set_options(struct call *call, const struct call_request *request) {
         CURLcode code = CURLE_OK;
 
         code = SET(CURLOPT_URL, request->url);
         code = SET(CURLOPT_PROTOCOLS_STR, request->key ? "https" : "http,https");
         code = SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-        code = SET(CURLOPT_SSL_CIPHER_LIST, TLS_CIPHERS);
-        code = SET(CURLOPT_SSL_EC_CURVES, TLS_GROUPS);
+        code = SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
         code = SET(CURLOPT_PROXY, "");
         code = SET(CURLOPT_NOSIGNAL, 1L);
         code = SET(CURLOPT_CONNECTTIMEOUT, CONNECT_SEC);

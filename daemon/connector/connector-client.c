@@ -25,8 +25,8 @@
 #include "lib/util/files.h"
 #include "lib/util/log.h"
 #include "lib/util/user.h"
+#include "lib/x509/handshake.h"
 #include "lib/x509/identity.h"
-#include "lib/x509/tls.h"
 
 #define CONNECT_TIMEOUT_MS 20000L
 
@@ -421,6 +421,8 @@ static int make_headers(struct connector_call *call) {
 static CURLcode on_tls(_unused_ CURL *easy, void *context, void *userdata) {
         struct connector_call *call = userdata;
 
+        if (handshake_limit(context) < 0)
+                return CURLE_OUT_OF_MEMORY;
         if (!identity_has_version_limit(context))
                 return CURLE_OK; /* the proxy */
         call->has_reached = true;
@@ -457,9 +459,6 @@ static int set_options(struct connector_call *call, const struct connector_reque
         SET(CURLOPT_FOLLOWLOCATION, 0L);
         SET(CURLOPT_SSLVERSION, (long)(CURL_SSLVERSION_TLSv1_2 | CURL_SSLVERSION_MAX_TLSv1_3));
         SET(CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2); /* no highest one: on_tls() */
-        SET(CURLOPT_SSL_CIPHER_LIST, TLS_CIPHERS);
-        SET(CURLOPT_PROXY_SSL_CIPHER_LIST, TLS_CIPHERS);
-        SET(CURLOPT_SSL_EC_CURVES, TLS_GROUPS);
         SET(CURLOPT_SSL_CTX_FUNCTION, on_tls);
         SET(CURLOPT_SSL_CTX_DATA, call);
         SET(CURLOPT_SSL_VERIFYPEER, 1L);

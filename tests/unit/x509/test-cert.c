@@ -1,6 +1,8 @@
 #include "lib/x509/cert.h"
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -93,6 +95,60 @@ START_TEST(test_parse_refuses_bytes_after_der) {
         i2d_X509(made.handle, &end);
         pem = pem_of("CERTIFICATE", der, size + 3);
         assert_refused(pem, strlen(pem), -EINVAL, "certificate 1 cannot be read: there are 3 bytes after it");
+}
+END_TEST
+
+/* The public half of an RSA key: nobody has the other one. */
+static EVP_PKEY *rsa_key_of(int bits, int exponent_bits) {
+        BIGNUM *modulus = BN_new(), *exponent = BN_new();
+        EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+        OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
+        EVP_PKEY *key = NULL;
+        OSSL_PARAM *params;
+
+        ck_assert_int_eq(BN_rand(modulus, bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD), 1);
+        ck_assert_int_eq(BN_rand(exponent, exponent_bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD), 1);
+        OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, modulus);
+        OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, exponent);
+        params = OSSL_PARAM_BLD_to_param(builder);
+        ck_assert_int_eq(EVP_PKEY_fromdata_init(context), 1);
+        ck_assert_int_eq(EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, params), 1);
+
+        OSSL_PARAM_free(params);
+        OSSL_PARAM_BLD_free(builder);
+        EVP_PKEY_CTX_free(context);
+        BN_free(exponent);
+        BN_free(modulus);
+        return key;
+}
+
+START_TEST(test_parse_refuses_absurd_keys) {
+        static const struct {
+                int bits, exponent_bits;
+                const char *error; /* NULL: it is accepted */
+        } cases[] = {
+                { 2048, 17, NULL },
+                { 2048, 32, NULL },
+                { 2048, 33, "the exponent of its RSA key has 33 bits, and more than 32 are not accepted" },
+                { 3072, 3000, "the exponent of its RSA key has 3000 bits" },
+                { 8192, 17, NULL },
+                { 8193, 17, "its RSA key has 8193 bits, and more than 8192 are not accepted" },
+                { 16384, 16000, "its RSA key has 16384 bits" },
+        };
+        _cleanup_(x509_cert_clear) struct x509_cert ca = x509_make(&(struct x509_options) { .ca = true });
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                EVP_PKEY *key = rsa_key_of(cases[i].bits, cases[i].exponent_bits);
+                _cleanup_(x509_cert_clear) struct x509_cert made =
+                        x509_make(&(struct x509_options) { .key = key, .issuer = &ca });
+                _cleanup_(cert_list_clear) struct cert_list list = { 0 };
+
+                if (cases[i].error)
+                        assert_refused(made.pem, strlen(made.pem), -EINVAL, cases[i].error);
+                else
+                        list = parsed(made.pem);
+                EVP_PKEY_free(key);
+        }
 }
 END_TEST
 
@@ -439,6 +495,7 @@ int main(void) {
         TEST_CASE(suite, test_parse_refuses);
         TEST_CASE(suite, test_parse_refuses_damage_in_a_later_block);
         TEST_CASE(suite, test_parse_refuses_bytes_after_der);
+        TEST_CASE(suite, test_parse_refuses_absurd_keys);
         TEST_CASE(suite, test_parse_refuses_damaged_extensions);
         TEST_CASE(suite, test_parse_limits);
         TEST_CASE(suite, test_parse_passes_over_what_is_between);
