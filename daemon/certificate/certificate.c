@@ -168,7 +168,7 @@ static void start_export(struct certificate *certificate) {
 
 static void end_export(struct certificate *certificate, const char *why) {
         const unsigned n = (unsigned)certificate->core.config->n_exports;
-        const unsigned n_failed = certificate->publisher.n_exports_failed;
+        const unsigned n_failed = certificate->publisher.notes.n_failed;
 
         if (!certificate->is_exporting)
                 return;
@@ -292,7 +292,7 @@ static void dispatch(struct certificate *certificate) {
                 return;
         reporter_log_delivered(&certificate->reporter, publisher_n_pending(&certificate->publisher),
                                state_pending_error(certificate_state(certificate)),
-                               certificate->publisher.n_exports_failed);
+                               certificate->publisher.notes.n_failed);
         if (prober_is_busy(&certificate->prober) && core->is_retired)
                 return;
         if (core->is_retired)
