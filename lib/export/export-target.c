@@ -335,3 +335,17 @@ int export_target_try(const struct export *export, const struct export_target *t
                 r = try_new_file(export, target, size);
         return r < 0 ? explain(export, r, error) : 0;
 }
+
+int export_target_foresee(const struct export *export, const struct export_target *target,
+                          struct error *error) {
+        const bool in_place = export->in_place && target->exists;
+        int r;
+
+        r = faccessat(target->dir_fd, in_place ? target->name : ".", in_place ? W_OK : W_OK | X_OK,
+                      AT_EACCESS) < 0
+                    ? -errno
+                    : 0;
+        if (r == 0 && !(user_may_set_owner(export->access.uid) && user_may_set_group(export->access.gid)))
+                r = -EPERM;
+        return r < 0 ? explain(export, r, error) : 0;
+}

@@ -26,6 +26,10 @@ int export_target_open(const struct export *export, struct export_target *ret, s
 int export_target_try(const struct export *export, const struct export_target *target, size_t size,
                       struct error *error);
 
+/* The same by what the rights say, without a change: no litter is removed, no file is made or given away. */
+int export_target_foresee(const struct export *export, const struct export_target *target,
+                          struct error *error);
+
 int export_target_write(const struct export *export, const struct export_target *target,
                         const struct export_bytes *bytes, struct error *error);
 

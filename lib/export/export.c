@@ -238,8 +238,9 @@ static int has_all_parts(const struct export *export, const struct set *set, str
         return export_encode(export, set, &bytes, error);
 }
 
-static int could_be_written(const struct export *export, const struct set *set, char **ret_warning,
-                            struct error *error) {
+/* Only looks where SET is NULL and IS_PASSIVE. */
+static int could_be_written(const struct export *export, const struct set *set, bool is_passive,
+                            char **ret_warning, struct error *error) {
         _cleanup_(export_target_clear) struct export_target target = { .dir_fd = -1 };
         _cleanup_(export_bytes_clear) struct export_bytes passphrase = { 0 };
         mode_t mode;
@@ -251,7 +252,8 @@ static int could_be_written(const struct export *export, const struct set *set, 
         r = export_target_open(export, &target, error);
         if (r < 0)
                 return r;
-        r = export_target_try(export, &target, ROOM_SIZE, error);
+        r = is_passive ? export_target_foresee(export, &target, error)
+                       : export_target_try(export, &target, ROOM_SIZE, error);
         if (r == 0 && set)
                 r = has_all_parts(export, set, error);
         if (r < 0 || export->format != EXPORT_PKCS12)
@@ -262,18 +264,27 @@ static int could_be_written(const struct export *export, const struct set *set, 
         return passphrase_warning(export, &passphrase, mode, ret_warning, error);
 }
 
-int export_check(const struct export *export, const struct set *set, char **ret_warning,
+static int check(const struct export *export, const struct set *set, bool is_passive, char **ret_warning,
                  struct error *error) {
         _cleanup_(freep) char *warning = NULL;
         int r;
 
-        r = could_be_written(export, set, &warning, error);
+        r = could_be_written(export, set, is_passive, &warning, error);
         if (r < 0) {
                 error_prefix(error, "cannot write export %s", export->path);
                 return r;
         }
         *ret_warning = take_ptr(warning);
         return 0;
+}
+
+int export_check(const struct export *export, const struct set *set, char **ret_warning,
+                 struct error *error) {
+        return check(export, set, false, ret_warning, error);
+}
+
+int export_foresee(const struct export *export, char **ret_warning, struct error *error) {
+        return check(export, NULL, true, ret_warning, error);
 }
 
 static int build(const struct export *export, const struct set *set, struct export_bytes *ret,

@@ -77,6 +77,10 @@ int export_validate(const struct export *export, struct error *error);
  */
 int export_check(const struct export *export, const struct set *set, char **ret_warning, struct error *error);
 
+/* The same of what can be seen without a change, while others may write the export: for a configuration that
+ * is not in use yet. Room is not looked for. */
+int export_foresee(const struct export *export, char **ret_warning, struct error *error);
+
 /*
  * Whether the file holds what export_write() would write, for the same people: PEM and DER byte for byte; a
  * PKCS#12 file, which is salted, opens with the passphrase and has the same key, certificates, name and

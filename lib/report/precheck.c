@@ -278,7 +278,7 @@ static void check_exports(struct checker *checker) {
 
                 if (export->secret)
                         continue; /* only the API server knows */
-                if (export_check(export, NULL, &warning, &error) < 0)
+                if (export_foresee(export, &warning, &error) < 0)
                         note_problem(checker, "%s", error_text(&error));
                 else if (warning)
                         note_problem(checker, "%s", warning);

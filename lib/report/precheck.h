@@ -34,7 +34,7 @@ void prechecks_clear(struct prechecks *prechecks);
 enum precheck_depth {
         PRECHECK_QUICK, /* problems only, without a look at the files of certificates, which an inspection has
                            anyway */
-        PRECHECK_ALL,   /* as an inspection would find them, too; export_check() says what that may change */
+        PRECHECK_ALL,   /* as an inspection would find them, too; nothing is changed */
 };
 
 /* Checks what CONFIG names: for CERTIFICATE and its Connector, or for all where that is NULL. 0, -ENOENT:

@@ -142,6 +142,30 @@ START_TEST(one_certificate_and_its_connector) {
 }
 END_TEST
 
+/* Another thread may be writing the export: its temporary file is left alone, and a file that is written in
+ * place keeps its mode until then. */
+START_TEST(nothing_is_changed) {
+        static const char yaml[] =
+                CONFIG("", ", exports: [{path: %s/a.pem}, {path: %s/b.pem, in_place: true}]");
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(config_freep) struct config *config = NULL;
+        _cleanup_(prechecks_clear) struct prechecks found = { 0 };
+        _cleanup_(freep) char *before = NULL, *after = NULL, *b = scratch_path(scratch, "b.pem");
+        struct stat st;
+
+        scratch_write(scratch, ".a.pem.rekeyd", "half", 0600);
+        scratch_write(scratch, "b.pem", "old", 0640);
+        before = scratch_list(scratch);
+        config = load(yaml, scratch);
+        ck_assert_int_eq(precheck_run(config, NULL, PRECHECK_ALL, &found), 0);
+        ck_assert_uint_eq(found.n_problems, 0);
+        after = scratch_list(scratch);
+        ck_assert_str_eq(before, after);
+        ck_assert_int_eq(stat(b, &st), 0);
+        ck_assert_uint_eq(st.st_mode & 07777u, 0640);
+}
+END_TEST
+
 /* As user 'nobody', in a process of its own: root may do all of it. */
 START_TEST(rights_of_the_service) {
         static const char yaml[] = CONFIG(", trust: %s/secret.pem", ", group: daemon");
@@ -173,4 +197,4 @@ START_TEST(rights_of_the_service) {
 END_TEST
 
 TEST_MAIN("precheck", each_check_passes_and_fails, the_quick_check_is_quiet,
-          one_certificate_and_its_connector, rights_of_the_service)
+          one_certificate_and_its_connector, nothing_is_changed, rights_of_the_service)
