@@ -8,6 +8,7 @@ static const char *const offers[CTL_KIND_MAX] = {
         [CTL_NONE] = "",
         [CTL_TEXT] = " -x",
         [CTL_CERTIFICATE] = " -x -a '(__rekeyctl_ask names)'",
+        [CTL_NEW_NAME] = " -x",
         [CTL_GENERATION] = " -x -a '(__rekeyctl_generations)'",
         [CTL_NUMBER] = " -x",
         [CTL_DURATION] = " -x",
