@@ -58,7 +58,7 @@ packages=$store/packages
 make_root "$store" && lay_root "$store/layer" || { echo "Bail out! the root cannot be mounted"; exit 1; }
 mkdir "$root/root/packages" && cp "$packages"/{rekeyd,devconnector}_*.deb "$root/root/packages/"
 
-for part in install first-start adopt dependents reload operator watchdog reboot owner remove; do
+for part in install first-start dependents reload operator adopt watchdog reboot owner remove; do
         . "$here/service-$part.sh"
 done
 tap_end
