@@ -153,7 +153,7 @@ void saves_answer(int r, const char *error) {
 /* --- The log --- */
 
 #define LINES_MAX  64
-#define FIELDS_MAX 12
+#define FIELDS_MAX 16
 
 static struct {
         const char *message_id;
