@@ -135,10 +135,12 @@ static int read_all(const char *file, usec_t timeout_usec, char **ret, size_t *r
                 r = fd_read_all(STDIN_FILENO, TOKEN_MAX, ret, ret_size);
                 return r < 0 ? explain_reading("standard input", r, error) : 0;
         }
-        fd = file_open_at(AT_FDCWD, file, FILE_FOLLOW);
-        r = fd == -ENXIO ? read_pipe(file, timeout_usec, ret, ret_size)
-            : fd < 0     ? fd
-                         : fd_read_all(fd, TOKEN_MAX, ret, ret_size);
+        /* A FIFO is opened once: its writer may have come and gone by the second time. */
+        r = read_pipe(file, timeout_usec, ret, ret_size);
+        if (r == -ENXIO) {
+                fd = file_open_at(AT_FDCWD, file, FILE_FOLLOW);
+                r = fd < 0 ? fd : fd_read_all(fd, TOKEN_MAX, ret, ret_size);
+        }
         return r < 0 ? explain_reading(file, r, error) : 0;
 }
 

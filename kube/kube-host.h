@@ -40,6 +40,10 @@ struct kube_work {
 struct kube_host;
 struct kube_process;
 
+/* A transfer with more time than this is a stream, which is quiet for most of it: it takes no other's place.
+ */
+#define KUBE_STREAM_USEC (5 * USEC_PER_MINUTE)
+
 /* All functions return 0 or -errno. No callback is called before they have returned. */
 struct kube_host_ops {
         /* EASY is complete but for CURLOPT_URL, the proxy, the time-out, the error buffer and

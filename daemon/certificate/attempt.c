@@ -8,11 +8,13 @@
 #include "daemon/certificate/gathered.h"
 #include "daemon/certificate/local-steps.h"
 #include "daemon/certificate/remote-steps.h"
+#include "daemon/certificate/sharing.h"
 #include "lib/protocol/protocol.h"
 
 struct attempt {
         struct job job;
         struct loop_services *services;
+        struct sharing *sharing; /* NULL: none */
         struct gathered gathered;
         struct remote remote;
         usec_t begin; /* of the step; CLOCK_MONOTONIC */
@@ -85,15 +87,21 @@ static void mention_token(struct gathered *gathered) {
         error_set(&gathered->outcome.error, error.code, "%s; %s", error_text(&error), fate);
 }
 
-static void end_step(struct attempt *attempt) {
+static void end_step(void *userdata) {
+        struct attempt *attempt = userdata;
+
         mention_token(&attempt->gathered);
         attempt->done(attempt->userdata);
 }
 
+/* What the step has left is for other replicas as well. */
 static void on_worked(struct job *job) {
         struct attempt *attempt = job_attempt(job);
 
-        end_step(attempt);
+        if (attempt->sharing)
+                sharing_after_step(attempt->sharing, end_step);
+        else
+                end_step(attempt);
 }
 
 static void submit(struct attempt *attempt, struct workers *workers, void (*run)(struct job *job)) {
@@ -152,7 +160,8 @@ static int copy_memory(struct gathered *gathered, const struct store_memory *mem
 }
 
 struct attempt *attempt_new(struct loop_services *services, const struct config_certificate *config,
-                            const struct attempt_input *input, void (*done)(void *userdata), void *userdata) {
+                            struct replica *replica, const struct attempt_input *input,
+                            void (*done)(void *userdata), void *userdata) {
         _cleanup_(attempt_freep) struct attempt *attempt = calloc(1, sizeof(*attempt));
 
         if (!attempt)
@@ -173,15 +182,21 @@ struct attempt *attempt_new(struct loop_services *services, const struct config_
         };
         if (copy_memory(&attempt->gathered, &input->memory) < 0 ||
             !copy_text(input->offered_token, &attempt->gathered.offered_token) ||
-            !copy_text(input->subject, &attempt->gathered.last_subject) ||
-            !copy_text(input->accepted_subject, &attempt->gathered.accepted_subject))
+            !copy_text(input->subject, &attempt->gathered.subjects.last) ||
+            !copy_text(input->accepted_subject, &attempt->gathered.subjects.accepted))
                 return NULL;
+        if (replica) {
+                attempt->sharing = sharing_new(replica, &attempt->gathered, attempt);
+                if (!attempt->sharing)
+                        return NULL;
+        }
         return take_ptr(attempt);
 }
 
 struct attempt *attempt_free(struct attempt *attempt) {
         if (!attempt)
                 return NULL;
+        sharing_free(attempt->sharing);
         remote_clear(&attempt->remote);
         gathered_clear(&attempt->gathered);
         free(attempt);
@@ -197,15 +212,26 @@ static void begin_step(struct attempt *attempt, enum renewal_step step) {
         attempt->begin = now_usec(CLOCK_MONOTONIC);
 }
 
-void attempt_start(struct attempt *attempt, enum renewal_step step) {
-        struct loop_services *services = attempt->services;
+static void run(void *userdata) {
+        struct attempt *attempt = userdata;
+        const struct loop_services *services = attempt->services;
+        const enum renewal_step step = attempt->gathered.outcome.step;
 
-        begin_step(attempt, step);
-        if (steps[step].call)
+        if (attempt->gathered.outcome.failure != FAILURE_NONE)
+                end_step(attempt); /* other replicas do not know of it, so it must not be */
+        else if (steps[step].call)
                 steps[step].call(&attempt->remote);
         else
                 submit(attempt, steps[step].is_key_work ? services->key_workers : services->disk_workers,
                        run_step);
+}
+
+void attempt_start(struct attempt *attempt, enum renewal_step step) {
+        begin_step(attempt, step);
+        if (attempt->sharing)
+                sharing_before_step(attempt->sharing, run);
+        else
+                run(attempt);
 }
 
 void attempt_fail(struct attempt *attempt, enum renewal_step step, int code, const char *sentence,

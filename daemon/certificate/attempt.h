@@ -11,6 +11,7 @@
 #include "lib/store/store.h"
 
 struct attempt;
+struct replica;
 
 /* What the owner wants of an attempt; all is copied but fingerprints, which stay as they are during an
  * inspection. */
@@ -68,9 +69,11 @@ struct findings {
         usec_t replace_since; /* since when it is known that it is to be replaced; 0: it is not */
 };
 
-/* SERVICES and CONFIG are borrowed. DONE is called when a step is over. NULL only when memory is out. */
+/* SERVICES, CONFIG and REPLICA (NULL: the directory is nobody else's) are borrowed. DONE is called when a
+ * step is over. NULL only when memory is out. */
 struct attempt *attempt_new(struct loop_services *services, const struct config_certificate *config,
-                            const struct attempt_input *input, void (*done)(void *userdata), void *userdata);
+                            struct replica *replica, const struct attempt_input *input,
+                            void (*done)(void *userdata), void *userdata);
 struct attempt *attempt_free(struct attempt *attempt);
 DEFINE_CLEANUP(struct attempt *, attempt_free);
 

@@ -9,6 +9,7 @@
 #include "daemon/certificate/prober.h"
 #include "daemon/certificate/publisher.h"
 #include "daemon/certificate/renewer.h"
+#include "daemon/certificate/replica.h"
 #include "daemon/certificate/revoker.h"
 #include "daemon/certificate/rollback.h"
 #include "lib/report/doubt.h"
@@ -208,9 +209,64 @@ static void on_saved(_unused_ int r, _unused_ const char *error, void *userdata)
         dispatch(userdata);
 }
 
+/* --- Replicas --- */
+
+static void on_shared_change(void *userdata) {
+        renewer_request(&((struct certificate *)userdata)->renewer, RENEWER_REFRESH);
+}
+
+static void on_turn(void *userdata) {
+        renewer_request(&((struct certificate *)userdata)->renewer, RENEWER_TRY);
+}
+
+/* --once: the API server is not waited for. */
+static void on_turn_failed(void *userdata) {
+        struct certificate *certificate = userdata;
+
+        if (!certificate->core.env->once)
+                return;
+        certificate->renewer.result.failed = true;
+        replica_end_turn(certificate->core.replica);
+        dispatch(certificate);
+}
+
+static void on_replica_idle(void *userdata) {
+        dispatch(userdata);
+}
+
+static void on_replica_log(int priority, const char *text, void *userdata) {
+        struct certificate *certificate = userdata;
+
+        if (priority <= LOG_WARNING)
+                reporter_log(&certificate->reporter, priority, MESSAGE_WARNING, "%s", text);
+        else
+                log_info("%s: %s", certificate_name(certificate), text);
+}
+
+static const struct replica_ops replica_ops = {
+        .changed = on_shared_change,
+        .turn = on_turn,
+        .failed = on_turn_failed,
+        .idle = on_replica_idle,
+        .log = on_replica_log,
+};
+
+/* Nothing is under way, but maybe the release of a Lease, which would end by itself. */
+static int share(struct certificate *certificate, struct error *error) {
+        struct core *core = &certificate->core;
+
+        core->replica = replica_free(core->replica);
+        return core->config->store.secret ? replica_new(core->env, core->config, &replica_ops, certificate,
+                                                        &core->replica, error)
+                                          : 0;
+}
+
 static int use_configuration(struct certificate *certificate, bool has_changed, bool url_changed) {
         int r;
 
+        r = has_changed ? share(certificate, NULL) : 0;
+        if (r < 0)
+                return r;
         r = renewer_configure(&certificate->renewer, has_changed, url_changed);
         return r < 0 ? r : publisher_configure(&certificate->publisher);
 }
@@ -297,7 +353,8 @@ static void dispatch(struct certificate *certificate) {
                 return;
         if (core->is_retired)
                 finish(certificate);
-        else if (core->env->once && !certificate->is_settled && !renewer_is_queued(&certificate->renewer))
+        else if (core->env->once && !certificate->is_settled && !renewer_is_queued(&certificate->renewer) &&
+                 (!core->replica || !replica_is_busy(core->replica)))
                 settle(certificate);
 }
 
@@ -496,6 +553,7 @@ struct certificate *certificate_free(struct certificate *certificate) {
                 return NULL;
         if (certificate->core.state_file) {
                 renewer_clear(&certificate->renewer);
+                replica_free(certificate->core.replica);
                 rollback_free(certificate->operation.rollback);
                 adoption_free(certificate->operation.adoption);
                 revoker_clear(&certificate->revoker);

@@ -7,6 +7,7 @@
 #include "daemon/observe/state-file.h"
 #include "lib/config/config.h"
 
+struct replica;
 struct reporter;
 
 struct core {
@@ -15,6 +16,7 @@ struct core {
         const struct config_certificate *config; /* in it */
         struct state_file *state_file;
         struct reporter *reporter; /* for all that is logged */
+        struct replica *replica;   /* `store`; NULL: the directory is the store */
         struct facts facts;
         bool is_retired; /* it is not in the configuration any more, and comes to its end */
 };

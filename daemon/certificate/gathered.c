@@ -4,6 +4,7 @@
 
 void gathered_clear(struct gathered *gathered) {
         set_clear(&gathered->set);
+        shared_copy_clear(&gathered->shared.copy);
         stage_clear(&gathered->stage);
         store_close(gathered->store);
         free_secret(gathered->token);
@@ -15,8 +16,8 @@ void gathered_clear(struct gathered *gathered) {
         free(gathered->current_url);
         free(gathered->answered_url);
         free(gathered->adopted);
-        free(gathered->last_subject);
-        free(gathered->accepted_subject);
+        free(gathered->subjects.last);
+        free(gathered->subjects.accepted);
         free(gathered->subject);
         free(gathered->next_subject);
         store_rights_clear(&gathered->rights);

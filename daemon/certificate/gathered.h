@@ -6,19 +6,32 @@
 #include <stdatomic.h>
 
 #include "daemon/certificate/attempt.h"
+#include "lib/kube/kube-shared.h"
 #include "lib/protocol/protocol.h"
+
+/* Those of the input. */
+struct gathered_subjects {
+        char *last, *accepted;
+};
+
+/* Of `store`. */
+struct gathered_shared {
+        struct shared_copy copy; /* what was read before the inspection */
+        bool is_newer;           /* the set here is to be shared */
+};
 
 /* The loop's thread owns it, except while a step runs on a worker: then the worker does. */
 struct gathered {
         const struct config_certificate *config;
         const atomic_bool *stopping; /* key generation gives up then */
         struct attempt_input input;
-        char *offered_token;                   /* cleansed */
-        char *last_subject, *accepted_subject; /* those of the input */
-        char (*revoked)[FINGERPRINT_HEX];      /* those of `input.memory` */
+        char *offered_token; /* cleansed */
+        struct gathered_subjects subjects;
+        char (*revoked)[FINGERPRINT_HEX]; /* those of `input.memory` */
         bool by_token;
 
         /* STEP_INSPECT. */
+        struct gathered_shared shared;
         struct store *store; /* open and locked */
         struct set set;
         struct stage stage;

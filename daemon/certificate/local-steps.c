@@ -53,6 +53,49 @@ static int warn_of_nothing_to_import(struct gathered *gathered) {
 
 /* --- Inspection --- */
 
+/* What replicas share comes before what is here. What is not whole there is no reason to do without what is.
+ */
+static int take_shared(struct gathered *gathered) {
+        char *const *published = gathered->shared.copy.published, *const *staged =
+                                                                          gathered->shared.copy.staged;
+        const struct store_offer offer = {
+                .generation = gathered->shared.copy.generation,
+                .key_pem = published[SHARED_KEY],
+                .certificate_pem = published[SHARED_CERTIFICATE],
+                .ca_pem = published[SHARED_CA],
+                .connection_json = published[SHARED_CONNECTION],
+        };
+        const struct store_staged stage = {
+                .key_pem = staged[SHARED_KEY],
+                .csr_pem = staged[SHARED_CSR],
+                .token = staged[SHARED_TOKEN],
+                .connection_json = staged[SHARED_CONNECTION],
+                .certificate_pem = staged[SHARED_CERTIFICATE],
+                .ca_pem = staged[SHARED_CA],
+        };
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        enum store_receipt receipt;
+        int r;
+
+        if (!gathered->shared.copy.is_read)
+                return 0;
+        r = store_receive(gathered->store, &offer, now_usec(CLOCK_REALTIME), &receipt, &error);
+        if (r < 0)
+                return error_move(&gathered->outcome.error, &error);
+        gathered->shared.is_newer = receipt == STORE_IS_NEWER;
+        if (error.code != 0) {
+                error_prefix(&error, "Secret %s has no set that can be used", gathered->config->store.secret);
+                add_warning(gathered, error_text(&error));
+                error_clear(&error);
+        }
+        if (store_receive_stage(gathered->store, &stage, &error) < 0) {
+                error_prefix(&error, "what is staged beside Secret %s is not used",
+                             gathered->config->store.secret);
+                add_warning(gathered, error_text(&error));
+        }
+        return 0;
+}
+
 static int adopt(struct gathered *gathered) {
         const struct config_certificate *config = gathered->config;
         _cleanup_(freep) char *warning = NULL;
@@ -265,7 +308,7 @@ static int load_or_repair(struct gathered *gathered) {
                 _cleanup_(error_clear) struct error damage = ERROR_INIT;
 
                 error_move(&damage, &gathered->outcome.error);
-                memory.subject = gathered->last_subject;
+                memory.subject = gathered->subjects.last;
                 r = store_repair(gathered->store, &memory, now_usec(CLOCK_REALTIME), &generation, &choice,
                                  &gathered->outcome.error);
                 if (r == 0 && asprintf(&text, "%s; generation %" PRIu64 " is current again, %s",
@@ -349,6 +392,8 @@ void local_step_inspect(struct gathered *gathered) {
 
         r = store_open(config->directory, &options, &gathered->store, &gathered->outcome.error);
         if (r == 0)
+                r = take_shared(gathered);
+        if (r == 0)
                 r = adopt(gathered);
         if (r == 0) {
                 put_rights(gathered);
@@ -376,7 +421,7 @@ void local_step_inspect(struct gathered *gathered) {
                 gathered->store = store_close(gathered->store);
                 gathered->findings.next_ca = NULL;
                 stage_clear(&gathered->stage);
-                if (config->n_exports == 0)
+                if (config->n_exports == 0 && !gathered->shared.is_newer)
                         set_drop_files(&gathered->set);
         }
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "daemon/certificate/records.h"
+#include "daemon/certificate/replica.h"
 #include "daemon/loop/backoff.h"
 #include "daemon/observe/metrics.h"
 #include "lib/util/log.h"
@@ -72,8 +73,15 @@ static void note_inspected(struct renewer *renewer, bool has_failed) {
         renewer->ops->inspected(renewer, is_first, has_failed);
 }
 
+/* Other replicas need not wait any more. */
+static void end_turn(struct renewer *renewer) {
+        if (renewer->core->replica)
+                replica_end_turn(renewer->core->replica);
+}
+
 static void rest(struct renewer *renewer) {
         end_attempt(renewer);
+        end_turn(renewer);
         if (reporter_expects_attempt(renewer->core->reporter))
                 renewer_give_up(renewer, renewal_state_names[renewer->renewal.state]);
         if (!env(renewer)->once && !renewer->core->is_retired) {
@@ -298,7 +306,13 @@ static void take_turn(struct renewer *renewer, const struct renewal *next) {
                 renewer->ops->idle(renewer);
         } else if (renewer->core->is_retired)
                 rest(renewer);
-        else if (!renewer->has_slot) {
+        else if (renewer->core->replica && !replica_has_turn(renewer->core->replica)) {
+                /* Then all is read anew: what others did until then is not known now. */
+                end_attempt(renewer);
+                replica_ask_turn(renewer->core->replica);
+                renewer_request(renewer, renewer->pending);
+                renewer->ops->idle(renewer);
+        } else if (!renewer->has_slot) {
                 reporter_set_outcome(renewer->core->reporter, NULL);
                 renewer->attempt = attempt_free(renewer->attempt);
                 renewer->slot.expiry_usec = next->expiry;
@@ -451,6 +465,7 @@ static void take_commit(struct renewer *renewer) {
         if (core->facts.issuers && core->facts.issuers != before)
                 renewer->ops->other_issuers(renewer, before);
         end_attempt(renewer);
+        end_turn(renewer);
         renewer_request(renewer, RENEWER_TRY);
 }
 
@@ -537,7 +552,8 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                             .revoked = (const char(*)[FINGERPRINT_HEX])saved(renewer)->revoked,
                             .n_revoked = saved(renewer)->n_revoked },
         };
-        renewer->attempt = attempt_new(&core->env->services, core->config, &input, on_step_done, renewer);
+        renewer->attempt =
+                attempt_new(&core->env->services, core->config, core->replica, &input, on_step_done, renewer);
         if (!renewer->attempt) {
                 log_error("%s: out of memory", core->config->name);
                 sd_event_exit(core->env->services.event, EXIT_FAILURE);
@@ -655,6 +671,8 @@ void renewer_start(struct renewer *renewer) {
 
 void renewer_stop_waiting(struct renewer *renewer) {
         slots_leave(&renewer->slot);
+        if (!renewer->attempt)
+                end_turn(renewer);
         waits_stop(&renewer->waits);
 }
 
@@ -731,7 +749,9 @@ bool renewer_is_attempting(const struct renewer *renewer) {
 }
 
 bool renewer_is_queued(const struct renewer *renewer) {
-        return renewer->slot.is_waiting;
+        const struct replica *replica = renewer->core->replica;
+
+        return renewer->slot.is_waiting || (replica && replica_waits(replica));
 }
 
 /* After a restart only the class of the failure is left of a rejection. */

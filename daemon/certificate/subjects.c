@@ -36,8 +36,8 @@ static int judge(const struct gathered *gathered, const char *next, struct error
         const struct subject_rule rule = {
                 .name = gathered->config->name,
                 .configured = gathered->config->subject,
-                .last = gathered->subject ? gathered->subject : gathered->last_subject,
-                .accepted = gathered->accepted_subject,
+                .last = gathered->subject ? gathered->subject : gathered->subjects.last,
+                .accepted = gathered->subjects.accepted,
                 .is_in_use = gathered->findings.set,
                 .takes_any = gathered->input.takes_any_subject,
         };

@@ -48,13 +48,17 @@ static struct kube_loop *loop_of(struct kube_host *host) {
 
 /* --- Transfers */
 
+static bool is_stream(const struct moving *moving) {
+        return moving->timeout_usec > KUBE_STREAM_USEC;
+}
+
 static void moving_free(struct moving *moving) {
         *moving->pprev = moving->next;
         if (moving->next)
                 moving->next->pprev = moving->pprev;
         else
                 moving->loop->end = moving->pprev;
-        if (moving->is_under_way)
+        if (moving->is_under_way && !is_stream(moving))
                 moving->loop->n_under_way--;
         proxy_clear(&moving->proxy);
         free(moving->url);
@@ -109,7 +113,7 @@ static int begin(struct moving *moving) {
 
         if (r == 0) {
                 moving->is_under_way = true;
-                moving->loop->n_under_way++;
+                moving->loop->n_under_way += is_stream(moving) ? 0 : 1;
         }
         return r;
 }
@@ -151,7 +155,7 @@ static int start_transfer(struct kube_host *host, CURL *easy, const struct kube_
         moving->done = done;
         moving->userdata = userdata;
         r = take_target(moving, target);
-        if (r == 0 && loop->n_under_way < KUBE_TRANSFERS_MAX)
+        if (r == 0 && (is_stream(moving) || loop->n_under_way < KUBE_TRANSFERS_MAX))
                 r = begin(moving);
         if (r < 0)
                 moving_free(moving);

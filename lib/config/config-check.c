@@ -113,6 +113,13 @@ static void check_policy(struct yaml_run *run, const struct config_policy *polic
                               "renewed before it is valid");
 }
 
+static void check_store(struct yaml_run *run, const struct yaml_node *store) {
+        if (store && yaml_resolve(store)->kind == YAML_MAPPING && !yaml_find(store, "secret"))
+                yaml_complain(run, store->place,
+                              "'store' lacks 'secret', the Secret that replicas share, such as "
+                              "shop/orders-tls");
+}
+
 void config_check_certificate(struct yaml_run *run, void *object, const struct yaml_node *node,
                               _unused_ struct yaml_place place) {
         struct config_certificate *certificate = object;
@@ -135,6 +142,7 @@ void config_check_certificate(struct yaml_run *run, void *object, const struct y
                                       key ? "certificate" : "key");
         }
 
+        check_store(run, yaml_find(node, "store"));
         check_policy(run, &certificate->policy, yaml_find(node, "renew_before"), yaml_find(node, "jitter"));
 }
 
@@ -142,4 +150,5 @@ void config_check(struct yaml_run *run, const struct config *config) {
         check_policy(run, &config->defaults, yaml_run_find(run, "defaults", "renew_before"),
                      yaml_run_find(run, "defaults", "jitter"));
         config_check_paths(run, config);
+        config_check_stores(run, config);
 }

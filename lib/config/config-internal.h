@@ -21,6 +21,7 @@ extern const struct yaml_type config_directory;      /* char *; a path in its on
 extern const struct yaml_type config_file;           /* char *; the same for a file */
 extern const struct yaml_type config_secret_file;    /* char *; a path, or one of systemd's credentials */
 extern const struct yaml_type config_secret_name;    /* char *; NAMESPACE/NAME of a Kubernetes Secret */
+extern const struct yaml_type config_store_name;     /* char *; one with room for the name beside it */
 extern const struct yaml_type config_subject;        /* char *; one that subject_parse() reads */
 extern const struct yaml_type config_timestamp;      /* usec_t; 0: not set */
 extern const struct yaml_type config_unit;           /* char *; with its suffix */
@@ -41,4 +42,5 @@ void config_check_certificate(struct yaml_run *run, void *object, const struct y
 
 /* Checks of the whole, after all tables are filled. */
 void config_check_paths(struct yaml_run *run, const struct config *config);
+void config_check_stores(struct yaml_run *run, const struct config *config);
 void config_check(struct yaml_run *run, const struct config *config);

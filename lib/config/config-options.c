@@ -243,6 +243,15 @@ static const struct yaml_table export_table = {
         .check = config_check_export,
 };
 
+static const struct yaml_option store_options[] = {
+        { .key = "secret",
+          .type = &config_store_name,
+          FIELD(config_certificate, store.secret),
+          .help = "the Secret that replicas share; beside it are the Secret NAME-rekeyd and the Lease NAME" },
+};
+
+static const struct yaml_table store_table = { .name = "store", OPTIONS(store_options) };
+
 static const struct yaml_option certificate_options[] = {
         { .key = "connector",
           .type = &config_connector_name,
@@ -266,6 +275,10 @@ static const struct yaml_option certificate_options[] = {
           .type = &yaml_struct,
           .table = &import_table,
           .help = "an existing pair, adopted when there is none in the directory" },
+        { .key = "store",
+          .type = &yaml_struct,
+          .table = &store_table,
+          .help = "where the set is kept, if not in the directory, which is a copy of it then" },
         { .key = "owner",
           .type = &yaml_user,
           FIELD(config_certificate, key_access.uid),

@@ -199,6 +199,30 @@ const struct yaml_type config_secret_name = {
         .equal = yaml_equal_string,
 };
 
+/* The name of the Secret beside it must be one too. */
+static int store_name_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
+                            void *field, struct error *error) {
+        struct kube_name name;
+
+        if (kube_name_parse(text, &name) < 0)
+                return -EINVAL;
+        if (strlen(name.name) + strlen(CONFIG_STORE_PRIVATE) > KUBE_NAME_MAX)
+                return error_set(error, -EINVAL,
+                                 "must have a name of at most %zu characters: the Secret beside it is "
+                                 "called NAME" CONFIG_STORE_PRIVATE,
+                                 KUBE_NAME_MAX - strlen(CONFIG_STORE_PRIVATE));
+        return yaml_string.parse(run, option, text, field, error);
+}
+
+const struct yaml_type config_store_name = {
+        .name = "Secret",
+        .expected = "NAMESPACE/NAME of a Secret, such as shop/orders-tls",
+        .size = sizeof(char *),
+        .parse = store_name_parse,
+        .format = yaml_format_string,
+        .equal = yaml_equal_string,
+};
+
 /* renew_issued_before: an instant on the wall clock. */
 static int timestamp_parse(_unused_ struct yaml_run *run, _unused_ const struct yaml_option *option,
                            const char *text, void *field, _unused_ struct error *error) {

@@ -87,6 +87,10 @@ struct config_certificate {
         struct {
                 char *key, *certificate, *ca; /* NULL, or key and certificate are both set */
         } import;
+        struct {
+                char *secret; /* NAMESPACE/NAME of the Secret that replicas share; NULL: the directory is it
+                               */
+        } store;
         struct file_access key_access; /* `owner`, `group`, `mode`, -1 or 0 where absent: 0600, or what a key
                                           that was adopted has; uid and gid are looked up */
         struct file_access public_access; /* same owner and group, 0644 */
@@ -96,6 +100,9 @@ struct config_certificate {
         struct config_notify *notify;
         size_t n_notify;
 };
+
+/* What the names of the Secret beside a shared one end with. */
+#define CONFIG_STORE_PRIVATE "-rekeyd"
 
 /* When to renew CERTIFICATE, as lib/life/schedule.h asks for it. */
 struct schedule_policy config_schedule_policy(const struct config_certificate *certificate);

@@ -107,12 +107,12 @@ int shared_read(const json_t *published, const json_t *private, struct shared_vi
         return 0;
 }
 
-int shared_get(const json_t *private, enum shared_part part, char **ret) {
+static int get_part(const json_t *secret, const char *key, char **ret) {
         char *data;
         size_t size;
         int r;
 
-        r = kube_secret_get(private, shared_part_names[part], &data, &size);
+        r = kube_secret_get(secret, key, &data, &size);
         if (r < 0)
                 return r;
         if (strlen(data) != size) {
@@ -121,6 +121,39 @@ int shared_get(const json_t *private, enum shared_part part, char **ret) {
                 return -EINVAL;
         }
         *ret = data;
+        return 0;
+}
+
+int shared_get(const json_t *private, enum shared_part part, char **ret) {
+        return get_part(private, shared_part_names[part], ret);
+}
+
+static int get_published(const json_t *published, enum shared_part part, char **ret) {
+        for (size_t i = 0; i < ELEMENTSOF(published_parts); i++)
+                if (published_parts[i].part == part)
+                        return get_part(published, published_parts[i].key, ret);
+        return -ENOENT;
+}
+
+void shared_copy_clear(struct shared_copy *copy) {
+        for (enum shared_part part = 0; part < SHARED_PART_MAX; part++) {
+                free_secret(copy->published[part]);
+                free_secret(copy->staged[part]);
+        }
+        *copy = (struct shared_copy) { 0 };
+}
+
+int shared_copy_read(const json_t *published, const json_t *private, const struct shared_view *view,
+                     struct shared_copy *ret) {
+        _cleanup_(shared_copy_clear) struct shared_copy copy = { .is_read = true,
+                                                                 .generation = view->generation };
+
+        for (enum shared_part part = 0; part < SHARED_PART_MAX; part++)
+                if (get_published(published, part, &copy.published[part]) == -ENOMEM ||
+                    (view->has_key && shared_get(private, part, &copy.staged[part]) == -ENOMEM))
+                        return -ENOMEM;
+        *ret = copy;
+        copy = (struct shared_copy) { 0 };
         return 0;
 }
 
@@ -160,6 +193,31 @@ int shared_mark(json_t *private, const struct shared_view *view, const char *sel
         return set_text(private, MARK, text);
 }
 
+bool shared_has_parts(const json_t *private, const struct shared_view *view,
+                      const char *const parts[SHARED_PART_MAX]) {
+        bool has = view->has_key;
+
+        for (enum shared_part part = 0; has && part < SHARED_PART_MAX; part++)
+                has = kube_secret_has(private, shared_part_names[part], parts[part]);
+        return has;
+}
+
+int shared_stage_parts(json_t *private, const struct shared_view *view,
+                       const char *const parts[SHARED_PART_MAX], const char *self) {
+        struct shared_view other = *view;
+        int r = 0;
+
+        if (!view->has_key || !kube_secret_has(private, shared_part_names[SHARED_KEY], parts[SHARED_KEY])) {
+                other.has_key = false;
+                other.n_marks = 0;
+                r = shared_stage_key(private, &other, parts[SHARED_KEY]);
+                other.has_key = true;
+        }
+        for (enum shared_part part = SHARED_CSR; r == 0 && part < SHARED_PART_MAX; part++)
+                r = shared_stage(private, &other, part, parts[part]);
+        return r < 0 || !self ? r : shared_mark(private, &other, self);
+}
+
 static int publish_part(json_t *published, const json_t *private, size_t i) {
         _cleanup_(free_secretp) char *text = NULL;
         int r = shared_get(private, published_parts[i].part, &text);
@@ -169,17 +227,31 @@ static int publish_part(json_t *published, const json_t *private, size_t i) {
         return r < 0 && r != -ENOENT ? r : set_text(published, published_parts[i].key, text);
 }
 
+static int annotate(json_t *published, uint64_t generation, const char *fingerprint) {
+        char text[32];
+        int r;
+
+        snprintf(text, sizeof(text), "%" PRIu64, generation);
+        r = kube_object_annotate(published, SHARED_GENERATION, text);
+        return r < 0 ? r : kube_object_annotate(published, SHARED_FINGERPRINT, fingerprint);
+}
+
 int shared_publish(json_t *published, const json_t *private, const struct shared_view *view,
                    const char *fingerprint) {
-        char text[32];
         int r = view->has_certificate ? 0 : -ENODATA;
 
         for (size_t i = 0; r == 0 && i < ELEMENTSOF(published_parts); i++)
                 r = publish_part(published, private, i);
-        snprintf(text, sizeof(text), "%" PRIu64, view->generation + 1);
-        if (r == 0)
-                r = kube_object_annotate(published, SHARED_GENERATION, text);
-        return r < 0 ? r : kube_object_annotate(published, SHARED_FINGERPRINT, fingerprint);
+        return r < 0 ? r : annotate(published, view->generation + 1, fingerprint);
+}
+
+int shared_write_back(json_t *published, const char *const parts[SHARED_PART_MAX], uint64_t generation,
+                      const char *fingerprint) {
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < ELEMENTSOF(published_parts); i++)
+                r = set_text(published, published_parts[i].key, parts[published_parts[i].part]);
+        return r < 0 ? r : annotate(published, generation, fingerprint);
 }
 
 /* --- What is next */

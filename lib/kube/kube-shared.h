@@ -68,6 +68,33 @@ int shared_mark(json_t *private, const struct shared_view *view, const char *sel
 int shared_publish(json_t *published, const json_t *private, const struct shared_view *view,
                    const char *fingerprint);
 
+/* Changes PUBLISHED so that writing it publishes PARTS, NULL for none, as GENERATION: where a stranger has
+ * overwritten a set that is known elsewhere, or an older one was made current. 0, -EINVAL or -ENOMEM. */
+int shared_write_back(json_t *published, const char *const parts[SHARED_PART_MAX], uint64_t generation,
+                      const char *fingerprint);
+
+/* Whether PARTS (NULL: none) and nothing else is staged for the generation after VIEW's. */
+bool shared_has_parts(const json_t *private, const struct shared_view *view,
+                      const char *const parts[SHARED_PART_MAX]);
+
+/*
+ * Changes PRIVATE so that writing it stages PARTS, with a mark of SELF unless that is NULL. Another key than
+ * the staged one takes its place, which is right only where that is of no use: too small for what is asked
+ * for, and nothing was published with it. 0 or -ENOMEM.
+ */
+int shared_stage_parts(json_t *private, const struct shared_view *view,
+                       const char *const parts[SHARED_PART_MAX], const char *self);
+
+/* What both Secrets hold: owned copies, NULL where there is none, or what is no text. */
+struct shared_copy {
+        bool is_read;
+        uint64_t generation;
+        char *published[SHARED_PART_MAX], *staged[SHARED_PART_MAX];
+};
+void shared_copy_clear(struct shared_copy *copy); /* cleanses it */
+int shared_copy_read(const json_t *published, const json_t *private, const struct shared_view *view,
+                     struct shared_copy *ret); /* 0 or -ENOMEM */
+
 /* --- What is next */
 
 enum shared_step {

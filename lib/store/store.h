@@ -186,3 +186,35 @@ int store_stage_drop_certificate(struct store *store, struct error *error);
  * minute, so that a reader in the middle of its work keeps its files; failing at that is not an error.
  */
 int store_commit(struct store *store, uint64_t *ret_generation, struct error *error);
+
+/*
+ * --- A directory as the copy of a set that others share
+ */
+
+/* What is shared; all is borrowed. */
+struct store_offer {
+        uint64_t generation;                                              /* 0: nobody says */
+        const char *key_pem, *certificate_pem, *ca_pem, *connection_json; /* NULL, or empty: there is none */
+};
+
+enum store_receipt {
+        STORE_IS_SAME,     /* the set here is the shared one; or there is neither */
+        STORE_IS_RECEIVED, /* the shared one is current now */
+        STORE_IS_NEWER,    /* the set here is newer, or the only whole one: it is to be shared */
+        STORE_IS_DAMAGED,  /* the shared one is not whole, and nothing here can take its place */
+};
+
+/* Makes what is shared current here, unless it is, or is older, or no set: with its own number, or the next
+ * one here where that is larger. What is staged for that number is dropped. 0, with a sentence for a set that
+ * is not whole; or -errno with a sentence. */
+int store_receive(struct store *store, const struct store_offer *offer, usec_t now, enum store_receipt *ret,
+                  struct error *error);
+
+/* What others have staged for the next generation; NULL: nothing. All is borrowed. */
+struct store_staged {
+        const char *key_pem, *csr_pem, *token, *connection_json, *certificate_pem, *ca_pem;
+};
+
+/* Stages it here as well. With another key, all that is staged here is dropped; with the same one, parts that
+ * are only here stay, but a token that was used up there. 0 or -errno with a sentence. */
+int store_receive_stage(struct store *store, const struct store_staged *staged, struct error *error);

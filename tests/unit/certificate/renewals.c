@@ -52,7 +52,8 @@ static struct set set;
 
 struct attempt *attempt_new(_unused_ struct loop_services *services,
                             _unused_ const struct config_certificate *config,
-                            const struct attempt_input *input, void (*done)(void *userdata), void *userdata) {
+                            _unused_ struct replica *replica, const struct attempt_input *input,
+                            void (*done)(void *userdata), void *userdata) {
         ck_assert(!is_open);
         attempt = (struct attempt) { .input = *input, .done = done, .userdata = userdata };
         is_open = true;

@@ -18,6 +18,43 @@ static struct shared_view view_of(const json_t *published, const json_t *private
         return view;
 }
 
+START_TEST(test_parts) {
+        _cleanup_(json_decrefp) json_t *published = secret(), *private = secret();
+        const char *parts[SHARED_PART_MAX] = { [SHARED_KEY] = "key", [SHARED_CSR] = "csr" };
+        const char *set[SHARED_PART_MAX] = { [SHARED_KEY] = "k", [SHARED_CERTIFICATE] = "c" };
+        _cleanup_(shared_copy_clear) struct shared_copy copy = { 0 };
+        struct shared_view view = view_of(published, private);
+
+        ck_assert(!shared_has_parts(private, &view, parts));
+        ck_assert_int_eq(shared_stage_parts(private, &view, parts, "me"), 0);
+        view = view_of(published, private);
+        ck_assert(view.has_key && view.has_csr && view.n_marks == 1);
+        ck_assert_str_eq(view.marked_by, "me");
+        ck_assert(shared_has_parts(private, &view, parts));
+
+        parts[SHARED_CSR] = NULL; /* dropped; the mark stays with its key */
+        ck_assert(!shared_has_parts(private, &view, parts));
+        ck_assert_int_eq(shared_stage_parts(private, &view, parts, NULL), 0);
+        view = view_of(published, private);
+        ck_assert(view.has_key && !view.has_csr && view.n_marks == 1);
+
+        parts[SHARED_KEY] = "larger"; /* another key: nothing of the first one stays */
+        ck_assert_int_eq(shared_stage_parts(private, &view, parts, NULL), 0);
+        view = view_of(published, private);
+        ck_assert(view.has_key && view.n_marks == 0);
+
+        ck_assert_int_eq(shared_write_back(published, set, 4, "ff"), 0);
+        view = view_of(published, private);
+        ck_assert_uint_eq(view.generation, 4);
+        ck_assert(!view.has_key); /* it was for the first generation */
+        ck_assert_int_eq(shared_copy_read(published, private, &view, &copy), 0);
+        ck_assert(copy.is_read && copy.generation == 4 && !copy.staged[SHARED_KEY]);
+        ck_assert_str_eq(copy.published[SHARED_KEY], "k");
+        ck_assert_str_eq(copy.published[SHARED_CERTIFICATE], "c");
+        ck_assert_ptr_null(copy.published[SHARED_CA]);
+}
+END_TEST
+
 START_TEST(test_refused) {
         static const char *const generations[] = { "0", "-1", "x", "18446744073709551616", "1 " };
         static const char *const marks[] = { "x", "1", "0 a", "x a", "-1 a", "1000001 a" };
@@ -167,4 +204,4 @@ START_TEST(test_next) {
 }
 END_TEST
 
-TEST_MAIN("kube-shared", test_refused, test_a_generation, test_next)
+TEST_MAIN("kube-shared", test_parts, test_refused, test_a_generation, test_next)
