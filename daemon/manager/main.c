@@ -4,6 +4,7 @@
  */
 
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -210,6 +211,8 @@ static int start(int argc, char *argv[]) {
         int r;
 
         environment_clean();
+        /* malloc() would raise it by itself, and keep the chunks of configurations that are gone. */
+        (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
         r = fd_reserve_standard();
         if (r < 0) {
                 log_error("cannot open /dev/null: %s", strerrordesc_np(-r));

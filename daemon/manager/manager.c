@@ -5,7 +5,6 @@
 
 #include "daemon/manager/manager.h"
 
-#include <malloc.h>
 #include <systemd/sd-id128.h>
 
 #include "daemon/control/control.h"
@@ -15,6 +14,7 @@
 #include "daemon/loop/clock.h"
 #include "daemon/loop/service.h"
 #include "daemon/manager/reload.h"
+#include "daemon/manager/spare-memory.h"
 #include "daemon/manager/status-line.h"
 #include "daemon/observe/events.h"
 #include "daemon/observe/messages.h"
@@ -55,6 +55,7 @@ struct manager {
         size_t n_unsettled;
         bool any_renewed, any_failed;
 
+        struct spare_memory spare;
         sd_event_source *extend;         /* while the start takes long */
         struct status_line *status_line; /* NULL with --once */
 
@@ -120,6 +121,7 @@ static void on_inspected(struct environment *env, const struct certificate *cert
 
         if (manager->control)
                 control_note_inspected(manager->control, certificate_name(certificate), has_failed);
+        spare_memory_count(&manager->spare);
         if (!is_first || !fleet_count_inspected(&manager->fleet))
                 return;
         manager->extend = sd_event_source_disable_unref(manager->extend);
@@ -129,7 +131,7 @@ static void on_inspected(struct environment *env, const struct certificate *cert
         events_emit(env->observers.events, NULL, LOG_INFO, MESSAGE_READY, NULL, 0,
                     "ready: %zu of %zu certificate%s usable", fleet_count_usable(fleet), fleet->n,
                     fleet->n == 1 ? "" : "s");
-        malloc_trim(0); /* what all the inspections needed */
+        spare_memory_give_back(&manager->spare); /* what all the inspections needed */
 }
 
 static void on_retired(struct environment *env, struct certificate *certificate) {
@@ -278,6 +280,7 @@ static void on_reload_ended(bool is_good, void *userdata) {
 
         metrics_count_reload(&manager->metrics, is_good, now_usec(CLOCK_REALTIME));
         metrics_file_changed(manager->metrics_file);
+        spare_memory_schedule(&manager->spare); /* the old configuration */
         if (fleet_is_ready(&manager->fleet))
                 service_ready();
 }
@@ -436,6 +439,7 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                 return error_set(error, -ENOMEM, "out of memory");
         }
         manager->config = config;
+        manager->spare.event = event;
         manager->env = (struct environment) {
                 .services.event = sd_event_ref(event),
                 .observers.metrics = &manager->metrics,
@@ -547,6 +551,7 @@ struct manager *manager_free(struct manager *manager) {
         exact_timers_clear(&manager->env.due);
         exact_timers_clear(&manager->env.backoffs);
         sd_event_source_disable_unref(manager->clock);
+        spare_memory_clear(&manager->spare);
         sd_event_source_disable_unref(manager->extend);
         sd_event_source_disable_unref(manager->inspections);
         kube_client_free(manager->env.kube);

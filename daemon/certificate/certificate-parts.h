@@ -1,0 +1,53 @@
+#pragma once
+
+/* What a certificate is made of, for the files that put it together. */
+
+#include "daemon/certificate/certificate.h"
+#include "daemon/certificate/prober.h"
+#include "daemon/certificate/publisher.h"
+#include "daemon/certificate/renewer.h"
+#include "daemon/certificate/revoker.h"
+#include "daemon/certificate/rollback.h"
+
+struct certificate {
+        struct core core;
+        struct reporter reporter;
+        struct renewer renewer;
+        struct revoker revoker;
+        struct prober prober;
+        struct publisher publisher;
+
+        /* What an operator asked for, beside an attempt: it waits until no attempt is under way, and no
+         * attempt begins before its end. */
+        struct {
+                enum operation kind; /* OPERATION_NONE: there is none */
+                bool is_running;
+                bool is_named; /* of a rollback: the generation is */
+                uint64_t generation;
+                struct rollback *rollback;
+                struct adoption *adoption; /* with what was handed over, from the request on */
+        } operation;
+
+        /* What waits until nothing is under way: another configuration. NULL: none. The other is
+         * core.is_retired. */
+        struct config *next_owner;
+        const struct config_certificate *next_config;
+        bool next_has_changed;
+
+        bool is_exporting; /* an operator waits for the exports */
+        bool is_settled;   /* --once: it has nothing more to do */
+};
+
+/* Something has come to its end, or is new: does what is pending, first an operation, then the end, then
+ * another configuration, once nothing is in the way of it. The certificate may be freed. */
+void certificate_dispatch(struct certificate *certificate);
+
+/* Begins the operation that is pending. Nothing else is under way. */
+void certificate_start_operation(struct certificate *certificate);
+
+/* The operation is over, and THEN comes next: RENEWER_TRY where the set may be another one. The certificate
+ * may be freed. */
+void certificate_end_operation(struct certificate *certificate, enum renewer_request then);
+
+/* The exports are written as far as they can be, or are not, for WHY: who asked for them hears of it. */
+void certificate_end_export(struct certificate *certificate, const char *why);
