@@ -243,7 +243,7 @@ static void describe(const struct connector_call *call, const struct connector_e
         else if (failure == FAILURE_REJECTED && !call->key)
                 error_set(error, -EACCES,
                           "%s requires a client certificate instead of a one-time token; is it the `url` "
-                          "instead of the `enrol_url`?",
+                          "instead of the `enrol_url`? (A server without TLS 1.3 and ECDHE answers so, too.)",
                           call->url);
         else if (failure == FAILURE_REJECTED)
                 error_set(error, -EACCES, "%s does not accept the client certificate: %s", call->url,

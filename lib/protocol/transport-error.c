@@ -167,7 +167,9 @@ struct transport_meaning transport_explain(const struct transport_end *end) {
 const char *transport_alert_meaning(unsigned alert) {
         switch (alert) {
         case 40: /* handshake_failure: what TLS 1.2 servers send when there is no certificate */
-                return "the handshake failed (TLS alert 40)";
+                return "the handshake failed (TLS alert 40), which is also how a server answers that has "
+                       "neither "
+                       "TLS 1.3 nor ECDHE";
         case 42: /* bad_certificate */
                 return "it is damaged, or a signature is wrong (TLS alert 42)";
         case 43: /* unsupported_certificate */
