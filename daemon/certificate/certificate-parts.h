@@ -41,13 +41,3 @@ struct certificate {
 /* Something has come to its end, or is new: does what is pending, first an operation, then the end, then
  * another configuration, once nothing is in the way of it. The certificate may be freed. */
 void certificate_dispatch(struct certificate *certificate);
-
-/* Begins the operation that is pending. Nothing else is under way. */
-void certificate_start_operation(struct certificate *certificate);
-
-/* The operation is over, and THEN comes next: RENEWER_TRY where the set may be another one. The certificate
- * may be freed. */
-void certificate_end_operation(struct certificate *certificate, enum renewer_request then);
-
-/* The exports are written as far as they can be, or are not, for WHY: who asked for them hears of it. */
-void certificate_end_export(struct certificate *certificate, const char *why);

@@ -10,6 +10,163 @@
 #include "daemon/certificate/replica.h"
 #include "lib/util/quote.h"
 
+/* --- Operations --- */
+
+/* The operation is over, and THEN comes next: RENEWER_TRY where the set may be another one. */
+static void end_operation(struct certificate *certificate, enum renewer_request then) {
+        struct renewer *renewer = &certificate->renewer;
+
+        certificate->operation.rollback = rollback_free(certificate->operation.rollback);
+        certificate->operation.adoption = adoption_free(certificate->operation.adoption);
+        certificate->operation.kind = OPERATION_NONE;
+        certificate->operation.is_running = false;
+        if (then != RENEWER_NOTHING)
+                renewer_request(renewer, then);
+        else if (!certificate->core.is_retired)
+                renewer_request(renewer, renewer->pending);
+        certificate_dispatch(certificate);
+}
+
+static void on_rollback(int r, uint64_t generation, const char *error, void *userdata) {
+        struct certificate *certificate = userdata;
+
+        if (r < 0)
+                reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED, "not rolled back: %s",
+                             error);
+        else
+                reporter_log(&certificate->reporter, LOG_NOTICE, MESSAGE_ROLLED_BACK,
+                             "a copy of generation %" PRIu64 " is now current", generation);
+        end_operation(certificate, r == 0 ? RENEWER_TRY : RENEWER_NOTHING);
+}
+
+static void start_rollback(struct certificate *certificate) {
+        const struct core *core = &certificate->core;
+        const uint64_t *generation =
+                certificate->operation.is_named ? &certificate->operation.generation : NULL;
+
+        if (rollback_new(core->env->services.disk_workers, core->config, &core->state_file->state, generation,
+                         on_rollback, certificate, &certificate->operation.rollback) == 0)
+                return;
+        reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
+                     "not rolled back: out of memory");
+        end_operation(certificate, RENEWER_NOTHING);
+}
+
+static void on_adoption(int r, uint64_t generation, const char *text, void *userdata) {
+        struct certificate *certificate = userdata;
+        struct reporter *reporter = &certificate->reporter;
+
+        if (r < 0)
+                reporter_log(reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
+                             "not adopted, and nothing was changed: %s", text);
+        else
+                reporter_log(reporter, LOG_NOTICE, MESSAGE_ADOPTED,
+                             "adopted the given key and certificate as generation %" PRIu64
+                             ", which %s accepts",
+                             generation, text);
+        end_operation(certificate, r == 0 ? RENEWER_TRY : RENEWER_NOTHING);
+}
+
+static void start_adoption(struct certificate *certificate) {
+        const struct core *core = &certificate->core;
+
+        adoption_start(certificate->operation.adoption, core->env, core->owner, core->config,
+                       &core->state_file->state, on_adoption, certificate);
+}
+
+static void start_notification(struct certificate *certificate) {
+        if (publisher_notify_again(&certificate->publisher) < 0)
+                reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
+                             "no dependent is notified: out of memory");
+        else
+                reporter_log(&certificate->reporter, LOG_INFO, MESSAGE_NOTIFYING,
+                             "notifying all dependents of generation %" PRIu64 " again",
+                             certificate->core.facts.generation);
+        publisher_start(&certificate->publisher);
+        end_operation(certificate, RENEWER_NOTHING);
+}
+
+static void start_revocation(struct certificate *certificate) {
+        revoker_revoke_current(&certificate->revoker);
+}
+
+/* The inspection that was under way knew nothing of the token. */
+static void start_enrolment(struct certificate *certificate) {
+        reporter_begin(&certificate->reporter);
+        end_operation(certificate, RENEWER_TRY);
+}
+
+/* Whoever has heard of it finds it so after a restart. What could not be saved is in the log. */
+static void on_accepted(_unused_ int r, _unused_ const char *error, void *userdata) {
+        struct certificate *certificate = userdata;
+
+        reporter_log(&certificate->reporter, LOG_NOTICE, MESSAGE_ACCEPTED,
+                     "the subject '%s' is accepted; the next attempt requests it",
+                     quoted(state_accepted_subject(certificate_state(certificate))));
+        end_operation(certificate, RENEWER_TRY);
+}
+
+static void start_acceptance(struct certificate *certificate) {
+        struct state_file *state_file = certificate->core.state_file;
+
+        /* An attempt that was under way when it was asked may have settled it. */
+        if (!state_refused_subject(&state_file->state)) {
+                reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_OPERATION_FAILED,
+                             "nothing accepted: the subject is the usual one again");
+                end_operation(certificate, RENEWER_NOTHING);
+                return;
+        }
+        state_file->state.is_accepted = true;
+        state_file_save_then(state_file, on_accepted, certificate);
+}
+
+static void start_probe(struct certificate *certificate) {
+        prober_ask(&certificate->prober);
+}
+
+/* Every inspection brings the exports up to date; this one is reported. */
+static void start_export(struct certificate *certificate) {
+        publisher_stop_waiting(&certificate->publisher);
+        certificate->is_exporting = true;
+        end_operation(certificate, RENEWER_REFRESH);
+}
+
+static void end_export(struct certificate *certificate, const char *why) {
+        const unsigned n = (unsigned)certificate->core.config->n_exports;
+        const unsigned n_failed = certificate->publisher.notes.n_failed;
+
+        if (!certificate->is_exporting)
+                return;
+        certificate->is_exporting = false;
+        if (why || n_failed > 0)
+                reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
+                             "%u of %u exports could not be written%s%s; see: rekeyctl show %s",
+                             why ? n : n_failed, n, why ? ": " : "", why ? why : "",
+                             certificate_name(certificate));
+        else
+                reporter_log(&certificate->reporter, LOG_INFO, MESSAGE_EXPORTED, "%u export%s %s current", n,
+                             n == 1 ? "" : "s", n == 1 ? "is" : "are");
+}
+
+static void (*const starts[OPERATION_MAX])(struct certificate *certificate) = {
+        [OPERATION_ENROL] = start_enrolment,   [OPERATION_REVOKE] = start_revocation,
+        [OPERATION_ROLLBACK] = start_rollback, [OPERATION_NOTIFY] = start_notification,
+        [OPERATION_ACCEPT] = start_acceptance, [OPERATION_PROBE] = start_probe,
+        [OPERATION_ADOPT] = start_adoption,    [OPERATION_EXPORT] = start_export,
+};
+
+static void start_operation(struct certificate *certificate) {
+        if (certificate->core.is_retired) {
+                renewer_forget_token(&certificate->renewer);
+                reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_OPERATION_FAILED,
+                             "request dropped: certificate was removed from the configuration");
+                end_operation(certificate, RENEWER_NOTHING);
+                return;
+        }
+        certificate->operation.is_running = true;
+        starts[certificate->operation.kind](certificate);
+}
+
 /* --- What is next --- */
 
 static void on_saved(_unused_ int r, _unused_ const char *error, void *userdata) {
@@ -113,7 +270,7 @@ static void take_configuration(struct certificate *certificate) {
 static void finish(struct certificate *certificate) {
         struct core *core = &certificate->core;
 
-        certificate_end_export(certificate, "the certificate was removed from the configuration");
+        end_export(certificate, "the certificate was removed from the configuration");
         if (state_file_is_saved(core->state_file))
                 core->env->ops->retired(core->env, certificate);
         else
@@ -137,7 +294,7 @@ void certificate_dispatch(struct certificate *certificate) {
                 return;
         if (certificate->operation.kind != OPERATION_NONE) {
                 if (!certificate->operation.is_running)
-                        certificate_start_operation(certificate);
+                        start_operation(certificate);
                 return;
         }
         if (revoker_is_busy(&certificate->revoker))
@@ -176,7 +333,7 @@ static bool renewer_is_blocked(struct renewer *renewer) {
 static void on_inspected(struct renewer *renewer, bool is_first, bool has_failed) {
         struct environment *env = renewer->core->env;
 
-        certificate_end_export(renewer_owner(renewer), has_failed ? "the set cannot be inspected" : NULL);
+        end_export(renewer_owner(renewer), has_failed ? "the set cannot be inspected" : NULL);
         env->ops->inspected(env, renewer_owner(renewer), is_first, has_failed);
 }
 
@@ -256,7 +413,7 @@ static void on_revoker_ended(struct revoker *revoker, enum revoker_end end) {
         struct renewer *renewer = &certificate->renewer;
 
         if (end == REVOKER_ASKED) {
-                certificate_end_operation(certificate, RENEWER_TRY);
+                end_operation(certificate, RENEWER_TRY);
                 return;
         }
         if (end == REVOKER_LATE_NEWS) {
@@ -289,7 +446,7 @@ static void on_probe_ended(struct prober *prober, bool was_asked) {
         struct certificate *certificate = prober_owner(prober);
 
         if (was_asked)
-                certificate_end_operation(certificate, RENEWER_NOTHING);
+                end_operation(certificate, RENEWER_NOTHING);
         else
                 certificate_dispatch(certificate);
 }
