@@ -525,7 +525,6 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
         renewer->pending = RENEWER_NOTHING;
         renewer->current = request;
         waits_pause(&renewer->waits);
-        (void)waits_prepare(&renewer->waits);
         if (!renewer->has_slot)
                 renewer->has_slot = slots_take(&core->env->slots, &renewer->slot);
 
