@@ -110,6 +110,7 @@ static int run(struct ctl *ctl) {
         _cleanup_(config_freep) struct config *config = NULL;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         const char *path = ctl->n_arguments > 0 ? ctl->arguments[0] : ctl_config_path(ctl);
+        const char *name = streq(path, "-") ? "standard input" : path;
         int r;
 
         r = load(path, &config, &errors, &error);
@@ -122,8 +123,7 @@ static int run(struct ctl *ctl) {
         if (r < 0)
                 return ctl_fail(ctl, CTL_FAILED, "%zu error%s; rekeyd would keep its current configuration",
                                 errors.n, errors.n == 1 ? "" : "s");
-        ctl_print(ctl, "%s is valid: %zu certificate%s, %zu connector%s.",
-                  streq(path, "-") ? "standard input" : path, config->n_certificates,
+        ctl_print(ctl, "%s is valid: %zu certificate%s, %zu connector%s.", name, config->n_certificates,
                   config->n_certificates == 1 ? "" : "s", config->n_connectors,
                   config->n_connectors == 1 ? "" : "s");
         if (streq(path, "-")) {

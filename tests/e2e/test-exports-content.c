@@ -163,9 +163,10 @@ START_TEST(what_was_damaged_is_written_again_at_the_next_look) {
         assert_every_export(fixture);
         assert_told(fixture, "1\n1\n");
 
-        /* And when anything happens to the files of the set. */
+        /* And when anything happens to them; all of it, before rekeyd gets to look. */
+        process_signal(fixture->rekeyd, SIGSTOP);
         damage_exports(fixture);
-        scratch_write(fixture->directory, "orders/noise", "x", 0644);
+        process_signal(fixture->rekeyd, SIGCONT);
         for (size_t i = 0; i < ELEMENTSOF(damaged); i++)
                 await_export(fixture, MESSAGE_EXPORTED, damaged[i], "generation 1");
         await_message(fixture, MESSAGE_NOTIFIED);

@@ -467,8 +467,6 @@ START_TEST(one_key_for_each_generation) {
         }
         wake(&run, true);
         for (unsigned i = 0; i < REPLICAS; i++) { /* nothing is due any more */
-                _cleanup_(freep) char *edit = NULL;
-
                 free(shell("sed -i s/27s/5s/ %s/r%u/rekeyd.yaml", run.crew.fixture->directory, i));
                 process_signal(run.crew.replicas[i], SIGHUP);
         }
