@@ -26,6 +26,12 @@ struct certificate {
                 uint64_t generation;
                 struct rollback *rollback;
                 struct adoption *adoption; /* with what was handed over, from the request on */
+
+                /* What it has made current, to be told when the inspection has seen it: who hears of it may
+                 * ask for the status at once. */
+                const char *message_id; /* NULL: nothing */
+                uint64_t made;
+                char *accepted_by;
         } operation;
 
         /* What waits until nothing is under way: another configuration. NULL: none. The other is

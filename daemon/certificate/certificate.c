@@ -27,16 +27,37 @@ static void end_operation(struct certificate *certificate, enum renewer_request 
         certificate_dispatch(certificate);
 }
 
+static void tell_made(struct certificate *certificate) {
+        const char *message_id = take_ptr(certificate->operation.message_id);
+        _cleanup_(freep) char *accepted_by = take_ptr(certificate->operation.accepted_by);
+
+        if (!message_id)
+                return;
+        if (streq(message_id, MESSAGE_ROLLED_BACK))
+                reporter_log(&certificate->reporter, LOG_NOTICE, message_id,
+                             "a copy of generation %" PRIu64 " is now current", certificate->operation.made);
+        else
+                reporter_log(&certificate->reporter, LOG_NOTICE, message_id,
+                             "adopted the given key and certificate as generation %" PRIu64
+                             ", which %s accepts",
+                             certificate->operation.made, accepted_by ? accepted_by : "the Connector");
+}
+
+static void end_with_set(struct certificate *certificate, const char *message_id, uint64_t made) {
+        certificate->operation.message_id = message_id;
+        certificate->operation.made = made;
+        end_operation(certificate, RENEWER_TRY);
+}
+
 static void on_rollback(int r, uint64_t generation, const char *error, void *userdata) {
         struct certificate *certificate = userdata;
 
-        if (r < 0)
-                reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED, "not rolled back: %s",
-                             error);
-        else
-                reporter_log(&certificate->reporter, LOG_NOTICE, MESSAGE_ROLLED_BACK,
-                             "a copy of generation %" PRIu64 " is now current", generation);
-        end_operation(certificate, r == 0 ? RENEWER_TRY : RENEWER_NOTHING);
+        if (r == 0) {
+                end_with_set(certificate, MESSAGE_ROLLED_BACK, generation);
+                return;
+        }
+        reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED, "not rolled back: %s", error);
+        end_operation(certificate, RENEWER_NOTHING);
 }
 
 static void start_rollback(struct certificate *certificate) {
@@ -54,17 +75,15 @@ static void start_rollback(struct certificate *certificate) {
 
 static void on_adoption(int r, uint64_t generation, const char *text, void *userdata) {
         struct certificate *certificate = userdata;
-        struct reporter *reporter = &certificate->reporter;
 
-        if (r < 0)
-                reporter_log(reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
-                             "not adopted, and nothing was changed: %s", text);
-        else
-                reporter_log(reporter, LOG_NOTICE, MESSAGE_ADOPTED,
-                             "adopted the given key and certificate as generation %" PRIu64
-                             ", which %s accepts",
-                             generation, text);
-        end_operation(certificate, r == 0 ? RENEWER_TRY : RENEWER_NOTHING);
+        if (r == 0) {
+                certificate->operation.accepted_by = strdup(text);
+                end_with_set(certificate, MESSAGE_ADOPTED, generation);
+                return;
+        }
+        reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
+                     "not adopted, and nothing was changed: %s", text);
+        end_operation(certificate, RENEWER_NOTHING);
 }
 
 static void start_adoption(struct certificate *certificate) {
@@ -270,6 +289,7 @@ static void take_configuration(struct certificate *certificate) {
 static void finish(struct certificate *certificate) {
         struct core *core = &certificate->core;
 
+        tell_made(certificate);
         end_export(certificate, "the certificate was removed from the configuration");
         if (state_file_is_saved(core->state_file))
                 core->env->ops->retired(core->env, certificate);
@@ -333,6 +353,7 @@ static bool renewer_is_blocked(struct renewer *renewer) {
 static void on_inspected(struct renewer *renewer, bool is_first, bool has_failed) {
         struct environment *env = renewer->core->env;
 
+        tell_made(renewer_owner(renewer));
         end_export(renewer_owner(renewer), has_failed ? "the set cannot be inspected" : NULL);
         env->ops->inspected(env, renewer_owner(renewer), is_first, has_failed);
 }
@@ -518,6 +539,7 @@ struct certificate *certificate_free(struct certificate *certificate) {
                 replica_free(certificate->core.replica);
                 rollback_free(certificate->operation.rollback);
                 adoption_free(certificate->operation.adoption);
+                free(certificate->operation.accepted_by);
                 revoker_clear(&certificate->revoker);
                 prober_clear(&certificate->prober);
                 publisher_clear(&certificate->publisher);

@@ -29,6 +29,8 @@ const char *const proxy_fault_names[PROXY_FAULT_MAX] = {
         [PROXY_GARBAGE] = "garbage",
 };
 
+#define REQUESTS_MAX 1024u
+
 struct proxy_fault_server {
         SSL_CTX *server, *client;
         int listen_fd, stop_fds[2];
@@ -39,6 +41,7 @@ struct proxy_fault_server {
         pthread_mutex_t lock;
         pthread_cond_t changed;
         unsigned n, nth, n_connections;
+        bool writes[REQUESTS_MAX]; /* by number */
         enum proxy_fault fault;
         bool is_held, is_released;
 };
@@ -115,11 +118,13 @@ static char *forward(const struct proxy_fault_server *proxy, const char *request
 
 /* --- Faults */
 
-static enum proxy_fault next_fault(struct proxy_fault_server *proxy) {
+static enum proxy_fault next_fault(struct proxy_fault_server *proxy, const char *request) {
         enum proxy_fault fault;
 
         pthread_mutex_lock(&proxy->lock);
         fault = ++proxy->n == proxy->nth ? proxy->fault : PROXY_NONE;
+        if (proxy->n < REQUESTS_MAX)
+                proxy->writes[proxy->n] = !has_prefix(request, "GET ");
         pthread_mutex_unlock(&proxy->lock);
         return fault;
 }
@@ -162,7 +167,7 @@ static void serve(struct proxy_fault_server *proxy, SSL *ssl) {
 
         if (!request)
                 return;
-        fault = next_fault(proxy);
+        fault = next_fault(proxy, request);
         own = own_answer(fault);
         if (own) {
                 (void)SSL_write(ssl, own, (int)strlen(own));
@@ -300,6 +305,15 @@ unsigned fault_proxy_count(struct proxy_fault_server *proxy) {
         n = proxy->n;
         pthread_mutex_unlock(&proxy->lock);
         return n;
+}
+
+bool fault_proxy_writes(struct proxy_fault_server *proxy, unsigned n) {
+        bool writes;
+
+        pthread_mutex_lock(&proxy->lock);
+        writes = n < REQUESTS_MAX && proxy->writes[n];
+        pthread_mutex_unlock(&proxy->lock);
+        return writes;
 }
 
 void fault_proxy_await_held(struct proxy_fault_server *proxy) {

@@ -39,6 +39,9 @@ void fault_proxy_arm(struct proxy_fault_server *proxy, unsigned nth, enum proxy_
 /* How many requests there were since. */
 unsigned fault_proxy_count(struct proxy_fault_server *proxy);
 
+/* Whether the Nth of them was not only to read. */
+bool fault_proxy_writes(struct proxy_fault_server *proxy, unsigned n);
+
 /* Waits until a request is held; lets it go. */
 void fault_proxy_await_held(struct proxy_fault_server *proxy);
 void fault_proxy_release(struct proxy_fault_server *proxy);
