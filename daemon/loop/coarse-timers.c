@@ -6,6 +6,8 @@
 
 #include "daemon/loop/coarse-timers.h"
 
+#include "daemon/loop/alarm.h"
+
 static void link_into(struct coarse_timer **list, struct coarse_timer *timer) {
         timer->next = *list;
         timer->pprev = list;
@@ -28,18 +30,7 @@ static int on_time(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* The loop wakes up at WHEN, if not before. */
 static int arm(struct coarse_timers *timers, usec_t when) {
-        uint64_t armed;
-        int enabled, r;
-
-        if (!timers->source)
-                return sd_event_add_time(timers->event, &timers->source, CLOCK_BOOTTIME, when, 0, on_time,
-                                         timers);
-        r = sd_event_source_get_enabled(timers->source, &enabled);
-        if (r >= 0 && enabled != SD_EVENT_OFF && sd_event_source_get_time(timers->source, &armed) >= 0 &&
-            armed <= when)
-                return 0;
-        r = sd_event_source_set_time(timers->source, when);
-        return r < 0 ? r : sd_event_source_set_enabled(timers->source, SD_EVENT_ONESHOT);
+        return alarm_no_later(timers->event, &timers->source, CLOCK_BOOTTIME, when, on_time, timers);
 }
 
 /* Those that come are taken out first: each may set, stop or free any of them. */

@@ -9,6 +9,8 @@
 
 #include "daemon/loop/exact-timers.h"
 
+#include "daemon/loop/alarm.h"
+
 static struct exact_timer *merge(struct exact_timer *a, struct exact_timer *b) {
         struct exact_timer *parent, *child;
 
@@ -76,19 +78,8 @@ static int on_time(sd_event_source *source, uint64_t usec, void *userdata);
 
 /* The loop wakes up for the first of TIMERS, if not before. */
 static int arm(struct exact_timers *timers) {
-        const usec_t when = timers->first->when;
-        uint64_t armed;
-        int enabled, r;
-
-        if (!timers->source)
-                return sd_event_add_time(timers->event, &timers->source, timers->clock, when, 0, on_time,
-                                         timers);
-        r = sd_event_source_get_enabled(timers->source, &enabled);
-        if (r >= 0 && enabled != SD_EVENT_OFF && sd_event_source_get_time(timers->source, &armed) >= 0 &&
-            armed <= when)
-                return 0;
-        r = sd_event_source_set_time(timers->source, when);
-        return r < 0 ? r : sd_event_source_set_enabled(timers->source, SD_EVENT_ONESHOT);
+        return alarm_no_later(timers->event, &timers->source, timers->clock, timers->first->when, on_time,
+                              timers);
 }
 
 static int on_time(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
