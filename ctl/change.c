@@ -74,6 +74,16 @@ int change_ask(struct ctl *ctl, const char *method, const char *path, const json
         return ctl_fail(ctl, exit, "%s", sentence ? sentence : "out of memory");
 }
 
+int change_read(struct ctl *ctl, const char *name, json_t **ret) {
+        _cleanup_(freep) char *path = NULL;
+
+        if (asprintf(&path, "/v1/certificates/%s", name) < 0) {
+                path = NULL;
+                return ctl_fail(ctl, CTL_FAILED, "out of memory");
+        }
+        return change_ask(ctl, "GET", path, NULL, ret);
+}
+
 int change_open_events(struct ctl *ctl, const char *certificate, struct client_stream **ret) {
         _cleanup_(client_reply_clear) struct client_reply reply = { 0 };
         _cleanup_(error_clear) struct error error = ERROR_INIT;

@@ -21,6 +21,9 @@ bool change_wants_wait(const struct ctl *ctl, bool *ret_wait);
 int change_ask(struct ctl *ctl, const char *method, const char *path, const json_t *body, json_t **ret);
 int change_fail(struct ctl *ctl, int r, const struct client_reply *reply, const struct error *error);
 
+/* What rekeyd says of certificate NAME, as change_ask() has it. */
+int change_read(struct ctl *ctl, const char *name, json_t **ret);
+
 /* Opens the stream of events, those of CERTIFICATE unless that is NULL; says in the same way what is wrong.
  */
 int change_open_events(struct ctl *ctl, const char *certificate, struct client_stream **ret);

@@ -98,14 +98,9 @@ static void print_next(const struct ctl *ctl, const json_t *details) {
 
 static int show_result(struct ctl *ctl) {
         _cleanup_(json_decrefp) json_t *details = NULL;
-        _cleanup_(freep) char *path = NULL;
         int exit;
 
-        if (asprintf(&path, "/v1/certificates/%s", ctl->arguments[0]) < 0) {
-                path = NULL;
-                return ctl_fail(ctl, CTL_FAILED, "out of memory");
-        }
-        exit = change_ask(ctl, "GET", path, NULL, &details);
+        exit = change_read(ctl, ctl->arguments[0], &details);
         if (exit != CTL_OK)
                 return exit;
         if (ctl_has(ctl, "json"))

@@ -33,14 +33,9 @@ static bool can_be_used(const json_t *details) {
 /* Before an operator types a token: whether rekeyd runs, has this certificate, and would take the token. */
 static int look_up(struct ctl *ctl) {
         _cleanup_(json_decrefp) json_t *details = NULL;
-        _cleanup_(freep) char *path = NULL;
         int exit;
 
-        if (asprintf(&path, "/v1/certificates/%s", ctl->arguments[0]) < 0) {
-                path = NULL;
-                return ctl_fail(ctl, CTL_FAILED, "out of memory");
-        }
-        exit = change_ask(ctl, "GET", path, NULL, &details);
+        exit = change_read(ctl, ctl->arguments[0], &details);
         if (exit == CTL_OK && can_be_used(details) && !ctl_has(ctl, "force"))
                 return ctl_fail(ctl, CTL_NOT_NOW, "%s has a usable certificate; renew it, or use --force",
                                 ctl->arguments[0]);

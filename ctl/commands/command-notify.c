@@ -129,16 +129,6 @@ static int ask(struct ctl *ctl, const char *name) {
         return change_ask(ctl, "POST", path, NULL, NULL);
 }
 
-static int read_details(struct ctl *ctl, const char *name, json_t **ret) {
-        _cleanup_(freep) char *path = NULL;
-
-        if (asprintf(&path, "/v1/certificates/%s", name) < 0) {
-                path = NULL;
-                return ctl_fail(ctl, CTL_FAILED, "out of memory");
-        }
-        return change_ask(ctl, "GET", path, NULL, ret);
-}
-
 static int run(struct ctl *ctl) {
         const char *name = ctl->arguments[0];
         _cleanup_(json_decrefp) json_t *details = NULL;
@@ -152,7 +142,7 @@ static int run(struct ctl *ctl) {
         if (is_waiting) {
                 exit = follow_begin(ctl, name, &follow);
                 if (exit == CTL_OK)
-                        exit = read_details(ctl, name, &details);
+                        exit = change_read(ctl, name, &details);
                 if (exit == CTL_OK)
                         exit = notice_init(ctl, details, &notice);
                 if (exit != CTL_OK)

@@ -39,7 +39,6 @@ static int print_certificate(const struct ctl *ctl, const json_t *details) {
 
 static int confirm(struct ctl *ctl) {
         _cleanup_(json_decrefp) json_t *details = NULL;
-        _cleanup_(freep) char *path = NULL;
         int exit;
 
         if (!question_is_possible())
@@ -47,11 +46,7 @@ static int confirm(struct ctl *ctl) {
                                 "revoke: no terminal to ask for confirmation; to revoke the certificate of "
                                 "%s anyway: rekeyctl revoke --yes %s",
                                 ctl->arguments[0], ctl->arguments[0]);
-        if (asprintf(&path, "/v1/certificates/%s", ctl->arguments[0]) < 0) {
-                path = NULL;
-                return ctl_fail(ctl, CTL_FAILED, "out of memory");
-        }
-        exit = change_ask(ctl, "GET", path, NULL, &details);
+        exit = change_read(ctl, ctl->arguments[0], &details);
         if (exit != CTL_OK)
                 return exit;
         if (print_certificate(ctl, details) < 0)
