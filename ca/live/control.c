@@ -24,8 +24,10 @@ static const json_t *find_ca(const json_t *cas, const char *fingerprint) {
         const json_t *ca;
         size_t i;
 
-        json_array_foreach(json_object_get(cas, "cas"), i,
-                           ca) if (streq(text_of(ca, "fingerprint"), fingerprint)) return ca;
+        json_array_foreach(json_object_get(cas, "cas"), i, ca) {
+                if (streq(text_of(ca, "fingerprint"), fingerprint))
+                        return ca;
+        }
         return NULL;
 }
 

@@ -30,8 +30,7 @@ struct certificate {
                 /* What it has made current, to be told when the inspection has seen it: who hears of it may
                  * ask for the status at once. */
                 const char *message_id; /* NULL: nothing */
-                uint64_t made;
-                char *accepted_by;
+                char *text;             /* NULL: memory was out */
         } operation;
 
         /* What waits until nothing is under way: another configuration. NULL: none. The other is
@@ -47,3 +46,9 @@ struct certificate {
 /* Something has come to its end, or is new: does what is pending, first an operation, then the end, then
  * another configuration, once nothing is in the way of it. The certificate may be freed. */
 void certificate_dispatch(struct certificate *certificate);
+
+/* Logs what an operation has made current, where that is still to be told. */
+void certificate_say_made(struct certificate *certificate);
+
+/* An inspection has brought the exports up to date, or has not, for WHY: logs it for who asked. */
+void certificate_say_exported(struct certificate *certificate, const char *why);

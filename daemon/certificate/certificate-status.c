@@ -121,3 +121,29 @@ void certificate_get_status(const struct certificate *certificate, struct report
         for (size_t i = 0; i < state->n_pending; i++)
                 ret->notices.n_failed += state->pending[i].failures > 0 ? 1 : 0;
 }
+
+void certificate_say_made(struct certificate *certificate) {
+        const char *message_id = take_ptr(certificate->operation.message_id);
+        _cleanup_(freep) char *text = take_ptr(certificate->operation.text);
+
+        if (message_id)
+                reporter_log(&certificate->reporter, LOG_NOTICE, message_id, "%s",
+                             text ? text : "out of memory");
+}
+
+void certificate_say_exported(struct certificate *certificate, const char *why) {
+        const unsigned n = (unsigned)certificate->core.config->n_exports;
+        const unsigned n_failed = certificate->publisher.notes.n_failed;
+
+        if (!certificate->is_exporting)
+                return;
+        certificate->is_exporting = false;
+        if (why || n_failed > 0)
+                reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
+                             "%u of %u exports could not be written%s%s; see: rekeyctl show %s",
+                             why ? n : n_failed, n, why ? ": " : "", why ? why : "",
+                             certificate_name(certificate));
+        else
+                reporter_log(&certificate->reporter, LOG_INFO, MESSAGE_EXPORTED, "%u export%s %s current", n,
+                             n == 1 ? "" : "s", n == 1 ? "is" : "are");
+}

@@ -7,6 +7,9 @@
 
 #include "daemon/certificate/certificate-parts.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
 #include "daemon/certificate/replica.h"
 #include "lib/util/quote.h"
 
@@ -27,25 +30,15 @@ static void end_operation(struct certificate *certificate, enum renewer_request 
         certificate_dispatch(certificate);
 }
 
-static void tell_made(struct certificate *certificate) {
-        const char *message_id = take_ptr(certificate->operation.message_id);
-        _cleanup_(freep) char *accepted_by = take_ptr(certificate->operation.accepted_by);
+_printf_(3, 4) static void end_with_set(struct certificate *certificate, const char *message_id,
+                                        const char *format, ...) {
+        va_list args;
 
-        if (!message_id)
-                return;
-        if (streq(message_id, MESSAGE_ROLLED_BACK))
-                reporter_log(&certificate->reporter, LOG_NOTICE, message_id,
-                             "a copy of generation %" PRIu64 " is now current", certificate->operation.made);
-        else
-                reporter_log(&certificate->reporter, LOG_NOTICE, message_id,
-                             "adopted the given key and certificate as generation %" PRIu64
-                             ", which %s accepts",
-                             certificate->operation.made, accepted_by ? accepted_by : "the Connector");
-}
-
-static void end_with_set(struct certificate *certificate, const char *message_id, uint64_t made) {
+        va_start(args, format);
+        if (vasprintf(&certificate->operation.text, format, args) < 0)
+                certificate->operation.text = NULL;
+        va_end(args);
         certificate->operation.message_id = message_id;
-        certificate->operation.made = made;
         end_operation(certificate, RENEWER_TRY);
 }
 
@@ -53,7 +46,8 @@ static void on_rollback(int r, uint64_t generation, const char *error, void *use
         struct certificate *certificate = userdata;
 
         if (r == 0) {
-                end_with_set(certificate, MESSAGE_ROLLED_BACK, generation);
+                end_with_set(certificate, MESSAGE_ROLLED_BACK,
+                             "a copy of generation %" PRIu64 " is now current", generation);
                 return;
         }
         reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED, "not rolled back: %s", error);
@@ -77,8 +71,10 @@ static void on_adoption(int r, uint64_t generation, const char *text, void *user
         struct certificate *certificate = userdata;
 
         if (r == 0) {
-                certificate->operation.accepted_by = strdup(text);
-                end_with_set(certificate, MESSAGE_ADOPTED, generation);
+                end_with_set(certificate, MESSAGE_ADOPTED,
+                             "adopted the given key and certificate as generation %" PRIu64
+                             ", which %s accepts",
+                             generation, text);
                 return;
         }
         reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
@@ -148,23 +144,6 @@ static void start_export(struct certificate *certificate) {
         publisher_stop_waiting(&certificate->publisher);
         certificate->is_exporting = true;
         end_operation(certificate, RENEWER_REFRESH);
-}
-
-static void end_export(struct certificate *certificate, const char *why) {
-        const unsigned n = (unsigned)certificate->core.config->n_exports;
-        const unsigned n_failed = certificate->publisher.notes.n_failed;
-
-        if (!certificate->is_exporting)
-                return;
-        certificate->is_exporting = false;
-        if (why || n_failed > 0)
-                reporter_log(&certificate->reporter, LOG_ERR, MESSAGE_OPERATION_FAILED,
-                             "%u of %u exports could not be written%s%s; see: rekeyctl show %s",
-                             why ? n : n_failed, n, why ? ": " : "", why ? why : "",
-                             certificate_name(certificate));
-        else
-                reporter_log(&certificate->reporter, LOG_INFO, MESSAGE_EXPORTED, "%u export%s %s current", n,
-                             n == 1 ? "" : "s", n == 1 ? "is" : "are");
 }
 
 static void (*const starts[OPERATION_MAX])(struct certificate *certificate) = {
@@ -289,8 +268,8 @@ static void take_configuration(struct certificate *certificate) {
 static void finish(struct certificate *certificate) {
         struct core *core = &certificate->core;
 
-        tell_made(certificate);
-        end_export(certificate, "the certificate was removed from the configuration");
+        certificate_say_made(certificate);
+        certificate_say_exported(certificate, "the certificate was removed from the configuration");
         if (state_file_is_saved(core->state_file))
                 core->env->ops->retired(core->env, certificate);
         else
@@ -353,8 +332,8 @@ static bool renewer_is_blocked(struct renewer *renewer) {
 static void on_inspected(struct renewer *renewer, bool is_first, bool has_failed) {
         struct environment *env = renewer->core->env;
 
-        tell_made(renewer_owner(renewer));
-        end_export(renewer_owner(renewer), has_failed ? "the set cannot be inspected" : NULL);
+        certificate_say_made(renewer_owner(renewer));
+        certificate_say_exported(renewer_owner(renewer), has_failed ? "the set cannot be inspected" : NULL);
         env->ops->inspected(env, renewer_owner(renewer), is_first, has_failed);
 }
 
@@ -539,7 +518,7 @@ struct certificate *certificate_free(struct certificate *certificate) {
                 replica_free(certificate->core.replica);
                 rollback_free(certificate->operation.rollback);
                 adoption_free(certificate->operation.adoption);
-                free(certificate->operation.accepted_by);
+                free(certificate->operation.text);
                 revoker_clear(&certificate->revoker);
                 prober_clear(&certificate->prober);
                 publisher_clear(&certificate->publisher);

@@ -3,7 +3,8 @@
  * 10,000 bits held the loop for a second. Curves have names and a size, so no server can make them dear. An
  * exchange by RSA goes as well: who gets the server's key later could read what was said.
  *
- * The list of this machine is narrowed, never replaced: what its administrator forbids stays forbidden.
+ * The list of ciphers of this machine is narrowed, never replaced: what its administrator forbids stays
+ * forbidden. Its list of groups cannot be read back from OpenSSL 3.0, so that one is replaced.
  */
 
 #include "lib/x509/handshake.h"
