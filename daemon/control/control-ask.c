@@ -168,6 +168,25 @@ static bool operate(struct http_request *request, struct certificate *certificat
         return r != -EAGAIN;
 }
 
+/* What is not known yet, since the certificate has just been added, is no answer to who asks for the details.
+ * As operate(). */
+static bool describe(struct control_asks *asks, struct http_request *request, struct certificate *certificate,
+                     enum request_look look) {
+        struct report_status status;
+
+        certificate_get_status(certificate, &status);
+        if (status.knowledge == SET_UNKNOWN && look == LOOK_NONE)
+                return false;
+        control_reply_details(asks->options, request, certificate);
+        return true;
+}
+
+static bool answer(struct control_asks *asks, struct http_request *request, struct certificate *certificate,
+                   enum operation operation, enum request_look look) {
+        return operation == OPERATION_NONE ? describe(asks, request, certificate, look)
+                                           : operate(request, certificate, operation, look);
+}
+
 /* --- Requests that wait --- */
 
 static struct asked *asked_free(struct asked *asked) {
@@ -203,7 +222,7 @@ static int on_asked(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
         if (!certificate)
                 http_reply_error(asked->request, 404, NULL, "%s was removed from the configuration",
                                  asked->name);
-        else if (!operate(asked->request, certificate, asked->operation, look) &&
+        else if (!answer(asked->asks, asked->request, certificate, asked->operation, look) &&
                  sd_event_source_set_time(asked->timer, asked->deadline) >= 0 &&
                  sd_event_source_set_enabled(asked->timer, SD_EVENT_ONESHOT) >= 0)
                 return 0;
@@ -248,7 +267,7 @@ static int wait_for_look(struct control_asks *asks, struct http_request *request
 
 void control_ask(struct control_asks *asks, struct http_request *request, struct certificate *certificate,
                  enum operation operation) {
-        if (!operate(request, certificate, operation, LOOK_NONE) &&
+        if (!answer(asks, request, certificate, operation, LOOK_NONE) &&
             wait_for_look(asks, request, certificate, operation) < 0)
                 http_reply_error(request, 500, NULL, "out of memory");
 }

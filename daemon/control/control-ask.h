@@ -1,6 +1,7 @@
 #pragma once
 
-/* What changes something: operations upon a certificate, and a reload; each answers REQUEST. */
+/* What changes something: operations upon a certificate, and a reload; and what waits for an inspection. Each
+ * answers REQUEST. */
 
 #include "daemon/control/control.h"
 #include "daemon/fleet/fleet.h"
@@ -16,6 +17,7 @@ struct control_asks {
         struct asked *first;
 };
 
+/* OPERATION_NONE: asks for the details. */
 void control_ask(struct control_asks *asks, struct http_request *request, struct certificate *certificate,
                  enum operation operation);
 

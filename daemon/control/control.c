@@ -73,7 +73,7 @@ static void get_connectors(struct control *control, struct http_request *request
 
 static void get_details(struct control *control, struct http_request *request,
                         struct certificate *certificate) {
-        control_reply_details(&control->options, request, certificate);
+        control_ask(&control->asks, request, certificate, OPERATION_NONE);
 }
 
 static void get_history(struct control *control, struct http_request *request,

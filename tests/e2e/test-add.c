@@ -125,5 +125,24 @@ START_TEST(a_file_of_that_name_is_not_touched) {
 }
 END_TEST
 
-TEST_MAIN("add", a_certificate_comes_and_goes, what_is_wrong_leaves_nothing_behind,
+/* Scripts ask at once, and the first inspection may take its time: here each lock does. */
+START_TEST(what_was_added_is_known) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING("2h"));
+        const char *why;
+
+        fixture_configure(fixture, ORDERS);
+        fixture_add_control(fixture);
+        why = fixture_start_slow(fixture, "flock", 300 * USEC_PER_MSEC);
+        if (why) {
+                test_skip("what_was_added_is_known: calls cannot be made slow: %s", why);
+                return;
+        }
+        fixture_expect(fixture, MESSAGE_READY);
+        ctl(fixture, ADD, 0, "rekeyctl enrol taken");
+        ctl(fixture, "needs-renewal taken", 0, "yes: there is no certificate");
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
+TEST_MAIN("add", a_certificate_comes_and_goes, what_was_added_is_known, what_is_wrong_leaves_nothing_behind,
           a_file_of_that_name_is_not_touched)

@@ -414,17 +414,10 @@ END_TEST
 
 /* That it can be used becomes known while a look is under way, which has seen the journal before that. */
 START_TEST(a_look_under_way_is_made_again) {
-        const char *why = system("strace -D -f -qq -o /dev/null true") != 0
-                                  ? "strace is missing or may not trace here"
-                                  : test_is_instrumented();
-        struct fixture *fixture;
+        struct fixture *fixture = begin(EXPORTS);
         _cleanup_(freep) char *command = NULL;
+        const char *why;
 
-        if (why) {
-                test_skip("calls cannot be made slow: %s", why);
-                return;
-        }
-        fixture = begin(EXPORTS);
         if (fixture_lacks(fixture, NO_CERTAIN_ERROR)) {
                 end(fixture);
                 return;
@@ -435,10 +428,12 @@ START_TEST(a_look_under_way_is_made_again) {
         fixture_kill(fixture);
         ck_assert_int_ge(asprintf(&command, "rm %s/?.pem", fixture->directory), 0);
         ck_assert_int_eq(system(command), 0);
-        setenv("REKEYD_TEST_WRAPPER",
-               "strace -D -f -qq -o /dev/null -e trace=fsync -e inject=fsync:delay_enter=400000", 1);
-        fixture_start(fixture, NULL);
-        unsetenv("REKEYD_TEST_WRAPPER");
+        why = fixture_start_slow(fixture, "fsync", 400 * USEC_PER_MSEC);
+        if (why) {
+                test_skip("calls cannot be made slow: %s", why);
+                end(fixture);
+                return;
+        }
         await_text(fixture, MESSAGE_NOT_REVOKED, "is not revoked, as requested earlier, and can be used");
         await_text(fixture, MESSAGE_CURRENT, "generation 1 is current until");
         check_usable(fixture, true);

@@ -411,3 +411,21 @@ struct fleet_options fleet_of(const struct fixture *fixture, const char *name, u
                 .not_after = expiry,
         };
 }
+
+const char *fixture_start_slow(struct fixture *fixture, const char *syscall, usec_t usec) {
+        _cleanup_(freep) char *wrapper = NULL;
+
+        if (test_is_instrumented())
+                return test_is_instrumented();
+        if (system("strace -D -f -qq -o /dev/null true") != 0)
+                return "strace is missing or may not trace here";
+        ck_assert_int_gt(
+                asprintf(&wrapper,
+                         "strace -D -f -qq -o /dev/null -e trace=%s -e inject=%s:delay_enter=%" PRIu64,
+                         syscall, syscall, usec),
+                0);
+        setenv("REKEYD_TEST_WRAPPER", wrapper, 1);
+        fixture_start(fixture, NULL);
+        unsetenv("REKEYD_TEST_WRAPPER");
+        return NULL;
+}

@@ -137,3 +137,7 @@ bool fixture_lacks(const struct fixture *fixture, const char *names);
 
 /* How many calls of OPERATION ("sign") devconnector has answered. */
 unsigned fixture_calls(struct fixture *fixture, const char *operation);
+
+/* fixture_start() where each call of SYSCALL takes USEC longer. NULL: it does; else why it cannot, and
+ * nothing was started. */
+const char *fixture_start_slow(struct fixture *fixture, const char *syscall, usec_t usec);
