@@ -379,11 +379,12 @@ static struct certificate *publisher_owner(struct publisher *publisher) {
         return container_of(publisher, struct certificate, publisher);
 }
 
-static void on_published(struct publisher *publisher) {
-        struct renewer *renewer = &publisher_owner(publisher)->renewer;
+static void on_wrote(struct publisher *publisher, const struct export *export) {
+        waits_settle_file(&publisher_owner(publisher)->renewer.waits, export->path);
+}
 
-        waits_settle_files(&renewer->waits);
-        renewer_continue(renewer);
+static void on_published(struct publisher *publisher) {
+        renewer_continue(&publisher_owner(publisher)->renewer);
 }
 
 static void on_export_retry(struct publisher *publisher) {
@@ -395,6 +396,7 @@ static void on_publisher_idle(struct publisher *publisher) {
 }
 
 static const struct publisher_ops publisher_ops = {
+        .wrote = on_wrote,
         .published = on_published,
         .retry = on_export_retry,
         .idle = on_publisher_idle,

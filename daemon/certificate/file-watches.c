@@ -24,6 +24,7 @@ struct file_watches {
         void *userdata;
         sd_event_source *timer;     /* a change waits until it may be told */
         usec_t last, distance_usec; /* of the last call, CLOCK_BOOTTIME; 0: none yet */
+        bool is_paused;
         size_t n;
         struct watched_file files[];
 };
@@ -62,23 +63,41 @@ static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
         struct file_watches *watches = userdata;
 
         watches->timer = sd_event_source_disable_unref(watches->timer);
-        if (has_changed(watches))
+        if (!watches->is_paused && has_changed(watches))
                 tell(watches);
         return 0;
 }
 
-static void on_change(void *userdata) {
-        struct watched_file *file = userdata;
-        struct file_watches *watches = file->owner;
+static void tell_in_time(struct file_watches *watches) {
         const usec_t due = usec_add(watches->last, watches->distance_usec);
 
-        if (watches->timer || identify(file->path) == file->seen)
+        if (watches->timer)
                 return;
         if (watches->last == 0 || now_usec(CLOCK_BOOTTIME) >= due)
                 tell(watches);
         else
                 (void)sd_event_add_time(watches->event, &watches->timer, CLOCK_BOOTTIME, due, 0, on_timer,
                                         watches);
+}
+
+static void on_change(void *userdata) {
+        const struct watched_file *file = userdata;
+
+        if (!file->owner->is_paused && identify(file->path) != file->seen)
+                tell_in_time(file->owner);
+}
+
+void file_watches_pause(struct file_watches *watches) {
+        if (watches)
+                watches->is_paused = true;
+}
+
+void file_watches_resume(struct file_watches *watches) {
+        if (!watches || !watches->is_paused)
+                return;
+        watches->is_paused = false;
+        if (has_changed(watches))
+                tell_in_time(watches);
 }
 
 /* --- Watching --- */
@@ -140,12 +159,15 @@ void file_watches_note(struct file_watches *watches) {
                 watches->files[i].seen = identify(watches->files[i].path);
 }
 
-/* One that is not there may have been taken away just now: that is news. */
-void file_watches_settle(struct file_watches *watches) {
+/* One that is not there has been taken away just now: that is news. */
+void file_watches_settle(struct file_watches *watches, const char *path) {
         for (size_t i = 0; watches && i < watches->n; i++) {
-                const uint64_t now = watches->files[i].is_export ? identify(watches->files[i].path) : 0;
+                struct watched_file *file = &watches->files[i];
+                uint64_t now;
 
-                if (now != 0)
-                        watches->files[i].seen = now;
+                if (!file->is_export || !streq(file->path, path))
+                        continue;
+                now = identify(path);
+                file->seen = now != 0 ? now : UINT64_MAX;
         }
 }

@@ -28,8 +28,13 @@ DEFINE_CLEANUP(struct file_watches *, file_watches_free);
  * event. Accepts NULL. */
 void file_watches_note(struct file_watches *watches);
 
-/* So are the exports that rekeyd may have written since. Accepts NULL. */
-void file_watches_settle(struct file_watches *watches);
+/* While files are checked and written nothing is told; what has changed by the end is told then. Both accept
+ * NULL. */
+void file_watches_pause(struct file_watches *watches);
+void file_watches_resume(struct file_watches *watches);
+
+/* The export PATH is as rekeyd has written it, and that is seen. Accepts NULL. */
+void file_watches_settle(struct file_watches *watches, const char *path);
 
 /* The distance after DISTANCE_USEC (0: none yet), when the last call was QUIET_USEC ago. Pure. */
 usec_t file_watches_next_distance(usec_t distance_usec, usec_t quiet_usec);

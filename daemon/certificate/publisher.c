@@ -156,8 +156,14 @@ static void finish(struct publisher *publisher) {
         export_notes_take(&publisher->notes, run, core, wait_usec);
         if (run && n_failed == 0)
                 arm_end(publisher, exports_run_end(run));
-        for (size_t i = 0; run && i < core->config->n_exports; i++)
-                log_result(publisher, &core->config->exports[i], exports_run_result(run, i), wait_usec);
+        for (size_t i = 0; run && i < core->config->n_exports; i++) {
+                const struct export *export = &core->config->exports[i];
+                const struct export_result *result = exports_run_result(run, i);
+
+                if (result->is_written && export->path)
+                        publisher->ops->wrote(publisher, export);
+                log_result(publisher, export, result, wait_usec);
+        }
         publisher->run = exports_run_free(publisher->run);
         if (facts_has_set(&core->facts))
                 publisher_start(publisher);

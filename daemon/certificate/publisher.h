@@ -12,6 +12,7 @@ struct exports_run;
 struct publisher;
 
 struct publisher_ops {
+        void (*wrote)(struct publisher *publisher, const struct export *export); /* a file */
         void (*published)(struct publisher *publisher); /* all that could be done for the exports is done */
         void (*retry)(struct publisher *publisher);     /* it is time to publish again: an export failed */
         void (*idle)(struct publisher *publisher);      /* nothing more is to be delivered for now */

@@ -108,6 +108,7 @@ void waits_arm(struct waits *waits, const struct renewal *renewal) {
         waits->is_paused = false;
         arm_timer(waits, renewal);
         arm_token_watch(waits, renewal);
+        file_watches_resume(waits->file_watches);
 }
 
 void waits_pause(struct waits *waits) {
@@ -132,10 +133,11 @@ static void watch_files(struct waits *waits) {
                           core->config->name);
         waits->has_files = true;
         file_watches_note(waits->file_watches);
+        file_watches_pause(waits->file_watches);
 }
 
-void waits_settle_files(struct waits *waits) {
-        file_watches_settle(waits->file_watches);
+void waits_settle_file(struct waits *waits, const char *path) {
+        file_watches_settle(waits->file_watches, path);
 }
 
 void waits_forget_files(struct waits *waits) {

@@ -49,11 +49,11 @@ void waits_pause(struct waits *waits);
 int waits_prepare(struct waits *waits);
 
 /* Watches the files of the set, where they are to be, and its exports. To be called before they are
- * inspected: what changes after the inspection is then an event. */
+ * inspected: what changes after the inspection is then an event; of exports it comes with waits_arm(). */
 void waits_watch_set(struct waits *waits);
 
-/* The exports were written, as far as they could be: that is no change by others. */
-void waits_settle_files(struct waits *waits);
+/* The export PATH was written: that is no change by others. */
+void waits_settle_file(struct waits *waits, const char *path);
 
 /* The configuration is another one: the next waits_watch_set() watches other files. */
 void waits_forget_files(struct waits *waits);

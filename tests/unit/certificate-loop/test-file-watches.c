@@ -92,13 +92,44 @@ START_TEST(what_was_written_is_settled) {
 
         bench_make(&bench);
         scratch_write(bench.scratch, "a.p12", "another", 0600);
-        file_watches_settle(bench.watches);
+        file_watches_settle(bench.watches, bench.path);
         drain(bench.event);
         ck_assert_uint_eq(bench.n, 0);
         scratch_write(bench.scratch, "pass", "another", 0600);
-        file_watches_settle(bench.watches);
+        file_watches_settle(bench.watches, bench.path);
         drain(bench.event);
         ck_assert_uint_eq(bench.n, 1);
+        bench_clear(&bench);
+}
+END_TEST
+
+/* The events of what rekeyd writes come while it writes. */
+START_TEST(nothing_is_told_in_a_pause) {
+        struct bench bench;
+
+        bench_make(&bench);
+        file_watches_pause(bench.watches);
+        ck_assert_int_eq(unlink(bench.path), 0);
+        scratch_write(bench.scratch, "a.p12", "another", 0600);
+        drain(bench.event);
+        file_watches_settle(bench.watches, bench.path);
+        file_watches_resume(bench.watches);
+        drain(bench.event);
+        ck_assert_uint_eq(bench.n, 0);
+
+        /* By others; also where it was written, and is gone again. */
+        file_watches_pause(bench.watches);
+        ck_assert_int_eq(unlink(bench.path), 0);
+        drain(bench.event);
+        ck_assert_uint_eq(bench.n, 0);
+        file_watches_resume(bench.watches);
+        ck_assert_uint_eq(bench.n, 1);
+        file_watches_note(bench.watches);
+        file_watches_pause(bench.watches);
+        file_watches_settle(bench.watches, bench.path);
+        file_watches_resume(bench.watches);
+        while (bench.n < 2)
+                ck_assert_int_ge(sd_event_run(bench.event, UINT64_MAX), 0);
         bench_clear(&bench);
 }
 END_TEST
@@ -127,10 +158,12 @@ START_TEST(without_exports_nothing_is_watched) {
         ck_assert_int_eq(file_watches_new(NULL, &certificate, count, NULL, &watches), 0);
         ck_assert_ptr_null(watches);
         file_watches_note(NULL);
-        file_watches_settle(NULL);
+        file_watches_settle(NULL, "");
+        file_watches_pause(NULL);
+        file_watches_resume(NULL);
         ck_assert_ptr_null(file_watches_free(NULL));
 }
 END_TEST
 
 TEST_MAIN("file-watches", the_distance_doubles_and_begins_anew, what_is_news, what_was_written_is_settled,
-          two_at_once_are_told_apart, without_exports_nothing_is_watched)
+          nothing_is_told_in_a_pause, two_at_once_are_told_apart, without_exports_nothing_is_watched)

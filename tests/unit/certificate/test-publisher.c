@@ -150,7 +150,12 @@ static void on_retry(_unused_ struct publisher *p) {
         n_retries++;
 }
 
-static const struct publisher_ops ops = { .published = on_published, .retry = on_retry, .idle = on_retry };
+static void on_wrote(_unused_ struct publisher *p, _unused_ const struct export *export) {
+}
+
+static const struct publisher_ops ops = {
+        .wrote = on_wrote, .published = on_published, .retry = on_retry, .idle = on_retry
+};
 
 static void set_up(void) {
         ports_init(&ports);
