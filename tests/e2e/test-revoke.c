@@ -431,7 +431,7 @@ START_TEST(a_look_under_way_is_made_again) {
         why = fixture_start_slow(fixture, "fsync", 400 * USEC_PER_MSEC);
         if (why) {
                 test_skip("calls cannot be made slow: %s", why);
-                end(fixture);
+                fixture_free(fixture);
                 return;
         }
         await_text(fixture, MESSAGE_NOT_REVOKED, "is not revoked, as requested earlier, and can be used");

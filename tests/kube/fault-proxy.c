@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include "tests/support/must.h"
@@ -43,7 +44,8 @@ struct proxy_fault_server {
         unsigned n, nth, n_connections;
         bool writes[REQUESTS_MAX]; /* by number */
         enum proxy_fault fault;
-        bool is_held, is_released;
+        bool is_released;
+        int held_fd; /* of an eventfd, which can be read while a request is held */
 };
 
 struct connection {
@@ -131,8 +133,7 @@ static enum proxy_fault next_fault(struct proxy_fault_server *proxy, const char 
 
 static void hold(struct proxy_fault_server *proxy) {
         pthread_mutex_lock(&proxy->lock);
-        proxy->is_held = true;
-        pthread_cond_broadcast(&proxy->changed);
+        must(eventfd_write(proxy->held_fd, 1) == 0);
         while (!proxy->is_released)
                 pthread_cond_wait(&proxy->changed, &proxy->lock);
         pthread_mutex_unlock(&proxy->lock);
@@ -261,6 +262,8 @@ struct proxy_fault_server *fault_proxy_new(const char *directory) {
         must(SSL_CTX_use_PrivateKey_file(proxy->server, key, SSL_FILETYPE_PEM) == 1);
         must(pthread_mutex_init(&proxy->lock, NULL) == 0 && pthread_cond_init(&proxy->changed, NULL) == 0);
         must(pipe(proxy->stop_fds) == 0);
+        proxy->held_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        must(proxy->held_fd >= 0);
         listen_on_loopback(proxy);
         must(pthread_create(&proxy->thread, NULL, run, proxy) == 0);
         return proxy;
@@ -277,6 +280,7 @@ struct proxy_fault_server *fault_proxy_free(struct proxy_fault_server *proxy) {
                 pthread_cond_wait(&proxy->changed, &proxy->lock);
         pthread_mutex_unlock(&proxy->lock);
         fd_close(proxy->listen_fd);
+        fd_close(proxy->held_fd);
         fd_close(proxy->stop_fds[0]);
         fd_close(proxy->stop_fds[1]);
         SSL_CTX_free(proxy->server);
@@ -290,11 +294,14 @@ const char *fault_proxy_url(const struct proxy_fault_server *proxy) {
 }
 
 void fault_proxy_arm(struct proxy_fault_server *proxy, unsigned nth, enum proxy_fault fault) {
+        eventfd_t n;
+
         pthread_mutex_lock(&proxy->lock);
+        (void)eventfd_read(proxy->held_fd, &n);
         proxy->n = 0;
         proxy->nth = nth;
         proxy->fault = fault;
-        proxy->is_held = proxy->is_released = false;
+        proxy->is_released = false;
         pthread_mutex_unlock(&proxy->lock);
 }
 
@@ -316,11 +323,8 @@ bool fault_proxy_writes(struct proxy_fault_server *proxy, unsigned n) {
         return writes;
 }
 
-void fault_proxy_await_held(struct proxy_fault_server *proxy) {
-        pthread_mutex_lock(&proxy->lock);
-        while (!proxy->is_held)
-                pthread_cond_wait(&proxy->changed, &proxy->lock);
-        pthread_mutex_unlock(&proxy->lock);
+bool fault_proxy_await_held(struct proxy_fault_server *proxy, struct process *client) {
+        return process_await_readable(client, proxy->held_fd);
 }
 
 void fault_proxy_release(struct proxy_fault_server *proxy) {

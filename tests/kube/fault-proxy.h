@@ -3,7 +3,7 @@
 /* A server in front of the API server that can be told to spoil a request: HTTP/1.1, one request a
  * connection. */
 
-#include "lib/util/macro.h"
+#include "tests/support/process.h"
 
 enum proxy_fault {
         PROXY_NONE,
@@ -42,6 +42,8 @@ unsigned fault_proxy_count(struct proxy_fault_server *proxy);
 /* Whether the Nth of them was not only to read. */
 bool fault_proxy_writes(struct proxy_fault_server *proxy, unsigned n);
 
-/* Waits until a request is held; lets it go. */
-void fault_proxy_await_held(struct proxy_fault_server *proxy);
+/* Waits until a request is held. False: CLIENT, whose requests they are, has ended before it made so many. */
+bool fault_proxy_await_held(struct proxy_fault_server *proxy, struct process *client);
+
+/* Lets it go. */
 void fault_proxy_release(struct proxy_fault_server *proxy);

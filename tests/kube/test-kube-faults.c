@@ -223,7 +223,7 @@ START_TEST(killed_at_each_request) {
                         spoil(&stage);
                         fault_proxy_arm(stage.proxy, nth, faults[i]);
                         fixture_start(stage.rekeyd, "--once");
-                        fault_proxy_await_held(stage.proxy);
+                        ck_assert(fault_proxy_await_held(stage.proxy, stage.rekeyd->rekeyd));
                         fixture_kill(stage.rekeyd);
                         fault_proxy_release(stage.proxy);
                         ck_assert(has_set(&stage) == (nth == REQUESTS && faults[i] == PROXY_HOLD_AFTER));

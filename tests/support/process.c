@@ -114,16 +114,17 @@ static void take_output(struct stream *stream) {
         stream->fd = fd_close(stream->fd);
 }
 
-/* Waits until there is more output, or the deadline. False when nothing more can come. */
-static bool wait_output(struct process *process, usec_t deadline) {
-        struct pollfd fds[2];
+/* Waits until there is more output, FD (negative: none) can be read, or the deadline. False when nothing more
+ * can come of the process. */
+static bool wait_output(struct process *process, int fd, usec_t deadline) {
+        struct pollfd fds[3] = { [2] = { .fd = fd, .events = POLLIN } };
         usec_t now = now_usec(CLOCK_MONOTONIC);
 
         if ((process->streams[0].fd < 0 && process->streams[1].fd < 0) || now >= deadline)
                 return false;
         for (size_t i = 0; i < 2; i++)
                 fds[i] = (struct pollfd) { .fd = process->streams[i].fd, .events = POLLIN };
-        (void)poll(fds, 2, (int)((deadline - now) / USEC_PER_MSEC) + 1);
+        (void)poll(fds, ELEMENTSOF(fds), (int)((deadline - now) / USEC_PER_MSEC) + 1);
         for (size_t i = 0; i < 2; i++)
                 take_output(&process->streams[i]);
         return true;
@@ -157,7 +158,7 @@ char *process_poll(struct process *process, enum process_stream stream, const ch
                                 return line;
                         free(line);
                 }
-                if (process->streams[stream].fd < 0 || !wait_output(process, deadline))
+                if (process->streams[stream].fd < 0 || !wait_output(process, -1, deadline))
                         return NULL;
         }
 }
@@ -170,6 +171,16 @@ char *process_await(struct process *process, enum process_stream stream, const c
         fprintf(stderr, "%s never said '%s'; it said:\n%s%s\n", process->name, wanted,
                 process_output(process, PROCESS_STDOUT), process_output(process, PROCESS_STDERR));
         return NULL;
+}
+
+bool process_await_readable(struct process *process, int fd) {
+        const usec_t deadline = usec_add(now_usec(CLOCK_MONOTONIC), patience_usec());
+        struct pollfd readable = { .fd = fd, .events = POLLIN };
+
+        while (poll(&readable, 1, 0) <= 0)
+                if (!wait_output(process, fd, deadline))
+                        return poll(&readable, 1, 0) > 0;
+        return true;
 }
 
 const char *process_output(struct process *process, enum process_stream stream) {
@@ -204,7 +215,7 @@ int process_wait(struct process *process) {
 
         if (process->pid <= 0)
                 return process->status;
-        while (wait_output(process, deadline))
+        while (wait_output(process, -1, deadline))
                 ;
         if (now_usec(CLOCK_MONOTONIC) >= deadline) {
                 fprintf(stderr, "%s did not end; it said:\n%s%s\n", process->name,

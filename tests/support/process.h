@@ -33,6 +33,10 @@ char *process_await(struct process *process, enum process_stream stream, const c
 /* The same, for a line that need not come: NULL without a word at the end of the output, or after WITHIN. */
 char *process_poll(struct process *process, enum process_stream stream, const char *wanted, usec_t within);
 
+/* Waits until FD, of somebody who hears of the process, can be read. False: it never can, since the process
+ * has ended, or patience. */
+bool process_await_readable(struct process *process, int fd);
+
 /* All of STREAM up to now, borrowed until the next call. */
 const char *process_output(struct process *process, enum process_stream stream);
 
