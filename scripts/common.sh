@@ -40,9 +40,10 @@ install_packages() {
                 "${sudo[@]}" chmod 755 /usr/sbin/policy-rc.d
                 trap '"${sudo[@]}" rm -f /usr/sbin/policy-rc.d' RETURN
         fi
-        "${sudo[@]}" apt-get -q update >/dev/null || die "apt-get update failed"
+        # Of several that update at the same time each waits for the others; apt-get fails at once.
+        "${sudo[@]}" flock /var/lib/apt/lists apt-get -q update >/dev/null || die "apt-get update failed"
         "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-                apt-get -q -y --no-install-recommends install "${missing[@]}" >/dev/null ||
+                apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends install "${missing[@]}" >/dev/null ||
                 die "apt-get install failed"
 }
 

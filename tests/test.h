@@ -56,6 +56,11 @@ static inline unsigned test_rounds(unsigned n) {
         return getenv("REKEYD_TEST_WRAPPER") ? n / 8 : n;
 }
 
+/* The step through rows that are alike and take seconds each there: N under valgrind. */
+static inline unsigned test_step(unsigned n) {
+        return getenv("REKEYD_TEST_WRAPPER") ? n : 1;
+}
+
 /* A test that cannot run here, and why. It is counted as skipped. */
 #define test_skip(format, ...) test_report("SKIP " format, ##__VA_ARGS__)
 

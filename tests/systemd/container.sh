@@ -27,7 +27,7 @@ make_root() {
         rm -rf "$1"/root-*
         mkdir -p "$1"
         echo "# making a root of Debian 12 in $base"
-        apt-get -q update >"$log" 2>&1 || { cat "$log" >&2; return 1; }
+        flock /var/lib/apt/lists apt-get -q update >"$log" 2>&1 || { cat "$log" >&2; return 1; }
         sources=$(apt-get indextargets --format 'deb $(REPO_URI) $(CODENAME) $(COMPONENT)' \
                 'Created-By: Packages' 'Origin: Debian' | grep " $suite" | sort -u)
         mirror=$(awk -v "suite=$suite" '$3 == suite { print $2; exit }' <<<"$sources")
