@@ -333,7 +333,7 @@ START_TEST(no_mishap_leaves_it_half) {
 
         for (enum reason reason = 0; reason < REASON_MAX; reason++)
                 for (enum mishap mishap = MISHAP_KILL_BEFORE; mishap <= MISHAP_FAIL; mishap++) {
-                        if ((reason + mishap) % test_step(3) != 0)
+                        if (((unsigned)reason + mishap) % test_step(3) != 0)
                                 continue;
                         strike_all(&tally, reason, PHASE_PLANNED, run_forward, PHASE_RETIRED, mishap);
                         strike_all(&tally, reason, PHASE_TRUSTED, world_rollback, PHASE_ROLLED_BACK, mishap);
