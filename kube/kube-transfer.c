@@ -20,6 +20,7 @@
 #include "lib/x509/handshake.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
+#define KEEPALIVE_SEC      60L
 
 static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         struct kube_transfer *transfer = userdata;
@@ -132,6 +133,9 @@ static CURLcode set_options(struct kube_transfer *transfer, const struct kube_tr
         SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
         SET(CURLOPT_NOSIGNAL, 1L);
         SET(CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+        SET(CURLOPT_TCP_KEEPALIVE, 1L); /* a watch may be silent for minutes, and its server gone */
+        SET(CURLOPT_TCP_KEEPIDLE, KEEPALIVE_SEC);
+        SET(CURLOPT_TCP_KEEPINTVL, KEEPALIVE_SEC);
         SET(CURLOPT_USERAGENT, options->agent);
         SET(CURLOPT_HTTPHEADER, transfer->headers);
         SET(CURLOPT_CONNECT_TO, transfer->connect_to);

@@ -159,8 +159,10 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
                 if (renewer->pending == RENEWER_NOTHING)
                         renewer->pending = RENEWER_REFRESH;
         }
-        if (outcome->step == STEP_INSPECT)
+        if (outcome->step == STEP_INSPECT) {
+                reporter_forget_current(renewer->core->reporter); /* that it is over is news */
                 note_inspected(renewer, true);
+        }
         rest(renewer);
 }
 
@@ -397,8 +399,6 @@ static void take_inspection(struct renewer *renewer) {
         struct facts_news news;
         bool closely = renewer->is_news_to_us;
 
-        if (facts_is_unreadable(&core->facts))
-                reporter_forget_current(core->reporter); /* that it can be read again is news */
         news = facts_observe(&core->facts, findings->set, findings->token, findings->token_file);
         /* What is new ends a back-off. */
         if (news.is_new_set || news.is_new_token)

@@ -50,11 +50,14 @@ struct replica {
         struct kube_call *call;
         enum call_kind kind;
         sd_event_source *later;      /* a job ends without a call */
+        sd_event_source *retry;      /* of reading */
+        unsigned n_unread;           /* times in a row that reading has failed */
         json_t *published, *private; /* as they were read or written; NULL: not known */
         json_t *written;             /* what is being written */
         bool writes_published;       /* that is the published Secret */
         struct shared_view view;
         bool is_marked, is_once; /* nothing is followed */
+        bool is_unwatched;       /* which was logged */
         char version[64];        /* of the published Secret */
         struct shared_job job;
         struct error error;
@@ -148,22 +151,51 @@ static void on_changed(const char *version, void *userdata) {
                 replica->ops->changed(replica->userdata);
 }
 
+static void on_forbidden(const char *error, void *userdata) {
+        struct replica *replica = userdata;
+
+        if (!replica->is_unwatched)
+                report(replica, LOG_WARNING, "%s; what other replicas publish in Secret %s is found late",
+                       error, replica->secret);
+        replica->is_unwatched = true;
+}
+
 static int follow(struct replica *replica, const char *version) {
         const struct kube_follow_options options = {
                 .client = replica->client,
                 .event = replica->event,
                 .secret = replica->name,
                 .changed = on_changed,
+                .forbidden = on_forbidden,
                 .userdata = replica,
         };
 
         return replica->follow || replica->is_once ? 0 : kube_follow_new(&options, version, &replica->follow);
 }
 
+static int on_retry(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
+        struct replica *replica = userdata;
+
+        replica->retry = sd_event_source_disable_unref(replica->retry);
+        replica->ops->changed(replica->userdata);
+        return 0;
+}
+
+/* The copy is good for weeks, and nothing else would ask before that: only one of the Secrets is followed. */
+static void retry_later(struct replica *replica) {
+        const usec_t span = backoff_for_ever(FAILURE_TRANSIENT, ++replica->n_unread);
+
+        replica->retry = sd_event_source_disable_unref(replica->retry);
+        if (!replica->is_once && sd_event_add_time_relative(replica->event, &replica->retry, CLOCK_BOOTTIME,
+                                                            span, span / 10, on_retry, replica) < 0)
+                sd_event_exit(replica->event, EXIT_FAILURE);
+}
+
 static void on_read_failed(struct replica *replica, const char *error) {
         forget(replica);
         note_problem(replica, error);
         (void)follow(replica, NULL);
+        retry_later(replica);
         fail_job(replica, -EIO, error);
 }
 
@@ -191,6 +223,8 @@ static void on_private_read(struct replica *replica, const struct kube_result *r
                 return;
         }
         note_problem(replica, NULL);
+        replica->n_unread = 0;
+        replica->retry = sd_event_source_disable_unref(replica->retry);
         if (follow(replica, replica->version) < 0)
                 fail_job(replica, -ENOMEM, "out of memory");
         else
@@ -585,6 +619,7 @@ struct replica *replica_free(struct replica *replica) {
         kube_turn_free(replica->turn);
         kube_follow_free(replica->follow);
         sd_event_source_disable_unref(replica->later);
+        sd_event_source_disable_unref(replica->retry);
         forget(replica);
         error_clear(&replica->error);
         free(replica->problem);

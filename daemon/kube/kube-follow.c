@@ -12,7 +12,7 @@
 #include "lib/kube/kube-object.h"
 
 /* The server ends a watch by itself then, and so do we where the connection is dead. */
-#define WATCH_SEC    3000u
+#define WATCH_SEC    540u
 #define WATCH_USEC   ((WATCH_SEC + 60) * USEC_PER_SEC)
 #define HEALTHY_USEC (10 * USEC_PER_SEC) /* a watch that lasted that long was no failure */
 #define VERSION_ROOM 64
@@ -107,6 +107,8 @@ static void read_object(struct kube_follow *follow) {
 static void on_watched(struct kube_follow *follow, const struct kube_result *result) {
         const bool is_healthy = now_usec(CLOCK_MONOTONIC) - follow->begin_usec >= HEALTHY_USEC;
 
+        if (result->outcome == KUBE_FORBIDDEN)
+                follow->options.forbidden(result->error, follow->options.userdata);
         if (is_healthy)
                 follow->n_failures = 0;
         if (is_healthy && result->outcome == KUBE_DONE && *follow->version)

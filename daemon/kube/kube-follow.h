@@ -18,6 +18,10 @@ struct kube_follow_options {
         /* The Secret is there with this VERSION; NULL: it was deleted. Also after each outage, changed or
          * not. */
         void (*changed)(const char *version, void *userdata);
+
+        /* The server forbids to watch it, with its ERROR: from now on it is read from time to time. Again at
+         * each attempt to watch. */
+        void (*forbidden)(const char *error, void *userdata);
         void *userdata;
 };
 

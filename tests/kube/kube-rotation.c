@@ -31,16 +31,16 @@ void kube_rotation_start(struct kube_rotation *rotation, const char *verb, const
                                verb,
                                "--config",
                                rotation->config,
-                               "--kubeconfig",
-                               rotation->kubeconfig,
                                "--signer",
                                rotation->signer,
                                "--trust",
                                rotation->trust,
                                "--state",
                                rotation->state,
-                               a,
-                               b,
+                               rotation->kubeconfig ? "--kubeconfig" : a,
+                               rotation->kubeconfig ? rotation->kubeconfig : b,
+                               rotation->kubeconfig ? a : NULL,
+                               rotation->kubeconfig ? b : NULL,
                                NULL };
 
         rotation->rekeyca = process_free(rotation->rekeyca);

@@ -7,7 +7,8 @@
 
 struct kube_rotation {
         struct kube_fixture *fixture; /* borrowed */
-        char *kubeconfig, *config, *signer, *trust, *state;
+        char *config, *signer, *trust, *state;
+        char *kubeconfig;        /* NULL: rekeyca is not told of any */
         struct process *rekeyca; /* the last one */
 };
 

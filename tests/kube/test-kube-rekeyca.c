@@ -11,7 +11,7 @@
 #include "tests/support/x509.h"
 #include "tests/test.h"
 
-enum { DONE = 0, REFUSED = 3, BUSY = 4, CHANGED = 5 };
+enum { DONE = 0, FAILED = 1, REFUSED = 3, BUSY = 4, CHANGED = 5 };
 
 #define RIGHTS                            \
         "--verb=get,update,create,patch " \
@@ -167,6 +167,44 @@ START_TEST(a_kill_is_no_dead_end) {
         test_report("rekeyca: killed %u times upon Secrets", n_kills);
         ck_assert_uint_gt(n_kills, 2);
         assert_kept(&scene);
+        assert_no_key_left(&scene);
+        end(&scene);
+}
+END_TEST
+
+/* Without a kubeconfig file, as in a pod: its account is in the directory where kubelet has it. */
+START_TEST(the_account_of_a_pod) {
+        _cleanup_(freep) char *port = NULL, *wrapper = NULL, *token = NULL, *ca = NULL;
+        struct scene scene;
+        const char *d;
+
+        if (geteuid() != 0) {
+                test_skip("the_account_of_a_pod: only root may mount");
+                return;
+        }
+        begin(&scene, RIGHTS);
+        d = scene.fixture->directory;
+        port = scratch_read(scene.fixture->server_directory, "port");
+        port[strcspn(port, "\n")] = '\0';
+        ca = scratch_read(scene.fixture->server_directory, "ca.crt");
+        token = scratch_read(d, "operator.token");
+        scratch_write(d, "ca.crt", ca, 0600);
+        scratch_write(d, "token", token, 0600);
+        scratch_write(d, "namespace", scene.fixture->namespace, 0600);
+        setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1", 1);
+        setenv("KUBERNETES_SERVICE_PORT", port, 1);
+        free(take_ptr(scene.rotation.kubeconfig));
+
+        run(&scene, FAILED, "plan", "--reason", "expiring");
+        expect_error(&scene, "/var/run/secrets/kubernetes.io/serviceaccount/");
+        ck_assert(asprintf(&wrapper, "%s %s", getenv("REKEYD_TEST_AS_POD"), d) > 0);
+        setenv("REKEYD_TEST_WRAPPER", wrapper, 1);
+        run(&scene, DONE, "plan", "--reason", "expiring");
+        run(&scene, DONE, "apply", NULL, NULL);
+        run(&scene, DONE, "retire", NULL, NULL);
+        unsetenv("REKEYD_TEST_WRAPPER");
+        unsetenv("KUBERNETES_SERVICE_HOST");
+        unsetenv("KUBERNETES_SERVICE_PORT");
         assert_no_key_left(&scene);
         end(&scene);
 }
@@ -372,6 +410,7 @@ int main(void) {
         suite_add_tcase(suite, tcase);
         TEST_CASE(suite, the_bytes_from_before_come_back);
         TEST_CASE(suite, a_kill_is_no_dead_end);
+        TEST_CASE(suite, the_account_of_a_pod);
         TEST_CASE(suite, what_istio_would_read_instead);
         TEST_CASE(suite, a_bundle_that_no_gateway_reads);
         TEST_CASE(suite, another_writer);

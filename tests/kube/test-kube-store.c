@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "kube/kube-once.h"
 #include "lib/kube/kube-object.h"
@@ -564,5 +565,106 @@ START_TEST(rights_that_are_missing) {
 }
 END_TEST
 
+/* Replica I has the published set, of GENERATION. */
+static void await_copy(struct crew *crew, unsigned i, uint64_t generation) {
+        const usec_t end = now_usec(CLOCK_MONOTONIC) + 2 * patience_usec();
+
+        for (;;) {
+                _cleanup_(json_decrefp) json_t *now = ask(crew, KUBE_GET, published(crew), NULL);
+
+                if (generation_of(now) == generation && is_copy(crew, i, now))
+                        return;
+                ck_assert_msg(now_usec(CLOCK_MONOTONIC) < end,
+                              "replica %u has no copy of generation %" PRIu64 ": %s", i, generation,
+                              process_output(crew->replicas[i], PROCESS_STDERR));
+                (void)kube_once_wait(crew->once, &(bool) { false },
+                                     usec_add(now_usec(CLOCK_BOOTTIME), USEC_PER_SEC / 10));
+        }
+}
+
+/* Replica 1 has another key in its configuration, and renews at once. */
+static void renew_elsewhere(struct crew *crew, const char *key) {
+        make_replica(crew, 1, key, "");
+        start(crew, 1, "--once");
+        ck_assert_msg(process_wait(crew->replicas[1]) == 2, "%s",
+                      process_output(crew->replicas[1], PROCESS_STDERR));
+}
+
+/* What others publish is found late then, and found. */
+START_TEST(a_right_to_watch_that_is_missing) {
+        _cleanup_(crew_clear) struct crew crew = crew_new("1h", false);
+
+        kube_do(crew.kube, "delete role rekeyd");
+        kube_do(crew.kube,
+                "create role rekeyd --verb=get,update --resource=secrets,leases.coordination.k8s.io "
+                "--resource-name=orders-tls --resource-name=orders-tls-rekeyd");
+        fixture_token(crew.fixture, "client-1", "token");
+        make_replica(&crew, 0, SMALL, "");
+        start(&crew, 0, NULL);
+        {
+                _cleanup_(freep) char *line =
+                        process_await(crew.replicas[0], PROCESS_STDERR, "is found late");
+
+                ck_assert_msg(line && strstr(line, "cannot watch") && strstr(line, "403"), "%s",
+                              line ? line : "no line");
+        }
+        await_copy(&crew, 0, 1);
+        renew_elsewhere(&crew, LARGE);
+        await_copy(&crew, 0, 2);
+}
+END_TEST
+
+static void await_line(struct crew *crew, const char *text) {
+        _cleanup_(freep) char *line = process_await(crew->replicas[0], PROCESS_STDERR, text);
+
+        ck_assert_ptr_nonnull(line);
+}
+
+static void delete_secrets(const struct crew *crew) {
+        kube_do(crew->kube, "delete secret orders-tls orders-tls-rekeyd");
+}
+
+/* As the manifest has them: empty. */
+static void restore_secrets(const struct crew *crew) {
+        kube_do(crew->kube, "create secret generic orders-tls");
+        kube_do(crew->kube, "create secret generic orders-tls-rekeyd");
+}
+
+/* An API server that is killed, that hangs, and that comes back with other data: the copy stays in use, and
+ * what was published, or the copy where nothing is, is published in the end. */
+START_TEST(a_server_that_goes) {
+        _cleanup_(crew_clear) struct crew crew = crew_new("1h", false);
+        _cleanup_(freep) char *pid = NULL, *leaf = NULL, *before = NULL, *after = NULL;
+
+        fixture_token(crew.fixture, "client-1", "token");
+        make_replica(&crew, 0, SMALL, "");
+        start(&crew, 0, NULL);
+        await_copy(&crew, 0, 1);
+
+        kube_server_kill(crew.kube);
+        kube_server_await(crew.kube);
+        renew_elsewhere(&crew, LARGE);
+        await_copy(&crew, 0, 2);
+
+        pid = scratch_read(crew.kube->server_directory, "pid");
+        ck_assert_int_eq(kill(atoi(pid), SIGSTOP), 0);
+        leaf = scratch_path(crew.fixture->directory, "r0/orders/tls.crt");
+        ck_assert_int_eq(utimensat(AT_FDCWD, leaf, NULL, 0), 0); /* it inspects, and so asks */
+        await_line(&crew, "stays in use");
+        before = local(&crew, 0, "tls.key");
+        ck_assert_int_eq(kill(atoi(pid), SIGCONT), 0);
+        kube_server_await(crew.kube);
+        await_line(&crew, "can be used again");
+
+        delete_secrets(&crew);
+        await_line(&crew, "stays in use");
+        restore_secrets(&crew);
+        await_copy(&crew, 0, 2);
+        after = local(&crew, 0, "tls.key");
+        ck_assert_str_eq(before, after);
+        ck_assert_uint_eq(fixture_calls(crew.fixture, "sign"), 2);
+}
+END_TEST
+
 TEST_MAIN("kube-store", one_key_for_each_generation, a_strangers_put_is_undone, rights_that_are_missing,
-          each_request_is_spoiled)
+          a_right_to_watch_that_is_missing, a_server_that_goes, each_request_is_spoiled)

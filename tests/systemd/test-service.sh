@@ -56,9 +56,9 @@ connector_says() {
 
 packages=$store/packages
 make_root "$store" && lay_root "$store/layer" || { echo "Bail out! the root cannot be mounted"; exit 1; }
-mkdir "$root/root/packages" && cp "$packages"/{rekeyd,devconnector}_*.deb "$root/root/packages/"
+mkdir "$root/root/packages" && cp "$packages"/{rekeyd,devconnector,rekeyca}_*.deb "$root/root/packages/"
 
-for part in install first-start dependents reload operator adopt watchdog reboot owner remove; do
+for part in install first-start dependents reload operator adopt watchdog reboot owner rekeyca remove; do
         . "$here/service-$part.sh"
 done
 tap_end

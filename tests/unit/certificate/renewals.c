@@ -153,6 +153,8 @@ static const struct set *set_on_disk(void) {
         return disk.has_set ? &set : NULL;
 }
 
+static enum knowledge seen_after_failure = SET_UNREADABLE;
+
 void end_step(enum failure failure) {
         ck_assert_int_ne(under_way, STEP_NONE);
         if (failure == FAILURE_NONE && under_way == STEP_INSPECT) {
@@ -187,12 +189,25 @@ void end_step(enum failure failure) {
                 attempt.findings.next_subject = disk.next_subject;
                 attempt.outcome.is_other_subject = !streq_null(disk.next_subject, disk.subject);
         }
-        if (failure != FAILURE_NONE && under_way == STEP_INSPECT)
-                attempt.findings.observation.set = SET_UNREADABLE;
+        if (failure != FAILURE_NONE && under_way == STEP_INSPECT) {
+                attempt.findings.observation.set = seen_after_failure;
+                if (seen_after_failure == SET_KNOWN) {
+                        attempt.findings.set = set_on_disk();
+                        attempt.findings.observation.not_before = set.not_before;
+                        attempt.findings.observation.expiry = set.effective_expiry;
+                }
+        }
         attempt.outcome.failure = failure;
         if (failure != FAILURE_NONE)
                 error_set(&attempt.outcome.error, -EIO, "no");
         attempt.done(attempt.userdata);
+}
+
+void fail_inspection(enum knowledge seen) {
+        ck_assert_int_eq(under_way, STEP_INSPECT);
+        seen_after_failure = seen;
+        end_step(FAILURE_LOCAL);
+        seen_after_failure = SET_UNREADABLE;
 }
 
 /* --- The certificate --- */

@@ -49,4 +49,7 @@ void put_set(uint8_t number, usec_t left_usec);
 
 /* The step under way ends: well, or with FAILURE. Ends each step well, from the one under way to STEP. */
 void end_step(enum failure failure);
+
+/* An inspection fails, and the set is SEEN as that all the same. */
+void fail_inspection(enum knowledge seen);
 void walk_to(enum renewal_step step);

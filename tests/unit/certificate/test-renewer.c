@@ -20,6 +20,27 @@ START_TEST(a_set_that_is_not_due_is_waited_for) {
 }
 END_TEST
 
+/* Also where the set could be read when the inspection had failed: by then the disk was well again. */
+START_TEST(the_end_of_a_failure_is_news) {
+        static const enum knowledge rows[] = { SET_UNREADABLE, SET_KNOWN };
+
+        put_set(1, 90 * USEC_PER_DAY);
+        renewer_start(&renewer);
+        end_step(FAILURE_NONE);
+        for (unsigned i = 0; i < ELEMENTSOF(rows); i++) {
+                renewer_request(&renewer, RENEWER_REFRESH);
+                ck_assert_uint_ne(reporter.logged_due_usec, 0);
+                fail_inspection(rows[i]);
+                ck_assert_int_eq(renewer.renewal.state, RENEWAL_RETRYING);
+                ck_assert_uint_eq(reporter.logged_due_usec, 0);
+                renewer_request(&renewer, RENEWER_REFRESH);
+                end_step(FAILURE_NONE);
+                ck_assert_int_eq(renewer.renewal.state, RENEWAL_CURRENT);
+                ck_assert_uint_eq(n_logged(MESSAGE_CURRENT), i + 2);
+        }
+}
+END_TEST
+
 START_TEST(a_due_set_is_renewed_and_inspected_again) {
         put_set(1, 5 * USEC_PER_DAY);
         renewer_start(&renewer);
@@ -412,6 +433,7 @@ int main(void) {
         Suite *suite = suite_create("renewer");
 
         TEST_CASE_IN(suite, a_set_that_is_not_due_is_waited_for, set_up, tear_down);
+        TEST_CASE_IN(suite, the_end_of_a_failure_is_news, set_up, tear_down);
         TEST_CASE_IN(suite, a_due_set_is_renewed_and_inspected_again, set_up, tear_down);
         TEST_CASE_IN(suite, noise_ends_no_back_off_but_news_do, set_up, tear_down);
         TEST_CASE_IN(suite, what_happens_during_an_attempt_is_inspected_after_it, set_up, tear_down);
