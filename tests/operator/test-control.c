@@ -184,7 +184,7 @@ START_TEST(a_thousand_silent_clients_delay_nobody) {
         _cleanup_(freep) char *path = socket_path(fixture);
         static int fds[N_SILENT];
         struct rlimit limit;
-        double quiet, busy;
+        double quiet, busy, after;
         usec_t begin;
         int end, status;
         pid_t slow;
@@ -201,18 +201,19 @@ START_TEST(a_thousand_silent_clients_delay_nobody) {
         begin = now_usec(CLOCK_MONOTONIC) - begin;
         slow = start_slow_client(path, &end);
         busy = renewals_ms(fixture);
-        test_report("control: %u silent clients connected in %.0f ms; a renewal took %.0f ms without them "
-                    "and %.0f ms with them and one "
-                    "that says a byte a second (medians of %u)",
-                    N_SILENT, (double)begin / USEC_PER_MSEC, quiet, busy, N_RENEWALS);
-
         close(end);
         ck_assert_int_eq(waitpid(slow, &status, 0), slow);
         for (size_t i = 0; i < N_SILENT; i++)
                 close(fds[i]);
+        after = renewals_ms(fixture); /* what else this machine does changes meanwhile */
+        test_report("control: %u silent clients connected in %.0f ms; a renewal took %.0f ms before them, "
+                    "%.0f ms "
+                    "with them and one that says a byte a second, and %.0f ms after them (medians of %u)",
+                    N_SILENT, (double)begin / USEC_PER_MSEC, quiet, busy, after, N_RENEWALS);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         if (!test_is_instrumented())
-                ck_assert_msg(busy < 1.5 * quiet + 50, "silent clients delay renewals");
+                ck_assert_msg(busy < 1.5 * (quiet > after ? quiet : after) + 50,
+                              "silent clients delay renewals");
 }
 END_TEST
 
