@@ -57,6 +57,7 @@ struct result {
         char failure[16], state[24], how[24]; /* class, next state, "enrolled" or "renewed" */
         usec_t recovered_usec;
         char wrong[400];
+        bool is_other_call; /* the fault has struck the other purpose of management/info */
 };
 
 /* Adds a sentence to what is wrong. */
