@@ -32,11 +32,12 @@
         "--verb=get,update,watch --resource=secrets,leases.coordination.k8s.io " \
         "--resource-name=orders-tls --resource-name=orders-tls-rekeyd"
 #define LEASE "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: orders-tls}\nspec: {}\n"
-#define SAMPLE \
-        4u       /* the suite takes one of so many requests at most, and all with REKEYD_TEST_STORE=SECONDS */
 #define TRIES 5u /* of what may be too slow */
 #define SMALL "{bits: 2048}"
 #define LARGE "{bits: 3072}"
+
+/* The suite takes one of so many requests at most, and all with REKEYD_TEST_STORE=SECONDS. */
+#define SAMPLE 4u
 
 struct crew {
         struct kube_fixture *kube;
