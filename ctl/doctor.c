@@ -61,12 +61,61 @@ static void add_failure(const struct visit *visit, const char *check) {
                       "%s", endpoint->problem);
 }
 
-static void judge_connection(const struct visit *visit, const char *proxy) {
+struct doctor_proxy doctor_find_proxy(const json_t *answer, const char *connector, const char *url,
+                                      bool is_stored) {
+        _cleanup_(freep) char *shown = url_shown(url);
+        struct doctor_proxy proxy = { 0 };
+        const json_t *item;
+        size_t i;
+
+        json_array_foreach(json_object_get(answer, "proxies"), i, item) {
+                if (!streq_null(view_string(item, "connector"), connector) ||
+                    (!is_stored && !streq_null(view_string(item, "url"), shown)))
+                        continue;
+                proxy.url = view_string(item, "proxy");
+                proxy.variable = view_string(item, "variable");
+                proxy.has_user = json_is_true(json_object_get(item, "has_user"));
+                break;
+        }
+        return proxy;
+}
+
+/* rekeyctl does not know the password, and must not. */
+static void judge_proxy(const struct visit *visit, const struct doctor_proxy *proxy) {
+        const struct endpoint *endpoint = visit->endpoint;
+        const char *variable = proxy->variable ? proxy->variable : "its environment";
+        _cleanup_(freep) char *fix = NULL;
+
+        if (!endpoint->is_at_proxy) {
+                diagnosis_add(visit->diagnosis, DIAGNOSIS_GOOD, "proxy", visit->about, NULL,
+                              "%s, from %s of rekeyd, connects to %s port %s", proxy->url, variable,
+                              endpoint->host, endpoint->port);
+                return;
+        }
+        if (endpoint->proxy_status == 407 && proxy->has_user) {
+                diagnosis_add(visit->diagnosis, DIAGNOSIS_UNKNOWN, "proxy", visit->about, NULL,
+                              "%s, from %s of rekeyd, requires the user and the password that only rekeyd "
+                              "has; nothing beyond it can be checked",
+                              proxy->url, variable);
+                return;
+        }
+        if (asprintf(&fix, "%s%s %s: systemctl edit rekeyd",
+                     endpoint->proxy_status == 407 ? "put user and password into the proxy's URL, "
+                                                   : "correct the proxy",
+                     endpoint->proxy_status == 407 ? "http://USER:PASSWORD@HOST:PORT, in" : " in",
+                     variable) < 0)
+                fix = NULL;
+        diagnosis_add(visit->diagnosis, DIAGNOSIS_BAD, "proxy", visit->about, fix,
+                      "%s, from %s of rekeyd: %s", proxy->url, variable, endpoint->problem);
+}
+
+static void judge_connection(const struct visit *visit, const struct doctor_proxy *proxy) {
         const struct endpoint *endpoint = visit->endpoint;
 
-        if (proxy)
-                diagnosis_add(visit->diagnosis, DIAGNOSIS_UNKNOWN, "proxy", visit->about, NULL,
-                              "rekeyd calls through %s; user and password of it are not used here", proxy);
+        if (proxy->url) {
+                judge_proxy(visit, proxy);
+                return;
+        }
         if (endpoint->addresses && !streq(endpoint->addresses, endpoint->host))
                 diagnosis_add(visit->diagnosis, DIAGNOSIS_GOOD, "dns", visit->about, NULL, "%s has %s",
                               endpoint->host, endpoint->addresses);
@@ -140,7 +189,8 @@ void doctor_judge_clock(struct diagnosis *diagnosis, const char *about, usec_t t
 }
 
 void doctor_examine_url(struct diagnosis *diagnosis, const struct config_connector *connector,
-                        const char *url, bool is_enrol_url, const char *proxy, usec_t skew_usec) {
+                        const char *url, bool is_enrol_url, const struct doctor_proxy *proxy,
+                        usec_t skew_usec) {
         _cleanup_(endpoint_clear) struct endpoint endpoint = { 0 };
         _cleanup_(freep) char *shown = url_shown(url), *about = NULL;
         struct visit visit = { .diagnosis = diagnosis, .endpoint = &endpoint };
@@ -152,7 +202,7 @@ void doctor_examine_url(struct diagnosis *diagnosis, const struct config_connect
                 return;
         }
         visit.about = about;
-        r = endpoint_examine(url, connector->trust, proxy, TIMEOUT_USEC, &endpoint);
+        r = endpoint_examine(url, connector->trust, proxy->url, TIMEOUT_USEC, &endpoint);
         if (r < 0) {
                 diagnosis_add(diagnosis, DIAGNOSIS_BAD, "url", about, cause_mend(CAUSE_URL)->text, "%s",
                               error_code_text(r));

@@ -133,26 +133,49 @@ static void take_answer(CURL *easy, struct endpoint *endpoint) {
         }
 }
 
+/* Whether a call through PROXY, which has ended without an answer in HTTP, got past it: so does what is told
+ * by a tunnel that was opened, or by TLS with the server. */
+static void look_at_proxy(CURL *easy, CURLcode code, const char *proxy, struct endpoint *endpoint) {
+        long status = 0;
+
+        curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &status);
+        if (has_prefix(proxy, "http"))
+                endpoint->is_at_proxy = status / 100 != 2;
+        else
+                endpoint->is_at_proxy = !endpoint->has_begun_tls && code != CURLE_SSL_CACERT_BADFILE;
+        endpoint->proxy_status = endpoint->is_at_proxy && status > 0 ? (unsigned)status : 0;
+}
+
 /* A server that misses a client certificate ends the handshake under TLS 1.2, and under 1.3 the connection:
  * what libcurl makes of it varies. That it has asked for one is after its own certificate was verified. */
-static int take_end(CURL *easy, CURLcode code, const char *text, struct endpoint *endpoint) {
+static int take_end(CURL *easy, CURLcode code, const char *text, const char *proxy,
+                    struct endpoint *endpoint) {
         struct transport_meaning meaning;
-        curl_off_t secured = 0;
+        curl_off_t secured = 0, connected = 0;
         long os_errno = 0;
 
         if (code == CURLE_OK) {
                 take_answer(easy, endpoint);
                 return 0;
         }
-        if (endpoint->server.asks_for_certificate) {
+        if (proxy)
+                look_at_proxy(easy, code, proxy, endpoint);
+        if (endpoint->server.asks_for_certificate && !endpoint->is_at_proxy) {
                 endpoint->step = ENDPOINT_DONE;
                 return 0;
         }
         curl_easy_getinfo(easy, CURLINFO_APPCONNECT_TIME_T, &secured);
         curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
-        meaning = transport_explain(&(struct transport_end) { code, text, (int)os_errno });
-        endpoint->cause = meaning.cause;
-        endpoint->step = secured > 0                                                    ? ENDPOINT_ANSWER
+        curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected);
+        meaning = transport_explain(&(struct transport_end) {
+                .code = code,
+                .text = text,
+                .os_errno = (int)os_errno,
+                .is_connected = connected > 0,
+        });
+        endpoint->cause = endpoint->is_at_proxy ? CAUSE_PROXY : meaning.cause;
+        endpoint->step = endpoint->is_at_proxy                                          ? ENDPOINT_CONNECT
+                         : secured > 0                                                  ? ENDPOINT_ANSWER
                          : endpoint->has_begun_tls || meaning.cause == CAUSE_TRUST_FILE ? ENDPOINT_TLS
                                                                                         : ENDPOINT_CONNECT;
         endpoint->problem = strdup(meaning.sentence);
@@ -179,7 +202,7 @@ int endpoint_examine(const char *url, const char *trust, const char *proxy, usec
                 code = set_options(easy, url, trust, proxy, timeout_usec, text, &endpoint);
                 if (code == CURLE_OK)
                         code = curl_easy_perform(easy);
-                r = take_end(easy, code, text[0] ? text : curl_easy_strerror(code), &endpoint);
+                r = take_end(easy, code, text[0] ? text : curl_easy_strerror(code), proxy, &endpoint);
                 curl_easy_cleanup(easy);
                 if (r < 0)
                         return r;

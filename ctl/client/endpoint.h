@@ -19,6 +19,10 @@ enum endpoint_step {
 struct endpoint {
         char *host, *port;
         char *addresses; /* "192.0.2.1, 2001:db8::1"; NULL: there are none, or a proxy looks them up */
+
+        /* ENDPOINT_CONNECT: it did not get past the proxy, whose STATUS is not 2xx, or 0: none came. */
+        bool is_at_proxy;
+        unsigned proxy_status;
         enum endpoint_step step;
         enum cause cause; /* of what was wrong with the step */
         char *problem;    /* the same as a sentence; NULL with ENDPOINT_DONE */

@@ -81,29 +81,27 @@ static const char *stored_url(struct consultation *consultation, const struct co
         return NULL;
 }
 
-static const char *proxy_of(const struct consultation *consultation, const char *connector) {
-        const json_t *item;
-        size_t i;
+static void examine_url(struct consultation *consultation, const struct config_connector *connector,
+                        const char *url, bool is_enrol_url, bool is_stored) {
+        const struct doctor_proxy proxy =
+                doctor_find_proxy(consultation->prechecks, connector->name, url, is_stored);
 
-        json_array_foreach(json_object_get(consultation->prechecks, "proxies"), i,
-                           item) if (streq_null(view_string(item, "connector"),
-                                                connector)) return view_string(item, "proxy");
-        return NULL;
+        doctor_examine_url(&consultation->diagnosis, connector, url, is_enrol_url, &proxy,
+                           consultation->config->defaults.clock_skew_usec);
 }
 
 static void examine_connector(struct consultation *consultation, const struct config_connector *connector) {
         struct diagnosis *diagnosis = &consultation->diagnosis;
-        const usec_t skew_usec = consultation->config->defaults.clock_skew_usec;
-        const char *proxy = proxy_of(consultation, connector->name), *stored;
+        const char *stored;
         _cleanup_(json_decrefp) json_t *details = NULL;
 
         stored = stored_url(consultation, connector, &details);
         if (connector->enrol_url)
-                doctor_examine_url(diagnosis, connector, connector->enrol_url, true, proxy, skew_usec);
+                examine_url(consultation, connector, connector->enrol_url, true, false);
         if (connector->url)
-                doctor_examine_url(diagnosis, connector, connector->url, false, proxy, skew_usec);
+                examine_url(consultation, connector, connector->url, false, false);
         if (stored && !streq_null(connector->url, stored))
-                doctor_examine_url(diagnosis, connector, stored, false, proxy, skew_usec);
+                examine_url(consultation, connector, stored, false, true);
         if (!connector->url && !stored)
                 diagnosis_add(
                         diagnosis, DIAGNOSIS_UNKNOWN, "url", NULL, NULL,

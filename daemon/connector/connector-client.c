@@ -205,8 +205,12 @@ static void describe_at_proxy(const struct connector_call *call, const struct co
 }
 
 static struct transport_meaning explain(const struct connector_end *end) {
-        return transport_explain(
-                &(struct transport_end) { .code = end->code, .text = end->text, .os_errno = end->os_errno });
+        return transport_explain(&(struct transport_end) {
+                .code = end->code,
+                .text = end->text,
+                .os_errno = end->os_errno,
+                .is_connected = end->is_connected,
+        });
 }
 
 /* What can be mended; the classes for which nobody but the Connector's operators can do something have none.
@@ -309,18 +313,28 @@ static bool is_sent(const struct connector_call *call) {
         return call->has_reached && size > 0;
 }
 
+/* No connection was made, and with a proxy it is the only one that is tried from here. */
+static bool is_unconnected(const struct connector_end *end) {
+        return end->code == CURLE_COULDNT_RESOLVE_PROXY || end->code == CURLE_COULDNT_RESOLVE_HOST ||
+               end->code == CURLE_COULDNT_CONNECT || end->code == CURLE_PROXY ||
+               (end->code == CURLE_OPERATION_TIMEDOUT && !end->is_connected);
+}
+
 /* A connection that was kept has passed the proxy long ago. */
 static struct connector_end find_end(const struct connector_call *call, CURLcode code, const char *text) {
         struct connector_end end = { .code = code, .text = text, .was_sent = is_sent(call) };
         long status = 0, n_new = 0, os_errno = 0;
+        curl_off_t connected = 0;
 
         curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno);
+        curl_easy_getinfo(call->easy, CURLINFO_CONNECT_TIME_T, &connected);
         end.os_errno = (int)os_errno;
+        end.is_connected = connected > 0;
         if (code == CURLE_OK || !call->proxy.url)
                 return end;
         curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &status);
         curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &n_new);
-        end.is_at_proxy = !call->has_reached && !call->was_sent && n_new > 0;
+        end.is_at_proxy = !call->has_reached && !call->was_sent && (n_new > 0 || is_unconnected(&end));
         end.proxy_status = end.is_at_proxy && status > 0 && status / 100 != 2 ? (unsigned)status : 0;
         return end;
 }

@@ -69,9 +69,10 @@ DEFINE_CLEANUP(struct connector_call *, connector_call_free);
 /* How a transfer ended. */
 struct connector_end {
         CURLcode code;
-        const char *text; /* curl's, of the error */
-        int os_errno;     /* of the last system call that failed; 0: none did */
-        bool was_sent;    /* the body: what was left is the reply */
+        const char *text;  /* curl's, of the error */
+        int os_errno;      /* of the last system call that failed; 0: none did */
+        bool is_connected; /* TCP, with the Connector or the proxy */
+        bool was_sent;     /* the body: what was left is the reply */
 
         /* It did not get past the proxy, whose STATUS is not 2xx, or 0: none came. */
         bool is_at_proxy;

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "daemon/loop/proxy.h"
+#include "lib/protocol/url.h"
 #include "lib/report/precheck.h"
 #include "lib/util/json.h"
 #include "lib/util/user.h"
@@ -61,19 +62,24 @@ static json_t *list_checks(const struct prechecks *prechecks) {
         return list;
 }
 
+static void add_proxy(json_t *list, const struct config_connector *connector, const char *url) {
+        _cleanup_(proxy_clear) struct proxy proxy = { 0 };
+        _cleanup_(freep) char *shown = url ? url_shown(url) : NULL;
+
+        if (shown && proxy_find(url, &proxy, NULL) == 0 && proxy.url)
+                json_array_append_new(list,
+                                      json_pack("{s:s, s:o, s:o, s:s, s:b}", "connector", connector->name,
+                                                "url", json_text(shown), "proxy", json_text(proxy.url),
+                                                "variable", proxy.variable, "has_user", proxy.user != NULL));
+}
+
 /* Through which proxies the service calls; those that it calls without are left out. */
 static json_t *list_proxies(const struct config *config) {
         json_t *list = json_array();
 
         for (size_t i = 0; config && i < config->n_connectors; i++) {
-                const struct config_connector *connector = &config->connectors[i];
-                const char *url = connector->url ? connector->url : connector->enrol_url;
-                _cleanup_(proxy_clear) struct proxy proxy = { 0 };
-
-                if (url && proxy_find(url, &proxy, NULL) == 0 && proxy.url)
-                        json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "connector", connector->name,
-                                                              "proxy", json_text(proxy.url), "variable",
-                                                              proxy.variable));
+                add_proxy(list, &config->connectors[i], config->connectors[i].url);
+                add_proxy(list, &config->connectors[i], config->connectors[i].enrol_url);
         }
         return list;
 }

@@ -10,17 +10,18 @@
 #include <netdb.h>
 #include <stdio.h>
 
-#define ANY_CODE ((CURLcode)-1)
+#define ANY_CODE  ((CURLcode)-1)
+#define CONNECTED (-1)
 
 static const struct row {
         CURLcode code;
-        int os_errno;         /* 0: any */
+        int os_errno;         /* 0: any; CONNECTED: any, where TCP was connected */
         const char *fragment; /* of the text; NULL: any */
         enum cause cause;
-        const char *sentence; /* NULL: the text, which is rekeyd's own, or as good */
+        const char *sentence; /* NULL: the text, which is one of rekeyd's own */
 } rows[] = {
         /* The name. */
-        { CURLE_COULDNT_RESOLVE_PROXY, 0, NULL, CAUSE_DNS, "the name of the proxy cannot be looked up" },
+        { CURLE_COULDNT_RESOLVE_PROXY, 0, NULL, CAUSE_PROXY, "the name of the proxy cannot be looked up" },
         { CURLE_COULDNT_RESOLVE_HOST, 0, NULL, CAUSE_DNS, NULL },
 
         /* The connection. */
@@ -46,17 +47,38 @@ static const struct row {
           "the lookup of the name took too long" },
         { CURLE_OPERATION_TIMEDOUT, 0, "SSL connection timeout", CAUSE_TIMEOUT,
           "the TLS handshake took too long" },
+        { CURLE_OPERATION_TIMEDOUT, 0, "Proxy CONNECT", CAUSE_TIMEOUT, "the proxy took too long to connect" },
+        { CURLE_OPERATION_TIMEDOUT, CONNECTED, "Connection time", CAUSE_TIMEOUT,
+          "the connection was made, but what listens at that port does not answer" },
         { CURLE_OPERATION_TIMEDOUT, 0, "Connection timed out", CAUSE_TIMEOUT,
           "the host does not answer; a firewall may drop the connection" },
         { CURLE_OPERATION_TIMEDOUT, 0, "Connection timeout", CAUSE_TIMEOUT,
           "the host does not answer; a firewall may drop the connection" },
         { CURLE_OPERATION_TIMEDOUT, 0, "Failed to connect", CAUSE_TIMEOUT,
           "the host does not answer; a firewall may drop the connection" },
-        { CURLE_OPERATION_TIMEDOUT, 0, "Proxy CONNECT", CAUSE_TIMEOUT, "the proxy took too long to connect" },
         { CURLE_OPERATION_TIMEDOUT, 0, "with 0 bytes received", CAUSE_TIMEOUT,
           "no answer within the time that `timeout` allows" },
         { CURLE_OPERATION_TIMEDOUT, 0, NULL, CAUSE_TIMEOUT,
           "the answer was not complete within the time that `timeout` allows" },
+
+        /* What the proxy answers. A status has a sentence of its own, where it is known. */
+        { ANY_CODE, 0, "Proxy CONNECT aborted due to timeout", CAUSE_PROXY,
+          "the proxy took too long to connect" },
+        { ANY_CODE, 0, "Proxy CONNECT aborted", CAUSE_PROXY,
+          "the proxy closed the connection without an answer" },
+        { ANY_CODE, 0, "CONNECT tunnel failed, response 407", CAUSE_PROXY,
+          "the proxy requires a user and a password, HTTP status 407" },
+        { ANY_CODE, 0, "CONNECT tunnel failed, response 403", CAUSE_PROXY,
+          "the proxy forbids a connection to that host and port, HTTP status 403" },
+        { ANY_CODE, 0, "CONNECT tunnel failed, response 5", CAUSE_PROXY,
+          "the proxy has no connection to that host and port" },
+        { ANY_CODE, 0, "CONNECT tunnel failed", CAUSE_PROXY,
+          "the proxy refuses a connection to that host and port" },
+        { CURLE_PROXY, 0, "authentication method", CAUSE_PROXY,
+          "the SOCKS proxy requires a user and a password" },
+        { CURLE_PROXY, 0, "User was rejected", CAUSE_PROXY,
+          "the SOCKS proxy does not accept the user or the password" },
+        { CURLE_PROXY, 0, NULL, CAUSE_PROXY, "the SOCKS proxy refuses the connection" },
 
         /* The server's certificate. */
         { CURLE_PEER_FAILED_VERIFICATION, 0, "certificate has expired", CAUSE_SERVER_EXPIRED,
@@ -147,7 +169,8 @@ const char *transport_lookup_problem(int code) {
 
 static bool applies(const struct row *row, const struct transport_end *end) {
         return (row->code == ANY_CODE || row->code == end->code) &&
-               (row->os_errno == 0 || row->os_errno == end->os_errno) &&
+               (row->os_errno == 0 || row->os_errno == end->os_errno ||
+                (row->os_errno == CONNECTED && end->is_connected)) &&
                (!row->fragment || strstr(end->text, row->fragment));
 }
 

@@ -7,11 +7,13 @@
 
 #include "lib/life/cause.h"
 
-/* Part of how a call ended: libcurl's code and text, and the errno of its last system call, 0 for none. */
+/* Part of how a call ended: libcurl's code and text, the errno of its last system call, 0 for none, and
+ * whether TCP was connected. */
 struct transport_end {
         CURLcode code;
         const char *text;
         int os_errno;
+        bool is_connected;
 };
 
 struct transport_meaning {

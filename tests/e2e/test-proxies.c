@@ -71,6 +71,32 @@ START_TEST(a_proxy_that_does_not_connect) {
 }
 END_TEST
 
+/* What is wrong with the proxy is not said of the Connector, whose host nobody has called. */
+START_TEST(a_proxy_that_cannot_be_reached) {
+        static const struct {
+                const char *url, *shown, *text;
+        } rows[] = {
+                { "http://u:" PASSWORD "@127.0.0.1:1", "the proxy http://127.0.0.1:1, ",
+                  "connection refused" },
+                { "http://no.such.invalid:3128", "the proxy http://no.such.invalid:3128, ",
+                  "the name no.such.invalid cannot be looked up" },
+                { "socks5h://127.0.0.1:1", "the proxy socks5h://127.0.0.1:1, ", "connection refused" },
+        };
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_with_due_certificate();
+
+        setenv("no_proxy", "", 1);
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                setenv("https_proxy", rows[i].url, 1);
+                ck_assert_int_eq(fixture_run(fixture, "--once"), 1);
+                fixture_expect_failure(fixture, "transient", rows[i].shown);
+                ck_assert_ptr_nonnull(strstr(process_output(fixture->rekeyd, PROCESS_STDERR), rows[i].text));
+                assert_no_password(fixture);
+        }
+        unsetenv("https_proxy");
+        ck_assert_int_eq(fixture_run(fixture, "--once"), 2);
+}
+END_TEST
+
 /* The Connector has not seen it. */
 START_TEST(a_token_survives_a_proxy) {
         _cleanup_(proxy_server_stopp) struct proxy_server *server =
@@ -192,6 +218,6 @@ START_TEST(an_https_proxy_of_an_unknown_ca) {
 }
 END_TEST
 
-TEST_MAIN("proxies", a_proxy_that_does_not_connect, a_token_survives_a_proxy,
+TEST_MAIN("proxies", a_proxy_that_does_not_connect, a_proxy_that_cannot_be_reached, a_token_survives_a_proxy,
           what_cannot_be_read_is_not_shown, an_https_proxy_sees_no_certificate,
           an_https_proxy_that_requires_a_certificate, an_https_proxy_of_an_unknown_ca)

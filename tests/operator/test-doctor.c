@@ -2,6 +2,7 @@
  * that place is the only one that fails, and has its fix below. */
 
 #include "tests/operator/operator-fixture.h"
+#include "tests/support/proxy-server.h"
 #include "tests/test.h"
 
 #define CERTIFICATES                 \
@@ -95,4 +96,55 @@ START_TEST(each_fault_has_its_line) {
 }
 END_TEST
 
-TEST_MAIN("doctor", each_fault_has_its_line)
+/* A proxy has a line of its own, and what is wrong with it is said of nothing else. */
+START_TEST(a_proxy_has_its_line) {
+#define STATUS_407 "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"corp\"\r\n"
+        static const struct {
+                const char *answer; /* NULL: it connects */
+                const char *credentials, *mark, *text, *fix;
+                bool is_dead;
+        } proxies[] = {
+                { NULL, "", "✓", "from https_proxy of rekeyd, connects to localhost port", NULL, false },
+                { STATUS_407, "", "✗", "requires a user and a password", "fix: put user and password",
+                  false },
+                { STATUS_407, "u:S3cret@", "?", "requires the user and the password that only", NULL, false },
+                { "HTTP/1.1 403 No\r\n", "", "✗", "the proxy forbids a connection",
+                  "fix: correct the proxy in https_proxy: systemctl edit rekeyd", false },
+                { "HTTP/1.1 502 No\r\n", "", "✗", "has no connection to that host", "fix: correct the proxy",
+                  false },
+                { NULL, "", "✗", "connection refused", "fix: correct the proxy in https_proxy", true },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(proxies); i++) {
+                const struct proxy_server_options options = { .answer = proxies[i].answer };
+                _cleanup_(proxy_server_stopp) struct proxy_server *server = proxy_server_start(&options);
+                _cleanup_(freep) char *url = NULL, *line = NULL, *text = NULL;
+                struct operator_fixture console;
+
+                ck_assert_int_gt(asprintf(&url, "http://%s127.0.0.1:%u", proxies[i].credentials,
+                                          proxies[i].is_dead ? 1 : proxy_server_port(server)),
+                                 0);
+                setenv("https_proxy", url, 1);
+                setenv("no_proxy", "", 1);
+                operator_init(&console, CERTIFICATES);
+                text = operator_run(&console, "doctor", 1);
+                ck_assert_int_gt(asprintf(&line, "%s connector dev: %s: proxy: http://127.0.0.1:",
+                                          proxies[i].mark, console.fixture->token_url),
+                                 0);
+                ck_assert_msg(strstr(text, line), "%s: %s", line, text);
+                ck_assert_msg(strstr(strstr(text, line), proxies[i].text), "%s: %s", proxies[i].text, text);
+                if (proxies[i].fix)
+                        ck_assert_msg(strstr(text, proxies[i].fix), "%s: %s", proxies[i].fix, text);
+                ck_assert_int_eq(strstr(text, ": tls: the server's certificate is trusted") != NULL,
+                                 streq(proxies[i].mark, "✓"));
+                ck_assert_ptr_null(strstr(text, "S3cret"));
+                ck_assert_ptr_null(strstr(text, ": tcp: "));
+                operator_clear(&console);
+        }
+        unsetenv("https_proxy");
+        unsetenv("no_proxy");
+#undef STATUS_407
+}
+END_TEST
+
+TEST_MAIN("doctor", each_fault_has_its_line, a_proxy_has_its_line)

@@ -19,7 +19,7 @@ static const struct {
 } rows[] = {
         { CURLE_COULDNT_RESOLVE_HOST, 0, "the name a.example cannot be looked up: no name server knows it",
           CAUSE_DNS, NULL },
-        { CURLE_COULDNT_RESOLVE_PROXY, 0, "Could not resolve proxy: p.example", CAUSE_DNS,
+        { CURLE_COULDNT_RESOLVE_PROXY, 0, "Could not resolve proxy: p.example", CAUSE_PROXY,
           "the name of the proxy" },
         { CURLE_COULDNT_CONNECT, ECONNREFUSED, CONNECT, CAUSE_NO_LISTENER, "connection refused" },
         { CURLE_COULDNT_CONNECT, EHOSTUNREACH, CONNECT, CAUSE_UNREACHABLE, "no route to that host" },
@@ -37,6 +37,16 @@ static const struct {
           "does not answer" },
         { CURLE_OPERATION_TIMEDOUT, 0, "Connection timed out after 20001 milliseconds", CAUSE_TIMEOUT,
           "does not answer" },
+        { CURLE_OPERATION_TIMEDOUT, 0, "Proxy CONNECT aborted due to timeout", CAUSE_TIMEOUT,
+          "the proxy took too long" },
+        { CURLE_RECV_ERROR, 0, "Proxy CONNECT aborted", CAUSE_PROXY, "the proxy closed the connection" },
+        { CURLE_RECV_ERROR, 0, "CONNECT tunnel failed, response 407", CAUSE_PROXY, "a user and a password" },
+        { CURLE_RECV_ERROR, 0, "CONNECT tunnel failed, response 403", CAUSE_PROXY, "the proxy forbids" },
+        { CURLE_RECV_ERROR, 0, "CONNECT tunnel failed, response 502", CAUSE_PROXY, "has no connection" },
+        { CURLE_RECV_ERROR, 0, "CONNECT tunnel failed, response 400", CAUSE_PROXY, "the proxy refuses" },
+        { CURLE_PROXY, 0, "No authentication method was acceptable.", CAUSE_PROXY, "requires a user" },
+        { CURLE_PROXY, 0, "User was rejected by the SOCKS5 server (1 1).", CAUSE_PROXY, "does not accept" },
+        { CURLE_PROXY, 0, "Can't complete SOCKS5 connection to a.example. (5)", CAUSE_PROXY, "refuses" },
         { CURLE_OPERATION_TIMEDOUT, 0, "SSL connection timeout", CAUSE_TIMEOUT, "the TLS handshake" },
         { CURLE_OPERATION_TIMEDOUT, 0, "Operation timed out after 8001 milliseconds with 0 bytes received",
           CAUSE_TIMEOUT, "no answer within the time" },
@@ -92,7 +102,7 @@ static const struct {
 
 START_TEST(texts_are_translated) {
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
-                const struct transport_end end = { rows[i].code, rows[i].text, rows[i].os_errno };
+                const struct transport_end end = { rows[i].code, rows[i].text, rows[i].os_errno, false };
                 const struct transport_meaning meaning = transport_explain(&end);
 
                 ck_assert_msg(meaning.cause == rows[i].cause, "%s: %s", end.text, cause_names[meaning.cause]);
@@ -104,6 +114,19 @@ START_TEST(texts_are_translated) {
                                               !strstr(meaning.sentence, "errno"),
                                       "%s", meaning.sentence);
         }
+}
+END_TEST
+
+START_TEST(a_port_that_is_silent_is_no_silent_host) {
+        const struct transport_end end = {
+                .code = CURLE_OPERATION_TIMEDOUT,
+                .text = "Connection timed out after 20001 milliseconds",
+                .is_connected = true,
+        };
+        const struct transport_meaning meaning = transport_explain(&end);
+
+        ck_assert(meaning.cause == CAUSE_TIMEOUT);
+        ck_assert_ptr_nonnull(strstr(meaning.sentence, "the connection was made"));
 }
 END_TEST
 
@@ -135,5 +158,5 @@ START_TEST(alerts_about_the_client_are_told_apart) {
 }
 END_TEST
 
-TEST_MAIN("transport-error", texts_are_translated, lookups_have_their_reasons,
-          alerts_about_the_client_are_told_apart)
+TEST_MAIN("transport-error", texts_are_translated, a_port_that_is_silent_is_no_silent_host,
+          lookups_have_their_reasons, alerts_about_the_client_are_told_apart)
