@@ -70,7 +70,7 @@ _printf_(6, 0) static void print_clean(FILE *out, bool is_utf8, const char *befo
                 text = NULL;
         clean = text ? text_clean(text, is_utf8) : NULL;
         fputs(before, out);
-        text_wrap(out, clean ? clean : "out of memory", width, 0, 0);
+        text_wrap(out, clean ? clean : "out of memory", width, 0, clean ? strspn(clean, " ") : 0);
         fputs(after, out);
         fputc('\n', out);
 }

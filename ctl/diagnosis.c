@@ -79,14 +79,26 @@ static const struct {
         [DIAGNOSIS_UNKNOWN] = { VERDICT_WATCH, "?" },
 };
 
+/* Broken lines continue below the text, so that the marks stay apart. */
+static void print_hanging(const struct ctl *ctl, enum term_style style, const char *mark, const char *text) {
+        _cleanup_(freep) char *clean = text_clean(text, ctl->term.is_utf8);
+
+        printf("%s%s ", term_begin(&ctl->term, style), mark);
+        text_wrap(stdout, clean ? clean : "out of memory", ctl->term.width, 2, 2);
+        printf("%s\n", term_end(&ctl->term, style));
+}
+
 static void print_line(const struct diagnosis_line *line, const struct ctl *ctl) {
         const enum verdict_level level = looks[line->result].level;
         const char *mark =
                 looks[line->result].mark ? looks[line->result].mark : overview_mark(level, ctl->term.is_utf8);
+        _cleanup_(freep) char *text = NULL;
 
-        ctl_print_as(ctl, line->result == DIAGNOSIS_GOOD ? TERM_PLAIN : overview_style(level),
-                     "%s %s%s%s: %s", mark, line->about ? line->about : "", line->about ? ": " : "",
-                     line->check, line->text ? line->text : "out of memory");
+        if (asprintf(&text, "%s%s%s: %s", line->about ? line->about : "", line->about ? ": " : "",
+                     line->check, line->text ? line->text : "out of memory") < 0)
+                text = NULL;
+        print_hanging(ctl, line->result == DIAGNOSIS_GOOD ? TERM_PLAIN : overview_style(level), mark,
+                      text ? text : "out of memory");
         if (line->fix)
                 ctl_print(ctl, "    fix: %s", line->fix);
 }

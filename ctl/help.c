@@ -4,7 +4,24 @@
 
 #include <ctype.h>
 
-#define WIDTH_LEFT 28 /* of names, before their help */
+#include "ctl/terminal/term.h"
+#include "ctl/terminal/text.h"
+
+#define WIDTH_LEFT  28u  /* of names, before their help */
+#define WIDTH_PROSE 100u /* lines that are longer are hard to read */
+#define WIDTH_PIPE  80u
+
+/* Help is read by people wherever it goes: it has lines in a pipe, too. */
+static size_t width_of_lines(void) {
+        const struct term term = term_detect(STDOUT_FILENO);
+
+        return term.width == 0 ? WIDTH_PIPE : term.width > WIDTH_PROSE ? WIDTH_PROSE : term.width;
+}
+
+static void print_prose(const char *text) {
+        text_wrap(stdout, text, width_of_lines(), 0, 0);
+        putchar('\n');
+}
 
 static const char *const section_titles[CTL_SECTION_MAX] = {
         [CTL_INSPECT] = "Inspect:",
@@ -13,10 +30,16 @@ static const char *const section_titles[CTL_SECTION_MAX] = {
 };
 
 static void print_row(const char *left, const char *help) {
-        if (strlen(left) > WIDTH_LEFT)
-                printf("  %s\n  %-*s  %s\n", left, WIDTH_LEFT, "", help);
+        const size_t columns = width_of_lines(), beside = WIDTH_LEFT + 4;
+        const bool is_narrow = columns < 2 * beside;
+        const size_t indent = is_narrow ? 8 : beside;
+
+        if (is_narrow || strlen(left) > WIDTH_LEFT)
+                printf("  %s\n%*s", left, (int)indent, "");
         else
-                printf("  %-*s  %s\n", WIDTH_LEFT, left, help);
+                printf("  %-*s  ", (int)WIDTH_LEFT, left);
+        text_wrap(stdout, help, columns, indent, indent);
+        putchar('\n');
 }
 
 static void print_option(const struct ctl_option *option) {
@@ -44,8 +67,8 @@ static void format_usage(const struct ctl_command *command, char *buffer, size_t
 }
 
 static void print_all(const struct ctl_table *table) {
-        puts("Usage: rekeyctl [OPTION]... COMMAND [ARGUMENT]...\nShows and controls what rekeyd does with "
-             "its client certificates.");
+        puts("Usage: rekeyctl [OPTION]... COMMAND [ARGUMENT]...");
+        print_prose("Shows and controls what rekeyd does with its client certificates.");
         for (enum ctl_section section = CTL_INSPECT; section < CTL_SECTION_MAX; section++) {
                 bool is_first = true;
 
@@ -65,17 +88,22 @@ static void print_all(const struct ctl_table *table) {
         puts("\nOptions:");
         for (size_t i = 0; i < n_ctl_global_options; i++)
                 print_option(&ctl_global_options[i]);
-        puts("\nWithout a command: status. `rekeyctl help COMMAND` explains each; so does rekeyctl(1).");
+        putchar('\n');
+        print_prose("Without a command: status. `rekeyctl help COMMAND` explains each; so does rekeyctl(1).");
 }
 
 static void print_command(const struct ctl_command *command) {
-        char usage[100];
+        char usage[100], summary[200];
 
         format_usage(command, usage, sizeof(usage));
-        printf("Usage: rekeyctl %s%s\n\n%c%s.\n", usage, command->n_options > 0 ? " [OPTION]..." : "",
-               toupper((unsigned char)command->help[0]), command->help + 1);
-        if (command->more)
-                printf("\n%s\n", command->more);
+        printf("Usage: rekeyctl %s%s\n\n", usage, command->n_options > 0 ? " [OPTION]..." : "");
+        snprintf(summary, sizeof(summary), "%c%s.", toupper((unsigned char)command->help[0]),
+                 command->help + 1);
+        print_prose(summary);
+        if (command->more) {
+                putchar('\n');
+                print_prose(command->more);
+        }
         if (command->n_options > 0)
                 puts("\nOptions:");
         for (size_t i = 0; i < command->n_options; i++)

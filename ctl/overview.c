@@ -107,13 +107,13 @@ enum term_style overview_style(enum verdict_level level) {
 static const struct table_column columns[] = {
         { .title = "" },
         { .title = "NAME", .min = 12 },
-        { .title = "STATE", .min = 17 },
+        { .title = "STATE", .min = 17, .drop = 1 }, /* the mark and the sentences below say it, too */
         { .title = "EXPIRES IN" },
-        { .title = "RENEWS IN", .drop = 1 },
-        { .title = "LAST RESULT", .drop = 2 },
-        { .title = "LIFETIME", .drop = 3 },
-        { .title = "", .is_right = true, .drop = 4 }, /* in percent */
-        { .title = "SUBJECT", .min = 20 },            /* from here on with --wide */
+        { .title = "RENEWS IN", .drop = 2 },
+        { .title = "LAST RESULT", .drop = 3 },
+        { .title = "LIFETIME", .drop = 5 },
+        { .title = "USED", .is_right = true, .drop = 4 }, /* the same in percent */
+        { .title = "SUBJECT", .min = 14 },                /* from here on with --wide */
         { .title = "ISSUER", .min = 12 },
 };
 #define N_WIDE_COLUMNS 2u

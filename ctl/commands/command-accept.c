@@ -24,9 +24,8 @@ const struct ctl_command command_accept = {
         .section = CTL_CHANGE,
         .help = "allow a certificate to change its subject",
         .more = "rekeyd refuses a new certificate for another client until an operator accepts it. `rekeyctl "
-                "status` "
-                "and\n`rekeyctl show` show both subjects. The next attempt requests the new one, and no "
-                "other.",
+                "status` and `rekeyctl show` show both subjects. The next attempt requests the new one, and "
+                "no other.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

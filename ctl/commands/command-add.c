@@ -223,10 +223,8 @@ const struct ctl_command command_add = {
         .section = CTL_CHANGE,
         .help = "add a certificate to the configuration",
         .more = "Writes a drop-in into conf.d beside the configuration file, once it is known to be valid, "
-                "and "
-                "reloads\nrekeyd. `rekeyctl remove` deletes it again. rekeyd.yaml(5) has all options; edit "
-                "the "
-                "drop-in for those\nthat are not here.",
+                "and reloads rekeyd. `rekeyctl remove` deletes it again. rekeyd.yaml(5) has all options; "
+                "edit the drop-in for those that are not here.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

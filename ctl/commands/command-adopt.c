@@ -185,7 +185,7 @@ const struct ctl_command command_adopt = {
         .section = CTL_CHANGE,
         .help = "take over an existing key and certificate",
         .more = "rekeyctl reads the files as the calling user. rekeyd takes them over once the Connector has "
-                "accepted\nthe certificate in a test call. The given files stay as they are.",
+                "accepted the certificate in a test call. The given files stay as they are.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

@@ -117,11 +117,8 @@ const struct ctl_command command_cas = {
         .section = CTL_INSPECT,
         .help = "list the CA certificates in use",
         .more = "For each: fingerprint, key, expiry, how many sets are issued under it, and which Connectors "
-                "have "
-                "signed "
-                "with it\nlast. Fingerprint and key are what `distrust` in the configuration and `rekeyctl "
-                "renew "
-                "--issuer` take.",
+                "have signed with it last. Fingerprint and key are what `distrust` in the configuration and "
+                "`rekeyctl renew --issuer` take.",
         .options = options,
         .n_options = ELEMENTSOF(options),
         .run = run,

@@ -142,8 +142,8 @@ const struct ctl_command command_check_config = {
         .section = CTL_OTHER,
         .help = "report every error in the configuration, or in FILE",
         .more = "The drop-ins in conf.d beside the file are read as well; FILE may be - for standard input, "
-                "without any.\nNothing is changed. A running rekeyd is asked what would fail later: files, "
-                "rights, groups and programs, as the\nuser of the service; without one they are not judged.",
+                "without any. Nothing is changed. A running rekeyd is asked what would fail later: files, "
+                "rights, groups and programs, as the user of the service; without one they are not judged.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .run = run,

@@ -68,12 +68,10 @@ const struct ctl_command command_check = {
         .section = CTL_INSPECT,
         .help = "check all certificates, or those named, as a monitoring plugin",
         .more = "Prints one line with performance data. Exits with 0 (OK), 1 (WARNING: a certificate needs "
-                "attention,\n"
-                "little time is left, or rekeyd is not running), 2 (CRITICAL: a certificate does not work, "
-                "or soon will\n"
-                "not) or 3 (UNKNOWN: the state cannot be determined). The default thresholds are 14d and 3d, "
-                "but at most\n"
-                "half and a tenth of the time between the planned renewal and the expiry.",
+                "attention, little time is left, or rekeyd is not running), 2 (CRITICAL: a certificate does "
+                "not work, or soon will not) or 3 (UNKNOWN: the state cannot be determined). The default "
+                "thresholds are 14d and 3d, but at most half and a tenth of the time between the planned "
+                "renewal and the expiry.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

@@ -101,7 +101,7 @@ const struct ctl_command command_connectors = {
         .section = CTL_INSPECT,
         .help = "show what is known of each Connector",
         .more = "Its URLs, its certificates, the calls under way, when it last answered and when it last did "
-                "not, and\nthe last failure. Times are those since rekeyd started.",
+                "not, and the last failure. Times are those since rekeyd started.",
         .options = options,
         .n_options = ELEMENTSOF(options),
         .run = run,

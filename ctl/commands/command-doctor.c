@@ -192,10 +192,8 @@ const struct ctl_command command_doctor = {
         .section = CTL_INSPECT,
         .help = "check all that a renewal needs: network, TLS, clock, files, rights, dependents",
         .more = "Prints a line for each check, and what fixes it below the ones that fail. Changes nothing; "
-                "no "
-                "token\nand no certificate is sent. Files and rights are judged by rekeyd, as the user of "
-                "the "
-                "service. Ends\nwith 0 if no check has failed, and with 1 otherwise.",
+                "no token and no certificate is sent. Files and rights are judged by rekeyd, as the user of "
+                "the service. Ends with 0 if no check has failed, and with 1 otherwise.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

@@ -106,7 +106,7 @@ const struct ctl_command command_enrol = {
         .section = CTL_CHANGE,
         .help = "get a certificate with a one-time token",
         .more = "Without --token-file and -, rekeyctl prompts for the token on the terminal and does not "
-                "show it.\nThe token is never an argument: every user of the machine could read it there.",
+                "show it. The token is never an argument: every user of the machine could read it there.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

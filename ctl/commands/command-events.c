@@ -86,7 +86,7 @@ const struct ctl_command command_events = {
         .section = CTL_INSPECT,
         .help = "print new events as they occur, until Ctrl-C",
         .more = "With NAME, only the events of that certificate and those that concern all. The stream ends "
-                "when rekeyd\nis stopped or restarted. Earlier events are in `rekeyctl history`.",
+                "when rekeyd is stopped or restarted. Earlier events are in `rekeyctl history`.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

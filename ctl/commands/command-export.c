@@ -25,8 +25,7 @@ const struct ctl_command command_export = {
         .section = CTL_CHANGE,
         .help = "write the exports now",
         .more = "Writes every export that is missing, was changed or is of an older certificate, and ignores "
-                "the "
-                "back-off\nafter a failure. Dependents are notified if anything was written.",
+                "the back-off after a failure. Dependents are notified if anything was written.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

@@ -24,7 +24,7 @@ const struct ctl_command command_probe = {
         .section = CTL_CHANGE,
         .help = "ask the Connector whether it accepts the certificates",
         .more = "Makes one call with each certificate that is in use. It costs no signature and no token. A "
-                "certificate\nthat is rejected waits for a one-time token from then on.",
+                "certificate that is rejected waits for a one-time token from then on.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

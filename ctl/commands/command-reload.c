@@ -24,7 +24,7 @@ const struct ctl_command command_reload = {
         .section = CTL_CHANGE,
         .help = "make rekeyd reload its configuration",
         .more = "Prints each error as FILE:LINE:COLUMN; then the old configuration stays in use. `rekeyctl "
-                "check-config`\nfinds errors without rekeyd.",
+                "check-config` finds errors without rekeyd.",
         .options = options,
         .n_options = ELEMENTSOF(options),
         .run = run,

@@ -131,7 +131,7 @@ const struct ctl_command command_remove = {
         .section = CTL_CHANGE,
         .help = "remove a certificate that `rekeyctl add` has added",
         .more = "Deletes the drop-in and reloads rekeyd. Key and certificate remain in place. Of a "
-                "certificate that\nis configured elsewhere, the file and line to be edited are printed.",
+                "certificate that is configured elsewhere, the file and line to be edited are printed.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

@@ -209,9 +209,8 @@ const struct ctl_command command_renew = {
         .section = CTL_CHANGE,
         .help = "renew certificates now, even if they are not due",
         .more = "Shows each step on a terminal, otherwise one line for each certificate. If the renewal "
-                "fails, the old\ncertificate stays in use. The "
-                "exports are\nwritten and the dependents are notified before rekeyctl returns; --no-wait "
-                "waits for nothing.",
+                "fails, the old certificate stays in use. The exports are written and the dependents are "
+                "notified before rekeyctl returns; --no-wait waits for nothing.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

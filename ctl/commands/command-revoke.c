@@ -91,8 +91,8 @@ const struct ctl_command command_revoke = {
         .section = CTL_CHANGE,
         .help = "revoke the current certificate at the Connector",
         .more = "Shows the certificate and asks for confirmation first; without a terminal --yes is "
-                "required. The files\nand open connections stay, but the certificate can no longer be "
-                "renewed: `rekeyctl enrol` gets a new\none with a one-time token.",
+                "required. The files and open connections stay, but the certificate can no longer be "
+                "renewed: `rekeyctl enrol` gets a new one with a one-time token.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

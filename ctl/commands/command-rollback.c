@@ -39,7 +39,7 @@ const struct ctl_command command_rollback = {
         .section = CTL_CHANGE,
         .help = "make an older generation the current one",
         .more = "It is copied to a new generation, and dependents are notified as for any other. `rekeyctl "
-                "show` lists\nthe generations that are kept; the option `keep` sets their number.",
+                "show` lists the generations that are kept; the option `keep` sets their number.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

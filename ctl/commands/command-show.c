@@ -290,7 +290,7 @@ static void print_failed(const struct sheet *sheet, struct table *table, const j
 static int print_exports(const struct sheet *sheet) {
         static const struct table_column columns[] = { { .title = "TARGET" },
                                                        { .title = "FORMAT" },
-                                                       { .title = "STATE" } };
+                                                       { .title = "STATE", .wraps = true } };
         const json_t *list = json_object_get(sheet->details, "exports");
         _cleanup_(table_freep) struct table *table = NULL;
         json_t *item;
@@ -324,7 +324,8 @@ static int print_exports(const struct sheet *sheet) {
 }
 
 static int print_dependents(const struct sheet *sheet) {
-        static const struct table_column columns[] = { { .title = "DEPENDENT" }, { .title = "STATE" } };
+        static const struct table_column columns[] = { { .title = "DEPENDENT" },
+                                                       { .title = "STATE", .wraps = true } };
         const json_t *list = json_object_get(sheet->details, "dependents");
         _cleanup_(table_freep) struct table *table = NULL;
         json_t *item;

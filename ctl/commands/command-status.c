@@ -62,8 +62,8 @@ const struct ctl_command command_status = {
         .section = CTL_INSPECT,
         .help = "show an overview of all certificates, or of those named",
         .more = "Problems come first; below the table, each has an explanation and the command that fixes "
-                "it. A cross\nmarks a certificate that does not work, ! one that needs attention, ~ one that "
-                "rekeyd is working on, a\ntick one that is OK. If rekeyd is not running, the files are read "
+                "it. A cross marks a certificate that does not work, ! one that needs attention, ~ one that "
+                "rekeyd is working on, a tick one that is OK. If rekeyd is not running, the files are read "
                 "instead.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),

@@ -1,7 +1,8 @@
 /*
  * A table collects its rows, and knows the width of each column when it is printed. Where the terminal is too
  * narrow, the columns that may be cut are cut first, the widest before the others; when that is not enough,
- * whole columns go. Without a terminal nothing is cut: programs read it, and people with wide editors.
+ * whole columns go. Sentences in the last column are broken instead. Without a terminal nothing is cut:
+ * programs read it, and people with wide editors.
  */
 
 #include "ctl/terminal/table.h"
@@ -12,7 +13,9 @@
 
 #include "ctl/terminal/text.h"
 
-#define GAP 2u /* between columns */
+#define GAP           2u  /* between columns */
+#define WRAPPED_MIN   30u /* columns of a sentence that are worth a column of their own */
+#define WRAPPED_BELOW 4u  /* its indent below the line, where there are fewer */
 
 struct cell {
         char *text; /* NULL: empty */
@@ -147,6 +150,9 @@ static void measure(const struct table *table, size_t *widths) {
                 for (size_t row = 0; row < table->n_rows; row++)
                         if (table->cells[row * table->n_columns + i].width > widths[i])
                                 widths[i] = table->cells[row * table->n_columns + i].width;
+                /* What is broken anyway takes no room from the others. */
+                if (table->columns[i].wraps && table->term->width > 0 && widths[i] > WRAPPED_MIN)
+                        widths[i] = WRAPPED_MIN;
         }
 }
 
@@ -186,11 +192,21 @@ static void write_text(const struct table *table, FILE *out, const char *text, s
                 fprintf(out, "%*s", (int)(width - shown), "");
 }
 
+static void write_wrapped(const struct table *table, FILE *out, const struct cell *cell, size_t column,
+                          unsigned indent) {
+        const size_t width = table->term->width;
+
+        fputs(term_begin(table->term, cell->style), out);
+        text_wrap(out, cell->text ? cell->text : "", width, column,
+                  width >= column + WRAPPED_MIN ? column : indent + WRAPPED_BELOW);
+        fputs(term_end(table->term, cell->style), out);
+}
+
 /* ROW of the cells, or the titles for CELLS == NULL. */
 static void write_row(const struct table *table, FILE *out, const struct cell *cells, const size_t *widths,
                       unsigned indent) {
         bool is_first = true;
-        size_t last = 0;
+        size_t last = 0, position = indent;
 
         /* Nothing is written after the last cell that has a text, so that no line ends in blanks. */
         for (size_t i = 0; i < table->n_columns; i++)
@@ -206,7 +222,13 @@ static void write_row(const struct table *table, FILE *out, const struct cell *c
                         continue;
                 if (!is_first)
                         fprintf(out, "%*s", (int)GAP, "");
+                position += is_first ? 0 : GAP;
                 is_first = false;
+                if (cells && column->wraps && table->term->width > 0) {
+                        write_wrapped(table, out, &cells[i], position, indent);
+                        continue;
+                }
+                position += widths[i];
                 write_text(table, out, text ? text : "",
                            cells ? cells[i].width : text_width(text ? text : ""),
                            cells ? cells[i].style : TERM_STRONG, column, widths[i], i == last);

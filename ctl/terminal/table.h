@@ -9,6 +9,7 @@
 struct table_column {
         const char *title; /* NULL in all columns: no line of titles */
         bool is_right;     /* numbers */
+        bool wraps;        /* the last one: where there is no room its texts have several lines */
         unsigned min;      /* may be cut down to this width where there is no room; 0: is never cut */
         unsigned drop; /* the column with the largest number goes first where cutting is not enough; 0: never
                         */

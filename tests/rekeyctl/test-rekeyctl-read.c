@@ -233,7 +233,7 @@ START_TEST(every_width_is_used) {
         static const struct {
                 unsigned columns;
                 bool has_percent;
-        } rows[] = { { 60, false }, { 80, true }, { 120, true }, { 240, true } };
+        } rows[] = { { 60, true }, { 80, true }, { 120, true }, { 240, true } };
         static const char *const lines[] = { "status", "status --wide", "history orders" };
         _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
 
@@ -257,6 +257,29 @@ START_TEST(every_width_is_used) {
                         if (k == 2)
                                 ck_assert_ptr_nonnull(strstr(pty_output(pty), "twenty"));
                 }
+}
+END_TEST
+
+/* Help is read on terminals of any width, and in pipes. */
+START_TEST(help_fits_every_width) {
+        static const unsigned widths[] = { 40, 60, 80, 240 };
+        static const char *const lines[] = { "--help", "help status", "renew --help", "help check" };
+        _cleanup_(ctl_fixture_clear) struct ctl_fixture fixture = ctl_fixture_new();
+
+        for (size_t i = 0; i < ELEMENTSOF(widths); i++)
+                for (size_t k = 0; k < ELEMENTSOF(lines); k++) {
+                        _cleanup_(pty_freep) struct pty *pty =
+                                ctl_fixture_start_on_terminal(&fixture, widths[i], lines[k]);
+
+                        ck_assert_int_eq(pty_wait(pty), 0);
+                        ck_assert_msg(widest_line(pty_output(pty)) <=
+                                              (widths[i] == 40 ? 60 : widths[i]), /* "Usage:" is not broken */
+                                      "%s in %u:\n%s", lines[k], widths[i], pty_output(pty));
+                        ck_assert_ptr_nonnull(strstr(pty_output(pty), "print help"));
+                }
+        CHECK_RUN(&fixture, "help renew",
+                  .out = { "  -a, --all                     renew all certificates;\n"
+                           "                                limits.concurrent_renewals" });
 }
 END_TEST
 
@@ -475,6 +498,6 @@ END_TEST
 
 TEST_MAIN("rekeyctl-read", refusals_have_their_exit_status, unknown_certificates,
           mistakes_on_the_command_line, what_is_wrong_stands_first, status_in_parts, status_as_json,
-          a_terminal_has_colours_and_an_end, every_width_is_used, watching, showing_one, looking_back,
-          checking, what_the_sets_hang_on, the_service_judges_its_configuration,
+          a_terminal_has_colours_and_an_end, every_width_is_used, help_fits_every_width, watching,
+          showing_one, looking_back, checking, what_the_sets_hang_on, the_service_judges_its_configuration,
           a_configuration_comes_through_a_pipe, versions_and_names)

@@ -41,6 +41,41 @@ START_TEST(without_memory_it_says_so) {
 }
 END_TEST
 
+/* Nothing of a sentence is cut, and no line is wider than the terminal. */
+START_TEST(sentences_are_broken) {
+        static const struct table_column sentences[] = { { .title = "NAME" },
+                                                         { .title = "STATE", .wraps = true } };
+        static const struct {
+                unsigned width;
+                const char *text;
+        } rows[] = {
+                { 0, "NAME    STATE\norders  one two three four five six seven eight nine ten\n" },
+                { 40, "NAME    STATE\n"
+                      "orders  one two three four five six\n"
+                      "        seven eight nine ten\n" },
+                { 30, "NAME    STATE\n"
+                      "orders  one two three four\n"
+                      "    five six seven eight nine\n"
+                      "    ten\n" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                const struct term term = { .width = rows[i].width };
+                _cleanup_(table_freep) struct table *table = table_new(&term, sentences, 2);
+                _cleanup_(freep) char *text = NULL;
+                size_t size;
+                FILE *out = open_memstream(&text, &size);
+
+                table_row(table);
+                table_cell(table, TERM_PLAIN, "orders");
+                table_cell(table, TERM_PLAIN, "one two three four five six seven eight nine ten");
+                ck_assert_int_eq(table_print(table, out, 0), 0);
+                fclose(out);
+                ck_assert_str_eq(text, rows[i].text);
+        }
+}
+END_TEST
+
 START_TEST(layouts) {
         static const struct {
                 unsigned width, indent;
@@ -148,5 +183,5 @@ START_TEST(terminals) {
 }
 END_TEST
 
-TEST_MAIN("ctl-table", without_memory_it_says_so, layouts, no_line_is_wider_than_the_terminal,
-          colours_take_no_room, terminals)
+TEST_MAIN("ctl-table", without_memory_it_says_so, sentences_are_broken, layouts,
+          no_line_is_wider_than_the_terminal, colours_take_no_room, terminals)
