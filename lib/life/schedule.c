@@ -72,6 +72,18 @@ usec_t schedule_replacement(usec_t from, usec_t within_usec, uint32_t seed) {
         return usec_add(from, usec_part(within_usec, seed, RANDOM_WHOLE));
 }
 
+/* The renewal is earlier by SEED's part of the jitter. By the same part its key would be later, and where the
+ * jitter is half of AHEAD_USEC the keys of all would be made at once: this is another one. Knuth's
+ * multiplier is odd, so that each seed has a part of its own. */
+usec_t schedule_key_ahead(usec_t ahead_usec, usec_t not_before, usec_t due, uint32_t seed) {
+        usec_t ahead = MIN(ahead_usec, usec_sub(due, not_before) / 2);
+
+        if (ahead_usec == 0 || due == USEC_INFINITY)
+                return USEC_INFINITY;
+        return usec_add(usec_sub(due, ahead),
+                        usec_part(ahead / 2, seed * UINT32_C(2654435761), RANDOM_WHOLE));
+}
+
 bool schedule_clock_plausible(const struct schedule_policy *policy, usec_t now, usec_t not_before) {
         return usec_add(now, policy->skew_usec) >= not_before;
 }

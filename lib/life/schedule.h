@@ -36,6 +36,12 @@ usec_t schedule_due(const struct schedule_policy *policy, usec_t not_before, use
  * WITHIN_USEC. The same each time that it is asked with the same FROM. */
 usec_t schedule_replacement(usec_t from, usec_t within_usec, uint32_t seed);
 
+/* The instant to make the key for a renewal that is due at DUE: SEED's part of the first half of AHEAD_USEC
+ * before it, so that a fleet spreads, also one whose renewals do not. Where the set that is valid from
+ * NOT_BEFORE is young, half of the time from there until DUE stands for AHEAD_USEC. USEC_INFINITY with
+ * AHEAD_USEC 0, and for what is never due. */
+usec_t schedule_key_ahead(usec_t ahead_usec, usec_t not_before, usec_t due, uint32_t seed);
+
 /* False when NOW lies before NOT_BEFORE by more than the tolerated skew: the clock is wrong, not the
  * certificate. */
 bool schedule_clock_plausible(const struct schedule_policy *policy, usec_t now, usec_t not_before);

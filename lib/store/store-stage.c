@@ -185,3 +185,45 @@ int store_stage_drop_certificate(struct store *store, struct error *error) {
                 return r;
         return drop(store, STORE_CA, error);
 }
+
+int store_stage_ahead(struct store *store, const struct key *key, enum store_ahead *ret,
+                      struct error *error) {
+        _cleanup_(stage_clear) struct stage stage = { 0 };
+        int r;
+
+        if (store_is_empty(store)) {
+                *ret = STORE_AHEAD_HAS_NONE;
+                return 0;
+        }
+        r = store_stage_load(store, &stage, error);
+        if (r < 0)
+                return r;
+        if (stage.key && key_is_rsa(stage.key) && key_bits(stage.key) >= key_bits(key)) {
+                *ret = STORE_AHEAD_HAS_ONE;
+                return 0;
+        }
+        r = store_stage_key(store, key, error);
+        if (r < 0)
+                return r;
+        *ret = STORE_AHEAD_STAGED;
+        return 0;
+}
+
+int store_stage_drop_unused(struct store *store, struct error *error) {
+        _cleanup_(stage_clear) struct stage stage = { 0 };
+        char name[NUMBERED_NAME_MAX];
+        int r;
+
+        r = store_stage_load(store, &stage, error);
+        if (r < 0)
+                return r;
+        if (stage.csr_pem || stage.token || stage.certificate_pem)
+                return 0;
+        store_numbered_name(name, STAGE_PREFIX, store_next(store));
+        r = dir_remove_at(store->fd, name);
+        if (r == 0)
+                r = dir_sync(store->fd);
+        if (r < 0)
+                return error_set_errno(error, r, "cannot remove %s/%s", store->path, name);
+        return 0;
+}

@@ -157,6 +157,17 @@ int store_scrub(struct store *store, const struct set *set, char **ret_warning, 
  */
 int store_stage_key(struct store *store, const struct key *key,
                     struct error *error); /* drops what else was staged */
+
+/* Stages KEY before it is needed, unless there is one already that is as good, or nothing is current that it
+ * could follow. And removes a key with which nothing was done yet; 0 also when there is none. */
+enum store_ahead {
+        STORE_AHEAD_STAGED,   /* KEY is */
+        STORE_AHEAD_HAS_ONE,  /* another one was: what is staged is as it was */
+        STORE_AHEAD_HAS_NONE, /* no set: nothing is staged */
+};
+int store_stage_ahead(struct store *store, const struct key *key, enum store_ahead *ret, struct error *error);
+int store_stage_drop_unused(struct store *store, struct error *error);
+
 int store_stage_csr(struct store *store, const char *csr_pem, struct error *error);
 int store_stage_token(struct store *store, const char *token, struct error *error);
 int store_stage_connection(struct store *store, const char *connection_json, struct error *error);

@@ -70,6 +70,24 @@ static int renew(struct store *store, const struct material *new, struct error *
         return store_commit(store, &generation, error);
 }
 
+/* The key comes long before the rest, and whatever happens to it the renewal needs none of it. */
+static int renew_with_key_ahead(struct store *store, const struct material *new, struct error *error) {
+        enum store_ahead ahead;
+        int r;
+
+        r = store_stage_ahead(store, new->key, &ahead, error);
+        if (r == 0)
+                mark("/marker-key");
+        return r < 0 ? r : renew(store, new, error);
+}
+
+/* It is withdrawn, and made when it is needed. */
+static int renew_without_key_ahead(struct store *store, const struct material *new, struct error *error) {
+        int r = store_stage_drop_unused(store, error);
+
+        return r < 0 ? r : renew(store, new, error);
+}
+
 static int adopt(struct store *store, _unused_ const struct material *new, struct error *error) {
         _cleanup_(freep) char *warning = NULL;
         int r;
@@ -97,6 +115,8 @@ static const struct {
 } scenarios[] = {
         { "enrolment", renew, 0 },
         { "renewal", renew, 0 },
+        { "key-ahead", renew_with_key_ahead, 0 },
+        { "key-withdrawn", renew_without_key_ahead, 0 },
         { "adopt-plain", adopt, 0 },
         { "adopt-newer", adopt, STORE_GRACE_USEC },
         { "adopt-late", adopt, 0 },

@@ -71,6 +71,16 @@ static void prepare_current(const char *directory) {
         commit(directory, (const struct test_set *const[]) { &older, &old, NULL });
 }
 
+static void prepare_key_ahead(const char *directory) {
+        _cleanup_(store_closep) struct store *store = NULL;
+        enum store_ahead ahead;
+
+        prepare_current(directory);
+        store = test_store_open(directory);
+        ck_assert_int_eq(store_stage_ahead(store, new.key, &ahead, NULL), 0);
+        ck_assert_int_eq(ahead, STORE_AHEAD_STAGED);
+}
+
 static void prepare_plain(const char *directory) {
         ck_assert_int_eq(mkdir(directory, 0755), 0);
         write_plain(directory, &new);
@@ -107,6 +117,8 @@ struct scenario {
 static const struct scenario scenarios[] = {
         { "enrolment", prepare_nothing, VIEW_NONE, VIEW_NONE, 4, true },
         { "renewal", prepare_current, VIEW_OLD, VIEW_OLD, 4, true },
+        { "key-ahead", prepare_current, VIEW_OLD, VIEW_OLD, 4, true },
+        { "key-withdrawn", prepare_key_ahead, VIEW_OLD, VIEW_OLD, 4, true },
         { "adopt-plain", prepare_plain, VIEW_NONE, VIEW_NEW, 4, false },
         { "adopt-newer", prepare_newer, VIEW_OLD, VIEW_NEW, 4, false },
         /* Files that may not be read are set aside there, by design. */

@@ -385,6 +385,64 @@ START_TEST(test_replacement_is_spread) {
 }
 END_TEST
 
+START_TEST(test_key_ahead) {
+        const usec_t hour = USEC_PER_HOUR, due = BIRTH + 60 * USEC_PER_DAY;
+        static const uint32_t seeds[] = { 0, 1, MIDDLE, UINT32_MAX };
+
+        ck_assert_uint_eq(schedule_key_ahead(0, BIRTH, due, MIDDLE), USEC_INFINITY);
+        ck_assert_uint_eq(schedule_key_ahead(hour, BIRTH, USEC_INFINITY, MIDDLE), USEC_INFINITY);
+        ck_assert_uint_eq(schedule_key_ahead(hour, BIRTH, due, 0), due - hour);
+        for (size_t i = 0; i < ELEMENTSOF(seeds); i++) {
+                const usec_t at = schedule_key_ahead(hour, BIRTH, due, seeds[i]);
+
+                ck_assert_uint_ge(at, due - hour);
+                ck_assert_uint_le(at, due - hour / 2);
+                ck_assert_uint_eq(at, schedule_key_ahead(hour, BIRTH, due, seeds[i]));
+
+                /* One that lives for minutes gets no key at its birth. */
+                ck_assert_uint_ge(schedule_key_ahead(hour, BIRTH, BIRTH + USEC_PER_MINUTE, seeds[i]),
+                                  BIRTH + USEC_PER_MINUTE / 2);
+                ck_assert_uint_le(schedule_key_ahead(hour, BIRTH, BIRTH + USEC_PER_MINUTE, seeds[i]),
+                                  BIRTH + 45 * USEC_PER_SEC);
+                /* A due time that lies before the set, or at the beginning of time. */
+                ck_assert_uint_eq(schedule_key_ahead(hour, BIRTH, BIRTH - hour, seeds[i]), BIRTH - hour);
+                ck_assert_uint_eq(schedule_key_ahead(hour, 0, 0, seeds[i]), 0);
+        }
+}
+END_TEST
+
+/* Keys are made one after another: whatever the jitter of the renewals is, those of a fleet that was enrolled
+ * at once are not made at once. */
+START_TEST(test_keys_ahead_spread) {
+        static const usec_t jitters[] = { 0, USEC_PER_HOUR / 4, USEC_PER_HOUR / 2, USEC_PER_HOUR };
+        const usec_t ahead = USEC_PER_HOUR, expiry = BIRTH + 90 * USEC_PER_DAY;
+
+        for (size_t i = 0; i < ELEMENTSOF(jitters); i++) {
+                const struct schedule_policy policy = { .renew_before.usec = 30 * USEC_PER_DAY,
+                                                        .jitter.usec = jitters[i] };
+                const usec_t first = BIRTH + 60 * USEC_PER_DAY - ahead - jitters[i];
+                unsigned minutes[180] = { 0 }, most = 0;
+
+                for (unsigned k = 0; k < 6000; k++) {
+                        char name[32];
+                        uint32_t seed;
+                        usec_t due, at;
+
+                        snprintf(name, sizeof(name), "certificate-%05u", k);
+                        seed = schedule_seed(machine_id, name);
+                        due = schedule_due(&policy, BIRTH, expiry, seed);
+                        at = schedule_key_ahead(ahead, BIRTH, due, seed);
+                        ck_assert_uint_ge(at, first);
+                        ck_assert_uint_lt((at - first) / USEC_PER_MINUTE, ELEMENTSOF(minutes));
+                        minutes[(at - first) / USEC_PER_MINUTE]++;
+                }
+                for (size_t k = 0; k < ELEMENTSOF(minutes); k++)
+                        most = minutes[k] > most ? minutes[k] : most;
+                ck_assert_msg(most < 400, "jitter %" PRI_USEC ": %u of 6000 in a minute", jitters[i], most);
+        }
+}
+END_TEST
+
 START_TEST(test_backoff_max) {
         static const usec_t left[] = { 0, 1, USEC_PER_SEC, USEC_PER_HOUR, 90 * USEC_PER_DAY, USEC_INFINITY };
         static const usec_t asked[] = { 0, USEC_PER_HOUR, 23 * USEC_PER_HOUR, USEC_PER_DAY, USEC_INFINITY };
@@ -484,5 +542,5 @@ END_TEST
 
 TEST_MAIN("schedule", test_share_of, test_due, test_due_before_a_short_lived_issuer, test_clock_plausible,
           test_seed_is_stable, test_jitter_spreads, test_backoff, test_backoff_spreads_a_fleet,
-          test_not_longer_backoff, test_old_ca_backoff, test_replacement_is_spread, test_backoff_max,
-          test_backoff_never_wears_out_a_certificate, test_attempts)
+          test_not_longer_backoff, test_old_ca_backoff, test_replacement_is_spread, test_key_ahead,
+          test_keys_ahead_spread, test_backoff_max, test_backoff_never_wears_out_a_certificate, test_attempts)

@@ -495,6 +495,55 @@ START_TEST(opening_removes_what_is_half_written_in_the_stage) {
 }
 END_TEST
 
+/* Not for nothing, not in the place of one that is as good, and whatever else it is staged like any other. */
+START_TEST(a_key_is_staged_ahead) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0), next = test_set_make(1);
+        _cleanup_(stage_clear) struct stage stage = { 0 };
+        _cleanup_(freep) char *directory = scratch_path(scratch, "..stage-000002");
+        uint8_t spki[SPKI_HASH_SIZE], wanted[SPKI_HASH_SIZE];
+        enum store_ahead ahead;
+
+        ck_assert_int_eq(store_stage_ahead(store, next.key, &ahead, NULL), 0);
+        ck_assert_int_eq(ahead, STORE_AHEAD_HAS_NONE);
+        assert_list(scratch, "");
+        test_set_commit(store, &set);
+        ck_assert_int_eq(store_stage_ahead(store, next.key, &ahead, NULL), 0);
+        ck_assert_int_eq(ahead, STORE_AHEAD_STAGED);
+        assert_list(directory, "tls.key");
+        ck_assert_int_eq(store_stage_ahead(store, set.key, &ahead, NULL), 0);
+        ck_assert_int_eq(ahead, STORE_AHEAD_HAS_ONE);
+
+        store = store_close(store);
+        store = test_store_open(scratch);
+        ck_assert_int_eq(store_stage_load(store, &stage, NULL), 0);
+        key_spki(stage.key, spki);
+        key_spki(next.key, wanted);
+        ck_assert_mem_eq(spki, wanted, sizeof(spki));
+}
+END_TEST
+
+START_TEST(a_key_that_is_in_use_is_not_dropped) {
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(store_closep) struct store *store = test_store_open(scratch);
+        _cleanup_(test_set_clear) struct test_set set = test_set_make(0), next = test_set_make(1);
+        _cleanup_(freep) char *directory = scratch_path(scratch, "..stage-000002");
+        enum store_ahead ahead;
+
+        test_set_commit(store, &set);
+        ck_assert_int_eq(store_stage_drop_unused(store, NULL), 0);
+        for (unsigned i = 0; i < 2; i++) {
+                ck_assert_int_eq(store_stage_ahead(store, next.key, &ahead, NULL), 0);
+                ck_assert_int_eq(store_stage_connection(store, "{}", NULL), 0);
+                if (i == 1)
+                        ck_assert_int_eq(store_stage_csr(store, "csr", NULL), 0);
+                ck_assert_int_eq(store_stage_drop_unused(store, NULL), 0);
+                ck_assert_int_eq(access(directory, F_OK), i == 1 ? 0 : -1);
+        }
+}
+END_TEST
+
 int main(void) {
         Suite *suite = suite_create("store");
 
@@ -527,5 +576,7 @@ int main(void) {
         TEST_CASE(suite, what_blames_the_files);
         TEST_CASE(suite, a_lost_link_is_made_again);
         TEST_CASE(suite, opening_removes_what_is_half_written_in_the_stage);
+        TEST_CASE(suite, a_key_is_staged_ahead);
+        TEST_CASE(suite, a_key_that_is_in_use_is_not_dropped);
         return test_run(suite);
 }
