@@ -73,12 +73,15 @@ static void *worker_main(void *userdata) {
 
                 job->run(job);
 
-                /* The loop that is awake already needs no waking. */
+                /* The loop that is awake already needs no waking. Where it does, it may take the processor at
+                 * once, and for long: not while this thread has the lock. */
                 pthread_mutex_lock(&workers->lock);
                 is_first = !workers->finished.first;
                 list_push(&workers->finished, job);
+                pthread_mutex_unlock(&workers->lock);
                 if (is_first)
                         eventfd_write(workers->event_fd, 1);
+                pthread_mutex_lock(&workers->lock);
         }
         pthread_mutex_unlock(&workers->lock);
         return NULL;
@@ -134,7 +137,8 @@ static int start_threads(struct workers *workers, unsigned n_threads) {
         return -r;
 }
 
-int workers_new(sd_event *event, unsigned n_threads, struct workers **ret) {
+/* With room for N_THREADS. */
+static int new_pool(sd_event *event, unsigned n_threads, struct workers **ret) {
         _cleanup_(workers_freep) struct workers *workers = NULL;
         int r;
 
@@ -150,15 +154,32 @@ int workers_new(sd_event *event, unsigned n_threads, struct workers **ret) {
         r = sd_event_add_io(event, &workers->source, workers->event_fd, EPOLLIN, on_finished, workers);
         if (r < 0)
                 return r;
-        r = start_threads(workers, n_threads);
-        if (r < 0)
-                return r;
 
         *ret = take_ptr(workers);
         return 0;
 }
 
+int workers_new(sd_event *event, unsigned n_threads, struct workers **ret) {
+        _cleanup_(workers_freep) struct workers *workers = NULL;
+        int r;
+
+        r = new_pool(event, n_threads, &workers);
+        if (r == 0)
+                r = start_threads(workers, n_threads);
+        if (r < 0)
+                return r;
+        *ret = take_ptr(workers);
+        return 0;
+}
+
+int workers_new_sleeping(sd_event *event, struct workers **ret) {
+        return new_pool(event, 1, ret);
+}
+
 void workers_submit(struct workers *workers, struct job *job) {
+        /* Without a thread it waits for the next one that comes. */
+        if (workers->n_threads == 0)
+                (void)start_threads(workers, 1);
         pthread_mutex_lock(&workers->lock);
         list_push(&workers->waiting, job);
         pthread_cond_signal(&workers->work);

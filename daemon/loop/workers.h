@@ -24,7 +24,10 @@ struct job {
  * work. 0 or -errno. */
 int workers_new(sd_event *event, unsigned n_threads, struct workers **ret);
 
-/* First in, first out. Never blocks, cannot fail. */
+/* The same with one thread, which starts with the first job: while there was none it costs no memory. */
+int workers_new_sleeping(sd_event *event, struct workers **ret);
+
+/* First in, first out. Never blocks, cannot fail. Called by one thread only, the loop's. */
 void workers_submit(struct workers *workers, struct job *job);
 
 /* Waits for the jobs that are running; those that have not begun are dropped, and no DONE is called any more:
