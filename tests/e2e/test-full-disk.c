@@ -274,6 +274,31 @@ static void run_row(const struct row *row) {
         ck_assert_msg(!strstr(list, "stage") && !strstr(list, ".rekeyd"), "%s: litter: %s", what, list);
 }
 
+/* The key of the next renewal cannot be staged before its time: nobody hears of it, and with room again the
+ * renewal makes its own. */
+START_TEST(a_key_ahead_of_its_time_may_find_no_room) {
+        static const struct row row = { .certificates = true };
+        _cleanup_(fixture_freep) struct fixture *fixture = NULL;
+        _cleanup_(disk_unmount) struct disk disk = { 0 };
+
+        if (!disk_may_be_mounted())
+                return;
+        fixture = fixture_new(FIXTURE_LASTING(lifetime(200)));
+        disk = disk_mount(fixture->directory);
+        configure(fixture, &row, "    renew_before: 99%%\n    key: {ahead: 1h}\n");
+        fixture_token(fixture, "client-1", "token");
+        fixture_start(fixture, NULL);
+        fixture_expect(fixture, MESSAGE_ENROLLED);
+        fixture_expect(fixture, MESSAGE_CURRENT);
+        disk_fill(&disk, BYTES);
+        fixture_expect_text(fixture, "no key is staged ahead");
+        disk_free(&disk, BYTES);
+        fixture_expect(fixture, MESSAGE_RENEWED);
+        ck_assert_ptr_null(strstr(process_output(fixture->rekeyd, PROCESS_STDERR), MESSAGE_FAILED));
+        ck_assert_int_eq(fixture_stop(fixture), 0);
+}
+END_TEST
+
 /* Nearly all of a row is waiting for back-offs, so those of one test run at once, each in a process. Under
  * valgrind, where Check must not fork and keys take minutes, there is time for one. */
 static void run_rows(enum shortage shortage) {
@@ -319,4 +344,5 @@ START_TEST(turned_read_only) {
 }
 END_TEST
 
-TEST_MAIN("full-disk", not_a_byte_left, not_an_inode_left, turned_read_only)
+TEST_MAIN("full-disk", not_a_byte_left, not_an_inode_left, turned_read_only,
+          a_key_ahead_of_its_time_may_find_no_room)
