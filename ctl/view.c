@@ -66,6 +66,8 @@ void view_read(const json_t *status, struct view *ret) {
                 .last_result = view_string(status, "last_result"),
                 .last_operation = view_string(status, "last_operation"),
                 .renewable.doubt = view_string(status, "doubt"),
+                .renewable.key_ahead = view_string(status, "key_ahead"),
+                .renewable.key_ahead_at = view_member_time(status, "key_ahead_at"),
                 .renewable.replacement = view_string(status, "replacement"),
                 .renewable.answer = view_string(status, "probe"),
                 .renewable.probed_at = view_member_time(status, "probed_at"),

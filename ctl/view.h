@@ -37,6 +37,8 @@ struct view_renewable {
         const char *answer;        /* to the last probe; NULL: none */
         usec_t probed_at;          /* 0: never */
         const char *cause;         /* of the last failure in a row, by its name; NULL: not known */
+        const char *key_ahead;     /* "planned", "generating" or "ready"; NULL: nothing of it */
+        usec_t key_ahead_at;       /* with "planned"; 0 otherwise */
         const char *replacement;   /* why it is due before its age makes it so; NULL: it is not */
         const char *issuer;        /* the CA that has signed the leaf; NULL: unknown */
         const char *expires_first; /* the CA in its chain that sets not_after; NULL: the leaf does */

@@ -77,6 +77,8 @@ static int print_life(const struct sheet *sheet) {
                                                                   : ", not usable");
         pair_as(table, view->is_usable ? TERM_PLAIN : TERM_BAD, "State", text);
         pair_time(table, "Renewal", view->renew_at, sheet->now);
+        pair(table, "Next key", view->renewable.key_ahead);
+        pair_time(table, "  at", view->renewable.key_ahead_at, sheet->now);
         pair_time(table, "Next attempt", view->next_attempt, sheet->now);
         if (view->failures > 0) {
                 snprintf(text, sizeof(text), "%u in a row, the last one %s", view->failures,

@@ -6,6 +6,7 @@
 #include "daemon/certificate/attempt.h"
 
 #include "daemon/certificate/gathered.h"
+#include "daemon/certificate/key-maker.h"
 #include "daemon/certificate/local-steps.h"
 #include "daemon/certificate/remote-steps.h"
 #include "daemon/certificate/sharing.h"
@@ -172,6 +173,7 @@ struct attempt *attempt_new(struct loop_services *services, const struct config_
         attempt->gathered.config = config;
         attempt->gathered.stopping = &services->stopping;
         attempt->gathered.input = *input;
+        attempt->gathered.input.next_key = key_order_ref(input->next_key);
         attempt->gathered.input.offered_token = NULL;
         attempt->gathered.input.subject = attempt->gathered.input.accepted_subject = NULL;
         attempt->remote = (struct remote) {

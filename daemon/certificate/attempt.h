@@ -11,6 +11,7 @@
 #include "lib/store/store.h"
 
 struct attempt;
+struct key_order;
 struct replica;
 
 /* What the owner wants of an attempt; all is copied but fingerprints, which stay as they are during an
@@ -29,9 +30,10 @@ struct attempt_input {
 
         /* Of the last set that is known; empty and NULL for none. And what an operator wants instead. */
         const char *fingerprint, *subject, *accepted_subject;
-        bool takes_any_subject; /* with `offered_token` */
-        uint64_t rights;        /* what the last inspection could not put right; see store_put_rights() */
-        bool is_copied;         /* the state is: another machine may use the set */
+        bool takes_any_subject;     /* with `offered_token` */
+        uint64_t rights;            /* what the last inspection could not put right; see store_put_rights() */
+        bool is_copied;             /* the state is: another machine may use the set */
+        struct key_order *next_key; /* that may be taken where a key is needed; NULL: none */
         struct store_memory memory;
 };
 

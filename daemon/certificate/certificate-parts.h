@@ -3,6 +3,7 @@
 /* What a certificate is made of, for the files that put it together. */
 
 #include "daemon/certificate/certificate.h"
+#include "daemon/certificate/key-ahead.h"
 #include "daemon/certificate/prober.h"
 #include "daemon/certificate/publisher.h"
 #include "daemon/certificate/renewer.h"
@@ -15,6 +16,7 @@ struct certificate {
         struct renewer renewer;
         struct revoker revoker;
         struct prober prober;
+        struct key_ahead key_ahead;
         struct publisher publisher;
 
         /* What an operator asked for, beside an attempt: it waits until no attempt is under way, and no
@@ -49,6 +51,9 @@ void certificate_dispatch(struct certificate *certificate);
 
 /* Logs what an operation has made current, where that is still to be told. */
 void certificate_say_made(struct certificate *certificate);
+
+/* Says once that the state was copied from another machine: from now on it is this one's. */
+void certificate_say_copied(struct certificate *certificate);
 
 /* An inspection has brought the exports up to date, or has not, for WHY: logs it for who asked. */
 void certificate_say_exported(struct certificate *certificate, const char *why);

@@ -118,6 +118,7 @@ void certificate_get_status(const struct certificate *certificate, struct report
                                                     core->env->issuances_per_hour, now_usec(CLOCK_BOOTTIME)),
                 .files.is_unwatched = waits_are_blind(&certificate->renewer.waits),
         };
+        ret->renewable.key = key_ahead_state(&certificate->key_ahead, &ret->renewable.key_at);
         for (size_t i = 0; i < state->n_pending; i++)
                 ret->notices.n_failed += state->pending[i].failures > 0 ? 1 : 0;
 }
@@ -146,4 +147,17 @@ void certificate_say_exported(struct certificate *certificate, const char *why) 
         else
                 reporter_log(&certificate->reporter, LOG_INFO, MESSAGE_EXPORTED, "%u export%s %s current", n,
                              n == 1 ? "" : "s", n == 1 ? "is" : "are");
+}
+
+void certificate_say_copied(struct certificate *certificate) {
+        struct state_file *state_file = certificate->core.state_file;
+
+        if (!state_file->state.is_copy_news)
+                return;
+        reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_COPIED,
+                     "the state was copied from another machine, which may use the same certificate; "
+                     "`revoke_old` revokes nothing until this machine has renewed it; fix: rekeyctl renew %s",
+                     certificate_name(certificate));
+        state_file->state.is_copy_news = false;
+        state_file_save(state_file);
 }

@@ -260,6 +260,7 @@ static void take_configuration(struct certificate *certificate) {
         publisher_stop_waiting(&certificate->publisher);
         revoker_resume(&certificate->revoker);
         prober_resume(&certificate->prober);
+        key_ahead_reset(&certificate->key_ahead);
         reporter_forget_current(&certificate->reporter);
         renewer_request(&certificate->renewer, RENEWER_TRY);
 }
@@ -289,7 +290,7 @@ void certificate_dispatch(struct certificate *certificate) {
         struct core *core = &certificate->core;
 
         core->env->ops->changed(core->env);
-        if (renewer_is_busy(&certificate->renewer))
+        if (renewer_is_busy(&certificate->renewer) || key_ahead_is_busy(&certificate->key_ahead))
                 return;
         if (certificate->operation.kind != OPERATION_NONE) {
                 if (!certificate->operation.is_running)
@@ -305,6 +306,9 @@ void certificate_dispatch(struct certificate *certificate) {
         if (certificate->renewer.renewal.state == RENEWAL_CURRENT &&
             !renewer_is_queued(&certificate->renewer))
                 prober_begin(&certificate->prober);
+        key_ahead_begin(&certificate->key_ahead, certificate->renewer.renewal.state == RENEWAL_CURRENT);
+        if (key_ahead_is_busy(&certificate->key_ahead))
+                return;
         if (publisher_is_busy(&certificate->publisher))
                 return;
         reporter_log_delivered(&certificate->reporter, publisher_n_pending(&certificate->publisher),
@@ -326,7 +330,9 @@ static struct certificate *renewer_owner(struct renewer *renewer) {
 }
 
 static bool renewer_is_blocked(struct renewer *renewer) {
-        return renewer_owner(renewer)->operation.kind != OPERATION_NONE;
+        const struct certificate *certificate = renewer_owner(renewer);
+
+        return certificate->operation.kind != OPERATION_NONE || key_ahead_is_busy(&certificate->key_ahead);
 }
 
 static void on_inspected(struct renewer *renewer, bool is_first, bool has_failed) {
@@ -342,6 +348,7 @@ static void on_observed(struct renewer *renewer, const struct findings *findings
 
         if (findings->set)
                 revoker_cancel(&certificate->revoker);
+        key_ahead_observe(&certificate->key_ahead, findings->observation.has_staged_key);
         if (findings->adopted)
                 prober_restart(&certificate->prober, findings->doubt == DOUBT_NONE);
         publisher_publish(&certificate->publisher, findings->set, closely);
@@ -362,6 +369,7 @@ static void on_other_issuers(struct renewer *renewer, const struct issuers *befo
 }
 
 static void on_renewer_idle(struct renewer *renewer) {
+        key_ahead_plan(&renewer_owner(renewer)->key_ahead, &renewer->renewal);
         certificate_dispatch(renewer_owner(renewer));
 }
 
@@ -459,21 +467,22 @@ static const struct prober_ops prober_ops = {
         .ended = on_probe_ended,
 };
 
-/* --- Beginning and end --- */
-
-/* Said once: from now on the state is this machine's. */
-static void say_copied(struct certificate *certificate) {
-        struct state_file *state_file = certificate->core.state_file;
-
-        if (!state_file->state.is_copy_news)
-                return;
-        reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_COPIED,
-                     "the state was copied from another machine, which may use the same certificate; "
-                     "`revoke_old` revokes nothing until this machine has renewed it; fix: rekeyctl renew %s",
-                     certificate_name(certificate));
-        state_file->state.is_copy_news = false;
-        state_file_save(state_file);
+static void on_key_due(struct key_ahead *ahead) {
+        certificate_dispatch(container_of(ahead, struct certificate, key_ahead));
 }
+
+/* What was asked for while the key was being staged has waited for it. */
+static void on_key_ended(struct key_ahead *ahead) {
+        struct certificate *certificate = container_of(ahead, struct certificate, key_ahead);
+
+        if (!certificate->core.is_retired)
+                renewer_request(&certificate->renewer, certificate->renewer.pending);
+        certificate_dispatch(certificate);
+}
+
+static const struct key_ahead_ops key_ahead_ops = { .is_due = on_key_due, .ended = on_key_ended };
+
+/* --- Beginning and end --- */
 
 int certificate_new(struct environment *env, struct config *owner, const struct config_certificate *config,
                     struct certificate **ret, struct error *error) {
@@ -499,10 +508,11 @@ int certificate_new(struct environment *env, struct config *owner, const struct 
         renewer_init(&certificate->renewer, core, &renewer_ops);
         revoker_init(&certificate->revoker, core, &revoker_ops);
         prober_init(&certificate->prober, core, &prober_ops);
+        key_ahead_init(&certificate->key_ahead, core, &key_ahead_ops);
         publisher_init(&certificate->publisher, core, &publisher_ops);
         if (warning)
                 reporter_log(&certificate->reporter, LOG_WARNING, MESSAGE_HISTORY, "%s", warning);
-        say_copied(certificate);
+        certificate_say_copied(certificate);
         revoker_resume(&certificate->revoker);
         prober_resume(&certificate->prober);
         r = use_configuration(certificate, true, false);
@@ -523,6 +533,7 @@ struct certificate *certificate_free(struct certificate *certificate) {
                 free(certificate->operation.text);
                 revoker_clear(&certificate->revoker);
                 prober_clear(&certificate->prober);
+                key_ahead_clear(&certificate->key_ahead);
                 publisher_clear(&certificate->publisher);
                 reporter_clear(&certificate->reporter);
                 facts_clear(&certificate->core.facts);
@@ -571,6 +582,7 @@ void certificate_retire(struct certificate *certificate) {
         certificate->core.is_retired = true;
         revoker_retire(&certificate->revoker);
         prober_retire(&certificate->prober);
+        key_ahead_retire(&certificate->key_ahead);
         renewer_stop_waiting(&certificate->renewer);
         publisher_stop_waiting(&certificate->publisher);
         /* An attempt that waited for its turn, and has no inspection under way that would end with it. */

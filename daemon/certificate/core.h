@@ -7,6 +7,7 @@
 #include "daemon/observe/state-file.h"
 #include "lib/config/config.h"
 
+struct key_order;
 struct replica;
 struct reporter;
 
@@ -15,8 +16,9 @@ struct core {
         struct config *owner;                    /* a reference */
         const struct config_certificate *config; /* in it */
         struct state_file *state_file;
-        struct reporter *reporter; /* for all that is logged */
-        struct replica *replica;   /* `store`; NULL: the directory is the store */
+        struct reporter *reporter;  /* for all that is logged */
+        struct replica *replica;    /* `store`; NULL: the directory is the store */
+        struct key_order *next_key; /* key-ahead.c alone writes it: one that is being generated; NULL: none */
         struct facts facts;
         bool is_retired; /* it is not in the configuration any more, and comes to its end */
 };

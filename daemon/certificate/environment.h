@@ -14,6 +14,7 @@
 struct certificate;
 struct environment;
 struct issuers;
+struct key_maker;
 struct kube_client;
 
 struct environment_ops {
@@ -38,8 +39,9 @@ struct environment {
         struct state_directory state_directory;
         struct slots slots;          /* `limits.concurrent_renewals` */
         struct places places;        /* of notifications */
-        struct coarse_timers pulses; /* `pulse` */
-        struct exact_timers due;     /* renewals, on the wall clock */
+        struct coarse_timers coarse; /* `pulse`, `key.ahead` */
+        struct key_maker *key_maker;
+        struct exact_timers due; /* renewals, on the wall clock */
         struct exact_timers backoffs;
         struct kube_client *kube; /* `kubernetes` */
         uint8_t machine_id[16];   /* derived for this application; the same after a restart */

@@ -2,7 +2,10 @@
 
 #include "daemon/certificate/gathered.h"
 
+#include "daemon/certificate/key-maker.h"
+
 void gathered_clear(struct gathered *gathered) {
+        key_order_unref(gathered->input.next_key);
         set_clear(&gathered->set);
         shared_copy_clear(&gathered->shared.copy);
         stage_clear(&gathered->stage);

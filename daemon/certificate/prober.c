@@ -64,7 +64,7 @@ static void arm(struct prober *prober) {
                 coarse_timer_stop(&prober->timer);
                 return;
         }
-        if (coarse_timer_set(&prober->core->env->pulses, &prober->timer,
+        if (coarse_timer_set(&prober->core->env->coarse, &prober->timer,
                              usec_add(now_usec(CLOCK_BOOTTIME), next_wait(prober))) < 0)
                 log_error("%s: out of memory; the next probe may be late", config(prober)->name);
 }

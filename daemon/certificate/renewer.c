@@ -544,6 +544,7 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                 .subject = saved(renewer)->subject,
                 .accepted_subject = state_accepted_subject(saved(renewer)),
                 .is_copied = saved(renewer)->is_copied,
+                .next_key = core->next_key,
                 .takes_any_subject = renewer->offered_token && renewer->wish.any_subject,
                 .rights = renewer->is_news_to_us ? 0 : core->facts.rights,
                 .memory = { .generation = core->facts.generation,

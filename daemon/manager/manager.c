@@ -7,6 +7,7 @@
 
 #include <systemd/sd-id128.h>
 
+#include "daemon/certificate/key-maker.h"
 #include "daemon/control/control.h"
 #include "daemon/fleet/fleet-change.h"
 #include "daemon/fleet/fleet-issuers.h"
@@ -336,6 +337,8 @@ static int start_services(struct environment *env, struct config *config, struct
                 r = workers_new(services->event, DISK_WORKERS, &services->disk_workers);
         if (r == 0)
                 r = workers_new(services->event, DISK_WORKERS, &services->export_workers);
+        if (r == 0)
+                r = key_maker_new(services->event, &env->key_maker);
         if (r < 0)
                 return error_set_errno(error, r, "cannot start worker threads");
         env->state_directory.workers = services->disk_workers;
@@ -447,7 +450,7 @@ int manager_new(sd_event *event, struct config *config, const char *config_path,
                                      .was_replaced = on_state_directory_replaced,
                                      .userdata = manager,
                                      .lock = PTHREAD_MUTEX_INITIALIZER },
-                .pulses = { .event = event, .slack_usec = USEC_PER_MINUTE },
+                .coarse = { .event = event, .slack_usec = USEC_PER_MINUTE },
                 .due = { .event = event, .clock = CLOCK_REALTIME },
                 .backoffs = { .event = event, .clock = CLOCK_BOOTTIME },
                 .once = once,
@@ -538,6 +541,7 @@ struct manager *manager_free(struct manager *manager) {
         /* The threads first: what they work on belongs to the certificates. A key that is being made is given
          * up; a commit is finished. */
         atomic_store(&manager->env.services.stopping, true);
+        key_maker_stop(manager->env.key_maker); /* a key worker may wait for it */
         workers_free(manager->env.services.key_workers);
         workers_free(manager->env.services.disk_workers);
         workers_free(manager->env.services.export_workers);
@@ -545,9 +549,10 @@ struct manager *manager_free(struct manager *manager) {
         metrics_file_free(manager->metrics_file);
         reload_free(manager->reload);
         fleet_clear(&manager->fleet);
+        key_maker_free(manager->env.key_maker);
         status_line_free(manager->status_line);
         slots_clear(&manager->env.slots);
-        coarse_timers_clear(&manager->env.pulses);
+        coarse_timers_clear(&manager->env.coarse);
         exact_timers_clear(&manager->env.due);
         exact_timers_clear(&manager->env.backoffs);
         sd_event_source_disable_unref(manager->clock);

@@ -125,10 +125,14 @@ static const struct yaml_table metrics_table = { .name = "metrics", OPTIONS(metr
 #define KEY_BITS                                                                           \
         .key = "bits", .type = &config_key_size, .min = 2048, .max = 4096, .unit = "bits", \
         .help = "the size: 2048, 3072 or 4096"
+#define KEY_AHEAD                                                                            \
+        .key = "ahead", .type = &yaml_duration_or_off, .min = USEC_PER_SEC, .max = DAYS(30), \
+        .help = "how long before its renewal a key is generated, at most; off: when it is needed"
 
 static const struct yaml_option default_key_options[] = {
         { KEY_TYPE },
         { KEY_BITS, FIELD(config_policy, key.bits), .default_text = "4096" },
+        { KEY_AHEAD, FIELD(config_policy, key.ahead_usec), .default_text = "1h" },
 };
 
 static const struct yaml_table default_key_table = { .name = "key", OPTIONS(default_key_options) };
@@ -148,6 +152,7 @@ static const struct yaml_table defaults_table = { .name = "defaults", OPTIONS(de
 static const struct yaml_option key_options[] = {
         { KEY_TYPE },
         { KEY_BITS, FIELD(config_certificate, policy.key.bits), INHERITED(key.bits) },
+        { KEY_AHEAD, FIELD(config_certificate, policy.key.ahead_usec), INHERITED(key.ahead_usec) },
 };
 
 static const struct yaml_table key_table = { .name = "key", OPTIONS(key_options) };

@@ -35,7 +35,8 @@ struct config_policy {
         struct share_or_usec jitter;       /* 5% */
         usec_t clock_skew_usec;            /* 5m */
         struct {
-                unsigned bits; /* 2048, 3072 or 4096 (default); type is always rsa */
+                unsigned bits;     /* 2048, 3072 or 4096 (default); type is always rsa */
+                usec_t ahead_usec; /* how long before a renewal it is made at the earliest, 1h; 0: not */
         } key;
         unsigned keep;          /* generations, 2 to 100 */
         usec_t revoke_old_usec; /* after a swap, the certificate before it is revoked; 0: never */

@@ -210,6 +210,30 @@ const struct yaml_type yaml_duration = {
         .format = duration_format,
 };
 
+static int duration_or_off_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
+                                 void *field, struct error *error) {
+        if (!streq(text, "off"))
+                return duration_parse(run, option, text, field, error);
+        *(usec_t *)field = 0;
+        return 0;
+}
+
+static const char *duration_or_off_format(const struct yaml_option *option, const void *field,
+                                          char buffer[YAML_TEXT_MAX]) {
+        const char *text = duration_format(option, field, buffer);
+
+        return text ? text : "off";
+}
+
+const struct yaml_type yaml_duration_or_off = {
+        .name = "duration or off",
+        .expected = "a duration such as 30m, 1h or 1d, or off",
+        .bare = true,
+        .size = sizeof(usec_t),
+        .parse = duration_or_off_parse,
+        .format = duration_or_off_format,
+};
+
 static int share_or_duration_parse(struct yaml_run *run, const struct yaml_option *option, const char *text,
                                    void *field, struct error *error) {
         struct share_or_usec value = { .is_share = strchr(text, '%') != NULL };
@@ -560,7 +584,8 @@ const struct yaml_type yaml_list = { .name = "list of tables",
                                      .shape = YAML_SHAPE_LIST };
 
 void yaml_format_bound(const struct yaml_option *option, uint64_t bound, char buffer[YAML_TEXT_MAX]) {
-        if (option->type == &yaml_duration || option->type == &yaml_share_or_duration)
+        if (option->type == &yaml_duration || option->type == &yaml_duration_or_off ||
+            option->type == &yaml_share_or_duration)
                 format_duration(bound, buffer);
         else
                 snprintf(buffer, YAML_TEXT_MAX, "%" PRIu64, bound);

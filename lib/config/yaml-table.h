@@ -121,10 +121,11 @@ struct yaml_table {
 };
 
 /* The types that every table may use. The comment names the field. */
-extern const struct yaml_type yaml_string;    /* char *; no control characters */
-extern const struct yaml_type yaml_path;      /* char *; absolute, without double or trailing slashes */
-extern const struct yaml_type yaml_https_url; /* char *; without user, query and fragment */
-extern const struct yaml_type yaml_duration;  /* usec_t; 0 where that is out of bounds: not set */
+extern const struct yaml_type yaml_string;          /* char *; no control characters */
+extern const struct yaml_type yaml_path;            /* char *; absolute, without double or trailing slashes */
+extern const struct yaml_type yaml_https_url;       /* char *; without user, query and fragment */
+extern const struct yaml_type yaml_duration;        /* usec_t; 0 where that is out of bounds: not set */
+extern const struct yaml_type yaml_duration_or_off; /* usec_t; 0 is "off", which is out of bounds */
 extern const struct yaml_type yaml_share_or_duration; /* struct share_or_usec */
 extern const struct yaml_type yaml_unsigned; /* unsigned; a word stands for its index, bounds or not */
 extern const struct yaml_type yaml_word;     /* int or an enum: index into words */

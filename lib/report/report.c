@@ -102,6 +102,14 @@ static const char *unreadable(const struct report_status *status) {
         return status->unreadable ? status->unreadable : "out of memory";
 }
 
+/* NULL: JSON has null. */
+static const char *const key_names[REPORT_KEY_MAX] = {
+        [REPORT_KEY_NONE] = NULL,
+        [REPORT_KEY_PLANNED] = "planned",
+        [REPORT_KEY_GENERATING] = "generating",
+        [REPORT_KEY_READY] = "ready",
+};
+
 json_t *report_status(const struct report_status *status) {
         json_t *o = json_object();
         bool has_set = !strempty(status->fingerprint);
@@ -126,6 +134,9 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "not_after", expiry(status->not_after));
         r |= put(o, "expires_first", text(first_to_expire(status->renewable.issuers, status->not_after)));
         r |= put(o, "renew_at", instant(status->renew_at));
+        r |= put(o, "key_ahead", text(key_names[status->renewable.key]));
+        r |= put(o, "key_ahead_at",
+                 instant(status->renewable.key == REPORT_KEY_PLANNED ? status->renewable.key_at : 0));
         r |= put(o, "replacement", text(status->renewable.replacement));
         r |= put(o, "next_attempt", instant(status->next_attempt));
         r |= put(o, "failures", number(status->failures));

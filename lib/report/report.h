@@ -29,6 +29,15 @@ struct report_subjects {
         const char *refused, *accepted; /* another, which the Connector names */
 };
 
+/* The key of the next renewal. */
+enum report_key {
+        REPORT_KEY_NONE, /* it is generated when it is needed, as far as is known */
+        REPORT_KEY_PLANNED,
+        REPORT_KEY_GENERATING,
+        REPORT_KEY_READY, /* staged */
+        REPORT_KEY_MAX,
+};
+
 /* What the set is issued under, and whether it can be renewed when it is due. */
 struct report_renewable {
         const struct issuers *issuers; /* NULL: not known */
@@ -38,6 +47,8 @@ struct report_renewable {
         enum probe_answer answer; /* of the last probe since the start */
         usec_t probed_at;         /* CLOCK_REALTIME */
         enum cause cause;         /* of the last failure in a row */
+        enum report_key key;
+        usec_t key_at; /* CLOCK_REALTIME, with REPORT_KEY_PLANNED */
 };
 
 /* The notifications of a certificate. */

@@ -213,7 +213,7 @@ void fixture_configure(struct fixture *fixture, const char *certificates) {
                                   "limits: {issuances_per_hour: 100}\n"
                                   "connectors:\n"
                                   "  dev: {protocol: %s, enrol_url: '%s', trust: %s, ca_window: 1s%s}\n"
-                                  "defaults: {key: {bits: 2048}, jitter: 0%%}\n"
+                                  "defaults: {key: {bits: 2048, ahead: off}, jitter: 0%%}\n"
                                   "certificates:\n%s",
                                   d, fixture->state ? fixture->state : "state", fixture->protocol,
                                   fixture->token_url, fixture->trust,

@@ -62,9 +62,9 @@ void fixture_lift_faults(struct fixture *fixture);
 /* Mints a one-time token for client ID and writes it to FILE in the scratch directory. */
 void fixture_token(struct fixture *fixture, const char *id, const char *file);
 
-/* Writes rekeyd.yaml: connector `dev`, JSON log at debug, 2048-bit keys, no jitter, the largest budget, and
- * CERTIFICATES, YAML indented by two blanks, in which %s stands for the scratch directory (up to eight
- * times). */
+/* Writes rekeyd.yaml: connector `dev`, JSON log at debug, 2048-bit keys that are generated when they are
+ * needed, no jitter, the largest budget, and CERTIFICATES, YAML indented by two blanks, in which %s stands
+ * for the scratch directory (up to eight times). */
 void fixture_configure(struct fixture *fixture, const char *certificates);
 
 /* The same, and a token for `client-1` in the file `token`. */

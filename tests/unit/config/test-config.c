@@ -171,6 +171,9 @@ START_TEST(mistakes) {
                   "1:20: 'renew_before' and 'jitter' must not be more than 100% together: a certificate "
                   "would be renewed "
                   "before it is valid\n" },
+                { HEAD "    key: {ahead: never}\n",
+                  "6:18: 'ahead' must be a duration such as 30m, 1h or 1d, or off, not 'never'\n" },
+                { HEAD "    key: {ahead: 0s}\n", "6:18: 'ahead' must be between 1s and 30d, not 0s\n" },
                 { HEAD "    keep: 1\n", "6:11: 'keep' must be between 2 and 100, not 1\n" },
                 { HEAD "    key: {type: ed25519, bits: 1024}\n",
                   "6:17: 'type' must be rsa, not 'ed25519': Connectors sign RSA keys only\n6:32: 'bits' must "
@@ -293,6 +296,7 @@ START_TEST(defaults) {
         ck_assert(certificate->policy.jitter.is_share && certificate->policy.jitter.ppm == 50000);
         ck_assert_uint_eq(certificate->policy.clock_skew_usec, 5 * USEC_PER_MINUTE);
         ck_assert_uint_eq(certificate->policy.key.bits, 4096);
+        ck_assert_uint_eq(certificate->policy.key.ahead_usec, USEC_PER_HOUR);
         ck_assert_uint_eq(certificate->policy.keep, 2);
         ck_assert_uint_eq(certificate->n_notify, 0);
         ck_assert_uint_eq(certificate->n_exports, 0);
@@ -322,7 +326,7 @@ static const char full[] =
         "    renew_before: 30d\n"
         "    jitter: 0s\n"
         "    clock_skew: 1s\n"
-        "    key: {type: rsa, bits: 3072}\n"
+        "    key: {type: rsa, bits: 3072, ahead: off}\n"
         "    keep: 9\n"
         "    notify:\n"
         "    - {command: [/bin/sh, -c, \"true; # \\\"x\\\"\\n\"], timeout: 1m}\n"
@@ -338,7 +342,7 @@ static const char full[] =
         "    - {secret: kyma-system/agent, layout: kyma}\n"
         "  y: {connector: one, directory: /d/y, jitter: 12.3456%}\n"
         "kubernetes: {kubeconfig: /etc/rekeyd/kubeconfig, context: production}\n"
-        "defaults: {renew_before: 12.5%, keep: 3, key: {bits: 2048}}\n";
+        "defaults: {renew_before: 12.5%, keep: 3, key: {bits: 2048, ahead: 90m}}\n";
 
 static void check_contents(const struct export *export, const char *expected) {
         char found[32] = "";
@@ -431,6 +435,7 @@ static void check_full(const struct config *config) {
         ck_assert(!x->policy.jitter.is_share && x->policy.jitter.usec == 0);
         ck_assert_uint_eq(x->policy.clock_skew_usec, USEC_PER_SEC);
         ck_assert_uint_eq(x->policy.key.bits, 3072);
+        ck_assert_uint_eq(x->policy.key.ahead_usec, 0);
         ck_assert_uint_eq(x->policy.keep, 9);
         ck_assert_uint_eq(x->n_notify, 2);
         ck_assert_int_eq(x->notify[0].kind, NOTIFY_COMMAND);
@@ -450,6 +455,7 @@ static void check_full(const struct config *config) {
         ck_assert_uint_eq(y->policy.jitter.ppm, 123456);
         ck_assert_uint_eq(y->policy.keep, 3);
         ck_assert_uint_eq(y->policy.key.bits, 2048);
+        ck_assert_uint_eq(y->policy.key.ahead_usec, 90 * USEC_PER_MINUTE);
         ck_assert_uint_eq(y->policy.clock_skew_usec, 5 * USEC_PER_MINUTE);
 }
 

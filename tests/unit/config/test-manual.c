@@ -106,7 +106,7 @@ static void print_bound(FILE *out, const struct yaml_option *option, uint64_t bo
 
         if (option->type == &yaml_share_or_duration)
                 fputs(option->type->format(option, &span, buffer), out);
-        else if (option->type == &yaml_duration)
+        else if (option->type == &yaml_duration || option->type == &yaml_duration_or_off)
                 fputs(option->type->format(option, &usec, buffer), out);
         else
                 fprintf(out, "%" PRIu64, bound);
