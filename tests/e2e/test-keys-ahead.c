@@ -93,6 +93,26 @@ START_TEST(what_is_forced_before_makes_its_own) {
 }
 END_TEST
 
+/* The thread that generates keys is as slow as on a machine that is never idle: the renewal comes when it is
+ * due, with a key of its own, and what the thread does later is not staged any more. */
+START_TEST(nobody_waits_for_an_idle_processor) {
+        _cleanup_(fixture_freep) struct fixture *fixture = fixture_new(FIXTURE_LASTING(lifetime(60)));
+        const char *why;
+
+        fixture_enrol(fixture, ORDERS AHEAD EARLY);
+        why = fixture_start_slow(fixture, "sched_setscheduler", 30 * USEC_PER_SEC);
+        if (why) {
+                test_skip("nobody_waits_for_an_idle_processor: %s", why);
+                return;
+        }
+        fixture_expect(fixture, MESSAGE_RENEWED);
+        fixture_expect(fixture, MESSAGE_CURRENT);
+        check_used(fixture, "", false);
+        ck_assert_ptr_null(strstr(process_output(fixture->rekeyd, PROCESS_STDERR), STAGED));
+        fixture_kill(fixture);
+}
+END_TEST
+
 /* By a reload: another size is wanted at once, the option is off, the certificate is removed. */
 START_TEST(a_reload_changes_what_is_staged) {
         static const struct {
@@ -125,4 +145,5 @@ START_TEST(a_reload_changes_what_is_staged) {
 END_TEST
 
 TEST_MAIN("keys-ahead", a_renewal_uses_the_key_that_was_staged_before, an_operator_gets_it_as_well,
-          what_is_forced_before_makes_its_own, a_reload_changes_what_is_staged)
+          what_is_forced_before_makes_its_own, nobody_waits_for_an_idle_processor,
+          a_reload_changes_what_is_staged)
