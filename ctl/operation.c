@@ -220,6 +220,8 @@ static void take_event(struct tasks *tasks, const json_t *event) {
                 return;
         if (streq_null(view_string(event, "operation"), tasks->operation->name))
                 finish_task(tasks, task, event);
+        else if (streq_null(name, "warning") && view_string(event, "message"))
+                progress_print(tasks->progress, false, task->name, "%s", view_string(event, "message"));
         else if (streq_null(name, "begun"))
                 task->doing = "preparing";
         else if (streq_null(name, "step"))

@@ -15,15 +15,23 @@
 #include "ctl/terminal/question.h"
 #include "lib/protocol/token.h"
 #include "lib/util/files.h"
+#include "lib/util/utf8.h"
 
 /* What is left of the SIZE bytes at DATA without the blanks around it, owned; DATA is cleansed. rekeyd finds
  * the token in it once more, since only it knows which URL counts. 0; -ENODATA; -EINVAL with a sentence;
  * -ENOMEM. */
 static int take_text(char *data, size_t size, char **ret, struct error *error) {
-        const char *begin = data, *end = data + size;
+        _cleanup_(free_secretp) char *plain = NULL;
+        const size_t whole = size;
+        const char *begin, *end;
         struct token_text text = { 0 };
         int r;
 
+        r = utf16_to_ascii(data, size, &plain, &size);
+        if (r == -ENOMEM)
+                return r;
+        begin = plain ? plain : data;
+        end = begin + size;
         while (begin < end && isspace((unsigned char)*begin))
                 begin++;
         while (end > begin && isspace((unsigned char)end[-1]))
@@ -34,7 +42,7 @@ static int take_text(char *data, size_t size, char **ret, struct error *error) {
                 *ret = strndup(begin, (size_t)(end - begin));
                 r = *ret ? 0 : -ENOMEM;
         }
-        explicit_bzero(data, size);
+        explicit_bzero(data, whole);
         return r;
 }
 

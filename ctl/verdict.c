@@ -108,8 +108,21 @@ static bool has_no_token(const struct judge *judge) {
         return !view_has_set(judge->view);
 }
 
+static bool has_bad_token(const struct judge *judge) {
+        return judge->view->files.token_problem;
+}
+
+static bool has_only_bad_token(const struct judge *judge) {
+        return has_no_token(judge) && has_bad_token(judge);
+}
+
 static bool is_rejected(const struct judge *judge) {
         return in_state(judge, "waiting-for-token") || failed_as(judge, "rejected");
+}
+
+/* While the set is good, a file that is no token is nobody's concern. */
+static bool waits_with_bad_token(const struct judge *judge) {
+        return has_bad_token(judge) && view_has_set(judge->view) && in_state(judge, "waiting-for-token");
 }
 
 static bool is_rejected_since_rotation(const struct judge *judge) {
@@ -287,6 +300,10 @@ static void say_due(FILE *out, const struct judge *judge) {
         say_left(out, judge);
 }
 
+static void say_token(FILE *out, const struct judge *judge) {
+        fputs(judge->view->files.token_problem, out);
+}
+
 static void say_rights(FILE *out, const struct judge *judge) {
         fputs(judge->view->files.rights_error, out);
 }
@@ -331,6 +348,7 @@ static void say_last(FILE *out, const struct judge *judge) {
 
 enum group {
         GROUP_LIFE,
+        GROUP_TOKEN,
         GROUP_DOUBT,
         GROUP_RIGHTS,
         GROUP_EXPORTS,
@@ -380,6 +398,8 @@ static const struct row {
         { GROUP_LIFE, VERDICT_WATCH, is_enrolling, NULL, "is being enrolled", NULL, NULL, NULL },
         { GROUP_LIFE, VERDICT_DOWN, cannot_enrol, NULL, "no certificate: ", say_cannot_enrol, NULL, ENROL },
         { GROUP_LIFE, VERDICT_WATCH, is_new, NULL, "not inspected by rekeyd yet", NULL, NULL, NULL },
+        { GROUP_LIFE, VERDICT_DOWN, has_only_bad_token, NULL, "no certificate yet; ", say_token,
+          "put another one-time token there, or hand it in", ENROL },
         { GROUP_LIFE, VERDICT_DOWN, has_no_token, NULL,
           "no certificate yet; enrolment needs a one-time token", NULL, NULL, ENROL },
         { GROUP_LIFE, VERDICT_CALL, would_be_anothers, NULL, OTHER_SUBJECT, say_subject, IF_MEANT, ACCEPT },
@@ -403,6 +423,8 @@ static const struct row {
         { GROUP_LIFE, VERDICT_WATCH, fails, NULL, "cannot be renewed at present: ", say_fails, NULL, NULL },
         { GROUP_LIFE, VERDICT_CALL, is_stuck, NULL, "rekeyd has not begun the renewal, which is overdue for ",
           say_due, NULL, "journalctl -u rekeyd" },
+        { GROUP_TOKEN, VERDICT_CALL, waits_with_bad_token, NULL, "", say_token,
+          "put another one-time token there, or hand it in", ENROL },
         { GROUP_DOUBT, VERDICT_CALL, is_doubtful, NULL, "", say_doubt, NULL, "rekeyctl show %s" },
         { GROUP_DOUBT, VERDICT_CALL, has_doubtful_answer, NULL, "", say_doubtful_answer, "to ask again",
           "rekeyctl probe %s" },

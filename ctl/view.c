@@ -72,6 +72,7 @@ void view_read(const json_t *status, struct view *ret) {
                 .renewable.answer = view_string(status, "probe"),
                 .renewable.probed_at = view_member_time(status, "probed_at"),
                 .last_result_error = view_string(status, "last_result_error"),
+                .files.token_problem = view_string(status, "token_problem"),
                 .files.rights_error = view_string(status, "rights_error"),
                 .notices.error = view_string(status, "notification_error"),
                 .fingerprint = view_string(status, "fingerprint"),

@@ -24,6 +24,7 @@ struct view_subjects {
 };
 
 struct view_files {
+        const char *token_problem; /* why the token file is not used; NULL: it is, or there is none */
         const char *rights_error; /* NULL: they are as configured */
         unsigned exports_failed;
         const char *export_error; /* of the first; NULL: none is known */

@@ -61,8 +61,9 @@ struct findings {
         struct renewal_observation observation; /* of STEP_INSPECT */
         uint64_t token;                         /* the hash of the one-time token on offer; 0: none */
         uint64_t token_file;                    /* the file_identity_hash() of where it lies; 0: nowhere */
-        uint32_t reply;                         /* the hash of the staged certificate; 0: none is */
-        const char *adopted;                    /* what STEP_INSPECT adopted, or NULL */
+        char *token_problem;               /* why the token file is not used; NULL: it is, or there is none */
+        uint32_t reply;                    /* the hash of the staged certificate; 0: none is */
+        const char *adopted;               /* what STEP_INSPECT adopted, or NULL */
         const char *subject;               /* of the set, canonical; NULL: as before, or it cannot be read */
         const char *next_ca;               /* the PEM of the staged certificate's CA; NULL: none is staged */
         const char *next_subject;          /* that the CSR asks for, or would; NULL: not known yet */

@@ -103,6 +103,7 @@ void certificate_get_status(const struct certificate *certificate, struct report
                 .last_result_at = reporter->last_usec,
                 .last_operation = operation_names[reporter->last_operation],
                 .last_result_error = reporter->last_error,
+                .files.token_problem = facts->token_problem,
                 .files.rights_error = facts->rights_error,
                 .files.n_exports_failed = certificate->publisher.notes.n_failed,
                 .files.export_error = certificate->publisher.notes.error,

@@ -17,6 +17,7 @@ void facts_restore(struct facts *facts, const struct state *state) {
 
 void facts_clear(struct facts *facts) {
         free(take_ptr(facts->rights_error));
+        free(take_ptr(facts->token_problem));
         facts->issuers = issuers_free(facts->issuers);
 }
 
@@ -48,6 +49,18 @@ struct facts_news facts_observe(struct facts *facts, const struct set *set, uint
         facts->token_file = token_file;
         facts->last_token = token;
         return news;
+}
+
+/* Another file with the same fault is news as well. */
+bool facts_observe_token_problem(struct facts *facts, const char *problem, uint64_t token_file) {
+        const bool is_news =
+                problem && !(streq_null(facts->token_problem, problem) && token_file == facts->token_file);
+
+        if (!streq_null(facts->token_problem, problem)) {
+                free(facts->token_problem);
+                facts->token_problem = problem ? strdup(problem) : NULL;
+        }
+        return is_news;
 }
 
 /* The cause is known where it was tried, and is kept. */

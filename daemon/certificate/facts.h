@@ -22,6 +22,7 @@ struct facts {
         uint64_t last_token; /* of the last inspection */
         uint64_t tried_token; /* the last one that the Connector was shown */
         uint64_t burnt_token; /* one that is of no use any more */
+        char *token_problem;  /* why the token file is not used; NULL: it is, or there is none */
 
         /* Rights of its files that the last inspection could not put right; see store_put_rights(). */
         uint64_t rights;    /* 0: all are right */
@@ -41,6 +42,10 @@ void facts_clear(struct facts *facts);
  * where it was looked for. */
 struct facts_news facts_observe(struct facts *facts, const struct set *set, uint64_t token,
                                 uint64_t token_file);
+
+/* PROBLEM is why an inspection did not use the token file, NULL for none, and TOKEN_FILE where it looked: to
+ * be called before facts_observe(). Whether that is news. */
+bool facts_observe_token_problem(struct facts *facts, const char *problem, uint64_t token_file);
 
 /* RIGHTS are what an inspection made of them, NULL where that is unknown. Whether something is not right, and
  * was right or otherwise before. */

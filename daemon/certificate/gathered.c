@@ -12,6 +12,7 @@ void gathered_clear(struct gathered *gathered) {
         store_close(gathered->store);
         free_secret(gathered->token);
         free_secret(gathered->offered_token);
+        free(gathered->findings.token_problem);
         free(gathered->revoked);
         connection_clear(&gathered->connection);
         protocol_configuration_clear(&gathered->configuration);

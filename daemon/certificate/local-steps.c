@@ -137,11 +137,11 @@ static void read_token(struct gathered *gathered) {
         struct file_identity identity;
         const struct config_connector *connector = gathered->config->connector;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
-        _cleanup_(freep) char *warning = NULL;
         char *text;
         size_t size;
         int r;
 
+        free(take_ptr(gathered->findings.token_problem));
         if (gathered->offered_token) {
                 gathered->token = take_ptr(gathered->offered_token);
                 gathered->findings.token = token_hash(gathered->token);
@@ -157,8 +157,9 @@ static void read_token(struct gathered *gathered) {
         if (r == -ENOENT)
                 return;
         if (r < 0) {
-                if (asprintf(&warning, "cannot read token file %s: %s", path, error_code_text(r)) >= 0)
-                        add_warning(gathered, warning);
+                error_set(&error, r, "cannot read token file %s: %s", path, error_code_text(r));
+                error_name_user(&error);
+                gathered->findings.token_problem = strdup(error_text(&error));
                 return;
         }
         r = protocol_take_token(connector->protocol, text, size, connector->enrol_url, &gathered->token,
@@ -169,7 +170,7 @@ static void read_token(struct gathered *gathered) {
                 gathered->findings.token = token_hash(gathered->token);
         else if (r != -ENODATA) {
                 error_prefix(&error, "token file %s is not used", path);
-                add_warning(gathered, error_text(&error));
+                gathered->findings.token_problem = strdup(error_text(&error));
         }
 }
 

@@ -399,6 +399,8 @@ static void take_inspection(struct renewer *renewer) {
         struct facts_news news;
         bool closely = renewer->is_news_to_us;
 
+        if (facts_observe_token_problem(&core->facts, findings->token_problem, findings->token_file))
+                reporter_log(core->reporter, LOG_WARNING, MESSAGE_WARNING, "%s", findings->token_problem);
         news = facts_observe(&core->facts, findings->set, findings->token, findings->token_file);
         /* What is new ends a back-off. */
         if (news.is_new_set || news.is_new_token)

@@ -1,7 +1,8 @@
 /*
  * The Director's answer is made for copy and paste: `raw` is {"token": ..., "connectorURL": ...}, and
  * `rawEncoded` its base64. People paste either, the whole answer of the GraphQL call, or the token in the
- * quotes that jq leaves around it. All of them are one token and maybe a URL.
+ * quotes that jq leaves around it. All of them are one token and maybe a URL. What is a key or a certificate
+ * is never sent anywhere, in whatever form it comes.
  */
 
 #include "lib/protocol/token.h"
@@ -17,8 +18,9 @@
 #include "lib/util/json.h"
 #include "lib/util/utf8.h"
 
-#define TEXT_MAX  (16u * 1024)
-#define DEPTH_MAX 4u
+#define TEXT_MAX     (16u * 1024)
+#define DEPTH_MAX    4u
+#define DER_SIZE_MIN 256u /* more than any token that the Director makes has */
 
 bool token_is_url(const char *token) {
         return has_prefix(token, "https://") || has_prefix(token, "http://");
@@ -166,15 +168,40 @@ void token_text_clear(struct token_text *text) {
         *text = (struct token_text) { 0 };
 }
 
+static int read_text(const char *text, size_t size, const char *url_member, struct token_text *ret,
+                     struct error *error);
+
 static int read_object(const json_t *object, const char *url_member, struct token_text *ret,
                        struct error *error) {
         const json_t *token = json_object_get(object, "token"), *url = json_object_get(object, url_member);
+        const json_t *whole = json_object_get(object, "url"); /* as the older service has it */
+        size_t n = 0;
 
+        if (!url && json_is_string(whole) && token_in_url(json_string_value(whole), &n) && n > 0)
+                url = whole;
         if (ret->token)
                 return error_set(error, -EINVAL, "it is JSON with more than one `token`");
         ret->token = strdup(json_string_value(token));
         ret->url = json_is_string(url) && *json_string_value(url) ? strdup(json_string_value(url)) : NULL;
         return ret->token && (ret->url || !json_is_string(url) || !*json_string_value(url)) ? 0 : -ENOMEM;
+}
+
+/* Members of the Director's answer that have the whole of it once more. */
+static const char *const wrapped[] = { "rawEncoded", "raw" };
+
+static int read_wrapped(const char *text, const char *url_member, struct token_text *ret,
+                        struct error *error) {
+        struct token_text inner;
+        int r;
+
+        if (ret->token)
+                return error_set(error, -EINVAL, "it is JSON with more than one `token`");
+        r = read_text(text, strlen(text), url_member, &inner, error);
+        if (r == 0 && !inner.token)
+                r = error_set(error, -EINVAL, "its `rawEncoded` or `raw` has no `token`");
+        if (r == 0)
+                *ret = inner;
+        return r;
 }
 
 /* Objects are looked into, nothing else is: a list may have more than one. */
@@ -186,6 +213,12 @@ static int find_object(json_t *object, const char *url_member, unsigned depth, s
 
         if (json_is_string(json_object_get(object, "token")))
                 return read_object(object, url_member, ret, error);
+        for (size_t i = 0; i < ELEMENTSOF(wrapped); i++) {
+                const char *text = json_string_value(json_object_get(object, wrapped[i]));
+
+                if (text && depth < DEPTH_MAX)
+                        return read_wrapped(text, url_member, ret, error);
+        }
         json_object_foreach(object, key, value) {
                 if (r == 0 && json_is_object(value) && depth < DEPTH_MAX)
                         r = find_object(value, url_member, depth + 1, ret, error);
@@ -231,6 +264,77 @@ static int read_base64(const char *text, size_t size, const char *url_member, st
         return r < 0 ? r == -ENOMEM ? r : 0 : read_root(root, url_member, ret, error);
 }
 
+/* What jq prints of a string that is JSON: `{\"token\": ...`. Owned; cleansed by the caller. */
+static char *without_escapes(const char *text, size_t size) {
+        char *plain = malloc(size + 1), *to = plain;
+
+        for (size_t i = 0; plain && i < size; i++) {
+                if (text[i] == '\\' && i + 1 < size)
+                        i++;
+                *to++ = text[i];
+        }
+        if (plain)
+                *to = '\0';
+        return plain;
+}
+
+static int read_escaped(const char *text, size_t size, const char *url_member, struct token_text *ret,
+                        struct error *error) {
+        _cleanup_(free_secretp) char *plain = without_escapes(text, size);
+
+        return plain ? read_json(plain, strlen(plain), url_member, ret, error) : -ENOMEM;
+}
+
+/* JSON or its base64. *RET has no token where the text is neither. */
+static int read_text(const char *text, size_t size, const char *url_member, struct token_text *ret,
+                     struct error *error) {
+        *ret = (struct token_text) { 0 };
+        if (size > 1 && text[0] == '{' && text[1] == '\\')
+                return read_escaped(text, size, url_member, ret, error);
+        if (size > 0 && text[0] == '{')
+                return read_json(text, size, url_member, ret, error);
+        if (size > 0 && text[0] == 'e') /* the first letter of the base64 of `{` */
+                return read_base64(text, size, url_member, ret, error);
+        return 0;
+}
+
+/* --- What is none --- */
+
+static bool holds(const char *text, size_t size, const char *wanted) {
+        return memmem(text, size, wanted, strlen(wanted));
+}
+
+static bool begins(const char *text, size_t size, const char *wanted) {
+        return size >= strlen(wanted) && memcmp(text, wanted, strlen(wanted)) == 0;
+}
+
+/* Keys and certificates have their names, since nobody should look for a fault in the token. */
+static const char *find_stranger(const char *text, size_t size) {
+        if (holds(text, size, "PRIVATE KEY"))
+                return "it is a private key, which is sent nowhere";
+        if (holds(text, size, "-----BEGIN "))
+                return "it is PEM, such as a certificate";
+        if (begins(text, size, "LS0tLS1CRUdJTi")) /* "-----BEGIN" */
+                return "it is base64 of PEM, such as a key or a certificate";
+        if (size > DER_SIZE_MIN && begins(text, size, "MII"))
+                return "it is base64 of a key or a certificate";
+        if (begins(text, size, "<"))
+                return "it is an HTML page";
+        return NULL;
+}
+
+static int refuse(const char *text, size_t size, struct error *error) {
+        const char *stranger = find_stranger(text, size);
+
+        if (stranger)
+                return error_set(error, -EINVAL, "%s", stranger);
+        if (memchr(text, '\0', size))
+                return error_set(error, -EINVAL, "it is binary");
+        if (memchr(text, '\n', size))
+                return error_set(error, -EINVAL, "it has several lines, and is no JSON with a `token`");
+        return error_set(error, -EINVAL, "it is not one line of printable ASCII without blanks");
+}
+
 /* Blanks, a byte order mark and quotes around it are no part of a token. */
 static void trim(const char **text, size_t *size) {
         const size_t mark = utf8_mark_size(*text, *size);
@@ -249,26 +353,38 @@ static void trim(const char **text, size_t *size) {
         }
 }
 
-int token_text_read(const char *data, size_t size, const char *url_member, struct token_text *ret,
-                    struct error *error) {
-        struct token_text text = { 0 };
-        int r = 0;
+static int read_trimmed(const char *data, size_t size, const char *url_member, struct token_text *ret,
+                        struct error *error) {
+        int r;
 
         trim(&data, &size);
         if (size == 0)
                 return -ENODATA;
-        if (data[0] == '{')
-                r = read_json(data, size, url_member, &text, error);
-        else if (data[0] == 'e') /* the first letter of the base64 of `{` */
-                r = read_base64(data, size, url_member, &text, error);
-        if (r == 0 && !text.token) {
-                if (!is_word(data, size))
-                        r = error_set(error, -EINVAL, "it is not one line of printable ASCII without blanks");
-                else if (!(text.token = strndup(data, size)))
-                        r = -ENOMEM;
-        } else if (r == 0 && !is_word(text.token, strlen(text.token)))
-                r = error_set(error, -EINVAL,
-                              "its `token` is not one line of printable ASCII without blanks");
+        r = read_text(data, size, url_member, ret, error);
+        if (r < 0)
+                return r;
+        if (!ret->token) {
+                if (find_stranger(data, size) || !is_word(data, size))
+                        return refuse(data, size, error);
+                ret->token = strndup(data, size);
+                return ret->token ? 0 : -ENOMEM;
+        }
+        return is_word(ret->token, strlen(ret->token))
+                       ? 0
+                       : error_set(error, -EINVAL,
+                                   "its `token` is not one line of printable ASCII without blanks");
+}
+
+int token_text_read(const char *data, size_t size, const char *url_member, struct token_text *ret,
+                    struct error *error) {
+        _cleanup_(free_secretp) char *plain = NULL;
+        struct token_text text = { 0 };
+        int r;
+
+        r = utf16_to_ascii(data, size, &plain, &size); /* as a shell on Windows writes it */
+        if (r == -ENOMEM)
+                return r;
+        r = read_trimmed(plain ? plain : data, size, url_member, &text, error);
         if (r < 0) {
                 token_text_clear(&text);
                 return r;

@@ -34,9 +34,10 @@ void token_text_clear(struct token_text *text);
 
 /*
  * Reads what somebody hands in as a one-time token: the token or a URL with it, in quotes or not; the
- * Director's answer, an object with `token` at any depth, whose member URL_MEMBER is the URL; or the base64
- * of such an object, which the Director calls `rawEncoded`. 0; -ENODATA where there is nothing but blanks;
- * -EINVAL with a sentence that quotes nothing; -ENOMEM.
+ * Director's answer, an object with `token` at any depth, whose member URL_MEMBER is the URL, or `url` where
+ * it has the token in it; the base64 of such an object, or an object with it, which the Director calls
+ * `rawEncoded`, or with its text, `raw`. UTF-16 of ASCII is read as ASCII. 0; -ENODATA where there is nothing
+ * but blanks; -EINVAL with a sentence that quotes nothing; -ENOMEM.
  */
 int token_text_read(const char *data, size_t size, const char *url_member, struct token_text *ret,
                     struct error *error);

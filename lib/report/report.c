@@ -152,6 +152,7 @@ json_t *report_status(const struct report_status *status) {
         r |= put(o, "last_result_at", instant(status->last_result ? status->last_result_at : 0));
         r |= put(o, "last_result_error", text(status->last_result_error));
         r |= put(o, "last_operation", text(status->last_operation));
+        r |= put(o, "token_problem", text(status->files.token_problem));
         r |= put(o, "rights_error", text(status->files.rights_error));
         r |= put(o, "exports_failed", number(status->files.n_exports_failed));
         r |= put(o, "export_error", text(status->files.export_error));

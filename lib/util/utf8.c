@@ -1,5 +1,7 @@
 #include "lib/util/utf8.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/util/macro.h"
@@ -35,6 +37,34 @@ size_t utf8_mark_size(const char *text, size_t size) {
         static const char mark[] = "\xef\xbb\xbf";
 
         return size >= strlen(mark) && memcmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0;
+}
+
+int utf16_to_ascii(const char *text, size_t size, char **ret, size_t *ret_size) {
+        const bool has_mark =
+                size >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0);
+        const bool is_big = has_mark ? text[0] == '\xfe' : size >= 2 && text[0] == '\0';
+        const size_t first = has_mark ? 2 : 0, n = size >= first ? (size - first) / 2 : 0;
+        char *plain;
+
+        if (n == 0 || size % 2 != 0)
+                return -EINVAL;
+        plain = malloc(n + 1);
+        if (!plain)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                const char *unit = text + first + 2 * i;
+
+                if (unit[!is_big] != 0 || unit[is_big] <= 0) {
+                        explicit_bzero(plain, i);
+                        free(plain);
+                        return -EINVAL;
+                }
+                plain[i] = unit[is_big];
+        }
+        plain[n] = '\0';
+        *ret = plain;
+        *ret_size = n;
+        return 0;
 }
 
 bool utf8_is_control(const char *text) {

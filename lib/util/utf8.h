@@ -14,6 +14,12 @@ size_t utf8_size(const char *text, size_t size);
 /* The size of a byte order mark at the beginning of the SIZE bytes at TEXT; 0: there is none. */
 size_t utf8_mark_size(const char *text, size_t size);
 
+/* The SIZE bytes at TEXT, where they are UTF-16 and all its characters are ASCII, as ASCII: behind a byte
+ * order mark, or without one where each other byte is 0. Owned by the caller, with a NUL at its end, which
+ * *RET_SIZE does not count. 0, -EINVAL: it is anything else, or -ENOMEM. What is left of a failure is
+ * cleansed. */
+int utf16_to_ascii(const char *text, size_t size, char **ret, size_t *ret_size);
+
 /* C0, DEL and C1, which is U+0080 to U+009F: some of them steer a terminal as an escape sequence does. TEXT
  * begins with a valid character. */
 bool utf8_is_control(const char *text);

@@ -148,7 +148,7 @@ START_TEST(what_is_no_token_is_refused_unseen) {
                 { "", "is empty" },
                 { " \n\n", "is empty" },
                 { TOKEN " " TOKEN, "without blanks" },
-                { TOKEN "\n" TOKEN "\n", "one line" },
+                { TOKEN "\n" TOKEN "\n", "several lines" },
                 { TOKEN "\t1", "without blanks" },
                 { TOKEN "\xc3\xa4", "of printable ASCII" },
                 { TOKEN "\033", "of printable ASCII" },

@@ -40,6 +40,25 @@ START_TEST(a_set_is_new_once) {
 }
 END_TEST
 
+START_TEST(a_token_file_of_no_use_is_news_once) {
+        struct facts facts = { 0 };
+
+        ck_assert(!facts_observe_token_problem(&facts, NULL, 1));
+        facts_observe(&facts, NULL, 0, 1);
+        ck_assert(facts_observe_token_problem(&facts, "it is PEM", 2));
+        facts_observe(&facts, NULL, 0, 2);
+        ck_assert_str_eq(facts.token_problem, "it is PEM");
+        ck_assert(!facts_observe_token_problem(&facts, "it is PEM", 2));
+        ck_assert(facts_observe_token_problem(&facts, "it is JSON", 2));
+        ck_assert(facts_observe_token_problem(&facts, "it is JSON", 3)); /* another file */
+        facts_observe(&facts, NULL, 0, 3);
+        ck_assert(!facts_observe_token_problem(&facts, NULL, 4));
+        ck_assert_ptr_null(facts.token_problem);
+        ck_assert(facts_observe_token_problem(&facts, "it is PEM", 5));
+        facts_clear(&facts);
+}
+END_TEST
+
 START_TEST(wrong_rights_are_news_once) {
         struct facts facts = { 0 };
         struct store_rights right = { 0 }, wrong = { .unchanged = 7 }, same = { .unchanged = 7 },
@@ -180,6 +199,6 @@ START_TEST(the_budget_is_waited_for) {
 }
 END_TEST
 
-TEST_MAIN("facts", nothing_is_new_where_nothing_is, a_set_is_new_once, wrong_rights_are_news_once,
-          a_token_is_new_once, a_restart_knows_the_token_and_the_set, a_set_that_cannot_be_read_is_last_known,
-          a_revoked_set_is_not_usable, the_budget_is_waited_for)
+TEST_MAIN("facts", nothing_is_new_where_nothing_is, a_set_is_new_once, a_token_file_of_no_use_is_news_once,
+          wrong_rights_are_news_once, a_token_is_new_once, a_restart_knows_the_token_and_the_set,
+          a_set_that_cannot_be_read_is_last_known, a_revoked_set_is_not_usable, the_budget_is_waited_for)

@@ -145,6 +145,11 @@ static const struct {
           VERDICT_CALL, ": it rains; next attempt in 3m; the", "rekeyctl renew orders", PLUGIN_WARNING },
         { GOOD FAILED("local") "\"next_attempt\":\"2026-11-20T18:09:53Z\"," STATE("retrying"), true,
           VERDICT_CALL, ": it rains; the certificate expires in", "rekeyctl renew orders", PLUGIN_WARNING },
+        { NONE FINE STATE("waiting-for-token") ",\"token_problem\":\"token file /t is not used: it is PEM\"",
+          false, VERDICT_DOWN, "no certificate yet; token file /t is not used: it is PEM",
+          "rekeyctl enrol orders", PLUGIN_CRITICAL },
+        { GOOD FINE STATE("current") ",\"token_problem\":\"it hails\"", false, VERDICT_FINE, NULL, NULL,
+          PLUGIN_OK },
         /* around it */
         { GOOD FINE STATE("current") ",\"exports_failed\":2", false, VERDICT_CALL,
           "2 exports could not be written", "rekeyctl export orders", PLUGIN_WARNING },

@@ -11,7 +11,12 @@
 #define URL    SERVER "/connector/graphql"
 #define LEGACY SERVER "/v1/applications/signingRequests/info?token=" TOKEN
 #define ANSWER "{\"token\":\"" TOKEN "\",\"connectorURL\":\"" URL "\"}"
-#define BOM    "\xef\xbb\xbf"
+#define ESCAPED \
+        "\"{\\\"token\\\":\\\"" TOKEN "\\\",\\\"connectorURL\\\":\\\"" URL "\\\"}\"" /* as jq prints it */
+#define ENCODED                                                                      /* ANSWER, in base64 */ \
+        "eyJ0b2tlbiI6IlMzY3ItZXRfMDEyMz09IiwiY29ubmVjdG9yVVJMIjoiaHR0cHM6Ly9jLmV4YW1wbGUuY29tL2Nvbm5lY3Rvci" \
+        "9ncmFwaHFsIn0="
+#define BOM "\xef\xbb\xbf"
 
 static const struct {
         const char *text;
@@ -43,6 +48,18 @@ static const struct {
           NULL, SERVER "/info?token=" TOKEN, NULL },
         { "{\"url\":\"" LEGACY "\",\"token\":\"" TOKEN "\"}", PROTOCOL_CONNECTOR_SERVICE, SERVER "/info",
           TOKEN, NULL },
+        { "{\"url\":\"" LEGACY "\",\"token\":\"" TOKEN "\"}", PROTOCOL_CONNECTOR_SERVICE, NULL, LEGACY,
+          NULL },
+
+        /* As the Director has it once more, and as jq prints that. */
+        { "{\"data\":{\"result\":{\"rawEncoded\":\"" ENCODED "\"}}}", PROTOCOL_COMPASS, NULL,
+          URL "?token=" TOKEN, NULL },
+        { "{\"rawEncoded\":\"" ENCODED "\",\"raw\":\"{}\"}", PROTOCOL_COMPASS, URL, TOKEN, NULL },
+        { "{\"raw\":" ESCAPED "}", PROTOCOL_COMPASS, NULL, URL "?token=" TOKEN, NULL },
+        { ESCAPED "\n", PROTOCOL_COMPASS, NULL, URL "?token=" TOKEN, NULL },
+        { "\"" ENCODED "\"", PROTOCOL_COMPASS, NULL, URL "?token=" TOKEN, NULL },
+        { "{\"rawEncoded\":\"S3cret\"}", PROTOCOL_COMPASS, NULL, NULL, "has no `token`" },
+        { "{\"raw\":\"{\\\"raw\\\":1}\"}", PROTOCOL_COMPASS, NULL, NULL, "JSON without a `token`" },
 
         /* URLs. */
         { URL "?token=" TOKEN, PROTOCOL_COMPASS, NULL, URL "?token=" TOKEN, NULL },
@@ -60,6 +77,16 @@ static const struct {
         { "\"\"", PROTOCOL_COMPASS, URL, NULL, NULL },
         { TOKEN, PROTOCOL_COMPASS, NULL, NULL, "or use the Director's whole answer" },
         { TOKEN, PROTOCOL_CONNECTOR_SERVICE, NULL, NULL, "or use the whole URL with the token" },
+        { "-----BEGIN PRIVATE KEY-----\nS3cr\n-----END PRIVATE KEY-----\n", PROTOCOL_COMPASS, URL, NULL,
+          "a private key, which is sent nowhere" },
+        { "-----BEGIN PRIVATE KEY-----S3cr-----END-PRIVATE-KEY-----", PROTOCOL_COMPASS, URL, NULL,
+          "a private key" },
+        { "-----BEGIN CERTIFICATE-----\nS3cr\n-----END CERTIFICATE-----\n", PROTOCOL_COMPASS, URL, NULL,
+          "it is PEM" },
+        { "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t", PROTOCOL_COMPASS, URL, NULL, "base64 of PEM" },
+        { "\"LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t\"", PROTOCOL_COMPASS, URL, NULL, "base64 of PEM" },
+        { "<html>S3cr</html>", PROTOCOL_COMPASS, URL, NULL, "HTML" },
+        { "token: S3cr\nurl: x\n", PROTOCOL_COMPASS, URL, NULL, "several lines" },
         { TOKEN " " TOKEN, PROTOCOL_COMPASS, URL, NULL, "not one line of printable ASCII without blanks" },
         { "S3cr\xc3\xa9t", PROTOCOL_COMPASS, URL, NULL, "not one line of printable ASCII without blanks" },
         { "{\"token\":\"S3cr et\"}", PROTOCOL_COMPASS, URL, NULL,
@@ -98,6 +125,50 @@ START_TEST(whatever_is_handed_in) {
                                       "row %zu: %s", i, error_text(&error));
                         ck_assert_ptr_null(strstr(error_text(&error), "S3cr"));
                 }
+}
+END_TEST
+
+/* A shell of Windows writes UTF-16. What is binary is none. */
+START_TEST(wide_characters) {
+        static const struct {
+                const char *text;
+                size_t size;
+                const char *token, *error;
+        } wide[] = {
+                { "\xff\xfeS\0003\0c\0\n", 9, NULL, "binary" },
+                { "\xff\xfeS\0003\0c\0\r\0\n", 12, "S3c", NULL },
+                { "\xfe\xff\0S\0003\0c", 8, "S3c", NULL },
+                { "S\0003\0c", 6, "S3c", NULL },
+                { "\0S\0003\0c", 6, "S3c", NULL },
+                { "\xff\xfe", 2, NULL, "printable ASCII" },
+                { "S3c\0S3c", 7, NULL, "binary" },
+                { "\x30\x82\x02\x01\0\0\0", 7, NULL, "binary" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(wide); i++) {
+                _cleanup_(free_secretp) char *token = NULL;
+                _cleanup_(error_clear) struct error error = ERROR_INIT;
+                const int r = protocol_take_token(PROTOCOL_COMPASS, wide[i].text, wide[i].size, URL, &token,
+                                                  &error);
+
+                ck_assert_msg(r == (wide[i].token ? 0 : -EINVAL), "row %zu: %d %s", i, r, error_text(&error));
+                ck_assert_msg(streq_null(token, wide[i].token), "row %zu: %s", i, token);
+                ck_assert_msg(!wide[i].error || strstr(error_text(&error), wide[i].error), "row %zu: %s", i,
+                              error_text(&error));
+        }
+}
+END_TEST
+
+/* The base64 of DER is longer than any token, which may begin like it. */
+START_TEST(der_in_base64) {
+        _cleanup_(freep) char *text = calloc(1, 1000);
+        _cleanup_(free_secretp) char *token = NULL;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+
+        memcpy(memset(text, 'a', 400), "MII", 3);
+        ck_assert_int_eq(protocol_take_token(PROTOCOL_COMPASS, text, 400, URL, &token, &error), -EINVAL);
+        ck_assert_ptr_nonnull(strstr(error_text(&error), "base64 of a key"));
+        ck_assert_int_eq(protocol_take_token(PROTOCOL_COMPASS, text, 88, URL, &token, NULL), 0);
 }
 END_TEST
 
@@ -142,4 +213,4 @@ START_TEST(halves) {
 }
 END_TEST
 
-TEST_MAIN("token", whatever_is_handed_in, a_token_with_its_url, halves)
+TEST_MAIN("token", whatever_is_handed_in, wide_characters, der_in_base64, a_token_with_its_url, halves)
