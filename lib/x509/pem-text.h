@@ -15,7 +15,9 @@ const char *pem_text_kind(const char *text, size_t size, enum pem_wanted wanted)
 
 /*
  * Makes *TEXT, of *SIZE bytes and a NUL, the PEM that it was before somebody copied it, where there is no
- * doubt: base64 of PEM, as a Connector's reply has it; line breaks written as `\n`, as in JSON; UTF-16.
- * Anything else stays as it is. What is replaced is cleansed. 0 or -ENOMEM.
+ * doubt: base64 of PEM, as a Connector's reply has it, or that reply; line breaks written as `\n`, as in
+ * JSON, lost, or with an indentation; quotes around it; UTF-16; a certificate or a key in DER, or
+ * the base64 of that. Anything
+ * else stays as it is. What is replaced is cleansed. 0 or -ENOMEM.
  */
 int pem_text_restore(char **text, size_t *size);
