@@ -361,7 +361,7 @@ static void on_done(CURL *easy, CURLcode code, const char *text, void *userdata)
         }
         alert = transport_alert(end.code, end.text);
         answer.may_be_revoked = answer.failure == FAILURE_REJECTED && alert != TLS_ALERT_UNKNOWN_CA &&
-                                alert != TLS_ALERT_EXPIRED;
+                                alert != TLS_ALERT_DECRYPT && alert != TLS_ALERT_EXPIRED;
         if (answer.failure == FAILURE_NONE) {
                 curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
                 curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after);

@@ -31,7 +31,7 @@ struct transport_meaning transport_explain(const struct transport_end *end);
 const char *transport_lookup_problem(int code);
 
 /* TLS alerts with a meaning of their own here. */
-enum { TLS_ALERT_EXPIRED = 45, TLS_ALERT_UNKNOWN_CA = 48, TLS_ALERT_REQUIRED = 116 };
+enum { TLS_ALERT_EXPIRED = 45, TLS_ALERT_UNKNOWN_CA = 48, TLS_ALERT_DECRYPT = 51, TLS_ALERT_REQUIRED = 116 };
 
 /* The alert of the server that has ended the call, or 0. Pure. */
 unsigned transport_alert(CURLcode code, const char *text);

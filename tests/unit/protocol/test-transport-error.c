@@ -144,6 +144,9 @@ START_TEST(alerts_about_the_client_are_told_apart) {
         ck_assert_uint_eq(
                 transport_alert(CURLE_RECV_ERROR, SSL "0A000418:SSL routines::tlsv1 alert unknown ca"),
                 TLS_ALERT_UNKNOWN_CA);
+        ck_assert_uint_eq(
+                transport_alert(CURLE_RECV_ERROR, SSL "0A00041B:SSL routines::tlsv1 alert decrypt error"),
+                TLS_ALERT_DECRYPT);
         ck_assert_uint_eq(transport_alert(CURLE_SSL_CLIENTCERT, ""), TLS_ALERT_REQUIRED);
         ck_assert_uint_eq(
                 transport_alert(CURLE_PEER_FAILED_VERIFICATION, "SSL certificate verification failed"),
@@ -153,6 +156,7 @@ START_TEST(alerts_about_the_client_are_told_apart) {
         ck_assert_uint_eq(
                 transport_alert(CURLE_SSL_CONNECT_ERROR, SSL "0A00010B:SSL routines::wrong version"), 0);
         ck_assert_ptr_nonnull(transport_alert_meaning(TLS_ALERT_EXPIRED));
+        ck_assert_ptr_nonnull(strstr(transport_alert_meaning(TLS_ALERT_DECRYPT), "was the CA rotated?"));
         ck_assert_ptr_null(transport_alert_meaning(0));
         ck_assert_ptr_null(transport_alert_meaning(80)); /* internal_error: not about the certificate */
 }
