@@ -34,10 +34,12 @@ void doctor_take_prechecks(struct diagnosis *diagnosis, const json_t *answer) {
                 const bool is_good = json_is_true(json_object_get(item, "ok"));
                 _cleanup_(freep) char *about = NULL;
 
-                if (!text || !check || !connector)
+                if (!text || !check)
                         continue;
-                if (asprintf(&about, "%s%s", certificate ? "" : "connector ",
-                             certificate ? certificate : connector) < 0)
+                if (asprintf(&about, "%s%s", certificate || !connector ? "" : "connector ",
+                             certificate ? certificate
+                             : connector ? connector
+                                         : "configuration") < 0)
                         about = NULL;
                 diagnosis_add(diagnosis, is_good ? DIAGNOSIS_GOOD : DIAGNOSIS_BAD, check, about,
                               is_good || !fix ? NULL : fix + strlen(mark), "%.*s",

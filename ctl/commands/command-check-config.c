@@ -10,6 +10,7 @@
 #include "ctl/ctl.h"
 #include "ctl/terminal/text.h"
 #include "ctl/view.h"
+#include "lib/report/precheck.h"
 #include "lib/util/files.h"
 
 #define NOT_JUDGED "not judged: files, rights, groups and programs that it names, "
@@ -40,25 +41,37 @@ static size_t print_problems(const struct ctl *ctl, const json_t *answer) {
         }
         json_array_foreach(json_object_get(answer, "checks"), i, item) {
                 const char *certificate = view_string(item, "certificate"), *text = view_string(item, "text");
+                const char *connector = view_string(item, "connector");
 
                 if (!text || !json_is_false(json_object_get(item, "ok")))
                         continue;
-                ctl_warn(ctl, "%s%s: %s", certificate ? "" : "connector ",
-                         certificate ? certificate : view_string(item, "connector"), text);
+                ctl_warn(ctl, "%s%s: %s", certificate || !connector ? "" : "connector ",
+                         certificate ? certificate
+                         : connector ? connector
+                                     : "configuration",
+                         text);
                 n++;
         }
         return n;
 }
 
+/* What needs no rights of the service; an exit status. */
+static int judge_here(const struct ctl *ctl, const struct config *config) {
+        for (size_t i = 0; i < config->n_unread; i++)
+                ctl_warn(ctl, "configuration: " PRECHECK_UNREAD, config->unread[i]);
+        return config->n_unread > 0 ? CTL_FAILED : CTL_OK;
+}
+
 /* An exit status. */
-static int report(const struct ctl *ctl, const char *path, const json_t *answer) {
+static int report(const struct ctl *ctl, const char *path, const struct config *config,
+                  const json_t *answer) {
         const char *user = view_string(answer, "user");
         size_t n;
 
         if (!is_same_file(view_string(answer, "config"), path)) {
                 ctl_print(ctl, NOT_JUDGED "since rekeyd runs with another configuration, %s.",
                           view_string(answer, "config") ? view_string(answer, "config") : "?");
-                return CTL_OK;
+                return judge_here(ctl, config);
         }
         n = print_problems(ctl, answer);
         if (n > 0)
@@ -70,7 +83,7 @@ static int report(const struct ctl *ctl, const char *path, const json_t *answer)
 }
 
 /* A path that the command line names may be of a file that is still being written for another machine. */
-static int judge(struct ctl *ctl, const char *path) {
+static int judge(struct ctl *ctl, const char *path, const struct config *config) {
         _cleanup_(client_reply_clear) struct client_reply reply = { 0 };
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         struct client *client = ctl_client(ctl);
@@ -80,14 +93,14 @@ static int judge(struct ctl *ctl, const char *path) {
                 return ctl_fail(ctl, CTL_FAILED, "out of memory");
         r = client_call(client, "GET", "/v1/check-config", NULL, &reply, &error);
         if (r == 0 && reply.status == 200)
-                return report(ctl, path, reply.json);
+                return report(ctl, path, config, reply.json);
         if (r == -ENOENT || r == -ECONNREFUSED)
                 ctl_print(ctl, NOT_JUDGED "since rekeyd is not running.");
         else if (r == 0 && reply.status == 404)
                 ctl_print(ctl, NOT_JUDGED "since this rekeyd is older than rekeyctl.");
         else
                 ctl_print(ctl, NOT_JUDGED "since rekeyd cannot be asked: %s.", error_text(&error));
-        return CTL_OK;
+        return judge_here(ctl, config);
 }
 
 /* --- What this process judges --- */
@@ -130,7 +143,7 @@ static int run(struct ctl *ctl) {
                 ctl_print(ctl, NOT_JUDGED "since it is no file that rekeyd reads.");
                 return CTL_OK;
         }
-        return judge(ctl, path);
+        return judge(ctl, path, config);
 }
 
 static const struct ctl_argument arguments[] = {

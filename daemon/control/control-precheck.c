@@ -54,7 +54,7 @@ static json_t *list_checks(const struct prechecks *prechecks) {
         for (size_t i = 0; i < prechecks->n; i++) {
                 const struct precheck *item = &prechecks->items[i];
 
-                json_array_append_new(list, json_pack("{s:s, s:s, s:s?, s:b, s:o}", "check",
+                json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:b, s:o}", "check",
                                                       precheck_names[item->kind], "connector",
                                                       item->connector, "certificate", item->certificate, "ok",
                                                       !item->is_problem, "text", json_text(item->text)));

@@ -18,8 +18,11 @@ void precheck_log(const struct prechecks *prechecks, struct events *events) {
                         continue;
                 n++;
                 events_emit(events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0, "%s%s: %s",
-                            item->certificate ? "" : "connector ",
-                            item->certificate ? item->certificate : item->connector, item->text);
+                            item->certificate || !item->connector ? "" : "connector ",
+                            item->certificate ? item->certificate
+                            : item->connector ? item->connector
+                                              : "configuration",
+                            item->text);
         }
         if (prechecks->n_problems > n)
                 events_emit(events, NULL, LOG_WARNING, MESSAGE_WARNING, NULL, 0,

@@ -144,6 +144,26 @@ static int is_drop_in(const struct dirent *entry) {
                (strcasecmp(suffix, ".yaml") == 0 || strcasecmp(suffix, ".yml") == 0);
 }
 
+/* What a package manager or an editor leaves, and what is written for people, is meant to stay unread. */
+static bool is_no_mistake(const char *name) {
+        static const char *const ends[] = { "~",         ".bak",      ".orig",      ".old",      ".save",
+                                            ".disabled", ".off",      ".swp",       ".md",       ".txt",
+                                            ".sample",   ".example",  ".dist",      ".rej",      ".tmp",
+                                            ".dpkg-new", ".dpkg-old", ".dpkg-dist", ".ucf-dist", ".rpmnew",
+                                            ".rpmsave" };
+
+        if (name[0] == '.' || has_prefix(name, "README"))
+                return true;
+        for (size_t i = 0; i < ELEMENTSOF(ends); i++)
+                if (has_suffix(name, ends[i]))
+                        return true;
+        return false;
+}
+
+static int is_unread(const struct dirent *entry) {
+        return !is_drop_in(entry) && entry->d_type != DT_DIR && !is_no_mistake(entry->d_name);
+}
+
 static int compare_names(const struct dirent **a, const struct dirent **b) {
         return strcmp((*a)->d_name,
                       (*b)->d_name); /* bytes, so that the order does not depend on the locale */
@@ -178,6 +198,33 @@ static int check_folder(struct loading *loading, const char *folder, int fd) {
         return r;
 }
 
+static int add_unread(struct config *config, const char *folder, const char *name) {
+        char *path = arena_alloc(&config->memory, strlen(folder) + 1 + strlen(name) + 1);
+
+        if (!path)
+                return -ENOMEM;
+        stpcpy(stpcpy(stpcpy(path, folder), "/"), name);
+        config->unread[config->n_unread++] = path;
+        return 0;
+}
+
+/* Nobody who writes such a file finds out otherwise that it does nothing. */
+static int note_unread(struct config *config, const char *folder, int dir_fd) {
+        struct dirent **entries = NULL;
+        const int n = scandirat(dir_fd, ".", &entries, is_unread, compare_names);
+        int r = 0;
+
+        if (n > 0 && !(config->unread = arena_alloc_array(&config->memory, (size_t)n, sizeof(char *))))
+                r = -ENOMEM;
+        for (int i = 0; i < n; i++) {
+                if (r == 0)
+                        r = add_unread(config, folder, entries[i]->d_name);
+                free(entries[i]);
+        }
+        free(entries);
+        return r;
+}
+
 static int read_drop_ins(struct loading *loading, const char *path) {
         const char *slash = strrchr(path, '/');
         _cleanup_(freep) char *folder = NULL;
@@ -196,6 +243,8 @@ static int read_drop_ins(struct loading *loading, const char *path) {
         if (n < 0)
                 return complain_of_folder(loading, folder, errno);
         r = check_folder(loading, folder, dir_fd);
+        if (r == 0)
+                r = note_unread(loading->config, folder, dir_fd);
 
         for (int i = 0; i < n; i++) {
                 _cleanup_(freep) char *name = NULL;

@@ -165,6 +165,8 @@ struct config {
         struct config_policy defaults;           /* applied to the certificates already */
         struct config_certificate *certificates; /* in the order of the files */
         size_t n_certificates;
+        char **unread; /* files beside the drop-ins that are not read, and may be meant to be */
+        size_t n_unread;
         struct arena memory;
 };
 

@@ -16,15 +16,17 @@
 #include "lib/life/cause.h"
 #include "lib/store/store.h"
 #include "lib/util/user.h"
+#include "lib/x509/pem-text.h"
 
 #define TRUST_SIZE_MAX (16u * 1024 * 1024)
 #define SPACE_MIN      (1024u * 1024) /* a generation takes some 20 KiB, and two are kept at least */
 #define FILES_MIN      64u
 
 const char *const precheck_names[PRECHECK_MAX] = {
-        [PRECHECK_TRUST] = "trust",         [PRECHECK_DIRECTORY] = "directory", [PRECHECK_SPACE] = "space",
-        [PRECHECK_RIGHTS] = "rights",       [PRECHECK_IMPORT] = "import",       [PRECHECK_EXPORT] = "export",
-        [PRECHECK_DEPENDENT] = "dependent",
+        [PRECHECK_DROP_IN] = "drop-in",     [PRECHECK_TRUST] = "trust",
+        [PRECHECK_DIRECTORY] = "directory", [PRECHECK_SPACE] = "space",
+        [PRECHECK_RIGHTS] = "rights",       [PRECHECK_IMPORT] = "import",
+        [PRECHECK_EXPORT] = "export",       [PRECHECK_DEPENDENT] = "dependent",
 };
 
 /* One check at work. */
@@ -32,7 +34,7 @@ struct checker {
         struct prechecks *results;
         enum precheck_depth depth;
         enum precheck_kind kind;
-        const struct config_connector *connector;
+        const struct config_connector *connector;     /* NULL: the check is about the configuration */
         const struct config_certificate *certificate; /* NULL: the check is about the Connector */
         bool is_out_of_memory;
 };
@@ -77,7 +79,7 @@ static void note(struct checker *checker, bool is_problem, const char *format, .
         }
         *result = (struct precheck) {
                 .kind = checker->kind,
-                .connector = checker->connector->name,
+                .connector = checker->connector ? checker->connector->name : NULL,
                 .certificate = checker->certificate ? checker->certificate->name : NULL,
                 .is_problem = is_problem,
                 .text = text,
@@ -101,6 +103,20 @@ static void note_unreadable(struct checker *checker, int r, const char *what, co
 
 /* --- Connectors --- */
 
+/* OpenSSL passes over a block behind a byte order mark, or an indentation, and takes what is glued to the end
+ * of another for damage. Other files are restored when they are read; this one libcurl reads. */
+static bool is_out_of_order(const char *text, size_t size) {
+        _cleanup_(freep) char *copy = malloc(size + 1);
+        size_t copy_size = size;
+
+        if (!copy)
+                return false;
+        memcpy(copy, text, size);
+        copy[size] = '\0';
+        return pem_text_restore(&copy, &copy_size) == 0 &&
+               (copy_size != size || memcmp(copy, text, size) != 0);
+}
+
 static void check_trust(struct checker *checker) {
         const char *path = checker->connector->trust;
         _cleanup_(freep) char *text = NULL;
@@ -116,8 +132,15 @@ static void check_trust(struct checker *checker) {
                                              : "correct `trust`");
         else if (!memmem(text, size, "CERTIFICATE-----", strlen("CERTIFICATE-----")))
                 note_problem(checker,
-                             "the file of `trust`, %s, has no certificate in PEM; fix: set `trust` to a file "
-                             "with the CA of the Connector's server",
+                             "the file of `trust`, %s, has no certificate in PEM: %s; fix: set `trust` to a "
+                             "file with the CA of the Connector's server",
+                             path, pem_text_kind(text, size, PEM_CERTIFICATE));
+        else if (is_out_of_order(text, size))
+                note_problem(checker,
+                             "the file of `trust`, %s, has a certificate that does not begin or end on a "
+                             "line of its own, so OpenSSL cannot read all of it; fix: write each certificate "
+                             "on lines of its own, as with sed 's/^.*-----BEGIN/-----BEGIN/; "
+                             "s/-----\\(-----BEGIN\\)/-----\\n\\1/g'",
                              path);
         else
                 note_good(checker, "%s can be read", path);
@@ -366,6 +389,14 @@ static int check_connectors(const struct config *config, const struct config_con
         return 0;
 }
 
+static int check_drop_ins(const struct config *config, enum precheck_depth depth, struct prechecks *results) {
+        struct checker checker = { .results = results, .depth = depth, .kind = PRECHECK_DROP_IN };
+
+        for (size_t i = 0; i < config->n_unread; i++)
+                note_problem(&checker, PRECHECK_UNREAD, config->unread[i]);
+        return checker.is_out_of_memory ? -ENOMEM : 0;
+}
+
 int precheck_run(const struct config *config, const char *name, enum precheck_depth depth,
                  struct prechecks *ret) {
         const struct config_certificate *only = name ? find_certificate(config, name) : NULL;
@@ -373,6 +404,8 @@ int precheck_run(const struct config *config, const char *name, enum precheck_de
 
         if (name && !only)
                 return -ENOENT;
+        if (!only && check_drop_ins(config, depth, &results) < 0)
+                return -ENOMEM;
         if (check_connectors(config, only ? only->connector : NULL, depth, &results) < 0)
                 return -ENOMEM;
         for (size_t i = 0; i < config->n_certificates; i++) {

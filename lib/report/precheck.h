@@ -6,6 +6,7 @@
 #include "lib/config/config.h"
 
 enum precheck_kind {
+        PRECHECK_DROP_IN,   /* files beside the drop-ins that are not read; not of a certificate */
         PRECHECK_TRUST,     /* the file of `trust` */
         PRECHECK_DIRECTORY, /* can be written to */
         PRECHECK_SPACE,     /* on its file system */
@@ -16,6 +17,10 @@ enum precheck_kind {
         PRECHECK_MAX,
 };
 extern const char *const precheck_names[PRECHECK_MAX];
+
+/* What is said of one of config->unread. */
+#define PRECHECK_UNREAD \
+        "%s is not read: the names of drop-ins end in .yaml or .yml; fix: rename it, or move it elsewhere"
 
 /* One result. */
 struct precheck {

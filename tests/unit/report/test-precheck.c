@@ -56,7 +56,10 @@ static const struct {
         { CONFIG(", trust: %s/trust.pem", ""), PRECHECK_TRUST, NULL },
         { CONFIG(", trust: %s/none.pem", ""), PRECHECK_TRUST,
           "none.pem: No such file or directory; fix: correct" },
-        { CONFIG(", trust: %s/empty", ""), PRECHECK_TRUST, "has no certificate in PEM" },
+        { CONFIG(", trust: %s/empty", ""), PRECHECK_TRUST, "has no certificate in PEM: it is empty" },
+        { CONFIG(", trust: %s/encoded", ""), PRECHECK_TRUST, "it is base64 of PEM" },
+        { CONFIG(", trust: %s/marked", ""), PRECHECK_TRUST, "on a line of its own" },
+        { CONFIG(", trust: %s/glued", ""), PRECHECK_TRUST, "on a line of its own" },
         { CONFIG(", trust: %s", ""), PRECHECK_TRUST, "Is a directory" },
         { CONFIG("", ", import: {key: %s/k, certificate: %s/c}"), PRECHECK_IMPORT, "cannot be renewed" },
         { CONFIG(", url: 'https://b.example/graphql'", ", import: {key: %s/k, certificate: %s/c}"),
@@ -77,6 +80,9 @@ static const struct {
 static void fill(const char *scratch) {
         scratch_write(scratch, "trust.pem", PEM, 0644);
         scratch_write(scratch, "empty", "", 0644);
+        scratch_write(scratch, "encoded", "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSURF", 0644);
+        scratch_write(scratch, "marked", "\xef\xbb\xbf" PEM, 0644);
+        scratch_write(scratch, "glued", "-----BEGIN X-----\nQUI=\n-----END X-----" PEM, 0644);
         scratch_write(scratch, "pass", "correct-horse\n", 0600);
         scratch_write(scratch, "umlaut", "\xc3\xa4\xc3\xb6\n", 0600);
 }
@@ -102,6 +108,47 @@ START_TEST(each_check_passes_and_fails) {
         }
         for (enum precheck_kind kind = 0; kind < PRECHECK_MAX; kind++)
                 ck_assert_ptr_nonnull(precheck_names[kind]);
+}
+END_TEST
+
+static void mkdir_in(const char *scratch, const char *name) {
+        _cleanup_(freep) char *path = scratch_path(scratch, name);
+
+        ck_assert_int_eq(mkdir(path, 0755), 0);
+}
+
+/* Files beside the drop-ins that somebody may take for such. Those of editors and package managers are none.
+ */
+START_TEST(what_is_not_read_is_said) {
+        static const char *const names[] = { "a.json",     "b.conf",          "c",          "d.yaml", "e.YML",
+                                             ".f.json",    "g.yaml~",         "h.yaml.bak", "README", "i.md",
+                                             "j.dpkg-old", "k.yaml.disabled", "README.json" };
+        _cleanup_(scratch_freep) char *scratch = scratch_new();
+        _cleanup_(freep) char *path = NULL;
+        _cleanup_(config_freep) struct config *config = NULL;
+        _cleanup_(config_errors_clear) struct config_errors errors = { 0 };
+        _cleanup_(prechecks_clear) struct prechecks found = { 0 };
+
+        scratch_write(scratch, "rekeyd.yaml", "{}\n", 0644);
+        mkdir_in(scratch, "conf.d");
+        mkdir_in(scratch, "conf.d/l.json");
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                _cleanup_(freep) char *name = NULL;
+
+                ck_assert_int_ge(asprintf(&name, "conf.d/%s", names[i]), 0);
+                scratch_write(scratch, name, "{}\n", 0644);
+        }
+        ck_assert_int_ge(asprintf(&path, "%s/rekeyd.yaml", scratch), 0);
+        ck_assert_int_eq(config_load(path, &config, &errors), 0);
+        ck_assert_uint_eq(config->n_unread, 3);
+        ck_assert_int_eq(precheck_run(config, NULL, PRECHECK_QUICK, &found), 0);
+        ck_assert_uint_eq(found.n_problems, 3);
+        for (size_t i = 0; i < 3; i++) {
+                ck_assert_int_eq(found.items[i].kind, PRECHECK_DROP_IN);
+                ck_assert_ptr_null(found.items[i].connector);
+                ck_assert_ptr_nonnull(strstr(found.items[i].text, names[i]));
+                ck_assert_ptr_nonnull(strstr(found.items[i].text, " is not read: "));
+        }
 }
 END_TEST
 
@@ -196,5 +243,5 @@ START_TEST(rights_of_the_service) {
 }
 END_TEST
 
-TEST_MAIN("precheck", each_check_passes_and_fails, the_quick_check_is_quiet,
+TEST_MAIN("precheck", each_check_passes_and_fails, what_is_not_read_is_said, the_quick_check_is_quiet,
           one_certificate_and_its_connector, nothing_is_changed, rights_of_the_service)
