@@ -94,6 +94,27 @@ int drop_in_is_ours(const char *path) {
         return r < 0 ? r : has_prefix(text, DROP_IN_MARK);
 }
 
+/* By the error that a second definition gives: "the first is in FILE:LINE". */
+char *drop_in_find(const struct ctl *ctl, const char *name) {
+        static const char before[] = "is defined twice; the first is in ";
+        _cleanup_(config_errors_clear) struct config_errors errors = { 0 };
+        _cleanup_(config_freep) struct config *config = NULL;
+        _cleanup_(freep) char *text = NULL;
+
+        if (asprintf(&text, "certificates: {'%s': {}}\n", name) < 0) {
+                text = NULL;
+                return NULL;
+        }
+        (void)config_load_with(ctl_config_path(ctl), "-", text, &config, &errors);
+        for (size_t i = 0; i < errors.n; i++) {
+                const char *found = strstr(errors.items[i], before);
+
+                if (found && strstr(errors.items[i], name))
+                        return strdup(found + strlen(before));
+        }
+        return NULL;
+}
+
 static int rename_one(const char *path, bool hides, struct error *error) {
         _cleanup_(spot_clear) struct spot spot = { .dir_fd = -1 };
         int r;

@@ -7,6 +7,9 @@
 /* "/etc/rekeyd/conf.d/orders.yaml" for certificate NAME; owned, NULL when memory is out. */
 char *drop_in_path(const struct ctl *ctl, const char *name);
 
+/* Where certificate NAME is configured: "FILE:LINE", owned; NULL where it is nowhere, or memory is out. */
+char *drop_in_find(const struct ctl *ctl, const char *name);
+
 /* Writes TEXT as PATH, which must not exist, in one step. 0 or -errno with a sentence. */
 int drop_in_write(const char *path, const char *text, struct error *error);
 

@@ -154,11 +154,23 @@ static int show_result(struct ctl *ctl, const char *path, bool runs) {
         return ctl_print_json(ctl, result);
 }
 
+static int refuse_second(const struct ctl *ctl, const char *path, const char *place) {
+        const char *name = ctl->arguments[0];
+        const bool is_ours = drop_in_is_ours(path) > 0;
+
+        return ctl_fail(ctl, CTL_NOT_NOW, "%s is configured already, in %s; edit that%s%s", name, place,
+                        is_ours ? ", or remove it first: rekeyctl remove " : "", is_ours ? name : "");
+}
+
 static int add(struct ctl *ctl, const char *path, const char *text, enum reload_mode mode) {
         _cleanup_(error_clear) struct error error = ERROR_INIT;
+        _cleanup_(freep) char *place = NULL;
         bool runs;
         int r, exit;
 
+        place = drop_in_find(ctl, ctl->arguments[0]);
+        if (place)
+                return refuse_second(ctl, path, place);
         exit = check_rekeyd(ctl, &runs);
         if (exit == CTL_OK)
                 exit = check_text(ctl, path, text);

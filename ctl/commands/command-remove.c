@@ -1,6 +1,7 @@
 /* `rekeyctl remove`: what `rekeyctl add` has written goes, and its files stay. What a person has written is
  * named, with its line, and left to that person. */
 
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "ctl/change.h"
@@ -8,30 +9,8 @@
 #include "ctl/reload.h"
 #include "ctl/view.h"
 
-/* Where NAME is defined, by the error that a second definition gives: "the first is in FILE:LINE". Owned;
- * NULL where it is nowhere. */
-static char *find_place(const struct ctl *ctl, const char *name) {
-        static const char before[] = "is defined twice; the first is in ";
-        _cleanup_(config_errors_clear) struct config_errors errors = { 0 };
-        _cleanup_(config_freep) struct config *config = NULL;
-        _cleanup_(freep) char *text = NULL;
-
-        if (asprintf(&text, "certificates: {'%s': {}}\n", name) < 0) {
-                text = NULL;
-                return NULL;
-        }
-        (void)config_load_with(ctl_config_path(ctl), "-", text, &config, &errors);
-        for (size_t i = 0; i < errors.n; i++) {
-                const char *found = strstr(errors.items[i], before);
-
-                if (found && strstr(errors.items[i], name))
-                        return strdup(found + strlen(before));
-        }
-        return NULL;
-}
-
 static int refuse(const struct ctl *ctl, const char *name, const char *path) {
-        _cleanup_(freep) char *place = find_place(ctl, name);
+        _cleanup_(freep) char *place = drop_in_find(ctl, name);
 
         if (!place)
                 return ctl_fail(ctl, CTL_NO_CERTIFICATE,
@@ -79,6 +58,14 @@ static int remove_it(struct ctl *ctl, const char *path, enum reload_mode mode) {
         return exit;
 }
 
+static bool has_files(const char *directory) {
+        _cleanup_(freep) char *key = NULL;
+
+        if (directory && asprintf(&key, "%s/tls.key", directory) < 0)
+                key = NULL;
+        return key && faccessat(AT_FDCWD, key, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int show_result(const struct ctl *ctl, const char *path, const char *directory) {
         _cleanup_(json_decrefp) json_t *result = NULL;
 
@@ -88,7 +75,7 @@ static int show_result(const struct ctl *ctl, const char *path, const char *dire
                 return ctl_print_json(ctl, result);
         }
         ctl_print(ctl, "%s: removed, with %s", ctl->arguments[0], path);
-        if (directory)
+        if (has_files(directory))
                 ctl_print(ctl,
                           "Its key and certificate stay in %s, and the certificate is valid until it "
                           "expires. Delete them when no program uses them any more.",

@@ -91,7 +91,7 @@ START_TEST(what_is_wrong_leaves_nothing_behind) {
                 { "add ../taken --connector dev --directory %s/taken", 2, "NAME '../taken'" },
                 { "add taken --connector nobody --directory %s/taken", 1, "conf.d/taken.yaml:4:16: " },
                 { "add taken --connector dev --directory %s/orders", 1, "taken was not added" },
-                { "add orders --connector dev --directory %s/taken", 1, "is defined twice" },
+                { "add orders --connector dev --directory %s/taken", 6, "is configured already, in " },
                 { ADD " --mode 0x", 1, "taken.yaml:6:11: " },
                 { "add taken --connector dev --directory relative", 1, "taken.yaml:5:16: " },
                 { "remove orders", 6, "edit " },
