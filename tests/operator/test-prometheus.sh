@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A real Prometheus scrapes a running rekeyd, with the alerts that come with it, while a certificate is enrolled, renewed
-# and revoked. Speaks TAP.
+# and revoked, and answers each expression of the dashboard. Speaks TAP.
 #
 # Usage: test-prometheus.sh REKEYD DEVCONNECTOR REKEYCTL CONF_DIRECTORY
 
@@ -43,11 +43,66 @@ becomes() {
         return 1
 }
 
+# --- The dashboard ---
+
+# As Grafana asks: with "All" for each variable.
+dashboard_expressions() {
+        jq -r '.. | objects | select(has("expr")) | .expr' "$conf/rekeyd-dashboard.json" | sort -u |
+                sed 's/\$__rate_interval/20s/g; s/\$[a-z_]*/.*/g'
+}
+
+# Asks all that has not been answered by a series yet; what is refused is left out for good, in `refused`.
+ask_dashboard() {
+        local expression answer
+
+        while IFS= read -r expression; do
+                answer=$(curl -s -G "http://127.0.0.1:$prometheus_port/api/v1/query" --data-urlencode "query=$expression" |
+                        jq -r 'if .status != "success" then "refused" elif .data.result == [] then "empty" else "series" end')
+                case "$answer" in
+                series) ;;
+                empty) printf '%s\n' "$expression" ;;
+                *) printf '%s\n' "$expression" >>refused ;;
+                esac
+        done <unanswered >still-unanswered
+        mv still-unanswered unanswered
+}
+
+# Some have series only while something fails, others only while it works: this is called after each change.
+dashboard_is_asked() {
+        ask_dashboard
+        ! cat refused 2>/dev/null | grep .
+}
+
+# The rest, for half a minute.
+dashboard_is_answered() {
+        local deadline=$((SECONDS + 30))
+
+        while [ -s unanswered ] && [ $SECONDS -lt $deadline ]; do
+                ask_dashboard
+                read -r -t 0.3 <> <(:) || true
+        done
+        ! sed 's/^/no series: /' unanswered | grep .
+}
+
+# A variable of the dashboard has a value.
+variables_have_values() {
+        local definition name missing=0
+
+        while read -r definition; do
+                name=${definition#label_values(} name=${name%%,*}
+                curl -s -G "http://127.0.0.1:$prometheus_port/api/v1/label/${definition##*, }/values" \
+                        --data-urlencode "match[]=$name" | jq -e '.data | length > 0' >/dev/null ||
+                        { echo "no value: $definition"; missing=1; }
+        done < <(jq -r '.templating.list[].definition // empty | rtrimstr(")")' "$conf/rekeyd-dashboard.json")
+        return $missing
+}
+
 # --- The three of them ---
 
 mkfifo connector-says
 "$devconnector" --directory connector >connector-says 2>connector-log &
-processes+=($!)
+connector_pid=$!
+processes+=($connector_pid)
 exec 3<connector-says
 read -r -t 30 ready <&3 || { echo "Bail out! devconnector does not start"; exit 1; }
 cat <&3 >/dev/null &
@@ -62,7 +117,12 @@ connectors:
   dev: {enrol_url: '$(jq -r .token_url <<<"$ready")', trust: $work/connector/server-ca.crt}
 defaults: {key: {bits: 2048}}
 certificates:
-  orders: {connector: dev, directory: $work/orders}
+  orders:
+    connector: dev
+    directory: $work/orders
+    notify: [{command: [/bin/true]}]
+    exports: [{path: $work/orders.pem, contents: [leaf]}]
+  billing: {connector: dev, directory: $work/billing, token_file: $work/billing.token}
 YAML
 "$rekeyd" --config rekeyd.yaml 2>rekeyd-log &
 processes+=($!)
@@ -85,12 +145,15 @@ token() {
         curl -s -f -X POST "$(jq -r .admin_url <<<"$ready")/tokens?format=text" -d '{"client": "orders"}'
 }
 
+dashboard_expressions >unanswered
+
 # --- What it sees ---
 
 check "Prometheus scrapes rekeyd" becomes 'up{job="rekeyd"}' '"1"'
 check "it is ready" becomes rekeyd_ready '"1"'
 check "and has a certificate that cannot be used" becomes rekeyd_certificate_usable '\["orders","0"\]'
 check "which is an alert, soon" becomes 'ALERTS{certificate="orders"}' 'orders'
+check "the dashboard asks nothing wrong" dashboard_is_asked
 token | ctl enrol orders --token-file - >enrol-log 2>&1
 check "enrolled, it can be used" becomes rekeyd_certificate_usable '\["orders","1"\]'
 check "and expires in 90 days" becomes 'floor((rekeyd_certificate_expiry_timestamp_seconds - time()) / 86400)' '"(89|90)"'
@@ -99,6 +162,10 @@ ctl renew orders --force --wait >renew-log 2>&1
 check "a renewal is counted" becomes rekeyd_renewals_total '"1"'
 check "with its steps" becomes 'rekeyd_step_duration_seconds_count{step="sign"}' '"2"'
 check "and what is left of the budget" becomes rekeyd_certificate_issuance_budget_left '"98"'
+check "its variables have values" variables_have_values
+ctl probe orders >probe-log 2>&1
+ctl renew orders --force >>renew-log 2>&1
+check "and the dashboard goes on" dashboard_is_asked
 ctl revoke orders --yes >revoke-log 2>&1
 check "a revocation is seen" becomes rekeyd_certificate_revoked '\["orders","1"\]'
 check "the page passes promtool" sh -c "curl -s http://127.0.0.1:$metrics_port/metrics | promtool check metrics"
@@ -106,6 +173,14 @@ check "rekeyd is alive" curl -s -f "http://127.0.0.1:$metrics_port/healthz"
 check "and not ready" sh -c "curl -s http://127.0.0.1:$metrics_port/readyz | grep -q '^orders: '"
 check "nothing else is served there" sh -c \
         "[ \"\$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:$metrics_port/v1/certificates)\" = 404 ]"
+
+
+# The next attempt is planned only while one fails.
+token >billing.token.new
+kill "$connector_pid"
+wait "$connector_pid"
+mv billing.token.new billing.token
+check "every expression of the dashboard was answered" dashboard_is_answered
 
 [ $tap_failed -eq 0 ] || sed 's/^/# /' enrol-log renew-log revoke-log rekeyd-log prometheus-log
 tap_end

@@ -116,6 +116,18 @@ runbook_fits() {
                 alerts=$page commands_exist
 }
 
+# The links name the runbook where it is installed, and the command in it sets another address for all of them.
+links_resolve() {
+        local page=$conf/rekeyd-runbook.md command bad
+
+        bad=$(grep 'runbook_url:' "$alerts" | grep -vF " file:///usr/share/doc/rekeyd/examples/$(basename "$page")#") &&
+                { echo "$bad"; return 1; }
+        grep -q "'rekeyd-runbook.md'" "$conf/meson.build" || { echo "it is not installed"; return 1; }
+        command=$(sed -n 's/^    \(sed -i .*\)$/\1/p' "$page")
+        cp "$alerts" rekeyd-alerts.yaml && sh -c "${command/YOUR-URL/https:\/\/wiki.example.com\/rekeyd}" || return
+        [ "$(grep -c 'runbook_url: https://wiki.example.com/rekeyd#' rekeyd-alerts.yaml)" -eq "$(alert_names | wc -l)" ]
+}
+
 dashboard_expressions() {
         jq -r '.. | objects | .expr // .definition // empty' "$dashboard"
 }
@@ -131,6 +143,7 @@ dashboard_is_well_formed() {
                 and (.panels | all(.gridPos | .x >= 0 and .w > 0 and .h > 0 and .x + .w <= 24))
                 and ($panels | length >= 15 and all(.datasource.uid == "${datasource}" and (.targets | length > 0)))
                 and ([$panels[].targets[]] | all(.datasource.uid == "${datasource}" and (.expr | length > 0)))
+                and ($panels | all((.description // "") | length > 0))
                 and ($panels | all([.targets[].refId] | length == (unique | length)))' "$dashboard"
 }
 
@@ -169,6 +182,7 @@ check "every alert has a case for and one against" has_both_cases
 check "every alert says how urgent it is, and what to do" says_what_to_do
 check "rekeyctl has the commands that alerts name" commands_exist
 check "every alert has its section of the runbook" runbook_fits
+check "the links lead to it, and can be set to another address" links_resolve
 check "the alerts know the metrics" none "no such metric" < <(grep -v '^ *#' "$alerts" | unknown_names)
 check "the alerts' tests know the metrics" none "no such metric" < <(unknown_names <"$tests")
 check "the dashboard is well formed" dashboard_is_well_formed
