@@ -16,6 +16,7 @@
 #include "lib/life/cause.h"
 #include "lib/store/store.h"
 #include "lib/util/user.h"
+#include "lib/util/utf8.h"
 #include "lib/x509/pem-text.h"
 
 #define TRUST_SIZE_MAX (16u * 1024 * 1024)
@@ -103,14 +104,17 @@ static void note_unreadable(struct checker *checker, int r, const char *what, co
 
 /* --- Connectors --- */
 
-/* OpenSSL passes over a block behind a byte order mark, or an indentation, and takes what is glued to the end
- * of another for damage. Other files are restored when they are read; this one libcurl reads. */
+/* OpenSSL passes over a block that is indented, takes what is glued to the end of another for damage, and
+ * does not mind a byte order mark. Other files are restored when they are read; this one libcurl reads. */
 static bool is_out_of_order(const char *text, size_t size) {
+        const size_t mark = utf8_mark_size(text, size);
         _cleanup_(freep) char *copy = malloc(size + 1);
-        size_t copy_size = size;
+        size_t copy_size;
 
         if (!copy)
                 return false;
+        text += mark;
+        copy_size = size -= mark;
         memcpy(copy, text, size);
         copy[size] = '\0';
         return pem_text_restore(&copy, &copy_size) == 0 &&
