@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The first hour of somebody who has never seen rekeyd: a certificate is added and enrolled with the Director's answer, a
-# pair that was made by hand is taken over, eight things break, and each is repaired. What was wrong, and what repairs
-# it, is read from what rekeyctl prints, and from nothing else. Speaks TAP.
+# pair that was made by hand is taken over with three mistakes on the way, nine things break, and each is repaired. What was
+# wrong, and what repairs it, is read from what rekeyctl prints, and from nothing else: paths, lines, words and commands that
+# the repairs use are those that were printed. Speaks TAP.
 #
 # Usage: test-new-user.sh REKEYD DEVCONNECTOR REKEYCTL
 
@@ -75,6 +76,16 @@ is_repaired() {
         follows_advice >first || is_well || { cat first; return 1; }
 }
 
+# eventually COMMAND: rekeyd notices by itself, and tells nobody.
+eventually() {
+        local deadline=$((SECONDS + 30))
+
+        until "$@" >last; do
+                [ $SECONDS -lt $deadline ] || { cat last; return 1; }
+                read -r -t 0.2 <> <(:) || true
+        done
+}
+
 is_well() {
         ctl check || { cat said; return 1; }
         says '^REKEYD OK'
@@ -138,6 +149,8 @@ enrol() {
         director_says "$1" | ctl enrol "$1" -
 }
 milestone "and enrolled with the Director's whole answer" enrol orders
+check "whose URL is used, since none is configured, and named" \
+        says "the one-time token goes to $(jq -r .token_url <<<"$ready"), which came with it"
 check "all is well" is_well
 
 # --- A pair that was made by hand ---
@@ -145,14 +158,14 @@ check "all is well" is_well
 cp orders/tls.key my.key
 cp orders/tls.crt my.crt
 milestone "a second one is added" does 'added in' add billing --connector dev --directory "$work/billing"
-check "1: key and certificate are swapped, and that is said" \
+check "key and certificate are swapped, and that is said" \
         fails_saying 'certificate; are the files of key and certificate swapped' \
         adopt billing --key my.crt --certificate my.key
-check "2: the URL is not known, and the option for it is named" fails_saying 'use (--url)' \
+check "the URL is not known, and the option for it is named" fails_saying 'use (--url)' \
         adopt billing --key my.key --certificate my.crt
 option=${BASH_REMATCH[1]:-}
 openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out other.key 2>/dev/null
-check "3: another key does not belong to it" fails_saying 'do not belong together' \
+check "another key does not belong to it" fails_saying 'do not belong together' \
         adopt billing --key other.key --certificate my.crt
 milestone "the pair is taken over, with the option that was named" \
         does 'Point the application at these files' adopt billing --key my.key --certificate my.crt \
@@ -171,7 +184,7 @@ printf '#!/bin/sh\nexit 0\n' >reload
 chmod 755 reload
 mkdir export
 sed -i 's/notify:/notfy:/' conf.d/billing.yaml
-check "4: a mistake in the configuration is said, with the command that finds it" \
+check "1: a mistake in the configuration is said, with the command that finds it" \
         fails_saying 'rekeyctl (check-config [^ ]+)' reload
 read -ra search <<<"${BASH_REMATCH[1]:-}"
 check "it has its file and line, and the word that was meant" \
@@ -181,40 +194,77 @@ check "with that word it is loaded" does reloaded reload
 check "and the export is written" does 'is current' export billing
 
 printf '#!/bin/sh\nexit 1\n' >reload
-check "5: a dependent that fails is said at once" fails_saying 'not notified.*/reload ended with status 1' \
+check "2: a dependent that fails is said at once" fails_saying 'not notified.*: command (/[^ ]*) ended with status 1' \
         renew billing --force
-printf '#!/bin/sh\nexit 0\n' >reload
+printf '#!/bin/sh\nexit 0\n' >"${BASH_REMATCH[1]:-/dev/null}"
 check "and notified by the advice" is_repaired
 check "all is well" is_well
 
 mv export removed # at once: rekeyd writes again what is deleted
 touch export
-check "6: an export that cannot be written names its cause" fails_saying 'export' export billing
+check "3: an export that cannot be written names its cause" fails_saying 'export' export billing
 ctl show billing
-check "show has the path" says "$work/export"
-rm export
-mkdir export
+check "show has the path and the error" says '(/[^ ]*)/billing.pem pem .*(Not a directory)'
+rm "${BASH_REMATCH[1]:-/dev/null}"
+mkdir "${BASH_REMATCH[1]:-/dev/null}"
 check "and is written by the advice" is_repaired
 check "where it was" test -s export/billing.pem
 check "all is well" is_well
 
 kill "$connector_pid"
 wait "$connector_pid" 2>/dev/null
-check "7: a Connector that is not there is said" fails_saying 'then: rekeyctl (renew orders)' renew orders --force
+check "4: a Connector that is not there is said" fails_saying 'then: rekeyctl (renew orders)' renew orders --force
 read -ra again <<<"${BASH_REMATCH[1]:-}"
 start_connector "$certificate_port" "$token_port" "$admin_port"
 check "and the command that was named works once it is back" ctl "${again[@]}" --force
 
-check "8: a certificate is revoked" ctl revoke orders --yes
+check "5: a certificate is revoked" ctl revoke orders --yes
 check "which needs a token, and status names the command" matches "$(advice)" '^enrol (orders)$'
 check "and the command works with another answer of the Director" enrol "${BASH_REMATCH[1]:-}"
 check "all is well" is_well
+
+# A certificate lies where a token should.
+cat >conf.d/shipping.json <<YAML
+certificates:
+  shipping: {connector: dev, directory: $work/shipping, token_file: $work/shipping.token}
+YAML
+cp my.crt shipping.token
+check "6: a drop-in with another ending is named" fails_saying '(/[^ ]*)/([^/ ]*)\.json is not read: .* end in (\.yaml) .*rename it' \
+        check-config
+mv "${BASH_REMATCH[1]:-}/${BASH_REMATCH[2]:-}.json" "${BASH_REMATCH[1]:-}/${BASH_REMATCH[2]:-}${BASH_REMATCH[3]:-}"
+check "with that ending it is loaded" does 'reloaded: 1 added' reload
+
+names_token_file() {
+        ctl status
+        says 'token file (/[^ ]*) is not used: it is PEM, such as a certificate; put another one-time token there'
+}
+check "7: what is no token is named, and where it lies" eventually names_token_file
+director_says shipping >answer
+mv answer "${BASH_REMATCH[1]:-/dev/null}"
+check "a token there is used" eventually is_well
+
+# Two files, put together by something that ends no line. libcurl remembers what it has read for a while, so that a
+# renewal would not fail at once.
+printf '%s' "$(cat connector/server-ca.crt connector/ca.crt)" | sed ':a; N; $!ba; s/-----\n-----BEGIN/----------BEGIN/' >glued
+cat glued >connector/server-ca.crt
+check "8: a file of trust that OpenSSL cannot read is named, with a command that repairs it" \
+        does "the file of .trust., (/[^ ]*), has .* as with (sed '[^']*')" reload
+file=${BASH_REMATCH[1]:-/dev/null}
+sh -c "${BASH_REMATCH[2]:-false} '$file'" >repaired && cat repaired >"$file"
+check "OpenSSL can read it after that" openssl verify -CAfile "$file" "$file"
+check "and nothing is left to be said" not grep 'of .trust.' <(ctl check-config; cat said)
+check "all is well" is_well
+
+rm orders/..data/tls.key
+check "9: a lost key is replaced without a command" eventually test -s orders/tls.key
+check "and history says what was wrong" eventually does 'is damaged: cannot read the private key tls.key' history orders
+check "all is well" eventually is_well
 
 kill "$rekeyd_pid"
 wait "$rekeyd_pid" 2>/dev/null
 check "without rekeyd nothing is marked as good" does 'last saved its state at [^ ]+Z, .* systemctl start rekeyd' status
 check "no tick" not grep -q '✓' said
-check "check warns" fails_saying '^REKEYD WARNING - rekeyd is not running; 2 certificates valid' check
+check "check warns" fails_saying '^REKEYD WARNING - rekeyd is not running; 3 certificates valid' check
 start_rekeyd
 check "all is well" is_well
 
