@@ -472,29 +472,30 @@ static int choose_subject(struct gathered *gathered, struct subject **ret) {
         return 0;
 }
 
-static int stage_connection(struct gathered *gathered) {
+/* PARTS, and the URLs that go with them. */
+static int stage_with_connection(struct gathered *gathered, const struct store_staged *parts) {
         _cleanup_(freep) char *json = NULL;
+        struct store_staged all = *parts;
         int r;
 
         r = connection_format(&gathered->connection, &json);
         if (r < 0)
                 return error_set_errno(&gathered->outcome.error, r, "cannot write " STORE_CONNECTION);
-        return store_stage_connection(gathered->store, json, &gathered->outcome.error);
+        all.connection_json = json;
+        return store_stage_parts(gathered->store, &all, &gathered->outcome.error);
 }
 
+/* A CSR on disk is worth the token beside it, which has it signed once. Without one, the staged key gets
+ * another CSR after a crash. */
 static int stage_request(struct gathered *gathered, const char *csr_pem) {
-        int r;
+        const struct store_staged parts = {
+                .token = gathered->by_token ? gathered->configuration.token : NULL,
+                .csr_pem = csr_pem,
+        };
 
-        r = stage_connection(gathered);
-        if (r < 0)
-                return r;
-        if (gathered->by_token && gathered->configuration.token) {
-                r = store_stage_token(gathered->store, gathered->configuration.token,
-                                      &gathered->outcome.error);
-                if (r < 0)
-                        return r;
-        }
-        return store_stage_csr(gathered->store, csr_pem, &gathered->outcome.error);
+        if (!parts.token && !gathered->stage.token)
+                return store_stage_note_csr(gathered->store, csr_pem, &gathered->outcome.error);
+        return stage_with_connection(gathered, &parts);
 }
 
 /* A staged key was read from disk, and only its use shows that it is whole. One that is not would fail for
@@ -588,8 +589,9 @@ void local_step_gate(struct gathered *gathered) {
                 gathered->outcome.is_old_ca = failed == GATE_TRUSTED;
                 return;
         }
-        r = store_stage_certificate(gathered->store, result.certificate_pem, result.ca_pem,
-                                    &gathered->outcome.error);
+        r = stage_with_connection(gathered,
+                                  &(struct store_staged) { .ca_pem = result.ca_pem,
+                                                           .certificate_pem = result.certificate_pem });
         if (r < 0) {
                 fail_local(gathered, r);
                 return;
@@ -605,7 +607,7 @@ void local_step_commit(struct gathered *gathered) {
         int r = 0;
 
         if (gathered->is_connection_changed)
-                r = stage_connection(gathered);
+                r = stage_with_connection(gathered, &(struct store_staged) { 0 });
         if (r == 0)
                 r = store_commit(gathered->store, &gathered->generation, &gathered->outcome.error);
         if (r < 0) {

@@ -2,7 +2,10 @@
  * What a restart must know is in the state file before it can matter. A failure is written ahead: before the
  * first call of an attempt the state file says that it has failed, so that a process that dies each time does
  * not call each time. A signature is counted before it is requested, and so is the try of a certificate that
- * is verified. A set that the state file does not name is one that no dependent was notified of.
+ * is verified. An attempt that begins counts the signature that it will request in the same write, which is
+ * two fsyncs less; one that fails before that takes the count back. A process that is killed in between has
+ * counted one too many, never one too few. A set that the state file does not name is one that no dependent
+ * was notified of.
  */
 
 #include "daemon/certificate/records.h"
@@ -63,6 +66,10 @@ void records_verification(const struct core *core, uint32_t reply) {
 
 int records_signature(const struct core *core) {
         return state_record_issuance(saved(core), now_usec(CLOCK_BOOTTIME));
+}
+
+void records_no_signature(const struct core *core) {
+        state_drop_issuance(saved(core));
 }
 
 bool records_old_ca(const struct core *core, const struct findings *findings) {

@@ -17,8 +17,11 @@ void records_attempt(const struct core *core, const struct renewal *renewal,
 /* The staged certificate of hash REPLY is about to be verified. */
 void records_verification(const struct core *core, uint32_t reply);
 
-/* A signature is about to be requested. 0 or -ENOMEM. */
+/* A signature is about to be requested, or will be at the end of the steps that are ahead. 0 or -ENOMEM. */
 int records_signature(const struct core *core);
+
+/* The steps have ended before it was requested. */
+void records_no_signature(const struct core *core);
 
 /* The set in FINDINGS is about to be replaced by what is staged: where that has another CA, the old one is
  * kept for the exports that ask for it. True when the state file is to be saved. */

@@ -55,9 +55,17 @@ static usec_t budget_wait(const struct renewer *renewer) {
 
 static void begin_inspection(struct renewer *renewer, enum renewer_request request);
 
+/* The attempt ends: a signature that it was to request and did not counts no more. */
+static void forget_signature(struct renewer *renewer) {
+        if (renewer->is_counted)
+                records_no_signature(renewer->core);
+        renewer->is_counted = false;
+}
+
 static void end_attempt(struct renewer *renewer) {
         reporter_set_outcome(renewer->core->reporter, NULL);
         renewer->attempt = attempt_free(renewer->attempt);
+        forget_signature(renewer);
         renewer->is_recorded = false;
         renewer->current = RENEWER_NOTHING;
         if (renewer->has_slot) {
@@ -147,6 +155,7 @@ static void take_failure(struct renewer *renewer, bool over_budget) {
         records_named_subject(renewer->core, outcome, attempt_findings(renewer->attempt)->next_subject);
         if (outcome->not_longer)
                 saved(renewer)->rotation.asked = 0; /* there is nothing better to be had */
+        forget_signature(renewer);
         state_file_save(state_file(renewer));
         log_failure(renewer, over_budget);
         if (renewal->state == RENEWAL_WAITING_FOR_TOKEN && before != RENEWAL_WAITING_FOR_TOKEN)
@@ -204,6 +213,28 @@ static void record_attempt(struct renewer *renewer) {
         records_attempt(renewer->core, &renewer->renewal, &world, attempt_findings(renewer->attempt)->token);
 }
 
+/* Before STEP, which calls: what the state file must know. Sets *MUST_SAVE where that is news. 0 or -ENOMEM.
+ */
+static int record_call(struct renewer *renewer, enum renewal_step step, bool *must_save) {
+        if (step == STEP_VERIFY)
+                records_verification(renewer->core, attempt_findings(renewer->attempt)->reply);
+        if (!renewer->is_recorded) {
+                record_attempt(renewer);
+                *must_save = true;
+        }
+        if (step <= STEP_SIGN && !renewer->is_counted) {
+                if (records_signature(renewer->core) < 0)
+                        return -ENOMEM;
+                renewer->is_counted = true;
+                *must_save = true;
+        }
+        if (step == STEP_SIGN) {
+                renewer->is_counted = false; /* from here on it may have been requested */
+                env(renewer)->observers.metrics->signatures++;
+        }
+        return 0;
+}
+
 /* A step that calls the Connector waits until the state file knows of it. */
 static void start_step(struct renewer *renewer, enum renewal_step step) {
         struct attempt *attempt = renewer->attempt;
@@ -225,19 +256,9 @@ static void start_step(struct renewer *renewer, enum renewal_step step) {
         }
         if (step == STEP_CONFIGURATION && renewer->renewal.by_token)
                 facts_try_token(&renewer->core->facts, attempt_findings(attempt)->token);
-        if (step == STEP_VERIFY)
-                records_verification(renewer->core, attempt_findings(attempt)->reply);
-        if (!renewer->is_recorded) {
-                record_attempt(renewer);
-                must_save = true;
-        }
-        if (step == STEP_SIGN) {
-                must_save = true;
-                if (records_signature(renewer->core) < 0) {
-                        fail_before(renewer, -ENOMEM, "out of memory");
-                        return;
-                }
-                env(renewer)->observers.metrics->signatures++;
+        if (record_call(renewer, step, &must_save) < 0) {
+                fail_before(renewer, -ENOMEM, "out of memory");
+                return;
         }
         if (must_save)
                 state_file_save_then(state_file(renewer), on_recorded, renewer);
@@ -505,8 +526,8 @@ static void on_step_done(void *userdata) {
                 return;
         }
         log_warning_of_step(renewer);
-        /* The signature, which is next, saves it. */
-        records_named_subject(renewer->core, outcome, attempt_findings(attempt)->next_subject);
+        if (records_named_subject(renewer->core, outcome, attempt_findings(attempt)->next_subject))
+                forget_signature(renewer); /* which is next, is counted then, and saves both */
         if (step == STEP_CONFIGURATION && outcome->key_too_small)
                 event.type = RENEWAL_KEY_TOO_SMALL;
 
@@ -632,6 +653,7 @@ void renewer_init(struct renewer *renewer, struct core *core, const struct renew
 void renewer_clear(struct renewer *renewer) {
         renewer_stop_waiting(renewer);
         if (renewer->is_recorded) {
+                forget_signature(renewer);
                 records_failure(renewer->core, renewer->renewal.failures, renewer->renewal.failure,
                                 USEC_INFINITY);
                 state_file_save(state_file(renewer));

@@ -59,6 +59,7 @@ struct renewer {
         bool is_news_to_us;  /* the configuration: the next inspection is close */
         bool is_over_budget; /* the last attempt was */
         bool is_recorded;    /* the state file knows of the attempt under way */
+        bool is_counted;     /* and has counted the signature that is still to be requested */
 
         /* What an operator wants of the next attempt besides. */
         struct {

@@ -64,6 +64,11 @@ int state_record_issuance(struct state *state, usec_t now) {
         return 0;
 }
 
+void state_drop_issuance(struct state *state) {
+        if (state->n_issuances > 0)
+                state->n_issuances--;
+}
+
 int state_add_revoked(struct state *state, const char fingerprint[FINGERPRINT_HEX]) {
         size_t n = state->n_revoked;
         char(*grown)[FINGERPRINT_HEX];

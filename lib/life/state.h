@@ -145,6 +145,9 @@ void state_sanitise(struct state *state, const struct state_instant *saved, cons
  * leaves; where either fails, it must not leave. 0 or -ENOMEM. */
 int state_record_issuance(struct state *state, usec_t now);
 
+/* Forgets the last of them: the signature was not requested, and is not going to be. */
+void state_drop_issuance(struct state *state);
+
 /* Remembers that the set of FINGERPRINT was revoked, or is about to be. 0 or -ENOMEM. And that it was not. */
 int state_add_revoked(struct state *state, const char fingerprint[FINGERPRINT_HEX]);
 void state_drop_revoked(struct state *state, const char *fingerprint);

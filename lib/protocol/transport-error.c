@@ -104,6 +104,10 @@ static const struct row {
           "a key of its chain is shorter than this machine allows" },
         { CURLE_PEER_FAILED_VERIFICATION, 0, "md too weak", CAUSE_UNTRUSTED,
           "a signature of its chain uses a hash that this machine does not allow" },
+        { CURLE_PEER_FAILED_VERIFICATION, 0, "certificate rejected", CAUSE_UNTRUSTED,
+          "a key of its chain would take too long to verify, or is of a kind that is not accepted" },
+        { CURLE_PEER_FAILED_VERIFICATION, 0, "chain too long", CAUSE_UNTRUSTED,
+          "the server sends more certificates than a chain has" },
         { CURLE_PEER_FAILED_VERIFICATION, 0, "match", CAUSE_SERVER_NAME, "it is for other host names" },
         { CURLE_PEER_FAILED_VERIFICATION, 0, NULL, CAUSE_UNTRUSTED, NULL },
 

@@ -99,23 +99,26 @@ static bool has_same_key(const struct stage *stage, const struct key *key) {
         return memcmp(a, b, sizeof(a)) == 0;
 }
 
-/* The certificate goes after its CA, and the CSR after all that it is used with. */
+static const char *news(const char *staged, const char *here) {
+        return staged && !streq_null(staged, here) ? staged : NULL;
+}
+
 static int fill(struct store *store, const struct stage *here, const struct store_staged *staged,
                 struct error *error) {
+        struct store_staged parts = {
+                .connection_json = news(staged->connection_json, here->connection_json),
+                .token = news(staged->token, here->token),
+                .csr_pem = news(staged->csr_pem, here->csr_pem),
+        };
         int r = 0;
 
-        if (staged->connection_json && !streq_null(staged->connection_json, here->connection_json))
-                r = store_stage_connection(store, staged->connection_json, error);
-        if (r == 0 && staged->token && !streq_null(staged->token, here->token))
-                r = store_stage_token(store, staged->token, error);
-        if (r == 0 && staged->csr_pem && !staged->token && here->token)
+        if (staged->ca_pem && news(staged->certificate_pem, here->certificate_pem)) {
+                parts.ca_pem = staged->ca_pem;
+                parts.certificate_pem = staged->certificate_pem;
+        }
+        if (staged->csr_pem && !staged->token && here->token)
                 r = store_stage_drop_token(store, error);
-        if (r == 0 && staged->csr_pem && !streq_null(staged->csr_pem, here->csr_pem))
-                r = store_stage_csr(store, staged->csr_pem, error);
-        if (r == 0 && staged->certificate_pem && staged->ca_pem &&
-            !streq_null(staged->certificate_pem, here->certificate_pem))
-                r = store_stage_certificate(store, staged->certificate_pem, staged->ca_pem, error);
-        return r;
+        return r < 0 ? r : store_stage_parts(store, &parts, error);
 }
 
 int store_receive_stage(struct store *store, const struct store_staged *staged, struct error *error) {

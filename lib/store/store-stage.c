@@ -28,21 +28,6 @@ static int open_stage(const struct store *store, char name[NUMBERED_NAME_MAX]) {
         return dir_open_at(store->fd, store_numbered_name(name, STAGE_PREFIX, store_next(store)));
 }
 
-static int stage_file(struct store *store, const char *file, const char *text, struct file_access access,
-                      struct error *error) {
-        _cleanup_(fd_closep) int stage_fd = -1;
-        char name[NUMBERED_NAME_MAX];
-        int r;
-
-        stage_fd = open_stage(store, name);
-        if (stage_fd < 0)
-                return error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
-        r = file_replace_at(stage_fd, file, text, strlen(text), access);
-        if (r < 0)
-                return error_set_errno(error, r, "cannot write %s/%s/%s", store->path, name, file);
-        return 0;
-}
-
 int store_stage_key(struct store *store, const struct key *key, struct error *error) {
         _cleanup_(fd_closep) int stage_fd = -1;
         char name[NUMBERED_NAME_MAX];
@@ -79,27 +64,70 @@ fail:
         return r;
 }
 
-int store_stage_csr(struct store *store, const char *csr_pem, struct error *error) {
-        return stage_file(store, STAGE_CSR, csr_pem, FILE_ACCESS(0600), error);
+static int stage_file(const struct store *store, int stage_fd, const char *name, const char *text,
+                      struct file_access access, struct error *error) {
+        int r = file_put_at(stage_fd, name, text, strlen(text), access);
+
+        if (r < 0)
+                return error_set_errno(error, r, "cannot write %s in the stage of %s", name, store->path);
+        return 0;
 }
 
-int store_stage_token(struct store *store, const char *token, struct error *error) {
-        return stage_file(store, STAGE_TOKEN, token, FILE_ACCESS(0600), error);
+static int sync_stage(const struct store *store, int stage_fd, struct error *error) {
+        int r = dir_sync(stage_fd);
+
+        if (r < 0)
+                return error_set_errno(error, r, "cannot sync the stage of %s", store->path);
+        return 0;
 }
 
-int store_stage_connection(struct store *store, const char *connection_json, struct error *error) {
-        return stage_file(store, STORE_CONNECTION, connection_json, store->options.public_access, error);
+/* One sync of the directory is enough for parts of which none is used without the others. A CSR is, after a
+ * crash: the token and the URLs that go with it are durable before it. */
+int store_stage_parts(struct store *store, const struct store_staged *parts, struct error *error) {
+        const struct file_access private = FILE_ACCESS(0600), public = store->options.public_access;
+        const struct {
+                const char *name, *text;
+                const struct file_access *access;
+        } files[] = {
+                { STORE_CONNECTION, parts->connection_json, &public },
+                { STAGE_TOKEN, parts->token, &private },
+                { STAGE_CSR, parts->csr_pem, &private },
+                { STORE_CA, parts->ca_pem, &public },
+                { STORE_CERTIFICATE, parts->certificate_pem, &public },
+        };
+        _cleanup_(fd_closep) int stage_fd = -1;
+        char name[NUMBERED_NAME_MAX];
+        bool is_synced = true;
+        int r = 0;
+
+        stage_fd = open_stage(store, name);
+        if (stage_fd < 0)
+                return error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
+        for (size_t i = 0; r == 0 && i < ELEMENTSOF(files); i++) {
+                if (!files[i].text)
+                        continue;
+                if (streq(files[i].name, STAGE_CSR) && !is_synced)
+                        r = sync_stage(store, stage_fd, error);
+                if (r == 0)
+                        r = stage_file(store, stage_fd, files[i].name, files[i].text, *files[i].access,
+                                       error);
+                is_synced = false;
+        }
+        return r < 0 || is_synced ? r : sync_stage(store, stage_fd, error);
 }
 
-/* tls.crt comes last: its presence says that the whole reply is here. */
-int store_stage_certificate(struct store *store, const char *certificate_pem, const char *ca_pem,
-                            struct error *error) {
+int store_stage_note_csr(struct store *store, const char *csr_pem, struct error *error) {
+        _cleanup_(fd_closep) int stage_fd = -1;
+        char name[NUMBERED_NAME_MAX];
         int r;
 
-        r = stage_file(store, STORE_CA, ca_pem, store->options.public_access, error);
+        stage_fd = open_stage(store, name);
+        if (stage_fd < 0)
+                return error_set_errno(error, stage_fd, "cannot open %s/%s", store->path, name);
+        r = file_note_at(stage_fd, STAGE_CSR, csr_pem, strlen(csr_pem), FILE_ACCESS(0600));
         if (r < 0)
-                return r;
-        return stage_file(store, STORE_CERTIFICATE, certificate_pem, store->options.public_access, error);
+                return error_set_errno(error, r, "cannot write %s/%s/%s", store->path, name, STAGE_CSR);
+        return 0;
 }
 
 static int read_staged(int stage_fd, const char *name, size_t max, char **ret, struct error *error) {

@@ -151,9 +151,9 @@ int store_repair(struct store *store, const struct store_memory *memory, usec_t 
 int store_scrub(struct store *store, const struct set *set, char **ret_warning, struct error *error);
 
 /*
- * Staging for the next generation: a directory of its own, mode 0700, that no reader uses. Each function is
- * durable when it returns 0: file and directory are fsynced. What is staged survives a restart; a stage that
- * is older than the current generation is dropped by store_open().
+ * Staging for the next generation: a directory of its own, mode 0700, that no reader uses. What a function
+ * has written is durable when it returns 0, files and directory, unless it says otherwise. What is staged
+ * survives a restart; a stage that is older than the current generation is dropped by store_open().
  */
 int store_stage_key(struct store *store, const struct key *key,
                     struct error *error); /* drops what else was staged */
@@ -168,11 +168,19 @@ enum store_ahead {
 int store_stage_ahead(struct store *store, const struct key *key, enum store_ahead *ret, struct error *error);
 int store_stage_drop_unused(struct store *store, struct error *error);
 
-int store_stage_csr(struct store *store, const char *csr_pem, struct error *error);
-int store_stage_token(struct store *store, const char *token, struct error *error);
-int store_stage_connection(struct store *store, const char *connection_json, struct error *error);
-int store_stage_certificate(struct store *store, const char *certificate_pem, const char *ca_pem,
-                            struct error *error);
+/* Texts that go beside the staged key, in this order; NULL: none. All is borrowed. */
+struct store_staged {
+        const char *key_pem; /* for store_receive_stage() only */
+        const char *connection_json, *token, *csr_pem, *ca_pem, *certificate_pem;
+};
+
+/* Writes all of PARTS at once, with one sync of the directory after the last of them. A reader who finds a
+ * CSR, or a certificate, after a kill finds what was to be staged before it. */
+int store_stage_parts(struct store *store, const struct store_staged *parts, struct error *error);
+
+/* Writes a CSR that no token is for: the next attempt makes another one, so it is not durable. That it can be
+ * written shows that there is room for the reply, before the Connector is called. */
+int store_stage_note_csr(struct store *store, const char *csr_pem, struct error *error);
 
 /* What is staged. Absent parts are NULL. The token is cleansed by stage_clear(). */
 struct stage {
@@ -221,11 +229,7 @@ enum store_receipt {
 int store_receive(struct store *store, const struct store_offer *offer, usec_t now, enum store_receipt *ret,
                   struct error *error);
 
-/* What others have staged for the next generation; NULL: nothing. All is borrowed. */
-struct store_staged {
-        const char *key_pem, *csr_pem, *token, *connection_json, *certificate_pem, *ca_pem;
-};
-
-/* Stages it here as well. With another key, all that is staged here is dropped; with the same one, parts that
- * are only here stay, but a token that was used up there. 0 or -errno with a sentence. */
+/* Stages here what others have staged for the next generation. With another key, all that is staged here is
+ * dropped; with the same one, parts that are only here stay, but a token that was used up there. 0 or -errno
+ * with a sentence. */
 int store_receive_stage(struct store *store, const struct store_staged *staged, struct error *error);

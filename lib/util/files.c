@@ -195,7 +195,8 @@ int fd_drop_acl(int fd) {
         return errno == ENODATA || errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -errno;
 }
 
-int file_create_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access) {
+static int create(int dir_fd, const char *name, const void *data, size_t size, struct file_access access,
+                  bool is_durable) {
         _cleanup_(fd_closep) int fd = -1;
         int r = 0;
 
@@ -211,11 +212,15 @@ int file_create_at(int dir_fd, const char *name, const void *data, size_t size, 
                 r = -errno;
         if (r == 0)
                 r = write_all(fd, data, size);
-        if (r == 0 && fsync(fd) < 0)
+        if (r == 0 && is_durable && fsync(fd) < 0)
                 r = -errno;
         if (r < 0)
                 (void)unlinkat(dir_fd, name, 0);
         return r;
+}
+
+int file_create_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access) {
+        return create(dir_fd, name, data, size, access, true);
 }
 
 static int temporary_name(const char *name, char ret[NAME_MAX + 1]) {
@@ -224,7 +229,8 @@ static int temporary_name(const char *name, char ret[NAME_MAX + 1]) {
         return n < 0 || n > NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
-int file_replace_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access) {
+static int put(int dir_fd, const char *name, const void *data, size_t size, struct file_access access,
+               bool is_durable) {
         char temporary[NAME_MAX + 1];
         int r;
 
@@ -233,7 +239,7 @@ int file_replace_at(int dir_fd, const char *name, const void *data, size_t size,
                 return r;
         if (unlinkat(dir_fd, temporary, 0) < 0 && errno != ENOENT)
                 return -errno;
-        r = file_create_at(dir_fd, temporary, data, size, access);
+        r = create(dir_fd, temporary, data, size, access, is_durable);
         if (r < 0)
                 return r;
         if (renameat(dir_fd, temporary, dir_fd, name) < 0) {
@@ -241,7 +247,21 @@ int file_replace_at(int dir_fd, const char *name, const void *data, size_t size,
                 (void)unlinkat(dir_fd, temporary, 0);
                 return r;
         }
-        return dir_sync(dir_fd);
+        return 0;
+}
+
+int file_put_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access) {
+        return put(dir_fd, name, data, size, access, true);
+}
+
+int file_note_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access) {
+        return put(dir_fd, name, data, size, access, false);
+}
+
+int file_replace_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access) {
+        int r = file_put_at(dir_fd, name, data, size, access);
+
+        return r < 0 ? r : dir_sync(dir_fd);
 }
 
 int link_replace_at(int dir_fd, const char *target, const char *name) {

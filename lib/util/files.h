@@ -70,7 +70,13 @@ int fd_drop_acl(int fd);
  * removed again. The directory is not synced. */
 int file_create_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access);
 
-/* Replaces or creates NAME atomically: temporary file, fsync, rename, fsync of the directory. */
+/* Replaces or creates NAME atomically: temporary file, fsync, rename. The directory is not synced. */
+int file_put_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access);
+
+/* The same without any fsync: for what nobody misses after a power cut, which may leave it empty. */
+int file_note_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access);
+
+/* Replaces or creates NAME atomically and durably: file_put_at(), and an fsync of the directory. */
 int file_replace_at(int dir_fd, const char *name, const void *data, size_t size, struct file_access access);
 
 /* Makes NAME a symbolic link to TARGET by one rename, whatever NAME was (not a directory). The directory is

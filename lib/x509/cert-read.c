@@ -3,12 +3,12 @@
  * are in a cache, since the same few come repeatedly.
  */
 
-#include <openssl/core_names.h>
 #include <openssl/x509v3.h>
 
 #include "lib/x509/cert-cache.h"
 #include "lib/x509/cert-rsa.h"
 #include "lib/x509/cert-text.h"
+#include "lib/x509/key-cost.h"
 #include "lib/x509/openssl-util.h"
 #include "lib/x509/pem-text.h"
 
@@ -59,43 +59,12 @@ static int read_spki(struct cert_facts *facts, struct error *error) {
         return r < 0 ? no_sha256(error, r) : 0;
 }
 
-/* The numbers of other kinds of keys: DSA. Curves are smaller. */
-#define OTHER_BITS_MAX 4096
-
-/* Anybody can put an exponent of 10,000 bits into a certificate, and checking one signature under it takes a
- * second of a processor. Go, BoringSSL and Windows refuse such keys too. */
-static int check_rsa_key(const EVP_PKEY *key, struct error *error) {
-        const int bits = EVP_PKEY_get_bits(key);
-        BIGNUM *exponent = NULL;
-        int exponent_bits;
-
-        if (bits > CERT_RSA_BITS_MAX)
-                return error_set(error, -EINVAL, "its RSA key has %d bits, and more than %d are not accepted",
-                                 bits, CERT_RSA_BITS_MAX);
-        if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent) != 1)
-                return openssl_error(error, -EINVAL, "its public key cannot be read");
-        exponent_bits = BN_num_bits(exponent);
-        BN_free(exponent);
-        if (exponent_bits > CERT_RSA_EXPONENT_BITS_MAX)
-                return error_set(error, -EINVAL,
-                                 "the exponent of its RSA key has %d bits, and more than %d are not accepted",
-                                 exponent_bits, CERT_RSA_EXPONENT_BITS_MAX);
-        return 0;
-}
-
 /* Before anything is computed with it. With a key that OpenSSL does not know nothing ever is. */
 static int check_key(const struct cert_facts *facts, struct error *error) {
         const EVP_PKEY *key = X509_get0_pubkey(facts->handle);
 
         ERR_clear_error();
-        if (!key)
-                return 0;
-        if (EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "RSA-PSS"))
-                return check_rsa_key(key, error);
-        if (EVP_PKEY_get_bits(key) > OTHER_BITS_MAX)
-                return error_set(error, -EINVAL, "its key has %d bits, and more than %d are not accepted",
-                                 EVP_PKEY_get_bits(key), OTHER_BITS_MAX);
-        return 0;
+        return key ? key_cost_check(key, error) : 0;
 }
 
 static int read_extensions(struct cert_facts *facts, struct error *error) {

@@ -24,10 +24,6 @@ void cert_list_clear(struct cert_list *list);
 #define CERT_LIST_MAX 10 /* certificates in one PEM text: chains longer than that are refused */
 #define CERT_PEM_MAX  (256u * 1024)
 
-/* What an RSA key may cost those who check a signature under it. */
-#define CERT_RSA_BITS_MAX          8192
-#define CERT_RSA_EXPONENT_BITS_MAX 32
-
 /* Reads every CERTIFICATE block of a PEM text, in its order; of a TRUSTED CERTIFICATE, the certificate. Text
  * between blocks and other kinds of blocks are passed over. At least one, at most CERT_LIST_MAX. 0, -EINVAL
  * (nothing readable, bytes after DER, a damaged block, a key past the limits above), -E2BIG, -ENOMEM. */

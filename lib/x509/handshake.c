@@ -1,7 +1,11 @@
 /*
- * A handshake runs on the event loop, and under TLS 1.2 with DHE the server chooses the numbers: a prime of
- * 10,000 bits held the loop for a second. Curves have names and a size, so no server can make them dear. An
- * exchange by RSA goes as well: who gets the server's key later could read what was said.
+ * A handshake runs on the event loop, so nothing in it may be as dear as the server likes. Under TLS 1.2 with
+ * DHE the server chooses the numbers: a prime of 10,000 bits held the loop for a second. Curves have names
+ * and a size, so no server can make them dear. An exchange by RSA goes as well: who gets the server's key
+ * later could read what was said.
+ *
+ * The chain is the server's choice too. Who holds a CA that this machine trusts can put ten certificates
+ * under it, each of which takes a second to verify. So it is judged before the first signature is.
  *
  * The list of ciphers of this machine is narrowed, never replaced: what its administrator forbids stays
  * forbidden. Its list of groups cannot be read back from OpenSSL 3.0, so that one is replaced.
@@ -13,6 +17,7 @@
 #include <openssl/ssl.h>
 
 #include "lib/util/text-stream.h"
+#include "lib/x509/key-cost.h"
 #include "lib/x509/openssl-util.h"
 
 /* Under TLS 1.3 there are groups of up to 8192 bits for DHE. */
@@ -36,11 +41,41 @@ static char *ecdhe_names(const STACK_OF(SSL_CIPHER) * ciphers) {
         return names;
 }
 
+/* What is wrong with the chain that was sent, as an X509_V_ERR_; X509_V_OK. */
+static int find_problem(const STACK_OF(X509) * sent, int *ret_depth) {
+        for (int i = 0; i < sk_X509_num(sent); i++) {
+                const EVP_PKEY *key = X509_get0_pubkey(sk_X509_value(sent, i));
+
+                *ret_depth = i;
+                if (i == HANDSHAKE_CHAIN_MAX)
+                        return X509_V_ERR_CERT_CHAIN_TOO_LONG;
+                if (!key)
+                        ERR_clear_error(); /* nothing is computed with it */
+                else if (key_cost_check(key, NULL) < 0)
+                        return X509_V_ERR_CERT_REJECTED;
+        }
+        return X509_V_OK;
+}
+
+int handshake_verify(X509_STORE_CTX *verification, _unused_ void *unused) {
+        const STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(verification);
+        int depth = 0, problem = find_problem(sent, &depth);
+
+        if (problem == X509_V_OK)
+                return X509_verify_cert(verification);
+        X509_STORE_CTX_set_error(verification, problem);
+        X509_STORE_CTX_set_error_depth(verification, depth);
+        X509_STORE_CTX_set_current_cert(verification, sk_X509_value(sent, depth));
+        return 0;
+}
+
 int handshake_limit(SSL_CTX *tls) {
         _cleanup_(freep) char *names = ecdhe_names(SSL_CTX_get_ciphers(tls));
 
         if (!names)
                 return -ENOMEM;
+        SSL_CTX_set_max_cert_list(tls, (long)HANDSHAKE_CHAIN_SIZE_MAX);
+        SSL_CTX_set_cert_verify_callback(tls, handshake_verify, NULL);
         if (SSL_CTX_set1_groups_list(tls, CURVES) != 1) {
                 ERR_clear_error();
                 return -ENOMEM;

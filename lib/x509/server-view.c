@@ -5,6 +5,7 @@
 
 #include <openssl/ssl.h>
 
+#include "lib/x509/handshake.h"
 #include "lib/x509/openssl-util.h"
 
 static void keep_chain(X509_STORE_CTX *verification, struct server_view *view) {
@@ -23,7 +24,7 @@ static void keep_chain(X509_STORE_CTX *verification, struct server_view *view) {
 
 static int verify(X509_STORE_CTX *verification, void *userdata) {
         keep_chain(verification, userdata);
-        return X509_verify_cert(verification);
+        return handshake_verify(verification, NULL);
 }
 
 /* Called when a certificate is asked for: there is none. */

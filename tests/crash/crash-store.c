@@ -56,13 +56,18 @@ static int renew(struct store *store, const struct material *new, struct error *
                 return r;
         mark("/marker-key");
         if (!stage.csr_pem)
-                r = store_stage_csr(store, "a request", error);
+                r = store_stage_parts(store, &(struct store_staged) { .csr_pem = "a request" }, error);
         if (r == 0 && !stage.certificate_pem) {
-                r = store_stage_token(store, "a token", error);
+                r = store_stage_parts(store, &(struct store_staged) { .token = "a token" }, error);
                 if (r == 0)
-                        r = store_stage_connection(store, "{}", error);
+                        r = store_stage_parts(store, &(struct store_staged) { .connection_json = "{}" },
+                                              error);
                 if (r == 0)
-                        r = store_stage_certificate(store, new->certificate_pem, new->ca_pem, error);
+                        r = store_stage_parts(
+                                store,
+                                &(struct store_staged) { .ca_pem = new->ca_pem,
+                                                         .certificate_pem = new->certificate_pem },
+                                error);
         }
         if (r < 0)
                 return r;

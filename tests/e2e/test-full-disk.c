@@ -56,9 +56,11 @@ static const struct row rows[] = {
 
         /* The configuration is there and cannot be kept. */
         { "configuration", BYTES, true, false, "csr", 2, 2, 1, false },
-        { "configuration", BYTES, false, true, "sign", 2, 2, 1, false },
         { "configuration", INODES, true, false, "csr", 2, 2, 1, false },
         { "configuration", READ_ONLY, true, true, "csr", 2, 2, 1, false },
+
+        /* The state file knows of the signature already. */
+        { "configuration", BYTES, false, true, NULL, 1, 1, 1, false },
 
         /* The certificate is there and cannot be kept: the one case that costs a signature. */
         { "sign", BYTES, true, false, "gate", 2, 2, 2, false },

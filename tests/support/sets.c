@@ -53,9 +53,12 @@ uint64_t test_set_commit(struct store *store, const struct test_set *set) {
 
         r = store_stage_key(store, set->key, &error);
         if (r == 0)
-                r = store_stage_csr(store, "a request", &error);
+                r = store_stage_parts(store, &(struct store_staged) { .csr_pem = "a request" }, &error);
         if (r == 0)
-                r = store_stage_certificate(store, set->certificate_pem, set->ca_pem, &error);
+                r = store_stage_parts(store,
+                                      &(struct store_staged) { .ca_pem = set->ca_pem,
+                                                               .certificate_pem = set->certificate_pem },
+                                      &error);
         if (r == 0)
                 r = store_commit(store, &generation, &error);
         if (r < 0)

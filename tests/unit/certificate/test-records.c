@@ -12,16 +12,50 @@ START_TEST(no_call_leaves_before_the_state_file_knows) {
         ck_assert_int_eq(under_way, STEP_KEY); /* the call waits */
         saves_answer(0, NULL);
         ck_assert_int_eq(under_way, STEP_CONFIGURATION);
-        end_step(FAILURE_NONE);
-        end_step(FAILURE_NONE); /* the CSR */
-        ck_assert_int_eq(under_way, STEP_CSR);
         ck_assert_uint_eq(STATE.n_issuances, 1);
+        end_step(FAILURE_NONE);
+        end_step(FAILURE_NONE);                 /* the CSR */
+        ck_assert_int_eq(under_way, STEP_SIGN); /* of which it knew before the first call */
+        ck_assert_uint_eq(STATE.n_issuances, 1);
+        end_step(FAILURE_TRANSIENT);
+        ck_assert_uint_eq(STATE.n_issuances, 1); /* it may have been signed */
+
+        renewer_request(&renewer, RENEWER_TRY);
+        walk_to(STEP_KEY);
+        end_step(FAILURE_NONE);
+        ck_assert_int_eq(under_way, STEP_KEY);
+        ck_assert_uint_eq(STATE.n_issuances, 2);
         saves_hold(false);
         saves_answer(-ENOSPC, "the disk is full");
         ck_assert_int_eq(under_way, STEP_NONE); /* it must not leave */
         ck_assert_ptr_nonnull(strstr(logged(MESSAGE_FAILED_LOCAL),
                                      "could not be recorded for a restart: the disk is full"));
         ck_assert_int_eq(renewer.renewal.state, RENEWAL_RETRYING);
+}
+END_TEST
+
+START_TEST(a_signature_that_is_not_requested_does_not_count) {
+        put_set(1, 5 * USEC_PER_DAY);
+        renewer_start(&renewer);
+        walk_to(STEP_CONFIGURATION);
+        ck_assert_uint_eq(STATE.n_issuances, 1);
+        end_step(FAILURE_TRANSIENT);
+        ck_assert_uint_eq(STATE.n_issuances, 0);
+        ck_assert_uint_eq(ports.metrics.signatures, 0);
+
+        renewer_request(&renewer, RENEWER_TRY);
+        walk_to(STEP_CSR);
+        ck_assert_uint_eq(STATE.n_issuances, 1);
+        renewer_clear(&renewer); /* a stop */
+        ck_assert_uint_eq(STATE.n_issuances, 0);
+
+        begin();
+        put_set(1, 5 * USEC_PER_DAY);
+        renewer_start(&renewer);
+        walk_to(STEP_COMMIT);
+        end_step(FAILURE_NONE);
+        ck_assert_uint_eq(STATE.n_issuances, 1);
+        ck_assert_uint_eq(ports.metrics.signatures, 1);
 }
 END_TEST
 
@@ -228,6 +262,7 @@ int main(void) {
         Suite *suite = suite_create("records");
 
         TEST_CASE_IN(suite, no_call_leaves_before_the_state_file_knows, set_up, tear_down);
+        TEST_CASE_IN(suite, a_signature_that_is_not_requested_does_not_count, set_up, tear_down);
         TEST_CASE_IN(suite, a_swap_waits_for_what_is_to_be_saved_before_it, set_up, tear_down);
         TEST_CASE_IN(suite, each_failure_backs_off_and_is_remembered, set_up, tear_down);
         TEST_CASE_IN(suite, a_restart_goes_on_waiting, set_up, tear_down);

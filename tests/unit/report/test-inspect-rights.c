@@ -66,7 +66,7 @@ START_TEST(a_key_that_may_not_be_read_is_done_without) {
         make_two(scratch);
         store = test_store_open(scratch);
         ck_assert_int_eq(store_stage_key(store, third.key, NULL), 0);
-        ck_assert_int_eq(store_stage_token(store, "a token", NULL), 0);
+        ck_assert_int_eq(store_stage_parts(store, &(struct store_staged) { .token = "a token" }, NULL), 0);
         store_close(store);
         ck_assert_int_eq(chmod(scratch, 0555), 0);
         if (geteuid() != 0)

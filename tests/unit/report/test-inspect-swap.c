@@ -69,7 +69,10 @@ static void *swap_on(void *userdata) {
                 uint64_t generation;
 
                 if (store_stage_key(swaps->store, set->key, NULL) < 0 ||
-                    store_stage_certificate(swaps->store, set->certificate_pem, set->ca_pem, NULL) < 0 ||
+                    store_stage_parts(swaps->store,
+                                      &(struct store_staged) { .ca_pem = set->ca_pem,
+                                                               .certificate_pem = set->certificate_pem },
+                                      NULL) < 0 ||
                     store_commit(swaps->store, &generation, NULL) < 0 || generation != n)
                         abort();
                 atomic_fetch_add(&swaps->n, 1);

@@ -336,7 +336,8 @@ START_TEST(it_tells_all_of_a_set) {
                       "{\"directorURL\": \"https://d/\", \"certificateSecuredConnectorURL\": \"https://c/\"}",
                       0644);
         ck_assert_int_eq(store_stage_key(store, set.key, NULL), 0);
-        ck_assert_int_eq(store_stage_csr(store, "a request", NULL), 0);
+        ck_assert_int_eq(store_stage_parts(store, &(struct store_staged) { .csr_pem = "a request" }, NULL),
+                         0);
         store_close(store);
         key_free(set.key);
 

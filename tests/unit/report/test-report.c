@@ -185,7 +185,8 @@ START_TEST(no_secret_is_told) {
         test_set_commit(store, &first);
         test_set_commit(store, &second);
         ck_assert_int_eq(store_stage_key(store, second.key, NULL), 0);
-        ck_assert_int_eq(store_stage_token(store, "one-time-token-4711", NULL), 0);
+        ck_assert_int_eq(
+                store_stage_parts(store, &(struct store_staged) { .token = "one-time-token-4711" }, NULL), 0);
         store_close(store);
         scratch_write(scratch, "pass", "open sesame\n", 0600);
         scratch_write(scratch, "c.pem", pem, 0600);

@@ -115,7 +115,7 @@ START_TEST(what_is_staged_is_completed) {
 
         ck_assert_int_eq(store_receive_stage(store, &staged, NULL), 0);
         ck_assert_int_eq(store_stage_key(store, second.key, NULL), 0);
-        ck_assert_int_eq(store_stage_token(store, "mine", NULL), 0);
+        ck_assert_int_eq(store_stage_parts(store, &(struct store_staged) { .token = "mine" }, NULL), 0);
         key_pem(first.key, &staged.key_pem, &size);
         staged.csr_pem = "csr";
         staged.token = "theirs";
@@ -126,7 +126,12 @@ START_TEST(what_is_staged_is_completed) {
         ck_assert_ptr_null(stage.certificate_pem);
 
         staged.token = NULL; /* it was used up */
-        ck_assert_int_eq(store_stage_certificate(store, first.certificate_pem, first.ca_pem, NULL), 0);
+        ck_assert_int_eq(
+                store_stage_parts(store,
+                                  &(struct store_staged) { .ca_pem = first.ca_pem,
+                                                           .certificate_pem = first.certificate_pem },
+                                  NULL),
+                0);
         ck_assert_int_eq(store_receive_stage(store, &staged, NULL), 0);
         stage_clear(&stage);
         stage = load(store);

@@ -197,7 +197,11 @@ START_TEST(a_staged_key_is_committed_with_the_rights_of_now) {
         wide.key_access.mode = 0640;
         ck_assert_int_eq(store_open(scratch, &wide, &store, NULL), 0);
         ck_assert_int_eq(store_stage_key(store, set.key, NULL), 0);
-        ck_assert_int_eq(store_stage_certificate(store, set.certificate_pem, set.ca_pem, NULL), 0);
+        ck_assert_int_eq(store_stage_parts(store,
+                                           &(struct store_staged) { .ca_pem = set.ca_pem,
+                                                                    .certificate_pem = set.certificate_pem },
+                                           NULL),
+                         0);
         store_close(store);
         store = test_store_open(scratch);
         ck_assert_int_eq(store_put_rights(store, 0, &rights), 0);

@@ -132,11 +132,16 @@ START_TEST(a_commit_needs_a_whole_stage) {
         uint64_t generation;
 
         ck_assert_int_eq(store_commit(store, &generation, &error), -ENOENT);
-        ck_assert_int_eq(store_stage_csr(store, "x", &error), -ENOENT);
+        ck_assert_int_eq(store_stage_parts(store, &(struct store_staged) { .csr_pem = "x" }, &error),
+                         -ENOENT);
         ck_assert_int_eq(store_stage_key(store, set.key, &error), 0);
         ck_assert_int_eq(store_commit(store, &generation, &error), -ENOENT);
         ck_assert_msg(strstr(error_text(&error), "no tls.crt"), "%s", error_text(&error));
-        ck_assert_int_eq(store_stage_certificate(store, set.certificate_pem, set.ca_pem, NULL), 0);
+        ck_assert_int_eq(store_stage_parts(store,
+                                           &(struct store_staged) { .ca_pem = set.ca_pem,
+                                                                    .certificate_pem = set.certificate_pem },
+                                           NULL),
+                         0);
         ck_assert_int_eq(unlink(ca), 0);
         ck_assert_int_eq(store_commit(store, &generation, &error), -ENOENT);
         ck_assert_msg(strstr(error_text(&error), "no ca.crt"), "%s", error_text(&error));
@@ -201,9 +206,10 @@ START_TEST(what_is_staged_survives_a_restart) {
         ck_assert_ptr_null(stage.key);
 
         ck_assert_int_eq(store_stage_key(store, set.key, NULL), 0);
-        ck_assert_int_eq(store_stage_csr(store, "csr", NULL), 0);
-        ck_assert_int_eq(store_stage_token(store, "secret", NULL), 0);
-        ck_assert_int_eq(store_stage_connection(store, "{}", NULL), 0);
+        ck_assert_int_eq(store_stage_parts(store, &(struct store_staged) { .csr_pem = "csr" }, NULL), 0);
+        ck_assert_int_eq(store_stage_parts(store, &(struct store_staged) { .token = "secret" }, NULL), 0);
+        ck_assert_int_eq(store_stage_parts(store, &(struct store_staged) { .connection_json = "{}" }, NULL),
+                         0);
         ck_assert_int_eq(stat(token, &st), 0);
         ck_assert_uint_eq(st.st_mode & 07777u, 0600);
         ck_assert_int_eq(stat(directory, &st), 0);
@@ -219,7 +225,10 @@ START_TEST(what_is_staged_survives_a_restart) {
         ck_assert_ptr_null(stage.certificate_pem);
 
         stage_clear(&stage);
-        ck_assert_int_eq(store_stage_certificate(store, "crt", "ca", NULL), 0);
+        ck_assert_int_eq(
+                store_stage_parts(store, &(struct store_staged) { .ca_pem = "ca", .certificate_pem = "crt" },
+                                  NULL),
+                0);
         ck_assert_int_eq(store_stage_drop_token(store, NULL), 0);
         ck_assert_int_eq(store_stage_load(store, &stage, NULL), 0);
         ck_assert_ptr_null(stage.token);
@@ -250,10 +259,15 @@ START_TEST(a_commit_leaves_no_token_and_no_request) {
         uint64_t number;
 
         ck_assert_int_eq(store_stage_key(store, set.key, NULL), 0);
-        ck_assert_int_eq(store_stage_csr(store, "csr", NULL), 0);
-        ck_assert_int_eq(store_stage_token(store, "secret", NULL), 0);
-        ck_assert_int_eq(store_stage_connection(store, "{}", NULL), 0);
-        ck_assert_int_eq(store_stage_certificate(store, set.certificate_pem, set.ca_pem, NULL), 0);
+        ck_assert_int_eq(store_stage_parts(store, &(struct store_staged) { .csr_pem = "csr" }, NULL), 0);
+        ck_assert_int_eq(store_stage_parts(store, &(struct store_staged) { .token = "secret" }, NULL), 0);
+        ck_assert_int_eq(store_stage_parts(store, &(struct store_staged) { .connection_json = "{}" }, NULL),
+                         0);
+        ck_assert_int_eq(store_stage_parts(store,
+                                           &(struct store_staged) { .ca_pem = set.ca_pem,
+                                                                    .certificate_pem = set.certificate_pem },
+                                           NULL),
+                         0);
         ck_assert_int_eq(store_commit(store, &number, NULL), 0);
         assert_list(generation, "ca.crt connection.json tls.crt tls.key");
 }
@@ -266,8 +280,17 @@ START_TEST(the_connection_is_carried_over) {
         uint64_t number;
 
         ck_assert_int_eq(store_stage_key(store, first.key, NULL), 0);
-        ck_assert_int_eq(store_stage_connection(store, "{\"directorURL\": \"https://d\"}", NULL), 0);
-        ck_assert_int_eq(store_stage_certificate(store, first.certificate_pem, first.ca_pem, NULL), 0);
+        ck_assert_int_eq(store_stage_parts(store,
+                                           &(struct store_staged) {
+                                                   .connection_json = "{\"directorURL\": \"https://d\"}" },
+                                           NULL),
+                         0);
+        ck_assert_int_eq(
+                store_stage_parts(store,
+                                  &(struct store_staged) { .ca_pem = first.ca_pem,
+                                                           .certificate_pem = first.certificate_pem },
+                                  NULL),
+                0);
         ck_assert_int_eq(store_commit(store, &number, NULL), 0);
         test_set_commit(store, &second);
         assert_file(scratch, "connection.json", "{\"directorURL\": \"https://d\"}");
@@ -535,9 +558,13 @@ START_TEST(a_key_that_is_in_use_is_not_dropped) {
         ck_assert_int_eq(store_stage_drop_unused(store, NULL), 0);
         for (unsigned i = 0; i < 2; i++) {
                 ck_assert_int_eq(store_stage_ahead(store, next.key, &ahead, NULL), 0);
-                ck_assert_int_eq(store_stage_connection(store, "{}", NULL), 0);
+                ck_assert_int_eq(
+                        store_stage_parts(store, &(struct store_staged) { .connection_json = "{}" }, NULL),
+                        0);
                 if (i == 1)
-                        ck_assert_int_eq(store_stage_csr(store, "csr", NULL), 0);
+                        ck_assert_int_eq(
+                                store_stage_parts(store, &(struct store_staged) { .csr_pem = "csr" }, NULL),
+                                0);
                 ck_assert_int_eq(store_stage_drop_unused(store, NULL), 0);
                 ck_assert_int_eq(access(directory, F_OK), i == 1 ? 0 : -1);
         }
