@@ -442,20 +442,41 @@ struct fleet_options fleet_of(const struct fixture *fixture, const char *name, u
         };
 }
 
+static const char *may_not_trace(void) {
+        if (test_is_instrumented())
+                return test_is_instrumented();
+        return system("strace -D -f -qq -o /dev/null true") != 0 ? "strace is missing or may not trace here"
+                                                                 : NULL;
+}
+
+static void start_wrapped(struct fixture *fixture, const char *wrapper) {
+        setenv("REKEYD_TEST_WRAPPER", wrapper, 1);
+        fixture_start(fixture, NULL);
+        unsetenv("REKEYD_TEST_WRAPPER");
+}
+
+const char *fixture_start_traced(struct fixture *fixture, const char *syscalls, const char *path) {
+        _cleanup_(freep) char *wrapper = NULL;
+
+        if (may_not_trace())
+                return may_not_trace();
+        ck_assert_int_gt(
+                asprintf(&wrapper, "strace -D -f -qq -yy -o %s -e trace=%s -e signal=none", path, syscalls),
+                0);
+        start_wrapped(fixture, wrapper);
+        return NULL;
+}
+
 const char *fixture_start_slow(struct fixture *fixture, const char *syscall, usec_t usec) {
         _cleanup_(freep) char *wrapper = NULL;
 
-        if (test_is_instrumented())
-                return test_is_instrumented();
-        if (system("strace -D -f -qq -o /dev/null true") != 0)
-                return "strace is missing or may not trace here";
+        if (may_not_trace())
+                return may_not_trace();
         ck_assert_int_gt(
                 asprintf(&wrapper,
                          "strace -D -f -qq -o /dev/null -e trace=%s -e inject=%s:delay_enter=%" PRIu64,
                          syscall, syscall, usec),
                 0);
-        setenv("REKEYD_TEST_WRAPPER", wrapper, 1);
-        fixture_start(fixture, NULL);
-        unsetenv("REKEYD_TEST_WRAPPER");
+        start_wrapped(fixture, wrapper);
         return NULL;
 }

@@ -146,3 +146,7 @@ unsigned fixture_calls(struct fixture *fixture, const char *operation);
 /* fixture_start() where each call of SYSCALL takes USEC longer. NULL: it does; else why it cannot, and
  * nothing was started. */
 const char *fixture_start_slow(struct fixture *fixture, const char *syscall, usec_t usec);
+
+/* fixture_start() where strace writes each call of SYSCALLS ("fsync,fdatasync"), with the paths of its files,
+ * to the file PATH. As fixture_start_slow(). */
+const char *fixture_start_traced(struct fixture *fixture, const char *syscalls, const char *path);
