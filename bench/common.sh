@@ -15,7 +15,7 @@ bench() {
         directory=$(cd "$2" && pwd)
         shift 2
         machine
-        REKEYD_TEST_REKEYD=$directory/daemon/rekeyd REKEYD_TEST_REKEYCTL=$directory/ctl/rekeyctl \
+        REKEYD_BENCH=$PWD/bench REKEYD_TEST_REKEYD=$directory/daemon/rekeyd REKEYD_TEST_REKEYCTL=$directory/ctl/rekeyctl \
                 REKEYD_TEST_DEVCONNECTOR=$directory/devconnector/devconnector "$directory/bench/$program" "$@" |
                 awk '/^(#|not ok)/ { print > "/dev/stderr"; next } /^(ok |1\.\.)/ { next } { print; fflush() }'
         return "${PIPESTATUS[0]}"
