@@ -52,7 +52,7 @@ static const struct {
         [ROW_RENEWAL] = { "CPU time of a renewal, all processes", "ms", NULL,
                           "rekeyd also verifies each new pair by a call" },
         [ROW_FSYNCS] = { "fsyncs of a renewal", "", NULL,
-                         "after a loss of power, files that nobody has synced may be empty" },
+                         "after a loss of power, files that were not synced may be empty" },
 };
 static_assert(ELEMENTSOF(rows) == ROW_MAX, "every row is described");
 
