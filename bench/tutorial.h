@@ -1,6 +1,6 @@
 #pragma once
 
-/* One renewal as the tutorial has it, with openssl and curl by hand. */
+/* One renewal as the tutorial has it, with openssl and curl by hand, up to the new files. */
 
 #include <stdint.h>
 

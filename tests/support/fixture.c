@@ -296,6 +296,36 @@ void fixture_ctl(struct fixture *fixture, const char *command, const char *certi
                       text, process_output(process, PROCESS_STDOUT), process_output(process, PROCESS_STDERR));
 }
 
+char *fixture_get(struct fixture *fixture, const char *path) {
+        _cleanup_(freep) char *url = NULL, *control = scratch_path(fixture->directory, "control.sock");
+        struct reply reply = { 0 };
+        CURL *easy = curl_easy_init();
+        CURLcode code;
+
+        ck_assert_int_ge(asprintf(&url, "http://localhost%s", path), 0);
+        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, control);
+        curl_easy_setopt(easy, CURLOPT_URL, url);
+        curl_easy_setopt(easy, CURLOPT_FAILONERROR, 1L);
+        curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_reply);
+        curl_easy_setopt(easy, CURLOPT_WRITEDATA, &reply);
+        code = curl_easy_perform(easy);
+        curl_easy_cleanup(easy);
+        ck_assert_msg(code == CURLE_OK && reply.text, "GET %s: %s", path, curl_easy_strerror(code));
+        return reply.text;
+}
+
+double fixture_metric(struct fixture *fixture, const char *name) {
+        _cleanup_(freep) char *page = fixture_get(fixture, "/metrics");
+        const size_t length = strlen(name);
+
+        for (const char *line = page; line; line = strchr(line, '\n')) {
+                line += *line == '\n';
+                if (has_prefix(line, name) && line[length] == ' ')
+                        return strtod(line + length, NULL);
+        }
+        ck_abort_msg("there is no metric %s", name);
+}
+
 void fixture_reload(struct fixture *fixture) {
         process_signal(fixture->rekeyd, SIGHUP);
         fixture_expect(fixture, MESSAGE_RELOADED);

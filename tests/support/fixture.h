@@ -96,6 +96,11 @@ void fixture_kill(struct fixture *fixture);
 void fixture_ctl(struct fixture *fixture, const char *command, const char *certificate, const char *option,
                  int status, const char *text);
 
+/* What the running rekeyd answers to GET PATH ("/metrics") on its control socket; owned by the caller. A
+ * metric without labels in it. Both abort the test when there is none. */
+char *fixture_get(struct fixture *fixture, const char *path);
+double fixture_metric(struct fixture *fixture, const char *name);
+
 /* SIGHUP, and awaits that the configuration was reloaded. */
 void fixture_reload(struct fixture *fixture);
 

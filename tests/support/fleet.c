@@ -14,12 +14,21 @@
 
 #include "lib/store/store.h"
 #include "tests/support/must.h"
+#include "tests/support/quick-keys/quick-key.h"
 
 #define NAME_SIZE 64
 
 static const char *fleet_name(char buffer[NAME_SIZE], const struct fleet_options *options, unsigned i) {
         snprintf(buffer, NAME_SIZE, "%s-%05u", options->name, i);
         return buffer;
+}
+
+char *fleet_path(const struct fleet_options *options, unsigned i, const char *name) {
+        char buffer[NAME_SIZE], *path;
+
+        must(asprintf(&path, "%s/%s/%s/%s", options->directory, options->name, fleet_name(buffer, options, i),
+                      name) > 0);
+        return path;
 }
 
 void fleet_configure(const struct fleet_options *options, FILE *out, const char *connector,
@@ -109,6 +118,34 @@ static void write_set(const struct fleet_options *options, int fd, const struct 
         }
 }
 
+/* Set number I in SET_FD. TEXTS has what all sets share. */
+static void make_set(const struct fleet_options *options, int set_fd, unsigned i, const struct x509_cert *ca,
+                     struct texts texts) {
+        EVP_PKEY *key = options->key_bits > 0 ? quick_key(options->key_bits) : NULL;
+        EVP_PKEY *next = key && options->with_staged_key ? quick_key(options->key_bits) : NULL;
+        _cleanup_(freep) char *key_text = key ? x509_key_pem(key) : NULL,
+                              *next_text = next ? x509_key_pem(next) : NULL;
+        char name[NAME_SIZE], subject[128];
+
+        snprintf(subject, sizeof(subject), "O=Org,OU=OrgUnit,L=locality,ST=province,C=DE,CN=client-%s",
+                 fleet_name(name, options, i));
+        _cleanup_(x509_cert_clear) struct x509_cert leaf = x509_make(&(struct x509_options) {
+                .subject = subject,
+                .key = key,
+                .issuer = ca,
+                .not_before = options->not_before,
+                .not_after = options->not_after,
+        });
+        texts.leaf = leaf.pem;
+        if (key_text)
+                texts.key = key_text;
+        if (next_text)
+                texts.next_key = next_text;
+        write_set(options, set_fd, &texts);
+        EVP_PKEY_free(key);
+        EVP_PKEY_free(next);
+}
+
 void fleet_make(const struct fleet_options *options) {
         _cleanup_(x509_cert_clear) struct x509_cert ca = read_ca(options->directory);
         struct texts texts = { .ca = ca.pem };
@@ -123,18 +160,10 @@ void fleet_make(const struct fleet_options *options) {
         must(asprintf(&texts.connection, "{\"certificateSecuredConnectorURL\": \"%s\"}\n", options->url) > 0);
 
         for (unsigned i = 0; i < options->n; i++) {
-                char name[NAME_SIZE], subject[128];
+                char name[NAME_SIZE];
                 int set_fd = make_directory_at(fd, fleet_name(name, options, i), 0755);
 
-                snprintf(subject, sizeof(subject),
-                         "O=Org,OU=OrgUnit,L=locality,ST=province,C=DE,CN=client-%s", name);
-                _cleanup_(x509_cert_clear) struct x509_cert leaf =
-                        x509_make(&(struct x509_options) { .subject = subject,
-                                                           .issuer = &ca,
-                                                           .not_before = options->not_before,
-                                                           .not_after = options->not_after });
-                texts.leaf = leaf.pem;
-                write_set(options, set_fd, &texts);
+                make_set(options, set_fd, i, &ca, texts);
                 close(set_fd);
         }
         close(fd);

@@ -13,15 +13,19 @@ struct fleet_options {
         const char *url;              /* certificate-secured, for connection.json */
         usec_t not_before, not_after; /* CLOCK_REALTIME */
         bool with_staged_key;         /* the next key is made already, as after an attempt that was cut off */
+        unsigned key_bits; /* each set has a key, and a staged key, of its own, of that size; 0: see below */
 };
 
-/* Every set has a leaf of its own and the same key, x509_key(0); a staged key is x509_key(2). What cannot be
- * made aborts. */
+/* Every set has a leaf of its own. Without `key_bits` all have the same key, x509_key(0), and the staged key
+ * x509_key(2). What cannot be made aborts. */
 void fleet_make(const struct fleet_options *options);
 
 /* Their entries below `certificates:`, with what EXTRA says for each of them (", name: value" or ""). */
 void fleet_configure(const struct fleet_options *options, FILE *out, const char *connector,
                      const char *extra);
+
+/* The path of file NAME ("tls.crt") of the I-th set; owned by the caller. */
+char *fleet_path(const struct fleet_options *options, unsigned i, const char *name);
 
 /* N sets of 90 days in FIXTURE, for its devconnector, that have LEFT_USEC to live. */
 struct fixture;

@@ -26,6 +26,21 @@ static const unsigned short offsets_1536[] = {
         182, 543,  873, 1022, 1251, 1665, 365, 669,  243, 317,  466, 258, 660, 913, 406, 91,
         526, 2452, 981, 308,  262,  1405, 666, 1078, 58,  1240, 419, 228, 507, 841, 67,  12,
 };
+static const unsigned short offsets_2048[] = {
+        113, 72,  290, 65, 597, 1867, 239, 283, 526, 164,  1612, 390, 1004, 908,  1575, 1078,
+        202, 980, 527, 0,  846, 422,  533, 67,  99,  2886, 455,  187, 20,   1764, 625,  376,
+};
+
+/* For keys of which size which primes are. */
+static const struct {
+        unsigned bits;
+        const unsigned short *offsets;
+        unsigned count;
+} sizes[] = {
+        { 2048, offsets_1024, ELEMENTSOF(offsets_1024) },
+        { 3072, offsets_1536, ELEMENTSOF(offsets_1536) },
+        { 4096, offsets_2048, ELEMENTSOF(offsets_2048) },
+};
 
 static unsigned chance(void) {
         unsigned value;
@@ -36,7 +51,7 @@ static unsigned chance(void) {
 }
 
 static BIGNUM *make_prime(unsigned bits, unsigned number, unsigned offset) {
-        unsigned char bytes[1536 / 8];
+        unsigned char bytes[2048 / 8];
         BIGNUM *prime;
 
         for (unsigned i = 0; i < bits / 512; i++) {
@@ -109,11 +124,16 @@ static void pause_faults(bool pause) {
 }
 
 EVP_PKEY *quick_key(unsigned bits) {
-        const unsigned short *offsets = bits == 2048 ? offsets_1024 : offsets_1536;
-        const unsigned count = bits == 2048 ? ELEMENTSOF(offsets_1024) : ELEMENTSOF(offsets_1536);
+        const unsigned short *offsets = NULL;
+        unsigned count = 0;
         EVP_PKEY *key;
 
-        if (bits != 2048 && bits != 3072)
+        for (size_t i = 0; i < ELEMENTSOF(sizes); i++)
+                if (sizes[i].bits == bits) {
+                        offsets = sizes[i].offsets;
+                        count = sizes[i].count;
+                }
+        if (!offsets)
                 return NULL;
 
         pause_faults(true);

@@ -1,6 +1,7 @@
 #pragma once
 
-/* RSA keys of 2048 and 3072 bits in microseconds, for tests in which nothing depends on how a key is found.
+/* RSA keys of 2048, 3072 and 4096 bits in milliseconds, for tests in which nothing depends on how a key is
+ * found.
  */
 
 #include <openssl/evp.h>

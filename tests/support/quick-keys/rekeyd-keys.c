@@ -10,7 +10,8 @@ int __real_key_generate(unsigned bits, const atomic_bool *cancel, struct key **r
 int __wrap_key_generate(unsigned bits, const atomic_bool *cancel, struct key **ret, struct error *error);
 
 int __wrap_key_generate(unsigned bits, const atomic_bool *cancel, struct key **ret, struct error *error) {
-        EVP_PKEY *key = quick_key(bits);
+        EVP_PKEY *key =
+                bits <= 3072 ? quick_key(bits) : NULL; /* a test asks for 4096 where it wants to wait */
         BIO *text = BIO_new(BIO_s_mem());
         char *pem = NULL;
         long size;
