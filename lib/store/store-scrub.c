@@ -85,8 +85,8 @@ int store_scrub(struct store *store, const struct set *set, char **ret_warning, 
         _cleanup_(generations_clear) struct generations generations = { 0 };
         int r;
 
-        if (cert_text_is_clean(set->certificate_pem) &&
-            (!set->ca_pem || cert_text_is_clean(set->ca_pem)) && !has_adopted(store))
+        if ((set->is_sealed || cert_text_is_clean(set->certificate_pem)) &&
+            (set->is_sealed || !set->ca_pem || cert_text_is_clean(set->ca_pem)) && !has_adopted(store))
                 return 0;
         r = store_list_generations(store, &generations);
         if (r < 0)
