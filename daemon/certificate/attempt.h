@@ -35,6 +35,7 @@ struct attempt_input {
         bool is_copied;             /* the state is: another machine may use the set */
         struct key_order *next_key; /* that may be taken where a key is needed; NULL: none */
         struct store_memory memory;
+        struct seals *seals; /* lib/store/seals.h; borrowed; NULL: none */
 };
 
 /* How the last step ended. */

@@ -16,6 +16,7 @@ struct environment;
 struct issuers;
 struct key_maker;
 struct kube_client;
+struct seals;
 
 struct environment_ops {
         /* A certificate has inspected its files, or could not (HAS_FAILED). IS_FIRST: since the start. */
@@ -44,6 +45,7 @@ struct environment {
         struct exact_timers due; /* renewals, on the wall clock */
         struct exact_timers backoffs;
         struct kube_client *kube; /* `kubernetes` */
+        struct seals *seals;      /* what earlier inspections have found; NULL: they are not kept */
         uint8_t machine_id[16];   /* derived for this application; the same after a restart */
         unsigned issuances_per_hour;
         bool once; /* one attempt for each certificate, then exit */

@@ -266,7 +266,7 @@ static void fill_observation(struct gathered *gathered) {
                 .has_staged_grant =
                         has_staged_key && stage->csr_pem && stage->token && subjects_allow_staged(gathered),
                 .is_new_config = gathered->input.is_new_config,
-                .other_key_asked = gathered->findings.set && !key_fits(gathered->set.key, bits),
+                .other_key_asked = gathered->findings.set && gathered->set.rsa_bits < bits,
                 .enrol_asked = gathered->is_offered,
         };
         observe_replacement(gathered);
@@ -292,6 +292,30 @@ static void read_connection(struct gathered *gathered) {
         add_warning(gathered, error_text(&error));
 }
 
+/* Only the facts of the set are asked for: an attempt also needs its files, an export copies them, and what
+ * was just adopted has warnings to give. */
+static bool asks_facts_only(const struct gathered *gathered) {
+        return !gathered->input.may_renew && gathered->config->n_exports == 0 && !gathered->adopted &&
+               !gathered->shared.is_newer;
+}
+
+static int load(struct gathered *gathered) {
+        const char *known = gathered->input.fingerprint;
+        char fingerprint[FINGERPRINT_HEX];
+        int r;
+
+        if (!asks_facts_only(gathered))
+                return store_load(gathered->store, &gathered->set, &gathered->outcome.error);
+        r = store_load_sealed(gathered->store, gathered->input.seals, gathered->config->name, &gathered->set,
+                              &gathered->outcome.error);
+        if (r < 0 || !gathered->set.is_sealed || strempty(known) ||
+            streq(hex_format(fingerprint, gathered->set.fingerprint, FINGERPRINT_SIZE), known))
+                return r;
+        /* Another one than the last: its subject is read as well. */
+        set_clear(&gathered->set);
+        return store_load(gathered->store, &gathered->set, &gathered->outcome.error);
+}
+
 /* The current set; where it is damaged, one that can take its place. None at all is no failure. */
 static int load_or_repair(struct gathered *gathered) {
         static const char *const meanings[STORE_CHOICE_NONE] = {
@@ -305,7 +329,7 @@ static int load_or_repair(struct gathered *gathered) {
         uint64_t generation;
         int r;
 
-        r = store_load(gathered->store, &gathered->set, &gathered->outcome.error);
+        r = load(gathered);
         if (r == -EBADMSG) {
                 _cleanup_(error_clear) struct error damage = ERROR_INIT;
 
@@ -363,9 +387,9 @@ static void find_doubt(struct gathered *gathered) {
         const struct config_connector *connector = gathered->config->connector;
         const struct urls urls = urls_list(connector, &gathered->connection, gathered->current_url);
 
-        gathered->findings.doubt =
-                gathered->findings.set ? doubt_find(gathered->set.leaf, urls.items[0], connector->enrol_url)
-                                       : DOUBT_NONE;
+        gathered->findings.doubt = gathered->findings.set
+                                           ? doubt_find(&gathered->set, urls.items[0], connector->enrol_url)
+                                           : DOUBT_NONE;
 }
 
 /* The inspection has failed: what there is to be said of the set all the same. It may be read by whoever

@@ -575,6 +575,7 @@ static void begin_inspection(struct renewer *renewer, enum renewer_request reque
                             .subject = saved(renewer)->subject,
                             .revoked = (const char(*)[FINGERPRINT_HEX])saved(renewer)->revoked,
                             .n_revoked = saved(renewer)->n_revoked },
+                .seals = core->env->seals,
         };
         renewer->attempt =
                 attempt_new(&core->env->services, core->config, core->replica, &input, on_step_done, renewer);

@@ -22,6 +22,7 @@
 #include "daemon/observe/metrics-file.h"
 #include "daemon/observe/state-file.h"
 #include "kube/kube-client.h"
+#include "lib/store/seals.h"
 
 /* Threads for files, and for exports: enough that a slow disk under one certificate does not hold up the
  * others. */
@@ -57,6 +58,7 @@ struct manager {
         bool any_renewed, any_failed;
 
         struct spare_memory spare;
+        struct job seals_job;            /* all sets are inspected */
         sd_event_source *extend;         /* while the start takes long */
         struct status_line *status_line; /* NULL with --once */
 
@@ -115,6 +117,20 @@ static void on_changed(struct environment *env) {
                 status_line_changed(manager->status_line);
 }
 
+static void run_rest(struct job *job) {
+        seals_rest(container_of(job, struct manager, seals_job)->env.seals);
+}
+
+static void on_rested(struct job *job) {
+        spare_memory_give_back(&container_of(job, struct manager, seals_job)->spare);
+}
+
+/* What the start needed of them is no longer needed. */
+static void rest_seals(struct manager *manager) {
+        manager->seals_job = (struct job) { .run = run_rest, .done = on_rested };
+        workers_submit(manager->env.services.disk_workers, &manager->seals_job);
+}
+
 static void on_inspected(struct environment *env, const struct certificate *certificate, bool is_first,
                          bool has_failed) {
         struct manager *manager = env_manager(env);
@@ -132,7 +148,7 @@ static void on_inspected(struct environment *env, const struct certificate *cert
         events_emit(env->observers.events, NULL, LOG_INFO, MESSAGE_READY, NULL, 0,
                     "ready: %zu of %zu certificate%s usable", fleet_count_usable(fleet), fleet->n,
                     fleet->n == 1 ? "" : "s");
-        spare_memory_give_back(&manager->spare); /* what all the inspections needed */
+        rest_seals(manager); /* and gives back what all the inspections needed */
 }
 
 static void on_retired(struct environment *env, struct certificate *certificate) {
@@ -330,6 +346,9 @@ static int start_services(struct environment *env, struct config *config, struct
         if (r < 0)
                 return r;
         env->state_directory.fd = r;
+        r = seals_new(env->state_directory.fd, &env->seals);
+        if (r < 0)
+                return error_set(error, r, "out of memory");
         r = workers_new(services->event,
                         config->limits.key_workers > 0 ? config->limits.key_workers : processors(),
                         &services->key_workers);
@@ -545,6 +564,7 @@ struct manager *manager_free(struct manager *manager) {
         workers_free(manager->env.services.key_workers);
         workers_free(manager->env.services.disk_workers);
         workers_free(manager->env.services.export_workers);
+        seals_free(manager->env.seals);
         control_free(manager->control);
         metrics_file_free(manager->metrics_file);
         reload_free(manager->reload);

@@ -16,10 +16,10 @@ const char *const doubt_texts[DOUBT_MAX] = {
                             "`enrol_url` and takes one-time tokens only",
 };
 
-enum doubt doubt_find(const struct cert *leaf, const char *url, const char *enrol_url) {
-        if (cert_is_self_signed(leaf))
+enum doubt doubt_find(const struct set *set, const char *url, const char *enrol_url) {
+        if (set->is_self_signed)
                 return DOUBT_SELF_SIGNED;
-        if (!cert_allows_client_auth(leaf))
+        if (!set->allows_client_auth)
                 return DOUBT_SERVER_ONLY;
         if (!url)
                 return DOUBT_NO_URL;

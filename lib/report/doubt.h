@@ -16,6 +16,6 @@ enum doubt {
 /* Clauses; NULL for DOUBT_NONE. */
 extern const char *const doubt_texts[DOUBT_MAX];
 
-/* About LEAF, where URL is that of the certificate-secured endpoint, and ENROL_URL that of the token-secured
+/* About SET, where URL is that of the certificate-secured endpoint, and ENROL_URL that of the token-secured
  * one; each may be NULL. The first that applies. */
-enum doubt doubt_find(const struct cert *leaf, const char *url, const char *enrol_url);
+enum doubt doubt_find(const struct set *set, const char *url, const char *enrol_url);

@@ -467,7 +467,7 @@ void report_offline(const struct config *config, const struct config_certificate
         if (inspection->has_set && inspection->set.leaf) {
                 const struct urls urls = urls_list(certificate->connector, &inspection->connection, NULL);
 
-                status.renewable.doubt = doubt_texts[doubt_find(inspection->set.leaf, urls.items[0],
+                status.renewable.doubt = doubt_texts[doubt_find(&inspection->set, urls.items[0],
                                                                 certificate->connector->enrol_url)];
         }
         if (status.is_usable)

@@ -11,6 +11,8 @@
 
 #include "lib/protocol/connection.h"
 #include "lib/store/directory.h"
+#include "lib/store/seals.h"
+#include "lib/x509/cert-write.h"
 #include "lib/x509/chain.h"
 
 void set_drop_files(struct set *set) {
@@ -64,6 +66,18 @@ static int read_part(int dir_fd, const char *name, size_t max, bool optional, ch
         return 0;
 }
 
+static int read_texts(int dir_fd, struct set *set, struct error *error) {
+        int r;
+
+        r = read_part(dir_fd, STORE_CERTIFICATE, CERT_PEM_MAX, false, &set->certificate_pem, error);
+        if (r < 0)
+                return r;
+        r = read_part(dir_fd, STORE_CA, CERT_PEM_MAX, true, &set->ca_pem, error);
+        if (r < 0)
+                return r;
+        return read_part(dir_fd, STORE_CONNECTION, CONNECTION_JSON_MAX, true, &set->connection_json, error);
+}
+
 static int read_parts(int dir_fd, bool is_view, struct set *set, struct error *error) {
         int r;
 
@@ -72,13 +86,7 @@ static int read_parts(int dir_fd, bool is_view, struct set *set, struct error *e
                 error_clear(error);
         else if (r < 0)
                 return r;
-        r = read_part(dir_fd, STORE_CERTIFICATE, CERT_PEM_MAX, false, &set->certificate_pem, error);
-        if (r < 0)
-                return r;
-        r = read_part(dir_fd, STORE_CA, CERT_PEM_MAX, true, &set->ca_pem, error);
-        if (r < 0)
-                return r;
-        return read_part(dir_fd, STORE_CONNECTION, CONNECTION_JSON_MAX, true, &set->connection_json, error);
+        return read_texts(dir_fd, set, error);
 }
 
 int store_examine_set(struct set *set, struct error *error) {
@@ -110,14 +118,51 @@ int store_examine_set(struct set *set, struct error *error) {
                         return error_set_errno(error, r, "cannot read its chain");
         }
 
+        set->rsa_bits = set->key && key_is_rsa(set->key) ? key_bits(set->key) : 0;
+        set->is_self_signed = cert_is_self_signed(certs.items[0]);
+        set->allows_client_auth = cert_allows_client_auth(certs.items[0]);
         set->not_before = cert_not_before(certs.items[0]);
         cert_fingerprint(certs.items[0], set->fingerprint);
         set->leaf = take_ptr(certs.items[0]);
         return 0;
 }
 
-static int load_generation(const struct store *store, uint64_t number, bool is_view, struct set *ret,
-                           struct error *error) {
+static bool is_clean(const struct set *set) {
+        return cert_text_is_clean(set->certificate_pem) && (!set->ca_pem || cert_text_is_clean(set->ca_pem));
+}
+
+/* Reads all parts of SET, and finds out what follows from them unless it is known of the same bytes. */
+static int read_sealed(const struct store *store, int dir_fd, struct seals *seals, const char *name,
+                       struct set *set, struct error *error) {
+        uint8_t seal[SEAL_SIZE];
+        char *key_text;
+        size_t key_size;
+        bool has_seal;
+        int r;
+
+        r = key_read_text_at(dir_fd, STORE_KEY, FILE_NOFOLLOW, &key_text, &key_size, error);
+        if (r < 0)
+                return r;
+        r = read_texts(dir_fd, set, error);
+        has_seal = r == 0 && seal_of(name, store->path, key_text, key_size, set, seal) == 0;
+        if (r < 0 || (has_seal && seals_find(seals, seal, set))) {
+                explicit_bzero(key_text, key_size);
+                free(key_text);
+                free(take_ptr(set->certificate_pem));
+                free(take_ptr(set->ca_pem));
+                return r;
+        }
+        r = key_take_text(key_text, key_size, STORE_KEY, &set->key, error);
+        if (r == 0)
+                r = store_examine_set(set, error);
+        if (r == 0 && has_seal && is_clean(set))
+                seals_add(seals, seal, set);
+        return r;
+}
+
+/* SEALS, with the certificate NAME, may be NULL. */
+static int load_generation(const struct store *store, uint64_t number, bool is_view, struct seals *seals,
+                           const char *certificate, struct set *ret, struct error *error) {
         _cleanup_(set_clear) struct set set = { 0 };
         _cleanup_(fd_closep) int dir_fd = -1;
         char name[NUMBERED_NAME_MAX];
@@ -129,9 +174,13 @@ static int load_generation(const struct store *store, uint64_t number, bool is_v
                 error_set_errno(error, dir_fd, "cannot open its directory");
                 return tell(store, name, dir_fd, error);
         }
-        r = read_parts(dir_fd, is_view, &set, error);
-        if (r == 0)
-                r = store_examine_set(&set, error);
+        if (seals)
+                r = read_sealed(store, dir_fd, seals, certificate, &set, error);
+        else {
+                r = read_parts(dir_fd, is_view, &set, error);
+                if (r == 0)
+                        r = store_examine_set(&set, error);
+        }
         if (r < 0)
                 return tell(store, name, r, error);
 
@@ -141,18 +190,23 @@ static int load_generation(const struct store *store, uint64_t number, bool is_v
 }
 
 int store_load_generation(const struct store *store, uint64_t number, struct set *ret, struct error *error) {
-        return load_generation(store, number, false, ret, error);
+        return load_generation(store, number, false, NULL, NULL, ret, error);
 }
 
 int store_inspect_generation(const struct store *store, uint64_t number, struct set *ret,
                              struct error *error) {
-        return load_generation(store, number, true, ret, error);
+        return load_generation(store, number, true, NULL, NULL, ret, error);
+}
+
+int store_load_sealed(const struct store *store, struct seals *seals, const char *name, struct set *ret,
+                      struct error *error) {
+        if (!store->has_current)
+                return error_set(error, -ENOENT, "no certificate in %s yet", store->path);
+        return load_generation(store, store->current, false, seals, name, ret, error);
 }
 
 int store_load(const struct store *store, struct set *ret, struct error *error) {
-        if (!store->has_current)
-                return error_set(error, -ENOENT, "no certificate in %s yet", store->path);
-        return store_load_generation(store, store->current, ret, error);
+        return store_load_sealed(store, NULL, NULL, ret, error);
 }
 
 int store_peek(const char *directory, uint64_t generation, struct set *ret, struct error *error) {

@@ -15,6 +15,13 @@
 
 #define STORE_TOKEN_MAX (16u * 1024)
 
+/* All generations on disk, oldest first; the numbers are owned by the caller. */
+struct generations {
+        uint64_t *numbers;
+        size_t n;
+};
+void generations_clear(struct generations *generations);
+
 struct store {
         char *path;
         int fd; /* the directory; its flock is ours */
@@ -23,7 +30,16 @@ struct store {
         struct file_access key_access; /* of the options, and of what they leave open */
         bool has_current;
         uint64_t current;
+
+        /* What opening it has listed, for as long as this store has changed nothing of it. Whoever else works
+         * there waits for the lock. */
+        bool is_listed;
+        struct generations listed;
+        bool has_no_stage; /* for the next generation */
 };
+
+/* The store is about to add or remove a generation or a stage. */
+void store_forget_listing(struct store *store);
 
 /* "..gen-000042" and "..stage-000043". */
 #define GENERATION_PREFIX "..gen-"
@@ -127,12 +143,6 @@ bool text_equal_but_blanks(const char *a, const char *b);
 /* What a public name is: our link or nothing (0), a regular file (1), or something to refuse. */
 int store_is_plain(const struct store *store, const char *name, struct error *error);
 
-/* All generations on disk, oldest first; the numbers are owned by the caller. */
-struct generations {
-        uint64_t *numbers;
-        size_t n;
-};
-void generations_clear(struct generations *generations);
 int store_list_generations(const struct store *store, struct generations *ret);
 
 extern const char *const store_public_names[];

@@ -46,12 +46,20 @@ static uint64_t hash_number(uint64_t hash, uint64_t number) {
         return hash;
 }
 
+/* ROOT is the directory of the store. */
+static struct rights own_rights(const struct stat *root) {
+        return (struct rights) {
+                .uid = geteuid(),
+                .gid = root->st_mode & S_ISGID ? root->st_gid : getegid(),
+        };
+}
+
 int store_own_rights(const struct store *store, struct rights *ret) {
         struct stat st;
 
         if (fstat(store->fd, &st) < 0)
                 return -errno;
-        *ret = (struct rights) { .uid = geteuid(), .gid = st.st_mode & S_ISGID ? st.st_gid : getegid() };
+        *ret = own_rights(&st);
         return 0;
 }
 
@@ -167,8 +175,9 @@ static int visit(struct walk *walk, const struct spot *spot) {
 struct folder {
         char name[NUMBERED_NAME_MAX];
         bool is_there;
-        bool is_wide; /* its group or others may write there: of the files in it more is visited then */
-        int fd;       /* -1: nobody else can put another one in its place, so its name will do */
+        bool is_wide;  /* its group or others may write there: of the files in it more is visited then */
+        bool is_right; /* nothing is to be changed, nor to be looked at again */
+        int fd;        /* -1: nobody else can put another one in its place, so its name will do */
 };
 
 static void folder_clear(struct folder *folder) {
@@ -192,7 +201,7 @@ static int visit_file(struct walk *walk, const struct folder *folder, const char
 static int visit_folder(struct walk *walk, const struct folder *folder, mode_t mode) {
         const struct spot spot = { walk->store->fd, folder->name, folder->name, FILE_ACCESS(mode), false };
 
-        return visit(walk, &spot);
+        return folder->is_right ? 0 : visit(walk, &spot);
 }
 
 /* One that this user owns and may not read, MODE lets it. */
@@ -222,6 +231,9 @@ static int find_folder(struct walk *walk, const char *prefix, uint64_t number, m
                 return 0;
         ret->is_there = true;
         ret->is_wide = st.st_mode & (S_IWGRP | S_IWOTH);
+        /* The group may do what everybody may, so an ACL could give nothing, and any group is right. */
+        ret->is_right = (st.st_mode & 07777u) == mode && (mode >> 3 & 07u) == (mode & 07u) &&
+                        (st.st_uid == 0 || st.st_uid == walk->own.uid);
         return walk->root.st_mode & S_IWGRP ? open_folder(walk, mode, ret) : 0;
 }
 
@@ -252,6 +264,8 @@ static int visit_stage(struct walk *walk) {
         _cleanup_(folder_clear) struct folder folder = { .fd = -1 };
         int r;
 
+        if (walk->store->has_no_stage)
+                return 0;
         r = find_folder(walk, STAGE_PREFIX, store_next(walk->store), 0700, &folder);
         if (r < 0 || !folder.is_there)
                 return r;
@@ -316,7 +330,9 @@ static int walk_through(const struct store *store, bool change, bool is_lenient,
         struct walk walk = { .store = store, .is_lenient = is_lenient, .result = &result };
         int r;
 
-        r = fstat(store->fd, &walk.root) < 0 ? -errno : store_own_rights(store, &walk.own);
+        r = fstat(store->fd, &walk.root) < 0 ? -errno : 0;
+        if (r == 0)
+                walk.own = own_rights(&walk.root);
         if (r == 0)
                 r = store_list_generations(store, &generations);
         if (r == 0)

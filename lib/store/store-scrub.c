@@ -75,6 +75,8 @@ static int scrub_generation(const struct store *store, uint64_t number, char **w
 static bool has_adopted(const struct store *store) {
         char name[NUMBERED_NAME_MAX];
 
+        if (store->is_listed)
+                return store->current > 0 && store->listed.n > 0 && store->listed.numbers[0] == 0;
         return store->current > 0 && faccessat(store->fd, store_numbered_name(name, GENERATION_PREFIX, 0),
                                                F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
@@ -83,8 +85,8 @@ int store_scrub(struct store *store, const struct set *set, char **ret_warning, 
         _cleanup_(generations_clear) struct generations generations = { 0 };
         int r;
 
-        if (cert_text_is_clean(set->certificate_pem) && (!set->ca_pem || cert_text_is_clean(set->ca_pem)) &&
-            !has_adopted(store))
+        if ((set->is_sealed || cert_text_is_clean(set->certificate_pem)) &&
+            (set->is_sealed || !set->ca_pem || cert_text_is_clean(set->ca_pem)) && !has_adopted(store))
                 return 0;
         r = store_list_generations(store, &generations);
         if (r < 0)

@@ -25,6 +25,10 @@ void stage_clear(struct stage *stage) {
 
 /* Opens the stage for the next generation. -ENOENT when nothing is staged. */
 static int open_stage(const struct store *store, char name[NUMBERED_NAME_MAX]) {
+        if (store->has_no_stage) {
+                store_numbered_name(name, STAGE_PREFIX, store_next(store));
+                return -ENOENT;
+        }
         return dir_open_at(store->fd, store_numbered_name(name, STAGE_PREFIX, store_next(store)));
 }
 
@@ -34,6 +38,7 @@ int store_stage_key(struct store *store, const struct key *key, struct error *er
         int r;
 
         store_numbered_name(name, STAGE_PREFIX, store_next(store));
+        store_forget_listing(store);
         r = dir_remove_at(store->fd, name);
         if (r < 0)
                 return error_set_errno(error, r, "cannot clear %s/%s", store->path, name);

@@ -85,10 +85,30 @@ static void sort_generations(struct generations *generations) {
                 qsort(generations->numbers, generations->n, sizeof(*generations->numbers), compare_numbers);
 }
 
+static int copy_generations(const struct generations *listed, struct generations *ret) {
+        struct generations copy = { .n = listed->n };
+
+        if (copy.n > 0) {
+                copy.numbers = malloc(copy.n * sizeof(*copy.numbers));
+                if (!copy.numbers)
+                        return -ENOMEM;
+                memcpy(copy.numbers, listed->numbers, copy.n * sizeof(*copy.numbers));
+        }
+        *ret = copy;
+        return 0;
+}
+
+void store_forget_listing(struct store *store) {
+        store->is_listed = store->has_no_stage = false;
+        generations_clear(&store->listed);
+}
+
 int store_list_generations(const struct store *store, struct generations *ret) {
         _cleanup_(generations_clear) struct generations generations = { 0 };
         int r;
 
+        if (store->is_listed)
+                return copy_generations(&store->listed, ret);
         r = dir_for_each(store->fd, collect_generation, &generations);
         if (r < 0)
                 return r;
@@ -163,9 +183,10 @@ static int remove_litter(const char *name, void *userdata) {
 }
 
 /* Removes what is beyond `keep` and has been out of use for the time of grace: the successor's directory
- * shows since when. */
-static void prune(const struct store *store, const struct generations *generations) {
+ * shows since when. True: all of GENERATIONS are still there. */
+static bool prune(const struct store *store, const struct generations *generations) {
         usec_t now = now_usec(CLOCK_REALTIME);
+        bool is_whole = true;
 
         for (size_t i = 0; i + store->options.keep < generations->n; i++) {
                 char name[NUMBERED_NAME_MAX], successor[NUMBERED_NAME_MAX];
@@ -180,7 +201,9 @@ static void prune(const struct store *store, const struct generations *generatio
                 if (usec_sub(now, (usec_t)st.st_ctim.tv_sec * USEC_PER_SEC) < store->options.grace_usec)
                         continue;
                 (void)dir_remove_at(store->fd, name);
+                is_whole = false;
         }
+        return is_whole;
 }
 
 /* Everything in the directory, seen once: an inspection of a set at rest reads it only once. */
@@ -188,6 +211,7 @@ struct survey {
         struct generations generations;
         unsigned n_public; /* public names that are there, whatever they are */
         bool has_litter;   /* names that remove_litter() is about */
+        bool has_stage;
 };
 
 static void survey_clear(struct survey *survey) {
@@ -204,7 +228,8 @@ static bool is_public(const char *name) {
 static int survey_entry(const char *name, void *userdata) {
         struct survey *survey = userdata;
 
-        survey->has_litter = survey->has_litter || has_prefix(name, STAGE_PREFIX) || is_temporary(name);
+        survey->has_stage = survey->has_stage || has_prefix(name, STAGE_PREFIX);
+        survey->has_litter = survey->has_litter || survey->has_stage || is_temporary(name);
         survey->n_public += is_public(name) ? 1 : 0;
         return collect_generation(name, &survey->generations);
 }
@@ -254,7 +279,12 @@ static int recover(struct store *store, struct error *error) {
                 if (r < 0)
                         return error_set_errno(error, r, "cannot clean up directory %s", store->path);
         }
-        prune(store, generations);
+        store->is_listed = prune(store, generations);
+        if (store->is_listed) {
+                store->listed = *generations;
+                *generations = (struct generations) { 0 };
+        }
+        store->has_no_stage = !survey.has_stage;
         store_read_adopted(store);
         return 0;
 }
@@ -294,6 +324,7 @@ struct store *store_close(struct store *store) {
         if (!store)
                 return NULL;
         fd_close(store->fd);
+        generations_clear(&store->listed);
         free(store->path);
         free(store);
         return NULL;
@@ -332,6 +363,7 @@ int store_publish(struct store *store, const char *stage_name, uint64_t number, 
         int r;
 
         store_numbered_name(name, GENERATION_PREFIX, number);
+        store_forget_listing(store);
 
         r = store_make_links(store, error);
         if (r < 0)
@@ -427,7 +459,7 @@ int store_commit(struct store *store, uint64_t *ret_generation, struct error *er
         if (r < 0)
                 return r;
         if (store_list_generations(store, &generations) == 0)
-                prune(store, &generations);
+                (void)prune(store, &generations);
         *ret_generation = number;
         return 0;
 }

@@ -57,6 +57,9 @@ struct set {
         usec_t effective_expiry;
         uint8_t spki[SPKI_HASH_SIZE];
         uint8_t fingerprint[FINGERPRINT_SIZE];
+        unsigned rsa_bits; /* of the key; 0: it is not an RSA key, or could not be read */
+        bool is_self_signed, allows_client_auth;
+        bool is_sealed; /* these facts are from a seal: of the files, only `connection_json` is there */
 };
 void set_clear(struct set *set);
 
@@ -68,6 +71,13 @@ void set_drop_files(struct set *set);
  * (the key is the leaf's, the leaf verifies to ca.crt where there is one, whatever the time). 0; -ENOENT when
  * there is no current generation; -EBADMSG when its parts are damaged or do not match; another -errno. */
 int store_load(const struct store *store, struct set *ret, struct error *error);
+
+/* The same for the certificate NAME, where the facts are enough: what SEALS (may be NULL; lib/store/seals.h)
+ * know of the very same bytes is not found out again, and the set is sealed. What they do not know they do
+ * afterwards. */
+struct seals;
+int store_load_sealed(const struct store *store, struct seals *seals, const char *name, struct set *ret,
+                      struct error *error);
 
 /* The same for one generation of DIRECTORY, without opening it for work: nothing is locked or changed.
  * -ENOENT when there is no such generation any more. */

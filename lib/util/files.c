@@ -115,9 +115,10 @@ static int read_all(int fd, const struct stat *st, size_t max, char **ret_data, 
                         free(data);
                         return r;
                 }
-                if (n == 0)
-                        break;
                 size += (size_t)n;
+                /* As large as it was said to be, and no more was there: a second call would only say so. */
+                if (n == 0 || (S_ISREG(st->st_mode) && size > 0 && size == (size_t)st->st_size))
+                        break;
         }
 
         data[size] = '\0';

@@ -66,16 +66,23 @@ int log_repeated(int priority, unsigned n) {
 /* What is unsafe to show is escaped here too, since collectors show lines as they are; it is the same JSON.
  */
 static void write_json_string(FILE *out, const char *text) {
-        fputc('"', out);
+        putc_unlocked('"', out);
         for (const char *p = text; *p;) {
+                const size_t n_plain = utf8_plain_size(p, "\"\\");
+
+                if (n_plain > 0) {
+                        fwrite_unlocked(p, n_plain, 1, out);
+                        p += n_plain;
+                        continue;
+                }
                 const size_t size = utf8_size(p, UTF8_STRING);
                 const uint32_t code = size > 0 ? utf8_code_point(p, size) : 0xfffd;
 
                 /* JSON has no room for other bytes: one of them spoils the line. */
                 if (size > 0 && !utf8_is_unsafe(p)) {
                         if (*p == '"' || *p == '\\')
-                                fputc('\\', out);
-                        fwrite(p, size, 1, out);
+                                putc_unlocked('\\', out);
+                        fwrite_unlocked(p, size, 1, out);
                 } else if (code > 0xffff)
                         fprintf(out, "\\u%04x\\u%04x", 0xd800 + ((code - 0x10000) >> 10),
                                 0xdc00 + ((code - 0x10000) & 0x3ff));
@@ -83,17 +90,17 @@ static void write_json_string(FILE *out, const char *text) {
                         fprintf(out, "\\u%04x", code);
                 p += size == 0 ? 1 : size;
         }
-        fputc('"', out);
+        putc_unlocked('"', out);
 }
 
 /* "REKEYD_NOT_AFTER" -> "not_after": short names in JSON, where nothing else shares the namespace. */
 static void write_json_name(FILE *out, const char *name) {
         if (has_prefix(name, "REKEYD_"))
                 name += strlen("REKEYD_");
-        fputc('"', out);
+        putc_unlocked('"', out);
         for (; *name; name++)
-                fputc(tolower((unsigned char)*name), out);
-        fputs("\":", out);
+                putc_unlocked(tolower((unsigned char)*name), out);
+        fputs_unlocked("\":", out);
 }
 
 static void write_line(FILE *out, int priority, const char *message_id, const struct log_field *fields,
@@ -125,13 +132,13 @@ static void write_line(FILE *out, int priority, const char *message_id, const st
 /* Text or JSON, owned by the caller. 0 or -ENOMEM. */
 static int format_line(int priority, const char *message_id, const struct log_field *fields, size_t n_fields,
                        const char *message, char **ret_data, size_t *ret_size) {
-        _cleanup_(freep) char *line = NULL, *safe = utf8_escape(message);
-        FILE *out = safe ? text_stream_open(&line, ret_size) : NULL;
+        const bool is_json = log_format == LOG_FORMAT_JSON;
+        _cleanup_(freep) char *line = NULL, *safe = is_json ? NULL : utf8_escape(message);
+        FILE *out = is_json || safe ? text_stream_open(&line, ret_size) : NULL;
 
         if (!out)
                 return -ENOMEM;
-        write_line(out, priority, message_id, fields, n_fields,
-                   log_format == LOG_FORMAT_JSON ? message : safe);
+        write_line(out, priority, message_id, fields, n_fields, is_json ? message : safe);
         if (fclose(out) != 0)
                 return -ENOMEM;
         *ret_data = take_ptr(line);

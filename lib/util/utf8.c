@@ -102,6 +102,14 @@ bool utf8_is_unsafe(const char *text) {
         return false;
 }
 
+size_t utf8_plain_size(const char *text, const char *except) {
+        size_t n = 0;
+
+        while (text[n] >= ' ' && text[n] <= '~' && !strchr(except, text[n]))
+                n++;
+        return n;
+}
+
 char *utf8_escape(const char *text) {
         static const char digits[] = "0123456789abcdef";
         char *escaped = malloc(4 * strlen(text) + 1), *q = escaped;
@@ -109,8 +117,14 @@ char *utf8_escape(const char *text) {
         if (!escaped)
                 return NULL;
         for (const char *p = text; *p;) {
-                size_t size = utf8_size(p, UTF8_STRING);
+                size_t size = utf8_plain_size(p, "");
 
+                if (size > 0) {
+                        q = mempcpy(q, p, size);
+                        p += size;
+                        continue;
+                }
+                size = utf8_size(p, UTF8_STRING);
                 if (size > 0 && !utf8_is_unsafe(p)) {
                         q = mempcpy(q, p, size);
                         p += size;

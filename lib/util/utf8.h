@@ -32,6 +32,10 @@ bool utf8_is_control(const char *text);
  */
 bool utf8_is_unsafe(const char *text);
 
+/* How many bytes at the beginning of TEXT are printable ASCII and none of EXCEPT: most of most texts, which
+ * need not be looked at as characters. */
+size_t utf8_plain_size(const char *text, const char *except);
+
 /* A copy of TEXT for people, on a terminal and in a log: each byte of what is unsafe, or of no character, is
  * "\xNN". Owned by the caller; NULL when memory is out. */
 char *utf8_escape(const char *text);

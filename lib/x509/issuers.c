@@ -97,6 +97,54 @@ int issuers_of_chain(const struct cert_list *chain, struct issuers **ret) {
         return 0;
 }
 
+static bool is_of_facts(const struct issuers *issuers, const struct issuer *items, size_t n) {
+        if (issuers->n != n)
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (memcmp(issuers->items[i].fingerprint, items[i].fingerprint, FINGERPRINT_SIZE) != 0)
+                        return false;
+        return true;
+}
+
+static struct issuers *make_of_facts(const struct issuer *items, size_t n) {
+        struct issuers *issuers = calloc(1, sizeof(*issuers) + n * sizeof(issuers->items[0]));
+
+        if (!issuers)
+                return NULL;
+        issuers->n_refs = 1;
+        for (size_t i = 0; i < n; i++) {
+                issuers->items[issuers->n] = items[i];
+                issuers->items[issuers->n].subject = strdup(items[i].subject);
+                if (!issuers->items[issuers->n++].subject) {
+                        destroy(issuers);
+                        return NULL;
+                }
+        }
+        return issuers;
+}
+
+int issuers_of_facts(const struct issuer *items, size_t n, struct issuers **ret) {
+        struct issuers **bucket = bucket_of(items[0].fingerprint), *issuers;
+
+        pthread_mutex_lock(&lock);
+        for (issuers = *bucket; issuers && !is_of_facts(issuers, items, n); issuers = issuers->next)
+                ;
+        if (issuers)
+                issuers->n_refs++;
+        else {
+                issuers = make_of_facts(items, n);
+                if (issuers) {
+                        issuers->next = *bucket;
+                        *bucket = issuers;
+                }
+        }
+        pthread_mutex_unlock(&lock);
+        if (!issuers)
+                return -ENOMEM;
+        *ret = issuers;
+        return 0;
+}
+
 struct issuers *issuers_ref(struct issuers *issuers) {
         if (!issuers)
                 return NULL;

@@ -26,6 +26,9 @@ struct issuers {
 /* The issuers in CHAIN (lib/x509/chain.h), which begins with its leaf; NULL where it has none. 0 or -ENOMEM.
  */
 int issuers_of_chain(const struct cert_list *chain, struct issuers **ret);
+
+/* The same of their N facts, 1 at least, as they were in such issuers; copied. */
+int issuers_of_facts(const struct issuer *items, size_t n, struct issuers **ret);
 struct issuers *issuers_ref(struct issuers *issuers);  /* ISSUERS, which may be NULL */
 struct issuers *issuers_free(struct issuers *issuers); /* drops one reference; accepts NULL, returns NULL */
 DEFINE_CLEANUP(struct issuers *, issuers_free);

@@ -255,17 +255,19 @@ int key_parse(const char *pem, size_t size, struct key **ret, struct error *erro
         return key_new(&rsa, NULL, ret, error);
 }
 
-int key_read_at(int dir_fd, const char *name, enum file_links links, struct key **ret, struct error *error) {
-        char *data;
-        size_t size;
+int key_read_text_at(int dir_fd, const char *name, enum file_links links, char **ret, size_t *ret_size,
+                     struct error *error) {
         int r;
 
-        r = file_read_at(dir_fd, name, links, KEY_PEM_MAX, &data, &size);
+        r = file_read_at(dir_fd, name, links, KEY_PEM_MAX, ret, ret_size);
         if (r == -EFBIG)
                 return error_set(error, r, "cannot read the private key %s: it is larger than %u KiB", name,
                                  KEY_PEM_MAX / 1024);
-        if (r < 0)
-                return error_set_errno(error, r, "cannot read the private key %s", name);
+        return r < 0 ? error_set_errno(error, r, "cannot read the private key %s", name) : 0;
+}
+
+int key_take_text(char *data, size_t size, const char *name, struct key **ret, struct error *error) {
+        int r;
 
         r = pem_text_restore(&data, &size);
         if (r < 0)
@@ -277,6 +279,15 @@ int key_read_at(int dir_fd, const char *name, enum file_links links, struct key 
         if (r < 0)
                 error_prefix(error, "cannot use the private key %s", name);
         return r;
+}
+
+int key_read_at(int dir_fd, const char *name, enum file_links links, struct key **ret, struct error *error) {
+        char *data;
+        size_t size;
+        int r;
+
+        r = key_read_text_at(dir_fd, name, links, &data, &size, error);
+        return r < 0 ? r : key_take_text(data, size, name, ret, error);
 }
 
 int key_create_at(const struct key *key, int dir_fd, const char *name, struct file_access access,

@@ -36,6 +36,12 @@ int key_parse(const char *pem, size_t size, struct key **ret, struct error *erro
  * too. */
 int key_read_at(int dir_fd, const char *name, enum file_links links, struct key **ret, struct error *error);
 
+/* The two halves of it, for who may know the bytes already. The text is owned by the caller, and is
+ * explicit_bzero()ed or given to the second half, which cleanses and frees it in any case. */
+int key_read_text_at(int dir_fd, const char *name, enum file_links links, char **ret, size_t *ret_size,
+                     struct error *error);
+int key_take_text(char *data, size_t size, const char *name, struct key **ret, struct error *error);
+
 /* Writes the key as PKCS#8 PEM, durably: file_create_at(). The mode is set before the first byte. 0 or
  * -errno. */
 int key_create_at(const struct key *key, int dir_fd, const char *name, struct file_access access,

@@ -36,9 +36,12 @@ START_TEST(the_table) {
                 _cleanup_(cert_list_clear) struct cert_list list = { 0 };
 
                 ck_assert_int_eq(cert_list_parse(leaf.pem, strlen(leaf.pem), &list, NULL), 0);
-                ck_assert_msg(doubt_find(list.items[0], cases[i].url, cases[i].enrol_url) ==
-                                      cases[i].expected,
-                              "%zu", i);
+                const struct set set = {
+                        .is_self_signed = cert_is_self_signed(list.items[0]),
+                        .allows_client_auth = cert_allows_client_auth(list.items[0]),
+                };
+                ck_assert_msg(doubt_find(&set, cases[i].url, cases[i].enrol_url) == cases[i].expected, "%zu",
+                              i);
         }
 }
 END_TEST

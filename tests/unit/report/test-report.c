@@ -79,6 +79,8 @@ static struct inspection make_inspection(void) {
         cert_fingerprint(set->leaf, set->fingerprint);
         cert_spki(set->leaf, set->spki);
         cert_key_text(set->leaf, inspection.key);
+        set->is_self_signed = cert_is_self_signed(set->leaf);
+        set->allows_client_auth = cert_allows_client_auth(set->leaf);
         set->not_before = cert_not_before(set->leaf);
         set->effective_expiry = cert_not_after(set->leaf);
         hex_format(inspection.fingerprint, set->fingerprint, sizeof(set->fingerprint));

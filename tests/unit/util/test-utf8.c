@@ -53,6 +53,17 @@ START_TEST(nothing_else) {
 }
 END_TEST
 
+/* What need not be looked at as characters is no more than that. */
+START_TEST(what_is_plain) {
+        for (unsigned c = 0; c <= 0xff; c++) {
+                const char text[] = { 'a', (char)c, 'b', '\n', '\0' };
+
+                ck_assert_uint_eq(utf8_plain_size(text, "\""), c >= 0x20 && c < 0x7f && c != '"' ? 3 : 1);
+        }
+        ck_assert_uint_eq(utf8_plain_size("", ""), 0);
+}
+END_TEST
+
 /* Against the properties that Unicode gives them; SAFE are their neighbours, and what looks suspicious. */
 START_TEST(what_deceives_is_escaped) {
         static const uint32_t unsafe[] = {
@@ -90,4 +101,4 @@ START_TEST(what_deceives_is_escaped) {
 }
 END_TEST
 
-TEST_MAIN("utf8", each_code_point, nothing_else, what_deceives_is_escaped)
+TEST_MAIN("utf8", each_code_point, nothing_else, what_is_plain, what_deceives_is_escaped)
