@@ -34,8 +34,9 @@ static void ask_rekeyd(struct consultation *consultation) {
         struct client *client = ctl_client(consultation->ctl);
         int r;
 
-        if (!client || asprintf(&path, "/v1/check-config%s%s", consultation->name ? "?certificate=" : "",
-                                consultation->name ? consultation->name : "") < 0) {
+        if (!client ||
+            asprintf(&path, "/v1/check-config?network=true%s%s", consultation->name ? "&certificate=" : "",
+                     consultation->name ? consultation->name : "") < 0) {
                 path = NULL;
                 diagnosis->is_out_of_memory = true;
                 return;
