@@ -286,7 +286,8 @@ static void check_import(struct checker *checker) {
         if (!certificate->import.key || has_set(certificate))
                 return;
         check_file_to_import(checker, certificate->import.key);
-        check_file_to_import(checker, certificate->import.certificate);
+        if (!streq_null(certificate->import.key, certificate->import.certificate))
+                check_file_to_import(checker, certificate->import.certificate);
         check_file_to_import(checker, certificate->import.ca);
         if (!knows_url(certificate))
                 note_problem(
@@ -311,7 +312,13 @@ static void check_exports(struct checker *checker) {
                 if (export->secret)
                         continue; /* only the API server knows */
                 if (export_foresee(export, &warning, &error) < 0)
-                        note_problem(checker, "%s", error_text(&error));
+                        note_problem(checker, "%s%s", error_text(&error),
+                                     strstr(error_text(&error), "; fix: ") ? ""
+                                     : strstr(error_text(&error), "passphrase file")
+                                             ? "; fix: create that file for the service, or correct "
+                                               "`passphrase_file`"
+                                             : "; fix: correct `exports`, or give the service the right that "
+                                               "it lacks");
                 else if (warning)
                         note_problem(checker, "%s", warning);
                 else
