@@ -14,7 +14,7 @@
 
 const char *const ctl_exit_help[CTL_EXIT_MAX] = {
         [CTL_OK] = "done",
-        [CTL_FAILED] = "it failed; standard error has the reason",
+        [CTL_FAILED] = "it failed; standard error gives the reason",
         [CTL_USAGE] = "the command line is wrong",
         [CTL_UNREACHABLE] = "rekeyd cannot be reached",
         [CTL_DENIED] = "this user lacks the permission",

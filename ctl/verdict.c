@@ -460,11 +460,21 @@ static bool tells_cause(const struct row *row) {
                                 row->say == say_cannot_enrol);
 }
 
+/* An error that is about the unit of the service, or a mount, has its fix in it, which is closer. */
+static bool has_fix(const char *error) {
+        return error && strstr(error, "; fix: ");
+}
+
 /* False when memory is out. */
 static bool advise(const struct row *row, const struct judge *judge, struct finding *finding) {
         const char *name = judge->view->name;
         const struct mend *mend = cause_mend(cause_by_name(judge->view->renewable.cause));
 
+        if (judge->view->failures > 0 && tells_cause(row) && has_fix(judge->view->last_error)) {
+                finding->advice = "then";
+                finding->command = text_fill(row->command, name);
+                return finding->command;
+        }
         if (judge->view->failures > 0 && mend->text && tells_cause(row)) {
                 finding->advice = mend->text;
                 finding->command = text_fill(mend->command ? mend->command : row->command, name);
@@ -538,6 +548,8 @@ char *verdict_advise(const json_t *event, const char *name, const char *try_agai
                 if (class && streq_null(rows[i].class, class))
                         row = &rows[i];
         command = text_fill(row->command == again ? try_again : row->command, name);
+        if (command && has_fix(view_string(event, "message")))
+                return asprintf(&text, "then: %s", command) >= 0 ? text : NULL;
         if (!command || !mend->text)
                 return command && asprintf(&text, "%s: %s", row->advice, command) >= 0 ? text : NULL;
         first = mend->command ? text_fill(mend->command, name) : strdup("");

@@ -17,6 +17,7 @@
 #include "lib/kube/kube-object.h"
 #include "lib/kube/kube-watch.h"
 #include "lib/protocol/reply.h"
+#include "lib/protocol/transport-error.h"
 #include "lib/x509/handshake.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
@@ -272,6 +273,22 @@ static bool may_have_been_sent(const struct kube_transfer *transfer) {
         return size > 0;
 }
 
+/* In words for operators, where there are some. */
+static const char *translate(const struct kube_transfer *transfer, CURLcode code, const char *text) {
+        curl_off_t connected = 0;
+        long os_errno = 0;
+
+        curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &os_errno);
+        curl_easy_getinfo(transfer->easy, CURLINFO_CONNECT_TIME_T, &connected);
+        return transport_explain(&(struct transport_end) {
+                                         .code = code,
+                                         .text = text,
+                                         .os_errno = (int)os_errno,
+                                         .is_connected = connected > 0,
+                                 })
+                .sentence;
+}
+
 static int explain(const struct kube_transfer *transfer, const struct kube_request *request, CURLcode code,
                    const char *text, struct error *error) {
         char quote[REPLY_QUOTE_MAX + 1];
@@ -283,7 +300,7 @@ static int explain(const struct kube_transfer *transfer, const struct kube_reque
                                 "the API server's answer is larger than any that it should give");
         else
                 (void)error_set(error, -EIO, "no answer from %s: %s", transfer->server,
-                                reply_quote(text, quote));
+                                reply_quote(translate(transfer, code, text), quote));
         if (request->changes && may_have_been_sent(transfer))
                 return KUBE_UNCERTAIN;
         return transfer->is_too_large ? KUBE_BAD_REPLY : KUBE_UNREACHED;

@@ -8,7 +8,7 @@
 
 const char *const exit_texts[EXIT_STATUS_MAX] = {
         [EXIT_DONE] = "done",
-        [EXIT_FAILED] = "it failed; standard error has the reason",
+        [EXIT_FAILED] = "it failed; standard error gives the reason",
         [EXIT_USAGE] = "the command line or the site file is wrong",
         [EXIT_REFUSED] = "a check, the guard or the phase does not allow it",
         [EXIT_BUSY] = "another rekeyca is at work",

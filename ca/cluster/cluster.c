@@ -1,6 +1,7 @@
 #include "ca/cluster/cluster.h"
 
 #include "kube/kube-once.h"
+#include "lib/kube/kube-rights.h"
 
 struct cluster {
         struct kube_once *once;
@@ -54,34 +55,18 @@ int cluster_errno(int outcome) {
         }
 }
 
-/* "" and "v1", "apps" and "v1". */
-static json_t *attributes_of(enum kube_verb verb, const struct kube_resource *resource) {
-        const char *slash = strchr(resource->api, '/');
-
-        return json_pack("{s:s, s:s, s:s#, s:s, s:s}", "namespace", resource->namespace, "verb",
-                         kube_verb_names[verb], "group", resource->api,
-                         slash ? (int)(slash - resource->api) : 0, "resource", resource->plural, "name",
-                         resource->name);
-}
-
 int cluster_check_right(struct cluster *cluster, enum kube_verb verb, const struct kube_resource *resource,
                         struct error *error) {
-        _cleanup_(json_decrefp) json_t *review = json_pack(
-                "{s:s, s:s, s:{s:o}}", "apiVersion", "authorization.k8s.io/v1", "kind",
-                "SelfSubjectAccessReview", "spec", "resourceAttributes", attributes_of(verb, resource));
-        const struct kube_ask ask = { .verb = KUBE_CREATE,
-                                      .resource = { .api = "authorization.k8s.io/v1",
-                                                    .plural = "selfsubjectaccessreviews" },
-                                      .body = review };
-        _cleanup_(json_decrefp) json_t *answer = NULL;
+        _cleanup_(json_decrefp) json_t *review = NULL, *answer = NULL;
+        struct kube_ask ask;
         int r;
 
-        if (!review)
+        if (kube_rights_ask(verb, resource, &ask, &review) < 0)
                 return error_set_errno(error, -ENOMEM, "cannot ask for rights");
         r = cluster_ask(cluster, &ask, &answer, error);
         if (r != KUBE_DONE)
                 return cluster_errno(r);
-        if (json_is_true(json_object_get(json_object_get(answer, "status"), "allowed")))
+        if (kube_rights_allow(answer))
                 return 0;
         return error_set(error, -EACCES, "this user may not %s the %s %s/%s", kube_verb_names[verb],
                          resource->plural, resource->namespace, resource->name);

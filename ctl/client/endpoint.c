@@ -171,7 +171,7 @@ static int take_end(CURL *easy, CURLcode code, const char *text, const char *pro
                 .code = code,
                 .text = text,
                 .os_errno = (int)os_errno,
-                .is_connected = connected > 0,
+                .is_connected = connected > 0 || endpoint->has_begun_tls,
         });
         endpoint->cause = endpoint->is_at_proxy ? CAUSE_PROXY : meaning.cause;
         endpoint->step = endpoint->is_at_proxy                                          ? ENDPOINT_CONNECT

@@ -83,7 +83,7 @@ const struct ctl_command command_needs_renewal = {
         .section = CTL_INSPECT,
         .help = "report by exit status whether a renewal is due",
         .more = "0: yes, or there is no usable certificate; 1: no; 2: that cannot be determined; others as "
-                "for all commands. rekeyd renews by itself; this is for scripts that want to know.",
+                "for all commands. rekeyd renews automatically; this is for scripts.",
         .arguments = arguments,
         .n_arguments = ELEMENTSOF(arguments),
         .options = options,

@@ -252,7 +252,7 @@ static void on_write_failed(struct replica *replica, const struct kube_result *r
         _cleanup_(error_clear) struct error error = ERROR_INIT;
 
         if (result->outcome == KUBE_CONFLICT)
-                (void)error_set(&error, -EAGAIN, "another replica, or a stranger, was quicker: %s",
+                (void)error_set(&error, -EAGAIN, "another replica or client wrote it first: %s",
                                 result->error);
         else
                 (void)error_set(&error, -EIO, "%s", result->error);

@@ -329,7 +329,7 @@ static struct connector_end find_end(const struct connector_call *call, CURLcode
         curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno);
         curl_easy_getinfo(call->easy, CURLINFO_CONNECT_TIME_T, &connected);
         end.os_errno = (int)os_errno;
-        end.is_connected = connected > 0;
+        end.is_connected = connected > 0 || call->has_reached; /* the former only comes with the end of TLS */
         if (code == CURLE_OK || !call->proxy.url)
                 return end;
         curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &status);

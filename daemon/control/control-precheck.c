@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+#include "daemon/control/kube-check.h"
+#include "daemon/delivery/unit-check.h"
 #include "daemon/loop/proxy.h"
 #include "lib/protocol/url.h"
 #include "lib/report/precheck.h"
@@ -21,14 +23,56 @@ struct inquiry {
         struct config *config;
         struct config_errors errors;
         struct prechecks prechecks;
+
+        bool asks_network;        /* what lies behind the network is to be checked as well */
+        struct kube_check *check; /* on the loop, after the work; NULL: not under way */
 };
 
 static void inquiry_free(struct inquiry *inquiry) {
+        kube_check_free(inquiry->check);
         prechecks_clear(&inquiry->prechecks);
         config_free(inquiry->config);
         config_errors_clear(&inquiry->errors);
         free(inquiry->certificate);
         free(inquiry);
+}
+
+/* One unit of CERTIFICATE. Without a bus the check of files has said so. */
+static int check_unit(sd_bus *bus, const struct config_certificate *certificate,
+                      const struct config_notify *notify, struct prechecks *results) {
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
+        struct precheck result = { .kind = PRECHECK_DEPENDENT,
+                                   .connector = certificate->connector->name,
+                                   .certificate = certificate->name };
+
+        result.is_problem = unit_check(bus, notify, &result.text, &error) < 0;
+        if (result.is_problem)
+                result.text = strdup(error_text(&error));
+        return prechecks_add(results, &result);
+}
+
+static bool is_meant(const struct inquiry *inquiry, const struct config_certificate *certificate) {
+        return !inquiry->certificate || streq(inquiry->certificate, certificate->name);
+}
+
+static int check_units(struct inquiry *inquiry) {
+        const struct config *config = inquiry->config;
+        sd_bus *bus = NULL;
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < config->n_certificates; i++) {
+                const struct config_certificate *certificate = &config->certificates[i];
+
+                for (size_t k = 0; r == 0 && k < certificate->n_notify; k++) {
+                        if (certificate->notify[k].kind != NOTIFY_UNIT || !is_meant(inquiry, certificate))
+                                continue;
+                        if (!bus && unit_check_open(&bus) < 0)
+                                return 0;
+                        r = check_unit(bus, certificate, &certificate->notify[k], &inquiry->prechecks);
+                }
+        }
+        sd_bus_close_unref(bus);
+        return r;
 }
 
 static void run(struct job *job) {
@@ -38,6 +82,8 @@ static void run(struct job *job) {
         if (inquiry->result == 0)
                 inquiry->result = precheck_run(inquiry->config, inquiry->certificate, PRECHECK_ALL,
                                                &inquiry->prechecks);
+        if (inquiry->result == 0)
+                inquiry->result = check_units(inquiry);
 }
 
 static json_t *list_errors(const struct config_errors *errors) {
@@ -84,8 +130,7 @@ static json_t *list_proxies(const struct config *config) {
         return list;
 }
 
-static void on_done(struct job *job) {
-        struct inquiry *inquiry = container_of(job, struct inquiry, job);
+static void answer(struct inquiry *inquiry) {
         char user[USER_NAME_MAX];
 
         if (!inquiry->request)
@@ -106,12 +151,36 @@ static void on_done(struct job *job) {
         inquiry_free(inquiry);
 }
 
-/* The server is being freed; the worker still has the inquiry, or had to drop it. */
+static void on_checked(void *userdata) {
+        answer(userdata);
+}
+
+static void on_done(struct job *job) {
+        struct inquiry *inquiry = container_of(job, struct inquiry, job);
+        const struct kube_check_options options = {
+                .host = inquiry->options->kube_host,
+                .config = inquiry->config,
+                .certificate = inquiry->certificate,
+                .results = &inquiry->prechecks,
+                .done = on_checked,
+                .userdata = inquiry,
+        };
+
+        if (!inquiry->request || inquiry->result < 0 || !inquiry->asks_network || !options.host ||
+            kube_check_new(&options, &inquiry->check) < 0)
+                answer(inquiry);
+        else
+                kube_check_begin(inquiry->check);
+}
+
+/* The client has gone, or the server is being freed; the worker may still have the inquiry, or had to drop
+ * it.
+ */
 static void on_dropped(void *userdata) {
         struct inquiry *inquiry = userdata;
 
         inquiry->request = NULL;
-        if (atomic_load(inquiry->options->stopping))
+        if (inquiry->check || atomic_load(inquiry->options->stopping))
                 inquiry_free(inquiry);
 }
 
@@ -128,6 +197,7 @@ void control_reply_precheck(const struct control_options *options, struct http_r
         }
         inquiry->job = (struct job) { .run = run, .done = on_done };
         inquiry->options = options;
+        inquiry->asks_network = streq_null(http_query(request, "network"), "true");
         inquiry->request = request;
         http_defer(request, on_dropped, inquiry);
         workers_submit(options->workers, &inquiry->job);

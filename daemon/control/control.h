@@ -11,6 +11,7 @@
 struct control;
 struct events;
 struct fleet;
+struct kube_host;
 struct metrics;
 struct slots;
 
@@ -25,6 +26,7 @@ struct control_options {
         const struct slots *slots;
         struct events *events;
         const struct metrics *metrics;
+        struct kube_host *kube_host; /* for calls to an API server; NULL: there are none */
         void (*reload)(
                 void *userdata); /* reads the configuration again; may call back into control_use() later */
         void *userdata;

@@ -11,15 +11,10 @@
 #include "daemon/delivery/delivery.h"
 
 #include <stdio.h>
-#include <systemd/sd-bus.h>
 
+#include "daemon/delivery/unit-check.h"
 #include "daemon/observe/messages.h"
 #include "lib/util/quote.h"
-
-#define MANAGER_NAME      "org.freedesktop.systemd1"
-#define MANAGER_PATH      "/org/freedesktop/systemd1"
-#define MANAGER_INTERFACE "org.freedesktop.systemd1.Manager"
-#define UNIT_INTERFACE    "org.freedesktop.systemd1.Unit"
 
 struct unit {
         struct delivery delivery;
@@ -32,16 +27,6 @@ struct unit {
         sd_bus_slot *jobs, *call;
         sd_event_source *timeout;
         char *job; /* object path; NULL until there is one */
-};
-
-/* What each `action` calls. None of them starts a unit that is not running. */
-static const struct {
-        const char *method, *verb;
-        bool must_reload;
-} actions[UNIT_ACTION_MAX] = {
-        [UNIT_RELOAD_OR_RESTART] = { "ReloadOrTryRestartUnit", "reload or restart", false },
-        [UNIT_RELOAD] = { "ReloadUnit", "reload", true },
-        [UNIT_RESTART] = { "TryRestartUnit", "restart", false },
 };
 
 static struct delivery *unit_free(struct delivery *delivery) {
@@ -125,7 +110,7 @@ static int on_job_removed(sd_bus_message *message, void *userdata, _unused_ sd_b
                 return finish(unit, &none);
         }
         return fail(unit, -EIO, "unit %s did not %s: the job ended as '%s'; see 'journalctl -u %s'",
-                    unit->config->unit, actions[unit->config->action].verb, quoted(result),
+                    unit->config->unit, unit_actions[unit->config->action].verb, quoted(result),
                     unit->config->unit);
 }
 
@@ -135,7 +120,8 @@ static int on_job(sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *
         int r;
 
         if (sd_bus_message_is_method_error(reply, NULL))
-                return fail_call(unit, sd_bus_message_get_error(reply), actions[unit->config->action].verb);
+                return fail_call(unit, sd_bus_message_get_error(reply),
+                                 unit_actions[unit->config->action].verb);
         r = sd_bus_message_read(reply, "o", &job);
         if (r < 0)
                 return fail_bus(unit, r);
@@ -149,11 +135,11 @@ static int ask_manager(struct unit *unit, const char *method, const char *mode,
         int r;
 
         unit->call = sd_bus_slot_unref(unit->call);
-        r = mode ? sd_bus_call_method_async(unit->bus, &unit->call, MANAGER_NAME, MANAGER_PATH,
-                                            MANAGER_INTERFACE, method, next, unit, "ss", unit->config->unit,
+        r = mode ? sd_bus_call_method_async(unit->bus, &unit->call, SYSTEMD_NAME, SYSTEMD_PATH,
+                                            SYSTEMD_INTERFACE, method, next, unit, "ss", unit->config->unit,
                                             mode)
-                 : sd_bus_call_method_async(unit->bus, &unit->call, MANAGER_NAME, MANAGER_PATH,
-                                            MANAGER_INTERFACE, method, next, unit, "s", unit->config->unit);
+                 : sd_bus_call_method_async(unit->bus, &unit->call, SYSTEMD_NAME, SYSTEMD_PATH,
+                                            SYSTEMD_INTERFACE, method, next, unit, "s", unit->config->unit);
         return r < 0 ? fail_bus(unit, r) : 0;
 }
 
@@ -220,9 +206,9 @@ static int on_properties(sd_bus_message *reply, void *userdata, _unused_ sd_bus_
                            name, properties.active_state);
                 return finish(unit, &none);
         }
-        if (actions[unit->config->action].must_reload && !properties.can_reload)
+        if (unit_actions[unit->config->action].must_reload && !properties.can_reload)
                 return fail(unit, -ENOTSUP, "unit %s cannot be reloaded; set `action: restart`", name);
-        return ask_manager(unit, actions[unit->config->action].method, "replace", on_job);
+        return ask_manager(unit, unit_actions[unit->config->action].method, "replace", on_job);
 }
 
 static int on_loaded(sd_bus_message *reply, void *userdata, _unused_ sd_bus_error *error) {
@@ -236,9 +222,9 @@ static int on_loaded(sd_bus_message *reply, void *userdata, _unused_ sd_bus_erro
         if (r < 0)
                 return fail_bus(unit, r);
         unit->call = sd_bus_slot_unref(unit->call);
-        r = sd_bus_call_method_async(unit->bus, &unit->call, MANAGER_NAME, path,
+        r = sd_bus_call_method_async(unit->bus, &unit->call, SYSTEMD_NAME, path,
                                      "org.freedesktop.DBus.Properties", "GetAll", on_properties, unit, "s",
-                                     UNIT_INTERFACE);
+                                     SYSTEMD_UNIT);
         return r < 0 ? fail_bus(unit, r) : 0;
 }
 
@@ -259,11 +245,11 @@ static int start(sd_event *event, struct unit *unit) {
         r = sd_bus_attach_event(unit->bus, event, SD_EVENT_PRIORITY_NORMAL);
         if (r < 0)
                 return r;
-        r = sd_bus_match_signal_async(unit->bus, &unit->jobs, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE,
+        r = sd_bus_match_signal_async(unit->bus, &unit->jobs, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_INTERFACE,
                                       "JobRemoved", on_job_removed, NULL, unit);
         if (r < 0)
                 return r;
-        r = sd_bus_call_method_async(unit->bus, &unit->call, MANAGER_NAME, MANAGER_PATH, MANAGER_INTERFACE,
+        r = sd_bus_call_method_async(unit->bus, &unit->call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_INTERFACE,
                                      "Subscribe", on_subscribed, unit, NULL);
         if (r < 0)
                 return r;

@@ -397,6 +397,7 @@ static int start_serving(struct manager *manager, struct error *error) {
                 .slots = &manager->env.slots,
                 .events = manager->env.observers.events,
                 .metrics = &manager->metrics,
+                .kube_host = kube_loop_host(manager->kube_loop),
                 .reload = on_reload,
                 .userdata = manager,
         };

@@ -3,7 +3,10 @@
 
 #include "lib/life/cause.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/util/user.h"
@@ -104,13 +107,42 @@ static char *fix_unit(char *setting) {
         return n < 0 ? NULL : fix;
 }
 
+/*
+ * Where the file system of PATH is mounted, if it is read-only itself; in BUFFER, or NULL. What the unit of
+ * the service keeps from writing are mounts of its own, upon a file system that can be written to: the
+ * options behind the "-" are those of the file system, proc_pid_mountinfo(5).
+ */
+static const char *read_only_mount(const char *path, char buffer[PATH_MAX]) {
+        FILE *file = fopen("/proc/self/mountinfo", "re");
+        _cleanup_(freep) char *line = NULL;
+        const char *found = NULL;
+        size_t size = 0;
+        struct stat st;
+
+        while (file && stat(path, &st) == 0 && !found && getline(&line, &size, file) > 0) {
+                const char *dash = strstr(line, " - ");
+                char options[256];
+                unsigned a, b;
+
+                if (dash && sscanf(line, "%*u %*u %u:%u %*s %4095s", &a, &b, buffer) == 3 &&
+                    makedev(a, b) == st.st_dev && sscanf(dash, " - %*s %*s %255s", options) == 1 &&
+                    (streq(options, "ro") || has_prefix(options, "ro,")))
+                        found = buffer;
+        }
+        if (file)
+                fclose(file);
+        return found;
+}
+
 char *cause_fix_directory(const char *path) {
         _cleanup_(freep) char *existing = strdup(path);
-        char *setting;
+        char place[PATH_MAX], *setting;
 
         if (!existing)
                 return NULL;
         cut_to_existing(existing);
+        if (read_only_mount(existing, place))
+                return asprintf(&setting, "fix: mount -o remount,rw %s", place) < 0 ? NULL : setting;
         return asprintf(&setting, "ReadWritePaths=%s", existing) < 0 ? NULL : fix_unit(setting);
 }
 
@@ -144,9 +176,11 @@ enum cause cause_explain(const char *path, uid_t uid, gid_t gid, struct error *e
                 return cause;
         error_move(&before, error);
         if (cause == CAUSE_READ_ONLY)
-                error_set(error, before.code,
-                          "%s; the service may write only to ReadWritePaths= of its unit; %s",
-                          error_text(&before), fix);
+                error_set(error, before.code, "%s; %s; %s", error_text(&before),
+                          has_prefix(fix, "fix: mount")
+                                  ? "the file system itself is read-only"
+                                  : "the service may write only to ReadWritePaths= of its unit",
+                          fix);
         else if (cause == CAUSE_GROUP)
                 error_set(error, before.code, "%s; the service is not in the group %s that `group` names; %s",
                           error_text(&before), group_name(gid, name), fix);

@@ -56,7 +56,8 @@ struct mend {
 const struct mend *cause_mend(enum cause cause);
 
 /* What to put into the unit of the service, and how, "fix: systemctl edit rekeyd, with ..."; owned, NULL when
- * memory is out. A directory that is not there yet is cut to what there is of it. */
+ * memory is out. A directory that is not there yet is cut to what there is of it; for one on a file system
+ * that is read-only itself, "fix: mount -o remount,rw ...". */
 char *cause_fix_directory(const char *path);
 char *cause_fix_group(gid_t gid);
 char *cause_fix_owner(void);

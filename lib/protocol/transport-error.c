@@ -99,7 +99,7 @@ static const struct row {
           "its signature is not that of the trusted CA with the same name" },
         { CURLE_PEER_FAILED_VERIFICATION, 0, "purpose", CAUSE_UNTRUSTED, "it is not one for servers" },
         { CURLE_PEER_FAILED_VERIFICATION, 0, "invalid CA certificate", CAUSE_UNTRUSTED,
-          "a certificate of its chain that should be a CA is none" },
+          "a certificate of its chain should be a CA, but is not" },
         { CURLE_PEER_FAILED_VERIFICATION, 0, "key too weak", CAUSE_UNTRUSTED,
           "a key of its chain is shorter than this machine allows" },
         { CURLE_PEER_FAILED_VERIFICATION, 0, "md too weak", CAUSE_UNTRUSTED,

@@ -24,10 +24,11 @@
 #define FILES_MIN      64u
 
 const char *const precheck_names[PRECHECK_MAX] = {
-        [PRECHECK_DROP_IN] = "drop-in",     [PRECHECK_TRUST] = "trust",
-        [PRECHECK_DIRECTORY] = "directory", [PRECHECK_SPACE] = "space",
-        [PRECHECK_RIGHTS] = "rights",       [PRECHECK_IMPORT] = "import",
-        [PRECHECK_EXPORT] = "export",       [PRECHECK_DEPENDENT] = "dependent",
+        [PRECHECK_DROP_IN] = "drop-in",       [PRECHECK_TRUST] = "trust",
+        [PRECHECK_DIRECTORY] = "directory",   [PRECHECK_SPACE] = "space",
+        [PRECHECK_RIGHTS] = "rights",         [PRECHECK_IMPORT] = "import",
+        [PRECHECK_EXPORT] = "export",         [PRECHECK_DEPENDENT] = "dependent",
+        [PRECHECK_KUBERNETES] = "kubernetes",
 };
 
 /* One check at work. */
@@ -47,7 +48,7 @@ void prechecks_clear(struct prechecks *prechecks) {
         *prechecks = (struct prechecks) { 0 };
 }
 
-static struct precheck *add_result(struct prechecks *results) {
+static struct precheck *make_room(struct prechecks *results) {
         if (results->n == results->n_allocated) {
                 const size_t n = 2 * results->n_allocated + 8;
                 struct precheck *grown = reallocarray(results->items, n, sizeof(*grown));
@@ -60,33 +61,37 @@ static struct precheck *add_result(struct prechecks *results) {
         return &results->items[results->n];
 }
 
+int prechecks_add(struct prechecks *prechecks, const struct precheck *result) {
+        struct precheck *room = result->text ? make_room(prechecks) : NULL;
+
+        if (!room) {
+                free(result->text);
+                return -ENOMEM;
+        }
+        *room = *result;
+        prechecks->n++;
+        prechecks->n_problems += result->is_problem;
+        return 0;
+}
+
 static void note(struct checker *checker, bool is_problem, const char *format, ...) _printf_(3, 4);
 static void note(struct checker *checker, bool is_problem, const char *format, ...) {
-        struct precheck *result;
-        char *text = NULL;
-        va_list args;
-
-        if (!is_problem && checker->depth == PRECHECK_QUICK)
-                return; /* thousands of them, for nobody */
-        result = add_result(checker->results);
-        va_start(args, format);
-        if (vasprintf(&text, format, args) < 0)
-                text = NULL;
-        va_end(args);
-        if (!result || !text) {
-                free(text);
-                checker->is_out_of_memory = true;
-                return;
-        }
-        *result = (struct precheck) {
+        struct precheck result = {
                 .kind = checker->kind,
                 .connector = checker->connector ? checker->connector->name : NULL,
                 .certificate = checker->certificate ? checker->certificate->name : NULL,
                 .is_problem = is_problem,
-                .text = text,
         };
-        checker->results->n++;
-        checker->results->n_problems += is_problem;
+        va_list args;
+
+        if (!is_problem && checker->depth == PRECHECK_QUICK)
+                return; /* thousands of them, for nobody */
+        va_start(args, format);
+        if (vasprintf(&result.text, format, args) < 0)
+                result.text = NULL;
+        va_end(args);
+        if (prechecks_add(checker->results, &result) < 0)
+                checker->is_out_of_memory = true;
 }
 
 #define note_good(checker, ...)    note(checker, false, __VA_ARGS__)
@@ -281,7 +286,8 @@ static void check_import(struct checker *checker) {
         if (!certificate->import.key || has_set(certificate))
                 return;
         check_file_to_import(checker, certificate->import.key);
-        check_file_to_import(checker, certificate->import.certificate);
+        if (!streq_null(certificate->import.key, certificate->import.certificate))
+                check_file_to_import(checker, certificate->import.certificate);
         check_file_to_import(checker, certificate->import.ca);
         if (!knows_url(certificate))
                 note_problem(
@@ -306,7 +312,13 @@ static void check_exports(struct checker *checker) {
                 if (export->secret)
                         continue; /* only the API server knows */
                 if (export_foresee(export, &warning, &error) < 0)
-                        note_problem(checker, "%s", error_text(&error));
+                        note_problem(checker, "%s%s", error_text(&error),
+                                     strstr(error_text(&error), "; fix: ") ? ""
+                                     : strstr(error_text(&error), "passphrase file")
+                                             ? "; fix: create that file for the service, or correct "
+                                               "`passphrase_file`"
+                                             : "; fix: correct `exports`, or give the service the right that "
+                                               "it lacks");
                 else if (warning)
                         note_problem(checker, "%s", warning);
                 else

@@ -6,14 +6,15 @@
 #include "lib/config/config.h"
 
 enum precheck_kind {
-        PRECHECK_DROP_IN,   /* files beside the drop-ins that are not read; not of a certificate */
-        PRECHECK_TRUST,     /* the file of `trust` */
-        PRECHECK_DIRECTORY, /* can be written to */
-        PRECHECK_SPACE,     /* on its file system */
-        PRECHECK_RIGHTS,    /* `owner` and `group` can be set */
-        PRECHECK_IMPORT,    /* the pair, and whether it can be renewed */
-        PRECHECK_EXPORT,    /* and its passphrase file */
-        PRECHECK_DEPENDENT, /* the program or file that `notify` names */
+        PRECHECK_DROP_IN,    /* files beside the drop-ins that are not read; not of a certificate */
+        PRECHECK_TRUST,      /* the file of `trust` */
+        PRECHECK_DIRECTORY,  /* can be written to */
+        PRECHECK_SPACE,      /* on its file system */
+        PRECHECK_RIGHTS,     /* `owner` and `group` can be set */
+        PRECHECK_IMPORT,     /* the pair, and whether it can be renewed */
+        PRECHECK_EXPORT,     /* and its passphrase file */
+        PRECHECK_DEPENDENT,  /* the program or file that `notify` names */
+        PRECHECK_KUBERNETES, /* the API server, and what rekeyd may do there: not found here, but added */
         PRECHECK_MAX,
 };
 extern const char *const precheck_names[PRECHECK_MAX];
@@ -35,6 +36,9 @@ struct prechecks {
         size_t n, n_problems, n_allocated;
 };
 void prechecks_clear(struct prechecks *prechecks);
+
+/* One more: RESULT, whose text is taken over in any case. 0 or -ENOMEM, also where the text is NULL. */
+int prechecks_add(struct prechecks *prechecks, const struct precheck *result);
 
 enum precheck_depth {
         PRECHECK_QUICK, /* problems only, without a look at the files of certificates, which an inspection has

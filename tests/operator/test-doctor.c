@@ -3,6 +3,7 @@
 
 #include "tests/operator/operator-fixture.h"
 #include "tests/support/proxy-server.h"
+#include "tests/support/x509.h"
 #include "tests/test.h"
 
 #define CERTIFICATES                 \
@@ -147,4 +148,88 @@ START_TEST(a_proxy_has_its_line) {
 }
 END_TEST
 
-TEST_MAIN("doctor", each_fault_has_its_line, a_proxy_has_its_line)
+/* An API server that denies VERB, as rekeyd finds it by the kubeconfig file `kube`. */
+static struct process *start_api_server(struct fixture *fixture, const char *verb) {
+        _cleanup_(freep) char *certificate = NULL, *key = NULL, *line = NULL, *kubeconfig = NULL;
+        const char *const argv[] = { getenv("REKEYD_TEST_FAKE_KUBE"), NULL, NULL, verb, NULL };
+        const char *command[ELEMENTSOF(argv)];
+        struct process *server;
+
+        ck_assert_int_gt(asprintf(&certificate, "%s/kube.crt", fixture->directory), 0);
+        ck_assert_int_gt(asprintf(&key, "%s/kube.key", fixture->directory), 0);
+        memcpy(command, argv, sizeof(argv));
+        command[1] = certificate;
+        command[2] = key;
+        server = process_start(command, false);
+        line = process_await(server, PROCESS_STDOUT, "port ");
+        ck_assert_ptr_nonnull(line);
+        ck_assert_int_gt(asprintf(&kubeconfig,
+                                  "current-context: k\n"
+                                  "clusters: [{name: k, cluster: {server: 'https://127.0.0.1:%s', "
+                                  "certificate-authority: kube.crt}}]\n"
+                                  "contexts: [{name: k, context: {cluster: k, user: u}}]\n"
+                                  "users: [{name: u, user: {token: abc}}]\n",
+                                  line + strlen("port ")),
+                         0);
+        scratch_write(fixture->directory, "kube", kubeconfig, 0600);
+        return server;
+}
+
+static void make_server_certificate(struct fixture *fixture) {
+        const usec_t now = now_usec(CLOCK_REALTIME);
+        _cleanup_(x509_cert_clear) struct x509_cert cert = x509_make(&(struct x509_options) {
+                .not_before = now - USEC_PER_DAY,
+                .not_after = now + USEC_PER_DAY,
+                .extended_key_usage = "serverAuth",
+                .subject_alternatives = "IP:127.0.0.1",
+        });
+        _cleanup_(freep) char *key = x509_key_pem(cert.key);
+
+        scratch_write(fixture->directory, "kube.crt", cert.pem, 0600);
+        scratch_write(fixture->directory, "kube.key", key, 0600);
+}
+
+/* The server is asked as rekeyd, for each object and each right; nothing is changed there. */
+START_TEST(rights_at_an_api_server) {
+        static const struct {
+                const char *verb; /* that is denied */
+                const char *line;
+        } rights[] = {
+                { "none", "✓ orders: kubernetes: Secret shop/orders: rekeyd has the rights" },
+                { "none", "✓ orders: kubernetes: Lease shop/orders: rekeyd has the rights" },
+                { "none", "✓ orders: kubernetes: Secret shop/missing: rekeyd has the rights" },
+                { "get", "✗ orders: kubernetes: rekeyd may not get Lease shop/orders" },
+                { "watch",
+                  "✗ orders: kubernetes: rekeyd may not watch Secret shop/orders-rekeyd\n"
+                  "    fix: give its account a Role with the verb watch for secrets in namespace shop" },
+                { "update", "✗ orders: kubernetes: rekeyd may not update Lease shop/orders" },
+                { "patch", "✗ orders: kubernetes: rekeyd may not patch Secret shop/missing" },
+                { "create", "✗ orders: kubernetes: rekeyd may not create Secret shop/missing" },
+        };
+        struct operator_fixture console;
+        struct fixture *fixture;
+        _cleanup_(freep) char *kubernetes = NULL;
+
+        operator_init(&console, CERTIFICATES);
+        fixture = console.fixture;
+        make_server_certificate(fixture);
+        ck_assert_int_gt(
+                asprintf(&kubernetes, "kubernetes: {kubeconfig: %s/kube}\nlog: {", fixture->directory), 0);
+        fixture_edit(fixture, "log: {", kubernetes);
+        fixture_edit(fixture, "    notify:\n",
+                     "    store: {secret: shop/orders}\n"
+                     "    exports: [{secret: shop/missing, layout: tls}]\n"
+                     "    notify:\n");
+        for (size_t i = 0; i < ELEMENTSOF(rights); i++) {
+                _cleanup_(process_freep) struct process *server = start_api_server(fixture, rights[i].verb);
+
+                operator_check(&console, "doctor orders", 1, rights[i].line);
+        }
+        operator_check(&console, "doctor orders", 1,
+                       "✗ orders: kubernetes: the API server cannot be asked: ");
+        operator_check(&console, "doctor orders", 1, "connection refused: no program listens at that port");
+        operator_clear(&console);
+}
+END_TEST
+
+TEST_MAIN("doctor", rights_at_an_api_server, each_fault_has_its_line, a_proxy_has_its_line)

@@ -3,7 +3,10 @@
  * go away, and what has become of the token. None of these causes uses the token up: in the end it enrols.
  */
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "tests/operator/operator-fixture.h"
@@ -18,8 +21,8 @@
 #define GOOD "the one-time token was not used"
 
 static const struct {
-        const char *before,
-                *after; /* in the configuration; %T, %R, %D: URL, trust and directory of the fixture */
+        const char *before, *after; /* in the configuration; %T, %R, %D: URL, trust and directory of the
+                                       fixture; %S: a silent port */
         const char *cause, *advice;
         const char *foreseen; /* by `reload` and `check-config`; NULL: only the network tells */
 } rows[] = {
@@ -35,17 +38,40 @@ static const struct {
         { "%T", "%A", "the server does not speak TLS at that port", "correct the host and port in the URL",
           NULL },
         { "%T", "%I", "it is for other host names", "to one that the server's certificate has", NULL },
+        { "enrol_url: '%T'", "timeout: 1s, enrol_url: 'https://127.0.0.1:%S/connector/graphql'",
+          "the connection was made, but what listens at that port does not answer",
+          "find out whether a firewall drops the connection, or raise `timeout`", NULL },
         { "trust: %R", "trust: %D/none.pem", "none.pem: No such file or directory",
           "let the service read its file: rekeyctl check-config; then: rekeyctl enrol orders",
           "connector dev: cannot read `trust`," },
         { "trust: %R", "trust: %D/other.pem", "its CA is not among the trusted CA certificates",
           "set `trust` to a file with the CA that has issued", NULL },
         { "directory: %D/orders", "directory: %D/read-only", "Read-only file system",
-          "systemctl edit rekeyd; then: rekeyctl enrol orders", "orders: cannot write to" },
+          "the file system itself is read-only; fix: mount -o remount,rw %D/read-only; the one-time token "
+          "was "
+          "not used; there is no certificate yet; then: rekeyctl enrol orders",
+          "orders: cannot write to" },
         { "directory: %D/orders", "directory: %D/full", "No space left on device",
           "make room on the file system: rekeyctl doctor orders; then: rekeyctl enrol orders",
           "orders: only 0 KiB are free on the file system" },
 };
+
+/* A port where connections are made by the kernel, and nobody speaks. */
+static unsigned silent_port(void) {
+        static struct sockaddr_in address = { .sin_family = AF_INET };
+        socklen_t size = sizeof(address);
+        int fd;
+
+        if (address.sin_port != 0)
+                return ntohs(address.sin_port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_ge(fd, 0);
+        ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        ck_assert_int_eq(listen(fd, 16), 0);
+        ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+        return ntohs(address.sin_port);
+}
 
 /* Owned. */
 static char *expand(const struct fixture *fixture, const char *text) {
@@ -67,6 +93,9 @@ static char *expand(const struct fixture *fixture, const char *text) {
                         break;
                 case 'A':
                         fprintf(out, "https%s/connector/graphql", fixture->admin_url + strlen("http"));
+                        break;
+                case 'S':
+                        fprintf(out, "%u", silent_port());
                         break;
                 case 'R':
                         fputs(fixture->trust, out);
@@ -115,14 +144,15 @@ static void check_row(struct operator_fixture *console, size_t i) {
         struct fixture *fixture = console->fixture;
         _cleanup_(freep) char *yaml = scratch_read(fixture->directory, "rekeyd.yaml");
         _cleanup_(freep) char *before = expand(fixture, rows[i].before),
-                              *after = expand(fixture, rows[i].after);
+                              *after = expand(fixture, rows[i].after),
+                              *advice = expand(fixture, rows[i].advice);
         _cleanup_(freep) char *text = NULL, *status = NULL;
 
         fixture_edit(fixture, before, after);
         check_foreseen(console, rows[i].foreseen);
         text = operator_run(console, "enrol orders -", 1);
         ck_assert_msg(strstr(text, rows[i].cause), "%s: %s", rows[i].cause, text);
-        ck_assert_msg(strstr(text, rows[i].advice), "%s: %s", rows[i].advice, text);
+        ck_assert_msg(strstr(text, advice), "%s: %s", advice, text);
         ck_assert_msg(strstr(text, GOOD), "%s: %s", rows[i].cause, text);
         ck_assert_ptr_null(strstr(text, "error:"));
 

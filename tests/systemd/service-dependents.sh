@@ -11,6 +11,10 @@ check "a unit that the polkit rule does not name is not touched, and that is sai
 check "with the reason" matches "$(field REKEYD_ERROR)" 'does not let rekeyd'
 check "as an error" same "$(field PRIORITY)" 3
 
+check "rekeyctl doctor finds it before the next renewal, with the fix" \
+        matches "$(inside rekeyctl doctor orders)" \
+        'does not let rekeyd reload or restart unit nginx.service'$'\n''    fix: .*50-rekeyd.rules'
+
 write /etc/nginx/conf.d/orders.conf <<'END'
 server {
     listen 127.0.0.1:9443 ssl;
@@ -32,6 +36,8 @@ mark
 inside sed -i '/var units/a "nginx.service", "plain.service", "stubborn.service",' /etc/polkit-1/rules.d/50-rekeyd.rules
 check "once they are named, nginx is told without another renewal" \
         await "$(of NOTIFIED nginx.service)"
+check "and rekeyctl doctor agrees" matches "$(inside rekeyctl doctor orders)" \
+        'unit nginx.service is active, and rekeyd may reload or restart it'
 check "by a reload" same "$(property nginx MainPID)" "$nginx_pid"
 check "and a unit that cannot reload is restarted" await "$(of NOTIFIED plain.service)"
 check "a dependent whose reload fails is said" await "$(of NOT_NOTIFIED stubborn.service)"
