@@ -191,7 +191,7 @@ static const struct ctl_option options[] = {
 const struct ctl_command command_doctor = {
         .name = "doctor",
         .section = CTL_INSPECT,
-        .help = "check everything that a renewal needs: network, TLS, clock, files, rights, dependents",
+        .help = "check everything a renewal needs: network, TLS, clock, files, rights, dependents",
         .more = "Prints a line for each check, and what fixes it below the ones that fail. Changes nothing; "
                 "no token and no certificate is sent. Files and rights are judged by rekeyd, as the user of "
                 "the service. Ends with 0 if no check has failed, and with 1 otherwise.",
