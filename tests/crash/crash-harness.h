@@ -11,10 +11,12 @@ struct scenario {
         const char *name;
         unsigned generation; /* current at its end; 1: there is a token, and nothing before */
         int status;          /* of a run that nobody disturbs */
+        bool is_ahead;       /* the run stages a key, and the renewal is that of the next one */
 };
 
-/* The last is a renewal that was cut off right after the swap: what is left is to tell everybody. */
-extern const struct scenario crash_harness_enrolment, crash_harness_renewal, crash_harness_recovery;
+/* The third is a renewal that was cut off right after the swap: what is left is to tell everybody. */
+extern const struct scenario crash_harness_enrolment, crash_harness_renewal, crash_harness_recovery,
+        crash_harness_key_ahead;
 
 struct crash_harness {
         struct fixture *fixture;
@@ -49,7 +51,8 @@ void crash_harness_copy(const struct crash_harness *harness, const char *from, c
 /* Puts everything back to where SCENARIO starts. */
 void crash_harness_reset(struct crash_harness *harness, const struct scenario *scenario);
 
-/* Runs `rekeyd --once` under the tracer, at a world that was just reset. As trace_run(). */
+/* Runs `rekeyd --once` under the tracer, at a world that was just reset; where a key is to be staged ahead,
+ * `rekeyd` until it is. As trace_run(). */
 int crash_harness_trace(struct crash_harness *harness, struct trace_plan *plan, struct trace *ret);
 
 /* What must hold at any instant, after a run that gave TRACE. */

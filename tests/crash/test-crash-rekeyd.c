@@ -13,6 +13,9 @@
  * runs differ a little: a point that a run does not come to is tried again, and counted as missed when that
  * does not help.
  *
+ * The last scenario is no attempt: a rekeyd that goes on running stages the key of its next renewal, which
+ * then takes place.
+ *
  * The control is a finished renewal that is damaged by hand; the same checks must object to it.
  */
 
@@ -133,7 +136,11 @@ static void find_points(struct work *work) {
                 return;
         snprintf(harness->where, sizeof(harness->where), "undisturbed");
         crash_harness_check_instant(harness, &trace, false);
-        crash_harness_check_files(harness);
+        if (work->scenario->is_ahead) {
+                ck_assert_msg(harness->aftermath.has_key, "no key is staged: %s", trace.output);
+                crash_harness_check_end(harness); /* with that key */
+        } else
+                crash_harness_check_files(harness);
         ck_assert_msg(trace.status == work->scenario->status && harness->n_violations == 0,
                       "rekeyd ends with %d: %s", trace.status, trace.output);
 }
@@ -200,6 +207,13 @@ END_TEST
 
 START_TEST(a_recovery_may_be_cut_anywhere) {
         run_scenario(&crash_harness_recovery);
+}
+END_TEST
+
+/* No renewal is due: what is cut is the inspection of a daemon, and the staging of a key for its next
+ * renewal. */
+START_TEST(a_key_ahead_may_be_cut_anywhere) {
+        run_scenario(&crash_harness_key_ahead);
 }
 END_TEST
 
@@ -328,6 +342,7 @@ int main(void) {
         TEST_CASE(suite, an_enrolment_may_be_cut_anywhere);
         TEST_CASE(suite, a_renewal_may_be_cut_anywhere);
         TEST_CASE(suite, a_recovery_may_be_cut_anywhere);
+        TEST_CASE(suite, a_key_ahead_may_be_cut_anywhere);
         TEST_CASE(suite, nothing_was_violated);
         return test_run(suite);
 }
