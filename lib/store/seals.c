@@ -66,7 +66,7 @@ struct place {
 
 struct seals {
         pthread_mutex_t lock;
-        int dir_fd, fd;      /* -1: nothing is written */
+        int dir_fd, fd; /* for reading, so that a file system may become read-only; -1: nothing is written */
         struct place *table; /* open addressing */
         uint8_t *used;       /* of each place: it was found or added; NULL: not counted any more */
         size_t table_size;   /* a power of two */
@@ -335,7 +335,7 @@ static bool is_trustworthy(const struct stat *st) {
 
 /* An ACL would show as rights of the group. */
 static int open_file(int dir_fd) {
-        const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+        const int flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
         struct stat st;
         int fd = openat(dir_fd, SEALS_FILE, flags);
 
@@ -344,6 +344,24 @@ static int open_file(int dir_fd) {
         if (fd >= 0 || (unlinkat(dir_fd, SEALS_FILE, 0) < 0 && errno != ENOENT))
                 return fd;
         return openat(dir_fd, SEALS_FILE, flags | O_CREAT | O_EXCL, 0600);
+}
+
+/* The same file, to append to it for a moment; -1: it cannot be had. */
+static int open_writer(const struct seals *seals) {
+        _cleanup_(fd_closep) int fd =
+                openat(seals->dir_fd, SEALS_FILE, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        struct stat known, st;
+
+        if (fd < 0 || fstat(fd, &st) < 0 || fstat(seals->fd, &known) < 0 || st.st_ino != known.st_ino ||
+            st.st_dev != known.st_dev)
+                return -1;
+        return take_fd(&fd);
+}
+
+static bool cut_file(const struct seals *seals, size_t size) {
+        _cleanup_(fd_closep) int fd = open_writer(seals);
+
+        return fd >= 0 && ftruncate(fd, (off_t)size) == 0;
 }
 
 /* What comes after the last whole record would hide what is appended. */
@@ -370,7 +388,7 @@ static int read_file(struct seals *seals) {
                 seals->data_size += n;
         }
         seals->file_size = seals->data_size;
-        if (seals->data_size < size && ftruncate(seals->fd, (off_t)seals->data_size) < 0)
+        if (seals->data_size < size && !cut_file(seals, seals->data_size))
                 seals->fd = fd_close(seals->fd);
         return 0;
 }
@@ -397,9 +415,12 @@ static void give_up(struct seals *seals) {
 }
 
 static void flush(struct seals *seals) {
+        _cleanup_(fd_closep) int fd = -1;
+
         if (seals->fd < 0 || seals->pending_size == 0)
                 return;
-        if (!write_all(seals->fd, seals->pending, seals->pending_size)) {
+        fd = open_writer(seals);
+        if (fd < 0 || !write_all(fd, seals->pending, seals->pending_size)) {
                 give_up(seals);
                 return;
         }
@@ -446,7 +467,7 @@ static void drop_useless(struct seals *seals) {
         if (seals->n - n_used < n_used + USELESS_MIN)
                 return;
         (void)unlinkat(seals->dir_fd, TEMPORARY, 0);
-        fd = openat(seals->dir_fd, TEMPORARY, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        fd = openat(seals->dir_fd, TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0)
                 return;
         if (!copy_used(seals, fd, &size) ||
@@ -455,7 +476,7 @@ static void drop_useless(struct seals *seals) {
                 return;
         }
         fd_close(seals->fd);
-        seals->fd = take_fd(&fd);
+        seals->fd = open_file(seals->dir_fd);
         free(take_ptr(seals->data));
         free(take_ptr(seals->table));
         free(take_ptr(seals->used));

@@ -72,7 +72,7 @@ START_TEST(an_operator_gets_it_as_well) {
         fixture_start(fixture, NULL);
         fixture_expect(fixture, MESSAGE_CURRENT);
         fixture_ctl(fixture, "show", "orders", NULL, 0, "ready");
-        fixture_ctl(fixture, "renew", "orders", NULL, 0, "");
+        fixture_ctl(fixture, "renew", "orders", "--force", 0, "");
         check_used(fixture, staged, true);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
@@ -86,7 +86,7 @@ START_TEST(what_is_forced_before_makes_its_own) {
         fixture_add_control(fixture);
         fixture_start(fixture, NULL);
         fixture_expect(fixture, MESSAGE_CURRENT);
-        fixture_ctl(fixture, "renew", "orders", NULL, 0, "");
+        fixture_ctl(fixture, "renew", "orders", "--force", 0, "");
         check_used(fixture, "", false);
         ck_assert_int_eq(fixture_stop(fixture), 0);
         ck_assert_ptr_null(strstr(process_output(fixture->rekeyd, PROCESS_STDERR), STAGED));
