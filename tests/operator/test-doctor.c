@@ -221,7 +221,8 @@ START_TEST(rights_at_an_api_server) {
                      "    exports: [{secret: shop/missing, layout: tls}]\n"
                      "    notify:\n");
         for (size_t i = 0; i < ELEMENTSOF(rights); i++) {
-                _cleanup_(process_freep) struct process *server = start_api_server(fixture, rights[i].verb);
+                _unused_ _cleanup_(process_freep) struct process *server =
+                        start_api_server(fixture, rights[i].verb);
 
                 operator_check(&console, "doctor orders", 1, rights[i].line);
         }
