@@ -13,8 +13,6 @@
 #include "lib/report/precheck.h"
 #include "lib/util/files.h"
 
-#define NOT_JUDGED "not judged: files, rights, groups and programs that it names, "
-
 /* Without the program's name in front: editors know "file:line:column:". */
 static void print_plain(const struct ctl *ctl, const char *text) {
         _cleanup_(freep) char *clean = text_clean(text, ctl->term.is_utf8);
@@ -55,8 +53,17 @@ static size_t print_problems(const struct ctl *ctl, const json_t *answer) {
         return n;
 }
 
-/* What needs no rights of the service; an exit status. */
-static int judge_here(const struct ctl *ctl, const struct config *config) {
+/* What was checked: the configuration as a text. */
+static void print_summary(const struct ctl *ctl, const char *name, const struct config *config) {
+        ctl_print(ctl, "%s is valid: %zu certificate%s, %zu connector%s.", name, config->n_certificates,
+                  config->n_certificates == 1 ? "" : "s", config->n_connectors,
+                  config->n_connectors == 1 ? "" : "s");
+}
+
+/* What needs no rights of the service; WHY the rest is not judged ends a sentence. An exit status. */
+static int judge_here(const struct ctl *ctl, const char *path, const struct config *config, const char *why) {
+        print_summary(ctl, path, config);
+        ctl_print(ctl, "not judged: files, rights, groups and programs that it names, since %s.", why);
         for (size_t i = 0; i < config->n_unread; i++)
                 ctl_warn(ctl, "configuration: " PRECHECK_UNREAD, config->unread[i]);
         return config->n_unread > 0 ? CTL_FAILED : CTL_OK;
@@ -69,14 +76,20 @@ static int report(const struct ctl *ctl, const char *path, const struct config *
         size_t n;
 
         if (!is_same_file(view_string(answer, "config"), path)) {
-                ctl_print(ctl, NOT_JUDGED "since rekeyd runs with another configuration, %s.",
-                          view_string(answer, "config") ? view_string(answer, "config") : "?");
-                return judge_here(ctl, config);
+                _cleanup_(freep) char *why = NULL;
+
+                if (asprintf(&why, "rekeyd runs with another configuration, %s",
+                             view_string(answer, "config") ? view_string(answer, "config") : "?") < 0) {
+                        why = NULL;
+                        return ctl_fail(ctl, CTL_FAILED, "out of memory");
+                }
+                return judge_here(ctl, path, config, why);
         }
         n = print_problems(ctl, answer);
         if (n > 0)
                 return ctl_fail(ctl, CTL_FAILED, "%zu problem%s, judged by rekeyd as user %s", n,
                                 n == 1 ? "" : "s", user ? user : "?");
+        print_summary(ctl, path, config);
         ctl_print(ctl, "rekeyd, as user %s, can use all files, groups and programs that it names.",
                   user ? user : "?");
         return CTL_OK;
@@ -95,12 +108,13 @@ static int judge(struct ctl *ctl, const char *path, const struct config *config)
         if (r == 0 && reply.status == 200)
                 return report(ctl, path, config, reply.json);
         if (r == -ENOENT || r == -ECONNREFUSED)
-                ctl_print(ctl, NOT_JUDGED "since rekeyd is not running.");
-        else if (r == 0 && reply.status == 404)
-                ctl_print(ctl, NOT_JUDGED "since this rekeyd is older than rekeyctl.");
-        else
-                ctl_print(ctl, NOT_JUDGED "since rekeyd cannot be asked: %s.", error_text(&error));
-        return judge_here(ctl, config);
+                return judge_here(ctl, path, config, "rekeyd is not running");
+        if (r == 0 && reply.status == 404)
+                return judge_here(ctl, path, config, "this rekeyd is older than rekeyctl");
+        if (error.code == 0)
+                error_set(&error, -EPROTO, "its answer has HTTP status %ld", (long)reply.status);
+        error_prefix(&error, "rekeyd cannot be asked");
+        return judge_here(ctl, path, config, error_text(&error));
 }
 
 /* --- What this process judges --- */
@@ -123,7 +137,6 @@ static int run(struct ctl *ctl) {
         _cleanup_(config_freep) struct config *config = NULL;
         _cleanup_(error_clear) struct error error = ERROR_INIT;
         const char *path = ctl->n_arguments > 0 ? ctl->arguments[0] : ctl_config_path(ctl);
-        const char *name = streq(path, "-") ? "standard input" : path;
         int r;
 
         r = load(path, &config, &errors, &error);
@@ -136,13 +149,8 @@ static int run(struct ctl *ctl) {
         if (r < 0)
                 return ctl_fail(ctl, CTL_FAILED, "%zu error%s; rekeyd would keep its current configuration",
                                 errors.n, errors.n == 1 ? "" : "s");
-        ctl_print(ctl, "%s is valid: %zu certificate%s, %zu connector%s.", name, config->n_certificates,
-                  config->n_certificates == 1 ? "" : "s", config->n_connectors,
-                  config->n_connectors == 1 ? "" : "s");
-        if (streq(path, "-")) {
-                ctl_print(ctl, NOT_JUDGED "since it is no file that rekeyd reads.");
-                return CTL_OK;
-        }
+        if (streq(path, "-"))
+                return judge_here(ctl, "standard input", config, "it is no file that rekeyd reads");
         return judge(ctl, path, config);
 }
 
