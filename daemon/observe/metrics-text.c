@@ -44,7 +44,7 @@ enum value {
         SECONDS,  /* usec_t, a span */
         TIME,     /* usec_t, CLOCK_REALTIME; 0 and USEC_INFINITY: none */
         READABLE, /* enum knowledge; SET_UNKNOWN has no value */
-        STATE,    /* 1 for the state that the label names, 0 for all others */
+        STATE,    /* 1, for the sake of the label */
         FAILING,  /* 1 for the class of the last failure, while there are failures */
         ISSUER,   /* 1, for the sake of the labels, for each CA certificate of struct issuers */
         STEPS,    /* struct histogram */
@@ -63,6 +63,9 @@ struct family {
         const char *label;
         const char *const *names;
         size_t first, n;
+
+        /* For each certificate: the value that nearly all of them have is not worth a line. */
+        enum { ALWAYS_THERE, ABSENT_FOR_0, ABSENT_FOR_1 } absence;
 
         bool needs_set;      /* without a set, or one that was last known, there is no value */
         bool needs_sight;    /* nor while the set cannot be read, or was not inspected yet */
@@ -109,13 +112,14 @@ static const struct family families[] = {
         { "rekeyd_certificate_next_attempt_timestamp_seconds", GAUGE, OF_CERTIFICATE(TIME, next_attempt),
           "When the next attempt after a failure is due." },
         { "rekeyd_certificate_state", GAUGE, OF_CERTIFICATE(STATE, state),
-          "1 for the state that the certificate is in, 0 for all others.", BY("state", renewal_state_names, RENEWAL_ABSENT) },
+          "1, with the state that the certificate is in as a label.", BY("state", renewal_state_names, RENEWAL_ABSENT) },
         { "rekeyd_certificate_readable", GAUGE, OF_CERTIFICATE(READABLE, knowledge),
-          "0 while the files of the set cannot be read; what other metrics say of it is as last known." },
+          "0 while the files of the set cannot be read, else absent; what other metrics say of it is as last known.",
+          .absence = ABSENT_FOR_1 },
         { "rekeyd_certificate_usable", GAUGE, OF_CERTIFICATE(FLAG, is_usable),
           "Whether there is a set that has not expired and was not revoked through rekeyd.", .needs_sight = true },
         { "rekeyd_certificate_revoked", GAUGE, OF_CERTIFICATE(FLAG, is_revoked),
-          "Whether the current set was revoked through rekeyd, or may be." },
+          "1 if the current set was revoked through rekeyd, or may be, else absent.", .absence = ABSENT_FOR_0 },
         { "rekeyd_certificate_generation", GAUGE, OF_CERTIFICATE(NUMBER, generation),
           "Number of the current set.", .needs_set = true },
         { "rekeyd_certificate_failures", GAUGE, OF_CERTIFICATE(SMALL, failures),
@@ -123,17 +127,17 @@ static const struct family families[] = {
         { "rekeyd_certificate_failing", GAUGE, OF_CERTIFICATE(FAILING, failure),
           "1 for the class of the last failure, while attempts fail.", BY("class", failure_names, FAILURE_NONE + 1) },
         { "rekeyd_certificate_exports_failed", GAUGE, OF_CERTIFICATE(SMALL, files.n_exports_failed),
-          "Exports that could not be written." },
+          "Exports that could not be written; absent for 0.", .absence = ABSENT_FOR_0 },
         { "rekeyd_certificate_notifications_pending", GAUGE, OF_CERTIFICATE(SMALL, notices.n_pending),
-          "Dependents with a pending notification of the current set." },
+          "Dependents with a pending notification of the current set; absent for 0.", .absence = ABSENT_FOR_0 },
         { "rekeyd_certificate_notifications_failed", GAUGE, OF_CERTIFICATE(SMALL, notices.n_failed),
-          "Pending notifications whose last delivery failed." },
+          "Pending notifications whose last delivery failed; absent for 0.", .absence = ABSENT_FOR_0 },
         { "rekeyd_certificate_issuance_budget_left", GAUGE, OF_CERTIFICATE(SMALL, budget_left),
           "Signatures that may still be requested within this hour." },
         { "rekeyd_certificate_issuer_info", GAUGE, OF_CERTIFICATE(ISSUER, renewable.issuers),
           "CA certificates under which the current set is issued, by SHA-256 of the certificate and of its key.", .needs_set = true },
         { "rekeyd_certificate_unwatched", GAUGE, OF_CERTIFICATE(FLAG, files.is_unwatched),
-          "Whether the kernel does not let rekeyd watch the files, so that it finds changes late." },
+          "1 if the kernel does not let rekeyd watch the files, so that it finds changes late, else absent.", .absence = ABSENT_FOR_0 },
 
         { "rekeyd_attempts_total", COUNTER, OF_METRICS(NUMBER, attempts),
           "Attempts to enrol or to renew that have begun." },
@@ -296,6 +300,9 @@ static void put_value_of(struct text *text, const struct metrics_reader *reader,
                          size_t i, void (*put_value)(struct text *text, uint64_t value), uint64_t value) {
         bool is_open;
 
+        if ((family->absence == ABSENT_FOR_0 && value == 0) ||
+            (family->absence == ABSENT_FOR_1 && value == 1))
+                return;
         put_series(text, reader, family, "", i, &is_open);
         put_string(text, is_open ? "} " : " ");
         put_value(text, value);
@@ -426,7 +433,8 @@ static void put_line(struct text *text, const struct metrics_reader *reader, con
                                      status->knowledge != SET_UNREADABLE);
                 break;
         case STATE:
-                put_value_of(text, reader, family, line, put_number, status->state == i);
+                if (status->state == i)
+                        put_value_of(text, reader, family, line, put_number, 1);
                 break;
         case FAILING:
                 if (status->failures > 0 && status->failure == i)

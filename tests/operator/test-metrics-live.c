@@ -94,12 +94,12 @@ START_TEST(an_enrolment_is_counted) {
         EXPECT(fixture, { "rekeyd_ready", 1 }, { "rekeyd_certificates", 1 }, { "rekeyd_attempts_total", 1 },
                { "rekeyd_signatures_total", 1 }, { "rekeyd_enrolments_total", 1 },
                { "rekeyd_renewals_total", 0 }, { "rekeyd_certificate_usable" CERTIFICATE, 1 },
-               { "rekeyd_certificate_revoked" CERTIFICATE, 0 },
+               { "rekeyd_certificate_revoked" CERTIFICATE, -1 },
                { "rekeyd_certificate_generation" CERTIFICATE, 1 },
                { "rekeyd_certificate_failures" CERTIFICATE, 0 },
                { "rekeyd_certificate_issuance_budget_left" CERTIFICATE, 99 },
                { "rekeyd_certificate_state{certificate=\"orders\",state=\"current\"}", 1 },
-               { "rekeyd_certificate_notifications_pending" CERTIFICATE, 0 },
+               { "rekeyd_certificate_notifications_pending" CERTIFICATE, -1 },
                { "rekeyd_notifications_total{result=\"success\"}", 1 },
                { "rekeyd_notifications_total{result=\"failure\"}", 0 });
         for (unsigned i = STEP_INSPECT; i < STEP_MAX; i++) {
