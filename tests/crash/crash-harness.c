@@ -477,8 +477,8 @@ static void check_litter(struct crash_harness *harness) {
         check_list(harness, ".", "exports orders state told");
         check_list(harness, "exports", "orders.p12 orders.pem");
         check_list(harness, "state",
-                   harness->aftermath.has_damaged ? "orders.history orders.json orders.json.damaged"
-                                                  : "orders.history orders.json");
+                   harness->aftermath.has_damaged ? "orders.history orders.json orders.json.damaged seals"
+                                                  : "orders.history orders.json seals");
         check_list(harness, "orders",
                    harness->scenario->generation == 1
                            ? "..data ..gen-000001 ca.crt connection.json tls.crt tls.key"

@@ -517,8 +517,9 @@ START_TEST(journals_of_strangers_are_swept_in_the_end) {
         age(fixture, "state/orders.json", 401 * 86400);
         ck_assert_int_eq(fixture_run(fixture, "--once"), 0);
         _cleanup_(freep) char *state = scratch_path(fixture->directory, "state"), *list = scratch_list(state);
-        ck_assert_str_eq(list, "fresh.json notes.txt orders.history orders.json quiet.json tomorrow.json "
-                               "young.history young.json");
+        ck_assert_str_eq(list,
+                         "fresh.json notes.txt orders.history orders.json quiet.json seals tomorrow.json "
+                         "young.history young.json");
 }
 END_TEST
 
