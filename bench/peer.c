@@ -1,6 +1,7 @@
 /* What the drivers of several programs share. */
 
 #include <check.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "bench/peers.h"
@@ -33,6 +34,13 @@ int peer_finish(struct peer_site *site) {
         status = process_wait(site->process);
         site->process = process_free(site->process);
         return status;
+}
+
+void peer_give_up(const struct peer_site *site, const char *what) {
+        if (site->process)
+                fprintf(stderr, "%s%s\n", process_output(site->process, PROCESS_STDOUT),
+                        process_output(site->process, PROCESS_STDERR));
+        ck_abort_msg("%s; what it said is above", what); /* Check has no room for it */
 }
 
 unsigned peer_count(const char *const *argv, const char *wanted) {

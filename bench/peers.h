@@ -47,6 +47,9 @@ void peer_run(struct peer_site *site, const char *const *argv);
  * status. */
 int peer_finish(struct peer_site *site);
 
+/* Prints what the peer said, and ends the test with WHAT. */
+_Noreturn void peer_give_up(const struct peer_site *site, const char *what);
+
 /* Runs ARGV to its end and counts the lines of its output that contain WANTED; 0 where it fails. */
 unsigned peer_count(const char *const *argv, const char *wanted);
 
