@@ -393,20 +393,6 @@ static int read_file(struct seals *seals) {
         return 0;
 }
 
-static bool write_all(int fd, const char *data, size_t size) {
-        while (size > 0) {
-                const ssize_t n = write(fd, data, size);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n <= 0)
-                        return false;
-                data += n;
-                size -= (size_t)n;
-        }
-        return true;
-}
-
 /* A disk that takes no more is asked no more: what is not written is not known any longer. */
 static void give_up(struct seals *seals) {
         seals->fd = fd_close(seals->fd);
@@ -420,7 +406,7 @@ static void flush(struct seals *seals) {
         if (seals->fd < 0 || seals->pending_size == 0)
                 return;
         fd = open_writer(seals);
-        if (fd < 0 || !write_all(fd, seals->pending, seals->pending_size)) {
+        if (fd < 0 || fd_write_all(fd, seals->pending, seals->pending_size) < 0) {
                 give_up(seals);
                 return;
         }
@@ -429,9 +415,9 @@ static void flush(struct seals *seals) {
 }
 
 /* Writes the records that were used, and nothing else, into a new file. */
-static bool copy_used(struct seals *seals, int fd, size_t *ret_size) {
+static bool copy_used(struct seals *seals, int fd) {
         char *block = malloc(PENDING_MAX + RECORD_MAX), buffer[RECORD_MAX];
-        size_t n_block = 0, total = 0;
+        size_t n_block = 0;
         bool is_good = block;
 
         for (size_t i = 0; is_good && i < seals->table_size; i++) {
@@ -445,22 +431,20 @@ static bool copy_used(struct seals *seals, int fd, size_t *ret_size) {
                         continue;
                 memcpy(block + n_block, record, size);
                 n_block += size;
-                total += size;
                 if (n_block > PENDING_MAX) {
-                        is_good = write_all(fd, block, n_block);
+                        is_good = fd_write_all(fd, block, n_block) == 0;
                         n_block = 0;
                 }
         }
-        is_good = is_good && write_all(fd, block, n_block);
+        is_good = is_good && fd_write_all(fd, block, n_block) == 0;
         free(block);
-        *ret_size = total;
         return is_good;
 }
 
 /* A crash in between leaves the one file or the other. */
 static void drop_useless(struct seals *seals) {
         _cleanup_(fd_closep) int fd = -1;
-        size_t size, n_used = 0;
+        size_t n_used = 0;
 
         for (size_t i = 0; i < seals->table_size; i++)
                 n_used += seals->table[i].at != 0 && seals->used[i];
@@ -470,8 +454,7 @@ static void drop_useless(struct seals *seals) {
         fd = openat(seals->dir_fd, TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0)
                 return;
-        if (!copy_used(seals, fd, &size) ||
-            renameat(seals->dir_fd, TEMPORARY, seals->dir_fd, SEALS_FILE) < 0) {
+        if (!copy_used(seals, fd) || renameat(seals->dir_fd, TEMPORARY, seals->dir_fd, SEALS_FILE) < 0) {
                 (void)unlinkat(seals->dir_fd, TEMPORARY, 0);
                 return;
         }

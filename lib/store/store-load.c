@@ -12,7 +12,6 @@
 #include "lib/protocol/connection.h"
 #include "lib/store/directory.h"
 #include "lib/store/seals.h"
-#include "lib/x509/cert-write.h"
 #include "lib/x509/chain.h"
 
 void set_drop_files(struct set *set) {
@@ -127,10 +126,6 @@ int store_examine_set(struct set *set, struct error *error) {
         return 0;
 }
 
-static bool is_clean(const struct set *set) {
-        return cert_text_is_clean(set->certificate_pem) && (!set->ca_pem || cert_text_is_clean(set->ca_pem));
-}
-
 /* Reads all parts of SET, and finds out what follows from them unless it is known of the same bytes. */
 static int read_sealed(const struct store *store, int dir_fd, struct seals *seals, const char *name,
                        struct set *set, struct error *error) {
@@ -155,7 +150,7 @@ static int read_sealed(const struct store *store, int dir_fd, struct seals *seal
         r = key_take_text(key_text, key_size, STORE_KEY, &set->key, error);
         if (r == 0)
                 r = store_examine_set(set, error);
-        if (r == 0 && has_seal && is_clean(set))
+        if (r == 0 && has_seal && store_is_clean(set))
                 seals_add(seals, seal, set);
         return r;
 }

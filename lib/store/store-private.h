@@ -140,6 +140,9 @@ int store_own_rights(const struct store *store, struct rights *ret);
 /* Nothing but blanks distinguishes them: line ends, say. */
 bool text_equal_but_blanks(const char *a, const char *b);
 
+/* Whether the public files of SET hold nothing but certificates; only such a set is sealed. */
+bool store_is_clean(const struct set *set);
+
 /* What a public name is: our link or nothing (0), a regular file (1), or something to refuse. */
 int store_is_plain(const struct store *store, const char *name, struct error *error);
 

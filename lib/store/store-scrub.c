@@ -81,12 +81,16 @@ static bool has_adopted(const struct store *store) {
                                                F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+bool store_is_clean(const struct set *set) {
+        return set->is_sealed || (cert_text_is_clean(set->certificate_pem) &&
+                                  (!set->ca_pem || cert_text_is_clean(set->ca_pem)));
+}
+
 int store_scrub(struct store *store, const struct set *set, char **ret_warning, struct error *error) {
         _cleanup_(generations_clear) struct generations generations = { 0 };
         int r;
 
-        if ((set->is_sealed || cert_text_is_clean(set->certificate_pem)) &&
-            (set->is_sealed || !set->ca_pem || cert_text_is_clean(set->ca_pem)) && !has_adopted(store))
+        if (store_is_clean(set) && !has_adopted(store))
                 return 0;
         r = store_list_generations(store, &generations);
         if (r < 0)

@@ -176,7 +176,7 @@ uint64_t file_identity_hash(const struct file_identity *identity) {
         return hash != 0 ? hash : 1;
 }
 
-static int write_all(int fd, const char *data, size_t size) {
+int fd_write_all(int fd, const char *data, size_t size) {
         while (size > 0) {
                 ssize_t n = write(fd, data, size);
 
@@ -212,7 +212,7 @@ static int create(int dir_fd, const char *name, const void *data, size_t size, s
         if (r == 0 && fchmod(fd, access.mode) < 0)
                 r = -errno;
         if (r == 0)
-                r = write_all(fd, data, size);
+                r = fd_write_all(fd, data, size);
         if (r == 0 && is_durable && fsync(fd) < 0)
                 r = -errno;
         if (r < 0)

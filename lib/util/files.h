@@ -30,6 +30,9 @@ int file_open_at(int dir_fd, const char *name, enum file_links links);
  * caller that must cleanse it has no stale copies. */
 int fd_read_all(int fd, size_t max, char **ret_data, size_t *ret_size);
 
+/* Writes all SIZE bytes of DATA, in as many calls as it takes. 0 or -errno. */
+int fd_write_all(int fd, const char *data, size_t size);
+
 /* file_open_at() and fd_read_all(). */
 int file_read_at(int dir_fd, const char *name, enum file_links links, size_t max, char **ret_data,
                  size_t *ret_size);
