@@ -160,8 +160,10 @@ static bool is_no_mistake(const char *name) {
         return false;
 }
 
-static int is_unread(const struct dirent *entry) {
-        return !is_drop_in(entry) && entry->d_type != DT_DIR && !is_no_mistake(entry->d_name);
+/* Drop-ins, and files that may be meant to be some: nobody who writes such a file finds out otherwise that it
+ * does nothing. */
+static int is_of_interest(const struct dirent *entry) {
+        return is_drop_in(entry) || (entry->d_type != DT_DIR && !is_no_mistake(entry->d_name));
 }
 
 static int compare_names(const struct dirent **a, const struct dirent **b) {
@@ -198,31 +200,35 @@ static int check_folder(struct loading *loading, const char *folder, int fd) {
         return r;
 }
 
-static int add_unread(struct config *config, const char *folder, const char *name) {
-        char *path = arena_alloc(&config->memory, strlen(folder) + 1 + strlen(name) + 1);
+static int add_unread(struct config *config, const char *path) {
+        char *copy = arena_strndup(&config->memory, path, strlen(path));
 
-        if (!path)
+        if (!copy)
                 return -ENOMEM;
-        stpcpy(stpcpy(stpcpy(path, folder), "/"), name);
-        config->unread[config->n_unread++] = path;
+        config->unread[config->n_unread++] = copy;
         return 0;
 }
 
-/* Nobody who writes such a file finds out otherwise that it does nothing. */
-static int note_unread(struct config *config, const char *folder, int dir_fd) {
-        struct dirent **entries = NULL;
-        const int n = scandirat(dir_fd, ".", &entries, is_unread, compare_names);
-        int r = 0;
+static int make_room_for_unread(struct config *config, struct dirent *const *entries, int n) {
+        size_t n_unread = 0;
 
-        if (n > 0 && !(config->unread = arena_alloc_array(&config->memory, (size_t)n, sizeof(char *))))
-                r = -ENOMEM;
-        for (int i = 0; i < n; i++) {
-                if (r == 0)
-                        r = add_unread(config, folder, entries[i]->d_name);
-                free(entries[i]);
+        for (int i = 0; i < n; i++)
+                n_unread += is_drop_in(entries[i]) ? 0 : 1;
+        if (n_unread == 0)
+                return 0;
+        config->unread = arena_alloc_array(&config->memory, n_unread, sizeof(*config->unread));
+        return config->unread ? 0 : -ENOMEM;
+}
+
+static int take_entry(struct loading *loading, const char *folder, int dir_fd, const struct dirent *entry) {
+        _cleanup_(freep) char *path = NULL;
+
+        if (asprintf(&path, "%s/%s", folder, entry->d_name) < 0) {
+                path = NULL;
+                return -ENOMEM;
         }
-        free(entries);
-        return r;
+        return is_drop_in(entry) ? read_file(loading, dir_fd, entry->d_name, path, false)
+                                 : add_unread(loading->config, path);
 }
 
 static int read_drop_ins(struct loading *loading, const char *path) {
@@ -239,23 +245,15 @@ static int read_drop_ins(struct loading *loading, const char *path) {
         dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (dir_fd < 0 && errno == ENOENT)
                 return 0;
-        n = dir_fd < 0 ? -1 : scandirat(dir_fd, ".", &entries, is_drop_in, compare_names);
+        n = dir_fd < 0 ? -1 : scandirat(dir_fd, ".", &entries, is_of_interest, compare_names);
         if (n < 0)
                 return complain_of_folder(loading, folder, errno);
         r = check_folder(loading, folder, dir_fd);
         if (r == 0)
-                r = note_unread(loading->config, folder, dir_fd);
-
+                r = make_room_for_unread(loading->config, entries, n);
         for (int i = 0; i < n; i++) {
-                _cleanup_(freep) char *name = NULL;
-
-                if (r == 0) {
-                        if (asprintf(&name, "%s/%s", folder, entries[i]->d_name) < 0) {
-                                name = NULL;
-                                r = -ENOMEM;
-                        } else
-                                r = read_file(loading, dir_fd, entries[i]->d_name, name, false);
-                }
+                if (r == 0)
+                        r = take_entry(loading, folder, dir_fd, entries[i]);
                 free(entries[i]);
         }
         free(entries);
