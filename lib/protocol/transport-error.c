@@ -212,9 +212,8 @@ const char *transport_alert_meaning(unsigned alert) {
         case 49: /* access_denied */
                 return "access is denied (TLS alert 49)";
         case TLS_ALERT_DECRYPT: /* OpenSSL and BoringSSL, where the CA has the name of another one */
-                return "its signature is not that of the CA which is trusted there by the same name (TLS "
-                       "alert "
-                       "51); was the CA rotated?";
+                return "its signature is not that of the CA which is trusted there by the same name "
+                       "(TLS alert 51); was the CA rotated?";
         case TLS_ALERT_REQUIRED:
                 return "it was not presented (TLS alert 116)";
         default:

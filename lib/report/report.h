@@ -12,9 +12,9 @@
 #include "lib/report/inspect.h"
 #include "lib/report/report-export.h"
 
-/* Of its files: why the token file is not used, and what rights are not as configured, NULL for none; exports that could not be written, and why
- * the first could not; what is known of Secrets, for report_details(), NULL for nothing; and that changes are
- * found late (never when rekeyd is not running). */
+/* Of its files: why the token file is not used, and what rights are not as configured, NULL for none; exports
+ * that could not be written, and why the first could not; what is known of Secrets, for report_details(),
+ * NULL for nothing; and that changes are found late (never when rekeyd is not running). */
 struct report_files {
         const char *token_problem;
         const char *rights_error;

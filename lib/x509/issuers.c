@@ -70,6 +70,15 @@ static struct issuers *make(const struct cert_list *chain) {
         return issuers;
 }
 
+/* ISSUERS may be NULL, and is returned. */
+static struct issuers *add(struct issuers **bucket, struct issuers *issuers) {
+        if (issuers) {
+                issuers->next = *bucket;
+                *bucket = issuers;
+        }
+        return issuers;
+}
+
 int issuers_of_chain(const struct cert_list *chain, struct issuers **ret) {
         uint8_t fingerprint[FINGERPRINT_SIZE];
         struct issuers **bucket, *issuers;
@@ -83,13 +92,8 @@ int issuers_of_chain(const struct cert_list *chain, struct issuers **ret) {
 
         pthread_mutex_lock(&lock);
         issuers = find(*bucket, chain);
-        if (!issuers) {
-                issuers = make(chain);
-                if (issuers) {
-                        issuers->next = *bucket;
-                        *bucket = issuers;
-                }
-        }
+        if (!issuers)
+                issuers = add(bucket, make(chain));
         pthread_mutex_unlock(&lock);
         if (!issuers)
                 return -ENOMEM;
@@ -131,13 +135,8 @@ int issuers_of_facts(const struct issuer *items, size_t n, struct issuers **ret)
                 ;
         if (issuers)
                 issuers->n_refs++;
-        else {
-                issuers = make_of_facts(items, n);
-                if (issuers) {
-                        issuers->next = *bucket;
-                        *bucket = issuers;
-                }
-        }
+        else
+                issuers = add(bucket, make_of_facts(items, n));
         pthread_mutex_unlock(&lock);
         if (!issuers)
                 return -ENOMEM;
