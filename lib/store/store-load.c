@@ -12,6 +12,7 @@
 #include "lib/protocol/connection.h"
 #include "lib/store/directory.h"
 #include "lib/store/seals.h"
+#include "lib/x509/cert-write.h"
 #include "lib/x509/chain.h"
 
 void set_drop_files(struct set *set) {
@@ -124,6 +125,11 @@ int store_examine_set(struct set *set, struct error *error) {
         cert_fingerprint(certs.items[0], set->fingerprint);
         set->leaf = take_ptr(certs.items[0]);
         return 0;
+}
+
+bool store_is_clean(const struct set *set) {
+        return set->is_sealed || (cert_text_is_clean(set->certificate_pem) &&
+                                  (!set->ca_pem || cert_text_is_clean(set->ca_pem)));
 }
 
 /* Reads all parts of SET, and finds out what follows from them unless it is known of the same bytes. */

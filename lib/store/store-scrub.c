@@ -81,11 +81,6 @@ static bool has_adopted(const struct store *store) {
                                                F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-bool store_is_clean(const struct set *set) {
-        return set->is_sealed || (cert_text_is_clean(set->certificate_pem) &&
-                                  (!set->ca_pem || cert_text_is_clean(set->ca_pem)));
-}
-
 int store_scrub(struct store *store, const struct set *set, char **ret_warning, struct error *error) {
         _cleanup_(generations_clear) struct generations generations = { 0 };
         int r;

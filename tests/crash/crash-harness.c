@@ -138,7 +138,7 @@ static void must_run(struct crash_harness *harness, int status) {
         int r = run(harness);
 
         ck_assert_msg(r == status, "rekeyd ends with %d: %s", r,
-                      process_output(harness->fixture->rekeyd, PROCESS_STDERR));
+                      process_last_words(harness->fixture->rekeyd, PROCESS_STDERR));
 }
 
 static void make_baselines(struct crash_harness *harness) {

@@ -99,7 +99,7 @@ static void reset(struct fixture *fixture) {
         configure(fixture, false);
         fixture_token(fixture, "client-1", "token");
         status = fixture_run(fixture, "--once");
-        ck_assert_msg(status == 2, "%s", process_output(fixture->rekeyd, PROCESS_STDERR));
+        ck_assert_msg(status == 2, "%s", process_last_words(fixture->rekeyd, PROCESS_STDERR));
         remove_below(fixture, "world/state");
         configure(fixture, true);
 }

@@ -28,8 +28,8 @@ static void ctl(struct fixture *fixture, const char *line, int status, const cha
                 ck_assert_msg(r == status && (strstr(process_output(process, PROCESS_STDOUT), text) ||
                                               strstr(process_output(process, PROCESS_STDERR), text)),
                               "rekeyctl %s: %d instead of %d with '%s': %s%s", line, r, status, text,
-                              process_output(process, PROCESS_STDOUT),
-                              process_output(process, PROCESS_STDERR));
+                              process_last_words(process, PROCESS_STDOUT),
+                              process_last_words(process, PROCESS_STDERR));
         }
 }
 

@@ -44,7 +44,7 @@ static void ctl(struct fixture *fixture, const char *command, const char *option
                 ck_assert_msg(r == status && (strstr(output, text) ||
                                               strstr(process_output(process, PROCESS_STDERR), text)),
                               "rekeyctl %s %s: %d instead of %d with '%s': %s%s", command, options, r, status,
-                              text, output, process_output(process, PROCESS_STDERR));
+                              text, output, process_last_words(process, PROCESS_STDERR));
                 ck_assert_ptr_null(strstr(output, "PRIVATE KEY"));
         }
 }

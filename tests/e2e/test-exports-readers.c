@@ -403,7 +403,7 @@ static void await_served(const struct fixture *fixture, const struct server *ser
                 if (*now && ends_with(export, now) && strstr(now + 1, "-----BEGIN"))
                         return;
                 ck_assert_msg(now_usec(CLOCK_MONOTONIC) < deadline, "%s still serves\n%s\n%s", server->name,
-                              now, process_output(process, PROCESS_STDERR));
+                              now, process_last_words(process, PROCESS_STDERR));
         }
 }
 

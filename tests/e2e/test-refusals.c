@@ -152,7 +152,7 @@ START_TEST(nothing_bad_replaces_the_good) {
                 fixture_fault(fixture, fault);
                 status = fixture_run(fixture, "--once");
                 ck_assert_msg(status == 1, "%s: status %d: %s", fault, status,
-                              process_output(fixture->rekeyd, PROCESS_STDERR));
+                              process_last_words(fixture->rekeyd, PROCESS_STDERR));
                 line = fixture_await(fixture, MESSAGE_FAILED);
                 ck_assert_msg(streq(member(line, "failure"), refusals[i].failure) &&
                                       streq(member(line, "step"), refusals[i].step) &&

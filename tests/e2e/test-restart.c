@@ -350,7 +350,7 @@ START_TEST(a_damaged_state_file_costs_nothing_but_history) {
                 damage(fixture, i);
                 status = fixture_run(fixture, "--once");
                 ck_assert_msg(status == 0, "%s: status %d: %s", damages[i].what, status,
-                              process_output(fixture->rekeyd, PROCESS_STDERR));
+                              process_last_words(fixture->rekeyd, PROCESS_STDERR));
                 line = fixture_await(fixture, MESSAGE_HISTORY);
                 ck_assert_ptr_nonnull(strstr(member(line, "message"), "orders.json.damaged"));
                 json_decref(line);
@@ -426,7 +426,7 @@ START_TEST(the_state_directory_is_its_own) {
         _cleanup_(process_freep) struct process *second = process_start(argv, true);
         ck_assert_int_eq(process_wait(second), 1);
         ck_assert_msg(strstr(process_output(second, PROCESS_STDERR), "another rekeyd uses state directory"),
-                      "%s", process_output(second, PROCESS_STDERR));
+                      "%s", process_last_words(second, PROCESS_STDERR));
         ck_assert_int_eq(fixture_stop(fixture), 0);
 }
 END_TEST

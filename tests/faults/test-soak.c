@@ -152,7 +152,7 @@ static void stop_and_start(struct schedule *schedule) {
         status = fixture_stop(schedule->fixture);
         if (status != 0)
                 ck_abort_msg("rekeyd ended with %d: %s", status,
-                             process_output(schedule->fixture->rekeyd, PROCESS_STDERR));
+                             process_last_words(schedule->fixture->rekeyd, PROCESS_STDERR));
         start(schedule);
 }
 

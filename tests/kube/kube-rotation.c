@@ -54,13 +54,13 @@ void kube_rotation_run(struct kube_rotation *rotation, int expected, const char 
         kube_rotation_start(rotation, verb, a, b);
         status = process_wait(rotation->rekeyca);
         ck_assert_msg(status == expected, "rekeyca %s ends with %d: %s%s", verb, status,
-                      process_output(rotation->rekeyca, PROCESS_STDOUT),
-                      process_output(rotation->rekeyca, PROCESS_STDERR));
+                      process_last_words(rotation->rekeyca, PROCESS_STDOUT),
+                      process_last_words(rotation->rekeyca, PROCESS_STDERR));
         ck_assert_ptr_null(strstr(process_output(rotation->rekeyca, PROCESS_STDOUT), "PRIVATE KEY"));
         ck_assert_ptr_null(strstr(process_output(rotation->rekeyca, PROCESS_STDERR), "PRIVATE KEY"));
 }
 
 void kube_rotation_expect_error(const struct kube_rotation *rotation, const char *text) {
         ck_assert_msg(strstr(process_output(rotation->rekeyca, PROCESS_STDERR), text), "%s",
-                      process_output(rotation->rekeyca, PROCESS_STDERR));
+                      process_last_words(rotation->rekeyca, PROCESS_STDERR));
 }

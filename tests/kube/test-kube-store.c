@@ -186,19 +186,30 @@ static bool is_copy(const struct crew *crew, unsigned i, const json_t *secret) {
 
 /* --- Each request of one attempt */
 
-/* Nobody has the Lease: as if the time of a dead replica were over. */
-static void end_lease(const struct crew *crew) {
-        const struct kube_resource resource = KUBE_LEASE(crew->kube->namespace, "orders-tls");
-        _cleanup_(json_decrefp) json_t *lease = ask(crew, KUBE_GET, resource, NULL);
+/* RESOURCE as EDIT makes it. A request that was cut off from its replica may still be under way in the
+ * server, so what was read may be older than what is there. */
+static void change(const struct crew *crew, struct kube_resource resource,
+                   void (*edit)(json_t *object, const json_t *base), const json_t *base) {
+        enum kube_outcome outcome = KUBE_CONFLICT;
+        _cleanup_(error_clear) struct error error = ERROR_INIT;
 
-        ck_assert_int_eq(kube_lease_release(lease, now_usec(CLOCK_REALTIME)), 0);
-        json_decref(ask(crew, KUBE_REPLACE, resource, lease));
+        for (unsigned i = 0; i < TRIES && outcome == KUBE_CONFLICT; i++) {
+                _cleanup_(json_decrefp) json_t *object = ask(crew, KUBE_GET, resource, NULL), *after = NULL;
+                const struct kube_ask what = { .verb = KUBE_REPLACE, .resource = resource, .body = object };
+
+                edit(object, base);
+                error_clear(&error);
+                outcome = (enum kube_outcome)kube_once_ask(crew->once, crew->admin, &what, 0, &after, &error);
+        }
+        ck_assert_msg(outcome == KUBE_DONE, "%s", error_text(&error));
 }
 
-/* The published Secret is as BASE has it, and nothing is staged. */
-static void reset(const struct crew *crew, const json_t *base) {
-        _cleanup_(json_decrefp) json_t *shared = ask(crew, KUBE_GET, published(crew), NULL),
-                                       *staged = ask(crew, KUBE_GET, private(crew), NULL);
+/* Nobody has the Lease: as if the time of a dead replica were over. */
+static void release(json_t *lease, _unused_ const json_t *base) {
+        ck_assert_int_eq(kube_lease_release(lease, now_usec(CLOCK_REALTIME)), 0);
+}
+
+static void publish(json_t *shared, const json_t *base) {
         json_t *metadata = json_object_get(shared, "metadata");
 
         json_object_set(shared, "data", json_object_get(base, "data"));
@@ -207,9 +218,20 @@ static void reset(const struct crew *crew, const json_t *base) {
                                 json_object_get(json_object_get(base, "metadata"), "annotations"));
         else
                 json_object_del(metadata, "annotations");
+}
+
+static void clear(json_t *staged, _unused_ const json_t *base) {
         json_object_del(staged, "data");
-        json_decref(ask(crew, KUBE_REPLACE, published(crew), shared));
-        json_decref(ask(crew, KUBE_REPLACE, private(crew), staged));
+}
+
+static void end_lease(const struct crew *crew) {
+        change(crew, KUBE_LEASE(crew->kube->namespace, "orders-tls"), release, NULL);
+}
+
+/* The published Secret is as BASE has it, and nothing is staged. */
+static void reset(const struct crew *crew, const json_t *base) {
+        change(crew, published(crew), publish, base);
+        change(crew, private(crew), clear, NULL);
         end_lease(crew);
 }
 
@@ -248,7 +270,7 @@ static void go_on(struct crew *crew, bool enrols, uint64_t wanted, const char *w
                         fixture_token(crew->fixture, "client-1", "token");
         }
         ck_abort_msg("%s: generation %" PRIu64 " was never published: %s", what, wanted,
-                     process_output(crew->replicas[1], PROCESS_STDERR));
+                     process_last_words(crew->replicas[1], PROCESS_STDERR));
 }
 
 /* Replica I has failed since its Lease, of two seconds, has run out: the machine is busy. */
@@ -264,7 +286,7 @@ static unsigned count_requests(struct crew *crew) {
         start(crew, 0, "--once");
         status = process_wait(crew->replicas[0]);
         ck_assert_msg(status == 2 || was_too_slow(crew, 0), "the attempt fails: %s",
-                      process_output(crew->replicas[0], PROCESS_STDERR));
+                      process_last_words(crew->replicas[0], PROCESS_STDERR));
         return status == 2 ? fault_proxy_count(crew->proxy) : 0;
 }
 
@@ -446,17 +468,18 @@ static void pass(struct run *run, usec_t span) {
 /* All replicas have the published set, once they are left in peace. */
 static void await_copies(struct run *run) {
         const usec_t end = now_usec(CLOCK_MONOTONIC) + patience_usec();
-        unsigned n = 0;
 
-        while (n < REPLICAS) {
+        for (;;) {
                 _cleanup_(json_decrefp) json_t *now = ask(&run->crew, KUBE_GET, published(&run->crew), NULL);
+                unsigned n = 0;
 
-                ck_assert_msg(now_usec(CLOCK_MONOTONIC) < end, "the copies lag behind: %s",
-                              process_output(run->crew.replicas[0], PROCESS_STDERR));
-                for (n = 0; n < REPLICAS && is_copy(&run->crew, n, now);)
+                while (n < REPLICAS && is_copy(&run->crew, n, now))
                         n++;
-                if (n < REPLICAS)
-                        pass(run, USEC_PER_SEC / 10);
+                if (n == REPLICAS)
+                        return;
+                ck_assert_msg(now_usec(CLOCK_MONOTONIC) < end, "the copy of replica %u lags behind: %s", n,
+                              process_last_words(run->crew.replicas[n], PROCESS_STDERR));
+                pass(run, USEC_PER_SEC / 10);
         }
 }
 
@@ -529,7 +552,7 @@ START_TEST(a_strangers_put_is_undone) {
                 json_decref(after);
                 after = ask(&crew, KUBE_GET, published(&crew), NULL);
                 ck_assert_msg(now_usec(CLOCK_MONOTONIC) < end, "it stays: %s",
-                              process_output(crew.replicas[0], PROCESS_STDERR));
+                              process_last_words(crew.replicas[0], PROCESS_STDERR));
         } while (generation_of(after) == 0);
         ck_assert(json_equal(json_object_get(before, "data"), json_object_get(after, "data")));
         ck_assert(is_copy(&crew, 0, after));
@@ -589,7 +612,7 @@ static void await_copy(struct crew *crew, unsigned i, uint64_t generation) {
                         return;
                 ck_assert_msg(now_usec(CLOCK_MONOTONIC) < end,
                               "replica %u has no copy of generation %" PRIu64 ": %s", i, generation,
-                              process_output(crew->replicas[i], PROCESS_STDERR));
+                              process_last_words(crew->replicas[i], PROCESS_STDERR));
                 (void)kube_once_wait(crew->once, &(bool) { false },
                                      usec_add(now_usec(CLOCK_BOOTTIME), USEC_PER_SEC / 10));
         }
@@ -605,7 +628,7 @@ static void renew_elsewhere(struct crew *crew, const char *key) {
                 start(crew, 1, "--once");
                 status = process_wait(crew->replicas[1]);
         } while (status == 1 && was_too_slow(crew, 1) && ++n < TRIES);
-        ck_assert_msg(status == 2, "%s", process_output(crew->replicas[1], PROCESS_STDERR));
+        ck_assert_msg(status == 2, "%s", process_last_words(crew->replicas[1], PROCESS_STDERR));
 }
 
 /* What others publish is found late then, and found. */

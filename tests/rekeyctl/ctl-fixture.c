@@ -83,14 +83,16 @@ struct pty *ctl_fixture_start_on_terminal(const struct ctl_fixture *fixture, uns
 
 void ctl_fixture_check_says(struct process *process, enum process_stream stream, const char *text) {
         ck_assert_msg(strstr(process_output(process, stream), text), "it did not say '%s' but:\n%s%s", text,
-                      process_output(process, PROCESS_STDOUT), process_output(process, PROCESS_STDERR));
+                      process_last_words(process, PROCESS_STDOUT),
+                      process_last_words(process, PROCESS_STDERR));
 }
 
 void ctl_fixture_check_exit(struct process *process, int expected) {
         int status = process_wait(process);
 
         ck_assert_msg(status == expected, "it ended with %d, not with %d:\n%s%s", status, expected,
-                      process_output(process, PROCESS_STDOUT), process_output(process, PROCESS_STDERR));
+                      process_last_words(process, PROCESS_STDOUT),
+                      process_last_words(process, PROCESS_STDERR));
 }
 
 void ctl_fixture_check_run(const struct ctl_fixture *fixture, const char *line, int expected,

@@ -126,7 +126,7 @@ struct fixture *fixture_free(struct fixture *fixture) {
         if (fixture->connector) {
                 process_signal(fixture->connector, SIGTERM);
                 ck_assert_msg(process_wait(fixture->connector) == 0, "devconnector ended badly: %s",
-                              process_output(fixture->connector, PROCESS_STDERR));
+                              process_last_words(fixture->connector, PROCESS_STDERR));
         }
         process_free(fixture->connector);
         scratch_free(fixture->directory);
@@ -233,7 +233,7 @@ void fixture_enrol(struct fixture *fixture, const char *certificates) {
         fixture_prepare(fixture, certificates);
         status = fixture_run(fixture, "--once");
         ck_assert_msg(status == 2, "rekeyd --once ends with %d: %s", status,
-                      process_output(fixture->rekeyd, PROCESS_STDERR));
+                      process_last_words(fixture->rekeyd, PROCESS_STDERR));
 }
 
 void fixture_edit(struct fixture *fixture, const char *from, const char *to) {
@@ -293,7 +293,8 @@ void fixture_ctl(struct fixture *fixture, const char *command, const char *certi
         ck_assert_msg(r == status && (strstr(process_output(process, PROCESS_STDOUT), text) ||
                                       strstr(process_output(process, PROCESS_STDERR), text)),
                       "rekeyctl %s %s: %d instead of %d with '%s': %s%s", command, certificate, r, status,
-                      text, process_output(process, PROCESS_STDOUT), process_output(process, PROCESS_STDERR));
+                      text, process_last_words(process, PROCESS_STDOUT),
+                      process_last_words(process, PROCESS_STDERR));
 }
 
 char *fixture_get(struct fixture *fixture, const char *path) {

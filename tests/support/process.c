@@ -11,7 +11,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#define ARGUMENTS_MAX 64
+#define ARGUMENTS_MAX  64
+#define LAST_WORDS_MAX 3000u /* several of them fit into one message */
 
 struct stream {
         int fd;
@@ -186,6 +187,13 @@ bool process_await_readable(struct process *process, int fd) {
 const char *process_output(struct process *process, enum process_stream stream) {
         take_output(&process->streams[stream]);
         return process->streams[stream].text ? process->streams[stream].text : "";
+}
+
+const char *process_last_words(struct process *process, enum process_stream stream) {
+        const char *text = process_output(process, stream);
+        const size_t length = strlen(text);
+
+        return length > LAST_WORDS_MAX ? text + length - LAST_WORDS_MAX : text;
 }
 
 pid_t process_pid(const struct process *process) {

@@ -40,6 +40,9 @@ bool process_await_readable(struct process *process, int fd);
 /* All of STREAM up to now, borrowed until the next call. */
 const char *process_output(struct process *process, enum process_stream stream);
 
+/* The end of it, for the message of a failed assertion. */
+const char *process_last_words(struct process *process, enum process_stream stream);
+
 pid_t process_pid(const struct process *process);
 void process_signal(struct process *process, int signal);
 

@@ -360,18 +360,18 @@ void rotation_site_run(struct rotation_site *site, int expected, const char *ver
         rotation_site_start(site, verb, a, b, c);
         status = rotation_site_wait(site);
         ck_assert_msg(status == expected, "rekeyca %s ends with %d: %s%s", verb, status,
-                      process_output(site->rekeyca, PROCESS_STDOUT),
-                      process_output(site->rekeyca, PROCESS_STDERR));
+                      process_last_words(site->rekeyca, PROCESS_STDOUT),
+                      process_last_words(site->rekeyca, PROCESS_STDERR));
 }
 
 void rotation_site_expect(const struct rotation_site *site, const char *text) {
         ck_assert_msg(strstr(process_output(site->rekeyca, PROCESS_STDOUT), text), "%s is not in: %s", text,
-                      process_output(site->rekeyca, PROCESS_STDOUT));
+                      process_last_words(site->rekeyca, PROCESS_STDOUT));
 }
 
 void rotation_site_expect_error(const struct rotation_site *site, const char *text) {
         ck_assert_msg(strstr(process_output(site->rekeyca, PROCESS_STDERR), text), "%s is not in: %s", text,
-                      process_output(site->rekeyca, PROCESS_STDERR));
+                      process_last_words(site->rekeyca, PROCESS_STDERR));
 }
 
 char *rotation_site_metrics(const struct rotation_site *site) {
