@@ -134,16 +134,25 @@ static const char *read_only_mount(const char *path, char buffer[PATH_MAX]) {
         return found;
 }
 
-char *cause_fix_directory(const char *path) {
+/* Sets *RET_IS_WHOLE where the file system itself is read-only. */
+static char *fix_directory(const char *path, bool *ret_is_whole) {
         _cleanup_(freep) char *existing = strdup(path);
         char place[PATH_MAX], *setting;
 
+        *ret_is_whole = false;
         if (!existing)
                 return NULL;
         cut_to_existing(existing);
-        if (read_only_mount(existing, place))
+        *ret_is_whole = read_only_mount(existing, place);
+        if (*ret_is_whole)
                 return asprintf(&setting, "fix: mount -o remount,rw %s", place) < 0 ? NULL : setting;
         return asprintf(&setting, "ReadWritePaths=%s", existing) < 0 ? NULL : fix_unit(setting);
+}
+
+char *cause_fix_directory(const char *path) {
+        bool is_whole;
+
+        return fix_directory(path, &is_whole);
 }
 
 char *cause_fix_group(gid_t gid) {
@@ -163,12 +172,13 @@ enum cause cause_explain(const char *path, uid_t uid, gid_t gid, struct error *e
         _cleanup_(freep) char *fix = NULL;
         enum cause cause = cause_of_errno(error->code);
         char name[USER_NAME_MAX];
+        bool is_whole;
 
         if (error->code == -EPERM && !user_may_set_owner(uid))
                 cause = CAUSE_OWNER;
         else if (error->code == -EPERM && !user_may_set_group(gid))
                 cause = CAUSE_GROUP;
-        fix = cause == CAUSE_READ_ONLY ? cause_fix_directory(path)
+        fix = cause == CAUSE_READ_ONLY ? fix_directory(path, &is_whole)
               : cause == CAUSE_GROUP   ? cause_fix_group(gid)
               : cause == CAUSE_OWNER   ? cause_fix_owner()
                                        : NULL;
@@ -177,9 +187,8 @@ enum cause cause_explain(const char *path, uid_t uid, gid_t gid, struct error *e
         error_move(&before, error);
         if (cause == CAUSE_READ_ONLY)
                 error_set(error, before.code, "%s; %s; %s", error_text(&before),
-                          has_prefix(fix, "fix: mount")
-                                  ? "the file system itself is read-only"
-                                  : "the service may write only to ReadWritePaths= of its unit",
+                          is_whole ? "the file system itself is read-only"
+                                   : "the service may write only to ReadWritePaths= of its unit",
                           fix);
         else if (cause == CAUSE_GROUP)
                 error_set(error, before.code, "%s; the service is not in the group %s that `group` names; %s",
