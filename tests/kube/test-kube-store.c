@@ -31,10 +31,11 @@
 #define ALLOWED                                                                  \
         "--verb=get,update,watch --resource=secrets,leases.coordination.k8s.io " \
         "--resource-name=orders-tls --resource-name=orders-tls-rekeyd"
-#define LEASE "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: orders-tls}\nspec: {}\n"
-#define TRIES 5u /* of what may be too slow */
-#define SMALL "{bits: 2048}"
-#define LARGE "{bits: 3072}"
+#define LEASE  "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: orders-tls}\nspec: {}\n"
+#define ENOUGH 3u /* generations, to say something */
+#define TRIES  5u /* of what may be too slow */
+#define SMALL  "{bits: 2048}"
+#define LARGE  "{bits: 3072}"
 
 /* The suite takes one of so many requests at most, and all with REKEYD_TEST_STORE=SECONDS. */
 #define SAMPLE 4u
@@ -465,9 +466,10 @@ static void pass(struct run *run, usec_t span) {
                 judge_local(run, i);
 }
 
-/* All replicas have the published set, once they are left in peace. */
+/* All replicas have the published set, once they are left in peace: one that could not read it tries again
+ * after a back-off, and that twice on a busy machine. */
 static void await_copies(struct run *run) {
-        const usec_t end = now_usec(CLOCK_MONOTONIC) + patience_usec();
+        const usec_t end = now_usec(CLOCK_MONOTONIC) + 4 * patience_usec();
 
         for (;;) {
                 _cleanup_(json_decrefp) json_t *now = ask(&run->crew, KUBE_GET, published(&run->crew), NULL);
@@ -505,7 +507,9 @@ START_TEST(one_key_for_each_generation) {
                 ck_assert_uint_lt(now_usec(CLOCK_MONOTONIC), end);
                 pass(&run, USEC_PER_SEC / 20);
         }
-        for (end = now_usec(CLOCK_MONOTONIC) + span; now_usec(CLOCK_MONOTONIC) < end;) {
+        for (end = now_usec(CLOCK_MONOTONIC) + span;
+             now_usec(CLOCK_MONOTONIC) < end ||
+             (run.generation < ENOUGH && now_usec(CLOCK_MONOTONIC) < end + patience_usec());) {
                 pass(&run, (usec_t)random() % (2 * USEC_PER_SEC));
                 wake(&run, false);
                 disturb(&run);
@@ -520,7 +524,7 @@ START_TEST(one_key_for_each_generation) {
                     "mixed sets",
                     run.generation, run.n_kills, run.n_stops, fixture_calls(run.crew.fixture, "sign"),
                     run.n_different, run.n_mixed);
-        ck_assert_uint_gt(run.generation, 2);
+        ck_assert_uint_ge(run.generation, ENOUGH);
         ck_assert_uint_eq(run.n_different + run.n_mixed + run.n_back, 0);
         for (unsigned i = 0; i < 2; i++)
                 kube_call_free(run.watches[i]);
