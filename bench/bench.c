@@ -7,8 +7,7 @@
 #include "bench/bench.h"
 
 #include <check.h>
-
-#include "lib/util/text-stream.h"
+#include <stdio.h>
 
 static struct fleet_options make(const struct fixture *fixture, const char *name, unsigned n) {
         const struct fleet_options fleet = fleet_of(fixture, name, n, BENCH_LEFT_USEC);
@@ -30,26 +29,10 @@ void bench_end(struct bench *bench) {
 }
 
 void bench_configure(const struct bench *bench, const struct fleet_options *fleet, const char *renew_before) {
-        const struct fixture *fixture = bench->fixture;
-        char *yaml = NULL;
-        size_t size;
-        FILE *out = text_stream_open(&yaml, &size);
+        char defaults[64];
 
-        ck_assert_ptr_nonnull(out);
-        fprintf(out,
-                "state_directory: %s/state\n"
-                "control: {socket: %s/control.sock}\n"
-                "log: {format: json}\n"
-                "connectors:\n"
-                "  dev: {url: '%s', trust: %s}\n"
-                "defaults: {key: {bits: 2048}, jitter: 0%%, renew_before: %s}\n"
-                "certificates:\n",
-                fixture->directory, fixture->directory, fixture->certificate_url, fixture->trust,
-                renew_before);
-        fleet_configure(fleet, out, "dev", "");
-        fclose(out);
-        scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);
-        free(yaml);
+        snprintf(defaults, sizeof(defaults), "key: {bits: 2048}, renew_before: %s", renew_before);
+        fleet_run_by(fleet, bench->fixture, defaults, "");
 }
 
 usec_t bench_start(struct bench *bench, const struct fleet_options *fleet, const char *renew_before) {

@@ -2,32 +2,17 @@
 
 #include <check.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include "bench/peers.h"
 #include "daemon/observe/messages.h"
-#include "lib/util/text-stream.h"
 
 static void configure(const struct peer_site *site, bool is_due) {
-        const struct fixture *fixture = site->fixture;
-        char *yaml = NULL;
-        size_t size;
-        FILE *out = text_stream_open(&yaml, &size);
+        char defaults[64];
 
-        ck_assert_ptr_nonnull(out);
-        fprintf(out,
-                "state_directory: %s/state\n"
-                "control: {socket: %s/control.sock}\n"
-                "log: {format: json}\n"
-                "connectors:\n"
-                "  dev: {url: '%s', trust: %s}\n"
-                "defaults: {key: {bits: 2048}, jitter: 0%%, renew_before: %us}\n"
-                "certificates:\n",
-                fixture->directory, fixture->directory, fixture->certificate_url, fixture->trust,
-                is_due ? PEER_DUE_SEC : PEER_NOT_DUE_SEC);
-        fleet_configure(&site->fleet, out, "dev", "");
-        fclose(out);
-        scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);
-        free(yaml);
+        snprintf(defaults, sizeof(defaults), "key: {bits: 2048}, renew_before: %us",
+                 is_due ? PEER_DUE_SEC : PEER_NOT_DUE_SEC);
+        fleet_run_by(&site->fleet, site->fixture, defaults, "");
 }
 
 static void start(struct peer_site *site, bool is_due) {

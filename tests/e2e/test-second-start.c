@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include "lib/store/seals.h"
-#include "lib/util/text-stream.h"
 #include "tests/support/fixture.h"
 #include "tests/support/fleet.h"
 #include "tests/test.h"
@@ -12,27 +11,7 @@
 #define N 8u
 
 /* An inspection that may go on to renew reads the set in any case: here there is one of them at a time. */
-static void configure(const struct fixture *fixture, const struct fleet_options *fleet,
-                      const char *defaults) {
-        char *yaml = NULL;
-        size_t size;
-        FILE *out = text_stream_open(&yaml, &size);
-
-        ck_assert_ptr_nonnull(out);
-        fprintf(out,
-                "state_directory: %s/state\n"
-                "log: {format: json}\n"
-                "limits: {concurrent_renewals: 1}\n"
-                "connectors:\n"
-                "  dev: {url: '%s', trust: %s}\n"
-                "defaults: {jitter: 0%%, %s}\n"
-                "certificates:\n",
-                fixture->directory, fixture->certificate_url, fixture->trust, defaults);
-        fleet_configure(fleet, out, "dev", "");
-        fclose(out);
-        scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);
-        free(yaml);
-}
+#define ONE_AT_A_TIME "limits: {concurrent_renewals: 1}\n"
 
 static void await(struct fixture *fixture, const char *text, unsigned n) {
         for (unsigned i = 0; i < n; i++) {
@@ -58,7 +37,7 @@ START_TEST(a_second_start_knows_the_sets) {
         off_t size;
 
         fleet_make(&fleet);
-        configure(fixture, &fleet, "key: {bits: 2048}");
+        fleet_run_by(&fleet, fixture, "key: {bits: 2048}", ONE_AT_A_TIME);
         fixture_start(fixture, NULL);
         await(fixture, MESSAGE_READY, 1);
         ck_assert_int_eq(fixture_stop(fixture), 0);
@@ -85,12 +64,12 @@ START_TEST(another_configuration_finds_what_is_due) {
         const struct fleet_options fleet = fleet_of(fixture, "some", N, 45 * USEC_PER_DAY);
 
         fleet_make(&fleet);
-        configure(fixture, &fleet, "key: {bits: 2048}");
+        fleet_run_by(&fleet, fixture, "key: {bits: 2048}", ONE_AT_A_TIME);
         fixture_start(fixture, NULL);
         await(fixture, MESSAGE_READY, 1);
         ck_assert_int_eq(fixture_stop(fixture), 0);
 
-        configure(fixture, &fleet, "key: {bits: 3072}");
+        fleet_run_by(&fleet, fixture, "key: {bits: 3072}", ONE_AT_A_TIME);
         fixture_start(fixture, NULL);
         await(fixture, MESSAGE_RENEWED, N);
         ck_assert_int_eq(fixture_stop(fixture), 0);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 
+#include "lib/util/text-stream.h"
 #include "tests/support/fleet.h"
 #include "tests/test.h"
 
@@ -428,6 +429,30 @@ unsigned fixture_calls(struct fixture *fixture, const char *operation) {
         json_array_foreach(list, i, call) n += streq(member(call, "operation"), operation);
         json_decref(calls);
         return n;
+}
+
+void fleet_run_by(const struct fleet_options *options, const struct fixture *fixture, const char *defaults,
+                  const char *more) {
+        char *yaml = NULL;
+        size_t size;
+        FILE *out = text_stream_open(&yaml, &size);
+
+        ck_assert_ptr_nonnull(out);
+        fprintf(out,
+                "state_directory: %s/state\n"
+                "control: {socket: %s/control.sock}\n"
+                "log: {format: json}\n"
+                "connectors:\n"
+                "  dev: {url: '%s', trust: %s}\n"
+                "defaults: {jitter: 0%%, %s}\n"
+                "%s"
+                "certificates:\n",
+                fixture->directory, fixture->directory, fixture->certificate_url, fixture->trust, defaults,
+                more);
+        fleet_configure(options, out, "dev", "");
+        fclose(out);
+        scratch_write(fixture->directory, "rekeyd.yaml", yaml, 0600);
+        free(yaml);
 }
 
 struct fleet_options fleet_of(const struct fixture *fixture, const char *name, unsigned n, usec_t left_usec) {

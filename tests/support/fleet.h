@@ -24,9 +24,13 @@ void fleet_make(const struct fleet_options *options);
 void fleet_configure(const struct fleet_options *options, FILE *out, const char *connector,
                      const char *extra);
 
+/* The configuration of FIXTURE is of FLEET, with DEFAULTS for all ("key: {bits: 2048}") and MORE lines. */
+struct fixture;
+void fleet_run_by(const struct fleet_options *options, const struct fixture *fixture, const char *defaults,
+                  const char *more);
+
 /* The path of file NAME ("tls.crt") of the I-th set; owned by the caller. */
 char *fleet_path(const struct fleet_options *options, unsigned i, const char *name);
 
 /* N sets of 90 days in FIXTURE, for its devconnector, that have LEFT_USEC to live. */
-struct fixture;
 struct fleet_options fleet_of(const struct fixture *fixture, const char *name, unsigned n, usec_t left_usec);
