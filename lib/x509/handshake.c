@@ -5,7 +5,8 @@
  * later could read what was said.
  *
  * The chain is the server's choice too. Who holds a CA that this machine trusts can put ten certificates
- * under it, each of which takes a second to verify. So it is judged before the first signature is.
+ * under it, each of which takes a second to verify; or thousands of names, each of which is held against
+ * thousands of name constraints. So it is judged before the first signature is.
  *
  * The list of ciphers of this machine is narrowed, never replaced: what its administrator forbids stays
  * forbidden. Its list of groups cannot be read back from OpenSSL 3.0, so that one is replaced.
@@ -15,6 +16,7 @@
 
 #include <errno.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "lib/util/text-stream.h"
 #include "lib/x509/key-cost.h"
@@ -41,6 +43,40 @@ static char *ecdhe_names(const STACK_OF(SSL_CIPHER) * ciphers) {
         return names;
 }
 
+/* All that name constraints are about. */
+static size_t count_names(const X509 *cert) {
+        GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+        const int n =
+                (names ? sk_GENERAL_NAME_num(names) : 0) + X509_NAME_entry_count(X509_get_subject_name(cert));
+
+        GENERAL_NAMES_free(names);
+        return (size_t)n;
+}
+
+static size_t count_constraints(const X509 *cert) {
+        NAME_CONSTRAINTS *constraints = X509_get_ext_d2i(cert, NID_name_constraints, NULL, NULL);
+        size_t n = 0;
+
+        if (constraints && constraints->permittedSubtrees)
+                n += (size_t)sk_GENERAL_SUBTREE_num(constraints->permittedSubtrees);
+        if (constraints && constraints->excludedSubtrees)
+                n += (size_t)sk_GENERAL_SUBTREE_num(constraints->excludedSubtrees);
+        NAME_CONSTRAINTS_free(constraints);
+        return n;
+}
+
+/* Whether names are held against constraints more often than any real chain has it. */
+static bool has_too_many_names(const STACK_OF(X509) * sent) {
+        size_t n_names = 0, n_constraints = 0;
+
+        for (int i = 0; i < sk_X509_num(sent); i++) {
+                n_names += count_names(sk_X509_value(sent, i));
+                n_constraints += count_constraints(sk_X509_value(sent, i));
+        }
+        ERR_clear_error(); /* what cannot be read is not compared either */
+        return n_names * n_constraints > HANDSHAKE_COMPARISONS_MAX;
+}
+
 /* What is wrong with the chain that was sent, as an X509_V_ERR_; X509_V_OK. */
 static int find_problem(const STACK_OF(X509) * sent, int *ret_depth) {
         for (int i = 0; i < sk_X509_num(sent); i++) {
@@ -54,7 +90,8 @@ static int find_problem(const STACK_OF(X509) * sent, int *ret_depth) {
                 else if (key_cost_check(key, NULL) < 0)
                         return X509_V_ERR_CERT_REJECTED;
         }
-        return X509_V_OK;
+        *ret_depth = 0;
+        return has_too_many_names(sent) ? X509_V_ERR_CERT_REJECTED : X509_V_OK;
 }
 
 int handshake_verify(X509_STORE_CTX *verification, _unused_ void *unused) {

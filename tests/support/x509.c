@@ -148,6 +148,7 @@ struct x509_cert x509_make(const struct x509_options *o) {
         add_extension(x, issuer, NID_authority_key_identifier, o->authority_key_id,
                       X509_get_ext_by_NID(issuer, NID_subject_key_identifier, -1) >= 0 ? "keyid" : NULL);
         add_extension(x, issuer, NID_subject_alt_name, o->subject_alternatives, NULL);
+        add_extension(x, issuer, NID_name_constraints, o->name_constraints, NULL);
 
         must(X509_sign(x, o->issuer ? o->issuer->key : cert.key, o->digest ? o->digest : EVP_sha256()) > 0);
         must(PEM_write_bio_X509(bio, x) == 1);

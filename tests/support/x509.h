@@ -46,6 +46,7 @@ struct x509_options {
         const char *extended_key_usage;   /* "clientAuth"; none for a CA */
         const char *authority_key_id;     /* "keyid" where the issuer has one */
         const char *subject_alternatives; /* none */
+        const char *name_constraints;     /* none */
 };
 struct x509_cert x509_make(const struct x509_options *options);
 
