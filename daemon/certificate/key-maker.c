@@ -213,7 +213,7 @@ int key_maker_new(sd_event *event, struct key_maker **ret) {
                 maker->usual_policy = SCHED_OTHER;
         pthread_mutex_init(&maker->lock, NULL);
         pthread_cond_init(&maker->ended, NULL);
-        r = workers_new_sleeping(event, &maker->workers);
+        r = workers_new_sleeping(event, WORKER_LOWER, &maker->workers);
         if (r < 0)
                 return r;
         *ret = take_ptr(maker);

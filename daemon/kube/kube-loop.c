@@ -29,6 +29,8 @@ struct working {
 struct kube_loop {
         struct kube_host host;
         const struct loop_services *services;
+        struct curl_glue
+                *curl; /* on the loop: a watch tells what it has read while it reads; NULL: not needed yet */
         struct moving *first, **end; /* oldest first */
         unsigned n_under_way;
         struct working *working;
@@ -109,11 +111,14 @@ static int begin(struct moving *moving) {
                 .proxy = &moving->proxy,
                 .timeout_usec = moving->timeout_usec,
         };
-        int r = curl_glue_start(moving->loop->services->curl, moving->easy, &target, on_transfer, moving);
+        struct kube_loop *loop = moving->loop;
+        int r = loop->curl ? 0 : curl_glue_new(loop->services->event, false, &loop->curl);
 
+        if (r == 0)
+                r = curl_glue_start(loop->curl, moving->easy, &target, on_transfer, moving);
         if (r == 0) {
                 moving->is_under_way = true;
-                moving->loop->n_under_way += is_stream(moving) ? 0 : 1;
+                loop->n_under_way += is_stream(moving) ? 0 : 1;
         }
         return r;
 }
@@ -356,6 +361,8 @@ struct kube_loop *kube_loop_free(struct kube_loop *loop) {
         /* What the workers have dropped. */
         while (loop && loop->working)
                 end_work(&loop->working->job);
+        if (loop)
+                curl_glue_free(loop->curl);
         free(loop);
         return NULL;
 }

@@ -1,14 +1,9 @@
 /*
- * curl names the sockets to watch and the time to call back; sd_event does the watching. One io source for
- * each socket, kept by curl through curl_multi_assign(); one timer for all of curl, armed repeatedly;
- * finished transfers are drained one a turn by a deferred source, so that a hundred answers arriving together
- * do not hold up the rest of the loop.
+ * Transfers, from the lookup of a name to their end. Those that begin while curl works on its thread join it
+ * afterwards; who cancels one waits for the step that curl is at. Transfers that have ended are told one a
+ * turn, so that a hundred answers arriving together do not hold up the rest of the loop.
  *
- * curl must not be re-entered from its callbacks: they only touch event sources.
- *
- * Where one of them fails, or curl itself for lack of memory, curl says no more of transfers that are under
- * way, and after a callback takes no new ones either. So all of them end, with CURLE_OUT_OF_MEMORY, and the
- * next one begins with a multi handle that is new.
+ * Where curl's driver is broken, all transfers end, with CURLE_OUT_OF_MEMORY, and it begins anew.
  *
  * curl looks names up in a thread, and waits for that thread when a transfer ends early. So names.c looks
  * them up first, and curl is given addresses. Only what a SOCKS proxy is to be given as an address is left to
@@ -21,35 +16,35 @@
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
+#include <sys/queue.h>
 
+#include "daemon/loop/curl-driver.h"
 #include "daemon/loop/names.h"
 #include "lib/protocol/transport-error.h"
 #include "lib/util/log.h"
 
-/* Connections that are kept between two calls of a renewal. By itself curl keeps four for each call under
- * way, and none is while a CSR is made: it would close what the signature is about to need. */
-#define CONNECTIONS_MAX 64L
-
 /* What a lookup may take of the time for a call. */
 #define LOOKUP_USEC (20 * USEC_PER_SEC)
 
+TAILQ_HEAD(transfer_list, transfer);
+
 struct curl_glue {
         sd_event *event;
-        CURLM *multi;               /* NULL: the next transfer makes one */
-        bool is_broken;             /* until all transfers are ended */
-        struct transfer *transfers; /* that curl has */
+        struct curl_driver *driver;
         struct names *names;
-        sd_event_source *timer;
+        struct transfer_list joining, moving, ended; /* the second: curl has them */
         sd_event_source *drain;
 };
 
 struct transfer {
         struct curl_glue *glue;
-        struct transfer *next, **pprev; /* while curl has it */
+        struct transfer_list *list; /* NULL: its name is looked up, or it has been told */
+        TAILQ_ENTRY(transfer) link;
         CURL *easy;
         curl_glue_done_t done;
         void *userdata;
         usec_t deadline_usec; /* CLOCK_BOOTTIME */
+        CURLcode result;      /* of one that has ended */
 
         /* The name that is looked up before curl has the handle. */
         char *host, *port;
@@ -60,74 +55,80 @@ struct transfer {
         char error[CURL_ERROR_SIZE];
 };
 
-static int curl_errno(CURLMcode code) {
-        switch (code) {
-        case CURLM_OK:
-                return 0;
-        case CURLM_OUT_OF_MEMORY:
-                return -ENOMEM;
-        default:
-                return -EIO;
-        }
-}
-
-/* The end of whatever is finished, or of everything, is for another turn. Without it nothing would come to
- * its end any more: better that all of it begins anew. */
+/* The end of whatever has ended, or of everything, is for another turn. Without it nothing would come to its
+ * end any more: better that all of it begins anew. */
 static void drain_later(struct curl_glue *glue) {
         if (sd_event_source_set_enabled(glue->drain, SD_EVENT_ONESHOT) < 0)
                 sd_event_exit(glue->event, EXIT_FAILURE);
 }
 
-static int broken(struct curl_glue *glue) {
-        glue->is_broken = true;
-        drain_later(glue);
-        return -1;
+static void move_to(struct transfer *transfer, struct transfer_list *list) {
+        if (transfer->list)
+                TAILQ_REMOVE(transfer->list, transfer, link);
+        transfer->list = list;
+        if (list)
+                TAILQ_INSERT_TAIL(list, transfer, link);
 }
 
-static void glue_run(struct curl_glue *glue, curl_socket_t socket, int events) {
-        int running;
-
-        if (!glue->multi)
-                return;
-        if (curl_multi_socket_action(glue->multi, socket, events, &running) != CURLM_OK)
-                glue->is_broken = true;
-        drain_later(glue);
-}
-
-static int on_socket(_unused_ sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        int events = 0;
-
-        if (revents & (EPOLLIN | EPOLLHUP))
-                events |= CURL_CSELECT_IN;
-        if (revents & EPOLLOUT)
-                events |= CURL_CSELECT_OUT;
-        if (revents & EPOLLERR)
-                events |= CURL_CSELECT_ERR;
-        glue_run(userdata, fd, events);
-        return 0;
-}
-
-static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
-        glue_run(userdata, CURL_SOCKET_TIMEOUT, 0);
-        return 0;
-}
+/* --- Into curl and out of it, while the loop has its handle --- */
 
 /* Takes it from curl, if curl has it. */
-static void transfer_detach(struct transfer *transfer) {
+static void leave(struct transfer *transfer, struct transfer_list *next) {
         struct curl_glue *glue = transfer->glue;
+        const bool is_moving = transfer->list == &glue->moving;
 
-        if (!transfer->pprev)
-                return;
-        *transfer->pprev = transfer->next;
-        if (transfer->next)
-                transfer->next->pprev = transfer->pprev;
-        transfer->pprev = NULL;
-        if (glue->multi && curl_multi_remove_handle(glue->multi, transfer->easy) != CURLM_OK)
-                broken(glue);
+        move_to(transfer, next);
+        if (is_moving)
+                curl_driver_remove(glue->driver, transfer->easy);
 }
 
+static int join(struct transfer *transfer) {
+        move_to(transfer, &transfer->glue->moving);
+        return curl_driver_add(transfer->glue->driver, transfer->easy);
+}
+
+static void fail(struct transfer *transfer) {
+        transfer->result = CURLE_OUT_OF_MEMORY;
+        leave(transfer, &transfer->glue->ended);
+}
+
+static void collect(struct curl_glue *glue) {
+        struct transfer *transfer;
+        CURLcode result;
+        CURL *easy;
+
+        while ((easy = curl_driver_ended(glue->driver, &result))) {
+                curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
+                transfer->result = result;
+                leave(transfer, &glue->ended);
+        }
+}
+
+/* After curl has worked, or the loop has touched its handle. */
+static void settle(void *userdata) {
+        struct curl_glue *glue = userdata;
+        struct transfer *transfer;
+
+        collect(glue);
+        while ((transfer = TAILQ_FIRST(&glue->joining)))
+                if (join(transfer) < 0)
+                        fail(transfer);
+        curl_driver_settle(glue->driver);
+        if (curl_driver_is_broken(glue->driver) || !TAILQ_EMPTY(&glue->ended))
+                drain_later(glue);
+}
+
+/* --- Ends --- */
+
 static void transfer_free(struct transfer *transfer) {
-        transfer_detach(transfer);
+        struct curl_glue *glue = transfer->glue;
+
+        if (transfer->list == &glue->moving) {
+                curl_driver_take_back(glue->driver);
+                leave(transfer, NULL);
+                settle(glue);
+        } else
+                move_to(transfer, NULL);
         curl_easy_setopt(transfer->easy, CURLOPT_PRIVATE, NULL);
         curl_easy_setopt(transfer->easy, CURLOPT_ERRORBUFFER, NULL);
         curl_easy_setopt(transfer->easy, CURLOPT_RESOLVE, NULL);
@@ -151,147 +152,56 @@ static void transfer_end(struct transfer *transfer, CURLcode result) {
         done(easy, result, text, userdata);
 }
 
-/* What is done with one may cancel another, or begin a new one. */
 static void end_all(struct curl_glue *glue) {
-        struct transfer *transfers = NULL;
+        struct transfer_list *const lists[] = { &glue->moving, &glue->joining };
+        struct transfer *transfer;
 
-        while (glue->transfers) {
-                struct transfer *transfer = glue->transfers;
-
-                transfer_detach(transfer);
-                transfer->next = transfers;
-                transfer->pprev = &transfers;
-                if (transfers)
-                        transfers->pprev = &transfer->next;
-                transfers = transfer;
-        }
-        curl_multi_cleanup(glue->multi);
-        glue->multi = NULL;
-        glue->is_broken = false;
-        (void)sd_event_source_set_enabled(glue->timer, SD_EVENT_OFF);
-        while (transfers)
-                transfer_end(transfers, CURLE_OUT_OF_MEMORY);
+        for (size_t i = 0; i < ELEMENTSOF(lists); i++)
+                while ((transfer = TAILQ_FIRST(lists[i])))
+                        fail(transfer);
+        curl_driver_begin_anew(glue->driver);
 }
 
+/* What is done with one may cancel another, or begin a new one. */
 static int on_drain(_unused_ sd_event_source *source, void *userdata) {
         struct curl_glue *glue = userdata;
         struct transfer *transfer;
-        CURLMsg *message;
-        CURLcode result;
-        int left;
-        CURL *easy;
 
-        if (glue->is_broken)
+        if (!curl_driver_is_away(glue->driver) && curl_driver_is_broken(glue->driver))
                 end_all(glue);
-        if (!glue->multi)
+        transfer = TAILQ_FIRST(&glue->ended);
+        if (!transfer)
                 return 0;
-        do {
-                message = curl_multi_info_read(glue->multi, &left);
-                if (!message)
-                        return 0;
-        } while (message->msg != CURLMSG_DONE);
-
-        easy = message->easy_handle; /* the message dies with the next call */
-        result = message->data.result;
-        drain_later(glue);
-
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
-        transfer_detach(transfer);
-        transfer_end(transfer, result);
+        move_to(transfer, NULL);
+        if (!TAILQ_EMPTY(&glue->ended))
+                drain_later(glue);
+        transfer_end(transfer, transfer->result);
         return 0;
 }
 
-/* curl's callback for a socket it wants to be watched differently. */
-static int socket_callback(_unused_ CURL *easy, curl_socket_t fd, int what, void *userdata, void *socketp) {
-        struct curl_glue *glue = userdata;
-        sd_event_source *source = socketp;
-        uint32_t events = 0;
+/* --- Beginning and end of the glue --- */
 
-        if (what == CURL_POLL_REMOVE) {
-                sd_event_source_disable_unref(source);
-                curl_multi_assign(glue->multi, fd, NULL);
-                return 0;
-        }
-
-        if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
-                events |= EPOLLIN;
-        if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
-                events |= EPOLLOUT;
-
-        if (source)
-                return sd_event_source_set_io_events(source, events) < 0 ||
-                                       sd_event_source_set_enabled(source, SD_EVENT_ON) < 0
-                               ? broken(glue)
-                               : 0;
-        if (sd_event_add_io(glue->event, &source, fd, events, on_socket, glue) < 0)
-                return broken(glue);
-        curl_multi_assign(glue->multi, fd, source);
-        return 0;
-}
-
-/* curl's callback for its one time-out: milliseconds from now, -1 for none. */
-static int timer_callback(_unused_ CURLM *multi, long timeout_ms, void *userdata) {
-        struct curl_glue *glue = userdata;
-
-        if (timeout_ms < 0)
-                return sd_event_source_set_enabled(glue->timer, SD_EVENT_OFF) < 0 ? broken(glue) : 0;
-
-        /* Waking a moment early would make curl ask for another moment: one millisecond more, never less. */
-        if (sd_event_source_set_time_relative(glue->timer, (usec_t)timeout_ms * USEC_PER_MSEC +
-                                                                   (timeout_ms > 0 ? USEC_PER_MSEC : 0)) <
-                    0 ||
-            sd_event_source_set_enabled(glue->timer, SD_EVENT_ONESHOT) < 0)
-                return broken(glue);
-        return 0;
-}
-
-static int make_multi(struct curl_glue *glue) {
-        CURLM *multi = curl_multi_init();
-
-        if (!multi)
-                return -ENOMEM;
-        if (curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_callback) != CURLM_OK ||
-            curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, glue) != CURLM_OK ||
-            curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_callback) != CURLM_OK ||
-            curl_multi_setopt(multi, CURLMOPT_TIMERDATA, glue) != CURLM_OK ||
-            curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_MAX) != CURLM_OK) {
-                curl_multi_cleanup(multi);
-                return -EIO;
-        }
-        glue->multi = multi;
-        return 0;
-}
-
-int curl_glue_new(sd_event *event, struct curl_glue **ret) {
-        _cleanup_(curl_glue_freep) struct curl_glue *glue = NULL;
+int curl_glue_new(sd_event *event, bool with_thread, struct curl_glue **ret) {
+        _cleanup_(curl_glue_freep) struct curl_glue *glue = calloc(1, sizeof(*glue));
         int r;
 
-        glue = calloc(1, sizeof(*glue));
         if (!glue)
                 return -ENOMEM;
         glue->event = sd_event_ref(event);
-
-        r = sd_event_add_time(event, &glue->timer, CLOCK_BOOTTIME, USEC_INFINITY, USEC_PER_MSEC, on_timer,
-                              glue);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_enabled(glue->timer, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
+        TAILQ_INIT(&glue->joining);
+        TAILQ_INIT(&glue->moving);
+        TAILQ_INIT(&glue->ended);
         r = sd_event_add_defer(event, &glue->drain, on_drain, glue);
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(glue->drain, SD_EVENT_OFF);
         if (r < 0)
                 return r;
-
         r = names_new(event, &glue->names);
+        if (r == 0)
+                r = curl_driver_new(event, with_thread, settle, glue, &glue->driver);
         if (r < 0)
                 return r;
-        r = make_multi(glue);
-        if (r < 0)
-                return r;
-
         *ret = take_ptr(glue);
         return 0;
 }
@@ -299,17 +209,15 @@ int curl_glue_new(sd_event *event, struct curl_glue **ret) {
 struct curl_glue *curl_glue_free(struct curl_glue *glue) {
         if (!glue)
                 return NULL;
-        if (glue->multi)
-                curl_multi_cleanup(glue->multi);
+        curl_driver_free(glue->driver);
         names_free(glue->names);
-        sd_event_source_disable_unref(glue->timer);
         sd_event_source_disable_unref(glue->drain);
         sd_event_unref(glue->event);
         free(glue);
         return NULL;
 }
 
-/* -------- a transfer, from the lookup on */
+/* --- A transfer, from the lookup on --- */
 
 static int begin(struct transfer *transfer) {
         const usec_t now = now_usec(CLOCK_BOOTTIME);
@@ -322,17 +230,14 @@ static int begin(struct transfer *transfer) {
                 left = USEC_PER_MSEC; /* 0 would be no limit */
         if (curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, (long)(left / USEC_PER_MSEC)) != CURLE_OK)
                 return -ENOMEM;
-        if (glue->is_broken)
-                return -ENOMEM;
-        r = glue->multi ? 0 : make_multi(glue);
-        if (r < 0)
-                return r;
-        transfer->next = glue->transfers;
-        transfer->pprev = &glue->transfers;
-        if (transfer->next)
-                transfer->next->pprev = &transfer->next;
-        glue->transfers = transfer;
-        return curl_errno(curl_multi_add_handle(glue->multi, transfer->easy));
+        if (curl_driver_is_away(glue->driver)) {
+                move_to(transfer, &glue->joining);
+                return 0;
+        }
+        r = join(transfer);
+        if (r == 0)
+                settle(glue);
+        return r;
 }
 
 /* The "+" lets curl forget them like those that it looks up by itself. */

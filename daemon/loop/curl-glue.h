@@ -1,6 +1,6 @@
 #pragma once
 
-/* libcurl's multi interface inside an sd_event loop. */
+/* libcurl's multi interface beside an sd_event loop. */
 
 #include <curl/curl.h>
 #include <systemd/sd-event.h>
@@ -23,8 +23,14 @@ struct curl_target {
  * transfers that are under way together. */
 typedef void (*curl_glue_done_t)(CURL *easy, CURLcode result, const char *text, void *userdata);
 
-/* 0 or -errno. curl_global_init() is the caller's. */
-int curl_glue_new(sd_event *event, struct curl_glue **ret);
+/*
+ * 0 or -errno. curl_global_init() is the caller's.
+ *
+ * WITH_THREAD a thread does what curl has to do, signatures for one, and calls what the handles have as
+ * callbacks. For a handle it does so only between curl_glue_start() and `done` or curl_glue_cancel(), and the
+ * loop must leave what they use alone in this time. Without, they are called on the loop.
+ */
+int curl_glue_new(sd_event *event, bool with_thread, struct curl_glue **ret);
 
 /* No transfer may be under way. Accepts NULL, returns NULL. */
 struct curl_glue *curl_glue_free(struct curl_glue *glue);
@@ -36,5 +42,7 @@ DEFINE_CLEANUP(struct curl_glue *, curl_glue_free);
 int curl_glue_start(struct curl_glue *glue, CURL *easy, const struct curl_target *target,
                     curl_glue_done_t done, void *userdata);
 
-/* Takes EASY out of the loop: `done` will not be called. Does nothing for a handle that is not under way. */
+/* Takes EASY out of the loop: `done` will not be called, nor any callback of EASY. Waits for the one that is
+ * being called, and the step of curl around it: milliseconds. Does nothing for a handle that is not under
+ * way. */
 void curl_glue_cancel(CURL *easy);

@@ -29,6 +29,7 @@ struct workers {
         bool stop;                         /* under lock */
         int event_fd;
         sd_event_source *source;
+        enum worker_priority priority;
         unsigned n_threads;
         pthread_t threads[];
 };
@@ -57,7 +58,8 @@ static void *worker_main(void *userdata) {
         struct workers *workers = userdata;
 
         /* On Linux the nice value belongs to the thread, and 0 means the calling one. */
-        (void)setpriority(PRIO_PROCESS, 0, WORKER_NICE);
+        if (workers->priority == WORKER_LOWER)
+                (void)setpriority(PRIO_PROCESS, 0, WORKER_NICE);
 
         pthread_mutex_lock(&workers->lock);
         for (;;) {
@@ -172,14 +174,21 @@ int workers_new(sd_event *event, unsigned n_threads, struct workers **ret) {
         return 0;
 }
 
-int workers_new_sleeping(sd_event *event, struct workers **ret) {
-        return new_pool(event, 1, ret);
+int workers_new_sleeping(sd_event *event, enum worker_priority priority, struct workers **ret) {
+        const int r = new_pool(event, 1, ret);
+
+        if (r == 0)
+                (*ret)->priority = priority;
+        return r;
+}
+
+int workers_start(struct workers *workers) {
+        return workers->n_threads > 0 ? 0 : start_threads(workers, 1);
 }
 
 void workers_submit(struct workers *workers, struct job *job) {
         /* Without a thread it waits for the next one that comes. */
-        if (workers->n_threads == 0)
-                (void)start_threads(workers, 1);
+        (void)workers_start(workers);
         pthread_mutex_lock(&workers->lock);
         list_push(&workers->waiting, job);
         pthread_cond_signal(&workers->work);

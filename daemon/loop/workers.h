@@ -24,8 +24,16 @@ struct job {
  * work. 0 or -errno. */
 int workers_new(sd_event *event, unsigned n_threads, struct workers **ret);
 
+enum worker_priority {
+        WORKER_LOWER, /* than the loop */
+        WORKER_EQUAL,
+};
+
 /* The same with one thread, which starts with the first job: while there was none it costs no memory. */
-int workers_new_sleeping(sd_event *event, struct workers **ret);
+int workers_new_sleeping(sd_event *event, enum worker_priority priority, struct workers **ret);
+
+/* Starts the thread of such a pool, where it has none yet. 0 or -errno. */
+int workers_start(struct workers *workers);
 
 /* First in, first out. Never blocks, cannot fail. Called by one thread only, the loop's. */
 void workers_submit(struct workers *workers, struct job *job);

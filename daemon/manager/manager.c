@@ -362,7 +362,7 @@ static int start_services(struct environment *env, struct config *config, struct
                 return error_set_errno(error, r, "cannot start worker threads");
         env->state_directory.workers = services->disk_workers;
         env->state_directory.stopping = &services->stopping;
-        r = curl_glue_new(services->event, &services->curl);
+        r = curl_glue_new(services->event, true, &services->curl);
         if (r < 0)
                 return error_set_errno(error, r, "cannot start libcurl");
         r = children_new(services->event, &services->children);

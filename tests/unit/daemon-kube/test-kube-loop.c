@@ -30,7 +30,6 @@ static void set_up(void) {
         ck_assert_int_eq(sigprocmask(SIG_BLOCK, &set, NULL), 0);
         ck_assert_int_eq(curl_global_init(CURL_GLOBAL_DEFAULT), 0);
         ck_assert_int_ge(sd_event_new(&services.event), 0);
-        ck_assert_int_eq(curl_glue_new(services.event, &services.curl), 0);
         ck_assert_int_eq(children_new(services.event, &services.children), 0);
         ck_assert_int_eq(workers_new(services.event, 1, &services.export_workers), 0);
         ck_assert_int_eq(kube_loop_new(&services, &loop), 0);
@@ -40,7 +39,6 @@ static void set_up(void) {
 static void tear_down(void) {
         workers_free(services.export_workers);
         kube_loop_free(loop);
-        curl_glue_free(services.curl);
         children_free(services.children);
         sd_event_unref(services.event);
         curl_global_cleanup();

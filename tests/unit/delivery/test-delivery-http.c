@@ -66,7 +66,7 @@ static void setup_open(struct setup *setup, const char *answer) {
 
         *setup = (struct setup) { .client_fd = -1, .answer = answer };
         ck_assert_int_ge(sd_event_new(&setup->services.event), 0);
-        ck_assert_int_eq(curl_glue_new(setup->services.event, &setup->services.curl), 0);
+        ck_assert_int_eq(curl_glue_new(setup->services.event, true, &setup->services.curl), 0);
         setup->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         ck_assert_int_eq(bind(setup->listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
         ck_assert_int_eq(listen(setup->listen_fd, 1), 0);
