@@ -163,6 +163,8 @@ check "a renewal is counted" becomes rekeyd_renewals_total '"1"'
 check "with its steps" becomes 'rekeyd_step_duration_seconds_count{step="sign"}' '"2"'
 check "and what is left of the budget" becomes rekeyd_certificate_issuance_budget_left '"98"'
 check "its variables have values" variables_have_values
+check "its renewal is planned" becomes rekeyd_certificate_renewal_timestamp_seconds '\["orders",'
+check "as the dashboard says" dashboard_is_asked
 ctl probe orders >probe-log 2>&1
 ctl renew orders --force >>renew-log 2>&1
 check "and the dashboard goes on" dashboard_is_asked
