@@ -44,6 +44,9 @@ void bench_pause(unsigned seconds);
 unsigned measure_one(struct bench *bench); /* returns its private memory, in KiB */
 void measure_many(struct bench *bench, unsigned one_kib);
 
+/* floors.c */
+void measure_floors(const struct bench *bench);
+
 /* start.c */
 void measure_start_first(struct bench *bench);
 void measure_start_cold(struct bench *bench);

@@ -41,6 +41,7 @@ START_TEST(budgets) {
                 const unsigned one_kib =
                         measure_one(&bench); /* before the starts, which know each other's sets */
 
+                measure_floors(&bench);
                 measure_start_first(&bench);
                 measure_many(&bench, one_kib);
                 measure_start_cold(&bench);

@@ -16,7 +16,8 @@ bench() {
         shift 2
         machine
         REKEYD_BENCH=$PWD/bench REKEYD_TEST_REKEYD=$directory/daemon/rekeyd REKEYD_TEST_REKEYCTL=$directory/ctl/rekeyctl \
-                REKEYD_TEST_DEVCONNECTOR=$directory/devconnector/devconnector "$directory/bench/$program" "$@" |
+                REKEYD_TEST_DEVCONNECTOR=$directory/devconnector/devconnector \
+                REKEYD_BENCH_LIBRARIES=$directory/bench/bench-libraries "$directory/bench/$program" "$@" |
                 awk '/^(#|not ok)/ { print > "/dev/stderr"; next } /^(ok |1\.\.)/ { next } { print; fflush() }'
         return "${PIPESTATUS[0]}"
 }

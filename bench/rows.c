@@ -21,11 +21,13 @@ static const struct {
         double budget;
 } rows[] = {
         [ROW_PRIVATE] = { "memory with one certificate, private", "KiB", NO_NUMBER, AT_MOST, 1536 },
+        [ROW_LIBRARIES] = { "of that, what the libraries take by themselves", "KiB", NO_NUMBER, NONE, 0 },
         [ROW_RESIDENT] = { "memory with one certificate, resident", "KiB", NO_NUMBER, AT_MOST, 14336 },
         [ROW_EACH] = { "memory for each further one of %u", "KiB", MANY, AT_MOST, 1.5 },
         [ROW_EACH_RELOADED] = { "the same after the reloads", "KiB", NO_NUMBER, AT_MOST, 1.5 },
         [ROW_START] = { "start to READY with %u, wall time", "s", MANY, AT_MOST, 1 },
         [ROW_START_CPU] = { "CPU time of that start", "s", NO_NUMBER, AT_MOST, 0.4 },
+        [ROW_READING] = { "of that, what reading and watching the files takes", "s", NO_NUMBER, NONE, 0 },
         [ROW_START_FIRST] = { "CPU time of the first start of all", "s", NO_NUMBER, NONE, 0 },
         [ROW_START_COLD] = { "start to READY with %u, nothing in the page cache", "s", MANY, NONE, 0 },
         [ROW_MOST_CPU] = { "CPU time of a start with %u", "s", MOST, AT_MOST, 2 },
@@ -43,6 +45,7 @@ static const struct {
                             AT_LEAST, 40 },
         [ROW_KEYS_TURN] = { "longest turn of the loop in that storm", "ms", NO_NUMBER, AT_MOST, 10 },
         [ROW_KEYS_FAILED] = { "failures in that storm", "", NO_NUMBER, AT_MOST, 0 },
+        [ROW_SIGNATURE] = { "CPU time of one signature of 4096 bits", "ms", NO_NUMBER, NONE, 0 },
         [ROW_RENEWAL] = { "CPU time of a renewal without its key", "ms", NO_NUMBER, NONE, 0 },
         [ROW_TUTORIAL] = { "the same by openssl and curl, without what only prints or verifies", "ms",
                            NO_NUMBER, NONE, 0 },

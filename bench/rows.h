@@ -8,11 +8,13 @@
 
 enum row {
         ROW_PRIVATE,
+        ROW_LIBRARIES,
         ROW_RESIDENT,
         ROW_EACH,
         ROW_EACH_RELOADED,
         ROW_START,
         ROW_START_CPU,
+        ROW_READING,
         ROW_START_FIRST,
         ROW_START_COLD,
         ROW_MOST_CPU,
@@ -27,6 +29,7 @@ enum row {
         ROW_KEYS_RATE,
         ROW_KEYS_TURN,
         ROW_KEYS_FAILED,
+        ROW_SIGNATURE,
         ROW_RENEWAL,
         ROW_TUTORIAL,
         ROW_SHARE,
