@@ -17,7 +17,7 @@ unsigned parallel_size(void) {
 unsigned parallel_stride(void) {
         const char *share = getenv("REKEYD_TEST_SHARE"), *protocol = getenv("REKEYD_TEST_PROTOCOL");
         const int first = !protocol || streq(protocol, "compass") ? 1 : 4;
-        int n = share ? atoi(share) : test_is_instrumented() ? 4 * first : first;
+        int n = share ? atoi(share) : test_is_instrumented() ? 8 * first : first;
 
         ck_assert_msg(n > 0, "REKEYD_TEST_SHARE=%s is not a number above zero", share);
         return (unsigned)n;
