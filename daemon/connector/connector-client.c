@@ -507,7 +507,7 @@ static int set_options(struct connector_call *call, const struct connector_reque
         return code == CURLE_OK ? set_identity(call, request) : -EIO;
 }
 
-/* OpenSSL opens it on the loop, where a FIFO would be waited for without an end. */
+/* OpenSSL opens it in the handshake, and would wait for a FIFO without an end. */
 int connector_check_trust(const char *path, struct error *error) {
         _cleanup_(fd_closep) int fd = path ? file_open_at(AT_FDCWD, path, FILE_FOLLOW) : -1;
 

@@ -29,8 +29,7 @@ struct working {
 struct kube_loop {
         struct kube_host host;
         const struct loop_services *services;
-        struct curl_glue
-                *curl; /* on the loop: a watch tells what it has read while it reads; NULL: not needed yet */
+        struct curl_glue *curl;      /* on the loop, where watches report each event; NULL: not needed yet */
         struct moving *first, **end; /* oldest first */
         unsigned n_under_way;
         struct working *working;

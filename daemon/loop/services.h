@@ -15,6 +15,6 @@ struct loop_services {
         struct workers *key_workers;    /* key generation: every processor, for seconds */
         struct workers *disk_workers;   /* everything else that blocks: milliseconds */
         struct workers *export_workers; /* the same, in directories of others */
-        struct curl_glue *curl;
-        struct children *children; /* dependents' commands */
+        struct curl_glue *curl;         /* with a thread */
+        struct children *children;      /* dependents' commands */
 };

@@ -1,8 +1,8 @@
 /*
- * A handshake runs on the event loop, so nothing in it may be as dear as the server likes. Under TLS 1.2 with
- * DHE the server chooses the numbers: a prime of 10,000 bits held the loop for a second. Curves have names
- * and a size, so no server can make them dear. An exchange by RSA goes as well: who gets the server's key
- * later could read what was said.
+ * A handshake holds up all other calls on its thread, and with an API server the event loop. So nothing in it
+ * may be as dear as the server likes. Under TLS 1.2 with DHE the server chooses the numbers: a prime of
+ * 10,000 bits took a second. Curves have names and a size, so no server can make them dear. An exchange by
+ * RSA goes as well: who gets the server's key later could read what was said.
  *
  * The chain is the server's choice too. Who holds a CA that this machine trusts can put ten certificates
  * under it, each of which takes a second to verify; or thousands of names, each of which is held against
