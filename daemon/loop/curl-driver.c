@@ -29,11 +29,10 @@
 
 /* Of the job: who may touch all that is not under lock. */
 enum phase {
-        PHASE_REST,   /* the loop; there is no job */
-        PHASE_QUEUED, /* the loop, once it is PHASE_SKIPPED */
-        PHASE_RUNNING,
-        PHASE_SKIPPED, /* the loop; the job has nothing to do */
-        PHASE_RAN,     /* the loop, which has not heard of it yet */
+        PHASE_REST,    /* the loop; there is no job */
+        PHASE_QUEUED,  /* the loop, once it is PHASE_RAN without having run */
+        PHASE_RUNNING, /* the job */
+        PHASE_RAN,     /* the loop, which has not heard of the end yet */
 };
 
 struct curl_driver {
@@ -44,8 +43,8 @@ struct curl_driver {
         CURLM *multi;            /* NULL: the next easy handle makes one */
         int sockets_fd;          /* an epoll instance */
         bool is_broken;
-        bool is_due;      /* curl's time has come; */
-        bool is_late;     /* while the handle was away, which the loop notes for itself */
+        bool is_due;      /* curl's time has come: for the next work; */
+        bool is_time;     /* the same as the loop notes it, at any moment */
         bool has_timeout; /* curl wishes another time: in */
         long timeout_ms;  /* -1: none */
         sd_event_source *sockets, *timer;
@@ -83,7 +82,7 @@ bool curl_driver_is_away(struct curl_driver *driver) {
 void curl_driver_take_back(struct curl_driver *driver) {
         pthread_mutex_lock(&driver->lock);
         if (driver->phase == PHASE_QUEUED)
-                driver->phase = PHASE_SKIPPED;
+                driver->phase = PHASE_RAN;
         atomic_store(&driver->is_awaited, true);
         while (driver->phase == PHASE_RUNNING)
                 pthread_cond_wait(&driver->has_run, &driver->lock);
@@ -178,6 +177,11 @@ static void hear_sockets(struct curl_driver *driver) {
                 driver->is_broken = true;
 }
 
+static void take_time(struct curl_driver *driver) {
+        driver->is_due = driver->is_due || driver->is_time;
+        driver->is_time = false;
+}
+
 static void run_job(struct job *job) {
         struct curl_driver *driver = container_of(job, struct curl_driver, job);
         bool runs;
@@ -201,8 +205,7 @@ static void on_job_done(struct job *job) {
         struct curl_driver *driver = container_of(job, struct curl_driver, job);
 
         set_phase(driver, PHASE_REST);
-        driver->is_due = driver->is_due || driver->is_late;
-        driver->is_late = false;
+        take_time(driver);
         if (!driver->is_due)
                 hear_sockets(driver);
         driver->worked(driver->userdata);
@@ -236,12 +239,11 @@ static int on_sockets(_unused_ sd_event_source *source, _unused_ int fd, _unused
 static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata) {
         struct curl_driver *driver = userdata;
 
-        driver->is_late = true;
-        if (get_phase(driver) != PHASE_REST)
-                return 0; /* its end sees to it */
-        driver->is_due = true;
-        driver->is_late = false;
-        begin_work(driver);
+        driver->is_time = true;
+        if (get_phase(driver) == PHASE_REST) { /* or the end of the job sees to it */
+                take_time(driver);
+                begin_work(driver);
+        }
         return 0;
 }
 

@@ -14,14 +14,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <sys/queue.h>
 
 #include "daemon/loop/curl-driver.h"
 #include "daemon/loop/names.h"
 #include "lib/protocol/transport-error.h"
-#include "lib/util/log.h"
 
 /* What a lookup may take of the time for a call. */
 #define LOOKUP_USEC (20 * USEC_PER_SEC)
